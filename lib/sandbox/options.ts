@@ -1,0 +1,115 @@
+/**
+ * What a caller may ask of a sandbox.
+ * @module
+ */
+import type { SeccompProfile } from "../spec/index.ts";
+
+/** Bytes, or a number with a unit: `"512mb"`, `"1g"`, `"64k"` (powers of 1024, as Docker counts). */
+export type Size = number | string;
+/** Milliseconds, or a number with a unit: `"500ms"`, `"2s"`, `"1m"`, `"1h"`. */
+export type Duration = number | string;
+
+export interface Limits {
+  /** Memory of all processes together, page cache included. */
+  memory?: Size;
+  /** CPUs' worth of time: `0.5` is half of one CPU. */
+  cpus?: number;
+  /** Processes and threads at one time. */
+  pids?: number;
+  /** Wall-clock time, after which everything inside is killed. */
+  time?: Duration;
+  /** Bytes of stdout and stderr together, after which everything inside is killed. */
+  output?: Size;
+}
+
+export type MountOption =
+  /** A file or directory of the host. */
+  | { type: "bind"; source: string; target: string; readOnly?: boolean }
+  /** An empty file system in memory; `size` defaults to half of the machine's memory, as the kernel does. */
+  | { type: "tmpfs"; target: string; size?: Size; mode?: number };
+
+/** `"private"` makes a new namespace, `"host"` shares the caller's. */
+export type Sharing = "private" | "host";
+
+export interface SecurityOptions {
+  /** Exactly these capabilities (`"CAP_CHOWN"` or `"CHOWN"`); default {@link DEFAULT_CAPABILITIES}. */
+  capabilities?: string[];
+  /** `"default"`, `"none"`, or an OCI profile. */
+  seccomp?: "default" | "none" | SeccompProfile;
+  /** The root filesystem cannot be written; default true for `"host"`, false for a directory. */
+  readOnly?: boolean;
+  /** Default true. */
+  noNewPrivileges?: boolean;
+}
+
+export interface SandboxOptions {
+  /**
+   * `"host"`: a read-only view of the host's system directories (default). A directory: its files under a writable
+   * overlay in memory that goes with the sandbox; the directory itself is never changed.
+   */
+  rootfs?: string;
+  hostname?: string;
+  /** The whole environment, next to `PATH`, `HOME` and `HOSTNAME`; nothing of the caller's is inherited. */
+  env?: Record<string, string>;
+  /** `"uid"`, `"uid:gid"`, `"name"` or `"name:group"`, names looked up inside the root filesystem; default `"0:0"`. */
+  user?: string;
+  /** Working directory, made where it does not exist; default `"/"`. */
+  cwd?: string;
+  mounts?: MountOption[];
+  limits?: Limits;
+  /** `false`: a namespace with only a loopback interface (default); `"host"`: the host's network. */
+  network?: false | "host";
+  namespaces?: { pid?: Sharing; mount?: "private"; uts?: Sharing; ipc?: Sharing; user?: Sharing; cgroup?: Sharing };
+  security?: SecurityOptions;
+  /** Resource limits by name (`"nofile"`), `n` or `[soft, hard]`; `Infinity` is unlimited. */
+  ulimits?: Record<string, number | [soft: number, hard: number]>;
+  /** Ends the sandbox when it fires. */
+  signal?: AbortSignal;
+}
+
+/** What a process reads from: nothing, the caller's own stdin, a pipe, or data. */
+export type Stdin = "ignore" | "inherit" | "pipe" | string | Uint8Array | Blob | Response | ReadableStream<Uint8Array>;
+/** Where a process writes to. */
+export type Stdout = "pipe" | "inherit" | "ignore";
+
+export interface SpawnOptions {
+  stdin?: Stdin;
+  stdout?: Stdout;
+  stderr?: Stdout;
+  /** Added to the sandbox's environment. */
+  env?: Record<string, string>;
+  cwd?: string;
+  user?: string;
+  /** Kills the process when it fires. */
+  signal?: AbortSignal;
+}
+
+/** Options of `Sandbox.run`: a sandbox and its one process. Stdout and stderr are collected unless told otherwise. */
+export interface RunOptions extends SandboxOptions {
+  stdin?: Stdin;
+  stdout?: Stdout;
+  stderr?: Stdout;
+}
+
+/** How a process ended. */
+export type Reason = "exit" | "signal" | "oom" | "timeout" | "output" | "pids" | "seccomp" | "killed";
+
+export interface Usage {
+  wallMs: number;
+  cpuMs: number;
+  peakMemoryBytes: number;
+}
+
+export interface RunResult {
+  /** 0 to 255; null where a signal ended the process. */
+  exitCode: number | null;
+  /** `"SIGKILL"`; null where it exited. */
+  signalCode: string | null;
+  reason: Reason;
+  stdout: string;
+  stderr: string;
+  /** The same as bytes. */
+  stdoutBytes: Uint8Array;
+  stderrBytes: Uint8Array;
+  usage: Usage;
+}

@@ -1,0 +1,58 @@
+/**
+ * The one error class of the project: what was tried, which call said no, and what to do about it.
+ * @module
+ */
+
+/** Why something failed; a closed set, so that callers can switch on it. */
+export type ErrorCode =
+  | "invalid_option" // an option is unknown, has the wrong type, is out of range or contradicts another
+  | "rootfs_not_found" // the root filesystem is missing or is not a directory
+  | "command_not_found" // the command does not exist inside the sandbox
+  | "command_not_executable" // it exists but cannot be executed (mode, format, missing interpreter)
+  | "argument_too_long" // arguments and environment exceed what execve(2) takes
+  | "mount_failed" // a mount, its source or its target was refused
+  | "user_not_found" // a user or group name is not known inside the root filesystem
+  | "limit_unavailable" // a limit was asked for that this machine cannot apply
+  | "unsupported" // the kernel or the JavaScript runtime lacks a feature
+  | "permission_denied" // the host forbids it (user namespaces, capabilities, ...)
+  | "sandbox_closed" // the sandbox is gone
+  | "aborted" // an AbortSignal fired
+  | "system"; // any other failed system call
+
+export interface ErrorDetails {
+  code: ErrorCode;
+  /** Positive errno of the failed call. */
+  errno?: number;
+  /** Name of the failed system call. */
+  syscall?: string;
+  path?: string;
+  /** The step of the plan that failed, in words. */
+  step?: string;
+  /** What the reader can do about it. */
+  hint?: string;
+  cause?: unknown;
+}
+
+/**
+ * Every failure of the library. `message` starts with the action and quotes values:
+ * `mount "proc" on "/proc": EPERM`.
+ */
+export class TsboxError extends Error {
+  override readonly name = "TsboxError";
+  readonly code: ErrorCode;
+  readonly errno?: number;
+  readonly syscall?: string;
+  readonly path?: string;
+  readonly step?: string;
+  readonly hint?: string;
+
+  constructor(message: string, details: ErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = details.code;
+    if (details.errno !== undefined) this.errno = details.errno;
+    if (details.syscall !== undefined) this.syscall = details.syscall;
+    if (details.path !== undefined) this.path = details.path;
+    if (details.step !== undefined) this.step = details.step;
+    if (details.hint !== undefined) this.hint = details.hint;
+  }
+}
