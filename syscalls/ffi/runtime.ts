@@ -1,0 +1,21 @@
+/**
+ * What the engine needs of a JavaScript runtime: calling machine code and seeing memory as bytes.
+ * @module
+ */
+
+/** A function in memory that takes integers and returns one; addresses are numbers (below 2^53). */
+export type Native = (...args: number[]) => number;
+
+export interface Runtime {
+  readonly name: "bun" | "deno";
+  /** `long syscall(long nr, ...)` of the C library, only used to map the executor. Returns -1 on an error. */
+  libcSyscall: Native;
+  /** Makes a callable out of machine code at an address. */
+  native(address: number, argumentCount: number): Native;
+  /** The memory itself, not a copy; never freed by the garbage collector. */
+  memory(address: number, length: number): ArrayBuffer;
+  /** The bytes that arrive at a descriptor, without blocking the event loop. The descriptor stays the caller's. */
+  readable(fd: number): ReadableStream<Uint8Array>;
+}
+
+export const LIBC_NAMES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];

@@ -1,0 +1,8 @@
+/** The kernel as TypeScript sees it. @module */
+export * from "./error.ts";
+export * from "./errno.ts";
+export * from "./image.ts";
+export * from "./kernel.ts";
+export * from "./program.ts";
+export { SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
+export { runtime } from "./ffi/index.ts";

@@ -1,0 +1,259 @@
+/**
+ * A plan: system calls as data, each with the reason it is there, and how it becomes the bytes that the executor
+ * walks (`executor.c` draws the records).
+ * @module
+ */
+import { TsboxError } from "./error.ts";
+import { ERRNO } from "./errno.ts";
+import type { Arena } from "./kernel.ts";
+import { SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
+
+/** The result of an earlier call, or a descriptor that the caller binds before the program runs. */
+export interface Ref {
+  ref: string;
+}
+
+/** Bytes that a call points to. The same object is placed once, so two calls can share a buffer. */
+export interface Data {
+  data: Uint8Array;
+  /** How a printed plan shows it. */
+  text: string;
+  /** Addresses of other data, at byte offsets. */
+  pointers?: { offset: number; to: Data }[];
+  /** Stacks need 16. */
+  align?: number;
+}
+
+/** A number with the name people know it by. */
+export interface Named {
+  value: number | bigint;
+  text: string;
+}
+
+/** `{ address }` of data plus an offset, for words inside a buffer. */
+export interface At {
+  at: Data;
+  offset: number;
+}
+
+export type Argument = number | bigint | Ref | Data | Named | At;
+
+export interface Op {
+  /** A system call, or a control op of the executor; a label marks a place to jump to. */
+  call: SyscallName | "jump" | "store" | "load" | "jumpIf" | "spawn" | "fail" | "end" | "label";
+  args: Argument[];
+  /** Names the result. */
+  out?: string;
+  onError?: "ignore" | { ignore: keyof typeof ERRNO } | { jump: string };
+  /** Label: its name. Jumps: where to. */
+  label?: string;
+}
+
+export interface Step {
+  /** Why these calls are made, and how a failure is reported: `mount "proc" on "/proc"`. */
+  action: string;
+  ops: Op[];
+  /** Turns the errno of a failure into what the reader can do about it. */
+  hint?: (errno: keyof typeof ERRNO | undefined) => string | undefined;
+  path?: string;
+}
+
+export type Plan = Step[];
+
+const encoder = new TextEncoder();
+
+/** A NUL-terminated string. @throws TsboxError `invalid_option` where it holds a NUL itself. */
+export function cstring(value: string): Data {
+  if (value.includes("\0")) {
+    throw new TsboxError(`use ${JSON.stringify(value)}: it contains a NUL byte`, { code: "invalid_option" });
+  }
+  return { data: encoder.encode(value + "\0"), text: JSON.stringify(value) };
+}
+
+/** A struct of little-endian 64-bit words. */
+export function words(text: string, ...values: (number | bigint)[]): Data {
+  return { data: new Uint8Array(new BigInt64Array(values.map((v) => BigInt.asIntN(64, BigInt(v)))).buffer), text };
+}
+
+/** Zeroed memory that calls write to. */
+export function buffer(text: string, size: number, align = 8): Data {
+  return { data: new Uint8Array(size), text, align };
+}
+
+/** A NULL-terminated array of strings, as execve(2) takes it. */
+export function stringArray(values: string[]): Data {
+  const pointers = values.map((value, i) => ({ offset: i * 8, to: cstring(value) }));
+  const text = `[${pointers.map((p) => p.to.text).join(", ")}]`;
+  return { data: new Uint8Array((values.length + 1) * 8), text, pointers };
+}
+
+export const named = (text: string, value: number | bigint): Named => ({ text, value });
+export const ref = (name: string): Ref => ({ ref: name });
+
+const CONTROL = { end: -1, jump: -2, store: -3, load: -4, jumpIf: -5, spawn: -6, fail: -7 };
+const ON_ERROR = { fail: 0, ignore: 1, ignoreErrno: 2, jump: 3 };
+const HEAD_BYTES = 4096;
+const SLOTS_AT = 16;
+const OP_BYTES = 64;
+const SLOT_COUNT = 128;
+
+/** A plan laid out for one address: where its ops, slots and data are. */
+export class Program {
+  readonly #slots = new Map<string, number>();
+  readonly #labels = new Map<string, number>();
+  readonly #ops: { op: Op; step: number }[] = [];
+  readonly #offsets = new Map<Data, number>();
+  readonly size: number;
+
+  constructor(
+    readonly plan: Plan,
+    readonly arch: Arch,
+  ) {
+    plan.forEach((step, index) => {
+      for (const op of step.ops) {
+        if (op.call === "label") this.#labels.set(op.label as string, this.#ops.length);
+        else this.#ops.push({ op, step: index });
+      }
+    });
+    let end = HEAD_BYTES + (this.#ops.length + 1) * OP_BYTES;
+    const place = (data: Data) => {
+      if (this.#offsets.has(data)) return;
+      const align = data.align ?? 8;
+      end = Math.ceil(end / align) * align;
+      this.#offsets.set(data, end);
+      end += data.data.length;
+      data.pointers?.forEach((pointer) => place(pointer.to));
+    };
+    for (const { op } of this.#ops) {
+      for (const arg of op.args) {
+        if (typeof arg !== "object") continue;
+        if ("data" in arg) place(arg);
+        else if ("at" in arg) place(arg.at);
+      }
+    }
+    this.size = end;
+  }
+
+  /** Slot 0 takes the results nobody asked for. */
+  slot(name: string): number {
+    let slot = this.#slots.get(name);
+    if (slot === undefined) {
+      slot = this.#slots.size + 1;
+      if (slot >= SLOT_COUNT) throw new Error(`plan: more than ${SLOT_COUNT - 1} results`);
+      this.#slots.set(name, slot);
+    }
+    return slot;
+  }
+
+  /** Index of the op behind a label. */
+  label(name: string): number {
+    const index = this.#labels.get(name);
+    if (index === undefined) throw new Error(`plan: no label "${name}"`);
+    return index;
+  }
+
+  /** Where a piece of data will lie, relative to the start of the program. */
+  offset(data: Data): number {
+    const offset = this.#offsets.get(data);
+    if (offset === undefined) throw new Error(`plan: unplaced data ${data.text}`);
+    return offset;
+  }
+
+  /** Writes the program as it must look when it runs at `address`. */
+  write(bytes: Uint8Array, view: DataView, address: number, bound: Record<string, number>, reportFd: number): void {
+    bytes.fill(0, 0, HEAD_BYTES);
+    view.setInt32(8, reportFd, true);
+    for (const [name, value] of Object.entries(bound)) view.setBigInt64(SLOTS_AT + this.slot(name) * 8, BigInt(value), true);
+    this.#ops.forEach(({ op, step }, index) => this.#writeOp(view, HEAD_BYTES + index * OP_BYTES, op, step, address));
+    view.setInt32(HEAD_BYTES + this.#ops.length * OP_BYTES, CONTROL.end, true);
+    for (const [data, offset] of this.#offsets) {
+      bytes.set(data.data, offset);
+      for (const { offset: at, to } of data.pointers ?? []) {
+        view.setBigUint64(offset + at, BigInt(address + this.offset(to)), true);
+      }
+    }
+  }
+
+  #writeOp(view: DataView, at: number, op: Op, step: number, address: number): void {
+    const nr = op.call in CONTROL ? CONTROL[op.call as keyof typeof CONTROL] : this.#number(op.call as SyscallName);
+    let refs = 0;
+    for (let i = 0; i < 6; i++) {
+      const arg = op.args[i] ?? 0;
+      let value: number | bigint;
+      if (typeof arg !== "object") value = arg;
+      else if ("ref" in arg) {
+        refs |= 1 << i;
+        value = this.slot(arg.ref);
+      } else if ("data" in arg) value = address + this.offset(arg);
+      else if ("at" in arg) value = address + this.offset(arg.at) + arg.offset;
+      else value = arg.value;
+      view.setBigInt64(at + 16 + i * 8, BigInt.asIntN(64, BigInt(value)), true);
+    }
+    if (op.call === "spawn") view.setBigInt64(at + 16 + 16, BigInt(this.label(op.label as string)), true);
+    const error = op.onError;
+    let [onError, target] = [ON_ERROR.fail, 0];
+    if (error === "ignore") onError = ON_ERROR.ignore;
+    else if (error && "ignore" in error) [onError, target] = [ON_ERROR.ignoreErrno, ERRNO[error.ignore]];
+    else if (error) [onError, target] = [ON_ERROR.jump, this.label(error.jump)];
+    if (op.call === "jump" || op.call === "jumpIf") target = this.label(op.label as string);
+    view.setInt32(at, nr, true);
+    view.setUint8(at + 4, op.out === undefined ? 0 : this.slot(op.out));
+    view.setUint8(at + 5, onError);
+    view.setUint16(at + 6, refs, true);
+    view.setUint32(at + 8, target, true);
+    view.setUint32(at + 12, step, true);
+  }
+
+  #number(name: SyscallName): number {
+    const number = SYSCALLS[name][this.arch === "x64" ? 0 : 1];
+    if (number < 0) throw new TsboxError(`plan ${name}: ${this.arch} has no such system call`, { code: "unsupported" });
+    return number;
+  }
+
+  /** A result after the program ran. */
+  result(arena: Arena, name: string): number {
+    return Number(arena.view.getBigInt64(SLOTS_AT + this.slot(name) * 8, true));
+  }
+}
+
+/** The failure that a report of 16 bytes tells: the step, its errno, and the call. */
+export function readReport(view: DataView, plan: Plan): { step: Step; errno: number; call: string } | undefined {
+  const failed = view.getUint32(0, true);
+  const step = plan[failed - 1];
+  if (!step) return undefined;
+  const index = view.getUint32(12, true);
+  const ops = plan.flatMap((s) => s.ops).filter((op) => op.call !== "label");
+  return { step, errno: view.getInt32(4, true), call: ops[index]?.call ?? "?" };
+}
+
+const show = (arg: Argument): string => {
+  if (typeof arg === "bigint" || typeof arg === "number") return String(arg);
+  if ("ref" in arg) return arg.ref;
+  if ("at" in arg) return `&${arg.at.text}[${arg.offset}]`;
+  return arg.text;
+};
+
+/** One call per line, each step headed by its reason. */
+export function printPlan(plan: Plan): string {
+  const lines: string[] = [];
+  for (const step of plan) {
+    lines.push(`# ${step.action}`);
+    for (const op of step.ops) {
+      if (op.call === "label") lines.push(`${op.label}:`);
+      else {
+        const target = op.call === "jump" || op.call === "jumpIf" || op.call === "spawn" ? [`→ ${op.label}`] : [];
+        const call = `${op.call}(${[...op.args.map(show), ...target].join(", ")})`;
+        const note =
+          op.onError === undefined
+            ? ""
+            : op.onError === "ignore"
+              ? "  [may fail]"
+              : "ignore" in op.onError
+                ? `  [${op.onError.ignore} is fine]`
+                : `  [on an error → ${op.onError.jump}]`;
+        lines.push(`  ${op.out ? `${op.out} = ` : ""}${call}${note}`);
+      }
+    }
+  }
+  return lines.join("\n") + "\n";
+}
