@@ -21,7 +21,15 @@ export const executorCode: Uint8Array = Uint8Array.from(atob(EXECUTOR_BLOB[ARCH]
 function mapExecutor(): number {
   const size = 4096;
   const [PROT_READ, PROT_WRITE, PROT_EXEC, MAP_PRIVATE_ANONYMOUS] = [1, 2, 4, 0x22];
-  const address = runtime.libcSyscall(SYSCALLS.mmap[COLUMN], 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+  const address = runtime.libcSyscall(
+    SYSCALLS.mmap[COLUMN],
+    0,
+    size,
+    PROT_READ | PROT_WRITE,
+    MAP_PRIVATE_ANONYMOUS,
+    -1,
+    0,
+  );
   if (address === -1) throw new TsboxError("map the executor", { code: "system", syscall: "mmap" });
   new Uint8Array(runtime.memory(address, size)).set(executorCode);
   if (runtime.libcSyscall(SYSCALLS.mprotect[COLUMN], address, size, PROT_READ | PROT_EXEC, 0, 0, 0) === -1) {
@@ -82,7 +90,8 @@ const encoder = new TextEncoder();
 
 function path(text: string): number {
   const { written } = encoder.encodeInto(text + "\0", scratch.bytes.subarray(0, 8192));
-  if (scratch.bytes[written - 1] !== 0) throw new TsboxError("pass a path: longer than 8191 bytes", { code: "invalid_option" });
+  if (scratch.bytes[written - 1] !== 0)
+    throw new TsboxError("pass a path: longer than 8191 bytes", { code: "invalid_option" });
   return scratch.address;
 }
 

@@ -163,7 +163,8 @@ export class Program {
   write(bytes: Uint8Array, view: DataView, address: number, bound: Record<string, number>, reportFd: number): void {
     bytes.fill(0, 0, HEAD_BYTES);
     view.setInt32(8, reportFd, true);
-    for (const [name, value] of Object.entries(bound)) view.setBigInt64(SLOTS_AT + this.slot(name) * 8, BigInt(value), true);
+    for (const [name, value] of Object.entries(bound))
+      view.setBigInt64(SLOTS_AT + this.slot(name) * 8, BigInt(value), true);
     this.#ops.forEach(({ op, step }, index) => this.#writeOp(view, HEAD_BYTES + index * OP_BYTES, op, step, address));
     view.setInt32(HEAD_BYTES + this.#ops.length * OP_BYTES, CONTROL.end, true);
     for (const [data, offset] of this.#offsets) {

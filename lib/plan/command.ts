@@ -73,11 +73,17 @@ function stdioStep(): Step {
 function rlimitSteps(spec: Spec): Plan {
   return (spec.process.rlimits ?? []).map(({ type, soft, hard }) => {
     const resource = RLIMITS.indexOf(type);
-    if (resource < 0) throw new TsboxError(`set the limit "${type}": unknown`, { code: "invalid_option", hint: RLIMITS.join(", ") });
+    if (resource < 0)
+      throw new TsboxError(`set the limit "${type}": unknown`, { code: "invalid_option", hint: RLIMITS.join(", ") });
     const value = (n: number) => (Number.isFinite(n) ? BigInt(n) : -1n);
     return {
       action: `set ${type} to ${soft}:${hard}`,
-      ops: [{ call: "prlimit64", args: [0, named(type, resource), words(`{${soft}, ${hard}}`, value(soft), value(hard)), 0] }],
+      ops: [
+        {
+          call: "prlimit64",
+          args: [0, named(type, resource), words(`{${soft}, ${hard}}`, value(soft), value(hard)), 0],
+        },
+      ],
       hint: () => "a hard limit can only be raised with CAP_SYS_RESOURCE on the host",
     } satisfies Step;
   });
@@ -87,7 +93,11 @@ function rlimitSteps(spec: Spec): Plan {
 function capabilityMask(names: string[] = []): bigint {
   return names.reduce((mask, name) => {
     const bit = CAPABILITIES.indexOf(name);
-    if (bit < 0) throw new TsboxError(`use the capability "${name}": unknown`, { code: "invalid_option", hint: CAPABILITIES.join(", ") });
+    if (bit < 0)
+      throw new TsboxError(`use the capability "${name}": unknown`, {
+        code: "invalid_option",
+        hint: CAPABILITIES.join(", "),
+      });
     return mask | (1n << BigInt(bit));
   }, 0n);
 }
@@ -101,7 +111,13 @@ function identitySteps(spec: Spec): Plan {
     bounding & (1n << BigInt(bit))
       ? []
       : // EINVAL: a capability newer than the kernel
-        [{ call: "prctl" as const, args: [flags("PR_CAPBSET_DROP"), named(name, bit)], onError: { ignore: "EINVAL" as const } }],
+        [
+          {
+            call: "prctl" as const,
+            args: [flags("PR_CAPBSET_DROP"), named(name, bit)],
+            onError: { ignore: "EINVAL" as const },
+          },
+        ],
   );
   const steps: Plan = [
     { action: "drop capabilities from the bounding set", ops: drop },
@@ -110,23 +126,33 @@ function identitySteps(spec: Spec): Plan {
       ops: [
         { call: "prctl", args: [flags("PR_SET_KEEPCAPS"), 1] },
         // EPERM: setgroups(2) is denied in a single-id map
-        { call: "setgroups", args: [groups.length, list], ...(groups.length === 0 ? { onError: { ignore: "EPERM" } } : {}) },
+        {
+          call: "setgroups",
+          args: [groups.length, list],
+          ...(groups.length === 0 ? { onError: { ignore: "EPERM" } } : {}),
+        },
         { call: "setresgid", args: [user.gid, user.gid, user.gid] },
         { call: "setresuid", args: [user.uid, user.uid, user.uid] },
         { call: "prctl", args: [flags("PR_SET_KEEPCAPS"), 0] },
         { call: "umask", args: [user.umask ?? 0o022] },
       ],
-      hint: (errno) => (errno === "EINVAL" || errno === "EPERM" ? "the user or group is not in the sandbox's id map" : undefined),
+      hint: (errno) =>
+        errno === "EINVAL" || errno === "EPERM" ? "the user or group is not in the sandbox's id map" : undefined,
     },
     { action: "set capabilities", ops: capsetOps(capabilities ?? {}) },
     // the address space is still the parent's
-    { action: "leave the owner's memory readable to itself", ops: [{ call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] }] },
+    {
+      action: "leave the owner's memory readable to itself",
+      ops: [{ call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] }],
+    },
   ];
   return steps;
 }
 
 function capsetOps(sets: CapabilitySets): Op[] {
-  const [effective, permitted, inheritable] = [sets.effective, sets.permitted, sets.inheritable].map(capabilityMask) as [bigint, bigint, bigint];
+  const [effective, permitted, inheritable] = [sets.effective, sets.permitted, sets.inheritable].map(
+    capabilityMask,
+  ) as [bigint, bigint, bigint];
   const header = buffer("{_LINUX_CAPABILITY_VERSION_3}", 8);
   new DataView(header.data.buffer).setUint32(0, 0x20080522, true);
   const data = buffer(`{effective=[${sets.effective ?? []}], permitted=[${sets.permitted ?? []}]}`, 24);
@@ -138,12 +164,10 @@ function capsetOps(sets: CapabilitySets): Op[] {
   return [
     { call: "prctl", args: [flags("PR_CAP_AMBIENT"), flags("PR_CAP_AMBIENT_CLEAR_ALL"), 0, 0, 0] },
     { call: "capset", args: [header, data] },
-    ...(sets.ambient ?? []).map(
-      (name): Op => ({
-        call: "prctl",
-        args: [flags("PR_CAP_AMBIENT"), named("PR_CAP_AMBIENT_RAISE", 2), named(name, CAPABILITIES.indexOf(name)), 0, 0],
-      }),
-    ),
+    ...(sets.ambient ?? []).map((name): Op => ({
+      call: "prctl",
+      args: [flags("PR_CAP_AMBIENT"), named("PR_CAP_AMBIENT_RAISE", 2), named(name, CAPABILITIES.indexOf(name)), 0, 0],
+    })),
   ];
 }
 
@@ -151,7 +175,8 @@ function capsetOps(sets: CapabilitySets): Op[] {
 function executeStep(spec: Spec): Step {
   const { args, env } = spec.process;
   const command = args[0] ?? "";
-  const path = env.find((v) => v.startsWith("PATH="))?.slice(5) ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  const path =
+    env.find((v) => v.startsWith("PATH="))?.slice(5) ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   const candidates = command.includes("/") ? [command] : path.split(":").map((dir) => `${dir || "."}/${command}`);
   const [argv, envp] = [stringArray(args), stringArray(env)];
   argv.text = JSON.stringify(args);

@@ -76,19 +76,42 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   if (has("network")) setup.push(loopbackUp());
   setup.push(...startSteps(beside, inUse));
   if (!beside.idle) setup.push(...commandSteps(spec, facts, inUse));
-  const cloneFlags = spec.linux.namespaces.flatMap((n) => NEW[n.type] ?? []);
-  return {
-    plan: setup,
-    cloneArgs: cloneArguments(flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_CLEAR_SIGHAND", ...cloneFlags), inUse, 0),
-    inUse,
-  };
+  const cloneFlags = flags(
+    "CLONE_VM",
+    "CLONE_CHILD_CLEARTID",
+    "CLONE_CLEAR_SIGHAND",
+    ...spec.linux.namespaces.flatMap((n) => NEW[n.type] ?? []),
+  );
+  const cloneArgs = cloneArguments(cloneFlags, inUse, 0);
+  // the owner makes this call itself; the new process goes on behind the label
+  setup.unshift({
+    action: "clone the sandbox's first process into its namespaces",
+    ops: [
+      { call: "spawn", args: [cloneArgs, 88], label: "first" },
+      { call: "label", args: [], label: "first" },
+    ],
+  });
+  return { plan: setup, cloneArgs, inUse };
 }
 
 /** @see clone(2), struct clone_args */
 function cloneArguments(cloneFlags: ReturnType<typeof flags>, inUse: Data, word: 0 | 8): Data {
   const stack = buffer("stack", STACK_BYTES, 16);
   const tid: Data = word === 0 ? inUse : { data: new Uint8Array(0), text: "" };
-  const args = words(`{flags=${cloneFlags.text}, exit_signal=SIGCHLD}`, cloneFlags.value, 0, 0, 0, 17, 0, STACK_BYTES, 0, 0, 0, 0);
+  const args = words(
+    `{flags=${cloneFlags.text}, exit_signal=SIGCHLD}`,
+    cloneFlags.value,
+    0,
+    0,
+    0,
+    17,
+    0,
+    STACK_BYTES,
+    0,
+    0,
+    0,
+    0,
+  );
   args.pointers = [{ offset: 40, to: stack }];
   if (tid === inUse) args.pointers.push({ offset: 16, to: inUse });
   return args;
@@ -101,7 +124,10 @@ function enterSteps(spec: Spec, facts: Facts, has: (type: NamespaceType) => bool
     const zero = cstring("0");
     steps.push({
       action: "join the cgroup",
-      ops: Array.from({ length: facts.joins }, (_, i) => ({ call: "write" as const, args: [ref(`cgroup${i}`), zero, 1] })),
+      ops: Array.from({ length: facts.joins }, (_, i) => ({
+        call: "write" as const,
+        args: [ref(`cgroup${i}`), zero, 1],
+      })),
     });
   }
   if (has("cgroup")) {
@@ -143,7 +169,13 @@ function filesystemSteps(spec: Spec, beside: Beside, facts: Facts, has: (t: Name
       ops: [
         {
           call: "mount_setattr",
-          args: [flags("AT_FDCWD"), cstring("/"), flags("AT_RECURSIVE"), words("{propagation=MS_PRIVATE}", 0, 0, 0x40000, 0), 32],
+          args: [
+            flags("AT_FDCWD"),
+            cstring("/"),
+            flags("AT_RECURSIVE"),
+            words("{propagation=MS_PRIVATE}", 0, 0, 0x40000, 0),
+            32,
+          ],
         },
       ],
     },
@@ -155,7 +187,11 @@ function filesystemSteps(spec: Spec, beside: Beside, facts: Facts, has: (t: Name
   const devices = deviceSources(spec);
   open.push(...devices.map((path) => openSource(path, `device:${path}`, false)));
   const masks = (spec.linux.maskedPaths ?? []).filter((path) => facts.kernelPaths.get(path) === "directory");
-  open.push(...masks.map((path) => configuredMount("tmpfs", `mask:${path}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${path}"`)));
+  open.push(
+    ...masks.map((path) =>
+      configuredMount("tmpfs", `mask:${path}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${path}"`),
+    ),
+  );
   steps.push(...rootSteps(spec, beside, facts, open));
   for (const { mount, tree } of mounts) {
     steps.push(...attach(mount.destination, tree, facts.sources.get(mount.source ?? "") ?? "directory"));
@@ -163,7 +199,10 @@ function filesystemSteps(spec: Spec, beside: Beside, facts: Facts, has: (t: Name
   }
   steps.push(...protectSteps(spec, facts));
   if (spec.root.readonly) {
-    steps.push({ action: "make the root filesystem read-only", ops: [setAttributes("/", ["MOUNT_ATTR_RDONLY"], false)] });
+    steps.push({
+      action: "make the root filesystem read-only",
+      ops: [setAttributes("/", ["MOUNT_ATTR_RDONLY"], false)],
+    });
   }
   return steps;
 }
@@ -228,13 +267,20 @@ function rootSteps(spec: Spec, beside: Beside, facts: Facts, open: Plan): Plan {
   ];
   const steps: Plan = [...open];
   if (beside.root.kind === "tmpfs") {
-    const make = configuredMount("tmpfs", "root", ["mode=755"], ["MOUNT_ATTR_NODEV", "MOUNT_ATTR_NOSUID"], "the root filesystem");
+    const make = configuredMount(
+      "tmpfs",
+      "root",
+      ["mode=755"],
+      ["MOUNT_ATTR_NODEV", "MOUNT_ATTR_NOSUID"],
+      "the root filesystem",
+    );
     steps.push({ action: make.action, ops: [...make.ops, ...cover("root")] });
     steps.push({ action: "lay out the root filesystem", ops: beside.root.entries.flatMap(entryOps) });
   } else {
     const source = openSource(spec.root.path, "rootfs", true, ["nodev"], facts.privileged);
     steps.push(source);
-    if (beside.root.kind === "directory") steps.push({ action: "take it as the root", ops: cover("rootfs"), path: spec.root.path });
+    if (beside.root.kind === "directory")
+      steps.push({ action: "take it as the root", ops: cover("rootfs"), path: spec.root.path });
     else steps.push(...overlaySteps(cover));
   }
   steps.push({
@@ -264,8 +310,19 @@ function overlaySteps(cover: (tree: string) => Op[]): Plan {
     args: [ref(tree), cstring(""), here, cstring(to), flags("MOVE_MOUNT_F_EMPTY_PATH")],
   });
   return [
-    { action: scratch.action, ops: [...scratch.ops, ...cover("layers"), ...["lower", "upper", "work", "merged"].map(mkdir)] },
-    { ...overlay, ops: [move("rootfs", "lower"), ...overlay.ops, move("merged", "merged"), { call: "chdir", args: [cstring("merged")] }] },
+    {
+      action: scratch.action,
+      ops: [...scratch.ops, ...cover("layers"), ...["lower", "upper", "work", "merged"].map(mkdir)],
+    },
+    {
+      ...overlay,
+      ops: [
+        move("rootfs", "lower"),
+        ...overlay.ops,
+        move("merged", "merged"),
+        { call: "chdir", args: [cstring("merged")] },
+      ],
+    },
   ];
 }
 
@@ -352,9 +409,12 @@ function startSteps(beside: Beside, inUse: Data): Plan {
 export function checkSupported(spec: Spec): void {
   for (const namespace of spec.linux.namespaces) {
     if (namespace.path !== undefined || namespace.type === "time") {
-      throw new TsboxError(`use the ${namespace.type} namespace: joining one and time namespaces are not supported yet`, {
-        code: "unsupported",
-      });
+      throw new TsboxError(
+        `use the ${namespace.type} namespace: joining one and time namespaces are not supported yet`,
+        {
+          code: "unsupported",
+        },
+      );
     }
   }
 }

@@ -60,9 +60,7 @@ export function initPlan(command: 0 | 2, arch: Arch): Plan {
         { call: "jumpIf", args: [ref("count"), 128, 2], label: "reap" },
         { call: "load", args: [info, 4], out: "signal" },
         { call: "jumpIf", args: [ref("signal"), SIGCHLD, 0], label: "reap" },
-        ...(command === 0
-          ? []
-          : [{ call: "kill", args: [command, ref("signal")], onError: "ignore" } satisfies Op]),
+        ...(command === 0 ? [] : [{ call: "kill", args: [command, ref("signal")], onError: "ignore" } satisfies Op]),
         { call: "label", args: [], label: "reap" },
         {
           call: "wait4",
@@ -85,9 +83,7 @@ export function initPlan(command: 0 | 2, arch: Arch): Plan {
 
 const INIT_PROFILE = {
   defaultAction: "SCMP_ACT_KILL_PROCESS" as const,
-  syscalls: [
-    { names: ["ppoll", "read", "write", "wait4", "kill", "exit_group"], action: "SCMP_ACT_ALLOW" as const },
-  ],
+  syscalls: [{ names: ["ppoll", "read", "write", "wait4", "kill", "exit_group"], action: "SCMP_ACT_ALLOW" as const }],
 };
 
 /** A compiled filter behind a `struct sock_fprog`. */

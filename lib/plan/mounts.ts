@@ -15,7 +15,8 @@ const empty = () => cstring("");
 export function setAttributes(target: string | { tree: string }, attributes: Attribute[], recursive: boolean): Op {
   const set = flags(...attributes);
   const attr = words(`{attr_set=${set.text}}`, set.value, 0, 0, 0);
-  if (typeof target === "string") return { call: "mount_setattr", args: [flags("AT_FDCWD"), cstring(target), 0, attr, 32] };
+  if (typeof target === "string")
+    return { call: "mount_setattr", args: [flags("AT_FDCWD"), cstring(target), 0, attr, 32] };
   const how = recursive ? flags("AT_EMPTY_PATH", "AT_RECURSIVE") : flags("AT_EMPTY_PATH");
   return { call: "mount_setattr", args: [ref(target.tree), empty(), how, attr, 32] };
 }
@@ -25,7 +26,13 @@ export function setAttributes(target: string | { tree: string }, attributes: Att
  * @param options of the mount: `ro`, `nosuid`, `nodev`, `noexec` apply to everything below
  * @param bound the owner has opened it already, as the slot `source:PATH`
  */
-export function openSource(path: string, tree: string, recursive: boolean, options: string[] = [], bound = false): Step {
+export function openSource(
+  path: string,
+  tree: string,
+  recursive: boolean,
+  options: string[] = [],
+  bound = false,
+): Step {
   const attributes = options.flatMap((option) => (ATTRIBUTE_OPTIONS[option] ?? []) as Attribute[]);
   const ops: Op[] = [];
   if (bound) {
@@ -46,7 +53,13 @@ export function openSource(path: string, tree: string, recursive: boolean, optio
 }
 
 /** A new file system, not attached yet. @param data its own options, `key=value` or a flag */
-export function configuredMount(type: string, tree: string, data: string[], attributes: Attribute[], what: string): Step {
+export function configuredMount(
+  type: string,
+  tree: string,
+  data: string[],
+  attributes: Attribute[],
+  what: string,
+): Step {
   const config = `${tree}:config`;
   const ops: Op[] = [{ call: "fsopen", args: [cstring(type), flags("FSOPEN_CLOEXEC")], out: config }];
   for (const option of data) {
@@ -82,12 +95,18 @@ export function attach(path: string, tree: string, kind: "file" | "directory", m
       const prefix = cstring("/" + parts.slice(0, index + 1).join("/"));
       const last = index === parts.length - 1;
       // it may exist, or lie on something read-only where it has to exist; the open below tells
-      if (last && kind === "file") ops.push({ call: "mknodat", args: [here, prefix, flags("S_IFREG"), 0], onError: "ignore" });
+      if (last && kind === "file")
+        ops.push({ call: "mknodat", args: [here, prefix, flags("S_IFREG"), 0], onError: "ignore" });
       else ops.push({ call: "mkdirat", args: [here, prefix, 0o755], onError: "ignore" });
     });
   }
   const RESOLVE_NO_MAGICLINKS_IN_ROOT = 0x02 | 0x10;
-  const how = words("{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}", 0o12000000, 0, RESOLVE_NO_MAGICLINKS_IN_ROOT);
+  const how = words(
+    "{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}",
+    0o12000000,
+    0,
+    RESOLVE_NO_MAGICLINKS_IN_ROOT,
+  );
   ops.push({ call: "openat2", args: [here, cstring(path), how, 24], out: "target" });
   const move = flags("MOVE_MOUNT_F_EMPTY_PATH", "MOVE_MOUNT_T_EMPTY_PATH");
   ops.push({ call: "move_mount", args: [ref(tree), empty(), ref("target"), empty(), move] });
@@ -96,8 +115,10 @@ export function attach(path: string, tree: string, kind: "file" | "directory", m
 }
 
 const targetHint = (kind: "file" | "directory") => (errno: string | undefined) => {
-  if (errno === "ENOENT") return "the mount point does not exist and cannot be made: a read-only root, or a symlink that leads nowhere";
-  if (errno === "ELOOP" || errno === "EXDEV") return "the mount point is a symlink that leads out of the root filesystem";
+  if (errno === "ENOENT")
+    return "the mount point does not exist and cannot be made: a read-only root, or a symlink that leads nowhere";
+  if (errno === "ELOOP" || errno === "EXDEV")
+    return "the mount point is a symlink that leads out of the root filesystem";
   if (errno === "ENOTDIR") return `the source is a ${kind} and the mount point is not`;
   return undefined;
 };

@@ -2,12 +2,13 @@
 import { LIBC_NAMES, type Native, type Runtime } from "./runtime.ts";
 
 export async function openBun(): Promise<Runtime> {
-  const { dlopen, CFunction, toArrayBuffer } = await import("bun:ffi");
+  const { dlopen, CFunction, FFIType, toArrayBuffer } = await import("bun:ffi");
   const args = (count: number) => Array.from({ length: count }, () => "i64" as const);
   let libcSyscall: Native | undefined;
   for (const name of LIBC_NAMES) {
     try {
-      libcSyscall = dlopen(name, { syscall: { args: args(7), returns: "i64_fast" } }).symbols.syscall as unknown as Native;
+      libcSyscall = dlopen(name, { syscall: { args: args(7), returns: FFIType.i64_fast } }).symbols
+        .syscall as unknown as Native;
       break;
     } catch {
       // the other C library
@@ -18,7 +19,7 @@ export async function openBun(): Promise<Runtime> {
     name: "bun",
     libcSyscall,
     native: (address, argumentCount) =>
-      CFunction({ ptr: address as never, args: args(argumentCount), returns: "i64_fast" }) as unknown as Native,
+      CFunction({ ptr: address as never, args: args(argumentCount), returns: FFIType.i64_fast }) as unknown as Native,
     memory: (address, length) => toArrayBuffer(address as never, 0, length) as ArrayBuffer,
     readable: (fd) => Bun.file(fd).stream() as ReadableStream<Uint8Array>,
   };

@@ -32,7 +32,8 @@ export function openDeno(): Runtime {
       const call = new Deno.UnsafeFnPointer(pointer, { parameters: integers(argumentCount), result: "i64" });
       return toNumber((...args) => call.call(...args));
     },
-    memory: (address, length) => Deno.UnsafePointerView.getArrayBuffer(Deno.UnsafePointer.create(BigInt(address)), length),
+    memory: (address, length) =>
+      Deno.UnsafePointerView.getArrayBuffer(Deno.UnsafePointer.create(BigInt(address)), length),
     readable(fd) {
       return new ReadableStream<Uint8Array>({
         async pull(controller) {

@@ -1,0 +1,3 @@
+/** Sandboxes. @module */
+export { Sandbox } from "./sandbox.ts";
+export type * from "./options.ts";

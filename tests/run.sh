@@ -1,0 +1,137 @@
+#!/bin/bash
+# Runs the tests in up to three places, prints every log and ends with one line that counts all of them.
+#
+#   root    here, as root
+#   user    as an ordinary user: one made for this run when we are root, otherwise whoever we are
+#   guest   in a User-Mode-Linux guest with a pure cgroup v2, as root and as an ordinary user
+#
+# TSBOX_TEST_PARTS="root user" chooses; arguments (file names, -t name) go to `bun test`.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+parts=${TSBOX_TEST_PARTS:-root user guest}
+uml=$(readlink -f ../shared/conformance/uml)
+path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+passed=0 failed=0 skipped=0 broken=0
+user=
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/tsbox-test.XXXXXX")
+chmod 711 "$work"
+clean_up() {
+  if [ -n "$user" ]; then
+    pkill -KILL -u "$user" # nobody but this run's tests was ever this user
+    userdel --force "$user" 2>/dev/null
+  fi
+  rm -rf --one-file-system "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# tally NAME STATUS LOG: adds up the counts that `bun test` printed. A part without counts is broken, and so is one
+# that failed without a failed test.
+tally() {
+  local name=$1 status=$2 log=$3 pass fail skip
+  pass=$(last_count pass "$log") fail=$(last_count fail "$log") skip=$(last_count skip "$log")
+  echo "== $name: ${pass:-no count of} passed, ${fail:-no count of} failed, ${skip:-0} skipped, exit status $status"
+  if [ -z "$pass" ] || [ -z "$fail" ] || { [ "$status" != 0 ] && [ "$fail" = 0 ]; }; then broken=1; fi
+  passed=$((passed + ${pass:-0})) failed=$((failed + ${fail:-0})) skipped=$((skipped + ${skip:-0}))
+}
+last_count() { sed 's/\x1b\[[0-9;]*m//g' "$2" | tr -d '\r' | grep -aoE "^ *[0-9]+ $1\$" | tail -n 1 | tr -dc 0-9; }
+
+# copy_checkout FOLDER OWNER: a copy that its owner may write to; node_modules is shared by hard links.
+copy_checkout() {
+  mkdir "$1"
+  tar -c --exclude=./.git --exclude=./.cache --exclude=./node_modules . | tar -x -C "$1"
+  chown -R "$2" "$1"
+  cp -al node_modules "$1" 2>/dev/null || { rm -rf "$1/node_modules" && cp -a node_modules "$1"; }
+}
+
+run_here() {
+  node_modules/.bin/bun test --timeout 30000 "$@" 2>&1 | tee "$work/here.log"
+  tally "$part" "${PIPESTATUS[0]}" "$work/here.log"
+}
+
+run_as_fresh_user() {
+  user=tsbox$RANDOM
+  useradd --home-dir "$work/home" --create-home --shell /bin/bash "$user" || { broken=1 user=; return; }
+  copy_checkout "$work/user" "$user:"
+  (
+    cd "$work/user" &&
+      setpriv --reuid="$user" --regid="$user" --init-groups --inh-caps=-all \
+        env -i HOME="$work/home" USER="$user" PATH="$path" LANG=C.UTF-8 TERM=dumb \
+        node_modules/.bin/bun test --timeout 30000 "$@"
+  ) 2>&1 | tee "$work/user.log"
+  tally user "${PIPESTATUS[0]}" "$work/user.log"
+}
+
+# The guest sees $work/guest at the same path; a log and an exit status come back from each of its two runs.
+run_in_guest() {
+  local share=$work/guest run
+  prepare_guest || { echo "== guest: its root filesystem could not be made" && broken=1 && return; }
+  copy_checkout "$share" 1000:1000
+  write_guest_job "$share" "$@"
+  KERNEL=.cache/uml/linux TMO=${TSBOX_GUEST_TIMEOUT:-3600} "$uml/run.sh" .cache/uml/root.ext4 "$share/job.sh" "$share"
+  for run in root tester; do
+    touch "$share/$run.log"
+    tally "guest, $run" "$(cat "$share/$run.status" 2>/dev/null || echo unknown)" "$share/$run.log"
+  done
+}
+
+# Made once (about a minute) and kept; the lock is for several test runs at a time.
+prepare_guest() (
+  mkdir -p .cache/uml
+  exec 9>.cache/uml/lock && flock 9
+  if [ ! -x .cache/uml/linux ]; then
+    xz -dc "$uml/linux.xz" >.cache/uml/linux && chmod +x .cache/uml/linux || return 1
+  fi
+  [ -e .cache/uml/root.ext4 ] && return
+  echo "guest: making its root filesystem"
+  SIZE=2G "$uml/mkroot.sh" "$PWD/.cache/uml/root.new" 9>&- && mv .cache/uml/root.new .cache/uml/root.ext4
+)
+
+# The tester gets a cgroup delegated the way systemd does it: a subtree of its own, itself in a leaf.
+write_guest_job() {
+  local share=$1
+  shift
+  cat >"$share/job.sh" <<JOB
+cd "$share"
+bun_test() { # NAME COMMAND...: COMMAND has to end with env -i
+  local name=\$1; shift
+  "\$@" PATH=$path LANG=C.UTF-8 TERM=dumb TSBOX_GUEST=1 node_modules/.bin/bun test --timeout 60000 ${*@Q} 2>&1 |
+    tee "\$name.log"
+  echo "\${PIPESTATUS[0]}" >"\$name.status"
+}
+bun_test root env -i HOME=/root USER=root
+
+own=/sys/fs/cgroup/tester
+mkdir -p \$own/session
+for controller in \$(cat \$own/cgroup.controllers); do echo +\$controller >\$own/cgroup.subtree_control; done
+for file in "" /cgroup.procs /cgroup.threads /cgroup.subtree_control; do chown tester: \$own\$file \$own/session\$file; done
+echo \$\$ >\$own/session/cgroup.procs
+bun_test tester setpriv --reuid=tester --regid=tester --init-groups --inh-caps=-all env -i HOME=/home/tester USER=tester
+JOB
+}
+
+tests/setup.sh || broken=1
+for part in $parts; do
+  echo "== $part"
+  case $part in
+    root) if [ "$(id -u)" = 0 ]; then run_here "$@"; else echo "skipped: not root"; fi ;;
+    user) if [ "$(id -u)" = 0 ]; then run_as_fresh_user "$@"; else run_here "$@"; fi ;;
+    guest)
+      if [ ! -d "$uml" ]; then
+        echo "skipped: ../shared/conformance/uml is not there"
+      elif [ "$(uname -m)" != x86_64 ]; then
+        echo "skipped: the guest's kernel is for x86-64"
+      elif [ "$(id -u)" != 0 ]; then
+        echo "skipped: making the guest's files needs root"
+      else
+        run_in_guest "$@"
+      fi
+      ;;
+    *) echo "no such part: $part" && broken=1 ;;
+  esac
+done
+[ $((passed + failed)) = 0 ] && broken=1
+[ "$broken" = 1 ] && echo "a part broke off, see its log above"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$broken" = 0 ]
