@@ -1,0 +1,59 @@
+/**
+ * Makes the binary, `dist/tsbox`: `bun lib/cli/compile.ts`.
+ *
+ * Nothing of the folder where it is started may configure it, so `.env` and `bunfig.toml` are not read.
+ * @module
+ */
+import { readFileSync } from "node:fs";
+
+/**
+ * What commander imports for features that tsbox does not use (sub-commands in files of their own, colours), and what
+ * stands for it: loading these parts of Bun takes half of the time that `tsbox --version` takes (measured: 8.3 ms
+ * with, 4.6 ms without).
+ */
+const UNUSED: Record<string, string> = {
+  "import childProcess from 'node:child_process';": "const childProcess = {};",
+  "import path from 'node:path';": "const path = {};",
+  "import fs from 'node:fs';": "const fs = {};",
+  "import process from 'node:process';": "",
+  "import { stripVTControlCharacters } from 'node:util';": "const stripVTControlCharacters = (text) => text;",
+  "import { EventEmitter } from 'node:events';": `class EventEmitter {
+    #listeners = new Map();
+    on(event, listener) {
+      this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), listener]);
+      return this;
+    }
+    emit(event, ...args) {
+      for (const listener of this.#listeners.get(event) ?? []) listener.apply(this, args);
+      return this.#listeners.has(event);
+    }
+    listenerCount(event) {
+      return this.#listeners.get(event)?.length ?? 0;
+    }
+  }`,
+};
+
+const left = new Set(Object.keys(UNUSED));
+await Bun.build({
+  entrypoints: [`${import.meta.dir}/main.ts`],
+  compile: { outfile: `${import.meta.dir}/../../dist/tsbox`, autoloadDotenv: false, autoloadBunfig: false },
+  minify: true,
+  bytecode: true,
+  format: "esm",
+  plugins: [
+    {
+      name: "commander without what tsbox does not use",
+      setup(build) {
+        build.onLoad({ filter: /\/commander\/lib\/\w+\.js$/ }, ({ path }) => {
+          let contents = readFileSync(path, "utf8");
+          for (const [used, unused] of Object.entries(UNUSED)) {
+            if (contents.includes(used)) left.delete(used);
+            contents = contents.replace(used, unused);
+          }
+          return { contents, loader: "js" };
+        });
+      },
+    },
+  ],
+});
+if (left.size > 0) throw new Error(`compile: commander has changed, and imports otherwise: ${[...left].join(" ")}`);

@@ -1,0 +1,99 @@
+/** The flags of `tsbox run`: Docker's names and words. @module */
+import { Option } from "commander";
+import type { Verb } from "./verb.ts";
+
+/** The flags as they were typed. */
+export interface RunFlags {
+  rootfs?: string;
+  interactive?: boolean;
+  env?: string[];
+  envFile?: string[];
+  workdir?: string;
+  user?: string;
+  hostname?: string;
+  timeout?: string;
+  volume?: string[];
+  tmpfs?: string[];
+  readOnly?: boolean;
+  memory?: string;
+  cpus?: string;
+  pidsLimit?: string;
+  ulimit?: string[];
+  network?: string;
+  capAdd?: string[];
+  capDrop?: string[];
+  securityOpt?: string[];
+  pid?: string;
+  ipc?: string;
+  uts?: string;
+  userns?: string;
+  cgroupns?: string;
+  /** Accepted, and always the case. */
+  rm?: boolean;
+}
+
+/** `...` behind a flag: it may be given more than once. */
+const GROUPS: Record<string, [flags: string, description: string][]> = {
+  "Process:": [
+    ["-i, --interactive", "Connect stdin; without it, the command reads /dev/null"],
+    ["-e, --env <K=V>...", "Set a variable; without a value, the caller's"],
+    ["--env-file <FILE>...", "Read variables from a file, one per line"],
+    ["-w, --workdir <DIR>", "Working directory inside (default /)"],
+    ["-u, --user <USER>", 'Name or uid, and group: "1000:1000" (default root)'],
+    ["-h, --hostname <NAME>", "Host name inside"],
+    ["--timeout <TIME>", 'Kill everything inside after "500ms", "2s", "1m"'],
+    ["--rm", "Accepted, and always so: nothing of a sandbox stays"],
+  ],
+  "Files:": [
+    ["--rootfs <DIR|host>", "A directory; or the host's programs (default host)"],
+    ["-v, --volume <SRC:DST>...", 'Bind mount of a file or directory; read-only: ":ro"'],
+    ["--tmpfs <DST>...", 'A filesystem in memory: "/tmp:size=64m,mode=1777"'],
+    ["--read-only", "The root filesystem cannot be written"],
+  ],
+  "Limits:": [
+    ["-m, --memory <SIZE>", 'Memory of all processes together: "64m", "1g"'],
+    ["--cpus <NUMBER>", "CPUs' worth of time: 0.5 is half of one"],
+    ["--pids-limit <NUMBER>", "Processes and threads at a time; -1: unlimited"],
+    ["--ulimit <NAME=N[:N]>...", 'Limit of setrlimit(2): "nofile=1024:2048"'],
+  ],
+  "Isolation:": [
+    ["--network <none|host>", "Only a loopback (default), or the host's network"],
+    ["--cap-add <NAME>...", "Add a capability; ALL for every one"],
+    ["--cap-drop <NAME>...", "Drop a capability; ALL for every one"],
+    ["--security-opt <OPTION>...", "seccomp=unconfined, seccomp=FILE.json, or no-new-privileges=false (default true)"],
+    ["--pid <host>", "Share the host's pid namespace"],
+    ["--ipc <host>", "Share the host's IPC namespace"],
+    ["--uts <host>", "Share the host's name"],
+    ["--userns <host>", "No user namespace: root inside is root outside"],
+    ["--cgroupns <host>", "Share the host's view of cgroups"],
+  ],
+};
+
+export const EXAMPLES = `
+Exit status: the command's own, or 128+N when signal N killed it; 124 after --timeout,
+125 when tsbox failed, 126 when the command cannot be executed, 127 when it is not found.
+
+Examples:
+  tsbox run echo hello
+  tsbox run -i -v ./src:/src:ro -w /src python3 - < script.py
+  tsbox run -m 128m --cpus 0.5 --pids-limit 64 --timeout 2s -- du -sh /usr
+  tsbox run --rootfs ./debian -u 1000:1000 --tmpfs /tmp:size=64m bash -c 'id; df /tmp'
+`;
+
+/** Declares the flags of `tsbox run` on a verb. */
+export function declareRunFlags(verb: Verb): void {
+  for (const [group, flags] of Object.entries(GROUPS)) {
+    verb.optionsGroup(group);
+    for (const [words, description] of flags) {
+      const option = new Option(words.replace(/\.\.\.$/, ""), description);
+      if (words.endsWith("...")) {
+        option.argParser((value: string, before: string[] = []) => [...before, value]);
+      }
+      verb.addOption(option);
+      if (option.isBoolean()) verb.addOption(new Option(`--no-${option.name()}`).hideHelp()); // --read-only=false
+    }
+  }
+  verb.optionsGroup("Help:").helpOption("--help", "Print this help and quit");
+  verb.usage("[FLAGS] COMMAND [ARG...]").argument("<COMMAND>").argument("[ARG...]").passThroughOptions();
+  verb.addHelpText("after", EXAMPLES);
+}

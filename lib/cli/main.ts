@@ -1,0 +1,26 @@
+#!/usr/bin/env bun
+/**
+ * The `tsbox` command: parse, call the library, print. Docker's words, flags and exit codes wherever Docker has one.
+ * @module
+ */
+import { version } from "../../package.json" with { type: "json" };
+import { addPlan } from "./plan.ts";
+import { reportFailure } from "./report.ts";
+import { addRun } from "./run.ts";
+import { Verb } from "./verb.ts";
+
+const tsbox = new Verb("tsbox")
+  .usage("COMMAND")
+  .description("Containers and sandboxes, straight on Linux system calls")
+  .version(`tsbox ${version}`, "-v, --version", "Print the version and quit")
+  .helpOption("-h, --help", "Print this help and quit")
+  .helpCommand("help [COMMAND]", "Print the help of a command")
+  .enablePositionalOptions()
+  .addHelpText("after", '\nRun "tsbox COMMAND --help" for more about a command.');
+addRun(tsbox);
+addPlan(tsbox);
+
+const words = process.argv.slice(2);
+tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch((error: unknown) => {
+  process.exit(reportFailure(error));
+});

@@ -1,0 +1,17 @@
+/** Output of tsbox itself. @module */
+import { writeSync } from "node:fs";
+
+/** Writes all of it before it returns. A reader that has gone ends tsbox, as SIGPIPE ends other programs. */
+export function print(text: string, fd = 1): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length;) {
+    try {
+      done += writeSync(fd, bytes, done);
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code === "EPIPE") process.exit(128 + 13);
+      if (code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1); // whoever shares the pipe made it non-blocking
+    }
+  }
+}

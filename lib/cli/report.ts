@@ -1,0 +1,70 @@
+/**
+ * Exit statuses and error messages, as `docker run` has them.
+ * @module
+ * @see https://docs.docker.com/engine/containers/run/#exit-status
+ */
+import { constants } from "node:os";
+import type { Reason } from "../index.ts";
+import { print } from "./print.ts";
+
+/** The command ran longer than `--timeout`; the number of timeout(1). */
+const TIMED_OUT = 124;
+/** tsbox itself failed. */
+export const FAILED = 125;
+const NOT_EXECUTABLE = 126;
+const NOT_FOUND = 127;
+
+/** The command line was not understood. */
+export class UsageError extends Error {
+  readonly hint: string;
+
+  constructor(message: string, hint: string) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+/** How a command ended. */
+export interface Ending {
+  exitCode: number | null;
+  signalCode: string | null;
+  reason: Reason;
+}
+
+export function exitStatus({ exitCode, signalCode, reason }: Ending): number {
+  if (reason === "timeout") return TIMED_OUT;
+  if (reason === "oom") return 128 + constants.signals.SIGKILL;
+  return exitCode ?? 128 + signalNumber(signalCode ?? "SIGKILL");
+}
+
+function signalNumber(name: string): number {
+  // a real-time signal is written as its number
+  return constants.signals[name as NodeJS.Signals] ?? Number(/^SIG(\d+)$/.exec(name)?.[1] ?? 0);
+}
+
+/** What the person who typed the command has to be told about its end, if anything. */
+export function explain(reason: Reason, flags: { timeout?: string; memory?: string }): void {
+  if (reason === "timeout") complain(`killed after ${flags.timeout} (--timeout)`);
+  if (reason === "oom") complain(flags.memory === undefined ? "out of memory" : `out of memory (-m ${flags.memory})`);
+  if (reason === "pids") complain("out of processes", "raise --pids-limit");
+  if (reason === "seccomp")
+    complain("killed by the seccomp filter", "--security-opt seccomp=FILE.json allows other system calls");
+}
+
+/** Prints why tsbox could not do what it was asked. @returns its exit status */
+export function reportFailure(error: unknown): number {
+  const { message, code, hint, stack } = error as Error & { code?: string; hint?: string };
+  // a TsboxError has a code, and so has an error of the system, such as a full disk
+  if (error instanceof UsageError || code !== undefined) complain(message, hint);
+  else complain(`internal error: ${stack ?? String(error)}`, "this is a bug in tsbox; please report it");
+  if (code === "command_not_found") return NOT_FOUND;
+  return code === "command_not_executable" || code === "argument_too_long" ? NOT_EXECUTABLE : FAILED;
+}
+
+function complain(message: string, hint?: string): void {
+  try {
+    print(`tsbox: ${message}\n${hint ? `  hint: ${hint}\n` : ""}`, 2);
+  } catch {
+    // nobody reads the errors; the exit status still tells
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * From the flags of `tsbox run` to the library's options; what the values mean beyond their syntax is checked there.
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import { release } from "node:os";
+import { resolve } from "node:path";
+import { TsboxError } from "../index.ts";
+import { CAPABILITIES } from "../plan/index.ts";
+import { DEFAULT_CAPABILITIES } from "../sandbox/request.ts";
+import { resolveDockerProfile, type DockerProfile } from "../seccomp/index.ts";
+import type { Limits, MountOption, RunOptions, SecurityOptions, Sharing } from "../index.ts";
+import type { RunFlags } from "./flags.ts";
+
+/** What flags can refer to. */
+export interface World {
+  env: Record<string, string | undefined>;
+  cwd: string;
+  readFile(path: string): string;
+  arch: "x64" | "arm64";
+  /** `"6.18.0"` */
+  kernelRelease: string;
+}
+
+export function callersWorld(): World {
+  return {
+    env: process.env,
+    cwd: process.cwd(),
+    readFile: (path) => readFileSync(path, "utf8"),
+    arch: process.arch === "arm64" ? "arm64" : "x64",
+    kernelRelease: release(),
+  };
+}
+
+const invalid = (flag: string, value: string, why: string, hint?: string) =>
+  new TsboxError(`use ${flag} ${JSON.stringify(value)}: ${why}`, { code: "invalid_option", ...(hint ? { hint } : {}) });
+
+/** @throws TsboxError `invalid_option` */
+export function runOptions(flags: RunFlags, world: World): RunOptions {
+  const options: RunOptions = {
+    rootfs: flags.rootfs ?? "host",
+    stdin: flags.interactive ? "inherit" : "ignore",
+    stdout: "inherit",
+    stderr: "inherit",
+    env: environment(flags, world),
+    mounts: [...(flags.volume ?? []).map((v) => volume(v, world)), ...(flags.tmpfs ?? []).map(tmpfs)],
+    limits: limits(flags),
+    ulimits: Object.fromEntries((flags.ulimit ?? []).map(ulimit)),
+    namespaces: namespaces(flags),
+    security: security(flags, world),
+  };
+  if (flags.workdir !== undefined) options.cwd = flags.workdir;
+  if (flags.user !== undefined) options.user = flags.user;
+  if (flags.hostname !== undefined) options.hostname = flags.hostname;
+  if (flags.network !== undefined) options.network = network(flags.network);
+  return options;
+}
+
+/** Files first, in their order, then `-e`; a name without a value is the caller's variable, if there is one. */
+function environment(flags: RunFlags, world: World): Record<string, string> {
+  const env: Record<string, string> = {};
+  const set = (flag: string, word: string) => {
+    const equals = word.indexOf("=");
+    const name = equals < 0 ? word : word.slice(0, equals);
+    if (name === "") throw invalid(flag, word, "no name", '"NAME=value", or "NAME" for the caller\'s value');
+    const value = equals < 0 ? world.env[name] : word.slice(equals + 1);
+    if (value !== undefined) env[name] = value;
+  };
+  for (const path of flags.envFile ?? []) {
+    for (const line of envFileLines(path, readFile("--env-file", path, world))) set(`--env-file ${path}:`, line);
+  }
+  for (const word of flags.env ?? []) set("--env", word);
+  return env;
+}
+
+/** Docker's format: a variable per line, taken as it is; empty lines and lines that begin with `#` are skipped. */
+function envFileLines(path: string, text: string): string[] {
+  const lines = text
+    .replace(/^\ufeff/, "")
+    .split(/\r?\n/)
+    .map((line) => line.trimStart())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  const spaced = lines.find((line) => /^[^=]*\s/.test(line));
+  if (spaced !== undefined) throw invalid(`--env-file ${path}:`, spaced, "a name contains no white space");
+  return lines;
+}
+
+function readFile(flag: string, path: string, world: World): string {
+  try {
+    return world.readFile(resolve(world.cwd, path));
+  } catch (cause) {
+    const why = (cause as { code?: string }).code ?? "cannot be read";
+    throw new TsboxError(`use ${flag} ${JSON.stringify(path)}: ${why}`, { code: "invalid_option", path, cause });
+  }
+}
+
+const VOLUME_HINT = '"/source:/target" or "./source:/target", and ":ro" for read-only';
+
+function volume(text: string, world: World): MountOption {
+  const [source = "", target, mode, ...more] = text.split(":");
+  if (target === undefined) throw invalid("--volume", text, "anonymous volumes are not supported yet", VOLUME_HINT);
+  if (source === "" || target === "" || more.length > 0) throw invalid("--volume", text, "not understood", VOLUME_HINT);
+  if (source.startsWith("~")) {
+    throw invalid("--volume", text, "~ is the shell's, and only at the start of a word", 'write "$HOME/..."');
+  }
+  if (!/^[./]/.test(source)) {
+    throw invalid("--volume", text, "named volumes are not supported yet", `for a directory: "./${source}:${target}"`);
+  }
+  const words = mode === undefined ? [] : mode.split(",");
+  const unknown = words.find((word) => word !== "ro" && word !== "rw");
+  if (unknown !== undefined) throw invalid("--volume", text, `unknown option "${unknown}"`, "ro or rw");
+  if (words.includes("ro") && words.includes("rw")) throw invalid("--volume", text, "both ro and rw");
+  return { type: "bind", source: resolve(world.cwd, source), target, readOnly: words.includes("ro") };
+}
+
+function tmpfs(text: string): MountOption {
+  const [, target = "", words] = /^([^:]*)(?::([^]*))?$/.exec(text) ?? [];
+  const mount: MountOption = { type: "tmpfs", target };
+  for (const word of words === undefined ? [] : words.split(",")) {
+    const [, name, value] = /^([^=]*)(?:=([^]*))?$/.exec(word) ?? [];
+    if (name === "size" && value) mount.size = value;
+    else if (name === "mode" && value && /^[0-7]{3,4}$/.test(value)) mount.mode = Number.parseInt(value, 8);
+    else if (!TMPFS_ALWAYS.has(word)) {
+      throw invalid("--tmpfs", text, `unknown option "${word}"`, "size=64m, mode=1777; always rw, exec, nosuid, nodev");
+    }
+  }
+  return mount;
+}
+const TMPFS_ALWAYS = new Set(["rw", "exec", "nosuid", "nodev"]);
+
+function limits(flags: RunFlags): Limits {
+  const { memory, cpus, pidsLimit, timeout } = flags;
+  const result: Limits = {};
+  if (memory !== undefined) result.memory = memory;
+  if (cpus !== undefined) result.cpus = number("--cpus", cpus);
+  if (pidsLimit !== undefined && pidsLimit !== "-1") result.pids = number("--pids-limit", pidsLimit);
+  if (timeout !== undefined) {
+    if (/^[\d.]+$/.test(timeout)) throw invalid("--timeout", timeout, "no unit", `"${timeout}s" or "${timeout}ms"`);
+    result.time = timeout;
+  }
+  return result;
+}
+
+function number(flag: string, text: string): number {
+  if (!/^(\d+\.?\d*|\.\d+)$/.test(text)) throw invalid(flag, text, "not a number");
+  return Number(text);
+}
+
+function ulimit(text: string): [name: string, limits: [soft: number, hard: number]] {
+  const [, name, soft, hard = soft] = /^([a-z]+)=(-1|unlimited|\d+)(?::(-1|unlimited|\d+))?$/.exec(text) ?? [];
+  if (name === undefined) throw invalid("--ulimit", text, "not understood", '"nofile=1024" or "nofile=1024:2048"');
+  return [name, [amount(soft), amount(hard)]];
+}
+
+const amount = (word = "") => (word === "-1" || word === "unlimited" ? Infinity : Number(word));
+
+function network(name: string): false | "host" {
+  if (name === "none") return false;
+  if (name === "host") return "host";
+  throw invalid("--network", name, "not supported yet", "none or host");
+}
+
+function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
+  const wanted = { pid: flags.pid, ipc: flags.ipc, uts: flags.uts, user: flags.userns, cgroup: flags.cgroupns };
+  const flagNames = { pid: "--pid", ipc: "--ipc", uts: "--uts", user: "--userns", cgroup: "--cgroupns" };
+  const result: Partial<Record<keyof typeof wanted, Sharing>> = {};
+  for (const name of Object.keys(wanted) as (keyof typeof wanted)[]) {
+    const sharing = wanted[name];
+    if (sharing === undefined) continue;
+    if (sharing !== "host" && sharing !== "private") {
+      throw invalid(flagNames[name], sharing, "not understood", "host or private");
+    }
+    result[name] = sharing;
+  }
+  return result;
+}
+
+function security(flags: RunFlags, world: World): SecurityOptions {
+  const result: SecurityOptions = {};
+  if (flags.readOnly !== undefined) result.readOnly = flags.readOnly;
+  if (flags.capAdd || flags.capDrop) result.capabilities = capabilities(flags.capAdd ?? [], flags.capDrop ?? []);
+  for (const text of flags.securityOpt ?? []) {
+    const [, name, value] = /^([^=:]*)(?:[=:]([^]*))?$/.exec(text) ?? [];
+    if (name === "no-new-privileges" && (value === undefined || value === "true" || value === "false")) {
+      result.noNewPrivileges = value !== "false";
+    } else if (name === "seccomp" && value) {
+      result.seccomp = seccomp(value, result.capabilities ?? DEFAULT_CAPABILITIES, world);
+    } else {
+      const hint = "seccomp=unconfined, seccomp=FILE.json or no-new-privileges[=false]";
+      throw invalid("--security-opt", text, "not supported", hint);
+    }
+  }
+  return result;
+}
+
+/** As Docker: adding ALL wins over dropping ALL; next to a name, what is added wins over what is dropped. */
+function capabilities(add: string[], drop: string[]): string[] {
+  const [added, dropped] = [add.map(capabilityName), drop.map(capabilityName)];
+  for (const [flag, names] of [["--cap-add", added] as const, ["--cap-drop", dropped] as const]) {
+    const unknown = names.find((name) => name !== "ALL" && !CAPABILITIES.includes(name));
+    if (unknown) throw invalid(flag, unknown, "no such capability", CAPABILITIES.join(", "));
+  }
+  if (added.includes("ALL")) return CAPABILITIES.filter((name) => !dropped.includes(name));
+  const kept = dropped.includes("ALL") ? [] : DEFAULT_CAPABILITIES.filter((name) => !dropped.includes(name));
+  return [...new Set([...kept, ...added])];
+}
+
+const capabilityName = (name: string) =>
+  /^all$/i.test(name) ? "ALL" : `CAP_${name.toUpperCase().replace(/^CAP_/, "")}`;
+
+/** A file may be an OCI profile or have the format of Docker's own, with rules that depend on capabilities. */
+function seccomp(value: string, allowed: string[], world: World): NonNullable<SecurityOptions["seccomp"]> {
+  if (value === "unconfined") return "none";
+  if (value === "builtin") return "default";
+  const text = readFile("--security-opt seccomp", value, world);
+  let profile: DockerProfile;
+  try {
+    profile = JSON.parse(text) as DockerProfile;
+  } catch (cause) {
+    const message = `use --security-opt seccomp ${JSON.stringify(value)}: not JSON`;
+    throw new TsboxError(message, { code: "invalid_option", path: value, cause });
+  }
+  if (typeof profile !== "object" || typeof profile?.defaultAction !== "string") {
+    throw invalid("--security-opt seccomp", value, "not a seccomp profile", 'it has no "defaultAction"');
+  }
+  return resolveDockerProfile(profile, { ...world, capabilities: allowed });
+}

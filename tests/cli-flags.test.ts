@@ -1,0 +1,241 @@
+/** From the words of a command line to the library's options; needs no sandbox and no root. @module */
+import { describe, expect, test } from "bun:test";
+import { Option } from "commander";
+import { declareRunFlags, type RunFlags } from "../lib/cli/flags.ts";
+import { runOptions } from "../lib/cli/run-options.ts";
+import { plainFlags, Verb } from "../lib/cli/verb.ts";
+import type { RunOptions, TsboxError } from "../lib/index.ts";
+
+const files: Record<string, string> = {
+  "/cwd/a.env": '\ufeff# a comment\n\nA=1\n  B=two words \r\nCALLER\nGONE\nQUOTED="x"\nEQUALS=a=b\n#C=3',
+  "/cwd/spaced.env": "A=1\nTWO WORDS=2",
+  "/cwd/profile.json": '{"defaultAction":"SCMP_ACT_ALLOW"}',
+  "/cwd/docker.json": JSON.stringify({
+    defaultAction: "SCMP_ACT_ERRNO",
+    syscalls: [
+      { names: ["read"], action: "SCMP_ACT_ALLOW" },
+      { names: ["reboot"], action: "SCMP_ACT_ALLOW", includes: { caps: ["CAP_SYS_BOOT"] } },
+    ],
+  }),
+  "/cwd/broken.json": "{",
+  "/cwd/null.json": "null",
+};
+const world = {
+  env: { CALLER: "the caller's" },
+  cwd: "/cwd",
+  arch: "x64" as const,
+  kernelRelease: "6.18.0",
+  readFile(path: string): string {
+    const text = files[path];
+    if (text === undefined) throw Object.assign(new Error("no such file"), { code: "ENOENT" });
+    return text;
+  },
+};
+
+/** What `tsbox run` would do with these words. */
+function parse(...words: string[]): { command: string[]; flags: RunFlags } {
+  let parsed: { command: string[]; flags: RunFlags } | undefined;
+  const tsbox = new Verb("tsbox").enablePositionalOptions();
+  tsbox
+    .command("run")
+    .action(
+      (command: string, args: string[], flags: RunFlags) => void (parsed = { command: [command, ...args], flags }),
+    )
+    .declareLater(declareRunFlags);
+  tsbox.parse(["run", ...words], { from: "user" });
+  if (!parsed) throw new Error("the action was not called");
+  return parsed;
+}
+const optionsOf = (...words: string[]) => runOptions(parse(...words, "true").flags, world);
+
+function failure(act: () => unknown): TsboxError {
+  try {
+    act();
+  } catch (error) {
+    return error as TsboxError;
+  }
+  throw new Error("it did not fail");
+}
+
+test("without flags: the host's programs, nothing on stdin, the caller's stdout and stderr", () => {
+  expect(optionsOf()).toEqual({
+    rootfs: "host",
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "inherit",
+    env: {},
+    mounts: [],
+    limits: {},
+    ulimits: {},
+    namespaces: {},
+    security: {},
+  });
+});
+
+const bind = (source: string, target: string, readOnly = false) => ({
+  type: "bind" as const,
+  source,
+  target,
+  readOnly,
+});
+const table: [words: string[], options: Partial<RunOptions>][] = [
+  [["--rootfs", "./debian"], { rootfs: "./debian" }],
+  [["-i"], { stdin: "inherit" }],
+  [["--interactive=false", "--rm"], { stdin: "ignore" }],
+  [["-w", "/src", "-u", "1000:1000", "-h", "box"], { cwd: "/src", user: "1000:1000", hostname: "box" }],
+  [["--workdir=/src", "--user=me", "--hostname=box"], { cwd: "/src", user: "me", hostname: "box" }],
+  // environment
+  [["-e", "A=1", "--env=B=2", "-eC=3", "-e=D=4"], { env: { A: "1", B: "2", C: "3", D: "4" } }],
+  [["-ie", "A=B"], { stdin: "inherit", env: { A: "B" } }],
+  [["-e", "A=1", "-e", "A=2", "-e", "EMPTY="], { env: { A: "2", EMPTY: "" } }],
+  [["-e", "CALLER", "-e", "GONE"], { env: { CALLER: "the caller's" } }],
+  [
+    ["-e", "A=flag", "--env-file", "a.env"],
+    { env: { A: "flag", B: "two words ", CALLER: "the caller's", QUOTED: '"x"', EQUALS: "a=b" } },
+  ],
+  // files
+  [["-v", "/a:/b"], { mounts: [bind("/a", "/b")] }],
+  [["-v", "./a:/b:ro", "-v", "../c:/d:rw"], { mounts: [bind("/cwd/a", "/b", true), bind("/c", "/d")] }],
+  [["-v", ".:/src"], { mounts: [bind("/cwd", "/src")] }],
+  [["--tmpfs", "/tmp"], { mounts: [{ type: "tmpfs", target: "/tmp" }] }],
+  [
+    ["--tmpfs=/tmp:rw,nosuid,size=64m,mode=1777"],
+    { mounts: [{ type: "tmpfs", target: "/tmp", size: "64m", mode: 0o1777 }] },
+  ],
+  [["--read-only"], { security: { readOnly: true } }],
+  [["--read-only=false"], { security: { readOnly: false } }],
+  // limits
+  [
+    ["-m", "128m", "--cpus", ".5", "--pids-limit", "64", "--timeout", "2s"],
+    { limits: { memory: "128m", cpus: 0.5, pids: 64, time: "2s" } },
+  ],
+  [["-m=1g", "--cpus=2", "--pids-limit", "-1"], { limits: { memory: "1g", cpus: 2 } }],
+  [
+    ["--ulimit", "nofile=1024:2048", "--ulimit", "core=0", "--ulimit", "memlock=-1", "--ulimit", "stack=8:unlimited"],
+    { ulimits: { nofile: [1024, 2048], core: [0, 0], memlock: [Infinity, Infinity], stack: [8, Infinity] } },
+  ],
+  // isolation
+  [["--network", "none"], { network: false }],
+  [["--network=host"], { network: "host" }],
+  [
+    ["--pid", "host", "--ipc=host", "--uts", "host", "--userns", "host", "--cgroupns", "private"],
+    { namespaces: { pid: "host", ipc: "host", uts: "host", user: "host", cgroup: "private" } },
+  ],
+  [["--security-opt", "seccomp=unconfined"], { security: { seccomp: "none" } }],
+  [["--security-opt", "seccomp=profile.json"], { security: { seccomp: { defaultAction: "SCMP_ACT_ALLOW" } } }],
+  [["--security-opt", "no-new-privileges"], { security: { noNewPrivileges: true } }],
+  [["--security-opt", "no-new-privileges:true"], { security: { noNewPrivileges: true } }],
+  [["--security-opt=no-new-privileges=false"], { security: { noNewPrivileges: false } }],
+];
+test.each(table)("%j", (words, options) => {
+  expect(optionsOf(...words)).toMatchObject(options);
+});
+
+const capabilities = (...words: string[]) => optionsOf(...words).security?.capabilities ?? [];
+
+describe("capabilities as Docker counts them", () => {
+  test("nothing said: the library's default", () => {
+    expect(optionsOf().security).toEqual({});
+  });
+  test("a name is added to the default set, or dropped from it", () => {
+    const added = capabilities("--cap-add", "net_admin");
+    expect(added).toContain("CAP_NET_ADMIN");
+    expect(added).toContain("CAP_CHOWN");
+    expect(capabilities("--cap-drop", "CAP_CHOWN", "--cap-drop", "kill")).toEqual(
+      added.filter((name) => !["CAP_NET_ADMIN", "CAP_CHOWN", "CAP_KILL"].includes(name)),
+    );
+  });
+  test("what is added wins over what is dropped", () => {
+    expect(capabilities("--cap-drop", "ALL", "--cap-add", "CHOWN", "--cap-add", "chown")).toEqual(["CAP_CHOWN"]);
+    expect(capabilities("--cap-drop", "CHOWN", "--cap-add", "CHOWN")).toContain("CAP_CHOWN");
+  });
+  test("all but what is dropped", () => {
+    const most = capabilities("--cap-add", "all", "--cap-drop", "SYS_ADMIN");
+    expect(most.length).toBe(40);
+    expect(most).not.toContain("CAP_SYS_ADMIN");
+    expect(capabilities("--cap-add", "ALL", "--cap-drop", "ALL").length).toBe(41);
+  });
+});
+
+function allowedCalls(...words: string[]): string[] | undefined {
+  const { seccomp } = optionsOf(...words, "--security-opt", "seccomp=docker.json").security ?? {};
+  return typeof seccomp === "object" ? seccomp.syscalls?.flatMap((rule) => rule.names) : undefined;
+}
+
+test("rules of a Docker seccomp profile depend on the capabilities", () => {
+  expect(allowedCalls()).toEqual(["read"]);
+  expect(allowedCalls("--cap-add", "SYS_BOOT")).toEqual(["read", "reboot"]);
+});
+
+test.each([
+  [["-e", "=B"], 'use --env "=B": no name'],
+  [["--env-file", "none.env"], 'use --env-file "none.env": ENOENT'],
+  [["--env-file", "spaced.env"], 'use --env-file spaced.env: "TWO WORDS=2": a name contains no white space'],
+  [["-v", "data:/data"], 'use --volume "data:/data": named volumes are not supported yet'],
+  [["-v", "/data"], 'use --volume "/data": anonymous volumes are not supported yet'],
+  [["-v", ":/data"], 'use --volume ":/data": not understood'],
+  [["-v", "/a:/b:ro:rw"], 'use --volume "/a:/b:ro:rw": not understood'],
+  [["-v", "/a:/b:ro,rw"], 'use --volume "/a:/b:ro,rw": both ro and rw'],
+  [["-v", "/a:/b:z"], 'use --volume "/a:/b:z": unknown option "z"'],
+  [["-v", "~/a:/b"], 'use --volume "~/a:/b": ~ is the shell\'s, and only at the start of a word'],
+  [["--tmpfs", "/tmp:ro"], 'use --tmpfs "/tmp:ro": unknown option "ro"'],
+  [["--tmpfs", "/tmp:mode=9"], 'use --tmpfs "/tmp:mode=9": unknown option "mode=9"'],
+  [["--cpus", "two"], 'use --cpus "two": not a number'],
+  [["--cpus", "-1"], 'use --cpus "-1": not a number'],
+  [["--pids-limit", ""], 'use --pids-limit "": not a number'],
+  [["--timeout", "2"], 'use --timeout "2": no unit'],
+  [["--ulimit", "nofile"], 'use --ulimit "nofile": not understood'],
+  [["--ulimit", "nofile=1:2:3"], 'use --ulimit "nofile=1:2:3": not understood'],
+  [["--network", "bridge"], 'use --network "bridge": not supported yet'],
+  [["--pid", "container:x"], 'use --pid "container:x": not understood'],
+  [["--cap-add", "CAP_FLY"], 'use --cap-add "CAP_FLY": no such capability'],
+  [["--security-opt", "apparmor=unconfined"], 'use --security-opt "apparmor=unconfined": not supported'],
+  [["--security-opt", "seccomp=none.json"], 'use --security-opt seccomp "none.json": ENOENT'],
+  [["--security-opt", "seccomp=null.json"], 'use --security-opt seccomp "null.json": not a seccomp profile'],
+  [["--security-opt", "seccomp=broken.json"], 'use --security-opt seccomp "broken.json": not JSON'],
+])("%j is refused", (words, message) => {
+  const error = failure(() => optionsOf(...words));
+  expect(error.message).toBe(message);
+  expect(error.code).toBe("invalid_option");
+});
+
+test.each([
+  [
+    ["--", "ls", "-i", "--", "--rm"],
+    ["ls", "-i", "--", "--rm"],
+  ],
+  [
+    ["ls", "-i", "--", "--rm"],
+    ["ls", "-i", "--", "--rm"],
+  ],
+  [
+    ["--rm", "ls", "--help", "-v"],
+    ["ls", "--help", "-v"],
+  ],
+  [["-e", "--", "ls"], ["ls"]],
+  [["-e", "--rm", "ls"], ["ls"]],
+  [["--", "-i"], ["-i"]],
+  [["-"], ["-"]],
+])("%j: flags end where the command begins", (words, command) => {
+  expect(parse(...words).command).toEqual(command);
+});
+
+test.each([
+  [["--memroy", "1g", "ls"], 'unknown option "--memroy"', "did you mean --memory?"],
+  [["--bogus", "ls", "--help"], 'unknown option "--bogus"', 'see "tsbox run --help"'],
+  [["-iz", "ls"], 'unknown option "-z"', 'see "tsbox run --help"'],
+  [["-d", "ls"], 'unknown option "-d"', 'see "tsbox run --help"'],
+  [["-e"], 'option "-e, --env <K=V>" argument missing', 'see "tsbox run --help"'],
+  [["-i"], 'missing required argument "COMMAND"', 'see "tsbox run --help"'],
+  [["--rm=maybe", "ls"], 'use --rm "maybe": not understood', "true or false"],
+])("%j is a usage error", (words, message, hint) => {
+  const error = failure(() => parse(...words));
+  expect([error.message, error.hint]).toEqual([message, hint]);
+});
+
+test("Go's flag syntax becomes commander's", () => {
+  const options = [new Option("-i, --interactive"), new Option("-m, --memory <SIZE>")];
+  expect(plainFlags(["-im=1g", "--interactive=F", "-im2g", "--memory=", "--", "-i=0"], options)).toEqual(
+    ["-i", "-m", "1g", "--no-interactive", "-i", "-m", "2g", "--memory", "", "--", "-i=0"], //
+  );
+});

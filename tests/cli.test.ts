@@ -1,0 +1,325 @@
+/** The `tsbox` command from outside: exit statuses, stdio, signals, errors and hints. @module */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { version } from "../package.json" with { type: "json" };
+
+const ROOT = join(import.meta.dir, "..");
+const FROM_SOURCE = [process.execPath, join(ROOT, "lib/cli/main.ts")];
+const BINARY = join(ROOT, "dist/tsbox");
+const asRoot = process.getuid?.() === 0;
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "tsbox-cli-"));
+  mkdirSync(join(folder, "data"));
+  writeFileSync(join(folder, "data/file"), "from the host\n");
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Ended {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+function tsboxAs(program: string[], words: string[], options: { stdin?: string; env?: Record<string, string> } = {}) {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...program, ...words], {
+    cwd: folder,
+    env: { PATH: process.env["PATH"], ...options.env },
+    stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  return { status: exitCode, stdout: stdout.toString(), stderr: stderr.toString() } satisfies Ended;
+}
+const tsbox = (...words: string[]) => tsboxAs(FROM_SOURCE, words);
+const run = (...words: string[]) => tsbox("run", ...words);
+
+/** A shell line whose stdin, stdout and processes are its own; `$tsbox` is the command. */
+function shell(line: string): Ended {
+  const quoted = FROM_SOURCE.map((word) => `'${word}'`).join(" ");
+  const script = `tsbox() { ${quoted} "$@"; }; ${line}`;
+  return tsboxAs(["bash", "-c", script], []);
+}
+
+/** Runs where the reason is undefined; elsewhere it is reported as skipped, with the reason. */
+function testUnless(reason: string | undefined, name: string, body: () => void | Promise<void>): void {
+  test.skipIf(reason !== undefined)(reason === undefined ? name : `${name} (skipped: ${reason})`, body);
+}
+const userNamespaces = asRoot || Bun.spawnSync(["unshare", "--user", "true"]).exitCode === 0;
+const noSandbox = userNamespaces ? undefined : "this user may not make user namespaces";
+const noLimits = asRoot || process.env["TSBOX_GUEST"] ? noSandbox : "limits need root or a delegated cgroup";
+const noBusybox = noSandbox ?? (existsSync("/bin/busybox") ? undefined : "busybox-static is not installed");
+const sandboxTest = (name: string, body: () => void | Promise<void>) => testUnless(noSandbox, name, body);
+
+describe("help and usage", () => {
+  test("--version is the package's", () => {
+    expect(tsbox("--version")).toEqual({ status: 0, stdout: `tsbox ${version}\n`, stderr: "" });
+  });
+  test.each([[[]], [["--help"]], [["-h"]], [["help"]]])("tsbox %j lists the commands", (words) => {
+    const { status, stdout, stderr } = tsbox(...words);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("Run a command in a sandbox of its own");
+  });
+  test.each([[["run", "--help"]], [["help", "run"]], [["plan", "run", "--help"]]])("tsbox %j explains", (words) => {
+    const { status, stdout, stderr } = tsbox(...words);
+    expect([status, stderr]).toEqual([0, ""]);
+    for (const part of ["[FLAGS] COMMAND [ARG...]", "Limits:\n", "-m, --memory <SIZE>", "Examples:"]) {
+      expect(stdout).toContain(part);
+    }
+    expect(stdout).not.toContain("--no-");
+    expect(stdout.split("\n").filter((line) => line.length > 90)).toEqual([]);
+  });
+  test.each([
+    [["rnu"], 'unknown command "rnu"', "did you mean run?"],
+    [["frobnicate"], 'unknown command "frobnicate"', 'see "tsbox --help"'],
+    [["plan", "rum"], 'unknown command "rum"', "did you mean run?"],
+    [["run"], 'missing required argument "COMMAND"', 'see "tsbox run --help"'],
+    [["run", "--memroy", "1g", "true"], 'unknown option "--memroy"', "did you mean --memory?"],
+    [["run", "--privileged", "true"], 'unknown option "--privileged"', 'see "tsbox run --help"'],
+    [["run", "-v", "data:/data", "true"], 'use --volume "data:/data": named volumes are not supported yet', "./data"],
+  ])("tsbox %j is a mistake", (words, message, hint) => {
+    const { status, stdout, stderr } = tsbox(...words);
+    expect([status, stdout]).toEqual([125, ""]);
+    expect(stderr).toStartWith(`tsbox: ${message}\n  hint: `);
+    expect(stderr).toContain(hint);
+  });
+});
+
+describe("exit status", () => {
+  sandboxTest("is the command's own", () => {
+    expect(run("true")).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(run("sh", "-c", "exit 7").status).toBe(7);
+  });
+  sandboxTest("is 128 + N where signal N killed it", () => {
+    expect(run("sh", "-c", "kill -KILL $$").status).toBe(137);
+    expect(run("sh", "-c", "kill -TERM $$").status).toBe(143);
+  });
+  sandboxTest("is 127 where the command is not found", () => {
+    const { status, stderr } = run("no-such-command");
+    expect(status).toBe(127);
+    expect(stderr).toMatch(/^tsbox: .*"no-such-command".*\n {2}hint: .+\n$/);
+  });
+  sandboxTest("is 126 where it cannot be executed", () => {
+    const { status, stderr } = run("/etc/passwd");
+    expect(status).toBe(126);
+    expect(stderr).toMatch(/^tsbox: .*"\/etc\/passwd".*EACCES\n {2}hint: .+\n$/);
+  });
+  test.each([
+    [["--rootfs", "/no/such/directory"], "/no/such/directory"],
+    [["-v", "/no/such/source:/data"], "/no/such/source"],
+    [["-m", "lots"], "lots"],
+    [["-w", "relative"], "relative"],
+    [["--ulimit", "bogus=1"], "bogus"],
+  ])("is 125 where tsbox fails: %j", (flags, named) => {
+    const { status, stdout, stderr } = run(...flags, "true");
+    expect([status, stdout]).toEqual([125, ""]);
+    expect(stderr).toStartWith("tsbox: ");
+    expect(stderr).toContain(`"${named}"`);
+    expect(stderr).not.toContain("    at ");
+  });
+  sandboxTest("is 124 after --timeout", () => {
+    const started = performance.now();
+    const { status, stdout, stderr } = run("--timeout", "300ms", "sh", "-c", "echo before; sleep 30");
+    expect({ status, stdout, stderr }).toEqual({
+      status: 124,
+      stdout: "before\n",
+      stderr: "tsbox: killed after 300ms (--timeout)\n",
+    });
+    expect(performance.now() - started).toBeLessThan(10_000);
+  });
+  testUnless(noLimits, "is 137 where it ran out of memory", () => {
+    const { status, stderr } = run("-m", "32m", "sh", "-c", "exec tail /dev/zero");
+    expect([status, stderr]).toEqual([137, "tsbox: out of memory (-m 32m)\n"]);
+  });
+});
+
+describe("stdio", () => {
+  sandboxTest("stdout and stderr are tsbox's own", () => {
+    const ended = run("sh", "-c", "echo out; echo err >&2");
+    expect(ended).toEqual({ status: 0, stdout: "out\n", stderr: "err\n" });
+  });
+  sandboxTest("stdin is connected by -i, and is empty otherwise", () => {
+    expect(tsboxAs(FROM_SOURCE, ["run", "-i", "cat"], { stdin: "in" }).stdout).toBe("in");
+    expect(tsboxAs(FROM_SOURCE, ["run", "cat"], { stdin: "in" }).stdout).toBe("");
+  });
+  sandboxTest("a reader that stops ends the command, as it would outside", () => {
+    const { stdout, stderr } = shell(`tsbox run yes | head -n 1; echo "\${PIPESTATUS[0]}"`);
+    expect([stdout, stderr]).toEqual(["y\n141\n", ""]);
+  });
+  sandboxTest("a large output arrives whole", () => {
+    expect(run("head", "-c", "3000000", "/dev/zero").stdout.length).toBe(3_000_000);
+  });
+});
+
+/** Starts a command, waits until it says "ready", sends the signal to tsbox. */
+async function signalled(signal: NodeJS.Signals, script: string): Promise<Ended> {
+  const child = Bun.spawn([...FROM_SOURCE, "run", "sh", "-c", script], { stdout: "pipe", stderr: "pipe" });
+  let stdout = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of child.stdout) {
+    stdout += decoder.decode(chunk, { stream: true });
+    if (stdout === "ready\n") child.kill(signal);
+  }
+  return { status: await child.exited, stdout, stderr: await new Response(child.stderr).text() };
+}
+
+describe("signals", () => {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const) {
+    sandboxTest(`${signal} reaches the command`, async () => {
+      const script = `trap 'echo got; exit 3' ${signal.slice(3)}; echo ready; while :; do sleep 0.02; done`;
+      expect(await signalled(signal, script)).toEqual({ status: 3, stdout: "ready\ngot\n", stderr: "" });
+    });
+  }
+  sandboxTest("a command that does not handle it dies of it", async () => {
+    expect(await signalled("SIGTERM", "echo ready; exec sleep 30")).toMatchObject({ status: 143, stdout: "ready\n" });
+  });
+  sandboxTest("nothing is left when tsbox is killed", async () => {
+    const mark = `30.${Math.floor(Math.random() * 1e9)}`;
+    await signalled("SIGKILL", `echo ready; exec sleep ${mark}`);
+    let left = true;
+    for (let turn = 0; left && turn < 100; turn++) {
+      left = processes().some((commandLine) => commandLine === `sleep\0${mark}\0`);
+      await Bun.sleep(20);
+    }
+    expect(left).toBe(false);
+  });
+});
+
+function processes(): string[] {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+    } catch {
+      return ""; // it has ended
+    }
+  });
+}
+
+describe("flags", () => {
+  sandboxTest("-e and --env-file make the environment, and nothing else of the caller's is in it", () => {
+    writeFileSync(join(folder, "some.env"), "# comment\nFILE=yes\nBOTH=file\n");
+    const words = ["run", "-e", "A=1", "-eTAKEN", "-e", "BOTH=flag", "--env-file", "some.env", "env"];
+    const { stdout } = tsboxAs(FROM_SOURCE, words, { env: { TAKEN: "taken", SECRET: "secret" } });
+    const lines = stdout.trim().split("\n");
+    expect(lines).toContain("A=1");
+    expect(lines).toContain("TAKEN=taken");
+    expect(lines).toContain("FILE=yes");
+    expect(lines).toContain("BOTH=flag");
+    expect(stdout).not.toContain("SECRET");
+  });
+  sandboxTest("-v mounts a directory, relative paths as well, and :ro keeps it as it is", () => {
+    expect(run("-v", `${folder}/data:/data`, "sh", "-c", "cat /data/file; echo new > /data/new").stdout).toBe(
+      "from the host\n",
+    );
+    expect(readFileSync(join(folder, "data/new"), "utf8")).toBe("new\n");
+    const { status, stdout, stderr } = run("-v", "./data:/data:ro", "sh", "-c", "cat /data/new; echo x > /data/file");
+    expect([status === 0, stdout]).toEqual([false, "new\n"]);
+    expect(stderr).toContain("Read-only file system");
+    expect(readFileSync(join(folder, "data/file"), "utf8")).toBe("from the host\n");
+  });
+  sandboxTest("--tmpfs mounts a filesystem in memory of that size", () => {
+    const { stdout } = run("--tmpfs", "/scratch:size=1m,mode=750", "sh", "-c", "stat -c %a /scratch; df -k /scratch");
+    expect(stdout).toMatch(/^750\n[^]*\n\S+ +1024 /);
+  });
+  sandboxTest("-w, -h and -u set directory, host name and user", () => {
+    const { stdout } = run("-w", "/tmp", "-h", "box", "-u", "1000:1000", "sh", "-c", "pwd; hostname; id -u; id -g");
+    expect(stdout).toBe("/tmp\nbox\n1000\n1000\n");
+  });
+  sandboxTest("--ulimit sets soft and hard limit", () => {
+    expect(run("--ulimit", "nofile=100:200", "bash", "-c", "ulimit -Sn; ulimit -Hn").stdout).toBe("100\n200\n");
+  });
+  sandboxTest("--network none leaves the loopback interface only", () => {
+    const { stdout } = run("--network", "none", "cat", "/proc/net/dev");
+    expect(stdout.split("\n").slice(2).filter(Boolean).length).toBe(1);
+    expect(stdout).toContain("lo:");
+  });
+  sandboxTest("--cap-drop ALL leaves no capability", () => {
+    const { stdout } = run("--cap-drop", "ALL", "grep", "^Cap", "/proc/self/status");
+    expect(stdout.match(/^Cap\w+:\t0+$/gm)?.length).toBe(5);
+  });
+  sandboxTest("--security-opt seccomp=unconfined takes the filter away", () => {
+    expect(run("grep", "^Seccomp:", "/proc/self/status").stdout).toBe("Seccomp:\t2\n");
+    const words = ["--security-opt", "seccomp=unconfined", "grep", "^Seccomp:", "/proc/self/status"];
+    expect(run(...words).stdout).toBe("Seccomp:\t0\n");
+  });
+  testUnless(noBusybox, "--rootfs is a directory that stays as it is; --read-only forbids writing", () => {
+    const rootfs = join(folder, "rootfs");
+    mkdirSync(join(rootfs, "bin"), { recursive: true });
+    copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
+    symlinkSync("busybox", join(rootfs, "bin/sh"));
+    const before = readdirSync(rootfs);
+    const written = run("--rootfs", "./rootfs", "sh", "-c", "echo inside > /file; read line < /file; echo $line");
+    expect(written).toEqual({ status: 0, stdout: "inside\n", stderr: "" });
+    expect(readdirSync(rootfs)).toEqual(before);
+    const refused = run("--rootfs", "./rootfs", "--read-only", "sh", "-c", "echo x > /file");
+    expect(refused.status).not.toBe(0);
+    expect(refused.stderr).toContain("Read-only file system");
+  });
+  sandboxTest("flags behind the command are the command's", () => {
+    expect(run("--rm", "echo", "--rm", "-i", "--", "x").stdout).toBe("--rm -i -- x\n");
+    expect(run("--", "echo", "-n", "x").stdout).toBe("x");
+  });
+});
+
+describe("plan", () => {
+  test("prints the calls, and runs nothing", () => {
+    const words = ["plan", "run", "-v", "./data:/data", "touch", "/data/touched"];
+    const { status, stdout, stderr } = tsbox(...words);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("execve");
+    expect(stdout).toContain("/data");
+    expect(existsSync(join(folder, "data/touched"))).toBe(false);
+  });
+  test("--spec prints an OCI runtime spec", () => {
+    const { status, stdout } = tsbox("plan", "run", "--spec", "-h", "box", "echo", "--spec");
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ hostname: "box", process: { args: ["echo", "--spec"], cwd: "/" } });
+  });
+  test("a reader that stops ends it; a full disk is an error", () => {
+    expect(shell(`tsbox plan run true | true; echo "\${PIPESTATUS[0]}"`).stdout).toMatch(/^(141|0)\n$/);
+    expect(shell("tsbox plan run true > /dev/full")).toEqual({
+      status: 125,
+      stdout: "",
+      stderr: "tsbox: ENOSPC: no space left on device, write\n",
+    });
+  });
+});
+
+describe("dist/tsbox", () => {
+  const missing = existsSync(BINARY)
+    ? isStale()
+      ? "dist/tsbox is older than its sources"
+      : undefined
+    : "not compiled";
+
+  testUnless(missing, "does the same", () => {
+    expect(tsboxAs([BINARY], ["--version"])).toEqual({ status: 0, stdout: `tsbox ${version}\n`, stderr: "" });
+    expect(tsboxAs([BINARY], ["run", "--help"]).stdout).toBe(run("--help").stdout);
+    expect(tsboxAs([BINARY], ["rnu"])).toEqual(tsbox("rnu"));
+  });
+  testUnless(missing, "reads no .env and no bunfig.toml", () => {
+    const trap = join(folder, "trap");
+    mkdirSync(trap);
+    writeFileSync(join(trap, "bunfig.toml"), 'preload = ["./preload.ts"]\n');
+    writeFileSync(join(trap, "preload.ts"), 'console.log("preloaded");\n');
+    writeFileSync(join(trap, ".env"), "TRAP=sprung\n");
+    const { stdout } = Bun.spawnSync([BINARY, "plan", "run", "--spec", "-e", "TRAP", "true"], { cwd: trap });
+    expect(stdout.toString()).toStartWith("{");
+    expect(stdout.toString()).not.toContain("sprung");
+  });
+  testUnless(noSandbox ?? missing, "runs commands", () => {
+    expect(tsboxAs([BINARY], ["run", "-i", "cat"], { stdin: "in" })).toEqual({ status: 0, stdout: "in", stderr: "" });
+    expect(tsboxAs([BINARY], ["run", "sh", "-c", "exit 7"]).status).toBe(7);
+  });
+});
+
+function isStale(): boolean {
+  const compiled = statSync(BINARY).mtimeMs;
+  const sources = [...new Bun.Glob("{lib,syscalls}/**/*.ts").scanSync(ROOT), "package.json"];
+  return sources.some((path) => statSync(join(ROOT, path)).mtimeMs > compiled);
+}
