@@ -53,9 +53,9 @@ export function explain(reason: Reason, flags: { timeout?: string; memory?: stri
 
 /** Prints why tsbox could not do what it was asked. @returns its exit status */
 export function reportFailure(error: unknown): number {
-  const { message, code, hint, stack } = error as Error & { code?: string; hint?: string };
-  // a TsboxError has a code, and so has an error of the system, such as a full disk
-  if (error instanceof UsageError || code !== undefined) complain(message, hint);
+  const { name, message, code, hint, stack } = error as Error & { code?: string; hint?: string };
+  const ofTheSystem = /^E[A-Z0-9]+$/.test(code ?? ""); // a full disk, ...
+  if (error instanceof UsageError || name === "TsboxError" || ofTheSystem) complain(message, hint);
   else complain(`internal error: ${stack ?? String(error)}`, "this is a bug in tsbox; please report it");
   if (code === "command_not_found") return NOT_FOUND;
   return code === "command_not_executable" || code === "argument_too_long" ? NOT_EXECUTABLE : FAILED;
