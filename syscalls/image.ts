@@ -4,25 +4,31 @@
  * @module
  * @see elf(5)
  */
-import { executorCode } from "./kernel.ts";
+import { EXECUTOR_BLOB } from "./executor/blob.ts";
 import type { Program } from "./program.ts";
 
-const CODE_ADDRESS = 0x400000;
+// A loader wants file offset and address to agree modulo the page size, which is up to 64 KiB on aarch64; with these
+// addresses they do, although the file is packed to 4 KiB.
+const CODE_ADDRESS = 0x401000;
 /** `IMAGE_PROGRAM` of executor.c. */
-const PROGRAM_ADDRESS = 0x600000;
+const PROGRAM_ADDRESS = 0x602000;
 const PAGE = 4096;
+const LARGEST_PAGE = 65536;
 const [PT_LOAD, PT_GNU_STACK] = [1, 0x6474e551];
 const [PF_X, PF_W, PF_R] = [1, 2, 4];
 const ENTRY = 24;
 
 /**
+ * For the program's architecture, whatever this machine is. Slots and the descriptor that a failure is told to are
+ * bound as in {@link Program.write}.
  * ```
  * file 0      ELF header, 3 program headers      (not mapped)
- * file 4096   the executor          → 0x400000   read, execute
- * file 8192   the program           → 0x600000   read, write
+ * file 4096   the executor          → 0x401000   read, execute
+ * file 8192   the program           → 0x602000   read, write
  * ```
  */
-export function elfImage(program: Program): Uint8Array {
+export function elfImage(program: Program, bound: Record<string, number> = {}, reportFd = -1): Uint8Array {
+  const code = Uint8Array.fromBase64(EXECUTOR_BLOB[program.arch]);
   const file = new Uint8Array(2 * PAGE + program.size);
   const view = new DataView(file.buffer);
   file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
@@ -38,13 +44,14 @@ export function elfImage(program: Program): Uint8Array {
     const at = 64 + index * 56;
     view.setUint32(at, type, true);
     view.setUint32(at + 4, flags, true);
-    [offset, address, address, size, size, PAGE].forEach((v, i) => view.setBigUint64(at + 8 + i * 8, BigInt(v), true));
+    const words = [offset, address, address, size, size, type === PT_LOAD ? LARGEST_PAGE : 16];
+    words.forEach((value, i) => view.setBigUint64(at + 8 + i * 8, BigInt(value), true));
   };
-  segment(0, PT_LOAD, PF_R | PF_X, PAGE, CODE_ADDRESS, executorCode.length);
+  segment(0, PT_LOAD, PF_R | PF_X, PAGE, CODE_ADDRESS, code.length);
   segment(1, PT_LOAD, PF_R | PF_W, 2 * PAGE, PROGRAM_ADDRESS, program.size);
   segment(2, PT_GNU_STACK, PF_R | PF_W, 0, 0, 0);
-  file.set(executorCode, PAGE);
+  file.set(code, PAGE);
   const bytes = file.subarray(2 * PAGE);
-  program.write(bytes, new DataView(file.buffer, 2 * PAGE), PROGRAM_ADDRESS, {}, -1);
+  program.write(bytes, new DataView(file.buffer, 2 * PAGE), PROGRAM_ADDRESS, bound, reportFd);
   return file;
 }

@@ -95,7 +95,7 @@ const ON_ERROR = { fail: 0, ignore: 1, ignoreErrno: 2, jump: 3 };
 const HEAD_BYTES = 4096;
 const SLOTS_AT = 16;
 const OP_BYTES = 64;
-const SLOT_COUNT = 128;
+const SLOT_COUNT = 256;
 
 /** A plan laid out for one address: where its ops, slots and data are. */
 export class Program {

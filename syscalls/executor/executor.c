@@ -14,7 +14,8 @@ typedef int i32;
 typedef unsigned short u16;
 typedef unsigned char u8;
 
-#define IMAGE_PROGRAM 0x600000UL
+#define IMAGE_PROGRAM 0x602000UL /* image.ts says why */
+#define SLOTS 256
 
 enum { ON_ERROR_FAIL, ON_ERROR_IGNORE, ON_ERROR_IGNORE_ERRNO, ON_ERROR_JUMP };
 enum { OP_END = -1, OP_JUMP = -2, OP_STORE = -3, OP_LOAD = -4, OP_JUMP_IF = -5, OP_SPAWN = -6, OP_FAIL = -7 };
@@ -34,8 +35,8 @@ struct program {        /* 4096 bytes of head, then the ops */
 	i32 failure;    /* its errno */
 	i32 report_fd;  /* where a failure is written to, or -1 */
 	u32 failed_op;  /* index of the op that failed */
-	i64 slot[128];
-	u8 rest[4096 - 16 - 128 * 8];
+	i64 slot[SLOTS];
+	u8 rest[4096 - 16 - SLOTS * 8];
 	struct op op[];
 };
 
@@ -90,9 +91,10 @@ i64 syscall6(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 /* What a cloned child does: the plan ends in execve or exit, so it never comes back. */
 __attribute__((noreturn, used)) void child(struct program *p, u64 first)
 {
-	run(p, first);
+	/* not p->failed: that may be another process's failure in the same memory */
+	i64 r = run(p, first);
 	for (;;)
-		sys(NR_EXIT_GROUP, p->failed ? 127 : 0, 0, 0, 0, 0, 0);
+		sys(NR_EXIT_GROUP, r ? 127 : 0, 0, 0, 0, 0, 0);
 }
 
 /* clone3 with an own stack: the child must not return through the parent's frames, so it calls child() at once. */
@@ -137,7 +139,7 @@ i64 run(struct program *p, u64 first)
 		u64 a[6];
 		i64 r = 0;
 		for (int k = 0; k < 6; k++)
-			a[k] = (o->refs >> k) & 1 ? (u64)p->slot[o->arg[k] & 127] : o->arg[k];
+			a[k] = (o->refs >> k) & 1 ? (u64)p->slot[o->arg[k] & (SLOTS - 1)] : o->arg[k];
 		if (o->nr >= 0) {
 			r = sys(o->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 		} else if (o->nr == OP_END) {
@@ -152,7 +154,7 @@ i64 run(struct program *p, u64 first)
 				*(u64 *)a[0] = a[1];
 			continue;
 		} else if (o->nr == OP_LOAD) { /* dst = *(a0 as signed a1 bytes) */
-			p->slot[o->dst & 127] = a[1] == 4 ? (i64) * (volatile i32 *)a[0] : *(volatile i64 *)a[0];
+			p->slot[o->dst] = a[1] == 4 ? (i64) * (volatile i32 *)a[0] : *(volatile i64 *)a[0];
 			continue;
 		} else if (o->nr == OP_JUMP_IF) { /* a2: 0 equal, 1 not equal, 2 less than */
 			if (a[2] == 0 ? a[0] == a[1] : a[2] == 1 ? a[0] != a[1] : (i64)a[0] < (i64)a[1])
@@ -163,7 +165,7 @@ i64 run(struct program *p, u64 first)
 		} else { /* OP_FAIL: errno a0 */
 			r = -(i64)a[0];
 		}
-		p->slot[o->dst & 127] = r;
+		p->slot[o->dst] = r;
 		if (r >= 0 || r < -4095 || o->on_error == ON_ERROR_IGNORE)
 			continue;
 		if (o->on_error == ON_ERROR_IGNORE_ERRNO && -r == o->error)
