@@ -34,7 +34,7 @@ export const ERRNO = {
   EPIPE: 32,
   EDOM: 33,
   ERANGE: 34,
-  EDEADLOCK: 35,
+  EDEADLK: 35,
   ENAMETOOLONG: 36,
   ENOLCK: 37,
   ENOSYS: 38,
@@ -92,7 +92,7 @@ export const ERRNO = {
   ENOPROTOOPT: 92,
   EPROTONOSUPPORT: 93,
   ESOCKTNOSUPPORT: 94,
-  ENOTSUP: 95,
+  EOPNOTSUPP: 95,
   EPFNOSUPPORT: 96,
   EAFNOSUPPORT: 97,
   EADDRINUSE: 98,
@@ -130,6 +130,7 @@ export const ERRNO = {
   EOWNERDEAD: 130,
   ENOTRECOVERABLE: 131,
   ERFKILL: 132,
+  EHWPOISON: 133,
 } as const;
 
 const NAMES = new Map<number, string>(Object.entries(ERRNO).map(([name, number]) => [number, name]));

@@ -1,9 +1,10 @@
 /** The runtime adapter for Bun. @module */
 import { LIBC_NAMES, type Native, type Runtime } from "./runtime.ts";
 
+const args = (count: number) => Array.from({ length: count }, () => "i64" as const);
+
 export async function openBun(): Promise<Runtime> {
   const { dlopen, CFunction, FFIType, toArrayBuffer } = await import("bun:ffi");
-  const args = (count: number) => Array.from({ length: count }, () => "i64" as const);
   let libcSyscall: Native | undefined;
   for (const name of LIBC_NAMES) {
     try {
@@ -22,5 +23,16 @@ export async function openBun(): Promise<Runtime> {
       CFunction({ ptr: address as never, args: args(argumentCount), returns: FFIType.i64_fast }) as unknown as Native,
     memory: (address, length) => toArrayBuffer(address as never, 0, length) as ArrayBuffer,
     readable: (fd) => Bun.file(fd).stream() as ReadableStream<Uint8Array>,
+    writer(fd) {
+      return async (bytes) => {
+        // the sink duplicates the descriptor: one that is kept would keep the reader from its end of file
+        const sink = Bun.file(fd).writer();
+        try {
+          await sink.write(bytes);
+        } finally {
+          await sink.end();
+        }
+      };
+    },
   };
 }

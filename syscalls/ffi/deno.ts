@@ -1,15 +1,18 @@
 /** The runtime adapter for Deno (`--allow-ffi`). @module */
+import { TsboxError } from "../error.ts";
 import { LIBC_NAMES, type Native, type Runtime } from "./runtime.ts";
 
 // deno-lint-ignore no-explicit-any
 declare const Deno: any;
 
+const integers = (count: number) => Array.from({ length: count }, () => "i64");
+
+/** Deno takes and returns 64-bit integers as BigInt. */
+function toNumber(call: (...args: bigint[]) => bigint): Native {
+  return (...args) => Number(call(...args.map(BigInt)));
+}
+
 export function openDeno(): Runtime {
-  const integers = (count: number) => Array.from({ length: count }, () => "i64");
-  const toNumber =
-    (call: (...args: bigint[]) => bigint): Native =>
-    (...args) =>
-      Number(call(...args.map(BigInt)));
   // deno-lint-ignore no-explicit-any
   let libc: any;
   for (const name of LIBC_NAMES) {
@@ -17,9 +20,17 @@ export function openDeno(): Runtime {
       libc = Deno.dlopen(name, {
         syscall: { parameters: integers(7), result: "i64" },
         read: { parameters: ["i32", "buffer", "usize"], result: "i64", nonblocking: true },
+        write: { parameters: ["i32", "buffer", "usize"], result: "i64", nonblocking: true },
       });
       break;
-    } catch {
+    } catch (cause) {
+      if (cause instanceof Deno.errors.NotCapable) {
+        throw new TsboxError("call the kernel: Deno was not given the permission", {
+          code: "permission_denied",
+          hint: "deno run --allow-all",
+          cause,
+        });
+      }
       // the other C library
     }
   }
@@ -38,12 +49,23 @@ export function openDeno(): Runtime {
       return new ReadableStream<Uint8Array>({
         async pull(controller) {
           const buffer = new Uint8Array(65536);
-          // blocks a thread of Deno's pool, not the event loop
+          // blocks a thread of Deno's pool, not the event loop; that thread's errno cannot be asked for
           const length = Number(await libc.symbols.read(fd, buffer, BigInt(buffer.length)));
           if (length > 0) controller.enqueue(buffer.subarray(0, length));
-          else controller.close();
+          else if (length === 0) controller.close();
+          else controller.error(new Error(`read descriptor ${fd}: the call failed`));
         },
       });
+    },
+    writer(fd) {
+      return async (bytes) => {
+        for (let done = 0; done < bytes.length;) {
+          const part = bytes.subarray(done);
+          const length = Number(await libc.symbols.write(fd, part, BigInt(part.length)));
+          if (length < 0) throw new Error(`write to descriptor ${fd}: the call failed`);
+          done += length;
+        }
+      };
     },
   };
 }

@@ -16,6 +16,8 @@ export interface Runtime {
   memory(address: number, length: number): ArrayBuffer;
   /** The bytes that arrive at a descriptor, without blocking the event loop. The descriptor stays the caller's. */
   readable(fd: number): ReadableStream<Uint8Array>;
+  /** Writes to a pipe or socket as fast as it is read, without blocking the event loop. The descriptor stays the caller's. */
+  writer(fd: number): (bytes: Uint8Array) => Promise<void>;
 }
 
 export const LIBC_NAMES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
