@@ -4,5 +4,6 @@ export * from "./errno.ts";
 export * from "./image.ts";
 export * from "./kernel.ts";
 export * from "./program.ts";
+export * from "./structs.ts";
 export { SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
 export { runtime } from "./ffi/index.ts";
