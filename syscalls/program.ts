@@ -3,7 +3,7 @@
  * walks (`executor.c` draws the records).
  * @module
  */
-import { TsboxError } from "./error.ts";
+import { TsboxError, type ErrorCode } from "./error.ts";
 import { ERRNO } from "./errno.ts";
 import type { Arena } from "./kernel.ts";
 import { SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
@@ -55,24 +55,50 @@ export interface Step {
   ops: Op[];
   /** Turns the errno of a failure into what the reader can do about it. */
   hint?: (errno: keyof typeof ERRNO | undefined) => string | undefined;
+  /** What kind of failure it is; `system` where nothing is said. */
+  code?: ErrorCode;
   path?: string;
 }
 
 export type Plan = Step[];
 
 const encoder = new TextEncoder();
+/** Most strings of a plan stand in every plan. */
+const strings = new Map<string, Data>();
+const MAX_STRINGS = 2000;
 
-/** A NUL-terminated string. @throws TsboxError `invalid_option` where it holds a NUL itself. */
+/**
+ * A NUL-terminated string; the same one for the same text, so never to be written to.
+ * @throws TsboxError `invalid_option` where it holds a NUL itself.
+ */
 export function cstring(value: string): Data {
+  const known = strings.get(value);
+  if (known) return known;
   if (value.includes("\0")) {
     throw new TsboxError(`use ${JSON.stringify(value)}: it contains a NUL byte`, { code: "invalid_option" });
   }
-  return { data: encoder.encode(value + "\0"), text: JSON.stringify(value) };
+  const made = { data: encoder.encode(value + "\0"), text: JSON.stringify(value) };
+  if (strings.size >= MAX_STRINGS) strings.clear();
+  if (value.length < 256) strings.set(value, made);
+  return made;
 }
 
 /** A struct of little-endian 64-bit words. */
 export function words(text: string, ...values: (number | bigint)[]): Data {
-  return { data: new Uint8Array(new BigInt64Array(values.map((v) => BigInt.asIntN(64, BigInt(v)))).buffer), text };
+  const data = new Uint8Array(values.length * 8);
+  const view = new DataView(data.buffer);
+  values.forEach((value, i) => setWord(view, i * 8, value));
+  return { data, text };
+}
+
+/** A signed or unsigned 64-bit number; halves are several times as fast as `setBigInt64` (measured). */
+function setWord(view: DataView, at: number, value: number | bigint): void {
+  if (typeof value === "bigint") {
+    view.setBigInt64(at, BigInt.asIntN(64, value), true);
+  } else {
+    view.setInt32(at, value, true);
+    view.setInt32(at + 4, Math.floor(value / 2 ** 32), true);
+  }
 }
 
 /** Zeroed memory that calls write to. */
@@ -99,16 +125,17 @@ const SLOT_COUNT = 256;
 
 /** A plan laid out for one address: where its ops, slots and data are. */
 export class Program {
+  readonly plan: Plan;
+  readonly arch: Arch;
+  readonly size: number;
   readonly #slots = new Map<string, number>();
   readonly #labels = new Map<string, number>();
   readonly #ops: { op: Op; step: number }[] = [];
   readonly #offsets = new Map<Data, number>();
-  readonly size: number;
 
-  constructor(
-    readonly plan: Plan,
-    readonly arch: Arch,
-  ) {
+  constructor(plan: Plan, arch: Arch) {
+    this.plan = plan;
+    this.arch = arch;
     plan.forEach((step, index) => {
       for (const op of step.ops) {
         if (op.call === "label") this.#labels.set(op.label as string, this.#ops.length);
@@ -163,14 +190,13 @@ export class Program {
   write(bytes: Uint8Array, view: DataView, address: number, bound: Record<string, number>, reportFd: number): void {
     bytes.fill(0, 0, HEAD_BYTES);
     view.setInt32(8, reportFd, true);
-    for (const [name, value] of Object.entries(bound))
-      view.setBigInt64(SLOTS_AT + this.slot(name) * 8, BigInt(value), true);
+    for (const [name, value] of Object.entries(bound)) setWord(view, SLOTS_AT + this.slot(name) * 8, value);
     this.#ops.forEach(({ op, step }, index) => this.#writeOp(view, HEAD_BYTES + index * OP_BYTES, op, step, address));
     view.setInt32(HEAD_BYTES + this.#ops.length * OP_BYTES, CONTROL.end, true);
     for (const [data, offset] of this.#offsets) {
       bytes.set(data.data, offset);
       for (const { offset: at, to } of data.pointers ?? []) {
-        view.setBigUint64(offset + at, BigInt(address + this.offset(to)), true);
+        setWord(view, offset + at, address + this.offset(to));
       }
     }
   }
@@ -188,9 +214,9 @@ export class Program {
       } else if ("data" in arg) value = address + this.offset(arg);
       else if ("at" in arg) value = address + this.offset(arg.at) + arg.offset;
       else value = arg.value;
-      view.setBigInt64(at + 16 + i * 8, BigInt.asIntN(64, BigInt(value)), true);
+      setWord(view, at + 16 + i * 8, value);
     }
-    if (op.call === "spawn") view.setBigInt64(at + 16 + 16, BigInt(this.label(op.label as string)), true);
+    if (op.call === "spawn") setWord(view, at + 16 + 16, this.label(op.label as string));
     const error = op.onError;
     let [onError, target] = [ON_ERROR.fail, 0];
     if (error === "ignore") onError = ON_ERROR.ignore;

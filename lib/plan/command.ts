@@ -1,5 +1,5 @@
 /**
- * The last steps, in the command's own process: identity, limits, descriptors, seccomp, execve.
+ * The last steps, in the command's own process: descriptors, limits, identity, working directory, seccomp, execve.
  * @module
  */
 import { buffer, cstring, named, ref, stringArray, words, TsboxError } from "../../syscalls/index.ts";
@@ -8,96 +8,90 @@ import type { CapabilitySets, Spec } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
 import { filterData } from "./init.ts";
+import { openOrMake } from "./mounts.ts";
 
-export function commandSteps(spec: Spec, facts: Facts, inUse: Data): Plan {
-  const { process, linux } = spec;
-  const steps: Plan = [
-    {
-      action: "wait until init no longer shares the owner's memory",
-      ops: [
-        { call: "label", args: [], label: "command" },
-        { call: "load", args: [inUse, 4], out: "init-in-use" },
-        { call: "jumpIf", args: [ref("init-in-use"), 0, 0], label: "alone" },
-        { call: "futex", args: [inUse, flags("FUTEX_WAIT"), ref("init-in-use"), 0], onError: "ignore" },
-        { call: "jump", args: [], label: "command" },
-        { call: "label", args: [], label: "alone" },
-        { call: "setsid", args: [], onError: "ignore" },
-      ],
-    },
-    stdioStep(),
+/** @param inUse a word that the kernel clears when init has left the owner's memory; none where it never was there */
+export function commandSteps(spec: Spec, facts: Facts, session: boolean, inUse?: Data): Plan {
+  const { process } = spec;
+  const begin: Op[] = [{ call: "label", args: [], label: "command" }];
+  if (session) begin.push({ call: "setsid", args: [] });
+  return [
+    stdioStep(begin),
     ...rlimitSteps(spec),
+    {
+      action: `open the working directory "${process.cwd}"`,
+      ops: openOrMake(process.cwd, "directory", "cwd"),
+      path: process.cwd,
+      code: "invalid_option",
+      hint: () => "the working directory has to be a directory inside the root filesystem, or one that can be made there",
+    },
     ...identitySteps(spec),
     {
       action: `change to the working directory "${process.cwd}"`,
       ops: [
-        { call: "mkdirat", args: [flags("AT_FDCWD"), cstring(process.cwd), 0o755], onError: "ignore" },
-        { call: "chdir", args: [cstring(process.cwd)] },
+        { call: "fchdir", args: [ref("cwd")] },
+        { call: "close", args: [ref("cwd")] },
       ],
       path: process.cwd,
-      hint: () => "the working directory has to be a directory that the user may enter",
+      code: "invalid_option",
+      hint: () => "the working directory has to be one that the user may enter",
     },
+    ...(inUse ? [aloneStep(inUse)] : []),
+    confineStep(spec, facts),
+    executeStep(spec),
   ];
-  const last: Op[] = [
-    // no signal is blocked or ignored that the command did not ask for
-    { call: "rt_sigprocmask", args: [named("SIG_SETMASK", 2), words("no signals", 0), 0, 8] },
-    { call: "close_range", args: [3, named("~0U", 0xffffffff), flags("CLOSE_RANGE_CLOEXEC")] },
-  ];
-  if (process.noNewPrivileges) last.push({ call: "prctl", args: [flags("PR_SET_NO_NEW_PRIVS"), 1, 0, 0, 0] });
-  if (linux.seccomp) {
-    last.push({ call: "seccomp", args: [flags("SECCOMP_SET_MODE_FILTER"), 0, filterData(linux.seccomp, facts.arch)] });
-  }
-  steps.push({ action: "close every other descriptor, and load the seccomp filter", ops: last });
-  steps.push(executeStep(spec));
-  return steps;
 }
 
-function stdioStep(): Step {
+/** Also closes everything else but the socket that a failure is told over: no name may lead to the host any more. */
+function stdioStep(begin: Op[]): Step {
   const names = ["stdin", "stdout", "stderr"];
-  const ops: Op[] = [
-    { call: "openat", args: [flags("AT_FDCWD"), cstring("/dev/null"), flags("O_RDWR", "O_CLOEXEC"), 0], out: "null" },
-  ];
+  const open = flags("O_RDWR", "O_CLOEXEC");
+  const ops: Op[] = [...begin, { call: "openat", args: [flags("AT_FDCWD"), cstring("/dev/null"), open, 0], out: "null", onError: "ignore" }];
   for (const name of names) {
-    // -1: nothing was bound
-    ops.push({ call: "jumpIf", args: [ref(name), 0, 2], label: `no ${name}` });
-    ops.push({ call: "jump", args: [], label: `move ${name}` });
-    ops.push({ call: "label", args: [], label: `no ${name}` });
-    ops.push({ call: "dup", args: [ref("null")], out: name });
-    ops.push({ call: "label", args: [], label: `move ${name}` });
-    // out of the way of 0, 1 and 2
-    ops.push({ call: "fcntl", args: [ref(name), named("F_DUPFD_CLOEXEC", 1030), 10], out: name });
+    // -1: nothing was bound, and /dev/null takes its place
+    ops.push(
+      { call: "jumpIf", args: [ref(name), 0, named("<", 2)], label: `no ${name}` },
+      // out of the way of 0, 1 and 2
+      { call: "fcntl", args: [ref(name), named("F_DUPFD_CLOEXEC", 1030), 10], out: name },
+      { call: "jump", args: [], label: `got ${name}` },
+      { call: "label", args: [], label: `no ${name}` },
+      { call: "fcntl", args: [ref("null"), named("F_DUPFD_CLOEXEC", 1030), 10], out: name },
+      { call: "label", args: [], label: `got ${name}` },
+    );
   }
   names.forEach((name, fd) => ops.push({ call: "dup3", args: [ref(name), fd, 0] }));
-  return { action: "connect stdin, stdout and stderr", ops };
+  ops.push(
+    // EINVAL: there is nothing below it
+    { call: "close_range", args: [3, ref("control-1"), 0], onError: { ignore: "EINVAL" } },
+    { call: "close_range", args: [ref("control+1"), named("~0U", 0xffffffff), 0] },
+  );
+  return { action: "connect stdin, stdout and stderr, and close everything else", ops };
 }
 
 function rlimitSteps(spec: Spec): Plan {
   return (spec.process.rlimits ?? []).map(({ type, soft, hard }) => {
     const resource = RLIMITS.indexOf(type);
-    if (resource < 0)
+    if (resource < 0) {
       throw new TsboxError(`set the limit "${type}": unknown`, { code: "invalid_option", hint: RLIMITS.join(", ") });
-    const value = (n: number) => (Number.isFinite(n) ? BigInt(n) : -1n);
+    }
+    const value = (n: number) => (Number.isFinite(n) ? n : -1);
+    const limit = words(`{${soft}, ${hard}}`, value(soft), value(hard));
     return {
       action: `set ${type} to ${soft}:${hard}`,
-      ops: [
-        {
-          call: "prlimit64",
-          args: [0, named(type, resource), words(`{${soft}, ${hard}}`, value(soft), value(hard)), 0],
-        },
-      ],
+      ops: [{ call: "prlimit64", args: [0, named(type, resource), limit, 0] }],
+      code: "limit_unavailable",
       hint: () => "a hard limit can only be raised with CAP_SYS_RESOURCE on the host",
     } satisfies Step;
   });
 }
 
-/** Bit masks of the sets of capset(2), as two 32-bit halves each. */
+/** Bit mask of a set of capset(2). */
 function capabilityMask(names: string[] = []): bigint {
   return names.reduce((mask, name) => {
     const bit = CAPABILITIES.indexOf(name);
-    if (bit < 0)
-      throw new TsboxError(`use the capability "${name}": unknown`, {
-        code: "invalid_option",
-        hint: CAPABILITIES.join(", "),
-      });
+    if (bit < 0) {
+      throw new TsboxError(`use the capability "${name}": unknown`, { code: "invalid_option", hint: CAPABILITIES.join(", ") });
+    }
     return mask | (1n << BigInt(bit));
   }, 0n);
 }
@@ -107,93 +101,117 @@ function identitySteps(spec: Spec): Plan {
   const groups = user.additionalGids ?? [];
   const list = { data: new Uint8Array(new Uint32Array(groups).buffer), text: `[${groups.join(", ")}]` };
   const bounding = capabilityMask(capabilities?.bounding);
-  const drop: Op[] = CAPABILITIES.flatMap((name, bit) =>
+  const drop = CAPABILITIES.flatMap((name, bit): Op[] =>
     bounding & (1n << BigInt(bit))
       ? []
       : // EINVAL: a capability newer than the kernel
-        [
-          {
-            call: "prctl" as const,
-            args: [flags("PR_CAPBSET_DROP"), named(name, bit)],
-            onError: { ignore: "EINVAL" as const },
-          },
-        ],
+        [{ call: "prctl", args: [flags("PR_CAPBSET_DROP"), named(name, bit)], onError: { ignore: "EINVAL" } }],
   );
-  const steps: Plan = [
+  return [
     { action: "drop capabilities from the bounding set", ops: drop },
     {
       action: `become user ${user.uid}:${user.gid}`,
       ops: [
         { call: "prctl", args: [flags("PR_SET_KEEPCAPS"), 1] },
         // EPERM: setgroups(2) is denied in a single-id map
-        {
-          call: "setgroups",
-          args: [groups.length, list],
-          ...(groups.length === 0 ? { onError: { ignore: "EPERM" } } : {}),
-        },
+        { call: "setgroups", args: [groups.length, list], ...(groups.length === 0 ? { onError: { ignore: "EPERM" } } : {}) },
         { call: "setresgid", args: [user.gid, user.gid, user.gid] },
         { call: "setresuid", args: [user.uid, user.uid, user.uid] },
         { call: "prctl", args: [flags("PR_SET_KEEPCAPS"), 0] },
         { call: "umask", args: [user.umask ?? 0o022] },
       ],
+      code: "invalid_option",
       hint: (errno) =>
-        errno === "EINVAL" || errno === "EPERM" ? "the user or group is not in the sandbox's id map" : undefined,
+        errno === "EINVAL" || errno === "EPERM" ? "the user or a group is not in the id map of the sandbox" : undefined,
     },
     { action: "set capabilities", ops: capsetOps(capabilities ?? {}) },
-    // the address space is still the parent's
-    {
-      action: "leave the owner's memory readable to itself",
-      ops: [{ call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] }],
-    },
   ];
-  return steps;
 }
 
 function capsetOps(sets: CapabilitySets): Op[] {
-  const [effective, permitted, inheritable] = [sets.effective, sets.permitted, sets.inheritable].map(
-    capabilityMask,
-  ) as [bigint, bigint, bigint];
+  const masks = [sets.effective, sets.permitted, sets.inheritable].map(capabilityMask);
   const header = buffer("{_LINUX_CAPABILITY_VERSION_3}", 8);
   new DataView(header.data.buffer).setUint32(0, 0x20080522, true);
   const data = buffer(`{effective=[${sets.effective ?? []}], permitted=[${sets.permitted ?? []}]}`, 24);
   const view = new DataView(data.data.buffer);
-  [effective, permitted, inheritable].forEach((mask, i) => {
+  masks.forEach((mask, i) => {
     view.setUint32(i * 4, Number(mask & 0xffffffffn), true);
     view.setUint32(12 + i * 4, Number(mask >> 32n), true);
   });
   return [
     { call: "prctl", args: [flags("PR_CAP_AMBIENT"), flags("PR_CAP_AMBIENT_CLEAR_ALL"), 0, 0, 0] },
     { call: "capset", args: [header, data] },
-    ...(sets.ambient ?? []).map((name): Op => ({
-      call: "prctl",
-      args: [flags("PR_CAP_AMBIENT"), named("PR_CAP_AMBIENT_RAISE", 2), named(name, CAPABILITIES.indexOf(name)), 0, 0],
-    })),
+    ...(sets.ambient ?? []).map(
+      (name): Op => ({
+        call: "prctl",
+        args: [flags("PR_CAP_AMBIENT"), named("PR_CAP_AMBIENT_RAISE", 2), named(name, CAPABILITIES.indexOf(name)), 0, 0],
+      }),
+    ),
   ];
 }
 
-/** Tries each directory of PATH, as execvp(3) does. */
+/** What runs next is not trusted any more, and init must not hold the owner's memory when it does. */
+function aloneStep(inUse: Data): Step {
+  return {
+    action: "wait until init no longer shares the owner's memory",
+    ops: [
+      // the change of user cleared the flag of the address space, which is still the owner's too
+      { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] },
+      { call: "label", args: [], label: "not alone" },
+      { call: "load", args: [inUse, 4], out: "init-in-use" },
+      { call: "jumpIf", args: [ref("init-in-use"), 0, named("==", 0)], label: "alone" },
+      { call: "futex", args: [inUse, flags("FUTEX_WAIT"), ref("init-in-use"), 0], onError: "ignore" },
+      { call: "jump", args: [], label: "not alone" },
+      { call: "label", args: [], label: "alone" },
+    ],
+  };
+}
+
+function confineStep(spec: Spec, facts: Facts): Step {
+  // no signal is blocked that the command did not ask for
+  const ops: Op[] = [{ call: "rt_sigprocmask", args: [named("SIG_SETMASK", 2), words("no signals", 0), 0, 8] }];
+  if (spec.process.noNewPrivileges) ops.push({ call: "prctl", args: [flags("PR_SET_NO_NEW_PRIVS"), 1, 0, 0, 0] });
+  const { seccomp } = spec.linux;
+  if (seccomp) ops.push({ call: "seccomp", args: [flags("SECCOMP_SET_MODE_FILTER"), 0, filterData(seccomp, facts.arch)] });
+  return {
+    action: "give up what is left to give up, and load the seccomp filter",
+    ops,
+    hint: (errno) =>
+      errno === "EACCES" || errno === "EPERM" ? "a seccomp filter without no_new_privs needs CAP_SYS_ADMIN" : undefined,
+  };
+}
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const [EACCES, ENOENT, ENOTDIR] = [13, 2, 20];
+
+/** Tries each directory of PATH, as execvp(3) does; a name with a slash is taken as it is. */
 function executeStep(spec: Spec): Step {
   const { args, env } = spec.process;
   const command = args[0] ?? "";
-  const path =
-    env.find((v) => v.startsWith("PATH="))?.slice(5) ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  const candidates = command.includes("/") ? [command] : path.split(":").map((dir) => `${dir || "."}/${command}`);
   const [argv, envp] = [stringArray(args), stringArray(env)];
   argv.text = JSON.stringify(args);
   envp.text = `[${env.length} variables]`;
-  const ops: Op[] = candidates.flatMap((file, index): Op[] => [
-    { call: "execve", args: [cstring(file), argv, envp], out: "error", onError: { jump: `failed ${index}` } },
-    { call: "label", args: [], label: `failed ${index}` },
-    // the first error that is not "not found" is the one to tell
-    ...[-2, -20].map((errno): Op => ({ call: "jumpIf", args: [ref("error"), errno, 0], label: `next ${index}` })),
-    ...[13, 8, 7, 40, 26, 12, 22].flatMap((errno): Op[] => [
-      { call: "jumpIf", args: [ref("error"), -errno, 1], label: `not ${errno} ${index}` },
-      { call: "fail", args: [errno] },
-      { call: "label", args: [], label: `not ${errno} ${index}` },
-    ]),
-    { call: "fail", args: [1] },
-    { call: "label", args: [], label: `next ${index}` },
-  ]);
-  ops.push({ call: "fail", args: [2] });
-  return { action: `execute "${command}"`, ops, path: command };
+  // no magic link of /proc: its exe is still the owner's program (CVE-2019-5736)
+  const how = words("{O_PATH|O_CLOEXEC, RESOLVE_NO_MAGICLINKS}", 0o12000000, 0, 0x02);
+  const look = (file: string): Op => ({ call: "openat2", args: [flags("AT_FDCWD"), cstring(file), how, 24], out: "file" });
+  const execute = (file: string): Op => ({ call: "execve", args: [cstring(file), argv, envp], out: "file" });
+  const step: Step = { action: `execute "${command}"`, ops: [], code: "command_not_executable", path: command };
+  if (command.includes("/")) {
+    step.ops.push(look(command), { call: "close", args: [ref("file")] }, execute(command));
+    return step;
+  }
+  const path = env.find((v) => v.startsWith("PATH="))?.slice(5) ?? DEFAULT_PATH;
+  path.split(":").forEach((directory, index) => {
+    const file = `${directory || "."}/${command}`;
+    const onError = { jump: `failed ${index}` };
+    step.ops.push({ ...look(file), onError }, { call: "close", args: [ref("file")] }, { ...execute(file), onError });
+    step.ops.push({ call: "label", args: [], label: `failed ${index}` });
+    for (const errno of [ENOENT, ENOTDIR, EACCES]) {
+      step.ops.push({ call: "jumpIf", args: [ref("file"), -errno, named("==", 0)], label: `next ${index}` });
+    }
+    // once more, to fail with its own errno
+    step.ops.push(look(file), execute(file), { call: "label", args: [], label: `next ${index}` });
+  });
+  step.ops.push({ call: "fail", args: [named("ENOENT", ENOENT)] });
+  return step;
 }

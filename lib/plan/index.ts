@@ -1,4 +1,14 @@
 /** Spec to plan: pure. @module */
-export { compile, checkSupported, type Beside, type Facts, type RootEntry, type SandboxPlan } from "./compile.ts";
+export {
+  CLONE_ARGS_CGROUP,
+  compile,
+  compileJoin,
+  type Beside,
+  type Facts,
+  type Root,
+  type RootEntry,
+  type SandboxPlan,
+} from "./compile.ts";
 export { CAPABILITIES, RLIMITS } from "./constants.ts";
-export { CONTROL_FD, EXIT_MESSAGE_BYTES, initPlan } from "./init.ts";
+export { FrameReader, type ExitFrame, type Frame } from "./frame.ts";
+export { initPlan, type InitKind } from "./init.ts";

@@ -1,95 +1,109 @@
 /**
- * The built-in init: the first process of a sandbox, an executor image. It reaps orphans, forwards signals, tells
- * the owner how the command ended, and ends with its owner: everything in its pid namespace dies with it.
+ * The built-in init, made of the executor. It reaps orphans, forwards signals, tells the owner how the command ended,
+ * and ends with its owner. A process that joins a running sandbox has one of these as well, outside, waiting for it.
  *
- * Descriptor 3 is a stream socket to the owner. From the owner: a byte is a signal for the command, end of file
- * means die. To the owner: one message of {@link EXIT_MESSAGE_BYTES} when the command ends.
+ * Descriptor 3 is a stream socket to the owner: a byte from there is a signal for the command, end of file means die.
+ * Descriptor 4 is a pidfd of the command. What goes to the owner is frames, which `frame.ts` reads.
  * @module
  */
 import { buffer, cstring, named, ref, words, type Op, type Plan } from "../../syscalls/index.ts";
+import type { Arch, Data } from "../../syscalls/index.ts";
 import { compileSeccomp } from "../seccomp/index.ts";
-import type { Arch } from "../../syscalls/index.ts";
+import type { SeccompProfile } from "../spec/index.ts";
+import { EXIT_FRAME_BYTES, EXIT_TAG, READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
 
-/** u32 pid, u32 wait status, struct rusage (144 bytes). */
-export const EXIT_MESSAGE_BYTES = 152;
 export const CONTROL_FD = 3;
-const SIGCHLD = 17;
+export const PIDFD = 4;
+const [SIGCHLD, SIGKILL] = [17, named("SIGKILL", 9)];
+const WNOHANG = 1;
+const POLLIN = 1;
 
 /**
- * @param command pid of the command: 2 in a pid namespace of its own; 0 where the pid namespace is shared, then
- * every child is the command and signals go to the process group
+ * - `command`: pid 1 of a pid namespace, whose pid 2 is the command;
+ * - `idle`: pid 1 of a pid namespace without a command, for processes that join;
+ * - `group`: leader of a process group in a shared pid namespace, which it takes along when it ends;
+ * - `outside`: parent of a process that joined a pid namespace.
  */
-export function initPlan(command: 0 | 2, arch: Arch): Plan {
-  const message = buffer("message", EXIT_MESSAGE_BYTES);
-  const byte = buffer("byte", 8);
-  const info = buffer("siginfo", 128);
-  const polled = { ...buffer("[control, signals]", 16) };
-  new DataView(polled.data.buffer).setInt32(0, CONTROL_FD, true);
-  new DataView(polled.data.buffer).setInt16(4, 1, true);
-  new DataView(polled.data.buffer).setInt16(12, 1, true);
-  const allSignals = words("all signals", -1n);
-  const WNOHANG = 1;
-  const loop = (...ops: Op[]) => ops;
+export type InitKind = "command" | "idle" | "group" | "outside";
+
+/** An image of its own; `outside` is the tail of the program that joins instead. */
+export function initPlan(kind: Exclude<InitKind, "outside">, arch: Arch): Plan {
+  return initSteps(kind, arch);
+}
+
+export function initSteps(kind: InitKind, arch: Arch): Plan {
+  const polled = buffer("[control, signals]", 16);
+  const view = new DataView(polled.data.buffer);
+  view.setInt32(0, CONTROL_FD, true);
+  view.setInt16(4, POLLIN, true);
+  view.setInt16(12, POLLIN, true);
+  const harden: Op[] = [
+    { call: "prctl", args: [named("PR_SET_NAME", 15), cstring("tsbox-init")] },
+    { call: "prctl", args: [named("PR_SET_DUMPABLE", 4), 0] },
+    { call: "prctl", args: [named("PR_SET_NO_NEW_PRIVS", 38), 1, 0, 0, 0] },
+    { call: "signalfd4", args: [-1, words("all signals", -1), 8, named("SFD_CLOEXEC|SFD_NONBLOCK", 0o2004000)], out: "signals" },
+    { call: "store", args: [{ at: polled, offset: 8 }, ref("signals"), 4] },
+    { call: "seccomp", args: [named("SECCOMP_SET_MODE_FILTER", 1), 0, filterData(INIT_PROFILE, arch)] },
+  ];
+  const ready = words("ready frame", READY_TAG, 0);
+  if (kind === "idle") harden.push({ call: "write", args: [CONTROL_FD, ready, READY_FRAME_BYTES] });
   return [
-    {
-      action: "make init a hard target: nobody may trace it, and it may do nothing but wait, signal and report",
-      ops: [
-        { call: "prctl", args: [named("PR_SET_NAME", 15), cstring("tsbox-init")] },
-        { call: "prctl", args: [named("PR_SET_DUMPABLE", 4), 0] },
-        { call: "prctl", args: [named("PR_SET_NO_NEW_PRIVS", 38), 1, 0, 0, 0] },
-        { call: "signalfd4", args: [-1, allSignals, 8, named("SFD_CLOEXEC|SFD_NONBLOCK", 0o2004000)], out: "signals" },
-        { call: "store", args: [{ at: polled, offset: 8 }, ref("signals"), 4] },
-        { call: "seccomp", args: [named("SECCOMP_SET_MODE_FILTER", 1), 0, filterData(INIT_PROFILE, arch)] },
-      ],
-    },
-    {
-      action: "wait for the owner, for signals and for children",
-      ops: loop(
-        { call: "label", args: [], label: "wait" },
-        { call: "ppoll", args: [polled, 2, 0, 0, 8], onError: "ignore" },
-        { call: "load", args: [polled, 8], out: "control" },
-        { call: "load", args: [{ at: polled, offset: 8 }, 8], out: "pending" },
-        // revents is the upper half: nothing for control leaves it below 2^48
-        { call: "jumpIf", args: [ref("control"), 2 ** 48, 2], label: "signals" },
-        { call: "read", args: [CONTROL_FD, byte, 1], out: "count", onError: "ignore" },
-        { call: "jumpIf", args: [ref("count"), 1, 2], label: "die" },
-        { call: "load", args: [byte, 4], out: "signal" },
-        { call: "kill", args: [command, ref("signal")], onError: "ignore" },
-        { call: "label", args: [], label: "signals" },
-        { call: "read", args: [ref("signals"), info, 128], out: "count", onError: "ignore" },
-        { call: "jumpIf", args: [ref("count"), 128, 2], label: "reap" },
-        { call: "load", args: [info, 4], out: "signal" },
-        { call: "jumpIf", args: [ref("signal"), SIGCHLD, 0], label: "reap" },
-        ...(command === 0 ? [] : [{ call: "kill", args: [command, ref("signal")], onError: "ignore" } satisfies Op]),
-        { call: "label", args: [], label: "reap" },
-        {
-          call: "wait4",
-          args: [-1, { at: message, offset: 4 }, WNOHANG, { at: message, offset: 8 }],
-          out: "pid",
-          onError: "ignore",
-        },
-        { call: "jumpIf", args: [ref("pid"), 1, 2], label: "wait" },
-        ...(command === 0 ? [] : [{ call: "jumpIf", args: [ref("pid"), command, 1], label: "reap" } satisfies Op]),
-        { call: "store", args: [message, ref("pid"), 4] },
-        { call: "write", args: [CONTROL_FD, message, EXIT_MESSAGE_BYTES], onError: "ignore" },
-        { call: "exit_group", args: [0] },
-        { call: "label", args: [], label: "die" },
-        ...(command === 0 ? [{ call: "kill", args: [0, named("SIGKILL", 9)], onError: "ignore" } satisfies Op] : []),
-        { call: "exit_group", args: [0] },
-      ),
-    },
+    { action: "make init a hard target: it cannot be traced, and can do nothing but wait, signal and report", ops: harden },
+    { action: "wait for the owner, for signals and for children", ops: loop(kind, polled) },
   ];
 }
 
-const INIT_PROFILE = {
-  defaultAction: "SCMP_ACT_KILL_PROCESS" as const,
-  syscalls: [{ names: ["ppoll", "read", "write", "wait4", "kill", "exit_group"], action: "SCMP_ACT_ALLOW" as const }],
+function loop(kind: InitKind, polled: Data): Op[] {
+  const byte = buffer("byte", 8);
+  const info = buffer("siginfo", 128);
+  const exit = buffer("exit frame", EXIT_FRAME_BYTES);
+  new DataView(exit.data.buffer).setInt32(0, EXIT_TAG, true);
+  const signal: Op = { call: "pidfd_send_signal", args: [PIDFD, ref("signal"), 0, 0], onError: "ignore" };
+  const end: Op[] = [];
+  if (kind === "group") end.push({ call: "kill", args: [named("own process group", 0), SIGKILL], onError: "ignore" });
+  end.push({ call: "exit_group", args: [0] });
+  return [
+    { call: "label", args: [], label: "wait" },
+    { call: "ppoll", args: [polled, 2, 0, 0, 8], onError: "ignore" },
+    { call: "load", args: [polled, 8], out: "events" },
+    // revents is the upper half: nothing from the owner leaves the word below 2^48
+    { call: "jumpIf", args: [ref("events"), 2 ** 48, 2], label: "signals" },
+    { call: "read", args: [CONTROL_FD, byte, 1], out: "count", onError: "ignore" },
+    { call: "jumpIf", args: [ref("count"), 1, 2], label: "die" },
+    { call: "load", args: [byte, 4], out: "signal" },
+    ...(kind === "idle" ? [] : [signal]),
+    { call: "label", args: [], label: "signals" },
+    { call: "read", args: [ref("signals"), info, 128], out: "count", onError: "ignore" },
+    { call: "jumpIf", args: [ref("count"), 128, 2], label: "reap" },
+    { call: "load", args: [info, 4], out: "signal" },
+    { call: "jumpIf", args: [ref("signal"), SIGCHLD, 0], label: "reap" },
+    // in a group, the command has had this signal already
+    ...(kind === "command" || kind === "outside" ? [signal] : []),
+    { call: "label", args: [], label: "reap" },
+    { call: "wait4", args: [-1, { at: exit, offset: 4 }, WNOHANG, { at: exit, offset: 8 }], out: "pid", onError: "ignore" },
+    { call: "jumpIf", args: [ref("pid"), 1, 2], label: "wait" },
+    ...(kind === "idle" ? [{ call: "jump", args: [], label: "reap" } satisfies Op] : []),
+    ...(kind === "command" ? [{ call: "jumpIf", args: [ref("pid"), 2, 1], label: "reap" } satisfies Op] : []),
+    { call: "write", args: [CONTROL_FD, exit, EXIT_FRAME_BYTES], onError: "ignore" },
+    ...end,
+    { call: "label", args: [], label: "die" },
+    // a pid namespace ends with its init
+    ...(kind === "outside" ? [{ call: "pidfd_send_signal", args: [PIDFD, SIGKILL, 0, 0], onError: "ignore" } satisfies Op] : []),
+    ...end,
+  ];
+}
+
+const INIT_PROFILE: SeccompProfile = {
+  defaultAction: "SCMP_ACT_KILL_PROCESS",
+  syscalls: [
+    { names: "ppoll read write wait4 kill pidfd_send_signal exit_group".split(" "), action: "SCMP_ACT_ALLOW" },
+  ],
 };
 
 /** A compiled filter behind a `struct sock_fprog`. */
-export function filterData(profile: Parameters<typeof compileSeccomp>[0], arch: Arch) {
+export function filterData(profile: SeccompProfile, arch: Arch): Data {
   const filter = compileSeccomp(profile, arch);
-  const program = { ...buffer(`filter of ${filter.length / 8} instructions`, 16) };
+  const program = buffer(`filter of ${filter.length / 8} instructions`, 16);
   new DataView(program.data.buffer).setUint16(0, filter.length / 8, true);
   return { ...program, pointers: [{ offset: 8, to: { data: filter, text: "filter" } }] };
 }

@@ -1,65 +1,72 @@
 /**
- * Steps that mount, by the descriptor-based API: open a tree or a file system, then attach it where it belongs.
+ * Steps that mount, by the descriptor-based API: a tree or a file system is opened while the host is visible, and
+ * attached later, inside the new root.
  * @module
- * @see open_tree(2), fsopen(2), move_mount(2), openat2(2)
+ * @see open_tree(2), fsopen(2), move_mount(2), mount_setattr(2), openat2(2)
  */
-import { cstring, ref, words } from "../../syscalls/index.ts";
-import type { Op, Plan, Step } from "../../syscalls/index.ts";
-import { ATTRIBUTE_OPTIONS } from "./compile.ts";
+import { cstring, named, ref, words } from "../../syscalls/index.ts";
+import type { Named, Op, Plan, Step } from "../../syscalls/index.ts";
 import { flags } from "./constants.ts";
 
-type Attribute = Parameters<typeof flags>[number];
-const empty = () => cstring("");
+export type Attribute = Parameters<typeof flags>[number];
 
-/** mount_setattr(2) on a path of the new root, or on an open tree. */
-export function setAttributes(target: string | { tree: string }, attributes: Attribute[], recursive: boolean): Op {
+const here = flags("AT_FDCWD");
+const nothing = cstring("");
+
+/** Mount options that are attributes of the mount; all others belong to the file system. */
+const ATTRIBUTES: Record<string, Attribute> = {
+  ro: "MOUNT_ATTR_RDONLY",
+  nosuid: "MOUNT_ATTR_NOSUID",
+  nodev: "MOUNT_ATTR_NODEV",
+  noexec: "MOUNT_ATTR_NOEXEC",
+  strictatime: "MOUNT_ATTR_STRICTATIME",
+};
+/** What a mount is like when nothing is said. */
+const DEFAULTS = new Set(["rw", "suid", "dev", "exec", "relatime", "private", "rprivate", "bind", "rbind"]);
+
+export const attributesOf = (options: string[]): Attribute[] => options.flatMap((option) => ATTRIBUTES[option] ?? []);
+export const dataOf = (options: string[]): string[] => options.filter((o) => !(o in ATTRIBUTES) && !DEFAULTS.has(o));
+
+/** mount_setattr(2) on an open tree, and on everything below it. */
+function setAttributes(tree: string, attributes: Attribute[]): Op {
   const set = flags(...attributes);
   const attr = words(`{attr_set=${set.text}}`, set.value, 0, 0, 0);
-  if (typeof target === "string")
-    return { call: "mount_setattr", args: [flags("AT_FDCWD"), cstring(target), 0, attr, 32] };
-  const how = recursive ? flags("AT_EMPTY_PATH", "AT_RECURSIVE") : flags("AT_EMPTY_PATH");
-  return { call: "mount_setattr", args: [ref(target.tree), empty(), how, attr, 32] };
+  return { call: "mount_setattr", args: [ref(tree), nothing, flags("AT_EMPTY_PATH", "AT_RECURSIVE"), attr, 32] };
+}
+
+/** Makes the mount that a path lies on read-only. */
+export function readOnlyMount(path: string): Op {
+  const attr = words("{attr_set=MOUNT_ATTR_RDONLY}", flags("MOUNT_ATTR_RDONLY").value, 0, 0, 0);
+  return { call: "mount_setattr", args: [here, cstring(path), 0, attr, 32] };
 }
 
 /**
  * A detached copy of a path of the host.
- * @param options of the mount: `ro`, `nosuid`, `nodev`, `noexec` apply to everything below
  * @param bound the owner has opened it already, as the slot `source:PATH`
  */
-export function openSource(
-  path: string,
-  tree: string,
-  recursive: boolean,
-  options: string[] = [],
-  bound = false,
-): Step {
-  const attributes = options.flatMap((option) => (ATTRIBUTE_OPTIONS[option] ?? []) as Attribute[]);
+export function openSource(path: string, tree: string, options: string[] = [], bound = false): Step {
+  const attributes = attributesOf(options);
   const ops: Op[] = [];
   if (bound) {
     ops.push({ call: "dup", args: [ref(`source:${path}`)], out: tree });
   } else {
-    const how = recursive
+    const how = options.includes("rbind")
       ? flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE")
       : flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC");
-    ops.push({ call: "open_tree", args: [flags("AT_FDCWD"), cstring(path), how], out: tree });
+    ops.push({ call: "open_tree", args: [here, cstring(path), how], out: tree });
   }
-  if (attributes.length > 0) ops.push(setAttributes({ tree }, attributes, true));
+  if (attributes.length > 0) ops.push(setAttributes(tree, attributes));
   return {
     action: `open "${path}"`,
     ops,
+    code: "mount_failed",
     path,
     hint: (errno) => (errno === "ENOENT" ? "the source of the mount does not exist on the host" : undefined),
   };
 }
 
 /** A new file system, not attached yet. @param data its own options, `key=value` or a flag */
-export function configuredMount(
-  type: string,
-  tree: string,
-  data: string[],
-  attributes: Attribute[],
-  what: string,
-): Step {
+export function openFilesystem(type: string, tree: string, data: string[], attributes: Attribute[], what: string): Step {
   const config = `${tree}:config`;
   const ops: Op[] = [{ call: "fsopen", args: [cstring(type), flags("FSOPEN_CLOEXEC")], out: config }];
   for (const option of data) {
@@ -76,49 +83,92 @@ export function configuredMount(
   return {
     action: `make a ${type} for ${what}`,
     ops,
-    hint: (errno) =>
-      errno === "ENODEV"
-        ? `the kernel has no ${type} file system`
-        : errno === "EPERM"
-          ? `the kernel does not let this user namespace mount ${type}`
-          : undefined,
+    code: "mount_failed",
+    hint: (errno) => {
+      if (errno === "ENODEV") return `the kernel has no ${type} file system`;
+      if (errno === "EPERM") return `the kernel does not let this user namespace mount ${type}`;
+      if (errno === "EINVAL") return `the kernel does not know one of the options: ${data.join(", ")}`;
+      return undefined;
+    },
   };
 }
 
-/** Attaches a tree at a path of the new root, which no symlink leads out of. Makes the mount point. */
-export function attach(path: string, tree: string, kind: "file" | "directory", make = true): Plan {
-  const here = flags("AT_FDCWD");
-  const ops: Op[] = [];
-  if (make) {
-    const parts = path.split("/").filter(Boolean);
-    parts.forEach((_, index) => {
-      const prefix = cstring("/" + parts.slice(0, index + 1).join("/"));
-      const last = index === parts.length - 1;
-      // it may exist, or lie on something read-only where it has to exist; the open below tells
-      if (last && kind === "file")
-        ops.push({ call: "mknodat", args: [here, prefix, flags("S_IFREG"), 0], onError: "ignore" });
-      else ops.push({ call: "mkdirat", args: [here, prefix, 0o755], onError: "ignore" });
-    });
-  }
-  const RESOLVE_NO_MAGICLINKS_IN_ROOT = 0x02 | 0x10;
-  const how = words(
-    "{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}",
-    0o12000000,
-    0,
-    RESOLVE_NO_MAGICLINKS_IN_ROOT,
-  );
-  ops.push({ call: "openat2", args: [here, cstring(path), how, 24], out: "target" });
-  const move = flags("MOVE_MOUNT_F_EMPTY_PATH", "MOVE_MOUNT_T_EMPTY_PATH");
-  ops.push({ call: "move_mount", args: [ref(tree), empty(), ref("target"), empty(), move] });
-  ops.push({ call: "close", args: [ref("target")] });
-  return [{ action: `mount on "${path}"`, ops, path, hint: targetHint(kind) }];
+/** move_mount(2) of an open tree to a path below an open directory. */
+export function moveTo(tree: string, directory: Named | { ref: string }, path: string): Op {
+  return { call: "move_mount", args: [ref(tree), nothing, directory, cstring(path), flags("MOVE_MOUNT_F_EMPTY_PATH")] };
+}
+
+const [RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT] = [0x02, 0x04, 0x10];
+const IN_ROOT = words("{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}", 0o12000000, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+const NO_SYMLINKS = words("{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS}", 0o12000000, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+
+/**
+ * Opens a path of the new root as the slot `out`, without leaving the root by a symlink or by a magic link of /proc:
+ * while the sandbox is being made, /proc/self/fd leads to descriptors of the host (CVE-2024-21626).
+ */
+export const openInRoot = (path: string, out: string, symlinks = true): Op => ({
+  call: "openat2",
+  args: [here, cstring(path), symlinks ? IN_ROOT : NO_SYMLINKS, 24],
+  out,
+});
+
+/**
+ * The same, making what is missing. Each missing part is made below its parent's descriptor, since mkdirat(2) itself
+ * would follow a magic link.
+ */
+export function openOrMake(path: string, kind: "file" | "directory", out: string): Op[] {
+  const parts = path.split("/").filter(Boolean);
+  const found = `found ${out} ${path}`;
+  const ops: Op[] = [{ ...openInRoot(path, out), onError: { jump: `make ${found}` } }, { call: "jump", args: [], label: found }];
+  ops.push({ call: "label", args: [], label: `make ${found}` }, openInRoot("/", out));
+  parts.forEach((part, index) => {
+    // where it cannot be made, opening it fails and tells why
+    if (index === parts.length - 1 && kind === "file") {
+      ops.push({ call: "mknodat", args: [ref(out), cstring(part), named("S_IFREG|0644", 0o100644), 0], onError: "ignore" });
+    } else ops.push({ call: "mkdirat", args: [ref(out), cstring(part), 0o755], onError: "ignore" });
+    ops.push({ call: "close", args: [ref(out)] }, openInRoot("/" + parts.slice(0, index + 1).join("/"), out));
+  });
+  ops.push({ call: "label", args: [], label: found });
+  return ops;
+}
+
+/** Attaches a tree on an open mount point, and closes that. */
+const attachOps = (tree: string, target: string): Op[] => [
+  {
+    call: "move_mount",
+    args: [ref(tree), nothing, ref(target), nothing, flags("MOVE_MOUNT_F_EMPTY_PATH", "MOVE_MOUNT_T_EMPTY_PATH")],
+  },
+  { call: "close", args: [ref(target)] },
+];
+
+/** Attaches a tree at a path of the new root; makes the mount point. */
+export function attach(path: string, tree: string, kind: "file" | "directory"): Step {
+  const ops = [...openOrMake(path, kind, "target"), ...attachOps(tree, "target")];
+  return { action: `mount on "${path}"`, ops, code: "mount_failed", path, hint: targetHint(kind) };
+}
+
+/** Covers a path of the kernel's own file systems, which a symlink of the root filesystem must not stand for. */
+export function cover(action: string, path: string, tree: string, before: Op[] = []): Step {
+  const ops = [...before, openInRoot(path, "target", false), ...attachOps(tree, "target")];
+  return { action, ops, code: "mount_failed", path, hint: targetHint("directory") };
+}
+
+/** A copy of a path of the new root itself, read-only. */
+export function readOnlyCopy(path: string, tree: string): Op[] {
+  const how = flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE", "AT_EMPTY_PATH");
+  return [
+    openInRoot(path, "original", false),
+    { call: "open_tree", args: [ref("original"), nothing, how], out: tree },
+    { call: "close", args: [ref("original")] },
+    setAttributes(tree, ["MOUNT_ATTR_RDONLY", "MOUNT_ATTR_NOSUID", "MOUNT_ATTR_NODEV", "MOUNT_ATTR_NOEXEC"]),
+  ];
 }
 
 const targetHint = (kind: "file" | "directory") => (errno: string | undefined) => {
-  if (errno === "ENOENT")
+  if (errno === "ENOENT" || errno === "EROFS") {
     return "the mount point does not exist and cannot be made: a read-only root, or a symlink that leads nowhere";
-  if (errno === "ELOOP" || errno === "EXDEV")
-    return "the mount point is a symlink that leads out of the root filesystem";
-  if (errno === "ENOTDIR") return `the source is a ${kind} and the mount point is not`;
+  }
+  if (errno === "ELOOP" || errno === "EXDEV") return "the mount point is a symlink that must not be followed";
+  if (errno === "ENOTDIR" || errno === "EINVAL") return `the source is a ${kind}, the mount point is not`;
   return undefined;
 };

@@ -2,22 +2,16 @@
  * The `host` root filesystem: the system's programs and libraries, and nothing that is somebody's.
  * @module
  */
-import { existsSync, lstatSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import type { RootEntry } from "../plan/index.ts";
 import type { Mount } from "../spec/index.ts";
 
 /** Directories with programs and libraries. */
 const SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"];
 /** What programs need of /etc and everybody may know; all else, `/etc/shadow` first, is not there. */
-const ETC_DIRECTORIES = [
-  "alternatives",
-  "ssl/certs",
-  "fonts",
-  "ld.so.conf.d",
-  "ca-certificates",
-  "java-17-openjdk",
-  "python3.11",
-];
+const ETC_DIRECTORIES = ["alternatives", "ssl/certs", "fonts", "ld.so.conf.d", "ca-certificates"];
+/** Settings of interpreters, in a directory for each version. */
+const ETC_PATTERN = /^(java|python|perl|php|node|lua)[-\d.]/;
 const ETC_FILES = [
   "ld.so.cache",
   "ld.so.conf",
@@ -42,8 +36,26 @@ const PRIVATE: [path: string, mode: number][] = [
 const PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
 const GROUP = "root:x:0:\nnogroup:x:65534:\n";
 
+/** Who there is inside. */
+export const HOST_ACCOUNTS = { passwd: PASSWD, group: GROUP };
+
+/** How old the view may be: taking it anew costs as much as starting a process. */
+const VIEW_AGE_MS = 1000;
+let taken: { at: number; root: HostRoot } | undefined;
+
 /** What the root is made of, and what is mounted into it. */
-export function hostRoot(): { entries: RootEntry[]; mounts: Mount[] } {
+export interface HostRoot {
+  entries: RootEntry[];
+  mounts: Mount[];
+}
+
+export function hostRoot(): HostRoot {
+  const now = performance.now();
+  if (!taken || now - taken.at > VIEW_AGE_MS) taken = { at: now, root: takeView() };
+  return taken.root;
+}
+
+function takeView(): HostRoot {
   const text = (content: string) => new TextEncoder().encode(content);
   const entries: RootEntry[] = [
     { path: "/etc", directory: 0o755 },
@@ -60,13 +72,14 @@ export function hostRoot(): { entries: RootEntry[]; mounts: Mount[] } {
     if (lstatSync(path).isSymbolicLink()) entries.push({ path, symlink: readlinkSync(path) });
     else bind(path);
   }
-  for (const name of ETC_DIRECTORIES) {
-    if (existsSync(`/etc/${name}`) && statSync(`/etc/${name}`).isDirectory()) bind(`/etc/${name}`);
+  const etc = [...ETC_DIRECTORIES, ...readdirSync("/etc").filter((name) => ETC_PATTERN.test(name))];
+  for (const path of etc.map((name) => `/etc/${name}`)) {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() && !lstatSync(path).isSymbolicLink()) bind(path);
   }
-  for (const name of ETC_FILES) {
-    const path = `/etc/${name}`;
-    if (!existsSync(path) || !statSync(path).isFile()) continue;
-    entries.push({ path, file: new Uint8Array(readFileSync(path)) });
+  for (const path of ETC_FILES.map((name) => `/etc/${name}`)) {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    // what not everybody may read is a secret
+    if (stat?.isFile() && (stat.mode & 0o004) !== 0) entries.push({ path, file: new Uint8Array(readFileSync(path)) });
   }
   for (const [path, mode] of PRIVATE) entries.push({ path, directory: mode });
   return { entries, mounts };

@@ -1,12 +1,14 @@
 /**
- * Performs a sandbox's plan: memory, descriptors, the clone, the id maps; and tells a failed step as an error.
+ * Performs a sandbox's plan: memory, descriptors, the clone, the id maps.
  * @module
  */
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import * as sys from "../../syscalls/index.ts";
-import { ARCH, TsboxError, type Arena, type Plan } from "../../syscalls/index.ts";
-import { compile, initPlan, type Beside, type Facts, type SandboxPlan } from "../plan/index.ts";
+import { ARCH, Descriptors, Program, TsboxError, type Arena, type Plan } from "../../syscalls/index.ts";
+import type { Cgroup } from "../cgroup/index.ts";
+import { CLONE_ARGS_CGROUP, compile, compileJoin, FrameReader, initPlan, type Beside, type Facts, type InitKind } from "../plan/index.ts";
 import type { IdMapping, Spec } from "../spec/index.ts";
+import { cloneError, failureOf, idMapError, mountIdsError } from "./failure.ts";
 
 /** Descriptors for the command; -1 is /dev/null. They stay the caller's. */
 export interface Stdio {
@@ -15,211 +17,215 @@ export interface Stdio {
   stderr: number;
 }
 
-/** The first process of a sandbox, as its owner sees it. */
+/** A process that the owner is the parent of: init, or what waits outside for a process that joined. */
 export interface Launched {
-  /** Pid of init on the host. */
   pid: number;
-  /** The owner's end of init's socket. */
+  pidfd: number;
+  /** The owner's end of the socket; whoever closes it ends the process. */
   control: number;
   plan: Plan;
-  /** Gives the memory of the plan back; call it when init is gone. */
+  /** Gives the memory of the plan back; call it when the process is gone. */
   release(): void;
 }
 
-const ARENA_BYTES = 256 * 1024;
-const idle: Arena[] = [];
-const images = new Map<0 | 2, number>();
-
-function initImage(command: 0 | 2): number {
-  let fd = images.get(command);
-  if (fd === undefined) {
-    fd = sys.sealedFile("tsbox-init", sys.elfImage(new sys.Program(initPlan(command, ARCH), ARCH)));
-    images.set(command, fd);
+/** What the machine is like, as far as this spec needs to know. */
+export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
+  const kernelPaths = new Map<string, "file" | "directory">();
+  for (const path of [...(spec.linux.maskedPaths ?? []), ...(spec.linux.readonlyPaths ?? [])]) {
+    const kind = kindOfKernelPath(path);
+    if (kind) kernelPaths.set(path, kind);
   }
-  return fd;
+  const sources = new Map<string, "file" | "directory">();
+  for (const { type, source = "" } of spec.mounts) if (type === "bind") sources.set(source, kindOf(source));
+  return { arch: ARCH, privileged: process.geteuid?.() === 0, sources, kernelPaths, cgroup: membership };
 }
 
 const kernelPathKinds = new Map<string, "file" | "directory" | undefined>();
 
-/** What the machine is like, as far as this spec needs to know. */
-export function factsFor(spec: Spec, joins: number): Facts {
-  const kernelPaths = new Map<string, "file" | "directory">();
-  for (const path of [...(spec.linux.maskedPaths ?? []), ...(spec.linux.readonlyPaths ?? [])]) {
-    if (!kernelPathKinds.has(path)) kernelPathKinds.set(path, existsSync(path) ? kindOf(path) : undefined);
-    const kind = kernelPathKinds.get(path);
-    if (kind) kernelPaths.set(path, kind);
-  }
-  const binds = spec.mounts.filter((m) => m.type === "bind");
-  return {
-    arch: ARCH,
-    privileged: process.geteuid?.() === 0,
-    sources: new Map(binds.map((m) => [m.source ?? "", kindOf(m.source ?? "")])),
-    kernelPaths,
-    joins,
-  };
+function kindOfKernelPath(path: string): "file" | "directory" | undefined {
+  if (!kernelPathKinds.has(path)) kernelPathKinds.set(path, existsSync(path) ? kindOf(path) : undefined);
+  return kernelPathKinds.get(path);
 }
 
 const kindOf = (path: string): "file" | "directory" => (statSync(path).isDirectory() ? "directory" : "file");
 
-/** @throws TsboxError of any code: nothing is left behind */
-export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: { joins: number[]; into?: number }): Launched {
-  const facts = factsFor(spec, cgroup.joins.length);
-  const { plan, cloneArgs, inUse } = compile(spec, beside, facts);
-  const program = new sys.Program(plan, ARCH);
-  const pidNamespace = spec.linux.namespaces.some((n) => n.type === "pid");
+/** Starts a fresh sandbox, in place. @throws TsboxError of any code: nothing is left behind */
+export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup): Launched {
+  using opened = new Descriptors();
+  const facts = factsFor(spec, cgroup.membership);
+  const compiled = compile(spec, beside, facts);
+  const program = new Program(compiled.plan, ARCH);
+  const bound: Record<string, number> = { init: initImage(compiled.init), ...stdio };
+  bindCgroup(bound, cgroup, opened);
   const mapped = spec.linux.uidMappings !== undefined;
-  const opened: number[] = [];
+  const idMapped: number[] = [];
+  if (facts.privileged) {
+    for (const source of hostPaths(spec, beside)) {
+      const fd = opened.add(sys.openTree(source.path, source.recursive));
+      bound[`source:${source.path}`] = fd;
+      if (mapped && source.idMapped) idMapped.push(fd);
+    }
+  }
+  const control = bindControl(bound, opened);
   const arena = takeArena(program.size);
-  let pid = -1;
+  let started: { pid: number; pidfd: number } | undefined;
   try {
-    const bound: Record<string, number> = { init: initImage(pidNamespace ? 2 : 0), ...stdio };
-    cgroup.joins.forEach((fd, i) => (bound[`cgroup${i}`] = fd));
-    const idMapped: number[] = [];
-    if (facts.privileged) {
-      for (const [path, writable] of hostPaths(spec, beside)) {
-        const fd = sys.openTree(path, true);
-        opened.push(fd);
-        bound[`source:${path}`] = fd;
-        if (mapped && writable) idMapped.push(fd);
-      }
-    }
-    const [control, childEnd] = sys.socketPair();
-    opened.push(childEnd);
-    bound["control"] = childEnd;
-    try {
-      program.write(arena.bytes, arena.view, arena.address, bound, childEnd);
-      if (cgroup.into !== undefined) {
-        const at = program.offset(cloneArgs);
-        arena.view.setBigUint64(at, arena.view.getBigUint64(at, true) | 0x200000000n, true);
-        arena.view.setBigUint64(at + 80, BigInt(cgroup.into), true);
-      }
-      pid = sys.spawnProgram(arena.address, program.label("first"), arena.address + program.offset(cloneArgs), 88);
-      if (pid < 0) throw cloneError(-pid);
-      if (mapped) writeIdMaps(pid, spec, facts.privileged, idMapped);
-      sys.send(control, new Uint8Array(1));
-    } catch (error) {
-      sys.close(control); // the child reads end of file, and ends
-      if (pid > 0) while (!sys.reap(pid));
-      throw error;
-    }
-    return { pid, control, plan, release: () => retire(arena, program, inUse) };
+    program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
+    const cloneArgs = program.offset(compiled.cloneArgs);
+    if (facts.cgroup.into) arena.view.setUint32(cloneArgs + CLONE_ARGS_CGROUP, bound["cgroup"] as number, true);
+    const at = { cloneArgs, first: program.label("first"), pidfd: program.offset(compiled.pidfd) };
+    started = clone(arena, at);
+    if (mapped) writeIdMaps(started.pid, spec, facts.privileged, idMapped);
+    sys.send(control, new Uint8Array(1));
   } catch (error) {
+    const reason = started ? abandon(started, control, compiled.plan) : undefined;
+    sys.close(control);
+    idle.push(arena);
+    throw reason ?? error;
+  }
+  return { ...started, control, plan: compiled.plan, release: () => retire(arena, program.offset(compiled.inUse)) };
+}
+
+/** Ends a child that still waits for its owner. @returns why it had ended already, where it said so */
+function abandon(child: { pid: number; pidfd: number }, control: number, plan: Plan): TsboxError | undefined {
+  sys.endSending(control);
+  while (sys.reap(child.pid) === undefined);
+  sys.close(child.pidfd);
+  const said = sys.read(control);
+  if (typeof said === "number") return undefined;
+  const [frame] = new FrameReader().take(said);
+  return frame?.kind === "failed" ? failureOf(frame.report, plan) : undefined;
+}
+
+/**
+ * Starts a process that joins a sandbox, as an image: nothing of the owner's memory goes along.
+ * @param sandbox a pidfd of its init
+ */
+export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup): Launched {
+  using opened = new Descriptors();
+  const plan = compileJoin(spec, factsFor({ ...spec, mounts: [] }, cgroup.membership));
+  const bound: Record<string, number> = { sandbox, ...stdio };
+  bindCgroup(bound, cgroup, opened);
+  const control = bindControl(bound, opened);
+  const kept = Object.entries(bound).flatMap(([name, fd]) => (fd < 0 || name === "owner" || name.startsWith("control-") || name.startsWith("control+") ? [] : [fd]));
+  const image = opened.add(sys.sealedFile("tsbox-join", sys.elfImage(new Program(plan, ARCH), bound, bound["control"])));
+  const stub = intoImage(image, kept);
+  const program = new Program(stub.plan, ARCH);
+  const arena = takeArena(program.size);
+  try {
+    program.write(arena.bytes, arena.view, arena.address, {}, -1);
+    const at = { cloneArgs: program.offset(stub.cloneArgs), first: 0, pidfd: program.offset(stub.pidfd) };
+    return { ...clone(arena, at), control, plan, release: () => retire(arena, program.offset(stub.inUse)) };
+  } catch (error) {
+    sys.close(control);
     idle.push(arena);
     throw error;
-  } finally {
-    for (const fd of opened) sys.close(fd);
   }
 }
 
-/** Paths that the owner opens for the child, and whether files there should look as they do to the owner. */
-function hostPaths(spec: Spec, beside: Beside): [path: string, idMapped: boolean][] {
-  const paths = new Map<string, boolean>();
-  if (beside.root.kind !== "tmpfs") paths.set(spec.root.path, true);
-  const system = beside.root.kind === "tmpfs";
-  for (const mount of spec.mounts) {
-    // the host's own directories are seen as a stranger sees them
-    if (mount.type === "bind") paths.set(mount.source ?? "", !(system && mount.source === mount.destination));
+function clone(arena: Arena, at: { cloneArgs: number; first: number; pidfd: number }): { pid: number; pidfd: number } {
+  const pid = sys.spawnProgram(arena.address, at.first, arena.address + at.cloneArgs, CLONE_ARGS_BYTES);
+  if (pid < 0) throw cloneError(-pid);
+  return { pid, pidfd: arena.view.getInt32(at.pidfd, true) };
+}
+
+function bindCgroup(bound: Record<string, number>, cgroup: Cgroup, opened: Descriptors): void {
+  for (const [name, fd] of Object.entries(cgroup.open())) bound[name] = opened.add(fd);
+}
+
+/** @returns the owner's end */
+function bindControl(bound: Record<string, number>, opened: Descriptors): number {
+  const [owner, control] = sys.socketPair();
+  opened.add(control);
+  Object.assign(bound, { owner, control, "control-1": control - 1, "control+1": control + 1 });
+  return owner;
+}
+
+const images = new Map<InitKind, number>();
+
+/** Sealed, so that no sandbox can change what the next one runs; one descriptor a kind for the life of this process. */
+function initImage(kind: Exclude<InitKind, "outside">): number {
+  let fd = images.get(kind);
+  if (fd === undefined) {
+    fd = sys.sealedFile("tsbox-init", sys.elfImage(new Program(initPlan(kind, ARCH), ARCH)));
+    images.set(kind, fd);
   }
-  return [...paths];
+  return fd;
+}
+
+/** Paths that the owner opens for the child, and whether files there should look owned as they do to the owner. */
+function hostPaths(spec: Spec, beside: Beside): { path: string; recursive: boolean; idMapped: boolean }[] {
+  const paths = new Map<string, { recursive: boolean; idMapped: boolean }>();
+  const hostView = beside.root.kind === "tmpfs";
+  if (!hostView) paths.set(spec.root.path, { recursive: true, idMapped: true });
+  for (const { type, source = "", destination, options = [] } of spec.mounts) {
+    if (type !== "bind") continue;
+    // the host's own directories are seen as a stranger sees them
+    paths.set(source, { recursive: options.includes("rbind"), idMapped: !(hostView && source === destination) });
+  }
+  return [...paths].map(([path, how]) => ({ path, ...how }));
 }
 
 function writeIdMaps(pid: number, spec: Spec, privileged: boolean, idMapped: number[]): void {
+  const write = (file: string, text: string) => {
+    const result = sys.writeKernelFile(`/proc/${pid}/${file}`, text);
+    if (result < 0) throw idMapError(file, -result);
+  };
   const lines = (maps: IdMapping[] = []) => maps.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join("");
-  try {
-    // an ordinary user may map its group only once setgroups(2) is given up. @see user_namespaces(7)
-    if (!privileged) writeFileSync(`/proc/${pid}/setgroups`, "deny");
-    writeFileSync(`/proc/${pid}/uid_map`, lines(spec.linux.uidMappings));
-    writeFileSync(`/proc/${pid}/gid_map`, lines(spec.linux.gidMappings));
-  } catch (cause) {
-    throw new TsboxError("write the id maps of the user namespace", { code: "permission_denied", cause });
-  }
+  // an ordinary user may map its group only once setgroups(2) is given up. @see user_namespaces(7)
+  if (!privileged) write("setgroups", "deny");
+  write("uid_map", lines(spec.linux.uidMappings));
+  write("gid_map", lines(spec.linux.gidMappings));
   if (idMapped.length === 0) return;
-  const namespace = sys.open(`/proc/${pid}/ns/user`, 0);
-  try {
-    const MOUNT_ATTR_IDMAP = 0x100000;
-    for (const fd of idMapped) {
-      const result = sys.mountSetattr(fd, MOUNT_ATTR_IDMAP, namespace);
-      if (result < 0) {
-        throw new TsboxError(`map the ids of a mount: ${sys.errnoName(-result)}`, {
-          code: "mount_failed",
-          errno: -result,
-          syscall: "mount_setattr",
-          hint: "the file system of the root or of a bind mount has no id-mapped mounts (since Linux 5.12); share the host's user namespace",
-        });
-      }
-    }
-  } finally {
-    sys.close(namespace);
+  using opened = new Descriptors();
+  const namespace = opened.add(sys.open(`/proc/${pid}/ns/user`, sys.O_RDONLY));
+  for (const fd of idMapped) {
+    const result = sys.mapMountIds(fd, namespace);
+    if (result < 0) throw mountIdsError(-result);
   }
 }
 
-function cloneError(errno: number): TsboxError {
-  const name = sys.errnoName(errno);
-  const sysctl = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
-  const apparmor = existsSync(sysctl) && readFileSync(sysctl, "utf8").trim() === "1";
-  const hint =
-    name === "EPERM"
-      ? apparmor
-        ? "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for this program"
-        : "the host does not let this user make user namespaces"
-      : name === "ENOSPC"
-        ? "the limit on namespaces is reached: sysctl user.max_user_namespaces"
-        : name === "ENOSYS"
-          ? "clone3 exists since Linux 5.3"
-          : undefined;
-  const code = name === "EPERM" ? "permission_denied" : name === "ENOSYS" ? "unsupported" : "system";
-  return new TsboxError(`make the sandbox's namespaces: ${name}`, {
-    code,
-    errno,
-    syscall: "clone3",
-    ...(hint ? { hint } : {}),
-  });
-}
+const CLONE_ARGS_BYTES = 88;
+const ARENA_BYTES = 256 * 1024;
+const idle: Arena[] = [];
 
 function takeArena(size: number): Arena {
   if (size > ARENA_BYTES) return sys.mapArena(Math.ceil(size / 4096) * 4096);
   return idle.pop() ?? sys.mapArena(ARENA_BYTES);
 }
 
-function retire(arena: Arena, program: sys.Program, inUse: sys.Data): void {
-  const at = program.offset(inUse);
-  // the kernel clears each word when its process has executed something else or is gone
-  if (arena.view.getBigUint64(at, true) !== 0n || arena.view.getBigUint64(at + 8, true) !== 0n) {
-    setTimeout(() => retire(arena, program, inUse), 1);
+/** @param inUse offset of the words that the kernel clears when a process has executed something else or is gone */
+function retire(arena: Arena, inUse: number, turn = 0): void {
+  if (arena.view.getUint32(inUse, true) !== 0 || arena.view.getUint32(inUse + 8, true) !== 0) {
+    // a command that could not be cloned never clears its word: then the memory is given up
+    if (turn < 100) setTimeout(() => retire(arena, inUse, turn + 1), 10).unref();
   } else if (arena.size > ARENA_BYTES) sys.unmapArena(arena);
   else idle.push(arena);
 }
 
-/** The failure that the child reported, as an error that names the step. */
-export function failureOf(report: Uint8Array, plan: Plan): TsboxError {
-  const found = sys.readReport(new DataView(report.buffer, report.byteOffset, report.byteLength), plan);
-  if (!found) return new TsboxError("start the sandbox: it died before it could say why", { code: "system" });
-  const { step, errno, call } = found;
-  const name = sys.errnoName(errno);
-  const executing = step.action.startsWith("execute ");
-  const code = executing
-    ? name === "ENOENT" || name === "ENOTDIR"
-      ? "command_not_found"
-      : name === "E2BIG"
-        ? "argument_too_long"
-        : "command_not_executable"
-    : step.action.startsWith("mount ") || step.action.startsWith("open ") || step.action.startsWith("make a ")
-      ? "mount_failed"
-      : "system";
-  const known = step.hint?.(name as keyof typeof sys.ERRNO);
-  const hint = known ?? EXEC_HINTS[code];
-  return new TsboxError(`${step.action}: ${name}`, {
-    code,
-    errno,
-    syscall: call === "fail" ? "execve" : call,
-    step: step.action,
-    ...(step.path ? { path: step.path } : {}),
-    ...(hint ? { hint } : {}),
-  });
+/** The few calls before the image: it gets the descriptors that it knows by number. */
+function intoImage(image: number, kept: number[]) {
+  const { buffer, cstring, named, stringArray, words } = sys;
+  const inUse = words("in use", 1, 0);
+  const pidfd = buffer("pidfd", 8);
+  const [CLONE_VM, CLONE_PIDFD, CLEARTID, CLEAR_SIGHAND] = [0x100, 0x1000, 0x200000, 0x100000000];
+  const [SIGCHLD, STACK_BYTES] = [17, 8192];
+  const cloneArgs = words("clone_args", CLONE_VM + CLONE_PIDFD + CLEARTID + CLEAR_SIGHAND, 0, 0, 0, SIGCHLD, 0, STACK_BYTES, 0, 0, 0, 0);
+  cloneArgs.pointers = [
+    { offset: 8, to: pidfd },
+    { offset: 16, to: inUse },
+    { offset: 40, to: buffer("stack", STACK_BYTES, 16) },
+  ];
+  const plan: Plan = [
+    {
+      action: "execute the image that joins the sandbox",
+      ops: [
+        ...kept.map((fd): sys.Op => ({ call: "fcntl", args: [fd, named("F_SETFD", 2), 0] })),
+        { call: "execveat", args: [image, cstring(""), stringArray(["tsbox-join"]), stringArray([]), named("AT_EMPTY_PATH", 0x1000)] },
+        // never reached: it places the data
+        { call: "fail", args: [cloneArgs] },
+      ],
+    },
+  ];
+  return { plan, cloneArgs, inUse, pidfd };
 }
-
-const EXEC_HINTS: Record<string, string> = {
-  command_not_found: "the command, or the interpreter or loader that it names, is not in the root filesystem",
-  command_not_executable: "the file needs execute permission and a format that this machine runs",
-  argument_too_long: "one argument may have 128 KiB, all of them and the environment 2 MiB; pass the data on stdin",
-};

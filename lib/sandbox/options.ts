@@ -18,7 +18,7 @@ export interface Limits {
   pids?: number;
   /** Wall-clock time, after which everything inside is killed. */
   time?: Duration;
-  /** Bytes of stdout and stderr together, after which everything inside is killed. */
+  /** Bytes of stdout and stderr together, after which the process is killed; what was within the limit is kept. */
   output?: Size;
 }
 
@@ -59,7 +59,11 @@ export interface SandboxOptions {
   limits?: Limits;
   /** `false`: a namespace with only a loopback interface (default); `"host"`: the host's network. */
   network?: false | "host";
-  namespaces?: { pid?: Sharing; mount?: "private"; uts?: Sharing; ipc?: Sharing; user?: Sharing; cgroup?: Sharing };
+  /**
+   * With the host's mount namespace there is no root filesystem and there are no mounts: the command sees the host's
+   * files with what its id map leaves of the caller's rights.
+   */
+  namespaces?: { pid?: Sharing; mount?: Sharing; uts?: Sharing; ipc?: Sharing; user?: Sharing; cgroup?: Sharing };
   security?: SecurityOptions;
   /** Resource limits by name (`"nofile"`), `n` or `[soft, hard]`; `Infinity` is unlimited. */
   ulimits?: Record<string, number | [soft: number, hard: number]>;
@@ -91,25 +95,42 @@ export interface RunOptions extends SandboxOptions {
   stderr?: Stdout;
 }
 
-/** How a process ended. */
+/**
+ * Why a process ended:
+ * - `exit`, `signal`: by itself, or by a signal of somebody inside;
+ * - `timeout`, `output`: killed for the limit of that name;
+ * - `oom`, `pids`: it did not do well, and the kernel had killed for memory or denied a process;
+ * - `seccomp`: a system call that the filter kills for;
+ * - `killed`: by the owner, an `AbortSignal`, or whoever killed the sandbox's init.
+ */
 export type Reason = "exit" | "signal" | "oom" | "timeout" | "output" | "pids" | "seccomp" | "killed";
 
 export interface Usage {
+  /** From the request to when nothing was left. */
   wallMs: number;
+  /** User and system time of the process and of those it has waited for. */
   cpuMs: number;
-  peakMemoryBytes: number;
+  /**
+   * Of the whole sandbox where memory is limited; else of a process spawned in a sandbox that was there already, and
+   * undefined for one that came with its sandbox.
+   */
+  peakMemoryBytes?: number | undefined;
 }
 
-export interface RunResult {
+/** How a process ended, and what it used. */
+export interface ProcessResult {
   /** 0 to 255; null where a signal ended the process. */
   exitCode: number | null;
   /** `"SIGKILL"`; null where it exited. */
   signalCode: string | null;
   reason: Reason;
+  usage: Usage;
+}
+
+export interface RunResult extends ProcessResult {
   stdout: string;
   stderr: string;
   /** The same as bytes. */
   stdoutBytes: Uint8Array;
   stderrBytes: Uint8Array;
-  usage: Usage;
 }

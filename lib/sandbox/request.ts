@@ -2,116 +2,112 @@
  * Request to specification: what a caller asked for as an OCI runtime spec, and what the spec cannot say beside it.
  * @module
  */
-import { statSync, realpathSync } from "node:fs";
-import { TsboxError } from "../../syscalls/index.ts";
-import type { Beside } from "../plan/index.ts";
-import { CAPABILITIES, RLIMITS } from "../plan/index.ts";
-import { defaultProfile } from "../seccomp/index.ts";
-import type { Mount, NamespaceType, Rlimit, Spec } from "../spec/index.ts";
-import { hostRoot } from "./host.ts";
-import type { RunOptions, SandboxOptions } from "./options.ts";
-import { parseSize } from "./parse.ts";
-import { ARCH } from "../../syscalls/index.ts";
+import { realpathSync, statSync } from "node:fs";
+import { ARCH, TsboxError } from "../../syscalls/index.ts";
+import { CAPABILITIES, type Beside, type Root } from "../plan/index.ts";
+import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
+import type { Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
+import { checkChoice, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
+import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
+import { resourcesOf, rlimitsOf } from "./limits.ts";
+import { privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
+import type { RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
+import { findUser, type Accounts } from "./users.ts";
 
 /** What programs in a container usually need, and no more: Docker's set without MKNOD, NET_RAW and AUDIT_WRITE. */
-export const DEFAULT_CAPABILITIES = [
-  "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT",
-]
-  .join(" ")
-  .split(" ")
-  .map((name) => `CAP_${name}`);
+export const DEFAULT_CAPABILITIES: readonly string[] =
+  "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT"
+    .split(" ")
+    .map((name) => `CAP_${name}`);
 
+const inDirectory = (directory: string, names: string) => names.split(" ").map((name) => `${directory}/${name}`);
 const MASKED = [
-  ...[
-    "acpi",
-    "asound",
-    "interrupts",
-    "kcore",
-    "keys",
-    "latency_stats",
-    "timer_list",
-    "timer_stats",
-    "sched_debug",
-    "scsi",
-  ].map((name) => `/proc/${name}`),
-  "/sys/firmware",
-  "/sys/devices/virtual/powercap",
+  ...inDirectory("/proc", "acpi asound interrupts kcore keys latency_stats timer_list timer_stats sched_debug scsi"),
+  ...inDirectory("/sys", "firmware devices/virtual/powercap"),
 ];
-const READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/** Where sysfs is the host's own, it has these mounted below it. */
+const MASKED_HOST_SYS = inDirectory("/sys", "fs/cgroup fs/bpf fs/pstore fs/fuse/connections kernel/debug kernel/tracing kernel/security kernel/config");
+const READ_ONLY = inDirectory("/proc", "bus fs irq sys sysrq-trigger");
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const MAX_HOSTNAME_BYTES = 64;
 
-/** Ids of root's sandboxes on the host: above systemd's range, below 2^31. */
+/** Ids of root's sandboxes on the host: above the ranges that distributions and systemd give out, below 2^31. */
 export const ROOT_ID_BASE = 0x77770000;
+const ROOT_ID_COUNT = 65536;
 
-export interface Caller {
-  uid: number;
-  gid: number;
-}
+const SANDBOX_OPTIONS = "rootfs hostname env user cwd mounts limits network namespaces security ulimits signal".split(" ");
+const STDIO_OPTIONS = ["stdin", "stdout", "stderr"];
+const NAMESPACES = ["pid", "uts", "ipc", "user", "cgroup"] as const;
 
-const KNOWN = new Set(
-  "rootfs hostname env user cwd mounts limits network namespaces security ulimits signal stdin stdout stderr".split(
-    " ",
-  ),
-);
-const KNOWN_LIMITS = new Set(["memory", "cpus", "pids", "time", "output"]);
-
-const bad = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint ? { hint } : {}) });
-
-function checkKeys(what: string, value: object, known: Set<string>): void {
-  for (const key of Object.keys(value)) {
-    if (!known.has(key)) throw bad(`use the ${what} "${key}": unknown`, `known: ${[...known].join(", ")}`);
-  }
-}
-
-/** @throws TsboxError `invalid_option`, `rootfs_not_found`, `mount_failed` */
-export function specFor(args: string[], options: RunOptions, caller: Caller): { spec: Spec; beside: Beside } {
-  checkKeys("option", options, KNOWN);
-  checkKeys("limit", options.limits ?? {}, KNOWN_LIMITS);
-  if (args.some((arg) => typeof arg !== "string")) throw bad("run a command: every argument has to be a string");
-  const { root, rootMounts, path } = rootOf(options);
-  const readonly = options.security?.readOnly ?? root.kind === "tmpfs";
-  const capabilities = (options.security?.capabilities ?? DEFAULT_CAPABILITIES).map(capabilityName);
-  const user = parseUser(options.user);
-  const seccomp = options.security?.seccomp ?? "default";
-  const effective = user.uid === 0 ? capabilities : [];
-  const cwd = options.cwd ?? "/";
-  if (!cwd.startsWith("/")) throw bad(`use the working directory "${cwd}": not an absolute path`);
-  const hostname = options.hostname ?? "tsbox";
-  if (hostname.length > 64 || hostname === "") throw bad(`use the hostname "${hostname}": 1 to 64 bytes`);
+/**
+ * @param args the command; none for a sandbox that waits for processes to join
+ * @throws TsboxError `invalid_option`, `rootfs_not_found`, `mount_failed`, `user_not_found`
+ */
+export function specFor(args: string[], options: RunOptions): { spec: Spec; beside: Beside } {
+  checkOptions(options);
+  const { root, mounts, path } = rootOf(options);
+  const process = processFor(args, options, {});
+  const hostname = hostnameOf(options);
+  const namespaces = namespacesOf(options);
+  const ownMounts = namespaces.includes("mount");
   const spec: Spec = {
     ociVersion: "1.2.0",
-    process: {
-      user,
-      args,
-      env: environment(options, hostname, user.uid),
-      cwd,
-      capabilities: { bounding: capabilities, effective, permitted: effective },
-      rlimits: Object.entries(options.ulimits ?? {}).map(rlimit),
-      noNewPrivileges: options.security?.noNewPrivileges ?? true,
-    },
-    root: { path, readonly },
+    process,
+    root: { path, readonly: options.security?.readOnly ?? root.kind === "tmpfs" },
     hostname,
-    mounts: [...rootMounts, ...standardMounts(options, root.kind === "tmpfs"), ...(options.mounts ?? []).map(mountOf)],
+    mounts: ownMounts ? [...mounts, ...standardMounts(options), ...requestedMounts(options.mounts)] : [],
     linux: {
-      namespaces: namespaces(options).map((type) => ({ type })),
-      ...idMaps(options, caller),
-      resources: resources(options),
-      maskedPaths: MASKED,
-      readonlyPaths: READ_ONLY,
+      namespaces: namespaces.map((type) => ({ type })),
+      ...idMaps(options, process.user),
+      resources: resourcesOf(options),
+      ...(ownMounts ? { maskedPaths: maskedPaths(options), readonlyPaths: READ_ONLY } : {}),
     },
   };
-  if (seccomp !== "none") spec.linux.seccomp = seccomp === "default" ? defaultProfile(capabilities, ARCH) : seccomp;
+  const seccomp = seccompOf(options, process.capabilities?.bounding ?? []);
+  if (seccomp) spec.linux.seccomp = seccomp;
   return { spec, beside: { root, idle: args.length === 0 } };
 }
 
-function rootOf(options: SandboxOptions): { root: Beside["root"]; rootMounts: Mount[]; path: string } {
-  const rootfs = options.rootfs ?? "host";
+/** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */
+export function processFor(args: string[], options: SandboxOptions, more: SpawnOptions): Process {
+  args.forEach((arg) => checkText("argument", arg));
+  const { home, ...user } = findUser(checkText("user", more.user ?? options.user ?? "0:0"), accountsOf(options));
+  const capabilities = capabilitiesOf(options.security);
+  // as execve(2) has it: root has them, others only what was raised for them
+  const effective = user.uid === 0 ? capabilities : [];
+  return {
+    user,
+    args,
+    env: environment({ PATH, HOME: home, HOSTNAME: hostnameOf(options) }, options.env, more.env),
+    cwd: checkPath("working directory", more.cwd ?? options.cwd ?? "/"),
+    capabilities: { bounding: capabilities, effective, permitted: effective },
+    rlimits: rlimitsOf(options),
+    noNewPrivileges: options.security?.noNewPrivileges ?? true,
+  };
+}
+
+function checkOptions(options: RunOptions): void {
+  checkKeys("option", options, [...SANDBOX_OPTIONS, ...STDIO_OPTIONS]);
+  checkKeys("namespace", options.namespaces, [...NAMESPACES, "mount"]);
+  checkKeys("security option", options.security, ["capabilities", "seccomp", "readOnly", "noNewPrivileges"]);
+  for (const name of ["readOnly", "noNewPrivileges"] as const) checkChoice<boolean>(name, options.security?.[name], false, true);
+  if (options.namespaces?.mount !== "host") return;
+  const without = (["rootfs", "mounts"] as const).find((name) => options[name] !== undefined && options[name] !== "host");
+  const contradiction = without ?? (options.security?.readOnly === undefined ? undefined : "security.readOnly");
+  if (contradiction) throw invalid(`use "${contradiction}" in the host's mount namespace: nothing can be mounted there`);
+}
+
+/** @throws TsboxError `invalid_option` */
+export function checkSpawnOptions(options: SpawnOptions): void {
+  checkKeys("option", options, ["env", "cwd", "user", "signal", ...STDIO_OPTIONS]);
+}
+
+function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: string } {
+  const rootfs = checkText("root filesystem", options.rootfs ?? "host");
   if (rootfs === "host") {
     const { entries, mounts } = hostRoot();
-    return { root: { kind: "tmpfs", entries }, rootMounts: mounts, path: "/" };
+    return { root: { kind: "tmpfs", entries }, mounts: [...mounts, ...privateMounts()], path: "/" };
   }
-  if (rootfs.includes("\0")) throw bad(`use the root filesystem ${JSON.stringify(rootfs)}: it contains a NUL byte`);
   let path: string;
   try {
     path = realpathSync(rootfs);
@@ -124,142 +120,73 @@ function rootOf(options: SandboxOptions): { root: Beside["root"]; rootMounts: Mo
       cause,
     });
   }
-  const targets = ["proc", "sys", "dev", ...(options.mounts ?? []).map((m) => m.target), options.cwd ?? "/"];
-  const whole = targets.every((target) => isDirectory(`${path}/${target}`));
+  const targets = ["proc", "sys", "dev", ...(options.mounts ?? []).map((mount) => mount.target), options.cwd ?? "/"];
   // without a layer of its own there is nowhere to make a missing mount point
-  const direct = options.security?.readOnly === true && whole;
-  return { root: { kind: direct ? "directory" : "overlay" }, rootMounts: [], path };
+  const direct = options.security?.readOnly === true && targets.every((target) => existsIn(path, target));
+  return { root: { kind: direct ? "directory" : "overlay" }, mounts: [], path };
 }
 
-function isDirectory(path: string): boolean {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat?.isDirectory() ?? false;
+const existsIn = (root: string, path: string) => statSync(`${root}/${path}`, { throwIfNoEntry: false }) !== undefined;
+
+const accountsOf = ({ rootfs = "host" }: SandboxOptions): Accounts =>
+  rootfs === "host" ? HOST_ACCOUNTS : { directory: rootfs };
+
+function hostnameOf(options: SandboxOptions): string {
+  const hostname = checkText("hostname", options.hostname ?? "tsbox");
+  if (hostname === "" || hostname.length > MAX_HOSTNAME_BYTES) throw invalid(`use the hostname ${show(hostname)}: 1 to 64 bytes`);
+  return hostname;
 }
 
-function namespaces(options: SandboxOptions): NamespaceType[] {
-  const wanted: NamespaceType[] = ["mount"];
-  for (const type of ["pid", "uts", "ipc", "user", "cgroup"] as const) {
-    const sharing = options.namespaces?.[type] ?? "private";
-    if (sharing !== "private" && sharing !== "host") {
-      throw bad(`use the ${type} namespace ${JSON.stringify(sharing)}: not understood`, '"private" or "host"');
-    }
-    if (sharing === "private") wanted.push(type);
-  }
-  const network = options.network ?? false;
-  if (network !== false && network !== "host")
-    throw bad(`use the network ${JSON.stringify(network)}: not understood`, 'false or "host"');
-  if (network === false) wanted.push("network");
-  return wanted;
+function namespacesOf(options: SandboxOptions): NamespaceType[] {
+  const own = (type: (typeof NAMESPACES)[number] | "mount") =>
+    checkChoice(`${type} namespace`, options.namespaces?.[type], "private", "host") === "private";
+  const types: NamespaceType[] = [...(["mount", ...NAMESPACES] as const)].filter(own);
+  if (options.hostname !== undefined && !types.includes("uts")) throw invalid("use a hostname in the host's UTS namespace: it would be the host's");
+  if (checkChoice<false | "host">("network", options.network, false, "host") === false) types.push("network");
+  return types;
 }
 
-function idMaps(options: SandboxOptions, caller: Caller): Partial<Spec["linux"]> {
+function idMaps(options: SandboxOptions, { uid, gid }: Process["user"]): Pick<Linux, "uidMappings" | "gidMappings"> {
   if (options.namespaces?.user === "host") return {};
-  if (caller.uid === 0) {
-    const map = [{ containerID: 0, hostID: ROOT_ID_BASE, size: 65536 }];
+  const [callerUid, callerGid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+  if (callerUid === 0) {
+    const map = [{ containerID: 0, hostID: ROOT_ID_BASE, size: ROOT_ID_COUNT }];
     return { uidMappings: map, gidMappings: map };
   }
-  const { uid, gid } = parseUser(options.user);
   return {
-    uidMappings: [{ containerID: uid, hostID: caller.uid, size: 1 }],
-    gidMappings: [{ containerID: gid, hostID: caller.gid, size: 1 }],
+    uidMappings: [{ containerID: uid, hostID: callerUid, size: 1 }],
+    gidMappings: [{ containerID: gid, hostID: callerGid, size: 1 }],
   };
 }
 
-function resources(options: SandboxOptions): NonNullable<Spec["linux"]["resources"]> {
-  const { memory, cpus, pids } = options.limits ?? {};
-  const result: NonNullable<Spec["linux"]["resources"]> = {};
-  if (memory !== undefined) result.memory = { limit: parseSize("use the memory limit", memory) };
-  if (cpus !== undefined) {
-    if (!(cpus >= 0.01 && cpus <= 65536)) throw bad(`use the CPU limit ${cpus}: 0.01 or more`);
-    result.cpu = { period: 100_000, quota: Math.round(cpus * 100_000) };
-  }
-  if (pids !== undefined) {
-    if (!Number.isInteger(pids) || pids < 1) throw bad(`use the process limit ${pids}: a whole number from 1`);
-    result.pids = { limit: pids };
-  }
-  return result;
-}
+const maskedPaths = (options: SandboxOptions): string[] => (options.network === "host" ? [...MASKED, ...MASKED_HOST_SYS] : MASKED);
 
-function environment(options: SandboxOptions, hostname: string, uid: number): string[] {
-  const env: Record<string, string> = { PATH, HOME: uid === 0 ? "/root" : "/", HOSTNAME: hostname, ...options.env };
-  return Object.entries(env).map(([name, value]) => {
-    if (name === "" || name.includes("=")) throw bad(`set the variable ${JSON.stringify(name)}: not a name`);
-    return `${name}=${value}`;
-  });
-}
-
-function parseUser(user = "0:0"): { uid: number; gid: number } {
-  const match = /^(\d{1,10})(?::(\d{1,10}))?$/.exec(user === "root" ? "0:0" : user);
-  if (!match) throw bad(`use the user "${user}": not understood`, 'numbers: "uid" or "uid:gid"');
-  return { uid: Number(match[1]), gid: Number(match[2] ?? 0) };
+function capabilitiesOf(security: SecurityOptions | undefined): string[] {
+  const names = security?.capabilities;
+  if (names === undefined) return [...DEFAULT_CAPABILITIES];
+  if (!Array.isArray(names)) throw invalid(`use the capabilities ${show(names)}: not an array`);
+  return names.map(capabilityName);
 }
 
 /** `CAP_CHOWN` for `chown`, `CHOWN` and `CAP_CHOWN`. */
 export function capabilityName(name: string): string {
-  const full = `CAP_${name.toUpperCase().replace(/^CAP_/, "")}`;
-  if (!CAPABILITIES.includes(full)) throw bad(`use the capability "${name}": unknown`, CAPABILITIES.join(", "));
+  const full = `CAP_${checkText("capability", name).toUpperCase().replace(/^CAP_/, "")}`;
+  if (!CAPABILITIES.includes(full)) throw invalid(`use the capability "${name}": unknown`, CAPABILITIES.join(", "));
   return full;
 }
 
-function rlimit([name, value]: [string, number | [number, number]]): Rlimit {
-  const type = `RLIMIT_${name.toUpperCase().replace(/^RLIMIT_/, "")}`;
-  if (!RLIMITS.includes(type)) throw bad(`set the limit "${name}": unknown`, RLIMITS.join(", "));
-  const [soft, hard] = typeof value === "number" ? [value, value] : value;
-  if (!(soft >= 0) || !(hard >= soft))
-    throw bad(`set the limit "${name}" to ${soft}:${hard}: the soft limit is above the hard one`);
-  return { type, soft, hard };
+function seccompOf(options: SandboxOptions, capabilities: readonly string[]): SeccompProfile | undefined {
+  const wanted = options.security?.seccomp ?? "default";
+  if (typeof wanted === "string") checkChoice("seccomp profile", wanted, "default", "none");
+  const profile = wanted === "default" ? defaultProfile(capabilities, ARCH) : wanted === "none" ? undefined : (wanted as SeccompProfile);
+  // a shared pid namespace ends with nothing: what is killed instead is a process group, which nobody may leave
+  return options.namespaces?.pid === "host" ? denyLeavingGroup(profile) : profile;
 }
 
-function standardMounts(options: SandboxOptions, hostView: boolean): Mount[] {
-  const strict = ["nosuid", "noexec", "nodev"];
-  const mounts: Mount[] = [
-    { destination: "/proc", type: "proc", source: "proc", options: strict },
-    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "noexec", "mode=755", "size=65536k"] },
-    {
-      destination: "/dev/pts",
-      type: "devpts",
-      source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
-    },
-    { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...strict, "mode=1777", "size=65536k"] },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...strict, "ro"] },
-  ];
-  if (options.namespaces?.ipc !== "host")
-    mounts.push({ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: strict });
-  if (hostView) {
-    for (const destination of ["/tmp", "/home", "/root", "/run", "/var/tmp"]) {
-      const mode = destination.endsWith("tmp") ? "mode=1777" : "mode=755";
-      mounts.push({ destination, type: "tmpfs", source: "tmpfs", options: ["nosuid", "nodev", mode] });
-    }
-  }
-  return mounts;
-}
-
-function mountOf(mount: NonNullable<SandboxOptions["mounts"]>[number]): Mount {
-  if (typeof mount.target !== "string" || !mount.target.startsWith("/"))
-    throw bad(`mount on "${mount.target}": not an absolute path`);
-  if (mount.type === "tmpfs") {
-    const options = ["nosuid", "nodev", `mode=${(mount.mode ?? 0o1777).toString(8)}`];
-    if (mount.size !== undefined)
-      options.push(`size=${parseSize(`mount on "${mount.target}" with the size`, mount.size)}`);
-    return { destination: mount.target, type: "tmpfs", source: "tmpfs", options };
-  }
-  if (mount.type !== "bind")
-    throw bad(`mount on "${(mount as { target: string }).target}": unknown type`, '"bind" or "tmpfs"');
-  try {
-    const source = realpathSync(mount.source);
-    return {
-      destination: mount.target,
-      type: "bind",
-      source,
-      options: ["rbind", "nosuid", "nodev", ...(mount.readOnly ? ["ro"] : [])],
-    };
-  } catch (cause) {
-    throw new TsboxError(`mount "${mount.source}" on "${mount.target}": no such file or directory`, {
-      code: "mount_failed",
-      path: mount.source,
-      hint: "the source has to exist on the host",
-      cause,
-    });
-  }
+function environment(...layers: (Record<string, string> | undefined)[]): string[] {
+  const env = Object.assign({}, ...layers.map((layer) => layer ?? {})) as Record<string, string>;
+  return Object.entries(env).map(([name, value]) => {
+    if (name === "" || name.includes("=") || name.includes("\0")) throw invalid(`set the variable ${show(name)}: not a name`);
+    return `${name}=${checkText(`value of the variable "${name}"`, value)}`;
+  });
 }

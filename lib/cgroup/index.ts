@@ -1,0 +1,3 @@
+/** Control groups. @module */
+export { makeCgroup, settingsOf, type Cgroup, type Counters } from "./cgroup.ts";
+export { findHierarchies } from "./hierarchy.ts";

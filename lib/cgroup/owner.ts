@@ -1,0 +1,72 @@
+/**
+ * Whose a control group is. Its name says so, `tsbox-NAMESPACE-PID-START-NUMBER`, and so it is found again after its
+ * owner was killed: nothing else has to be recorded.
+ * @module
+ */
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import * as sys from "../../syscalls/index.ts";
+
+const NAME = /^tsbox-(\d+)-(\d+)-(\d+)-\d+$/;
+const SIGKILL = 9;
+let made = 0;
+let owner: string | undefined;
+
+/** A name that no other control group has. */
+export function nextName(): string {
+  owner ??= `tsbox-${pidNamespace()}-${process.pid}-${startTime(process.pid) ?? 0}`;
+  return `${owner}-${++made}`;
+}
+
+const swept = new Set<string>();
+
+/** Removes what killed owners left below a directory; once per process and directory. */
+export function sweep(directory: string): void {
+  if (swept.has(directory)) return;
+  swept.add(directory);
+  for (const name of readdirSync(directory)) {
+    if (isAbandoned(name)) removeAbandoned(`${directory}/${name}`);
+  }
+}
+
+/** Owners in other pid namespaces cannot be seen from here, so theirs is left alone. */
+function isAbandoned(name: string): boolean {
+  const [, namespace, pid, start] = NAME.exec(name) ?? [];
+  if (namespace === undefined || namespace !== pidNamespace()) return false;
+  if (readlinkSync("/proc/self") !== String(process.pid)) return false;
+  return startTime(Number(pid)) !== start;
+}
+
+function removeAbandoned(directory: string): void {
+  if (sys.writeKernelFile(`${directory}/cgroup.kill`, "1") < 0) {
+    for (const pid of (sys.readKernelFile(`${directory}/cgroup.procs`) ?? "").split("\n").filter(Boolean)) {
+      const pidfd = sys.trySyscall("pidfd_open", Number(pid), 0);
+      if (pidfd < 0) continue;
+      // the number may have gone to another process before it was opened
+      if (sys.readKernelFile(`${directory}/cgroup.procs`)?.split("\n").includes(pid)) sys.sendSignal(pidfd, SIGKILL);
+      sys.close(pidfd);
+    }
+  }
+  void removeWhenEmpty([directory]);
+}
+
+/** Removes control groups as soon as the kernel has let go of their processes, in the order given. */
+export async function removeWhenEmpty(directories: string[]): Promise<void> {
+  const EBUSY = -16;
+  for (const directory of directories) {
+    for (let turn = 0; sys.removeDirectory(directory) === EBUSY && turn < 500; turn++) {
+      await new Promise((resolve) => (turn < 20 ? setImmediate(resolve) : setTimeout(resolve, 10)));
+    }
+  }
+}
+
+const pidNamespace = (): string => String(statSync("/proc/self/ns/pid").ino);
+
+/** When a process started, in clock ticks since boot; undefined where there is none. @see proc_pid_stat(5) */
+function startTime(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return undefined;
+  }
+}

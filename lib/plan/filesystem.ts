@@ -1,0 +1,99 @@
+/**
+ * Everything a sandbox sees below "/": sources opened while the host is visible, the root, the mounts, the devices,
+ * and what is covered or read-only.
+ * @module
+ */
+import { cstring, ref, words } from "../../syscalls/index.ts";
+import type { Op, Plan, Step } from "../../syscalls/index.ts";
+import type { Mount, Spec } from "../spec/index.ts";
+import type { Beside, Facts } from "./compile.ts";
+import { flags } from "./constants.ts";
+import * as mounts from "./mounts.ts";
+import { rootSteps } from "./root.ts";
+
+export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts, has: (type: "network" | "user" | "pid") => boolean): Plan {
+  const attr = words("{propagation=MS_PRIVATE}", 0, 0, flags("MS_PRIVATE").value, 0);
+  const steps: Plan = [
+    {
+      action: "keep mounts of this namespace to itself",
+      ops: [{ call: "mount_setattr", args: [flags("AT_FDCWD"), cstring("/"), flags("AT_RECURSIVE"), attr, 32] }],
+    },
+  ];
+  // a kernel lets a user namespace mount proc and sysfs only while it sees the host's, and only for namespaces of its
+  // own: sysfs shows a network namespace, proc a pid namespace
+  const own = { sysfs: has("network") || !has("user"), proc: has("pid") || !has("user") };
+  const trees = spec.mounts.map((mount, index) => ({ mount, tree: `mount${index}` }));
+  steps.push(...trees.map(({ mount, tree }) => openMount(mount, tree, facts, own)));
+  const devices = spec.mounts.some((m) => m.destination === "/dev" && m.type === "tmpfs") ? DEVICES : [];
+  if (devices.length > 0) steps.push(openDevices(devices));
+  const masked = (spec.linux.maskedPaths ?? []).filter((path) => facts.kernelPaths.has(path));
+  steps.push(...masked.map((path) => openMask(path, facts)));
+  steps.push(...rootSteps(spec, root, facts.privileged));
+  for (const { mount, tree } of trees) {
+    steps.push(mounts.attach(mount.destination, tree, facts.sources.get(mount.source ?? "") ?? "directory"));
+    if (mount.destination === "/dev" && devices.length > 0) steps.push(deviceStep(devices, tree, spec.mounts));
+  }
+  steps.push(...masked.map((path) => mounts.cover(`mask "${path}"`, path, `mask:${path}`)));
+  for (const path of spec.linux.readonlyPaths ?? []) {
+    if (!facts.kernelPaths.has(path)) continue;
+    const tree = `read-only:${path}`;
+    steps.push(mounts.cover(`make "${path}" read-only`, path, tree, mounts.readOnlyCopy(path, tree)));
+  }
+  if (spec.root.readonly && root.kind !== "directory") {
+    steps.push({ action: "make the root filesystem read-only", ops: [mounts.readOnlyMount("/")] });
+  }
+  return steps;
+}
+
+function openMount(mount: Mount, tree: string, facts: Facts, own: { sysfs: boolean; proc: boolean }): Step {
+  const options = mount.options ?? [];
+  if (mount.type === "bind" || options.includes("bind") || options.includes("rbind")) {
+    return mounts.openSource(mount.source ?? "", tree, options, facts.privileged);
+  }
+  if (mount.type === "sysfs" && !own.sysfs) return mounts.openSource("/sys", tree, ["rbind", ...options]);
+  if (mount.type === "proc" && !own.proc) return mounts.openSource("/proc", tree, ["rbind", ...options]);
+  const [data, attributes] = [mounts.dataOf(options), mounts.attributesOf(options)];
+  return mounts.openFilesystem(mount.type ?? "", tree, data, attributes, `"${mount.destination}"`);
+}
+
+const DEVICES = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/** Device nodes are the host's, bound one by one: a user namespace may not make any. */
+function openDevices(names: string[]): Step {
+  return {
+    action: `open the host's ${names.join(", ")}`,
+    ops: names.flatMap((name) => mounts.openSource(`/dev/${name}`, `device:${name}`).ops),
+    code: "mount_failed",
+    path: "/dev",
+  };
+}
+
+function deviceStep(names: string[], tree: string, all: Mount[]): Step {
+  const below = all.flatMap(({ destination }) => /^\/dev\/([^/]+)$/.exec(destination)?.[1] ?? []);
+  const dev = ref(tree);
+  const link = (target: string, name: string): Op => ({ call: "symlinkat", args: [cstring(target), dev, cstring(name)] });
+  return {
+    action: "fill /dev",
+    ops: [
+      // nobody else has been in this file system yet, so its names can be trusted
+      ...names.flatMap((name): Op[] => [
+        { call: "mknodat", args: [dev, cstring(name), flags("S_IFREG"), 0] },
+        mounts.moveTo(`device:${name}`, dev, name),
+      ]),
+      link("/proc/self/fd", "fd"),
+      link("/proc/self/fd/0", "stdin"),
+      link("/proc/self/fd/1", "stdout"),
+      link("/proc/self/fd/2", "stderr"),
+      link("pts/ptmx", "ptmx"),
+      ...below.map((name): Op => ({ call: "mkdirat", args: [dev, cstring(name), 0o755] })),
+    ],
+    code: "mount_failed",
+    path: "/dev",
+  };
+}
+
+/** What covers a masked path: nothing at all, of the same kind. */
+function openMask(path: string, facts: Facts): Step {
+  if (facts.kernelPaths.get(path) === "file") return mounts.openSource("/dev/null", `mask:${path}`);
+  return mounts.openFilesystem("tmpfs", `mask:${path}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${path}"`);
+}

@@ -1,0 +1,68 @@
+/**
+ * What a sandbox's processes tell their owner over the control socket: frames that begin with a 32-bit tag.
+ *
+ * ```
+ * tag  n ≥ 1  a step failed, 16 bytes  u32 1 + step · i32 errno · i32 - · u32 op      (written by the executor)
+ * tag -1      exit,         152 bytes  i32 tag · u32 wait status · struct rusage
+ * tag -2      ready,         16 bytes
+ * ```
+ * @module
+ */
+export const EXIT_TAG = -1;
+export const READY_TAG = -2;
+export const EXIT_FRAME_BYTES = 152;
+export const READY_FRAME_BYTES = 16;
+const REPORT_BYTES = 16;
+
+/** How a process ended. @see wait(2), getrusage(2) */
+export interface ExitFrame {
+  kind: "exit";
+  /** 0 to 255, or null where a signal ended it. */
+  exitCode: number | null;
+  signal: number;
+  cpuMs: number;
+  peakMemoryBytes: number;
+}
+
+export type Frame = ExitFrame | { kind: "ready" } | { kind: "failed"; report: DataView };
+
+/** Cuts a stream into frames, however its chunks fall. */
+export class FrameReader {
+  #rest = new Uint8Array();
+
+  take(chunk: Uint8Array): Frame[] {
+    let bytes = chunk;
+    if (this.#rest.length > 0) {
+      bytes = new Uint8Array(this.#rest.length + chunk.length);
+      bytes.set(this.#rest);
+      bytes.set(chunk, this.#rest.length);
+    }
+    const frames: Frame[] = [];
+    let at = 0;
+    while (bytes.length - at >= 4) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset + at);
+      const size = view.getInt32(0, true) === EXIT_TAG ? EXIT_FRAME_BYTES : REPORT_BYTES;
+      if (bytes.length - at < size) break;
+      frames.push(decode(view));
+      at += size;
+    }
+    this.#rest = bytes.slice(at);
+    return frames;
+  }
+}
+
+function decode(view: DataView): Frame {
+  const tag = view.getInt32(0, true);
+  if (tag === READY_TAG) return { kind: "ready" };
+  if (tag !== EXIT_TAG) return { kind: "failed", report: new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + REPORT_BYTES)) };
+  const status = view.getUint32(4, true);
+  const signal = status & 0x7f;
+  const timeMs = (at: number) => Number(view.getBigInt64(at, true)) * 1000 + Number(view.getBigInt64(at + 8, true)) / 1000;
+  return {
+    kind: "exit",
+    exitCode: signal === 0 ? (status >> 8) & 0xff : null,
+    signal,
+    cpuMs: timeMs(8) + timeMs(24),
+    peakMemoryBytes: Number(view.getBigInt64(40, true)) * 1024,
+  };
+}

@@ -1,0 +1,75 @@
+/**
+ * The root filesystem: put together over "/", made the root by pivot_root(2), and the host's dropped.
+ * @module
+ * @see pivot_root(2), https://docs.kernel.org/filesystems/overlayfs.html
+ */
+import { cstring, named, ref } from "../../syscalls/index.ts";
+import type { Op, Plan, Step } from "../../syscalls/index.ts";
+import type { Spec } from "../spec/index.ts";
+import type { Root, RootEntry } from "./compile.ts";
+import { flags } from "./constants.ts";
+import { attributesOf, moveTo, openFilesystem, openSource } from "./mounts.ts";
+
+const here = flags("AT_FDCWD");
+
+/** @param bound the owner has opened the root filesystem's directory already */
+export function rootSteps(spec: Spec, root: Root, bound: boolean): Plan {
+  return [...makeRoot(spec, root, bound), PIVOT];
+}
+
+/** What is at "/" afterwards is seen by nobody but this process, which goes there. */
+const coverSlash = (tree: string): Op[] => [moveTo(tree, here, "/"), { call: "fchdir", args: [ref(tree)] }];
+
+function makeRoot(spec: Spec, root: Root, bound: boolean): Plan {
+  if (root.kind === "tmpfs") {
+    const made = openFilesystem("tmpfs", "root", ["mode=755"], attributesOf(["nodev", "nosuid"]), "the root filesystem");
+    return [
+      { ...made, ops: [...made.ops, ...coverSlash("root")] },
+      { action: "lay out the root filesystem", ops: root.entries.flatMap(entryOps) },
+    ];
+  }
+  const options = ["rbind", "nodev", ...(root.kind === "directory" && spec.root.readonly ? ["ro"] : [])];
+  const source = openSource(spec.root.path, "rootfs", options, bound);
+  if (root.kind === "overlay") return [source, ...overlaySteps()];
+  return [{ ...source, ops: [...source.ops, ...coverSlash("rootfs")] }];
+}
+
+function overlaySteps(): Plan {
+  const layers = openFilesystem("tmpfs", "layers", ["mode=755"], [], "the writable layer");
+  const directories = ["lower", "upper", "work", "merged"];
+  const mkdir = (name: string): Op => ({ call: "mkdirat", args: [here, cstring(name), 0o755] });
+  // userxattr: a user namespace may not write the trusted ones. Since Linux 5.11
+  const data = ["lowerdir=lower", "upperdir=upper", "workdir=work", "userxattr"];
+  const overlay = openFilesystem("overlay", "merged", data, attributesOf(["nodev"]), "the root filesystem");
+  const enter: Op[] = [moveTo("merged", here, "merged"), { call: "chdir", args: [cstring("merged")] }];
+  return [
+    { ...layers, ops: [...layers.ops, ...coverSlash("layers"), ...directories.map(mkdir)] },
+    { ...overlay, ops: [moveTo("rootfs", here, "lower"), ...overlay.ops, ...enter] },
+  ];
+}
+
+const PIVOT: Step = {
+  action: "make it the root and drop the host's",
+  ops: [
+    // both names are the same directory: the old root ends up on top of the new one, and goes. @see pivot_root(2)
+    { call: "pivot_root", args: [cstring("."), cstring(".")] },
+    { call: "umount2", args: [cstring("."), flags("MNT_DETACH")] },
+    { call: "chdir", args: [cstring("/")] },
+  ],
+};
+
+function entryOps(entry: RootEntry): Op[] {
+  const path = cstring(entry.path.slice(1));
+  if (entry.symlink !== undefined) return [{ call: "symlinkat", args: [cstring(entry.symlink), here, path] }];
+  if (entry.directory !== undefined) {
+    const ops: Op[] = [{ call: "mkdirat", args: [here, path, entry.directory & 0o777] }];
+    if (entry.directory & 0o1000) ops.push({ call: "fchmodat", args: [here, path, entry.directory] });
+    return ops;
+  }
+  const content = entry.file ?? new Uint8Array();
+  return [
+    { call: "openat", args: [here, path, named("O_WRONLY|O_CREAT", 0o101), 0o644], out: "file" },
+    { call: "write", args: [ref("file"), { data: content, text: `${content.length} bytes` }, content.length] },
+    { call: "close", args: [ref("file")] },
+  ];
+}

@@ -1,0 +1,46 @@
+/** What callers pass is checked before anything is made: every error names the option and what it may be. @module */
+import { TsboxError } from "../../syscalls/index.ts";
+
+export const invalid = (message: string, hint?: string): TsboxError =>
+  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
+
+/** As it would be written in source; long ones cut. */
+export function show(value: unknown): string {
+  const text = typeof value === "string" || typeof value === "object" ? JSON.stringify(value) : String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+}
+
+/** `value` is an object (or absent) with no other keys. */
+export function checkKeys(what: string, value: unknown, known: readonly string[]): void {
+  if (value === undefined) return;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw invalid(`use the ${what} ${show(value)}: not an object`, `its keys: ${known.join(", ")}`);
+  }
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) throw invalid(`use the ${what} "${key}": unknown`, `known: ${known.join(", ")}`);
+  }
+}
+
+/** A string without NUL bytes. */
+export function checkText(what: string, value: unknown): string {
+  if (typeof value !== "string") throw invalid(`use the ${what} ${show(value)}: not a string`);
+  if (value.includes("\0")) throw invalid(`use the ${what} ${show(value)}: it contains a NUL byte`);
+  return value;
+}
+
+/** A path that begins at the root of the sandbox. */
+export function checkPath(what: string, value: unknown): string {
+  const path = checkText(what, value);
+  if (!path.startsWith("/")) throw invalid(`use the ${what} ${show(path)}: not an absolute path`);
+  if (path.length > 4095) throw invalid(`use the ${what} ${show(path)}: longer than 4095 bytes`);
+  if (path.split("/").some((part) => part === "..")) throw invalid(`use the ${what} ${show(path)}: ".." in it`, "write the path out");
+  return path;
+}
+
+/** One of a few words; undefined stands for the first. */
+export function checkChoice<T>(what: string, value: unknown, ...choices: T[]): T {
+  if (value === undefined) return choices[0] as T;
+  const found = choices.find((choice) => choice === value);
+  if (found !== undefined) return found;
+  throw invalid(`use the ${what} ${show(value)}: not understood`, choices.map((choice) => show(choice)).join(" or "));
+}

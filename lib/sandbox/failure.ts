@@ -1,0 +1,85 @@
+/** What goes wrong while a sandbox is started, as errors that name the step and the remedy. @module */
+import { existsSync, readFileSync } from "node:fs";
+import { errnoName, readReport, TsboxError, type ERRNO, type ErrorCode, type Plan } from "../../syscalls/index.ts";
+
+/** The failure that a process reported. */
+export function failureOf(report: DataView, plan: Plan): TsboxError {
+  const found = readReport(report, plan);
+  if (!found) return new TsboxError("start the sandbox: it told a failure that is none of its plan", { code: "system" });
+  const { step, errno, call } = found;
+  const name = errnoName(errno);
+  const code = step.action.startsWith("execute ") ? executeCode(name) : (step.code ?? "system");
+  const hint = step.hint?.(name as keyof typeof ERRNO) ?? EXECUTE_HINTS[code];
+  return new TsboxError(`${step.action}: ${name}`, {
+    code,
+    errno,
+    syscall: call === "fail" ? "execve" : call,
+    step: step.action,
+    ...(step.path === undefined ? {} : { path: step.path }),
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+function executeCode(errno: string): ErrorCode {
+  if (errno === "ENOENT" || errno === "ENOTDIR") return "command_not_found";
+  return errno === "E2BIG" ? "argument_too_long" : "command_not_executable";
+}
+
+const EXECUTE_HINTS: Partial<Record<ErrorCode, string>> = {
+  command_not_found: "the command, or the interpreter or loader that it names, is not in the root filesystem",
+  command_not_executable: "it has to be a file with execute permission, in a format that this machine runs",
+  argument_too_long: "one argument may have 128 KiB, all of them and the environment a quarter of the stack limit; pass the data on stdin",
+};
+
+/** clone3(2) said no. */
+export function cloneError(errno: number): TsboxError {
+  const name = errnoName(errno);
+  const [code, hint] = explainClone(name);
+  return new TsboxError(`make the sandbox's namespaces: ${name}`, { code, errno, syscall: "clone3", ...(hint ? { hint } : {}) });
+}
+
+function explainClone(errno: string): [code: ErrorCode, hint?: string] {
+  switch (errno) {
+    case "EPERM":
+      return ["permission_denied", isOn("apparmor_restrict_unprivileged_userns") ? APPARMOR : NOT_ALLOWED];
+    case "ENOSPC":
+      return ["permission_denied", "the limit on namespaces is reached: sysctl user.max_user_namespaces"];
+    case "ENOSYS":
+      return ["unsupported", "clone3 exists since Linux 5.3"];
+    case "EINVAL":
+      return ["unsupported", "the kernel lacks one of the namespaces, or CLONE_CLEAR_SIGHAND (since Linux 5.5)"];
+    case "EAGAIN":
+      return ["system", "the limit on processes is reached: ulimit -u, or pids.max of the own control group"];
+    default:
+      return ["system"];
+  }
+}
+
+const APPARMOR =
+  "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for this program";
+const NOT_ALLOWED = "the host does not let this user make user namespaces: sysctl kernel.unprivileged_userns_clone=1";
+
+function isOn(sysctl: string): boolean {
+  const file = `/proc/sys/kernel/${sysctl}`;
+  return existsSync(file) && readFileSync(file, "utf8").trim() === "1";
+}
+
+export function idMapError(file: string, errno: number): TsboxError {
+  // a process that has failed already is a zombie, whose files cannot be written
+  const hint = errnoName(errno) === "EPERM" ? APPARMOR : undefined;
+  return new TsboxError(`write the ${file} of the user namespace: ${errnoName(errno)}`, {
+    code: "permission_denied",
+    errno,
+    syscall: "write",
+    ...(hint ? { hint } : {}),
+  });
+}
+
+export function mountIdsError(errno: number): TsboxError {
+  return new TsboxError(`map the ids of a mount: ${errnoName(errno)}`, {
+    code: "mount_failed",
+    errno,
+    syscall: "mount_setattr",
+    hint: "the file system of the root or of a bind mount has no id-mapped mounts (since Linux 5.12); share the host's user namespace",
+  });
+}

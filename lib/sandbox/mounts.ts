@@ -1,0 +1,80 @@
+/** What is mounted in every sandbox, and what a request adds, as the specification's mounts. @module */
+import { realpathSync } from "node:fs";
+import { TsboxError } from "../../syscalls/index.ts";
+import type { Mount } from "../spec/index.ts";
+import { checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
+import type { MountOption, SandboxOptions } from "./options.ts";
+import { parseSize } from "./parse.ts";
+
+const STRICT = ["nosuid", "noexec", "nodev"];
+const SHM_BYTES = 64 * 1024 * 1024;
+
+/** As Docker's, where each sandbox has its own. */
+export function standardMounts(options: SandboxOptions): Mount[] {
+  const own: Mount[] = [
+    { destination: "/proc", type: "proc", source: "proc", options: STRICT },
+    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "noexec", "mode=755", "size=64k"] },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+    },
+    { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...STRICT, "mode=1777", `size=${SHM_BYTES}`] },
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...STRICT, "ro"] },
+  ];
+  // a message queue file system shows an IPC namespace, and belongs to whoever made that
+  if (options.namespaces?.ipc !== "host") own.push({ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: STRICT });
+  return own;
+}
+
+/** Private directories over the host's own, with `rootfs: "host"`. */
+export function privateMounts(): Mount[] {
+  return ["/tmp", "/home", "/root", "/run", "/var/tmp"].map((destination) => ({
+    destination,
+    type: "tmpfs",
+    source: "tmpfs",
+    options: ["nosuid", "nodev", destination.endsWith("tmp") ? "mode=1777" : destination === "/root" ? "mode=700" : "mode=755"],
+  }));
+}
+
+/** @throws TsboxError `invalid_option`, `mount_failed` */
+export function requestedMounts(mounts: SandboxOptions["mounts"]): Mount[] {
+  if (mounts === undefined) return [];
+  if (!Array.isArray(mounts)) throw invalid(`use the mounts ${show(mounts)}: not an array`);
+  return mounts.map(mountOf);
+}
+
+function mountOf(mount: MountOption): Mount {
+  checkKeys("mount", mount, ["type", "source", "target", "readOnly", "size", "mode"]);
+  const destination = checkPath("mount target", mount.target).replace(/(.)\/+$/, "$1");
+  if (destination === "/") throw invalid('mount on "/": that is the root filesystem', "use `rootfs`");
+  if (mount.type === "tmpfs") return tmpfs(mount, destination);
+  if (mount.type === "bind") return bind(mount, destination);
+  throw invalid(`mount on "${destination}": the type ${show((mount as { type: unknown }).type)} is unknown`, '"bind" or "tmpfs"');
+}
+
+function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: string): Mount {
+  checkKeys("tmpfs mount", mount, ["type", "target", "size", "mode"]);
+  const mode = mount.mode ?? 0o1777;
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777) throw invalid(`mount on "${destination}" with the mode ${show(mode)}: 0 to 0o7777`);
+  const options = ["nosuid", "nodev", `mode=${mode.toString(8)}`];
+  if (mount.size !== undefined) options.push(`size=${parseSize(`mount on "${destination}" with the size`, mount.size)}`);
+  return { destination, type: "tmpfs", source: "tmpfs", options };
+}
+
+function bind(mount: Extract<MountOption, { type: "bind" }>, destination: string): Mount {
+  checkKeys("bind mount", mount, ["type", "source", "target", "readOnly"]);
+  const wanted = checkText("mount source", mount.source);
+  try {
+    const source = realpathSync(wanted);
+    return { destination, type: "bind", source, options: ["rbind", "nosuid", "nodev", ...(mount.readOnly ? ["ro"] : [])] };
+  } catch (cause) {
+    throw new TsboxError(`mount ${show(wanted)} on "${destination}": no such file or directory`, {
+      code: "mount_failed",
+      path: wanted,
+      hint: "the source has to exist on the host",
+      cause,
+    });
+  }
+}

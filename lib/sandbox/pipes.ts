@@ -1,0 +1,208 @@
+/**
+ * The ends of a process's stdin, stdout and stderr that stay with the owner.
+ * @module
+ */
+import * as sys from "../../syscalls/index.ts";
+import { runtime, TsboxError } from "../../syscalls/index.ts";
+import type { Stdio } from "./launch.ts";
+import type { SpawnOptions, Stdin } from "./options.ts";
+
+/** Data that the owner writes for the process, rather than the caller. */
+type Content = string | Uint8Array | Blob | Response | ReadableStream<Uint8Array>;
+
+export interface Pipes {
+  /** What the process gets; close {@link theirs} once it has them. */
+  stdio: Stdio;
+  theirs: number[];
+  stdin?: Input;
+  stdout?: Output;
+  stderr?: Output;
+  /** Written to stdin while the process runs. */
+  content?: Content;
+}
+
+/** @throws TsboxError `invalid_option` */
+export function openPipes(options: SpawnOptions): Pipes {
+  const pipes: Pipes = { stdio: { stdin: -1, stdout: -1, stderr: -1 }, theirs: [] };
+  try {
+    openStdin(options.stdin ?? "ignore", pipes);
+    pipes.stdout = openOutput("stdout", options.stdout ?? "pipe", pipes);
+    pipes.stderr = openOutput("stderr", options.stderr ?? "pipe", pipes);
+    return pipes;
+  } catch (error) {
+    closePipes(pipes);
+    throw error;
+  }
+}
+
+/** All that are still open, on both sides. */
+export function closePipes(pipes: Pipes): void {
+  for (const fd of pipes.theirs.splice(0)) sys.close(fd);
+  void pipes.stdin?.end();
+  pipes.stdout?.close();
+  pipes.stderr?.close();
+}
+
+function openStdin(stdin: Stdin, pipes: Pipes): void {
+  if (stdin === "ignore") return;
+  if (stdin === "inherit") {
+    pipes.stdio.stdin = 0;
+    return;
+  }
+  if (typeof stdin !== "string" && !isContent(stdin)) {
+    throw new TsboxError(`use stdin ${JSON.stringify(stdin)}: not understood`, {
+      code: "invalid_option",
+      hint: '"ignore", "inherit", "pipe", or data: a string, bytes, a Blob, a Response or a ReadableStream',
+    });
+  }
+  const [theirs, ours] = sys.pipe();
+  pipes.theirs.push(theirs);
+  pipes.stdio.stdin = theirs;
+  pipes.stdin = new Input(ours);
+  if (stdin !== "pipe") pipes.content = stdin;
+}
+
+const isContent = (value: unknown): value is Content =>
+  value instanceof Uint8Array || value instanceof Blob || value instanceof Response || value instanceof ReadableStream;
+
+function openOutput(name: "stdout" | "stderr", how: SpawnOptions["stdout"], pipes: Pipes): Output | undefined {
+  if (how === "ignore") return undefined;
+  if (how === "inherit") {
+    pipes.stdio[name] = name === "stdout" ? 1 : 2;
+    return undefined;
+  }
+  if (how !== "pipe") {
+    throw new TsboxError(`use ${name} ${JSON.stringify(how)}: not understood`, {
+      code: "invalid_option",
+      hint: '"pipe", "inherit" or "ignore"',
+    });
+  }
+  const [ours, theirs] = sys.pipe();
+  pipes.theirs.push(theirs);
+  pipes.stdio[name] = theirs;
+  return new Output(ours);
+}
+
+/** A process's stdin. Writing waits until the process has read, so that nothing piles up. */
+export class Input {
+  #fd: number;
+  readonly #write: (bytes: Uint8Array) => Promise<void>;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @internal */
+  constructor(fd: number) {
+    this.#fd = fd;
+    this.#write = runtime.writer(fd);
+  }
+
+  /** Resolves when the chunk is in the pipe, with its length. @throws where the process no longer reads (EPIPE) */
+  write(chunk: string | ArrayBuffer | Uint8Array): Promise<number> {
+    const bytes = typeof chunk === "string" ? new TextEncoder().encode(chunk) : new Uint8Array(chunk as ArrayBuffer);
+    const written = this.#last.then(async () => {
+      if (this.#fd < 0) throw new TsboxError("write to stdin: it is closed", { code: "sandbox_closed" });
+      // Bun's sink accepts what it has not written; in parts, it never holds much
+      for (let at = 0; at < bytes.length; at += PART_BYTES) await this.#write(bytes.subarray(at, at + PART_BYTES));
+      return bytes.length;
+    });
+    this.#last = written.catch(() => {});
+    return written;
+  }
+
+  /** After what was written before it: the process reads end of file. */
+  end(): Promise<void> {
+    return this.#last.then(() => this.close()) as Promise<void>;
+  }
+
+  /** @internal At once. */
+  close(): void {
+    if (this.#fd >= 0) sys.close(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+const PART_BYTES = 65536;
+
+/** Writes content as fast as it is read; a process that stops reading ends it. */
+export async function feed(input: Input, content: Content): Promise<void> {
+  const body = content instanceof ReadableStream ? content : content instanceof Response ? content.body : new Response(content as string).body;
+  const reader = body?.getReader();
+  try {
+    for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) await input.write(next.value);
+  } catch {
+    // it has stopped reading, or what the caller gave has failed: either way there is no more
+    void reader?.cancel().catch(() => {});
+  } finally {
+    input.close();
+  }
+}
+
+const forgotten = new FinalizationRegistry((fd: number) => sys.close(fd));
+
+/** A process's stdout or stderr; read once, either as a stream or to its end. */
+export class Output {
+  #fd: number;
+  #stream: ReadableStream<Uint8Array> | undefined;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** @param seen of each chunk; false ends the stream */
+  stream(seen: (chunk: Uint8Array) => Uint8Array): ReadableStream<Uint8Array> {
+    if (this.#stream) return this.#stream;
+    let source: AsyncIterator<Uint8Array> | undefined;
+    const [token, close] = [{}, () => this.close()];
+    this.#stream = new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          source ??= runtime.readable(fd)[Symbol.asyncIterator]();
+          const { done, value } = await source.next();
+          if (done) {
+            forgotten.unregister(token);
+            close();
+            controller.close();
+          } else controller.enqueue(seen(value));
+        },
+        async cancel() {
+          forgotten.unregister(token);
+          await source?.return?.();
+          close();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const fd = this.#fd;
+    forgotten.register(this.#stream, fd, token);
+    return this.#stream;
+  }
+
+  async readToEnd(seen: (chunk: Uint8Array) => Uint8Array): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    const reader = runtime.readable(this.#fd).getReader();
+    try {
+      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+        const part = seen(next.value);
+        if (part.length > 0) chunks.push(part);
+      }
+    } finally {
+      this.close();
+    }
+    return concatenate(chunks);
+  }
+
+  close(): void {
+    if (this.#fd >= 0) sys.close(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+function concatenate(chunks: Uint8Array[]): Uint8Array {
+  if (chunks.length === 1) return chunks[0] as Uint8Array;
+  const all = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
+}

@@ -1,0 +1,233 @@
+/**
+ * A process in a sandbox, in the shape of a `Bun.Subprocess`.
+ * @module
+ */
+import { setImmediate } from "node:timers";
+import * as sys from "../../syscalls/index.ts";
+import { runtime, TsboxError } from "../../syscalls/index.ts";
+import type { Counters } from "../cgroup/index.ts";
+import { FrameReader, type ExitFrame, type Frame } from "../plan/index.ts";
+import { failureOf } from "./failure.ts";
+import type { Launched } from "./launch.ts";
+import type { ProcessResult, Reason } from "./options.ts";
+import { closePipes, feed, type Input, type Pipes } from "./pipes.ts";
+import { signalName, signalNumber } from "./signals.ts";
+
+/** What a process has to know of the sandbox that it is in. */
+export interface Surroundings {
+  /** Why everything inside is being killed, if it is. */
+  ending(): Reason | undefined;
+  counters(): Counters;
+  /** Bytes of output that are left; shared by all processes. */
+  output: { left: number };
+  /** After the process is gone; the result is told when it has settled. */
+  afterwards(): Promise<void>;
+  /** Whether the process began in an address space of its own: the kernel's peak counts from its first one. */
+  ownMemory: boolean;
+}
+
+const [SIGKILL, SIGSYS] = [9, 31];
+/** How long the gentle way of killing, which tells what was used, may take. */
+const KILL_GRACE_MS = 500;
+
+/**
+ * A process in a sandbox. Its names are those of `Bun.Subprocess`.
+ *
+ * @example
+ * ```ts
+ * const process = box.spawn(["cat"], { stdin: "pipe" });
+ * await process.stdin?.write("hello");
+ * await process.stdin?.end();
+ * await new Response(process.stdout).text(); // "hello"
+ * ```
+ */
+export class SandboxProcess implements AsyncDisposable {
+  /** Process id on the host: of the sandbox's init, or of the process outside that waits for one that joined. */
+  readonly pid: number;
+  /** Where `stdin: "pipe"` was asked for. */
+  readonly stdin: Input | undefined;
+  readonly #launched: Launched;
+  readonly #pipes: Pipes;
+  readonly #around: Surroundings;
+  readonly #started: number;
+  readonly #result: Promise<ProcessResult>;
+  #ended: Reason | undefined;
+  #over = false;
+  #settled: ProcessResult | undefined;
+
+  /** @internal */
+  constructor(launched: Launched, pipes: Pipes, around: Surroundings, started: number, signal?: AbortSignal) {
+    this.pid = launched.pid;
+    this.stdin = pipes.content === undefined ? pipes.stdin : undefined;
+    this.#launched = launched;
+    this.#pipes = pipes;
+    this.#around = around;
+    this.#started = started;
+    this.#result = this.#supervise(signal);
+    // whoever does not ask how it ended does not want to be told by a crash
+    this.#result.catch(() => {});
+    if (pipes.content !== undefined && pipes.stdin) void feed(pipes.stdin, pipes.content);
+  }
+
+  /** What the process writes; where stdout is `"pipe"`, as it is unless said otherwise. */
+  get stdout(): ReadableStream<Uint8Array> | undefined {
+    return this.#pipes.stdout?.stream((chunk) => this.#count(chunk));
+  }
+
+  get stderr(): ReadableStream<Uint8Array> | undefined {
+    return this.#pipes.stderr?.stream((chunk) => this.#count(chunk));
+  }
+
+  /** 0 to 255; null while it runs and where a signal ended it. */
+  get exitCode(): number | null {
+    return this.#settled?.exitCode ?? null;
+  }
+
+  /** `"SIGKILL"`; null while it runs and where it exited. */
+  get signalCode(): string | null {
+    return this.#settled?.signalCode ?? null;
+  }
+
+  /** Whether a signal ended it. */
+  get killed(): boolean {
+    return this.signalCode !== null;
+  }
+
+  /** The exit code, or 128 and the number of the signal. Rejects like {@link result}. */
+  get exited(): Promise<number> {
+    return this.#result.then(({ exitCode, signalCode }) => exitCode ?? 128 + signalNumber(signalCode ?? "SIGKILL"));
+  }
+
+  /**
+   * How it ended, once nothing is left of it.
+   * @throws TsboxError where it could not be started: `command_not_found`, `command_not_executable`, `mount_failed`, …
+   */
+  result(): Promise<ProcessResult> {
+    return this.#result;
+  }
+
+  /** CPU time and memory; undefined while it runs. */
+  resourceUsage(): ProcessResult["usage"] | undefined {
+    return this.#settled?.usage;
+  }
+
+  /**
+   * Sends a signal to the process; nothing where it has ended.
+   * @param signal name or number, SIGTERM where none is given
+   * @throws TsboxError `invalid_option`
+   */
+  kill(signal: number | string = "SIGTERM"): void {
+    const number = signalNumber(signal);
+    if (!this.#over) sys.send(this.#launched.control, Uint8Array.of(number));
+  }
+
+  /** @internal Kills it for a reason that the result tells. */
+  end(reason: Reason): void {
+    if (this.#over || this.#ended) return;
+    this.#ended = reason;
+    this.kill(SIGKILL);
+    // a process that hangs in its set-up does not listen
+    const force = setTimeout(() => this.#over || sys.sendSignal(this.#launched.pidfd, SIGKILL), KILL_GRACE_MS);
+    force.unref();
+  }
+
+  /** @internal All of stdout and stderr. */
+  async collect(): Promise<[stdout: Uint8Array, stderr: Uint8Array]> {
+    const seen = (chunk: Uint8Array) => this.#count(chunk);
+    const { stdout, stderr } = this.#pipes;
+    const nothing = new Uint8Array();
+    return Promise.all([stdout?.readToEnd(seen) ?? nothing, stderr?.readToEnd(seen) ?? nothing]);
+  }
+
+  /** Kills it where it still runs, and waits until nothing is left of it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.end("killed");
+    await this.#result.catch(() => {});
+    closePipes(this.#pipes);
+  }
+
+  #count(chunk: Uint8Array): Uint8Array {
+    const { output } = this.#around;
+    const part = chunk.length > output.left ? chunk.subarray(0, output.left) : chunk;
+    output.left -= part.length;
+    if (part.length < chunk.length) this.end("output");
+    return part;
+  }
+
+  async #supervise(signal: AbortSignal | undefined): Promise<ProcessResult> {
+    const abort = () => this.end("killed");
+    signal?.addEventListener("abort", abort, { once: true });
+    let exit: ExitFrame | undefined;
+    let failure: TsboxError | undefined;
+    for await (const frame of frames(this.#launched.control)) {
+      if (frame.kind === "exit") exit = frame;
+      else if (frame.kind === "failed") failure ??= failureOf(frame.report, this.#launched.plan);
+    }
+    signal?.removeEventListener("abort", abort);
+    const status = await this.#reap();
+    const counters = this.#around.counters();
+    await this.#around.afterwards();
+    this.stdin?.close();
+    if (failure && !this.#ended) throw failure;
+    if (!exit && (status & 0x7f) === 0 && !this.#ended && !this.#around.ending()) {
+      throw new TsboxError("start the process: it ended before it could say why", { code: "system" });
+    }
+    this.#settled = this.#resultOf(exit, counters);
+    return this.#settled;
+  }
+
+  async #reap(): Promise<number> {
+    this.#over = true;
+    const { pid, pidfd, control } = this.#launched;
+    sys.close(control);
+    // the kernel is still taking the namespaces down, for a fraction of a millisecond
+    let status = sys.reap(pid);
+    for (let turn = 0; status === undefined; turn++) {
+      await pause(turn);
+      status = sys.reap(pid);
+    }
+    sys.close(pidfd);
+    this.#launched.release();
+    return status;
+  }
+
+  #resultOf(exit: ExitFrame | undefined, counters: Counters): ProcessResult {
+    const signal = exit ? exit.signal : SIGKILL;
+    return {
+      exitCode: exit ? exit.exitCode : null,
+      signalCode: signal === 0 ? null : signalName(signal),
+      reason: this.#ended ?? this.#around.ending() ?? reasonOf(exit, counters),
+      usage: {
+        wallMs: performance.now() - this.#started,
+        cpuMs: exit?.cpuMs ?? 0,
+        peakMemoryBytes: counters.peakMemoryBytes ?? (this.#around.ownMemory ? exit?.peakMemoryBytes : undefined),
+      },
+    };
+  }
+}
+
+/** A limit is the reason where it was hit and the process did not do well. */
+function reasonOf(exit: ExitFrame | undefined, counters: Counters): Reason {
+  if (exit?.exitCode === 0) return "exit";
+  if (counters.oomKills > 0) return "oom";
+  if (exit?.signal === SIGSYS) return "seccomp";
+  if (counters.pidsDenied > 0) return "pids";
+  if (!exit) return "killed";
+  return exit.signal === 0 ? "exit" : "signal";
+}
+
+async function* frames(control: number): AsyncGenerator<Frame> {
+  const reader = runtime.readable(control).getReader();
+  const cutter = new FrameReader();
+  // ECONNRESET: it has ended without reading the last signal
+  const next = () => reader.read().catch(() => ({ done: true, value: undefined }) as const);
+  for (let read = await next(); !read.done; read = await next()) yield* cutter.take(read.value);
+}
+
+/** Busy at first, because it is nearly always soon. */
+export function pause(turn: number): Promise<void> {
+  return new Promise((resolve) => {
+    if (turn < 100) setImmediate(resolve);
+    else setTimeout(resolve, Math.min(turn - 99, 20));
+  });
+}

@@ -1,0 +1,88 @@
+/**
+ * Users and groups by name, as the root filesystem's own /etc/passwd and /etc/group know them. Those files are not
+ * trusted: no symlink leads out of the root filesystem, and only so much is read.
+ * @module
+ * @see passwd(5), group(5)
+ */
+import * as sys from "../../syscalls/index.ts";
+import { Descriptors, TsboxError } from "../../syscalls/index.ts";
+import { invalid, show } from "./check.ts";
+
+export interface User {
+  uid: number;
+  gid: number;
+  additionalGids: number[];
+  home: string;
+}
+
+/** Where names are looked up: a directory, or the text of the two files. */
+export type Accounts = { directory: string } | { passwd: string; group: string };
+
+const MAX_ID = 2 ** 32 - 2;
+const FORM = /^([^:]+)(?::([^:]+))?$/;
+
+/**
+ * @param user `"uid"`, `"uid:gid"`, `"name"`, `"name:group"`; a group that is given is the only one
+ * @throws TsboxError `invalid_option`, `user_not_found`
+ */
+export function findUser(user: string, accounts: Accounts): User {
+  const [, name, groupName] = FORM.exec(user) ?? [];
+  if (name === undefined) throw invalid(`use the user ${show(user)}: not understood`, '"uid", "uid:gid", "name" or "name:group"');
+  let lines: string[][] | undefined;
+  const passwd = () => (lines ??= records(accounts, "passwd"));
+  const id = numeric(name);
+  // nothing has to be read for the most usual ones
+  const known = id === 0 && groupName !== undefined ? undefined : passwd().find(([login, , uid]) => (id === undefined ? login === name : Number(uid) === id));
+  if (!known && id === undefined) throw notFound("user", name);
+  const uid = id ?? idOf(known?.[2]);
+  const home = known?.[5] || (uid === 0 ? "/root" : "/");
+  if (groupName !== undefined) return { uid, gid: findGroup(groupName, accounts), additionalGids: [], home };
+  return { uid, gid: known ? idOf(known[3]) : 0, additionalGids: known ? groupsOf(known[0] ?? "", accounts) : [], home };
+}
+
+function findGroup(name: string, accounts: Accounts): number {
+  const id = numeric(name);
+  if (id !== undefined) return id;
+  const known = records(accounts, "group").find(([group]) => group === name);
+  if (!known) throw notFound("group", name);
+  return idOf(known[2]);
+}
+
+function groupsOf(login: string, accounts: Accounts): number[] {
+  const gids = records(accounts, "group").flatMap(([, , gid, members]) => ((members ?? "").split(",").includes(login) ? [idOf(gid)] : []));
+  return [...new Set(gids)];
+}
+
+function numeric(text: string): number | undefined {
+  if (!/^\d+$/.test(text)) return undefined;
+  if (Number(text) > MAX_ID) throw invalid(`use the id ${text}: above ${MAX_ID}`);
+  return Number(text);
+}
+
+function idOf(field: string | undefined): number {
+  const id = numeric(field ?? "");
+  if (id === undefined) throw invalid(`use an id of the root filesystem's accounts: ${show(field)} is not a number`);
+  return id;
+}
+
+const notFound = (kind: string, name: string) =>
+  new TsboxError(`use the ${kind} "${name}": not known inside the root filesystem`, {
+    code: "user_not_found",
+    hint: `its /etc/${kind === "user" ? "passwd" : "group"} has no such line; a number works without`,
+  });
+
+function records(accounts: Accounts, file: "passwd" | "group"): string[][] {
+  const text = "directory" in accounts ? readAccounts(accounts.directory, file) : accounts[file];
+  return text.split("\n").flatMap((line) => (line.includes(":") ? [line.split(":")] : []));
+}
+
+/** The first 64 KiB; nothing where there is no such regular file. */
+function readAccounts(directory: string, file: string): string {
+  using opened = new Descriptors();
+  const root = opened.add(sys.open(directory, sys.O_PATH | sys.O_DIRECTORY));
+  const fd = sys.openInRoot(root, `etc/${file}`);
+  if (fd < 0) return "";
+  opened.add(fd);
+  const bytes = sys.read(fd);
+  return typeof bytes === "number" ? "" : new TextDecoder().decode(bytes);
+}

@@ -1,0 +1,230 @@
+/**
+ * System calls as functions: the first line of each is the call. Descriptors are close-on-exec; a failure is a
+ * {@link TsboxError}, except where a negative errno is said to be the answer.
+ * @module
+ */
+import { errnoName } from "./errno.ts";
+import { TsboxError } from "./error.ts";
+import { mapArena, syscall, systemError, trySyscall } from "./kernel.ts";
+
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const O_CLOEXEC = 0o2000000;
+const [EINVAL, ENOENT, EEXIST] = [22, 2, 17];
+
+const scratch = mapArena(65536);
+/** Paths lie at the start, all else behind them. */
+const PATH_BYTES = 8192;
+const encoder = new TextEncoder();
+
+function path(text: string): number {
+  const { written } = encoder.encodeInto(text + "\0", scratch.bytes.subarray(0, PATH_BYTES));
+  if (scratch.bytes[written - 1] !== 0 || text.includes("\0")) {
+    throw new TsboxError(`use the path ${JSON.stringify(text.slice(0, 80))}: it is too long or contains a NUL byte`, {
+      code: "invalid_option",
+    });
+  }
+  return scratch.address;
+}
+
+/** What was opened for the length of a block: `using opened = new Descriptors()`. */
+export class Descriptors {
+  readonly #open: number[] = [];
+
+  add(fd: number): number {
+    this.#open.push(fd);
+    return fd;
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#open.splice(0)) close(fd);
+  }
+}
+
+/** `int close(int fd)` @see close(2) */
+export function close(fd: number): void {
+  trySyscall("close", fd);
+}
+
+/** `int pipe2(int fds[2], int flags)` @see pipe2(2) */
+export function pipe(): [read: number, write: number] {
+  syscall("make a pipe", "pipe2", scratch.address, O_CLOEXEC);
+  return [scratch.view.getInt32(0, true), scratch.view.getInt32(4, true)];
+}
+
+/** `int socketpair(AF_UNIX, SOCK_STREAM, 0, int sv[2])` @see socketpair(2) */
+export function socketPair(): [number, number] {
+  const [AF_UNIX, SOCK_STREAM] = [1, 1];
+  syscall("make a socket pair", "socketpair", AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0, scratch.address);
+  return [aboveStdio(scratch.view.getInt32(0, true)), aboveStdio(scratch.view.getInt32(4, true))];
+}
+
+/** Where the caller's own stdin, stdout or stderr is closed, a new descriptor would take its number. */
+function aboveStdio(fd: number): number {
+  if (fd > 2) return fd;
+  const F_DUPFD_CLOEXEC = 1030;
+  const moved = syscall("move a descriptor", "fcntl", fd, F_DUPFD_CLOEXEC, 3);
+  close(fd);
+  return moved;
+}
+
+/** `ssize_t write(int fd, const void *buf, size_t count)`: all bytes, or -errno. @see write(2) */
+export function write(fd: number, bytes: Uint8Array): number {
+  let done = 0;
+  while (done < bytes.length) {
+    const part = bytes.subarray(done, done + scratch.size);
+    scratch.bytes.set(part);
+    const n = trySyscall("write", fd, scratch.address, part.length);
+    if (n < 0) return n;
+    done += n;
+  }
+  return done;
+}
+
+/** `ssize_t sendto(int fd, …, MSG_NOSIGNAL | MSG_DONTWAIT)`: bytes sent, or -errno. @see send(2) */
+export function send(fd: number, bytes: Uint8Array): number {
+  scratch.bytes.set(bytes);
+  const MSG_NOSIGNAL_DONTWAIT = 0x4000 | 0x40;
+  return trySyscall("sendto", fd, scratch.address, bytes.length, MSG_NOSIGNAL_DONTWAIT);
+}
+
+/** `int shutdown(int fd, SHUT_WR)`: the other end reads end of file. @see shutdown(2) */
+export function endSending(fd: number): void {
+  const SHUT_WR = 1;
+  trySyscall("shutdown", fd, SHUT_WR);
+}
+
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_PATH = 0o10000000;
+export const O_DIRECTORY = process.arch === "arm64" ? 0o40000 : 0o200000;
+
+/** `int openat(AT_FDCWD, const char *path, int flags)` @see openat(2) */
+export function open(file: string, flags: number): number {
+  return syscall(`open "${file}"`, "openat", AT_FDCWD, path(file), flags | O_CLOEXEC, 0);
+}
+
+/** The same; undefined where there is no such file. */
+export function openIfThere(file: string, flags: number): number | undefined {
+  const fd = trySyscall("openat", AT_FDCWD, path(file), flags | O_CLOEXEC, 0);
+  if (fd === -ENOENT) return undefined;
+  if (fd < 0) throw systemError(`open "${file}"`, "openat", -fd);
+  return fd;
+}
+
+/**
+ * `long openat2(int dirfd, const char *path, {O_RDONLY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS})`: a path inside a
+ * directory that somebody else filled; no symlink leads out of it. -errno on failure. @see openat2(2)
+ */
+export function openInRoot(root: number, file: string): number {
+  const how = scratch.address + PATH_BYTES;
+  const [O_NONBLOCK, RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT] = [0o4000, 0x02, 0x10];
+  scratch.view.setBigUint64(PATH_BYTES, BigInt(O_CLOEXEC | O_NONBLOCK), true);
+  scratch.view.setBigUint64(PATH_BYTES + 8, 0n, true);
+  scratch.view.setBigUint64(PATH_BYTES + 16, BigInt(RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT), true);
+  return trySyscall("openat2", root, path(file), how, 24);
+}
+
+/** `ssize_t read(int fd, void *buf, size_t count)`: up to 64 KiB, or -errno. @see read(2) */
+export function read(fd: number): Uint8Array | number {
+  const n = trySyscall("read", fd, scratch.address, scratch.size);
+  return n < 0 ? n : scratch.bytes.slice(0, n);
+}
+
+/** One write to a file of the kernel's; -errno on failure. */
+export function writeKernelFile(file: string, text: string): number {
+  const fd = trySyscall("openat", AT_FDCWD, path(file), O_WRONLY | O_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  const result = write(fd, encoder.encode(text));
+  close(fd);
+  return result;
+}
+
+/** The text of a file of the kernel's, up to 64 KiB; undefined where it cannot be read. */
+export function readKernelFile(file: string): string | undefined {
+  const fd = trySyscall("openat", AT_FDCWD, path(file), O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  const bytes = read(fd);
+  close(fd);
+  return typeof bytes === "number" ? undefined : new TextDecoder().decode(bytes);
+}
+
+/** `int mkdirat(AT_FDCWD, const char *path, mode_t mode)`: 0, also where it exists, or -errno. @see mkdirat(2) */
+export function makeDirectory(directory: string): number {
+  const result = trySyscall("mkdirat", AT_FDCWD, path(directory), 0o755);
+  return result === -EEXIST ? 0 : result;
+}
+
+/** `int unlinkat(AT_FDCWD, const char *path, AT_REMOVEDIR)`: 0, also where it is gone, or -errno. @see unlinkat(2) */
+export function removeDirectory(directory: string): number {
+  const AT_REMOVEDIR = 0x200;
+  const result = trySyscall("unlinkat", AT_FDCWD, path(directory), AT_REMOVEDIR);
+  return result === -ENOENT ? 0 : result;
+}
+
+/** `int flock(int fd, LOCK_EX | LOCK_NB)`: whether the lock could be taken. @see flock(2) */
+export function tryLock(fd: number): boolean {
+  return trySyscall("flock", fd, 2 | 4) === 0;
+}
+
+/**
+ * `pid_t wait4(pid_t pid, int *status, WNOHANG, NULL)`: the wait status of a child that has ended, which is reaped;
+ * undefined while it runs. @see wait4(2)
+ */
+export function reap(pid: number): number | undefined {
+  const WNOHANG = 1;
+  const result = trySyscall("wait4", pid, scratch.address, WNOHANG);
+  return result === pid ? scratch.view.getInt32(0, true) : result < 0 ? 0 : undefined;
+}
+
+/** `int pidfd_send_signal(int pidfd, int sig, NULL, 0)`: 0 or -errno. @see pidfd_send_signal(2) */
+export function sendSignal(pidfd: number, signal: number): number {
+  return trySyscall("pidfd_send_signal", pidfd, signal);
+}
+
+/** `int open_tree(AT_FDCWD, const char *path, OPEN_TREE_CLONE)`: a detached copy of a mount. @see open_tree(2) */
+export function openTree(source: string, recursive: boolean): number {
+  const [OPEN_TREE_CLONE, AT_RECURSIVE] = [1, 0x8000];
+  const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+  const fd = trySyscall("open_tree", AT_FDCWD, path(source), flags);
+  if (fd >= 0) return fd;
+  throw new TsboxError(`open "${source}" as a mount: ${errnoName(-fd)}`, {
+    code: "mount_failed",
+    errno: -fd,
+    syscall: "open_tree",
+    path: source,
+  });
+}
+
+/**
+ * `int mount_setattr(int fd, "", AT_EMPTY_PATH | AT_RECURSIVE, {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd})`: files
+ * look owned as they are to the owner of a user namespace. 0 or -errno. @see mount_setattr(2)
+ */
+export function mapMountIds(fd: number, userNamespace: number): number {
+  const MOUNT_ATTR_IDMAP = 0x100000;
+  const attr = PATH_BYTES;
+  scratch.bytes.fill(0, attr, attr + 32);
+  scratch.view.setBigUint64(attr, BigInt(MOUNT_ATTR_IDMAP), true);
+  scratch.view.setBigUint64(attr + 24, BigInt(userNamespace), true);
+  return trySyscall("mount_setattr", fd, path(""), AT_EMPTY_PATH, scratch.address + attr, 32);
+}
+
+/** `int memfd_create(const char *name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)`, filled and sealed. @see memfd_create(2) */
+export function sealedFile(name: string, content: Uint8Array): number {
+  const [MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_EXEC] = [1, 2, 16];
+  let fd = trySyscall("memfd_create", path(name), MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  // MFD_EXEC: since Linux 6.3
+  if (fd === -EINVAL) fd = trySyscall("memfd_create", path(name), MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) throw systemError(`make a memory file "${name}"`, "memfd_create", -fd);
+  const written = write(fd, content);
+  if (written < 0) throw systemError(`fill the memory file "${name}"`, "write", -written);
+  const [F_ADD_SEALS, ALL_SEALS] = [1033, 15];
+  syscall(`seal the memory file "${name}"`, "fcntl", fd, F_ADD_SEALS, ALL_SEALS);
+  return fd;
+}
+
+/** `int faccessat2(AT_FDCWD, const char *path, int mode, AT_EACCESS)`: whether it is allowed. @see faccessat2(2) */
+export function access(file: string, mode: number): boolean {
+  const AT_EACCESS = 0x200;
+  return trySyscall("faccessat2", AT_FDCWD, path(file), mode, AT_EACCESS) === 0;
+}
