@@ -40,6 +40,7 @@ await Bun.build({
   minify: true,
   bytecode: true,
   format: "esm",
+  splitting: true, // the engine is loaded by the verbs that need it
   plugins: [
     {
       name: "commander without what tsbox does not use",

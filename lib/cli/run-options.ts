@@ -209,7 +209,7 @@ const capabilityName = (name: string) =>
   /^all$/i.test(name) ? "ALL" : `CAP_${name.toUpperCase().replace(/^CAP_/, "")}`;
 
 /** A file may be an OCI profile or have the format of Docker's own, with rules that depend on capabilities. */
-function seccomp(value: string, allowed: string[], world: World): NonNullable<SecurityOptions["seccomp"]> {
+function seccomp(value: string, allowed: readonly string[], world: World): NonNullable<SecurityOptions["seccomp"]> {
   if (value === "unconfined") return "none";
   if (value === "builtin") return "default";
   const text = readFile("--security-opt seccomp", value, world);
