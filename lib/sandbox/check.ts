@@ -37,6 +37,13 @@ export function checkPath(what: string, value: unknown): string {
   return path;
 }
 
+/** @throws TsboxError where it is none; else its reason, where it has fired */
+export function checkSignal(signal: unknown): void {
+  if (signal === undefined) return;
+  if (!(signal instanceof AbortSignal)) throw invalid(`use the signal ${show(signal)}: not an AbortSignal`);
+  signal.throwIfAborted();
+}
+
 /** One of a few words; undefined stands for the first. */
 export function checkChoice<T>(what: string, value: unknown, ...choices: T[]): T {
   if (value === undefined) return choices[0] as T;

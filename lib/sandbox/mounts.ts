@@ -2,7 +2,7 @@
 import { realpathSync } from "node:fs";
 import { TsboxError } from "../../syscalls/index.ts";
 import type { Mount } from "../spec/index.ts";
-import { checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
+import { checkChoice, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
 import type { MountOption, SandboxOptions } from "./options.ts";
 import { parseSize } from "./parse.ts";
 
@@ -66,9 +66,11 @@ function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: stri
 function bind(mount: Extract<MountOption, { type: "bind" }>, destination: string): Mount {
   checkKeys("bind mount", mount, ["type", "source", "target", "readOnly"]);
   const wanted = checkText("mount source", mount.source);
+  const readOnly = checkChoice<boolean>("readOnly", mount.readOnly, false, true);
   try {
+    if (wanted === "") throw new Error("empty"); // realpath(3) would take the current directory
     const source = realpathSync(wanted);
-    return { destination, type: "bind", source, options: ["rbind", "nosuid", "nodev", ...(mount.readOnly ? ["ro"] : [])] };
+    return { destination, type: "bind", source, options: ["rbind", "nosuid", "nodev", ...(readOnly ? ["ro"] : [])] };
   } catch (cause) {
     throw new TsboxError(`mount ${show(wanted)} on "${destination}": no such file or directory`, {
       code: "mount_failed",

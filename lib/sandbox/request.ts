@@ -44,7 +44,7 @@ const NAMESPACES = ["pid", "uts", "ipc", "user", "cgroup"] as const;
  * @throws TsboxError `invalid_option`, `rootfs_not_found`, `mount_failed`, `user_not_found`
  */
 export function specFor(args: string[], options: RunOptions): { spec: Spec; beside: Beside } {
-  checkOptions(options);
+  checkOptions(options, args.length === 0 ? [] : STDIO_OPTIONS);
   const { root, mounts, path } = rootOf(options);
   const process = processFor(args, options, {});
   const hostname = hostnameOf(options);
@@ -86,8 +86,8 @@ export function processFor(args: string[], options: SandboxOptions, more: SpawnO
   };
 }
 
-function checkOptions(options: RunOptions): void {
-  checkKeys("option", options, [...SANDBOX_OPTIONS, ...STDIO_OPTIONS]);
+function checkOptions(options: RunOptions, stdio: readonly string[]): void {
+  checkKeys("option", options, [...SANDBOX_OPTIONS, ...stdio]);
   checkKeys("namespace", options.namespaces, [...NAMESPACES, "mount"]);
   checkKeys("security option", options.security, ["capabilities", "seccomp", "readOnly", "noNewPrivileges"]);
   for (const name of ["readOnly", "noNewPrivileges"] as const) checkChoice<boolean>(name, options.security?.[name], false, true);
@@ -110,6 +110,7 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
   }
   let path: string;
   try {
+    if (rootfs === "") throw new Error("empty"); // realpath(3) would take the current directory
     path = realpathSync(rootfs);
     if (!statSync(path).isDirectory()) throw new Error("not a directory");
   } catch (cause) {
@@ -133,7 +134,7 @@ const accountsOf = ({ rootfs = "host" }: SandboxOptions): Accounts =>
 
 function hostnameOf(options: SandboxOptions): string {
   const hostname = checkText("hostname", options.hostname ?? "tsbox");
-  if (hostname === "" || hostname.length > MAX_HOSTNAME_BYTES) throw invalid(`use the hostname ${show(hostname)}: 1 to 64 bytes`);
+  if (hostname === "" || new TextEncoder().encode(hostname).length > MAX_HOSTNAME_BYTES) throw invalid(`use the hostname ${show(hostname)}: 1 to 64 bytes`);
   return hostname;
 }
 
@@ -184,6 +185,8 @@ function seccompOf(options: SandboxOptions, capabilities: readonly string[]): Se
 }
 
 function environment(...layers: (Record<string, string> | undefined)[]): string[] {
+  const bad = layers.find((layer) => layer !== undefined && (typeof layer !== "object" || layer === null || Array.isArray(layer)));
+  if (bad !== undefined) throw invalid(`use the environment ${show(bad)}: not an object`, 'names and values: { LANG: "C" }');
   const env = Object.assign({}, ...layers.map((layer) => layer ?? {})) as Record<string, string>;
   return Object.entries(env).map(([name, value]) => {
     if (name === "" || name.includes("=") || name.includes("\0")) throw invalid(`set the variable ${show(name)}: not a name`);

@@ -7,6 +7,7 @@ import { printPlan, runtime, TsboxError } from "../../syscalls/index.ts";
 import { makeCgroup, type Cgroup } from "../cgroup/index.ts";
 import { compile, FrameReader, type Beside } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
+import { checkSignal } from "./check.ts";
 import { failureOf } from "./failure.ts";
 import { factsFor, join, launch, type Launched } from "./launch.ts";
 import type { Reason, RunOptions, RunResult, SandboxOptions, SpawnOptions } from "./options.ts";
@@ -87,7 +88,7 @@ export class Sandbox implements AsyncDisposable {
    */
   static spawn(command: string[], options: RunOptions = {}): SandboxProcess {
     checkCommand(command);
-    options.signal?.throwIfAborted();
+    checkSignal(options.signal);
     const [timeMs, output] = [timeLimit(options), { left: outputLimit(options) }];
     const started = performance.now();
     const { spec, beside } = specFor(command, options);
@@ -123,7 +124,7 @@ export class Sandbox implements AsyncDisposable {
    * @throws TsboxError, as {@link Sandbox.run}
    */
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
-    options.signal?.throwIfAborted();
+    checkSignal(options.signal);
     [timeLimit, outputLimit].forEach((check) => check(options));
     const { spec, beside } = specFor([], options);
     const cgroup = makeCgroup(spec.linux.resources ?? {});
@@ -154,7 +155,7 @@ export class Sandbox implements AsyncDisposable {
   spawn(command: string[], options: SpawnOptions = {}): SandboxProcess {
     checkCommand(command);
     checkSpawnOptions(options);
-    options.signal?.throwIfAborted();
+    checkSignal(options.signal);
     if (this.#stopped) throw new TsboxError("spawn a process: the sandbox has ended", { code: "sandbox_closed" });
     const started = performance.now();
     const spec = { ...this.#spec, process: processFor(command, this.#options, options) };

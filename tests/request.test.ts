@@ -1,0 +1,463 @@
+/** What callers ask for, as specifications; and what they may not ask for. Nothing runs. @module */
+import { afterAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import * as fc from "fast-check";
+import { Sandbox, type RunOptions, type TsboxError } from "../lib/index.ts";
+import { parseDuration, parseSize } from "../lib/sandbox/parse.ts";
+import { ROOT_ID_BASE } from "../lib/sandbox/request.ts";
+import { signalName, signalNumber } from "../lib/sandbox/signals.ts";
+import type { Spec } from "../lib/spec/index.ts";
+import { failureOf } from "./support/failure.ts";
+import { Folder, makeRootfs } from "./support/rootfs.ts";
+import { asRoot } from "./support/machine.ts";
+
+const root = makeRootfs();
+const outside = new Folder();
+afterAll(() => [root, outside].forEach((folder) => folder.remove()));
+
+const specOf = (options: RunOptions = {}, command = ["true"]) => Sandbox.spec(command, options);
+const inRoot = (options: RunOptions = {}) => specOf({ rootfs: root.path, ...options });
+const namespaces = (spec: Spec) => spec.linux.namespaces.map(({ type }) => type).toSorted();
+const mountOn = (spec: Spec, destination: string) => spec.mounts.filter((m) => m.destination === destination).at(-1);
+const ALL = ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"];
+
+describe("namespaces", () => {
+  test("all are private where nothing is said", () => expect(namespaces(specOf())).toEqual(ALL));
+
+  test.each<[RunOptions, string]>([
+    [{ network: "host" }, "network"],
+    [{ namespaces: { pid: "host" } }, "pid"],
+    [{ namespaces: { mount: "host" } }, "mount"],
+    [{ namespaces: { uts: "host" } }, "uts"],
+    [{ namespaces: { ipc: "host" } }, "ipc"],
+    [{ namespaces: { user: "host" } }, "user"],
+    [{ namespaces: { cgroup: "host" } }, "cgroup"],
+  ])("%j shares only the %s namespace", (options, shared) => {
+    expect(namespaces(specOf(options))).toEqual(ALL.filter((type) => type !== shared));
+  });
+
+  test("without a mount namespace nothing is mounted, masked or read-only", () => {
+    const spec = specOf({ namespaces: { mount: "host" } });
+    expect([spec.mounts, spec.linux.maskedPaths, spec.linux.readonlyPaths]).toEqual([[], undefined, undefined]);
+  });
+
+  test("without an IPC namespace there are no message queues of the host's", () => {
+    expect(mountOn(specOf(), "/dev/mqueue")).toMatchObject({ type: "mqueue" });
+    expect(mountOn(specOf({ namespaces: { ipc: "host" } }), "/dev/mqueue")).toBeUndefined();
+  });
+
+  test.skipIf(!asRoot)(`root's sandboxes have 65536 ids of their own${asRoot ? "" : " (skipped: needs root)"}`, () => {
+    const map = [{ containerID: 0, hostID: ROOT_ID_BASE, size: 65536 }];
+    expect(specOf().linux).toMatchObject({ uidMappings: map, gidMappings: map });
+  });
+
+  test.skipIf(asRoot)(
+    `a user's sandboxes have the one id that is asked for${asRoot ? " (skipped: needs a user)" : ""}`,
+    () => {
+      const [hostUid, hostGid] = [process.geteuid!(), process.getegid!()];
+      expect(specOf({ user: "7:8" }).linux).toMatchObject({
+        uidMappings: [{ containerID: 7, hostID: hostUid, size: 1 }],
+        gidMappings: [{ containerID: 8, hostID: hostGid, size: 1 }],
+      });
+    },
+  );
+
+  test("there are no id maps in the host's user namespace", () => {
+    const { linux } = specOf({ namespaces: { user: "host" } });
+    expect([linux.uidMappings, linux.gidMappings]).toEqual([undefined, undefined]);
+  });
+});
+
+describe("root filesystem and mounts", () => {
+  test("the host's is read-only, a directory is not, and both can be told otherwise", () => {
+    const readonly = (options: RunOptions) => specOf(options).root.readonly;
+    expect([readonly({}), readonly({ rootfs: "host" }), readonly({ rootfs: root.path })]).toEqual([true, true, false]);
+    expect(readonly({ rootfs: root.path, security: { readOnly: true } })).toBe(true);
+    expect(readonly({ security: { readOnly: false } })).toBe(false);
+  });
+
+  test("a symlink to a directory is resolved once, before anything runs", () => {
+    const link = outside.link("to-root", root.path);
+    expect(specOf({ rootfs: link }).root.path).toBe(root.path);
+  });
+
+  test.each([
+    ["/proc", { type: "proc" }],
+    ["/sys", { type: "sysfs", options: expect.arrayContaining(["ro", "nosuid", "noexec", "nodev"]) }],
+    ["/dev", { type: "tmpfs", options: expect.arrayContaining(["nosuid", "noexec", "mode=755"]) }],
+    ["/dev/pts", { type: "devpts", options: expect.arrayContaining(["newinstance", "ptmxmode=0666"]) }],
+    ["/dev/shm", { type: "tmpfs", options: expect.arrayContaining(["mode=1777", `size=${64 * 2 ** 20}`]) }],
+    ["/dev/mqueue", { type: "mqueue" }],
+  ])("%s is mounted in every sandbox", (destination, mount) => {
+    expect(mountOn(specOf(), destination)).toMatchObject(mount);
+    expect(mountOn(inRoot(), destination)).toMatchObject(mount);
+  });
+
+  test.each(["/tmp", "/home", "/root", "/run", "/var/tmp"])("%s is private in a view of the host", (destination) => {
+    expect(mountOn(specOf(), destination)).toMatchObject({ type: "tmpfs" });
+    expect(mountOn(inRoot(), destination)).toBeUndefined();
+  });
+
+  test("what is bound of the host is read-only, without setuid and devices", () => {
+    const bound = specOf().mounts.filter(({ type }) => type === "bind");
+    expect(bound.map(({ destination }) => destination)).toContain("/usr");
+    for (const { options } of bound) expect(options).toEqual(["rbind", "ro", "nosuid", "nodev"]);
+  });
+
+  test("requested mounts come last, so that they are seen", () => {
+    const source = outside.directory("data");
+    const { mounts } = specOf({
+      mounts: [
+        { type: "bind", source, target: "/tmp/in/" },
+        { type: "bind", source, target: "/ro", readOnly: true },
+        { type: "tmpfs", target: "/fast", size: "1m", mode: 0o700 },
+        { type: "tmpfs", target: "/plain" },
+      ],
+    });
+    expect(mounts.slice(-4)).toEqual([
+      { destination: "/tmp/in", type: "bind", source, options: ["rbind", "nosuid", "nodev"] },
+      { destination: "/ro", type: "bind", source, options: ["rbind", "nosuid", "nodev", "ro"] },
+      {
+        destination: "/fast",
+        type: "tmpfs",
+        source: "tmpfs",
+        options: ["nosuid", "nodev", "mode=700", "size=1048576"],
+      },
+      { destination: "/plain", type: "tmpfs", source: "tmpfs", options: ["nosuid", "nodev", "mode=1777"] },
+    ]);
+  });
+
+  test.each(["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"])("%s is masked", (path) => {
+    expect(specOf().linux.maskedPaths).toContain(path);
+  });
+
+  test.each(["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"])("%s is read-only", (path) => {
+    expect(specOf().linux.readonlyPaths).toContain(path);
+  });
+});
+
+describe("process", () => {
+  test("the command is taken as it is", () => {
+    expect(specOf({}, ["a b", "", "$x", "é"]).process.args).toEqual(["a b", "", "$x", "é"]);
+  });
+
+  test("the environment is clean, and what is asked for wins", () => {
+    process.env["TSBOX_TEST_SECRET"] = "s3cr3t";
+    const { env } = specOf({ hostname: "h", env: { A: "1", HOME: "/x", EMPTY: "" } }).process;
+    delete process.env["TSBOX_TEST_SECRET"];
+    const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    expect(env.toSorted()).toEqual(["A=1", "EMPTY=", "HOME=/x", "HOSTNAME=h", PATH]);
+  });
+
+  const app = { uid: 1000, gid: 1001, additionalGids: [50, 2000] };
+  test.each<[string, Partial<Spec["process"]["user"]>, string]>([
+    ["0:0", { uid: 0, gid: 0, additionalGids: [] }, "/root"],
+    ["0", { uid: 0, gid: 0, additionalGids: [] }, "/root"],
+    ["root", { uid: 0, gid: 0, additionalGids: [] }, "/root"],
+    ["app", app, "/home/app"],
+    ["1000", app, "/home/app"],
+    ["1000:1000", { uid: 1000, gid: 1000, additionalGids: [] }, "/home/app"],
+    ["app:data", { uid: 1000, gid: 2000, additionalGids: [] }, "/home/app"],
+    ["1234:data", { uid: 1234, gid: 2000, additionalGids: [] }, "/"],
+    ["1234", { uid: 1234, gid: 0, additionalGids: [] }, "/"],
+  ])('user "%s"', (user, ids, home) => {
+    const spec = inRoot({ user });
+    expect(spec.process.user).toEqual({ ...ids } as Spec["process"]["user"]);
+    expect(spec.process.env).toContain(`HOME=${home}`);
+  });
+
+  test("accounts are read only inside the root filesystem, whatever its symlinks say", () => {
+    using hostile = new Folder();
+    outside.write("passwd", "mallory:x:666:666::/:/bin/sh\n");
+    hostile.link("etc/passwd", join(outside.path, "passwd"));
+    const attempt = () => specOf({ rootfs: hostile.path, user: "mallory" });
+    expect(attempt).toThrow('use the user "mallory": not known inside the root filesystem');
+  });
+
+  test("root has the default capabilities, others only may gain them", () => {
+    const capabilities = (options: RunOptions) => specOf(options).process.capabilities!;
+    const { bounding, effective, permitted, ambient } = capabilities({});
+    expect(bounding).toHaveLength(11);
+    for (const name of ["SYS_ADMIN", "MKNOD", "NET_RAW", "SYS_PTRACE", "NET_ADMIN", "SYS_MODULE", "DAC_READ_SEARCH"]) {
+      expect(bounding).not.toContain(`CAP_${name}`);
+    }
+    expect([effective, permitted, ambient]).toEqual([bounding, bounding, undefined]);
+    expect(capabilities({ user: "1:1" })).toEqual({ bounding, effective: [], permitted: [] });
+    expect(capabilities({ security: { capabilities: [] } }).bounding).toEqual([]);
+    expect(capabilities({ security: { capabilities: ["chown", "CAP_KILL", "Net_Raw"] } }).effective).toEqual([
+      "CAP_CHOWN",
+      "CAP_KILL",
+      "CAP_NET_RAW",
+    ]);
+  });
+
+  test("ulimits by any of their names", () => {
+    const ulimits = { nofile: 64, RLIMIT_CORE: 0, Stack: [1024, Infinity] as [number, number] };
+    expect(specOf({ ulimits }).process.rlimits).toEqual([
+      { type: "RLIMIT_NOFILE", soft: 64, hard: 64 },
+      { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+      { type: "RLIMIT_STACK", soft: 1024, hard: Infinity },
+    ]);
+  });
+
+  test("no_new_privs and a seccomp filter, unless told otherwise", () => {
+    const spec = specOf();
+    expect([spec.process.noNewPrivileges, spec.linux.seccomp?.defaultAction]).toEqual([true, "SCMP_ACT_ERRNO"]);
+    const off = specOf({ security: { noNewPrivileges: false, seccomp: "none" } });
+    expect([off.process.noNewPrivileges, off.linux.seccomp]).toEqual([false, undefined]);
+    const own = { defaultAction: "SCMP_ACT_ALLOW" as const };
+    expect(specOf({ security: { seccomp: own } }).linux.seccomp).toEqual(own);
+  });
+
+  test("in the host's pid namespace no process may leave its group, even without a profile", () => {
+    const { seccomp } = specOf({ namespaces: { pid: "host" }, security: { seccomp: "none" } }).linux;
+    expect(seccomp?.syscalls).toEqual([
+      { names: ["setsid", "setpgid"], action: "SCMP_ACT_ERRNO", errnoRet: 1, args: [] },
+    ]);
+  });
+});
+
+describe("limits", () => {
+  test("as resources; init is one process more, and swap does not add to memory", () => {
+    const { resources } = specOf({ limits: { memory: "64mb", cpus: 0.5, pids: 10, time: "1s", output: "1k" } }).linux;
+    expect(resources).toEqual({
+      memory: { limit: 64 * 2 ** 20, swap: 64 * 2 ** 20 },
+      cpu: { period: 100_000, quota: 50_000 },
+      pids: { limit: 11 },
+    });
+    expect(specOf().linux.resources).toEqual({});
+  });
+
+  test.each<[number | string, number]>([
+    [0, 0],
+    [4096, 4096],
+    ["4096", 4096],
+    ["64k", 65536],
+    ["64K", 65536],
+    ["64kb", 65536],
+    ["64KiB", 65536],
+    ["1.5m", 1572864],
+    [" 512 mb ", 536870912],
+    ["1g", 1073741824],
+    ["2T", 2199023255552],
+    ["10b", 10],
+  ])("size %j is %d bytes", (size, bytes) => expect(parseSize("x", size)).toBe(bytes));
+
+  test.each<[number | string, number]>([
+    [1.5, 1.5],
+    ["500ms", 500],
+    ["2s", 2000],
+    ["1.5m", 90_000],
+    ["1h", 3_600_000],
+  ])("duration %j is %d ms", (duration, ms) => expect(parseDuration("x", duration)).toBe(ms));
+
+  test("no text makes a size or a duration that is not a number", () => {
+    const isNumberOrRefused = (parse: () => number, least: number) => {
+      try {
+        const value = parse();
+        return Number.isFinite(value) && value >= least;
+      } catch (error) {
+        return (error as TsboxError).code === "invalid_option";
+      }
+    };
+    const text = fc.oneof(fc.string(), fc.stringMatching(/^[ \d.eE+-]{0,8}[a-zA-Z]{0,3}$/));
+    fc.assert(fc.property(text, (size) => isNumberOrRefused(() => parseSize("x", size), 0)));
+    fc.assert(fc.property(text, (duration) => isNumberOrRefused(() => parseDuration("x", duration), Number.MIN_VALUE)));
+  });
+});
+
+test.each<[number | string, number, string]>([
+  [9, 9, "SIGKILL"],
+  ["SIGTERM", 15, "SIGTERM"],
+  ["term", 15, "SIGTERM"],
+  ["SIGABRT", 6, "SIGABRT"],
+  ["SIGIOT", 6, "SIGABRT"],
+  ["SIG34", 34, "SIG34"],
+  [64, 64, "SIG64"],
+])("signal %j is %d", (signal, number, name) => {
+  expect(signalNumber(signal)).toBe(number);
+  expect(signalName(number)).toBe(name);
+});
+
+test.each([0, 65, -1, 1.5, NaN, "", "SIG", "SIGNOPE", "SIG65", "9"])("signal %j is none", (signal) => {
+  expect(() => signalNumber(signal)).toThrow("there is none");
+});
+
+/** Options as a program without types would pass them: what is said of them, and the remedy. */
+const BAD: [name: string, options: unknown, message: string, hint?: string][] = [
+  ["an unknown option", { memory: "1g" }, 'use the option "memory": unknown', "limits"],
+  ["options that are an array", ["x"], 'use the option "0": unknown', "rootfs"],
+  ["a hostname that is a number", { hostname: 5 }, "use the hostname 5: not a string"],
+  ["an empty hostname", { hostname: "" }, 'use the hostname ""'],
+  ["a hostname of 65 bytes", { hostname: "h".repeat(65) }, "1 to 64 bytes"],
+  ["a hostname of 33 two-byte letters", { hostname: "é".repeat(33) }, "1 to 64 bytes"],
+  ["a hostname with NUL", { hostname: "a\0b" }, "NUL"],
+  ["a hostname for the host", { hostname: "h", namespaces: { uts: "host" } }, "it would be the host's"],
+  ["a root filesystem that is a number", { rootfs: 5 }, "use the root filesystem 5: not a string"],
+  ["a root filesystem with NUL", { rootfs: "/tmp\0" }, "NUL"],
+  ["a variable's name with =", { env: { "A=B": "1" } }, 'set the variable "A=B": not a name'],
+  ["a variable's name with NUL", { env: { "A\0": "1" } }, "not a name"],
+  ["a variable without a name", { env: { "": "1" } }, "not a name"],
+  ["a variable that is a number", { env: { A: 1 } }, 'value of the variable "A" 1: not a string'],
+  ["a variable that is undefined", { env: { A: undefined } }, "not a string"],
+  ["a variable with NUL", { env: { A: "x\0" } }, "NUL"],
+  ["an environment that is a string", { env: "A=1" }, "environment"],
+  ["an environment that is an array", { env: ["A=1"] }, "environment"],
+  ["a user that is a number", { user: 1000 }, "use the user 1000: not a string"],
+  ["an empty user", { user: "" }, 'use the user ""', "uid"],
+  ["a user with too many parts", { user: "1:2:3" }, "not understood"],
+  ["a user without a group after the colon", { user: "1:" }, "not understood"],
+  ["a user above the highest id", { user: "4294967295" }, "above 4294967294"],
+  ["a working directory that is relative", { cwd: "tmp" }, 'use the working directory "tmp": not an absolute path'],
+  ["a working directory with ..", { cwd: "/tmp/../.." }, '".." in it'],
+  ["a working directory with NUL", { cwd: "/tmp\0" }, "NUL"],
+  ["a working directory that is a number", { cwd: 1 }, "not a string"],
+  ["a working directory of 5000 bytes", { cwd: "/" + "d/".repeat(2500) }, "longer than 4095"],
+  ["mounts that are an object", { mounts: {} }, "use the mounts {}: not an array"],
+  ["a mount that is a string", { mounts: ["/a:/b"] }, "not an object"],
+  ["a mount without a target", { mounts: [{ type: "tmpfs" }] }, "mount target"],
+  ["a mount on /", { mounts: [{ type: "tmpfs", target: "/" }] }, 'mount on "/"', "rootfs"],
+  ["a mount on //", { mounts: [{ type: "tmpfs", target: "//" }] }, "that is the root filesystem"],
+  ["a mount on a relative path", { mounts: [{ type: "tmpfs", target: "x" }] }, "not an absolute path"],
+  ["a mount on a path with ..", { mounts: [{ type: "tmpfs", target: "/x/.." }] }, '".."'],
+  ["a mount on a path with NUL", { mounts: [{ type: "tmpfs", target: "/x\0" }] }, "NUL"],
+  ["a mount of an unknown type", { mounts: [{ type: "nfs", target: "/x" }] }, 'the type "nfs" is unknown', "tmpfs"],
+  ["a mount of no type", { mounts: [{ target: "/x" }] }, "unknown"],
+  ["a mount with an unknown key", { mounts: [{ type: "tmpfs", target: "/x", quota: 1 }] }, '"quota": unknown'],
+  ["a tmpfs with a source", { mounts: [{ type: "tmpfs", target: "/x", source: "/y" }] }, '"source": unknown'],
+  [
+    "a tmpfs with a bad size",
+    { mounts: [{ type: "tmpfs", target: "/x", size: "lots" }] },
+    '"lots": not understood',
+    "512mb",
+  ],
+  ["a tmpfs with a bad mode", { mounts: [{ type: "tmpfs", target: "/x", mode: 0o10000 }] }, "mode"],
+  ["a tmpfs with a mode that is a string", { mounts: [{ type: "tmpfs", target: "/x", mode: "755" }] }, "mode"],
+  ["a bind mount with a size", { mounts: [{ type: "bind", source: "/", target: "/x", size: 1 }] }, '"size": unknown'],
+  ["a bind mount without a source", { mounts: [{ type: "bind", target: "/x" }] }, "mount source"],
+  ["a bind mount with NUL", { mounts: [{ type: "bind", source: "/\0", target: "/x" }] }, "NUL"],
+  [
+    "a bind mount with a readOnly that is a word",
+    { mounts: [{ type: "bind", source: "/", target: "/x", readOnly: "no" }] },
+    "readOnly",
+  ],
+  ["limits that are a string", { limits: "1g" }, 'use the limit "1g": not an object', "memory"],
+  ["an unknown limit", { limits: { cpu: 1 } }, 'use the limit "cpu": unknown', "cpus"],
+  [
+    "a memory limit that is a word",
+    { limits: { memory: "much" } },
+    'use the memory limit "much": not understood',
+    "512mb",
+  ],
+  ["a memory limit below zero", { limits: { memory: -1 } }, "not understood"],
+  ["a memory limit that is too little", { limits: { memory: "4k" } }, "too little", "at least"],
+  ["a memory limit that is NaN", { limits: { memory: NaN } }, "not understood"],
+  ["a memory limit beyond all numbers", { limits: { memory: "99999999t" } }, "not understood"],
+  ["a CPU limit of zero", { limits: { cpus: 0 } }, "use the CPU limit 0: not understood", "0.5"],
+  ["a CPU limit that is a string", { limits: { cpus: "1" } }, "use the CPU limit"],
+  ["a CPU limit that is NaN", { limits: { cpus: NaN } }, "use the CPU limit"],
+  ["a process limit of zero", { limits: { pids: 0 } }, "use the process limit 0"],
+  ["a process limit that is not whole", { limits: { pids: 1.5 } }, "use the process limit 1.5"],
+  ["a process limit that is infinite", { limits: { pids: Infinity } }, "use the process limit"],
+  ["a time limit of zero", { limits: { time: 0 } }, "use the time limit 0: not understood", "500ms"],
+  ["a time limit without a unit", { limits: { time: "5" } }, 'use the time limit "5"', "2s"],
+  ["a time limit that is infinite", { limits: { time: Infinity } }, "use the time limit"],
+  ["a time limit of zero seconds", { limits: { time: "0s" } }, "use the time limit"],
+  ["an output limit that is a word", { limits: { output: "some" } }, 'use the output limit "some"', "64k"],
+  ["a network that is true", { network: true }, "use the network true: not understood", '"host"'],
+  ["a network that is not known", { network: "bridge" }, 'use the network "bridge"', '"host"'],
+  ["an unknown namespace", { namespaces: { time: "host" } }, 'use the namespace "time": unknown', "uts"],
+  ["the network among the namespaces", { namespaces: { net: "host" } }, 'use the namespace "net": unknown'],
+  ["a namespace that is a boolean", { namespaces: { pid: false } }, "use the pid namespace false", '"private"'],
+  ["a root filesystem in the host's mount namespace", { namespaces: { mount: "host" }, rootfs: "/" }, 'use "rootfs"'],
+  ["mounts in the host's mount namespace", { namespaces: { mount: "host" }, mounts: [] }, 'use "mounts"'],
+  [
+    "read-only in the host's mount namespace",
+    { namespaces: { mount: "host" }, security: { readOnly: true } },
+    "readOnly",
+  ],
+  ["an unknown security option", { security: { privileged: true } }, '"privileged": unknown', "capabilities"],
+  ["an unknown capability", { security: { capabilities: ["FLY"] } }, 'use the capability "FLY": unknown', "CAP_CHOWN"],
+  ["a capability that is a number", { security: { capabilities: [5] } }, "use the capability 5: not a string"],
+  ["capabilities that are a string", { security: { capabilities: "ALL" } }, 'use the capabilities "ALL": not an array'],
+  ["an unknown seccomp profile", { security: { seccomp: "strict" } }, 'use the seccomp profile "strict"', '"none"'],
+  ["a readOnly that is a word", { security: { readOnly: "yes" } }, 'use the readOnly "yes"', "true"],
+  ["a noNewPrivileges that is a number", { security: { noNewPrivileges: 0 } }, "use the noNewPrivileges 0"],
+  ["ulimits that are a string", { ulimits: "nofile=5" }, "not an object"],
+  ["ulimits that are an array", { ulimits: [64] }, 'set the limit "0": unknown', "nofile"],
+  ["an unknown ulimit", { ulimits: { files: 5 } }, 'set the limit "files": unknown', "nofile"],
+  ["a ulimit below zero", { ulimits: { nofile: -1 } }, 'set the limit "nofile" to -1', "Infinity"],
+  ["a ulimit that is a string", { ulimits: { nofile: "5" } }, 'set the limit "nofile" to "5"'],
+  ["a ulimit that is half a pair", { ulimits: { nofile: [5] } }, 'set the limit "nofile"'],
+  ["a ulimit whose soft limit is above the hard one", { ulimits: { nofile: [6, 5] } }, "6:5: the soft limit is above"],
+  ["stdin that nobody writes to", { stdin: "pipe" }, 'use stdin "pipe"', "Sandbox.spawn"],
+  ["stdin that is a number", { stdin: 5 }, "use stdin 5: not understood", "ReadableStream"],
+  ["stdout that is a file", { stdout: "file" }, 'use stdout "file"', '"inherit"'],
+  ["stderr that is a number", { stderr: 2 }, "use stderr 2", '"inherit"'],
+  ["a signal that is none", { signal: "SIGTERM" }, 'use the signal "SIGTERM": not an AbortSignal'],
+];
+
+describe("is refused, before anything is made:", () => {
+  test.each(BAD.map(([name, options, message, hint = ""]) => [name, options, message, hint]))("%s", async (...bad) => {
+    const [, options, message, hint] = bad as [string, unknown, string, string];
+    const error = await failureOf(() => Sandbox.run(["true"], options as RunOptions));
+    expect(error.message).toContain(message);
+    expect(error.code).toBe("invalid_option");
+    expect(error.hint ?? "").toContain(hint);
+  });
+
+  test.each<[string, RunOptions, string, string, string]>([
+    [
+      "a missing root filesystem",
+      { rootfs: "/no/such" },
+      "rootfs_not_found",
+      'use the root filesystem "/no/such"',
+      "host",
+    ],
+    ["an empty root filesystem", { rootfs: "" }, "rootfs_not_found", 'use the root filesystem ""', "host"],
+    ["a root filesystem that is a file", { rootfs: import.meta.path }, "rootfs_not_found", "no such directory", "host"],
+    [
+      "an empty source of a mount",
+      { mounts: [{ type: "bind", source: "", target: "/x" }] },
+      "mount_failed",
+      'mount "" on',
+      "exist",
+    ],
+    ["an unknown user", { user: "nobodyatall" }, "user_not_found", 'use the user "nobodyatall"', "/etc/passwd"],
+    ["an unknown group", { user: "0:nogroupatall" }, "user_not_found", 'use the group "nogroupatall"', "/etc/group"],
+    [
+      "a missing source of a mount",
+      { mounts: [{ type: "bind", source: "/no/such", target: "/x" }] },
+      "mount_failed",
+      'mount "/no/such" on "/x"',
+      "has to exist",
+    ],
+  ])("%s", async (_, options, code, message, hint) => {
+    const error = await failureOf(() => Sandbox.run(["true"], options));
+    expect([error.code, error.name]).toEqual([code as TsboxError["code"], "TsboxError"]);
+    expect(error.message).toContain(message);
+    expect(error.hint).toContain(hint);
+  });
+
+  test.each<[string, unknown]>([
+    ["no command", []],
+    ["a command that is a string", "ls"],
+    ["a command that is undefined", undefined],
+    ["a command of numbers", [5]],
+    ["a command with NUL", ["echo", "a\0b"]],
+  ])("%s", async (_, command) => {
+    for (const attempt of [Sandbox.run, Sandbox.spawn, Sandbox.spec, Sandbox.plan]) {
+      const error = await failureOf(() => attempt.call(Sandbox, command as string[]));
+      expect(error.code).toBe("invalid_option");
+    }
+  });
+
+  test("the same by every way in", async () => {
+    const bad = { limits: { memory: "much" } } as RunOptions;
+    for (const attempt of [Sandbox.run, Sandbox.spawn, Sandbox.spec, Sandbox.plan]) {
+      expect((await failureOf(() => attempt.call(Sandbox, ["true"], bad))).message).toContain('"much"');
+    }
+    expect((await failureOf(() => Sandbox.create(bad))).message).toContain('"much"');
+    expect((await failureOf(() => Sandbox.create({ stdin: "pipe" } as RunOptions))).message).toContain("stdin");
+  });
+});
