@@ -182,6 +182,11 @@ export function sendSignal(pidfd: number, signal: number): number {
   return trySyscall("pidfd_send_signal", pidfd, signal);
 }
 
+/** `int kill(-pgid, SIGKILL)`: the process group that a child which is not reaped yet was the leader of. @see kill(2) */
+export function killGroup(pgid: number): void {
+  trySyscall("kill", -pgid, 9);
+}
+
 /** `int open_tree(AT_FDCWD, const char *path, OPEN_TREE_CLONE)`: a detached copy of a mount. @see open_tree(2) */
 export function openTree(source: string, recursive: boolean): number {
   const [OPEN_TREE_CLONE, AT_RECURSIVE] = [1, 0x8000];

@@ -166,7 +166,12 @@ export class Program {
     let slot = this.#slots.get(name);
     if (slot === undefined) {
       slot = this.#slots.size + 1;
-      if (slot >= SLOT_COUNT) throw new Error(`plan: more than ${SLOT_COUNT - 1} results`);
+      if (slot >= SLOT_COUNT) {
+        throw new TsboxError(`lay out the plan: more than ${SLOT_COUNT - 1} results`, {
+          code: "unsupported",
+          hint: "one sandbox takes about 200 mounts",
+        });
+      }
       this.#slots.set(name, slot);
     }
     return slot;
@@ -188,7 +193,7 @@ export class Program {
 
   /** Writes the program as it must look when it runs at `address`. */
   write(bytes: Uint8Array, view: DataView, address: number, bound: Record<string, number>, reportFd: number): void {
-    bytes.fill(0, 0, HEAD_BYTES);
+    bytes.fill(0, 0, HEAD_BYTES + (this.#ops.length + 1) * OP_BYTES);
     view.setInt32(8, reportFd, true);
     for (const [name, value] of Object.entries(bound)) setWord(view, SLOTS_AT + this.slot(name) * 8, value);
     this.#ops.forEach(({ op, step }, index) => this.#writeOp(view, HEAD_BYTES + index * OP_BYTES, op, step, address));
@@ -204,8 +209,8 @@ export class Program {
   #writeOp(view: DataView, at: number, op: Op, step: number, address: number): void {
     const nr = op.call in CONTROL ? CONTROL[op.call as keyof typeof CONTROL] : this.#number(op.call as SyscallName);
     let refs = 0;
-    for (let i = 0; i < 6; i++) {
-      const arg = op.args[i] ?? 0;
+    for (let i = 0; i < op.args.length; i++) {
+      const arg = op.args[i] as Argument;
       let value: number | bigint;
       if (typeof arg !== "object") value = arg;
       else if ("ref" in arg) {
@@ -214,7 +219,7 @@ export class Program {
       } else if ("data" in arg) value = address + this.offset(arg);
       else if ("at" in arg) value = address + this.offset(arg.at) + arg.offset;
       else value = arg.value;
-      setWord(view, at + 16 + i * 8, value);
+      if (value !== 0) setWord(view, at + 16 + i * 8, value);
     }
     if (op.call === "spawn") setWord(view, at + 16 + 16, this.label(op.label as string));
     const error = op.onError;

@@ -3,28 +3,30 @@
  * @module
  */
 import { buffer, cstring, named, ref, stringArray, words, TsboxError } from "../../syscalls/index.ts";
-import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
-import type { CapabilitySets, Spec } from "../spec/index.ts";
+import type { Arch, Data, Op, Plan, Step } from "../../syscalls/index.ts";
+import { compileSeccomp, seccompFlags } from "../seccomp/index.ts";
+import type { CapabilitySets, SeccompProfile, Spec } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
-import { filterData } from "./init.ts";
 import { openOrMake } from "./mounts.ts";
 
 /** @param inUse a word that the kernel clears when init has left the owner's memory; none where it never was there */
 export function commandSteps(spec: Spec, facts: Facts, session: boolean, inUse?: Data): Plan {
   const { process } = spec;
-  const begin: Op[] = [{ call: "label", args: [], label: "command" }];
-  if (session) begin.push({ call: "setsid", args: [] });
+  // without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN
+  const early = spec.linux.seccomp !== undefined && !process.noNewPrivileges;
   return [
-    stdioStep(begin),
+    stdioStep(session),
     ...rlimitSteps(spec),
     {
       action: `open the working directory "${process.cwd}"`,
       ops: openOrMake(process.cwd, "directory", "cwd"),
       path: process.cwd,
       code: "invalid_option",
-      hint: () => "the working directory has to be a directory inside the root filesystem, or one that can be made there",
+      hint: () =>
+        "the working directory has to be a directory inside the root filesystem, or one that can be made there",
     },
+    ...(early ? [filterStep(spec, facts)] : []),
     ...identitySteps(spec),
     {
       action: `change to the working directory "${process.cwd}"`,
@@ -37,16 +39,23 @@ export function commandSteps(spec: Spec, facts: Facts, session: boolean, inUse?:
       hint: () => "the working directory has to be one that the user may enter",
     },
     ...(inUse ? [aloneStep(inUse)] : []),
-    confineStep(spec, facts),
+    signalStep(),
+    ...(early ? [] : [filterStep(spec, facts)]),
     executeStep(spec),
   ];
 }
 
 /** Also closes everything else but the socket that a failure is told over: no name may lead to the host any more. */
-function stdioStep(begin: Op[]): Step {
+function stdioStep(session: boolean): Step {
   const names = ["stdin", "stdout", "stderr"];
   const open = flags("O_RDWR", "O_CLOEXEC");
-  const ops: Op[] = [...begin, { call: "openat", args: [flags("AT_FDCWD"), cstring("/dev/null"), open, 0], out: "null", onError: "ignore" }];
+  const ops: Op[] = session ? [{ call: "setsid", args: [] }] : [];
+  ops.push({
+    call: "openat",
+    args: [flags("AT_FDCWD"), cstring("/dev/null"), open, 0],
+    out: "null",
+    onError: "ignore",
+  });
   for (const name of names) {
     // -1: nothing was bound, and /dev/null takes its place
     ops.push(
@@ -90,7 +99,10 @@ function capabilityMask(names: string[] = []): bigint {
   return names.reduce((mask, name) => {
     const bit = CAPABILITIES.indexOf(name);
     if (bit < 0) {
-      throw new TsboxError(`use the capability "${name}": unknown`, { code: "invalid_option", hint: CAPABILITIES.join(", ") });
+      throw new TsboxError(`use the capability "${name}": unknown`, {
+        code: "invalid_option",
+        hint: CAPABILITIES.join(", "),
+      });
     }
     return mask | (1n << BigInt(bit));
   }, 0n);
@@ -114,7 +126,11 @@ function identitySteps(spec: Spec): Plan {
       ops: [
         { call: "prctl", args: [flags("PR_SET_KEEPCAPS"), 1] },
         // EPERM: setgroups(2) is denied in a single-id map
-        { call: "setgroups", args: [groups.length, list], ...(groups.length === 0 ? { onError: { ignore: "EPERM" } } : {}) },
+        {
+          call: "setgroups",
+          args: [groups.length, list],
+          ...(groups.length === 0 ? { onError: { ignore: "EPERM" } } : {}),
+        },
         { call: "setresgid", args: [user.gid, user.gid, user.gid] },
         { call: "setresuid", args: [user.uid, user.uid, user.uid] },
         { call: "prctl", args: [flags("PR_SET_KEEPCAPS"), 0] },
@@ -141,12 +157,10 @@ function capsetOps(sets: CapabilitySets): Op[] {
   return [
     { call: "prctl", args: [flags("PR_CAP_AMBIENT"), flags("PR_CAP_AMBIENT_CLEAR_ALL"), 0, 0, 0] },
     { call: "capset", args: [header, data] },
-    ...(sets.ambient ?? []).map(
-      (name): Op => ({
-        call: "prctl",
-        args: [flags("PR_CAP_AMBIENT"), named("PR_CAP_AMBIENT_RAISE", 2), named(name, CAPABILITIES.indexOf(name)), 0, 0],
-      }),
-    ),
+    ...(sets.ambient ?? []).map((name): Op => ({
+      call: "prctl",
+      args: [flags("PR_CAP_AMBIENT"), named("PR_CAP_AMBIENT_RAISE", 2), named(name, CAPABILITIES.indexOf(name)), 0, 0],
+    })),
   ];
 }
 
@@ -167,18 +181,43 @@ function aloneStep(inUse: Data): Step {
   };
 }
 
-function confineStep(spec: Spec, facts: Facts): Step {
-  // no signal is blocked that the command did not ask for
-  const ops: Op[] = [{ call: "rt_sigprocmask", args: [named("SIG_SETMASK", 2), words("no signals", 0), 0, 8] }];
-  if (spec.process.noNewPrivileges) ops.push({ call: "prctl", args: [flags("PR_SET_NO_NEW_PRIVS"), 1, 0, 0, 0] });
-  const { seccomp } = spec.linux;
-  if (seccomp) ops.push({ call: "seccomp", args: [flags("SECCOMP_SET_MODE_FILTER"), 0, filterData(seccomp, facts.arch)] });
-  return {
-    action: "give up what is left to give up, and load the seccomp filter",
-    ops,
-    hint: (errno) =>
-      errno === "EACCES" || errno === "EPERM" ? "a seccomp filter without no_new_privs needs CAP_SYS_ADMIN" : undefined,
-  };
+/** What shells, servers and JavaScript runtimes may ignore; CLONE_CLEAR_SIGHAND and execve(2) leave that as it is. */
+const IGNORED_SIGNALS = [
+  ["SIGHUP", 1],
+  ["SIGINT", 2],
+  ["SIGQUIT", 3],
+  ["SIGPIPE", 13],
+  ["SIGTERM", 15],
+  ["SIGXFSZ", 25],
+] as const;
+
+function signalStep(): Step {
+  const ops: Op[] = IGNORED_SIGNALS.map(([name, number]) => ({
+    call: "rt_sigaction",
+    args: [named(name, number), words("{SIG_DFL}", 0, 0, 0, 0), 0, 8],
+  }));
+  ops.push({ call: "rt_sigprocmask", args: [named("SIG_SETMASK", 2), words("no signals", 0), 0, 8] });
+  return { action: "have no signal ignored or blocked", ops };
+}
+
+function filterStep({ process, linux: { seccomp } }: Spec, { arch }: Facts): Step {
+  const ops: Op[] = process.noNewPrivileges
+    ? [{ call: "prctl", args: [flags("PR_SET_NO_NEW_PRIVS"), 1, 0, 0, 0] }]
+    : [];
+  if (seccomp)
+    ops.push({
+      call: "seccomp",
+      args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(seccomp, arch)],
+    });
+  return { action: "give up gaining privileges, and load the seccomp filter", ops };
+}
+
+/** A compiled filter behind a `struct sock_fprog`. */
+function filterData(profile: SeccompProfile, arch: Arch): Data {
+  const filter = compileSeccomp(profile, arch);
+  const program = buffer(`filter of ${filter.length / 8} instructions`, 16);
+  new DataView(program.data.buffer).setUint16(0, filter.length / 8, true);
+  return { ...program, pointers: [{ offset: 8, to: { data: filter, text: "filter" } }] };
 }
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -193,7 +232,11 @@ function executeStep(spec: Spec): Step {
   envp.text = `[${env.length} variables]`;
   // no magic link of /proc: its exe is still the owner's program (CVE-2019-5736)
   const how = words("{O_PATH|O_CLOEXEC, RESOLVE_NO_MAGICLINKS}", 0o12000000, 0, 0x02);
-  const look = (file: string): Op => ({ call: "openat2", args: [flags("AT_FDCWD"), cstring(file), how, 24], out: "file" });
+  const look = (file: string): Op => ({
+    call: "openat2",
+    args: [flags("AT_FDCWD"), cstring(file), how, 24],
+    out: "file",
+  });
   const execute = (file: string): Op => ({ call: "execve", args: [cstring(file), argv, envp], out: "file" });
   const step: Step = { action: `execute "${command}"`, ops: [], code: "command_not_executable", path: command };
   if (command.includes("/")) {

@@ -2,8 +2,8 @@
  * Compiles an OCI runtime specification into the plan that makes the sandbox. Pure: what has to be known about the
  * machine comes in as facts, so a plan can be printed and tested without root.
  *
- * A plan is walked by two processes. The first is cloned into the new namespaces, builds what they hold, clones the
- * second and becomes init; the second becomes the command.
+ * A plan is walked by two processes. The first is cloned into the new namespaces, clones the second and becomes init.
+ * The second builds what the namespaces hold, and becomes the command.
  * @module
  */
 import { buffer, cstring, named, ref, stringArray, TsboxError, words } from "../../syscalls/index.ts";
@@ -11,7 +11,8 @@ import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts"
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { commandSteps } from "./command.ts";
 import { flags } from "./constants.ts";
-import { filesystemSteps } from "./filesystem.ts";
+import { filesystemSteps, hostSteps } from "./filesystem.ts";
+import { READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
 
 /** What the specification cannot say. */
@@ -37,7 +38,7 @@ export interface RootEntry {
 /** What the machine is like. */
 export interface Facts {
   arch: Arch;
-  /** The caller may open mounts itself, before the clone: sources are bound as `source:PATH`. */
+  /** The owner opens the sources of mounts itself, before the clone: as {@link mountSlot} and `rootfs`. */
   privileged: boolean;
   /** The kind of each bind mount's source. */
   sources: ReadonlyMap<string, "file" | "directory">;
@@ -103,13 +104,15 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
       ],
     },
     ...enterSteps(spec, facts, has),
+    cloneSecond(flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_PIDFD"), inUse),
+    becomeInit(),
+    // init is being loaded while the second process goes on
+    { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
     ...(has("mount") ? filesystemSteps(spec, beside.root, facts, has) : []),
   ];
   if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
   if (has("network")) plan.push(loopbackUp());
-  if (!beside.idle) plan.push(cloneCommand(flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_PIDFD"), inUse));
-  plan.push(becomeInit(beside.idle));
-  if (!beside.idle) plan.push(...commandSteps(spec, facts, has("pid"), inUse));
+  plan.push(...(beside.idle ? [readyStep()] : commandSteps(spec, facts, has("pid"), inUse)));
   return { plan, cloneArgs, pidfd, inUse, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
 }
 
@@ -119,12 +122,13 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
  * @throws TsboxError `invalid_option`
  */
 export function compileJoin(spec: Spec, facts: Facts): Plan {
-  const joined = spec.linux.namespaces.map((n) => (n.type === "cgroup" ? ("CLONE_NEWCGROUP" as const) : NEW[n.type])).filter((n) => n !== undefined);
+  const joined = spec.linux.namespaces
+    .map((n) => (n.type === "cgroup" ? ("CLONE_NEWCGROUP" as const) : NEW[n.type]))
+    .filter((n) => n !== undefined);
   const { into } = facts.cgroup;
   // not CLONE_VM: what happens to the command before its execve must not reach the process that waits for it
   const cloneFlags = flags("CLONE_PIDFD", ...(into ? (["CLONE_INTO_CGROUP"] as const) : []));
   const own = spec.linux.namespaces.some((n) => n.type === "pid");
-  const command = cloneCommand(cloneFlags, undefined, into);
   return [
     {
       action: "join the sandbox",
@@ -135,14 +139,17 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
       ],
       hint: (errno) => (errno === "ESRCH" ? "the sandbox has ended" : undefined),
     },
-    command,
-    moveToInitDescriptors(false, named("0", 0)),
-    ...initSteps(own ? "outside" : "group", facts.arch),
-    ...commandSteps(spec, facts, own).map((step, index) => (index === 0 ? { ...step, ops: afterLabel(step.ops, joinCgroup(facts)) } : step)),
+    cloneSecond(cloneFlags, undefined, into),
+    initDescriptors(named("0", 0)),
+    ...initSteps(own ? "outside" : "group"),
+    {
+      action: "join the cgroup",
+      ops: [{ call: "label", args: [], label: "second" }, ...joinCgroup(facts)],
+      code: "limit_unavailable",
+    },
+    ...commandSteps(spec, facts, own),
   ];
 }
-
-const afterLabel = ([label, ...rest]: Op[], ops: Op[]): Op[] => [label as Op, ...ops, ...rest];
 
 /** @see clone(2), struct clone_args */
 function cloneArguments(cloneFlags: Named): Data {
@@ -153,8 +160,8 @@ function cloneArguments(cloneFlags: Named): Data {
   return args;
 }
 
-/** The second process waits at the label `command`; init gets a pidfd of it. */
-function cloneCommand(cloneFlags: Named, inUse?: Data, intoCgroup = false): Step {
+/** The second process goes on at the label `second`; init gets a pidfd of it. */
+function cloneSecond(cloneFlags: Named, inUse?: Data, intoCgroup = false): Step {
   const args = cloneArguments(cloneFlags);
   const pidfd = buffer("pidfd", 8);
   args.pointers?.push({ offset: 8, to: pidfd });
@@ -164,9 +171,12 @@ function cloneCommand(cloneFlags: Named, inUse?: Data, intoCgroup = false): Step
     ops.push({ call: "store", args: [word, 1, 8] }, { call: "store", args: [{ at: args, offset: 16 }, word, 8] });
   }
   if (intoCgroup) ops.push({ call: "store", args: [{ at: args, offset: CLONE_ARGS_CGROUP }, ref("cgroup"), 8] });
-  ops.push({ call: "spawn", args: [args, CLONE_ARGS_BYTES], label: "command" }, { call: "load", args: [pidfd, 4], out: "pidfd" });
+  ops.push(
+    { call: "spawn", args: [args, CLONE_ARGS_BYTES], label: "second" },
+    { call: "load", args: [pidfd, 4], out: "pidfd" },
+  );
   return {
-    action: "clone the command's process",
+    action: "clone the second process",
     ops,
     hint: (errno) => (errno === "EAGAIN" ? "the limit on processes is reached" : undefined),
   };
@@ -185,6 +195,7 @@ function enterSteps(spec: Spec, facts: Facts, has: (type: NamespaceType) => bool
       ops: [{ call: "unshare", args: [flags("CLONE_NEWCGROUP")] }],
     });
   }
+  if (has("mount")) steps.push(...hostSteps(spec, facts));
   steps.push({
     action: "wait until the owner has written the id maps",
     ops: [
@@ -238,32 +249,49 @@ function loopbackUp(): Step {
 }
 
 /** Moves what init keeps out of each other's way, to the numbers that it knows. */
-function moveToInitDescriptors(idle: boolean, others: Named): Step {
-  const up = named("F_DUPFD_CLOEXEC", 1030);
-  const ops: Op[] = [];
-  if (!idle) ops.push({ call: "fcntl", args: [ref("pidfd"), up, 10], out: "pidfd" });
-  ops.push({ call: "dup3", args: [ref("control"), CONTROL_FD, 0], onError: { ignore: "EINVAL" } });
-  ops.push({ call: "fcntl", args: [CONTROL_FD, named("F_SETFD", 2), 0] });
-  if (!idle) ops.push({ call: "dup3", args: [ref("pidfd"), PIDFD, 0] });
-  ops.push({ call: "close_range", args: [0, 2, 0] });
-  ops.push({ call: "close_range", args: [idle ? 4 : 5, named("~0U", 0xffffffff), others] });
-  return { action: "keep a socket to the owner and a pidfd of the command", ops };
+function initDescriptors(others: Named): Step {
+  return {
+    action: "keep a socket to the owner and a pidfd of the second process",
+    ops: [
+      { call: "fcntl", args: [ref("pidfd"), named("F_DUPFD_CLOEXEC", 1030), 10], out: "pidfd" },
+      { call: "dup3", args: [ref("control"), CONTROL_FD, 0], onError: { ignore: "EINVAL" } },
+      { call: "fcntl", args: [CONTROL_FD, named("F_SETFD", 2), 0] },
+      { call: "dup3", args: [ref("pidfd"), PIDFD, 0] },
+      { call: "close_range", args: [0, 2, 0] },
+      { call: "close_range", args: [PIDFD + 1, named("~0U", 0xffffffff), others] },
+    ],
+  };
 }
 
-function becomeInit(idle: boolean): Step {
+function becomeInit(): Step {
   const [name, environment] = [stringArray(["tsbox-init"]), stringArray([])];
-  const { ops } = moveToInitDescriptors(idle, flags("CLOSE_RANGE_CLOEXEC"));
+  const { ops } = initDescriptors(flags("CLOSE_RANGE_CLOEXEC"));
   ops.push({ call: "execveat", args: [ref("init"), cstring(""), name, environment, flags("AT_EMPTY_PATH")] });
   return { action: "become init", ops };
+}
+
+/** Without a command, the second process has nothing more to do. */
+function readyStep(): Step {
+  const frame = words("ready frame", READY_TAG, 0);
+  return {
+    action: "tell the owner that everything stands",
+    ops: [
+      { call: "write", args: [ref("control"), frame, READY_FRAME_BYTES] },
+      { call: "exit_group", args: [0] },
+    ],
+  };
 }
 
 /** Refuses what this compiler does not know rather than ignoring it. */
 function checkSupported(spec: Spec): void {
   for (const namespace of spec.linux.namespaces) {
     if (namespace.path !== undefined || namespace.type === "time") {
-      throw new TsboxError(`use the ${namespace.type} namespace: joining one and time namespaces are not supported yet`, {
-        code: "unsupported",
-      });
+      throw new TsboxError(
+        `use the ${namespace.type} namespace: joining one and time namespaces are not supported yet`,
+        {
+          code: "unsupported",
+        },
+      );
     }
   }
 }

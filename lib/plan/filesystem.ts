@@ -11,7 +11,19 @@ import { flags } from "./constants.ts";
 import * as mounts from "./mounts.ts";
 import { rootSteps } from "./root.ts";
 
-export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts, has: (type: "network" | "user" | "pid") => boolean): Plan {
+/** Where the open tree of a mount of the specification is, by its index. */
+export const mountSlot = (index: number): string => `mount${index}`;
+
+const isFile = (facts: Facts) => (path: string) => facts.kernelPaths.get(path) === "file";
+
+const maskedOf = (spec: Spec, facts: Facts) =>
+  (spec.linux.maskedPaths ?? []).filter((path) => facts.kernelPaths.has(path));
+
+const devicesOf = (spec: Spec) =>
+  spec.mounts.some((m) => m.destination === "/dev" && m.type === "tmpfs") ? DEVICES : [];
+
+/** What needs no ids yet, and so can be done while the owner writes the id maps. */
+export function hostSteps(spec: Spec, facts: Facts): Plan {
   const attr = words("{propagation=MS_PRIVATE}", 0, 0, flags("MS_PRIVATE").value, 0);
   const steps: Plan = [
     {
@@ -19,15 +31,29 @@ export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts, 
       ops: [{ call: "mount_setattr", args: [flags("AT_FDCWD"), cstring("/"), flags("AT_RECURSIVE"), attr, 32] }],
     },
   ];
+  const devices = devicesOf(spec);
+  if (devices.length > 0) steps.push(openDevices(devices));
+  for (const path of maskedOf(spec, facts).filter(isFile(facts))) {
+    steps.push({ ...mounts.openSource("/dev/null", `mask:${path}`), action: `open a cover for "${path}"` });
+  }
+  return steps;
+}
+
+export function filesystemSteps(
+  spec: Spec,
+  root: Beside["root"],
+  facts: Facts,
+  has: (type: "network" | "user" | "pid") => boolean,
+): Plan {
   // a kernel lets a user namespace mount proc and sysfs only while it sees the host's, and only for namespaces of its
   // own: sysfs shows a network namespace, proc a pid namespace
   const own = { sysfs: has("network") || !has("user"), proc: has("pid") || !has("user") };
-  const trees = spec.mounts.map((mount, index) => ({ mount, tree: `mount${index}` }));
-  steps.push(...trees.map(({ mount, tree }) => openMount(mount, tree, facts, own)));
-  const devices = spec.mounts.some((m) => m.destination === "/dev" && m.type === "tmpfs") ? DEVICES : [];
-  if (devices.length > 0) steps.push(openDevices(devices));
-  const masked = (spec.linux.maskedPaths ?? []).filter((path) => facts.kernelPaths.has(path));
-  steps.push(...masked.map((path) => openMask(path, facts)));
+  const trees = spec.mounts.map((mount, index) => ({ mount, tree: mountSlot(index) }));
+  const steps = trees.map(({ mount, tree }) => openMount(mount, tree, facts, own));
+  const [devices, masked] = [devicesOf(spec), maskedOf(spec, facts)];
+  for (const path of masked.filter((p) => !isFile(facts)(p))) {
+    steps.push(mounts.openFilesystem("tmpfs", `mask:${path}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${path}"`));
+  }
   steps.push(...rootSteps(spec, root, facts.privileged));
   for (const { mount, tree } of trees) {
     steps.push(mounts.attach(mount.destination, tree, facts.sources.get(mount.source ?? "") ?? "directory"));
@@ -71,7 +97,10 @@ function openDevices(names: string[]): Step {
 function deviceStep(names: string[], tree: string, all: Mount[]): Step {
   const below = all.flatMap(({ destination }) => /^\/dev\/([^/]+)$/.exec(destination)?.[1] ?? []);
   const dev = ref(tree);
-  const link = (target: string, name: string): Op => ({ call: "symlinkat", args: [cstring(target), dev, cstring(name)] });
+  const link = (target: string, name: string): Op => ({
+    call: "symlinkat",
+    args: [cstring(target), dev, cstring(name)],
+  });
   return {
     action: "fill /dev",
     ops: [
@@ -90,10 +119,4 @@ function deviceStep(names: string[], tree: string, all: Mount[]): Step {
     code: "mount_failed",
     path: "/dev",
   };
-}
-
-/** What covers a masked path: nothing at all, of the same kind. */
-function openMask(path: string, facts: Facts): Step {
-  if (facts.kernelPaths.get(path) === "file") return mounts.openSource("/dev/null", `mask:${path}`);
-  return mounts.openFilesystem("tmpfs", `mask:${path}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${path}"`);
 }

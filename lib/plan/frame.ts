@@ -54,10 +54,12 @@ export class FrameReader {
 function decode(view: DataView): Frame {
   const tag = view.getInt32(0, true);
   if (tag === READY_TAG) return { kind: "ready" };
-  if (tag !== EXIT_TAG) return { kind: "failed", report: new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + REPORT_BYTES)) };
+  if (tag !== EXIT_TAG)
+    return { kind: "failed", report: new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + REPORT_BYTES)) };
   const status = view.getUint32(4, true);
   const signal = status & 0x7f;
-  const timeMs = (at: number) => Number(view.getBigInt64(at, true)) * 1000 + Number(view.getBigInt64(at + 8, true)) / 1000;
+  const timeMs = (at: number) =>
+    Number(view.getBigInt64(at, true)) * 1000 + Number(view.getBigInt64(at + 8, true)) / 1000;
   return {
     kind: "exit",
     exitCode: signal === 0 ? (status >> 8) & 0xff : null,

@@ -10,5 +10,6 @@ export {
   type SandboxPlan,
 } from "./compile.ts";
 export { CAPABILITIES, RLIMITS } from "./constants.ts";
+export { mountSlot } from "./filesystem.ts";
 export { FrameReader, type ExitFrame, type Frame } from "./frame.ts";
-export { initPlan, type InitKind } from "./init.ts";
+export { initSteps, type InitKind } from "./init.ts";

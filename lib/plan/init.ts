@@ -7,10 +7,8 @@
  * @module
  */
 import { buffer, cstring, named, ref, words, type Op, type Plan } from "../../syscalls/index.ts";
-import type { Arch, Data } from "../../syscalls/index.ts";
-import { compileSeccomp } from "../seccomp/index.ts";
-import type { SeccompProfile } from "../spec/index.ts";
-import { EXIT_FRAME_BYTES, EXIT_TAG, READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
+import type { Data } from "../../syscalls/index.ts";
+import { EXIT_FRAME_BYTES, EXIT_TAG } from "./frame.ts";
 
 export const CONTROL_FD = 3;
 export const PIDFD = 4;
@@ -26,12 +24,7 @@ const POLLIN = 1;
  */
 export type InitKind = "command" | "idle" | "group" | "outside";
 
-/** An image of its own; `outside` is the tail of the program that joins instead. */
-export function initPlan(kind: Exclude<InitKind, "outside">, arch: Arch): Plan {
-  return initSteps(kind, arch);
-}
-
-export function initSteps(kind: InitKind, arch: Arch): Plan {
+export function initSteps(kind: InitKind): Plan {
   const polled = buffer("[control, signals]", 16);
   const view = new DataView(polled.data.buffer);
   view.setInt32(0, CONTROL_FD, true);
@@ -41,14 +34,15 @@ export function initSteps(kind: InitKind, arch: Arch): Plan {
     { call: "prctl", args: [named("PR_SET_NAME", 15), cstring("tsbox-init")] },
     { call: "prctl", args: [named("PR_SET_DUMPABLE", 4), 0] },
     { call: "prctl", args: [named("PR_SET_NO_NEW_PRIVS", 38), 1, 0, 0, 0] },
-    { call: "signalfd4", args: [-1, words("all signals", -1), 8, named("SFD_CLOEXEC|SFD_NONBLOCK", 0o2004000)], out: "signals" },
+    {
+      call: "signalfd4",
+      args: [-1, words("all signals", -1), 8, named("SFD_CLOEXEC|SFD_NONBLOCK", 0o2004000)],
+      out: "signals",
+    },
     { call: "store", args: [{ at: polled, offset: 8 }, ref("signals"), 4] },
-    { call: "seccomp", args: [named("SECCOMP_SET_MODE_FILTER", 1), 0, filterData(INIT_PROFILE, arch)] },
   ];
-  const ready = words("ready frame", READY_TAG, 0);
-  if (kind === "idle") harden.push({ call: "write", args: [CONTROL_FD, ready, READY_FRAME_BYTES] });
   return [
-    { action: "make init a hard target: it cannot be traced, and can do nothing but wait, signal and report", ops: harden },
+    { action: "make init a hard target: nobody inside may trace it or look into it", ops: harden },
     { action: "wait for the owner, for signals and for children", ops: loop(kind, polled) },
   ];
 }
@@ -80,7 +74,12 @@ function loop(kind: InitKind, polled: Data): Op[] {
     // in a group, the command has had this signal already
     ...(kind === "command" || kind === "outside" ? [signal] : []),
     { call: "label", args: [], label: "reap" },
-    { call: "wait4", args: [-1, { at: exit, offset: 4 }, WNOHANG, { at: exit, offset: 8 }], out: "pid", onError: "ignore" },
+    {
+      call: "wait4",
+      args: [-1, { at: exit, offset: 4 }, WNOHANG, { at: exit, offset: 8 }],
+      out: "pid",
+      onError: "ignore",
+    },
     { call: "jumpIf", args: [ref("pid"), 1, 2], label: "wait" },
     ...(kind === "idle" ? [{ call: "jump", args: [], label: "reap" } satisfies Op] : []),
     ...(kind === "command" ? [{ call: "jumpIf", args: [ref("pid"), 2, 1], label: "reap" } satisfies Op] : []),
@@ -88,22 +87,9 @@ function loop(kind: InitKind, polled: Data): Op[] {
     ...end,
     { call: "label", args: [], label: "die" },
     // a pid namespace ends with its init
-    ...(kind === "outside" ? [{ call: "pidfd_send_signal", args: [PIDFD, SIGKILL, 0, 0], onError: "ignore" } satisfies Op] : []),
+    ...(kind === "outside"
+      ? [{ call: "pidfd_send_signal", args: [PIDFD, SIGKILL, 0, 0], onError: "ignore" } satisfies Op]
+      : []),
     ...end,
   ];
-}
-
-const INIT_PROFILE: SeccompProfile = {
-  defaultAction: "SCMP_ACT_KILL_PROCESS",
-  syscalls: [
-    { names: "ppoll read write wait4 kill pidfd_send_signal exit_group".split(" "), action: "SCMP_ACT_ALLOW" },
-  ],
-};
-
-/** A compiled filter behind a `struct sock_fprog`. */
-export function filterData(profile: SeccompProfile, arch: Arch): Data {
-  const filter = compileSeccomp(profile, arch);
-  const program = buffer(`filter of ${filter.length / 8} instructions`, 16);
-  new DataView(program.data.buffer).setUint16(0, filter.length / 8, true);
-  return { ...program, pointers: [{ offset: 8, to: { data: filter, text: "filter" } }] };
 }

@@ -42,14 +42,12 @@ export function readOnlyMount(path: string): Op {
 
 /**
  * A detached copy of a path of the host.
- * @param bound the owner has opened it already, as the slot `source:PATH`
+ * @param bound the owner has opened it already, as the slot `tree`
  */
 export function openSource(path: string, tree: string, options: string[] = [], bound = false): Step {
   const attributes = attributesOf(options);
   const ops: Op[] = [];
-  if (bound) {
-    ops.push({ call: "dup", args: [ref(`source:${path}`)], out: tree });
-  } else {
+  if (!bound) {
     const how = options.includes("rbind")
       ? flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE")
       : flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC");
@@ -57,7 +55,7 @@ export function openSource(path: string, tree: string, options: string[] = [], b
   }
   if (attributes.length > 0) ops.push(setAttributes(tree, attributes));
   return {
-    action: `open "${path}"`,
+    action: bound ? `restrict "${path}", which the owner has opened` : `open "${path}"`,
     ops,
     code: "mount_failed",
     path,
@@ -66,8 +64,14 @@ export function openSource(path: string, tree: string, options: string[] = [], b
 }
 
 /** A new file system, not attached yet. @param data its own options, `key=value` or a flag */
-export function openFilesystem(type: string, tree: string, data: string[], attributes: Attribute[], what: string): Step {
-  const config = `${tree}:config`;
+export function openFilesystem(
+  type: string,
+  tree: string,
+  data: string[],
+  attributes: Attribute[],
+  what: string,
+): Step {
+  const config = "config";
   const ops: Op[] = [{ call: "fsopen", args: [cstring(type), flags("FSOPEN_CLOEXEC")], out: config }];
   for (const option of data) {
     const equals = option.indexOf("=");
@@ -99,8 +103,18 @@ export function moveTo(tree: string, directory: Named | { ref: string }, path: s
 }
 
 const [RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT] = [0x02, 0x04, 0x10];
-const IN_ROOT = words("{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}", 0o12000000, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-const NO_SYMLINKS = words("{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS}", 0o12000000, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+const IN_ROOT = words(
+  "{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}",
+  0o12000000,
+  0,
+  RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+);
+const NO_SYMLINKS = words(
+  "{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS}",
+  0o12000000,
+  0,
+  RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
+);
 
 /**
  * Opens a path of the new root as the slot `out`, without leaving the root by a symlink or by a magic link of /proc:
@@ -119,12 +133,19 @@ export const openInRoot = (path: string, out: string, symlinks = true): Op => ({
 export function openOrMake(path: string, kind: "file" | "directory", out: string): Op[] {
   const parts = path.split("/").filter(Boolean);
   const found = `found ${out} ${path}`;
-  const ops: Op[] = [{ ...openInRoot(path, out), onError: { jump: `make ${found}` } }, { call: "jump", args: [], label: found }];
+  const ops: Op[] = [
+    { ...openInRoot(path, out), onError: { jump: `make ${found}` } },
+    { call: "jump", args: [], label: found },
+  ];
   ops.push({ call: "label", args: [], label: `make ${found}` }, openInRoot("/", out));
   parts.forEach((part, index) => {
     // where it cannot be made, opening it fails and tells why
     if (index === parts.length - 1 && kind === "file") {
-      ops.push({ call: "mknodat", args: [ref(out), cstring(part), named("S_IFREG|0644", 0o100644), 0], onError: "ignore" });
+      ops.push({
+        call: "mknodat",
+        args: [ref(out), cstring(part), named("S_IFREG|0644", 0o100644), 0],
+        onError: "ignore",
+      });
     } else ops.push({ call: "mkdirat", args: [ref(out), cstring(part), 0o755], onError: "ignore" });
     ops.push({ call: "close", args: [ref(out)] }, openInRoot("/" + parts.slice(0, index + 1).join("/"), out));
   });

@@ -22,7 +22,13 @@ const coverSlash = (tree: string): Op[] => [moveTo(tree, here, "/"), { call: "fc
 
 function makeRoot(spec: Spec, root: Root, bound: boolean): Plan {
   if (root.kind === "tmpfs") {
-    const made = openFilesystem("tmpfs", "root", ["mode=755"], attributesOf(["nodev", "nosuid"]), "the root filesystem");
+    const made = openFilesystem(
+      "tmpfs",
+      "root",
+      ["mode=755"],
+      attributesOf(["nodev", "nosuid"]),
+      "the root filesystem",
+    );
     return [
       { ...made, ops: [...made.ops, ...coverSlash("root")] },
       { action: "lay out the root filesystem", ops: root.entries.flatMap(entryOps) },

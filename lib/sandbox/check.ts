@@ -33,7 +33,8 @@ export function checkPath(what: string, value: unknown): string {
   const path = checkText(what, value);
   if (!path.startsWith("/")) throw invalid(`use the ${what} ${show(path)}: not an absolute path`);
   if (path.length > 4095) throw invalid(`use the ${what} ${show(path)}: longer than 4095 bytes`);
-  if (path.split("/").some((part) => part === "..")) throw invalid(`use the ${what} ${show(path)}: ".." in it`, "write the path out");
+  if (path.split("/").some((part) => part === ".."))
+    throw invalid(`use the ${what} ${show(path)}: ".." in it`, "write the path out");
   return path;
 }
 

@@ -5,7 +5,8 @@ import { errnoName, readReport, TsboxError, type ERRNO, type ErrorCode, type Pla
 /** The failure that a process reported. */
 export function failureOf(report: DataView, plan: Plan): TsboxError {
   const found = readReport(report, plan);
-  if (!found) return new TsboxError("start the sandbox: it told a failure that is none of its plan", { code: "system" });
+  if (!found)
+    return new TsboxError("start the sandbox: it told a failure that is none of its plan", { code: "system" });
   const { step, errno, call } = found;
   const name = errnoName(errno);
   const code = step.action.startsWith("execute ") ? executeCode(name) : (step.code ?? "system");
@@ -28,14 +29,20 @@ function executeCode(errno: string): ErrorCode {
 const EXECUTE_HINTS: Partial<Record<ErrorCode, string>> = {
   command_not_found: "the command, or the interpreter or loader that it names, is not in the root filesystem",
   command_not_executable: "it has to be a file with execute permission, in a format that this machine runs",
-  argument_too_long: "one argument may have 128 KiB, all of them and the environment a quarter of the stack limit; pass the data on stdin",
+  argument_too_long:
+    "one argument may have 128 KiB, all of them and the environment a quarter of the stack limit; pass the data on stdin",
 };
 
 /** clone3(2) said no. */
 export function cloneError(errno: number): TsboxError {
   const name = errnoName(errno);
   const [code, hint] = explainClone(name);
-  return new TsboxError(`make the sandbox's namespaces: ${name}`, { code, errno, syscall: "clone3", ...(hint ? { hint } : {}) });
+  return new TsboxError(`make the sandbox's namespaces: ${name}`, {
+    code,
+    errno,
+    syscall: "clone3",
+    ...(hint ? { hint } : {}),
+  });
 }
 
 function explainClone(errno: string): [code: ErrorCode, hint?: string] {

@@ -6,7 +6,17 @@ import { existsSync, statSync } from "node:fs";
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, TsboxError, type Arena, type Plan } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
-import { CLONE_ARGS_CGROUP, compile, compileJoin, FrameReader, initPlan, type Beside, type Facts, type InitKind } from "../plan/index.ts";
+import {
+  CLONE_ARGS_CGROUP,
+  compile,
+  compileJoin,
+  FrameReader,
+  initSteps,
+  mountSlot,
+  type Beside,
+  type Facts,
+  type InitKind,
+} from "../plan/index.ts";
 import type { IdMapping, Spec } from "../spec/index.ts";
 import { cloneError, failureOf, idMapError, mountIdsError } from "./failure.ts";
 
@@ -62,7 +72,7 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup)
   if (facts.privileged) {
     for (const source of hostPaths(spec, beside)) {
       const fd = opened.add(sys.openTree(source.path, source.recursive));
-      bound[`source:${source.path}`] = fd;
+      bound[source.slot] = fd;
       if (mapped && source.idMapped) idMapped.push(fd);
     }
   }
@@ -107,8 +117,12 @@ export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup):
   const bound: Record<string, number> = { sandbox, ...stdio };
   bindCgroup(bound, cgroup, opened);
   const control = bindControl(bound, opened);
-  const kept = Object.entries(bound).flatMap(([name, fd]) => (fd < 0 || name === "owner" || name.startsWith("control-") || name.startsWith("control+") ? [] : [fd]));
-  const image = opened.add(sys.sealedFile("tsbox-join", sys.elfImage(new Program(plan, ARCH), bound, bound["control"])));
+  const kept = Object.entries(bound).flatMap(([name, fd]) =>
+    fd < 0 || name === "owner" || name.startsWith("control-") || name.startsWith("control+") ? [] : [fd],
+  );
+  const image = opened.add(
+    sys.sealedFile("tsbox-join", sys.elfImage(new Program(plan, ARCH), bound, bound["control"])),
+  );
   const stub = intoImage(image, kept);
   const program = new Program(stub.plan, ARCH);
   const arena = takeArena(program.size);
@@ -147,23 +161,31 @@ const images = new Map<InitKind, number>();
 function initImage(kind: Exclude<InitKind, "outside">): number {
   let fd = images.get(kind);
   if (fd === undefined) {
-    fd = sys.sealedFile("tsbox-init", sys.elfImage(new Program(initPlan(kind, ARCH), ARCH)));
+    fd = sys.sealedFile("tsbox-init", sys.elfImage(new Program(initSteps(kind), ARCH)));
     images.set(kind, fd);
   }
   return fd;
 }
 
-/** Paths that the owner opens for the child, and whether files there should look owned as they do to the owner. */
-function hostPaths(spec: Spec, beside: Beside): { path: string; recursive: boolean; idMapped: boolean }[] {
-  const paths = new Map<string, { recursive: boolean; idMapped: boolean }>();
+interface HostPath {
+  slot: string;
+  path: string;
+  recursive: boolean;
+  /** Files there look owned as they do to the owner. */
+  idMapped: boolean;
+}
+
+/** What the owner opens for the child. */
+function hostPaths(spec: Spec, beside: Beside): HostPath[] {
   const hostView = beside.root.kind === "tmpfs";
-  if (!hostView) paths.set(spec.root.path, { recursive: true, idMapped: true });
-  for (const { type, source = "", destination, options = [] } of spec.mounts) {
-    if (type !== "bind") continue;
+  const paths = spec.mounts.flatMap(({ type, source = "", destination, options = [] }, index): HostPath[] => {
+    if (type !== "bind") return [];
     // the host's own directories are seen as a stranger sees them
-    paths.set(source, { recursive: options.includes("rbind"), idMapped: !(hostView && source === destination) });
-  }
-  return [...paths].map(([path, how]) => ({ path, ...how }));
+    const idMapped = !(hostView && source === destination);
+    return [{ slot: mountSlot(index), path: source, recursive: options.includes("rbind"), idMapped }];
+  });
+  if (!hostView) paths.push({ slot: "rootfs", path: spec.root.path, recursive: true, idMapped: true });
+  return paths;
 }
 
 function writeIdMaps(pid: number, spec: Spec, privileged: boolean, idMapped: number[]): void {
@@ -210,7 +232,20 @@ function intoImage(image: number, kept: number[]) {
   const pidfd = buffer("pidfd", 8);
   const [CLONE_VM, CLONE_PIDFD, CLEARTID, CLEAR_SIGHAND] = [0x100, 0x1000, 0x200000, 0x100000000];
   const [SIGCHLD, STACK_BYTES] = [17, 8192];
-  const cloneArgs = words("clone_args", CLONE_VM + CLONE_PIDFD + CLEARTID + CLEAR_SIGHAND, 0, 0, 0, SIGCHLD, 0, STACK_BYTES, 0, 0, 0, 0);
+  const cloneArgs = words(
+    "clone_args",
+    CLONE_VM + CLONE_PIDFD + CLEARTID + CLEAR_SIGHAND,
+    0,
+    0,
+    0,
+    SIGCHLD,
+    0,
+    STACK_BYTES,
+    0,
+    0,
+    0,
+    0,
+  );
   cloneArgs.pointers = [
     { offset: 8, to: pidfd },
     { offset: 16, to: inUse },
@@ -221,7 +256,10 @@ function intoImage(image: number, kept: number[]) {
       action: "execute the image that joins the sandbox",
       ops: [
         ...kept.map((fd): sys.Op => ({ call: "fcntl", args: [fd, named("F_SETFD", 2), 0] })),
-        { call: "execveat", args: [image, cstring(""), stringArray(["tsbox-join"]), stringArray([]), named("AT_EMPTY_PATH", 0x1000)] },
+        {
+          call: "execveat",
+          args: [image, cstring(""), stringArray(["tsbox-join"]), stringArray([]), named("AT_EMPTY_PATH", 0x1000)],
+        },
         // never reached: it places the data
         { call: "fail", args: [cloneArgs] },
       ],

@@ -24,7 +24,10 @@ export function resourcesOf({ limits }: SandboxOptions): Resources {
   }
   if (cpus !== undefined) {
     if (typeof cpus !== "number" || !(cpus >= MIN_CPUS && cpus <= MAX_CPUS)) {
-      throw invalid(`use the CPU limit ${show(cpus)}: not understood`, `a number of CPUs from ${MIN_CPUS}: 0.5 is half of one`);
+      throw invalid(
+        `use the CPU limit ${show(cpus)}: not understood`,
+        `a number of CPUs from ${MIN_CPUS}: 0.5 is half of one`,
+      );
     }
     resources.cpu = { period: CPU_PERIOD_US, quota: Math.round(cpus * CPU_PERIOD_US) };
   }
@@ -39,11 +42,15 @@ export function resourcesOf({ limits }: SandboxOptions): Resources {
 }
 
 export function rlimitsOf({ ulimits }: SandboxOptions): Rlimit[] {
-  if (ulimits !== undefined && (typeof ulimits !== "object" || ulimits === null)) throw invalid(`use the ulimits ${show(ulimits)}: not an object`);
+  if (ulimits !== undefined && (typeof ulimits !== "object" || ulimits === null))
+    throw invalid(`use the ulimits ${show(ulimits)}: not an object`);
   return Object.entries(ulimits ?? {}).map(([name, value]) => {
     const type = `RLIMIT_${name.toUpperCase().replace(/^RLIMIT_/, "")}`;
     if (!RLIMITS.includes(type)) {
-      throw invalid(`set the limit "${name}": unknown`, RLIMITS.map((known) => known.slice(7).toLowerCase()).join(", "));
+      throw invalid(
+        `set the limit "${name}": unknown`,
+        RLIMITS.map((known) => known.slice(7).toLowerCase()).join(", "),
+      );
     }
     const [soft, hard] = Array.isArray(value) ? value : [value, value];
     for (const bound of [soft, hard]) {

@@ -24,7 +24,8 @@ export function standardMounts(options: SandboxOptions): Mount[] {
     { destination: "/sys", type: "sysfs", source: "sysfs", options: [...STRICT, "ro"] },
   ];
   // a message queue file system shows an IPC namespace, and belongs to whoever made that
-  if (options.namespaces?.ipc !== "host") own.push({ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: STRICT });
+  if (options.namespaces?.ipc !== "host")
+    own.push({ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: STRICT });
   return own;
 }
 
@@ -34,7 +35,11 @@ export function privateMounts(): Mount[] {
     destination,
     type: "tmpfs",
     source: "tmpfs",
-    options: ["nosuid", "nodev", destination.endsWith("tmp") ? "mode=1777" : destination === "/root" ? "mode=700" : "mode=755"],
+    options: [
+      "nosuid",
+      "nodev",
+      destination.endsWith("tmp") ? "mode=1777" : destination === "/root" ? "mode=700" : "mode=755",
+    ],
   }));
 }
 
@@ -42,24 +47,37 @@ export function privateMounts(): Mount[] {
 export function requestedMounts(mounts: SandboxOptions["mounts"]): Mount[] {
   if (mounts === undefined) return [];
   if (!Array.isArray(mounts)) throw invalid(`use the mounts ${show(mounts)}: not an array`);
-  return mounts.map(mountOf);
+  const made = mounts.map(mountOf);
+  made.forEach(({ destination }, index) => {
+    if (made.findIndex((mount) => mount.destination === destination) !== index) {
+      throw invalid(`mount on "${destination}": two mounts have that target`);
+    }
+  });
+  return made;
 }
 
 function mountOf(mount: MountOption): Mount {
-  checkKeys("mount", mount, ["type", "source", "target", "readOnly", "size", "mode"]);
+  checkKeys("mount", mount, ["type", "source", "target", "readOnly", "size", "mode", "noExec"]);
   const destination = checkPath("mount target", mount.target).replace(/(.)\/+$/, "$1");
   if (destination === "/") throw invalid('mount on "/": that is the root filesystem', "use `rootfs`");
   if (mount.type === "tmpfs") return tmpfs(mount, destination);
   if (mount.type === "bind") return bind(mount, destination);
-  throw invalid(`mount on "${destination}": the type ${show((mount as { type: unknown }).type)} is unknown`, '"bind" or "tmpfs"');
+  throw invalid(
+    `mount on "${destination}": the type ${show((mount as { type: unknown }).type)} is unknown`,
+    '"bind" or "tmpfs"',
+  );
 }
 
 function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: string): Mount {
-  checkKeys("tmpfs mount", mount, ["type", "target", "size", "mode"]);
+  checkKeys("tmpfs mount", mount, ["type", "target", "size", "mode", "readOnly", "noExec"]);
   const mode = mount.mode ?? 0o1777;
-  if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777) throw invalid(`mount on "${destination}" with the mode ${show(mode)}: 0 to 0o7777`);
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777)
+    throw invalid(`mount on "${destination}" with the mode ${show(mode)}: 0 to 0o7777`);
   const options = ["nosuid", "nodev", `mode=${mode.toString(8)}`];
-  if (mount.size !== undefined) options.push(`size=${parseSize(`mount on "${destination}" with the size`, mount.size)}`);
+  if (mount.readOnly) options.push("ro");
+  if (mount.noExec) options.push("noexec");
+  if (mount.size !== undefined)
+    options.push(`size=${parseSize(`mount on "${destination}" with the size`, mount.size)}`);
   return { destination, type: "tmpfs", source: "tmpfs", options };
 }
 

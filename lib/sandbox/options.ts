@@ -26,7 +26,7 @@ export type MountOption =
   /** A file or directory of the host. */
   | { type: "bind"; source: string; target: string; readOnly?: boolean }
   /** An empty file system in memory; `size` defaults to half of the machine's memory, as the kernel does. */
-  | { type: "tmpfs"; target: string; size?: Size; mode?: number };
+  | { type: "tmpfs"; target: string; size?: Size; mode?: number; readOnly?: boolean; noExec?: boolean };
 
 /** `"private"` makes a new namespace, `"host"` shares the caller's. */
 export type Sharing = "private" | "host";

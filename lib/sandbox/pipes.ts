@@ -124,10 +124,16 @@ const PART_BYTES = 65536;
 
 /** Writes content as fast as it is read; a process that stops reading ends it. */
 export async function feed(input: Input, content: Content): Promise<void> {
-  const body = content instanceof ReadableStream ? content : content instanceof Response ? content.body : new Response(content as string).body;
+  const body =
+    content instanceof ReadableStream
+      ? content
+      : content instanceof Response
+        ? content.body
+        : new Response(content as string).body;
   const reader = body?.getReader();
   try {
-    for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) await input.write(next.value);
+    for (let next = await reader?.read(); next && !next.done; next = await reader?.read())
+      await input.write(next.value);
   } catch {
     // it has stopped reading, or what the caller gave has failed: either way there is no more
     void reader?.cancel().catch(() => {});

@@ -164,6 +164,8 @@ export class SandboxProcess implements AsyncDisposable {
       else if (frame.kind === "failed") failure ??= failureOf(frame.report, this.#launched.plan);
     }
     signal?.removeEventListener("abort", abort);
+    // where init could not be loaded, its process group may be left
+    if (failure) sys.killGroup(this.#launched.pid);
     const status = await this.#reap();
     const counters = this.#around.counters();
     await this.#around.afterwards();

@@ -26,7 +26,10 @@ const MASKED = [
   ...inDirectory("/sys", "firmware devices/virtual/powercap"),
 ];
 /** Where sysfs is the host's own, it has these mounted below it. */
-const MASKED_HOST_SYS = inDirectory("/sys", "fs/cgroup fs/bpf fs/pstore fs/fuse/connections kernel/debug kernel/tracing kernel/security kernel/config");
+const MASKED_HOST_SYS = inDirectory(
+  "/sys",
+  "fs/cgroup fs/bpf fs/pstore fs/fuse/connections kernel/debug kernel/tracing kernel/security kernel/config",
+);
 const READ_ONLY = inDirectory("/proc", "bus fs irq sys sysrq-trigger");
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const MAX_HOSTNAME_BYTES = 64;
@@ -35,7 +38,9 @@ const MAX_HOSTNAME_BYTES = 64;
 export const ROOT_ID_BASE = 0x77770000;
 const ROOT_ID_COUNT = 65536;
 
-const SANDBOX_OPTIONS = "rootfs hostname env user cwd mounts limits network namespaces security ulimits signal".split(" ");
+const SANDBOX_OPTIONS = "rootfs hostname env user cwd mounts limits network namespaces security ulimits signal".split(
+  " ",
+);
 const STDIO_OPTIONS = ["stdin", "stdout", "stderr"];
 const NAMESPACES = ["pid", "uts", "ipc", "user", "cgroup"] as const;
 
@@ -90,11 +95,15 @@ function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   checkKeys("option", options, [...SANDBOX_OPTIONS, ...stdio]);
   checkKeys("namespace", options.namespaces, [...NAMESPACES, "mount"]);
   checkKeys("security option", options.security, ["capabilities", "seccomp", "readOnly", "noNewPrivileges"]);
-  for (const name of ["readOnly", "noNewPrivileges"] as const) checkChoice<boolean>(name, options.security?.[name], false, true);
+  for (const name of ["readOnly", "noNewPrivileges"] as const)
+    checkChoice<boolean>(name, options.security?.[name], false, true);
   if (options.namespaces?.mount !== "host") return;
-  const without = (["rootfs", "mounts"] as const).find((name) => options[name] !== undefined && options[name] !== "host");
+  const without = (["rootfs", "mounts"] as const).find(
+    (name) => options[name] !== undefined && options[name] !== "host",
+  );
   const contradiction = without ?? (options.security?.readOnly === undefined ? undefined : "security.readOnly");
-  if (contradiction) throw invalid(`use "${contradiction}" in the host's mount namespace: nothing can be mounted there`);
+  if (contradiction)
+    throw invalid(`use "${contradiction}" in the host's mount namespace: nothing can be mounted there`);
 }
 
 /** @throws TsboxError `invalid_option` */
@@ -134,7 +143,8 @@ const accountsOf = ({ rootfs = "host" }: SandboxOptions): Accounts =>
 
 function hostnameOf(options: SandboxOptions): string {
   const hostname = checkText("hostname", options.hostname ?? "tsbox");
-  if (hostname === "" || new TextEncoder().encode(hostname).length > MAX_HOSTNAME_BYTES) throw invalid(`use the hostname ${show(hostname)}: 1 to 64 bytes`);
+  if (hostname === "" || new TextEncoder().encode(hostname).length > MAX_HOSTNAME_BYTES)
+    throw invalid(`use the hostname ${show(hostname)}: 1 to 64 bytes`);
   return hostname;
 }
 
@@ -142,14 +152,21 @@ function namespacesOf(options: SandboxOptions): NamespaceType[] {
   const own = (type: (typeof NAMESPACES)[number] | "mount") =>
     checkChoice(`${type} namespace`, options.namespaces?.[type], "private", "host") === "private";
   const types: NamespaceType[] = [...(["mount", ...NAMESPACES] as const)].filter(own);
-  if (options.hostname !== undefined && !types.includes("uts")) throw invalid("use a hostname in the host's UTS namespace: it would be the host's");
+  if (options.hostname !== undefined && !types.includes("uts"))
+    throw invalid("use a hostname in the host's UTS namespace: it would be the host's");
   if (checkChoice<false | "host">("network", options.network, false, "host") === false) types.push("network");
   return types;
 }
 
 function idMaps(options: SandboxOptions, { uid, gid }: Process["user"]): Pick<Linux, "uidMappings" | "gidMappings"> {
-  if (options.namespaces?.user === "host") return {};
   const [callerUid, callerGid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+  if (options.namespaces?.user === "host") {
+    if (callerUid === 0) return {};
+    throw new TsboxError("use the host's user namespace: only root may make the other namespaces there", {
+      code: "permission_denied",
+      hint: "leave the user namespace private, or run as root",
+    });
+  }
   if (callerUid === 0) {
     const map = [{ containerID: 0, hostID: ROOT_ID_BASE, size: ROOT_ID_COUNT }];
     return { uidMappings: map, gidMappings: map };
@@ -160,7 +177,8 @@ function idMaps(options: SandboxOptions, { uid, gid }: Process["user"]): Pick<Li
   };
 }
 
-const maskedPaths = (options: SandboxOptions): string[] => (options.network === "host" ? [...MASKED, ...MASKED_HOST_SYS] : MASKED);
+const maskedPaths = (options: SandboxOptions): string[] =>
+  options.network === "host" ? [...MASKED, ...MASKED_HOST_SYS] : MASKED;
 
 function capabilitiesOf(security: SecurityOptions | undefined): string[] {
   const names = security?.capabilities;
@@ -179,17 +197,26 @@ export function capabilityName(name: string): string {
 function seccompOf(options: SandboxOptions, capabilities: readonly string[]): SeccompProfile | undefined {
   const wanted = options.security?.seccomp ?? "default";
   if (typeof wanted === "string") checkChoice("seccomp profile", wanted, "default", "none");
-  const profile = wanted === "default" ? defaultProfile(capabilities, ARCH) : wanted === "none" ? undefined : (wanted as SeccompProfile);
+  const profile =
+    wanted === "default"
+      ? defaultProfile(capabilities, ARCH)
+      : wanted === "none"
+        ? undefined
+        : (wanted as SeccompProfile);
   // a shared pid namespace ends with nothing: what is killed instead is a process group, which nobody may leave
   return options.namespaces?.pid === "host" ? denyLeavingGroup(profile) : profile;
 }
 
 function environment(...layers: (Record<string, string> | undefined)[]): string[] {
-  const bad = layers.find((layer) => layer !== undefined && (typeof layer !== "object" || layer === null || Array.isArray(layer)));
-  if (bad !== undefined) throw invalid(`use the environment ${show(bad)}: not an object`, 'names and values: { LANG: "C" }');
+  const bad = layers.find(
+    (layer) => layer !== undefined && (typeof layer !== "object" || layer === null || Array.isArray(layer)),
+  );
+  if (bad !== undefined)
+    throw invalid(`use the environment ${show(bad)}: not an object`, 'names and values: { LANG: "C" }');
   const env = Object.assign({}, ...layers.map((layer) => layer ?? {})) as Record<string, string>;
   return Object.entries(env).map(([name, value]) => {
-    if (name === "" || name.includes("=") || name.includes("\0")) throw invalid(`set the variable ${show(name)}: not a name`);
+    if (name === "" || name.includes("=") || name.includes("\0"))
+      throw invalid(`set the variable ${show(name)}: not a name`);
     return `${name}=${checkText(`value of the variable "${name}"`, value)}`;
   });
 }

@@ -223,7 +223,10 @@ export class Sandbox implements AsyncDisposable {
 
 function checkCommand(command: string[]): void {
   if (!Array.isArray(command) || command.length === 0) {
-    throw new TsboxError("run a command: none given", { code: "invalid_option", hint: 'an array of strings: ["echo", "hello"]' });
+    throw new TsboxError("run a command: none given", {
+      code: "invalid_option",
+      hint: 'an array of strings: ["echo", "hello"]',
+    });
   }
 }
 

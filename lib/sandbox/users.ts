@@ -27,17 +27,26 @@ const FORM = /^([^:]+)(?::([^:]+))?$/;
  */
 export function findUser(user: string, accounts: Accounts): User {
   const [, name, groupName] = FORM.exec(user) ?? [];
-  if (name === undefined) throw invalid(`use the user ${show(user)}: not understood`, '"uid", "uid:gid", "name" or "name:group"');
+  if (name === undefined)
+    throw invalid(`use the user ${show(user)}: not understood`, '"uid", "uid:gid", "name" or "name:group"');
   let lines: string[][] | undefined;
   const passwd = () => (lines ??= records(accounts, "passwd"));
   const id = numeric(name);
   // nothing has to be read for the most usual ones
-  const known = id === 0 && groupName !== undefined ? undefined : passwd().find(([login, , uid]) => (id === undefined ? login === name : Number(uid) === id));
+  const known =
+    id === 0 && groupName !== undefined
+      ? undefined
+      : passwd().find(([login, , uid]) => (id === undefined ? login === name : Number(uid) === id));
   if (!known && id === undefined) throw notFound("user", name);
   const uid = id ?? idOf(known?.[2]);
   const home = known?.[5] || (uid === 0 ? "/root" : "/");
   if (groupName !== undefined) return { uid, gid: findGroup(groupName, accounts), additionalGids: [], home };
-  return { uid, gid: known ? idOf(known[3]) : 0, additionalGids: known ? groupsOf(known[0] ?? "", accounts) : [], home };
+  return {
+    uid,
+    gid: known ? idOf(known[3]) : 0,
+    additionalGids: known ? groupsOf(known[0] ?? "", accounts) : [],
+    home,
+  };
 }
 
 function findGroup(name: string, accounts: Accounts): number {
@@ -49,7 +58,9 @@ function findGroup(name: string, accounts: Accounts): number {
 }
 
 function groupsOf(login: string, accounts: Accounts): number[] {
-  const gids = records(accounts, "group").flatMap(([, , gid, members]) => ((members ?? "").split(",").includes(login) ? [idOf(gid)] : []));
+  const gids = records(accounts, "group").flatMap(([, , gid, members]) =>
+    (members ?? "").split(",").includes(login) ? [idOf(gid)] : [],
+  );
   return [...new Set(gids)];
 }
 
