@@ -1,231 +1,145 @@
 /**
  * Compiles an OCI seccomp profile to a classic BPF program: a binary search over ranges of system call numbers.
+ *
+ * The filter speaks of the machine's own 64-bit system calls. Those of another ABI (i386 and x32 on x86-64, 32-bit ARM
+ * on aarch64) fail with ENOSYS whatever `architectures` lists, so 32-bit programs do not run under a filter: their
+ * numbers mean other calls, and no table of them is here.
  * @module
- * @see seccomp(2), https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config-linux.md#seccomp
+ * @see seccomp(2)
  */
-import { SYSCALLS, TsboxError, type Arch, type SyscallName } from "../../syscalls/index.ts";
-import type { SeccompArgument, SeccompProfile, SeccompRule } from "../spec/index.ts";
+import { TsboxError, type Arch } from "../../syscalls/index.ts";
+import type { SeccompProfile } from "../spec/index.ts";
+import { AND, Assembler, JEQ, JGE, JGT, LD, type Label } from "./assembler.ts";
+import { NOT_IMPLEMENTED, readRules, type Alternative, type Condition, type Rules } from "./rules.ts";
 
-const [LD_ABS, JEQ, JGE, JGT, ALU_AND, RET] = [0x20, 0x15, 0x35, 0x25, 0x54, 0x06];
 const AUDIT_ARCH = { x64: 0xc000003e, arm64: 0xc00000b7 };
-const X32_BIT = 0x40000000;
-/** Offsets in `struct seccomp_data`. */
-const [NR_AT, ARCH_AT, ARGS_AT] = [0, 4, 16];
-const KILL_PROCESS = 0x80000000;
+/** `__X32_SYSCALL_BIT` */
+const X32 = 0x40000000;
+/** Offsets in `struct seccomp_data`; an argument is two words, the lower one first. */
+const [NUMBER, ARCHITECTURE, ARGUMENTS] = [0, 4, 16];
+/** `BPF_MAXINSNS` */
 const MAX_INSTRUCTIONS = 4096;
 
-const ACTIONS: Record<string, number> = {
-  SCMP_ACT_KILL: 0,
-  SCMP_ACT_KILL_THREAD: 0,
-  SCMP_ACT_KILL_PROCESS: KILL_PROCESS,
-  SCMP_ACT_TRAP: 0x30000,
-  SCMP_ACT_ERRNO: 0x50000,
-  SCMP_ACT_TRACE: 0x7ff00000,
-  SCMP_ACT_LOG: 0x7ffc0000,
-  SCMP_ACT_ALLOW: 0x7fff0000,
-};
-
-/** What a filter answers: the number that BPF returns. */
-function verdict(action: string, errno: number | undefined): number {
-  const base = ACTIONS[action];
-  if (base === undefined) throw bad(`use the seccomp action "${action}": unknown`);
-  const data = action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE" ? (errno ?? 1) : 0;
-  if (!Number.isInteger(data) || data < 0 || data > 4095) throw bad(`use the seccomp errno ${errno}: 0 to 4095`);
-  return (base | data) >>> 0;
-}
-
-const bad = (message: string) => new TsboxError(message, { code: "invalid_option" });
-
-/** The kernel's view of one instruction, with symbolic jumps: `yes` and `no` are labels. */
-interface Instruction {
-  code: number;
-  k: number;
-  yes?: number;
-  no?: number;
-}
+const compiled = new WeakMap<SeccompProfile, Partial<Record<Arch, Uint8Array>>>();
 
 /**
- * An array of `struct sock_filter`. The first rule of a profile that matches a call decides; names that this
- * architecture lacks are passed over, as runc does. Calls by another ABI (i386, x32) fail with ENOSYS: a filter over
- * 64-bit numbers says nothing about them.
- * @throws TsboxError `invalid_option`
+ * An array of `struct sock_filter`. A profile that is frozen ({@link freezeProfile}; the default ones are) is compiled
+ * once: the array is shared, do not write to it.
+ * @throws TsboxError `invalid_option`; `unsupported` for SCMP_ACT_NOTIFY
  */
 export function compileSeccomp(profile: SeccompProfile, arch: Arch): Uint8Array {
-  const fallback = verdict(profile.defaultAction, profile.defaultErrnoRet);
-  const rules = new Map<number, SeccompRule[]>();
-  for (const rule of profile.syscalls ?? []) {
-    verdict(rule.action, rule.errnoRet);
-    for (const name of rule.names) {
-      const nr = SYSCALLS[name as SyscallName]?.[arch === "x64" ? 0 : 1] ?? -1;
-      if (nr < 0) continue;
-      const list = rules.get(nr) ?? [];
-      list.push(rule);
-      rules.set(nr, list);
-    }
+  const known = compiled.get(profile)?.[arch];
+  if (known) return known;
+  const filter = compileRules(readRules(profile, arch), arch);
+  if (Object.isFrozen(profile) && Object.isFrozen(profile.syscalls)) {
+    compiled.set(profile, { ...compiled.get(profile), [arch]: filter });
   }
-  const out = new Assembler();
-  const search = (ranges: Range[]): number => {
-    if (ranges.length === 1) return (ranges[0] as Range).target();
-    const middle = ranges.length >> 1;
-    const [yes, no] = [search(ranges.slice(middle)), search(ranges.slice(0, middle))];
-    return out.add({ code: JGE, k: (ranges[middle] as Range).from, yes, no });
-  };
-  const start = out.chain({ code: LD_ABS, k: NR_AT }, search(rangesOf(rules, fallback, out)));
-  const enosys = out.ret((ACTIONS["SCMP_ACT_ERRNO"] as number) | 38);
-  const native =
-    arch === "x64"
-      ? out.chain({ code: LD_ABS, k: NR_AT }, out.add({ code: JGE, k: X32_BIT, yes: enosys, no: start }))
-      : start;
-  out.chain({ code: LD_ABS, k: ARCH_AT }, out.add({ code: JEQ, k: AUDIT_ARCH[arch], yes: native, no: enosys }));
-  return out.assemble();
+  return filter;
 }
 
+/** Freezes a profile and all in it, so that it is compiled only once. */
+export function freezeProfile(profile: SeccompProfile): SeccompProfile {
+  const freeze = (value: unknown): void => {
+    if (typeof value !== "object" || value === null) return;
+    Object.values(value).forEach(freeze);
+    Object.freeze(value);
+  };
+  freeze(profile);
+  return profile;
+}
+
+function compileRules(rules: Rules, arch: Arch): Uint8Array {
+  const out = new Assembler();
+  const foreign = out.answer(NOT_IMPLEMENTED);
+  const search = out.step(LD, NUMBER, searchNumber(out, rangesOf(rules, arch), rules.otherwise));
+  out.step(LD, ARCHITECTURE, out.test(JEQ, AUDIT_ARCH[arch], search, foreign));
+  if (out.length > MAX_INSTRUCTIONS) {
+    throw new TsboxError(`use the seccomp profile: it compiles to ${out.length} instructions`, {
+      code: "invalid_option",
+      hint: `the kernel takes ${MAX_INSTRUCTIONS}: use fewer conditions`,
+    });
+  }
+  return out.bytes();
+}
+
+/** The system calls from a number on, up to the next range. */
 interface Range {
   from: number;
-  target: () => number;
+  answer: number | Alternative[];
 }
 
-/** Neighbours that get the same answer share a range. */
-function rangesOf(rules: Map<number, SeccompRule[]>, fallback: number, out: Assembler): Range[] {
-  const ranges: (Range & { key: string })[] = [];
-  const add = (from: number, key: string, target: () => number) => {
-    if (ranges.at(-1)?.key !== key) ranges.push({ from, key, target });
+/** All numbers; neighbours with the same answer share a range. */
+function rangesOf({ calls, otherwise, beyond }: Rules, arch: Arch): Range[] {
+  const ranges: Range[] = [];
+  const add = (from: number, answer: Range["answer"]) => {
+    if (ranges.at(-1)?.answer !== answer) ranges.push({ from, answer });
   };
-  let next = 0;
-  for (const [nr, list] of [...rules].sort(([a], [b]) => a - b)) {
-    if (nr > next || nr === 0) if (nr > next) add(next, `=${fallback}`, () => out.ret(fallback));
-    const [first] = list as [SeccompRule];
-    const simple = (first.args ?? []).length === 0;
-    const answer = verdict(first.action, first.errnoRet);
-    if (simple) add(nr, `=${answer}`, () => out.ret(answer));
-    else add(nr, `#${nr}`, () => conditions(list, fallback, out));
-    next = nr + 1;
-  }
-  add(next, `=${fallback}`, () => out.ret(fallback));
+  for (let number = 0; number < calls.length; number++) add(number, calls[number] ?? otherwise);
+  add(calls.length, beyond);
+  if (arch === "x64") add(X32, NOT_IMPLEMENTED);
   return ranges;
 }
 
-function conditions(list: SeccompRule[], fallback: number, out: Assembler): number {
-  return list.reduceRight((otherwise, rule) => {
-    const then = out.ret(verdict(rule.action, rule.errnoRet));
-    return (rule.args ?? []).reduceRight((yes, arg) => condition(arg, yes, otherwise, out), then);
-  }, out.ret(fallback));
+/** Finds the range of the number in A, from ranges[first] up to ranges[end]. */
+function searchNumber(out: Assembler, ranges: Range[], otherwise: number, first = 0, end = ranges.length): Label {
+  const middle = (first + end) >> 1;
+  const { from, answer } = ranges[middle] as Range;
+  if (middle === first) return typeof answer === "number" ? out.answer(answer) : testAll(out, answer, otherwise);
+  const above = searchNumber(out, ranges, otherwise, middle, end);
+  const below = searchNumber(out, ranges, otherwise, first, middle);
+  return out.test(JGE, from, above, below);
 }
 
-const high = (value: number | bigint) => Number((BigInt.asUintN(64, BigInt(value)) >> 32n) & 0xffffffffn);
-const low = (value: number | bigint) => Number(BigInt.asUintN(64, BigInt(value)) & 0xffffffffn);
+/** One alternative after the other. */
+function testAll(out: Assembler, alternatives: Alternative[], otherwise: number): Label {
+  return alternatives.reduceRight(
+    (no, { conditions, verdict }) =>
+      conditions.reduceRight((yes, condition) => test(out, condition, yes, no), out.answer(verdict)),
+    out.answer(otherwise),
+  );
+}
 
-/** A comparison of 64 bits by halves. @returns the label of its first instruction */
-function condition(arg: SeccompArgument, yes: number, no: number, out: Assembler): number {
-  if (!(arg.index >= 0 && arg.index <= 5)) throw bad(`use the seccomp argument ${arg.index}: 0 to 5`);
-  const at = ARGS_AT + arg.index * 8;
-  const [loadLow, loadHigh] = [
-    { code: LD_ABS, k: at },
-    { code: LD_ABS, k: at + 4 },
-  ];
-  const equal = (value: number, then: number, otherwise: number, mask?: number) => {
-    const test = (word: Instruction, want: number, hit: number, part?: number) => {
-      const compare = out.add({ code: JEQ, k: want, yes: hit, no: otherwise });
-      return out.chain(word, part === undefined ? compare : out.chain({ code: ALU_AND, k: part }, compare));
-    };
-    const lows = test(loadLow, low(value), then, mask === undefined ? undefined : low(mask));
-    return test(loadHigh, high(value), lows, mask === undefined ? undefined : high(mask));
-  };
-  const greater = (code: number, then: number, otherwise: number) => {
-    const lows = out.chain(loadLow, out.add({ code, k: low(arg.value), yes: then, no: otherwise }));
-    const same = out.add({ code: JEQ, k: high(arg.value), yes: lows, no: otherwise });
-    return out.chain(loadHigh, out.add({ code: JGT, k: high(arg.value), yes: then, no: same }));
-  };
-  switch (arg.op) {
+function test(out: Assembler, condition: Condition, yes: Label, no: Label): Label {
+  switch (condition.op) {
     case "SCMP_CMP_EQ":
-      return equal(arg.value, yes, no);
-    case "SCMP_CMP_NE":
-      return equal(arg.value, no, yes);
     case "SCMP_CMP_MASKED_EQ":
-      return equal(arg.valueTwo ?? 0, yes, no, arg.value);
+      return testEqual(out, condition, yes, no);
+    case "SCMP_CMP_NE":
+      return testEqual(out, condition, no, yes);
     case "SCMP_CMP_GT":
-      return greater(JGT, yes, no);
+      return testGreater(out, condition, JGT, yes, no);
     case "SCMP_CMP_GE":
-      return greater(JGE, yes, no);
+      return testGreater(out, condition, JGE, yes, no);
     case "SCMP_CMP_LE":
-      return greater(JGT, no, yes);
+      return testGreater(out, condition, JGT, no, yes);
     case "SCMP_CMP_LT":
-      return greater(JGE, no, yes);
-    default:
-      throw bad(`use the seccomp operator "${arg.op as string}": unknown`);
+      return testGreater(out, condition, JGE, no, yes);
   }
 }
 
-/** Collects instructions back to front, so that every jump goes forward, as BPF demands. */
-class Assembler {
-  /** Reversed: the program's last instruction first. A label is an index here. */
-  readonly #code: Instruction[] = [];
-  readonly #returns = new Map<number, number>();
+const offsetOf = (index: number) => ({ low: ARGUMENTS + index * 8, high: ARGUMENTS + index * 8 + 4 });
 
-  add(instruction: Instruction): number {
-    return this.#code.push(instruction) - 1;
-  }
+function testEqual(out: Assembler, condition: Condition, yes: Label, no: Label): Label {
+  const { index, high, low, maskHigh, maskLow } = condition;
+  const at = offsetOf(index);
+  return testWord(out, at.high, maskHigh, high, testWord(out, at.low, maskLow, low, yes, no), no);
+}
 
-  /** An instruction that falls through to a label. */
-  chain(instruction: Instruction, next: number): number {
-    if (next !== this.#code.length - 1) this.#jump(next);
-    return this.add(instruction);
+function testWord(out: Assembler, at: number, mask: number, value: number, yes: Label, no: Label): Label {
+  if (mask === 0) return yes;
+  if (mask === 0xffffffff) {
+    return out.step(LD, at, out.test(JEQ, value, out.loaded(at, yes), out.loaded(at, no)));
   }
+  return out.step(LD, at, out.step(AND, mask, out.test(JEQ, value, yes, no)));
+}
 
-  /** One return per answer, while it is near enough. */
-  ret(answer: number): number {
-    const known = this.#returns.get(answer);
-    if (known !== undefined && this.#code.length - known < 100) return known;
-    const label = this.add({ code: RET, k: answer });
-    this.#returns.set(answer, label);
-    return label;
-  }
-
-  #jump(to: number): void {
-    this.add({ code: 0x05, k: this.#code.length - 1 - to });
-  }
-
-  assemble(): Uint8Array {
-    // far targets get a stepping stone: an unconditional jump right behind the instruction
-    const order: { instruction: Instruction; index: number }[] = this.#code
-      .map((instruction, index) => ({ instruction, index }))
-      .reverse();
-    const position = new Map<number, number>();
-    let size = 0;
-    for (const { instruction, index } of order) {
-      position.set(index, size++);
-      if (instruction.yes !== undefined)
-        size += Number(index - instruction.yes > 80) + Number(index - (instruction.no ?? 0) > 80);
-    }
-    if (size > MAX_INSTRUCTIONS)
-      throw bad(`compile the seccomp profile: ${size} instructions, the kernel takes ${MAX_INSTRUCTIONS}`);
-    const bytes = new Uint8Array(size * 8);
-    const view = new DataView(bytes.buffer);
-    const put = (at: number, code: number, jt: number, jf: number, k: number) => {
-      if (jt > 255 || jf > 255) throw bad("compile the seccomp profile: a jump is too far");
-      view.setUint16(at * 8, code, true);
-      view.setUint8(at * 8 + 2, jt);
-      view.setUint8(at * 8 + 3, jf);
-      view.setUint32(at * 8 + 4, k >>> 0, true);
-    };
-    for (const { instruction, index } of order) {
-      const at = position.get(index) as number;
-      if (instruction.yes === undefined) {
-        const k =
-          instruction.code === 0x05 ? (position.get(index - 1 - instruction.k) as number) - at - 1 : instruction.k;
-        put(at, instruction.code, 0, 0, k);
-        continue;
-      }
-      let stone = at + 1;
-      const hop = (label: number) => {
-        const target = position.get(label) as number;
-        if (index - label <= 80) return target - at - 1;
-        put(stone, 0x05, 0, 0, target - stone - 1);
-        return stone++ - at - 1;
-      };
-      const jt = hop(instruction.yes);
-      put(at, instruction.code, jt, hop(instruction.no as number), instruction.k);
-    }
-    return bytes;
-  }
+/** Upper word greater, or equal and the lower word greater (or equal, with JGE). */
+function testGreater(out: Assembler, condition: Condition, code: number, yes: Label, no: Label): Label {
+  const { index, high, low } = condition;
+  // every number is at least 0
+  if (code === JGE && high === 0 && low === 0) return yes;
+  const at = offsetOf(index);
+  const lower = out.step(LD, at.low, out.test(code, low, out.loaded(at.low, yes), out.loaded(at.low, no)));
+  const [greater, less] = [out.loaded(at.high, yes), out.loaded(at.high, no)];
+  return out.step(LD, at.high, out.test(JGT, high, greater, out.test(JEQ, high, lower, less)));
 }

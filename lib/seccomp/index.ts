@@ -1,3 +1,5 @@
-/** seccomp: OCI profiles to BPF, and the default profile. @module */
-export { compileSeccomp } from "./compile.ts";
-export { defaultProfile } from "./profile.ts";
+/** seccomp: OCI profiles to BPF, the default profile, Docker's format. @module */
+export { compileSeccomp, freezeProfile } from "./compile.ts";
+export { resolveDockerProfile, type DockerProfile, type DockerRule } from "./docker.ts";
+export { defaultProfile, denyLeavingGroup } from "./profile.ts";
+export { seccompFlags } from "./rules.ts";

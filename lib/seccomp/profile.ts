@@ -1,9 +1,22 @@
 /**
  * The default seccomp profile: what programs use; what reaches far into the kernel only with the capability for it.
+ *
+ * It lets through what Docker's default profile does, except (ordinary programs notice none of this):
+ * - `socket` refuses AF_ALG and AF_VSOCK by the 32 bits that the kernel looks at, with EAFNOSUPPORT. Docker compares
+ *   all 64 bits, so that a set bit above them gets past it (measured: `socket(0x100000028, …)` makes an AF_VSOCK one);
+ * - `ioctl` refuses TIOCSTI and TIOCLINUX, which type into a terminal that is shared with the host;
+ * - `modify_ldt`, which only 16-bit programs need (Wine, DOSEMU), is refused;
+ * - calls of the 32-bit ABIs fail with ENOSYS (see compile.ts);
+ * - `ptrace` and `process_vm_*` are allowed without a look at the kernel's version: the one before which a traced process
+ *   could get around its filter, 4.8, is older than all that tsbox runs on.
+ *
+ * As with Docker and runc, calls that are newer than all of these fail with ENOSYS, others with EPERM.
  * @module
+ * @see https://docs.docker.com/engine/security/seccomp/
  */
 import type { Arch } from "../../syscalls/index.ts";
-import type { SeccompProfile, SeccompRule } from "../spec/index.ts";
+import type { SeccompArgument, SeccompProfile, SeccompRule } from "../spec/index.ts";
+import { freezeProfile } from "./compile.ts";
 
 const ALLOWED = `
 accept accept4 access adjtimex alarm arch_prctl bind brk cachestat capget capset chdir chmod chown clock_adjtime
@@ -16,7 +29,7 @@ getgroups getitimer getpeername getpgid getpgrp getpid getppid getpriority getra
 get_robust_list getrusage getsid getsockname getsockopt get_thread_area gettid gettimeofday getuid getxattr getxattrat
 inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents ioprio_get
 ioprio_set io_setup io_submit kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lgetxattr link
-linkat listen listxattr listxattrat llistxattr lremovexattr lseek lsetxattr lstat madvise map_shadow_stack membarrier
+linkat listen listmount listxattr listxattrat llistxattr lremovexattr lseek lsetxattr lstat madvise map_shadow_stack membarrier
 memfd_create memfd_secret mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mprotect mq_getsetattr mq_notify
 mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv msgsnd msync munlock munlockall munmap
 name_to_handle_at nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc
@@ -28,7 +41,7 @@ sched_getaffinity sched_getattr sched_getparam sched_get_priority_max sched_get_
 sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp select semctl
 semget semop semtimedop sendfile sendmmsg sendmsg sendto setfsgid setfsuid setgid setgroups setitimer setpgid setpriority
 setregid setresgid setresuid setreuid setrlimit set_robust_list setsid setsockopt set_thread_area set_tid_address setuid
-setxattr setxattrat shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 socketpair splice stat statfs statx
+setxattr setxattrat shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 socketpair splice stat statfs statmount statx
 symlink symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete timer_getoverrun
 timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill truncate umask uname unlink
 unlinkat uretprobe utime utimensat utimes vfork vmsplice wait4 waitid write writev`
@@ -37,57 +50,109 @@ unlinkat uretprobe utime utimensat utimes vfork vmsplice wait4 waitid write writ
 
 /** Calls that come with a capability. */
 const WITH_CAPABILITY: Record<string, string> = {
+  CAP_BPF: "bpf",
   CAP_DAC_READ_SEARCH: "open_by_handle_at",
+  CAP_PERFMON: "perf_event_open",
   CAP_SYS_ADMIN:
-    "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree open_tree_attr perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount2 unshare statmount listmount",
+    "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree open_tree_attr perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount2 unshare",
   CAP_SYS_BOOT: "reboot",
   CAP_SYS_CHROOT: "chroot",
   CAP_SYS_MODULE: "delete_module init_module finit_module",
+  CAP_SYS_NICE: "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
   CAP_SYS_PACCT: "acct",
   CAP_SYS_PTRACE: "kcmp pidfd_getfd process_madvise",
   CAP_SYS_RAWIO: "iopl ioperm",
   CAP_SYS_TIME: "settimeofday clock_settime",
   CAP_SYS_TTY_CONFIG: "vhangup",
-  CAP_SYS_NICE: "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
   CAP_SYSLOG: "syslog",
-  CAP_BPF: "bpf",
-  CAP_PERFMON: "perf_event_open",
 };
 
 /** Every CLONE_NEW flag: NS, CGROUP, UTS, IPC, USER, PID, NET; CLONE_NEWTIME is clone3's only. */
 const NEW_NAMESPACES = 0x7e020000;
+/** Linux, a 16-bit or 32-bit userland, both, and the question which one it is. */
+const PERSONALITIES = [0, 0x20000, 0x8, 0x20008, 0xffffffff];
 const [AF_ALG, AF_VSOCK] = [38, 40];
 const [TIOCSTI, TIOCLINUX] = [0x5412, 0x541c];
-const [ENOSYS, LOW_WORD] = [38, 0xffffffff];
+const [EPERM, EIO, ENOSYS, EAFNOSUPPORT] = [1, 5, 38, 97];
 
-/** As strict as Docker's, for these capabilities. */
-export function defaultProfile(capabilities: readonly string[], _arch: Arch): SeccompProfile {
-  const rules: SeccompRule[] = [{ names: ALLOWED, action: "SCMP_ACT_ALLOW" }];
-  for (const [capability, names] of Object.entries(WITH_CAPABILITY)) {
-    if (capabilities.includes(capability)) rules.push({ names: names.split(" "), action: "SCMP_ACT_ALLOW" });
-  }
-  if (!capabilities.includes("CAP_SYS_ADMIN")) {
-    const plain = { index: 0, value: NEW_NAMESPACES, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" } as const;
-    rules.push({ names: ["clone"], action: "SCMP_ACT_ALLOW", args: [plain] });
-    // its flags lie in memory, where a filter cannot look; libc falls back to clone
-    rules.push({ names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: ENOSYS });
-  }
-  for (const persona of [0, 8, 0x20000, 0x20008, 0xffffffff]) {
-    rules.push({
-      names: ["personality"],
-      action: "SCMP_ACT_ALLOW",
-      args: [{ index: 0, value: persona, op: "SCMP_CMP_EQ" }],
+/** The kernel takes these arguments as `int`: what stands in the upper half of the register does not count. */
+const isInt = (index: number, value: number): SeccompArgument => ({
+  index,
+  value: 0xffffffff,
+  valueTwo: value,
+  op: "SCMP_CMP_MASKED_EQ",
+});
+/** Holds always; unlike no condition at all, it leaves the other rules for the call their say. */
+const OTHERWISE: SeccompArgument = { index: 0, value: 0, op: "SCMP_CMP_GE" };
+
+const allow = (names: string[], ...args: SeccompArgument[]): SeccompRule => ({ names, action: "SCMP_ACT_ALLOW", args });
+const deny = (names: string[], errnoRet: number, ...args: SeccompArgument[]): SeccompRule => ({
+  names,
+  action: "SCMP_ACT_ERRNO",
+  errnoRet,
+  args,
+});
+
+const ALWAYS: SeccompRule[] = [
+  allow(ALLOWED),
+  ...PERSONALITIES.map((value) => allow(["personality"], { index: 0, value, op: "SCMP_CMP_EQ" })),
+  // not EPERM: libseccomp passes over rules that say what the default says
+  deny(["socket"], EAFNOSUPPORT, isInt(0, AF_ALG)),
+  deny(["socket"], EAFNOSUPPORT, isInt(0, AF_VSOCK)),
+  deny(["ioctl"], EIO, isInt(1, TIOCSTI)),
+  deny(["ioctl"], EIO, isInt(1, TIOCLINUX)),
+  allow(["socket", "ioctl"], OTHERWISE),
+];
+const WITHOUT_ADMIN: SeccompRule[] = [
+  allow(["clone"], { index: 0, value: NEW_NAMESPACES, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ" }),
+  // its flags lie in memory, where a filter cannot look; libc falls back to clone
+  deny(["clone3"], ENOSYS),
+];
+
+const profiles = new Map<string, SeccompProfile>();
+/** Far more than a program has different sets; a bound only. */
+const MAX_PROFILES = 256;
+
+/** The profile for a process that may gain these capabilities; the same object for the same ones, frozen. */
+export function defaultProfile(capabilities: readonly string[], arch: Arch): SeccompProfile {
+  const telling = Object.keys(WITH_CAPABILITY).filter((name) => capabilities.includes(name));
+  const key = `${arch} ${telling.join(" ")}`;
+  let profile = profiles.get(key);
+  if (!profile) {
+    if (profiles.size >= MAX_PROFILES) profiles.clear();
+    profile = freezeProfile({
+      defaultAction: "SCMP_ACT_ERRNO",
+      defaultErrnoRet: EPERM,
+      architectures: [arch === "x64" ? "SCMP_ARCH_X86_64" : "SCMP_ARCH_AARCH64"],
+      syscalls: [
+        ...ALWAYS,
+        ...telling.map((name) => allow((WITH_CAPABILITY[name] as string).split(" "))),
+        ...(telling.includes("CAP_SYS_ADMIN") ? [] : WITHOUT_ADMIN),
+      ],
     });
+    profiles.set(key, profile);
   }
-  for (const family of [AF_ALG, AF_VSOCK]) {
-    const is = { index: 0, value: LOW_WORD, valueTwo: family, op: "SCMP_CMP_MASKED_EQ" } as const;
-    rules.push({ names: ["socket"], action: "SCMP_ACT_ERRNO", errnoRet: 1, args: [is] });
-  }
-  // typing into the terminal of whoever started the sandbox; the kernel looks at the low word only
-  for (const request of [TIOCSTI, TIOCLINUX]) {
-    const is = { index: 1, value: LOW_WORD, valueTwo: request, op: "SCMP_CMP_MASKED_EQ" } as const;
-    rules.push({ names: ["ioctl"], action: "SCMP_ACT_ERRNO", errnoRet: 1, args: [is] });
-  }
-  rules.push({ names: ["socket", "ioctl"], action: "SCMP_ACT_ALLOW" });
-  return { defaultAction: "SCMP_ACT_ERRNO", defaultErrnoRet: 1, syscalls: rules };
+  return profile;
+}
+
+/** The calls by which a process leaves its process group; `setpgrp` is a name for setpgid(0, 0). */
+const LEAVING = ["setsid", "setpgid"];
+const NO_PROFILE: SeccompProfile = freezeProfile({ defaultAction: "SCMP_ACT_ALLOW" });
+const staying = new WeakMap<SeccompProfile, SeccompProfile>();
+
+/**
+ * The same profile, but no process can leave its process group: setsid and setpgid fail with EPERM, so that a signal
+ * to the group reaches everything. Without a profile all other calls are allowed, those of the 32-bit ABIs excepted.
+ */
+export function denyLeavingGroup(profile: SeccompProfile = NO_PROFILE): SeccompProfile {
+  const known = staying.get(profile);
+  if (known) return known;
+  // what the profile says of them goes: a rule of ours that says what its default says would be passed over
+  const others = (profile.syscalls ?? [])
+    .map((rule) => ({ ...rule, names: rule.names.filter((name) => !LEAVING.includes(name)) }))
+    .filter((rule) => rule.names.length > 0);
+  const result = { ...profile, syscalls: [deny(LEAVING, EPERM), ...others] };
+  if (!Object.isFrozen(profile)) return result;
+  staying.set(profile, freezeProfile(result));
+  return result;
 }

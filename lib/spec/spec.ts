@@ -85,15 +85,17 @@ export type SeccompAction =
   | "SCMP_ACT_ERRNO"
   | "SCMP_ACT_TRACE"
   | "SCMP_ACT_ALLOW"
-  | "SCMP_ACT_LOG";
+  | "SCMP_ACT_LOG"
+  | "SCMP_ACT_NOTIFY";
 
 export type SeccompOperator =
   "SCMP_CMP_NE" | "SCMP_CMP_LT" | "SCMP_CMP_LE" | "SCMP_CMP_EQ" | "SCMP_CMP_GE" | "SCMP_CMP_GT" | "SCMP_CMP_MASKED_EQ";
 
+/** Unsigned 64-bit numbers; those above 2^53 as bigint. `SCMP_CMP_MASKED_EQ`: `(argument & value) == valueTwo`. */
 export interface SeccompArgument {
   index: number;
-  value: number;
-  valueTwo?: number;
+  value: number | bigint;
+  valueTwo?: number | bigint;
   op: SeccompOperator;
 }
 
@@ -101,6 +103,7 @@ export interface SeccompRule {
   names: string[];
   action: SeccompAction;
   errnoRet?: number;
+  /** All must hold; but conditions on the same argument are alternatives, as in runc. */
   args?: SeccompArgument[];
 }
 
