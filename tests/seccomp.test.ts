@@ -567,6 +567,11 @@ describe("denyLeavingGroup", () => {
     expect([ask(filter, "setsid"), ask(filter, "setpgid"), ask(filter, "read")]).toEqual(["EPERM", "EPERM", others]);
   });
 
+  test.each([null, { syscalls: 3 }, { syscalls: [null] }, { syscalls: [{}] }])("leaves %j to be refused", (given) => {
+    const attempt = () => compileSeccomp(denyLeavingGroup(given as never), "x64");
+    expect(attempt).toThrow(expect.objectContaining({ code: "invalid_option" }));
+  });
+
   test("is the same object for the same frozen profile", () => {
     expect(denyLeavingGroup()).toBe(denyLeavingGroup());
     expect(denyLeavingGroup(defaultProfile([], "x64"))).toBe(denyLeavingGroup(defaultProfile([], "x64")));
@@ -608,10 +613,20 @@ describe("Docker's format", () => {
   test.each<[object, string]>([
     [{ archMap: [{ architecture: "x" }], architectures: ["y"] }, "it has both architectures and archMap"],
     [{ syscalls: [{ name: "a", names: ["b"] }] }, "syscalls[0] has both name and names"],
+    [null as never, "it is no object"],
+    [{ syscalls: [null] }, "syscalls[0] is no object"],
     [{ syscalls: [{ names: ["a"], errno: "ENO" }] }, 'errno "ENO" is unknown'],
     [{ syscalls: [{ names: ["a"], includes: { minKernel: "new" } }] }, 'minKernel "new" is no version'],
   ])("%j is refused", (given, message) => {
     const error = { code: "invalid_option", message: `resolve the seccomp profile: ${message}` };
     expect(() => resolveDockerProfile(given as DockerProfile, facts)).toThrow(expect.objectContaining(error));
   });
+
+  test.each([{ syscalls: 1 }, { archMap: "x" }, { syscalls: [{ includes: { caps: "CAP_BPF" } }] }])(
+    "%j is refused",
+    (given) => {
+      const attempt = () => resolveDockerProfile(given as never, facts);
+      expect(attempt).toThrow(expect.objectContaining({ code: "invalid_option" }));
+    },
+  );
 });

@@ -6,6 +6,7 @@
  */
 import { ERRNO, TsboxError, type Arch } from "../../syscalls/index.ts";
 import type { SeccompProfile, SeccompRule } from "../spec/index.ts";
+import { listOf } from "./rules.ts";
 
 /** What has to be true of the machine and the container; within `arches` one is enough, of `caps` all are needed. */
 export interface DockerCondition {
@@ -49,15 +50,18 @@ const bad = (what: string, hint: string) =>
  * @throws TsboxError `invalid_option`
  */
 export function resolveDockerProfile(profile: DockerProfile, facts: DockerFacts): SeccompProfile {
-  const { archMap, defaultErrno, syscalls, ...rest } = profile;
-  if (archMap?.length && rest.architectures?.length) {
+  if (typeof profile !== "object" || profile === null) throw bad("it is no object", 'an object with a "defaultAction"');
+  const { archMap: map, defaultErrno, syscalls, ...rest } = profile;
+  const archMap = listOf(map, "archMap");
+  if (archMap.length && rest.architectures?.length) {
     throw bad("it has both architectures and archMap", "keep one of them");
   }
   const resolved: SeccompProfile = { ...rest };
-  const native = archMap?.find(({ architecture }) => architecture === NAMES[facts.arch][1]);
-  if (native) resolved.architectures = [native.architecture, ...(native.subArchitectures ?? [])];
+  const native = archMap.find((entry) => entry?.architecture === NAMES[facts.arch][1]);
+  if (native) resolved.architectures = [native.architecture, ...listOf(native.subArchitectures, "subArchitectures")];
   if (rest.defaultErrnoRet === undefined) Object.assign(resolved, errnoOf("defaultErrnoRet", defaultErrno));
-  resolved.syscalls = (syscalls ?? []).flatMap((rule, index) => {
+  resolved.syscalls = listOf(syscalls, "syscalls").flatMap((rule, index) => {
+    if (typeof rule !== "object" || rule === null) throw bad(`syscalls[${index}] is no object`, "names and an action");
     const { name, includes, excludes, errno, ...plain } = rule;
     if (name && plain.names?.length) throw bad(`syscalls[${index}] has both name and names`, "keep one of them");
     if (!included(includes ?? {}, facts) || excluded(excludes ?? {}, facts)) return [];
@@ -77,8 +81,8 @@ function errnoOf(field: string, name: string | undefined): Record<string, number
 /** Every kind of condition that is there holds. */
 function included({ arches, caps, minKernel }: DockerCondition, facts: DockerFacts): boolean {
   return (
-    (!arches?.length || arches.includes(NAMES[facts.arch][0])) &&
-    (caps ?? []).every((name) => facts.capabilities.includes(name)) &&
+    (listOf(arches, "arches").length === 0 || (arches ?? []).includes(NAMES[facts.arch][0])) &&
+    listOf(caps, "caps").every((name) => facts.capabilities.includes(name)) &&
     (!minKernel || kernelAtLeast(minKernel, facts.kernelRelease))
   );
 }
@@ -86,8 +90,8 @@ function included({ arches, caps, minKernel }: DockerCondition, facts: DockerFac
 /** Any of them holds. */
 function excluded({ arches, caps, minKernel }: DockerCondition, facts: DockerFacts): boolean {
   return (
-    (arches ?? []).includes(NAMES[facts.arch][0]) ||
-    (caps ?? []).some((name) => facts.capabilities.includes(name)) ||
+    listOf(arches, "arches").includes(NAMES[facts.arch][0]) ||
+    listOf(caps, "caps").some((name) => facts.capabilities.includes(name)) ||
     (!!minKernel && kernelAtLeast(minKernel, facts.kernelRelease))
   );
 }

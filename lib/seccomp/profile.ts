@@ -17,6 +17,7 @@
 import type { Arch } from "../../syscalls/index.ts";
 import type { SeccompArgument, SeccompProfile, SeccompRule } from "../spec/index.ts";
 import { freezeProfile } from "./compile.ts";
+import { listOf } from "./rules.ts";
 
 const ALLOWED = `
 accept accept4 access adjtimex alarm arch_prctl bind brk cachestat capget capset chdir chmod chown clock_adjtime
@@ -145,12 +146,15 @@ const staying = new WeakMap<SeccompProfile, SeccompProfile>();
  * to the group reaches everything. Without a profile all other calls are allowed, those of the 32-bit ABIs excepted.
  */
 export function denyLeavingGroup(profile: SeccompProfile = NO_PROFILE): SeccompProfile {
+  if (typeof profile !== "object" || profile === null) return profile; // compileSeccomp says what is wrong
   const known = staying.get(profile);
   if (known) return known;
   // what the profile says of them goes: a rule of ours that says what its default says would be passed over
-  const others = (profile.syscalls ?? [])
-    .map((rule) => ({ ...rule, names: rule.names.filter((name) => !LEAVING.includes(name)) }))
-    .filter((rule) => rule.names.length > 0);
+  const others = listOf(profile.syscalls, "syscalls").flatMap((rule) => {
+    if (!Array.isArray(rule?.names)) return [rule];
+    const names = rule.names.filter((name) => !LEAVING.includes(name));
+    return names.length > 0 || rule.names.length === 0 ? [{ ...rule, names }] : [];
+  });
   const result = { ...profile, syscalls: [deny(LEAVING, EPERM), ...others] };
   if (!Object.isFrozen(profile)) return result;
   staying.set(profile, freezeProfile(result));

@@ -87,7 +87,8 @@ const bad = (what: string, hint: string) =>
 
 const show = (value: unknown) => (typeof value === "bigint" ? `${value}` : (JSON.stringify(value) ?? String(value)));
 
-function listOf<T>(value: readonly T[] | null | undefined, where: string): readonly T[] {
+/** A list that may be left out. @throws TsboxError `invalid_option` where it is something else */
+export function listOf<T>(value: readonly T[] | null | undefined, where: string): readonly T[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) throw bad(`${where} is ${show(value)}`, "it has to be a list");
   return value;
