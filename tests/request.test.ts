@@ -6,7 +6,7 @@ import { Sandbox, type RunOptions, type TsboxError } from "../lib/index.ts";
 import { parseDuration, parseSize } from "../lib/sandbox/parse.ts";
 import { ROOT_ID_BASE } from "../lib/sandbox/request.ts";
 import { signalName, signalNumber } from "../lib/sandbox/signals.ts";
-import type { Spec } from "../lib/spec/index.ts";
+import type { NamespaceType, Spec } from "../lib/spec/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 import { asRoot } from "./support/machine.ts";
@@ -19,7 +19,7 @@ const specOf = (options: RunOptions = {}, command = ["true"]) => Sandbox.spec(co
 const inRoot = (options: RunOptions = {}) => specOf({ rootfs: root.path, ...options });
 const namespaces = (spec: Spec) => spec.linux.namespaces.map(({ type }) => type).toSorted();
 const mountOn = (spec: Spec, destination: string) => spec.mounts.filter((m) => m.destination === destination).at(-1);
-const ALL = ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"];
+const ALL: NamespaceType[] = ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"];
 
 describe("namespaces", () => {
   test("all are private where nothing is said", () => expect(namespaces(specOf())).toEqual(ALL));
@@ -283,6 +283,13 @@ test.each([0, 65, -1, 1.5, NaN, "", "SIG", "SIGNOPE", "SIG65", "9"])("signal %j 
   expect(() => signalNumber(signal)).toThrow("there is none");
 });
 
+const WAYS: ((command: string[], options?: RunOptions) => unknown)[] = [
+  (...request) => Sandbox.run(...request),
+  (...request) => Sandbox.spawn(...request),
+  (...request) => Sandbox.spec(...request),
+  (...request) => Sandbox.plan(...request),
+];
+
 /** Options as a program without types would pass them: what is said of them, and the remedy. */
 const BAD: [name: string, options: unknown, message: string, hint?: string][] = [
   ["an unknown option", { memory: "1g" }, 'use the option "memory": unknown', "limits"],
@@ -399,7 +406,7 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
 
 describe("is refused, before anything is made:", () => {
   test.each(BAD.map(([name, options, message, hint = ""]) => [name, options, message, hint]))("%s", async (...bad) => {
-    const [, options, message, hint] = bad as [string, unknown, string, string];
+    const [, options, message, hint] = bad as unknown as [string, unknown, string, string];
     const error = await failureOf(() => Sandbox.run(["true"], options as RunOptions));
     expect(error.message).toContain(message);
     expect(error.code).toBe("invalid_option");
@@ -446,16 +453,16 @@ describe("is refused, before anything is made:", () => {
     ["a command of numbers", [5]],
     ["a command with NUL", ["echo", "a\0b"]],
   ])("%s", async (_, command) => {
-    for (const attempt of [Sandbox.run, Sandbox.spawn, Sandbox.spec, Sandbox.plan]) {
-      const error = await failureOf(() => attempt.call(Sandbox, command as string[]));
+    for (const attempt of WAYS) {
+      const error = await failureOf(() => attempt(command as string[]));
       expect(error.code).toBe("invalid_option");
     }
   });
 
   test("the same by every way in", async () => {
     const bad = { limits: { memory: "much" } } as RunOptions;
-    for (const attempt of [Sandbox.run, Sandbox.spawn, Sandbox.spec, Sandbox.plan]) {
-      expect((await failureOf(() => attempt.call(Sandbox, ["true"], bad))).message).toContain('"much"');
+    for (const attempt of WAYS) {
+      expect((await failureOf(() => attempt(["true"], bad))).message).toContain('"much"');
     }
     expect((await failureOf(() => Sandbox.create(bad))).message).toContain('"much"');
     expect((await failureOf(() => Sandbox.create({ stdin: "pipe" } as RunOptions))).message).toContain("stdin");

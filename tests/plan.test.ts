@@ -1,0 +1,587 @@
+/** Specification to plan, as tables and as rules that every plan keeps. Pure: nothing runs, no root is needed. @module */
+import { describe, expect, test } from "bun:test";
+import { compile, compileJoin, initSteps, type Beside, type Facts, type Root } from "../lib/plan/index.ts";
+import type { NamespaceType, Spec } from "../lib/spec/index.ts";
+import { printPlan, Program, SYSCALLS, type Arch, type Op, type Plan } from "../syscalls/index.ts";
+
+const ALL: NamespaceType[] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup"];
+const MAP = [{ containerID: 0, hostID: 100_000, size: 65536 }];
+
+/** A specification as the library makes it, in short. */
+function specWith({
+  process,
+  linux,
+  ...rest
+}: Partial<Omit<Spec, "process" | "linux">> & {
+  process?: Partial<Spec["process"]>;
+  linux?: Partial<Spec["linux"]>;
+} = {}): Spec {
+  return {
+    ociVersion: "1.2.0",
+    process: { user: { uid: 0, gid: 0 }, args: ["/bin/true"], env: [], cwd: "/", noNewPrivileges: true, ...process },
+    root: { path: "/srv/root", readonly: false },
+    hostname: "box",
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid"] },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["mode=755"] },
+      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["ro", "nosuid"] },
+    ],
+    ...rest,
+    linux: {
+      namespaces: ALL.map((type) => ({ type })),
+      uidMappings: MAP,
+      gidMappings: MAP,
+      maskedPaths: ["/proc/keys", "/sys/firmware", "/proc/not-here"],
+      readonlyPaths: ["/proc/sys", "/proc/not-here"],
+      seccomp: { defaultAction: "SCMP_ACT_ALLOW" },
+      ...linux,
+    },
+  };
+}
+const without = (...types: NamespaceType[]) => ({
+  namespaces: ALL.filter((t) => !types.includes(t)).map((type) => ({ type })),
+});
+
+const facts = (changes: Partial<Facts> = {}): Facts => ({
+  arch: "x64",
+  privileged: true,
+  sources: new Map([
+    ["/src/dir", "directory"],
+    ["/src/file", "file"],
+  ]),
+  kernelPaths: new Map([
+    ["/proc/keys", "file"],
+    ["/sys/firmware", "directory"],
+    ["/proc/sys", "directory"],
+  ]),
+  cgroup: { tasks: 0, into: false },
+  ...changes,
+});
+
+const ROOTS: Record<string, Root> = {
+  directory: { kind: "directory" },
+  overlay: { kind: "overlay" },
+  tmpfs: {
+    kind: "tmpfs",
+    entries: [
+      { path: "/etc", directory: 0o755 },
+      { path: "/bin", symlink: "usr/bin" },
+      { path: "/etc/passwd", file: new Uint8Array(3) },
+    ],
+  },
+};
+const beside = (root = "overlay", idle = false): Beside => ({ root: ROOTS[root] as Root, idle });
+
+const planOf = (spec: Spec, at = facts(), how = beside()): Plan => compile(spec, how, at).plan;
+const linesOf = (plan: Plan): string[] =>
+  printPlan(plan)
+    .split("\n")
+    .map((line) => line.trim());
+const textOf = (changes: Parameters<typeof specWith>[0] = {}, at = facts(), how = beside()) =>
+  printPlan(planOf(specWith(changes), at, how));
+const callsOf = (plan: Plan): Op[] => plan.flatMap(({ ops }) => ops).filter(({ call }) => call !== "label");
+/** Where the first line is that begins so, after the name of a result; and the last. */
+const starts = (text: string) => (line: string) => line.replace(/^[^ ]+( [^ ]+)? = /, "").startsWith(text);
+function position(lines: string[], text: string): number {
+  const found = lines.findIndex(starts(text));
+  if (found < 0) throw new Error(`no line begins with ${text}`);
+  return found;
+}
+const lastPosition = (lines: string[], text: string): number => lines.findLastIndex(starts(text));
+
+/** Not toContain: a failure would print the plan. */
+const has = (text: string, part: string): boolean => text.includes(part);
+
+/** Kinds of plans, for rules that hold for all of them. */
+const PLANS: [name: string, make: (arch: Arch) => Plan][] = [];
+for (const root of Object.keys(ROOTS)) {
+  for (const privileged of [true, false]) {
+    const name = `${root}, ${privileged ? "root" : "user"}`;
+    PLANS.push([name, (arch) => planOf(fullSpec(), facts({ arch, privileged }), beside(root))]);
+    PLANS.push([`${name}, idle`, (arch) => planOf(fullSpec(), facts({ arch, privileged }), beside(root, true))]);
+  }
+}
+for (const type of ALL)
+  PLANS.push([
+    `host's ${type} namespace`,
+    (arch) =>
+      planOf(specWith({ linux: without(type), mounts: type === "mount" ? [] : specWith().mounts }), facts({ arch })),
+  ]);
+PLANS.push(["cgroup v1", (arch) => planOf(fullSpec(), facts({ arch, cgroup: { tasks: 3, into: false } }))]);
+PLANS.push(["cgroup v2", (arch) => planOf(fullSpec(), facts({ arch, cgroup: { tasks: 0, into: true } }))]);
+PLANS.push(["joins", (arch) => compileJoin(fullSpec(), facts({ arch }))]);
+PLANS.push([
+  "joins, cgroup v1 and v2",
+  (arch) => compileJoin(fullSpec(), facts({ arch, cgroup: { tasks: 1, into: true } })),
+]);
+PLANS.push([
+  "joins in the host's pid namespace",
+  (arch) => compileJoin(specWith({ linux: without("pid") }), facts({ arch })),
+]);
+
+/** Everything a plan can have at once. */
+function fullSpec(): Spec {
+  return specWith({
+    root: { path: "/srv/root", readonly: true },
+    process: {
+      args: ["true", "x"],
+      env: ["PATH=/bin:/sbin"],
+      user: { uid: 5, gid: 6, additionalGids: [7, 8], umask: 0o27 },
+      rlimits: [{ type: "RLIMIT_NOFILE", soft: 5, hard: Infinity }],
+      capabilities: {
+        bounding: ["CAP_CHOWN"],
+        effective: ["CAP_CHOWN"],
+        permitted: ["CAP_CHOWN"],
+        inheritable: ["CAP_CHOWN"],
+        ambient: ["CAP_CHOWN"],
+      },
+    },
+    mounts: [
+      ...specWith().mounts,
+      { destination: "/in", type: "bind", source: "/src/dir", options: ["rbind", "ro"] },
+      { destination: "/etc/file", type: "bind", source: "/src/file", options: ["bind"] },
+    ],
+  });
+}
+
+describe("every plan", () => {
+  test.each(PLANS)(
+    "consists of system calls that both architectures have, with at most six arguments: %s",
+    (_, make) => {
+      const control = ["jump", "store", "load", "jumpIf", "spawn", "fail", "end"];
+      for (const { call, args } of callsOf(make("x64"))) {
+        expect(args.length).toBeLessThanOrEqual(6);
+        if (control.includes(call)) continue;
+        const numbers = SYSCALLS[call as keyof typeof SYSCALLS];
+        expect([call, numbers?.[0], numbers?.[1]]).toEqual([call, expect.any(Number), expect.any(Number)]);
+        expect([call, Math.min(...numbers) >= 0]).toEqual([call, true]);
+      }
+    },
+  );
+
+  test.each(PLANS)("can be laid out on both architectures: %s", (_, make) => {
+    for (const arch of ["x64", "arm64"] as const) {
+      const program = new Program(make(arch), arch);
+      const bytes = new Uint8Array(program.size);
+      program.write(bytes, new DataView(bytes.buffer), 0x1000_0000, {}, -1);
+      expect(bytes.some((byte) => byte !== 0)).toBe(true);
+    }
+  });
+
+  test.each(PLANS)("gives a reason for each of its steps, and prints a line for each call: %s", (_, make) => {
+    const plan = make("x64");
+    for (const { action } of plan) expect(action).toMatch(/^[a-z].*[^.]$/);
+    const lines = linesOf(plan).filter((line) => line !== "" && !line.startsWith("#") && !/^[^(]*:$/.test(line));
+    expect(lines).toHaveLength(callsOf(plan).length);
+  });
+
+  test.each(PLANS)("never calls chroot, mount or vfork: %s", (_, make) => {
+    const calls = new Set(callsOf(make("x64")).map(({ call }) => call as string));
+    for (const never of ["chroot", "mount", "umount", "clone", "fork", "vfork", "mknod"])
+      expect(calls).not.toContain(never);
+  });
+});
+
+/** Those that end in the command of the caller. */
+const COMMANDS = PLANS.filter(([name]) => !name.endsWith("idle"));
+
+describe("every plan that executes a command", () => {
+  const commandOf = (make: (arch: Arch) => Plan): string[] => {
+    const lines = linesOf(make("x64"));
+    return lines.slice(position(lines, "# connect stdin, stdout and stderr"));
+  };
+
+  test.each(COMMANDS)("gives everything up in this order: %s", (_, make) => {
+    const lines = commandOf(make);
+    const order = [
+      "close_range(3, control-1, 0)",
+      "close_range(control+1, ~0U, 0)",
+      "prctl(PR_CAPBSET_DROP",
+      "setgroups(",
+      "setresgid(",
+      "setresuid(",
+      "capset(",
+      "fchdir(cwd)",
+      "rt_sigaction(SIGPIPE, {SIG_DFL}",
+      "rt_sigprocmask(SIG_SETMASK, no signals",
+      "prctl(PR_SET_NO_NEW_PRIVS, 1",
+      "seccomp(SECCOMP_SET_MODE_FILTER",
+      "execve(",
+    ];
+    const positions = order.map((text) => position(lines, text));
+    expect(positions).toEqual(positions.toSorted((a, b) => a - b));
+  });
+
+  test.each(COMMANDS)("needs nothing but openat2, close and execve of its own filter: %s", (_, make) => {
+    const lines = commandOf(make);
+    const after = lines.slice(lastPosition(lines, "seccomp(") + 1).filter((line) => /^[^#].*\(/.test(line));
+    const names = after.map((line) => /(\w+)\(/.exec(line)?.[1]);
+    for (const name of names) expect(["openat2", "close", "execve", "jumpIf", "fail"]).toContain(name as string);
+    expect(names).toContain("execve");
+  });
+
+  test.each(COMMANDS)("follows no magic link of /proc to its working directory or its command: %s", (_, make) => {
+    const lines = commandOf(make).filter((line) => line.includes("openat2("));
+    expect(lines.length).toBeGreaterThan(1);
+    for (const line of lines) expect(line).toContain("RESOLVE_NO_MAGICLINKS");
+  });
+});
+
+/** Those that make a root filesystem. */
+const MOUNTING = PLANS.filter(([name]) => !name.startsWith("joins") && name !== "host's mount namespace");
+
+describe("every plan that makes a root filesystem", () => {
+  test.each(MOUNTING)(
+    "keeps mounts private, then opens the host's files, pivots once, and only then mounts: %s",
+    (_, make) => {
+      const lines = linesOf(make("x64"));
+      const pivot = position(lines, "pivot_root(");
+      expect(lastPosition(lines, "pivot_root(")).toBe(pivot);
+      expect(lines[pivot + 1]).toBe('umount2(".", MNT_DETACH)');
+      expect(lines[pivot + 2]).toBe('chdir("/")');
+      const isPrivate = position(lines, 'mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, {propagation=MS_PRIVATE}');
+      expect(isPrivate).toBeLessThan(position(lines, "fsopen("));
+      const sources = lines.flatMap((line, at) => (/open_tree\(AT_FDCWD|fsopen\(/.test(line) ? [at] : []));
+      expect(sources.length).toBeGreaterThan(8);
+      for (const at of sources) expect(at).toBeLessThan(pivot);
+      for (const at of sources) expect(at).toBeGreaterThan(isPrivate);
+      expect(position(lines, "# mount on ")).toBeGreaterThan(pivot);
+    },
+  );
+
+  test.each(MOUNTING)("resolves every path of the new root inside it: %s", (_, make) => {
+    const lines = linesOf(make("x64"));
+    const after = lines.slice(position(lines, "pivot_root(") + 3);
+    const command = after.findIndex((line) => line.startsWith("# connect stdin"));
+    const setup = command < 0 ? after : after.slice(0, command);
+    for (const line of setup.filter((each) => each.includes("openat2("))) expect(line).toContain("RESOLVE_IN_ROOT");
+    // what takes a path and follows symlinks gets a descriptor instead
+    for (const line of setup.filter((each) => /(move_mount|open_tree|mkdirat|mknodat|symlinkat)\(/.test(each))) {
+      expect(line).not.toContain("AT_FDCWD");
+      expect(line).not.toMatch(/"[^"]*\/[^"]*", \d+\)/);
+    }
+  });
+
+  test.each(MOUNTING)(
+    "covers masked paths and makes others read-only after they are mounted, where the kernel has them: %s",
+    (_, make) => {
+      const lines = linesOf(make("x64"));
+      const mounted = lines.findLastIndex((line) => line.startsWith("# mount on "));
+      for (const action of ['# mask "/proc/keys"', '# mask "/sys/firmware"', '# make "/proc/sys" read-only']) {
+        expect(lines.indexOf(action)).toBeGreaterThan(mounted);
+        expect(lines.slice(lines.indexOf(action), lines.indexOf(action) + 8).join("\n")).toContain(
+          "RESOLVE_NO_SYMLINKS",
+        );
+      }
+      expect(lines.join("\n")).not.toContain("not-here");
+    },
+  );
+});
+
+describe("namespaces", () => {
+  const FLAGS: Partial<Record<NamespaceType, string>> = {
+    pid: "CLONE_NEWPID",
+    network: "CLONE_NEWNET",
+    mount: "CLONE_NEWNS",
+    ipc: "CLONE_NEWIPC",
+    uts: "CLONE_NEWUTS",
+    user: "CLONE_NEWUSER",
+  };
+  const BITS: Record<string, bigint> = {
+    CLONE_NEWNS: 0x20000n,
+    CLONE_NEWUTS: 0x4000000n,
+    CLONE_NEWIPC: 0x8000000n,
+    CLONE_NEWUSER: 0x10000000n,
+    CLONE_NEWPID: 0x20000000n,
+    CLONE_NEWNET: 0x40000000n,
+  };
+  const cloneFlags = (spec: Spec) =>
+    new DataView(compile(spec, beside(), facts()).cloneArgs.data.buffer).getBigUint64(0, true);
+
+  test.each(Object.entries(FLAGS))("%s is %s of the clone, and absent where it is the host's", (type, flag) => {
+    const isNew = (spec: Spec) => (cloneFlags(spec) & (BITS[flag] as bigint)) !== 0n;
+    expect(isNew(specWith())).toBe(true);
+    expect(isNew(specWith({ linux: without(type as NamespaceType) }))).toBe(false);
+    for (const other of Object.keys(FLAGS).filter((name) => name !== type)) {
+      expect(isNew(specWith({ linux: without(other as NamespaceType) }))).toBe(true);
+    }
+    expect(has(textOf(), flag)).toBe(true);
+  });
+
+  test("the cgroup namespace is made after the cgroup was joined", () => {
+    const lines = linesOf(planOf(specWith(), facts({ cgroup: { tasks: 2, into: false } })));
+    expect(position(lines, "unshare(CLONE_NEWCGROUP)")).toBeGreaterThan(lastPosition(lines, 'write(cgroup1, "0", 1)'));
+    expect(has(textOf({ linux: without("cgroup") }), "CLONE_NEWCGROUP")).toBe(false);
+  });
+
+  test("nothing is done for namespaces that are the host's", () => {
+    expect(has(textOf(), "SIOCSIFFLAGS")).toBe(true);
+    expect(has(textOf({ linux: without("network") }), "SIOCSIFFLAGS")).toBe(false);
+    expect(has(textOf(), 'sethostname("box", 3)')).toBe(true);
+    expect(has(textOf({ linux: without("uts") }), "sethostname")).toBe(false);
+    expect(has(textOf({ hostname: undefined } as Partial<Spec>), "sethostname")).toBe(false);
+    expect(textOf({ linux: without("mount"), mounts: [] })).not.toMatch(/pivot_root|fsopen|mount_setattr/);
+    expect(has(textOf({ linux: without("user") }), "of the user namespace")).toBe(false);
+  });
+
+  test("sysfs and proc of a namespace that is the host's are bound, not mounted", () => {
+    expect(has(textOf(), 'fsopen("sysfs"')).toBe(true);
+    const shared = textOf({ linux: without("network") });
+    expect(has(shared, 'fsopen("sysfs"')).toBe(false);
+    expect(has(shared, 'open_tree(AT_FDCWD, "/sys"')).toBe(true);
+    expect(has(textOf({ linux: without("pid") }), 'open_tree(AT_FDCWD, "/proc"')).toBe(true);
+    expect(has(textOf({ linux: without("network", "user") }), 'fsopen("sysfs"')).toBe(true);
+  });
+
+  test.each([
+    ["one to join", { type: "pid" as const, path: "/proc/1/ns/pid" }],
+    ["a time namespace", { type: "time" as const }],
+  ])("%s is refused rather than ignored", (_, namespace) => {
+    expect(() => planOf(specWith({ linux: { namespaces: [namespace] } }))).toThrow("not supported yet");
+  });
+});
+
+test.each([
+  [0, false, [], false],
+  [1, false, ['write(cgroup0, "0", 1)'], false],
+  [3, false, ['write(cgroup0, "0", 1)', 'write(cgroup1, "0", 1)', 'write(cgroup2, "0", 1)'], false],
+  [0, true, [], true],
+  [1, true, ['write(cgroup0, "0", 1)'], true],
+])("%d cgroups of version 1 are joined by a write, one of version 2 (%p) by the clone", (tasks, into, writes, flag) => {
+  const text = textOf({}, facts({ cgroup: { tasks, into } }));
+  const joins = [...text.matchAll(/write\(cgroup\d.*?\)/g)].map(([line]) => line);
+  expect(joins).toEqual(writes);
+  expect(text.includes("CLONE_INTO_CGROUP")).toBe(flag);
+});
+
+describe("root filesystem", () => {
+  test("a directory: bound, and made the root itself", () => {
+    const text = textOf({}, facts(), beside("directory"));
+    expect(has(text, 'move_mount(rootfs, "", AT_FDCWD, "/"')).toBe(true);
+    expect(has(text, "overlay")).toBe(false);
+    expect(textOf({ root: { path: "/srv/root", readonly: true } }, facts(), beside("directory"))).toContain(
+      "{attr_set=MOUNT_ATTR_NODEV|MOUNT_ATTR_RDONLY}",
+    );
+  });
+
+  test("a user opens the directory inside the namespaces, where it is still visible", () => {
+    const text = textOf({}, facts({ privileged: false }), beside("directory"));
+    expect(has(text, 'open_tree(AT_FDCWD, "/srv/root", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_RECURSIVE)')).toBe(true);
+  });
+
+  test("an overlay: the directory below a layer in memory", () => {
+    const lines = linesOf(planOf(specWith()));
+    const order = ['move_mount(rootfs, "", AT_FDCWD, "lower"', 'fsopen("overlay"', "pivot_root("];
+    const positions = order.map((text) => position(lines, text));
+    expect(positions).toEqual(positions.toSorted((a, b) => a - b));
+  });
+
+  test("a tmpfs: with the directories, links and files that it is given", () => {
+    const text = textOf({}, facts(), beside("tmpfs"));
+    expect(has(text, 'mkdirat(AT_FDCWD, "etc", 493)')).toBe(true);
+    expect(has(text, 'symlinkat("usr/bin", AT_FDCWD, "bin")')).toBe(true);
+    expect(has(text, "write(file, 3 bytes, 3)")).toBe(true);
+  });
+
+  test.each(["overlay", "tmpfs"])("%s: read-only at the end, when mount points have been made", (root) => {
+    const lines = linesOf(planOf(specWith({ root: { path: "/srv/root", readonly: true } }), facts(), beside(root)));
+    const readOnly = position(lines, 'mount_setattr(AT_FDCWD, "/", 0, {attr_set=MOUNT_ATTR_RDONLY}');
+    expect(readOnly).toBeGreaterThan(lines.findLastIndex((line) => line.startsWith("# mount on ")));
+    expect(has(textOf({}, facts(), beside(root)), '"/", 0, {attr_set=MOUNT_ATTR_RDONLY}')).toBe(false);
+  });
+});
+
+describe("mounts", () => {
+  test.each([
+    [["ro"], "MOUNT_ATTR_RDONLY", []],
+    [["nosuid", "nodev", "noexec"], "MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC", []],
+    [["mode=700", "size=64k"], "0", ['"mode", "700"', '"size", "64k"']],
+    [["rw", "relatime", "private"], "0", []],
+  ])("tmpfs with %j", (options, attributes, data) => {
+    const text = textOf({ mounts: [{ destination: "/m", type: "tmpfs", source: "tmpfs", options }] });
+    expect(has(text, `mount0 = fsmount(config, FSMOUNT_CLOEXEC, ${attributes})`)).toBe(true);
+    const made = text.slice(0, text.indexOf("mount0 = fsmount"));
+    const strings = [...made.matchAll(/fsconfig\(config, FSCONFIG_SET_STRING, (.*?), 0\)/g)].map(
+      ([, string]) => string,
+    );
+    expect(strings).toEqual(data);
+  });
+
+  test("a bind mount's attributes are set on all that lies below it", () => {
+    const mounts = [{ destination: "/in", type: "bind", source: "/src/dir", options: ["rbind", "ro", "nodev"] }];
+    for (const privileged of [true, false]) {
+      const text = textOf({ mounts }, facts({ privileged }));
+      expect(text).toContain(
+        'mount_setattr(mount0, "", AT_EMPTY_PATH|AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY|MOUNT_ATTR_NODEV}',
+      );
+      // or the owner has opened it
+      expect(has(text, 'mount0 = open_tree(AT_FDCWD, "/src/dir"')).toBe(!privileged);
+    }
+  });
+
+  test.each([
+    ["/src/file", 'mknodat(target, "x", S_IFREG|0644, 0)'],
+    ["/src/dir", 'mkdirat(target, "x", 493)'],
+  ])("a missing mount point of %s is made of the same kind, part by part", (source, make) => {
+    const text = textOf({ mounts: [{ destination: "/a/b/x", type: "bind", source, options: [] }] });
+    for (const line of ['mkdirat(target, "a", 493)', 'mkdirat(target, "b", 493)', make])
+      expect(has(text, line)).toBe(true);
+  });
+
+  test("/dev gets the standard nodes and links, and nothing else", () => {
+    const text = textOf();
+    const nodes = [...text.matchAll(/move_mount\(device:(\w+)/g)].map(([, name]) => name);
+    expect(nodes).toEqual(["null", "zero", "full", "random", "urandom", "tty"]);
+    const links = [...text.matchAll(/symlinkat\("([^"]+)", mount1, "(\w+)"\)/g)].map(
+      ([, target, name]) => `${name} → ${target}`,
+    );
+    expect(links).toEqual([
+      "fd → /proc/self/fd",
+      "stdin → /proc/self/fd/0",
+      "stdout → /proc/self/fd/1",
+      "stderr → /proc/self/fd/2",
+      "ptmx → pts/ptmx",
+    ]);
+    expect(has(textOf({ mounts: [] }), "device:")).toBe(false);
+  });
+
+  test("a masked file is covered by /dev/null, a directory by an empty file system", () => {
+    const text = textOf();
+    expect(has(text, 'mask:/proc/keys = open_tree(AT_FDCWD, "/dev/null"')).toBe(true);
+    expect(text).toContain("mask:/sys/firmware = fsmount(config, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY)");
+  });
+});
+
+describe("process", () => {
+  const commandText = (process: Partial<Spec["process"]>, linux: Partial<Spec["linux"]> = {}) =>
+    textOf({ process, linux });
+
+  test("capabilities that it may not have are dropped from the bounding set, whatever else it is given", () => {
+    const text = commandText({
+      capabilities: { bounding: ["CAP_CHOWN", "CAP_KILL"], effective: ["CAP_CHOWN"], permitted: ["CAP_CHOWN"] },
+    });
+    const dropped = [...text.matchAll(/PR_CAPBSET_DROP, (CAP_\w+)/g)].map(([, name]) => name);
+    expect(dropped).toHaveLength(39);
+    expect(dropped).not.toContain("CAP_CHOWN");
+    expect(dropped).toContain("CAP_SYS_ADMIN");
+    expect(has(text, "capset({_LINUX_CAPABILITY_VERSION_3}, {effective=[CAP_CHOWN], permitted=[CAP_CHOWN]})")).toBe(
+      true,
+    );
+    expect(commandText({}).match(/PR_CAPBSET_DROP/g)).toHaveLength(41);
+  });
+
+  test("ambient capabilities are cleared, then raised", () => {
+    const lines = commandText({
+      capabilities: {
+        bounding: ["CAP_KILL"],
+        inheritable: ["CAP_KILL"],
+        permitted: ["CAP_KILL"],
+        ambient: ["CAP_KILL"],
+      },
+    })
+      .split("\n")
+      .map((l) => l.trim());
+    expect(position(lines, "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL")).toBeLessThan(position(lines, "capset("));
+    expect(position(lines, "capset(")).toBeLessThan(
+      position(lines, "prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_KILL"),
+    );
+  });
+
+  test("user, groups and umask", () => {
+    const text = commandText({ user: { uid: 7, gid: 8, additionalGids: [9, 10], umask: 0o77 } });
+    for (const line of ["setgroups(2, [9, 10])", "setresgid(8, 8, 8)", "setresuid(7, 7, 7)", "umask(63)"])
+      expect(has(text, line)).toBe(true);
+    expect(has(commandText({}), "umask(18)")).toBe(true);
+  });
+
+  test("groups that are asked for must be had; none at all may be refused", () => {
+    expect(has(commandText({ user: { uid: 7, gid: 8, additionalGids: [9] } }), "setgroups(1, [9])\n")).toBe(true);
+    expect(has(commandText({}), "setgroups(0, [])  [EPERM is fine]")).toBe(true);
+  });
+
+  test("resource limits", () => {
+    const rlimits = [{ type: "RLIMIT_NOFILE", soft: 5, hard: Infinity }];
+    expect(has(commandText({ rlimits }), "prlimit64(0, RLIMIT_NOFILE, {5, Infinity}, 0)")).toBe(true);
+    expect(() => commandText({ rlimits: [{ type: "RLIMIT_FILES", soft: 1, hard: 1 }] })).toThrow(
+      'set the limit "RLIMIT_FILES": unknown',
+    );
+  });
+
+  test("an unknown capability is refused", () => {
+    expect(() => commandText({ capabilities: { bounding: ["CAP_FLY"] } })).toThrow(
+      'use the capability "CAP_FLY": unknown',
+    );
+  });
+
+  test("no_new_privs and seccomp only where they are asked for", () => {
+    const off = commandText({ noNewPrivileges: false }, { seccomp: undefined } as Partial<Spec["linux"]>);
+    const command = off.slice(off.indexOf("# connect stdin"));
+    expect(command).not.toMatch(/NO_NEW_PRIVS|SECCOMP/);
+  });
+
+  test("a command with a slash is executed as it is, one without is looked for in PATH", () => {
+    const executed = (process: Partial<Spec["process"]>) => [
+      ...new Set([...commandText(process).matchAll(/execve\("([^"]*)"/g)].map(([, path]) => path)),
+    ];
+    expect(executed({ args: ["bin/x"] })).toEqual(["bin/x"]);
+    expect(executed({ args: ["x"], env: ["PATH=/a:/b"] })).toEqual(["/a/x", "/b/x"]);
+    expect(executed({ args: ["x"], env: ["PATH=:/b"] })).toEqual(["./x", "/b/x"]);
+    expect(executed({ args: ["x"], env: [] })).toContain("/usr/bin/x");
+  });
+});
+
+describe("joining a sandbox", () => {
+  const text = (spec: Spec, at = facts()) => printPlan(compileJoin(spec, at));
+
+  test("makes no namespace, mounts nothing, and shares no memory with the owner", () => {
+    const plan = text(fullSpec());
+    expect(plan).not.toMatch(/CLONE_VM|CLONE_NEW\w+\|.*exit_signal|fsopen|move_mount|pivot_root|unshare|sethostname/);
+    expect(plan.indexOf("prctl(PR_SET_DUMPABLE, 0)")).toBeLessThan(plan.indexOf("setns("));
+  });
+
+  test("enters exactly the namespaces that are the sandbox's own", () => {
+    const entered = (spec: Spec) => /setns\(sandbox, ([\w|]+)\)/.exec(text(spec))?.[1]?.split("|").toSorted();
+    const all = [
+      "CLONE_NEWCGROUP",
+      "CLONE_NEWIPC",
+      "CLONE_NEWNET",
+      "CLONE_NEWNS",
+      "CLONE_NEWPID",
+      "CLONE_NEWUSER",
+      "CLONE_NEWUTS",
+    ];
+    expect(entered(specWith())).toEqual(all);
+    expect(entered(specWith({ linux: without("network", "cgroup") }))).toEqual(
+      all.filter((name) => !/NET|CGROUP/.test(name)),
+    );
+  });
+
+  test("is in the cgroup before anything of the caller's runs", () => {
+    const plan = text(fullSpec(), facts({ cgroup: { tasks: 1, into: false } }));
+    expect(plan.indexOf('write(cgroup0, "0", 1)')).toBeGreaterThan(plan.indexOf("setns("));
+    expect(plan.indexOf('write(cgroup0, "0", 1)')).toBeLessThan(plan.indexOf("close_range(3, control-1"));
+    expect(text(fullSpec(), facts({ cgroup: { tasks: 0, into: true } }))).toContain("CLONE_PIDFD|CLONE_INTO_CGROUP");
+  });
+});
+
+describe("init", () => {
+  test.each(["command", "idle", "group"] as const)(
+    "%s: hardened before it listens, and never executes anything",
+    (kind) => {
+      for (const arch of ["x64", "arm64"] as const) {
+        const lines = linesOf(initSteps(kind));
+        const order = ["prctl(PR_SET_DUMPABLE, 0)", "prctl(PR_SET_NO_NEW_PRIVS, 1", "ppoll("];
+        const positions = order.map((text) => position(lines, text));
+        expect(positions).toEqual(positions.toSorted((a, b) => a - b));
+        expect(lines.join("\n")).not.toMatch(/exec|open|clone|mount|socket/);
+        expect(() => new Program(initSteps(kind), arch)).not.toThrow();
+      }
+    },
+  );
+
+  test("only where there is no pid namespace it takes its process group along", () => {
+    const kills = (kind: "command" | "idle" | "group") =>
+      printPlan(initSteps(kind)).includes("kill(own process group, SIGKILL)");
+    expect([kills("command"), kills("idle"), kills("group")]).toEqual([false, false, true]);
+  });
+});
