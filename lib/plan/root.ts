@@ -14,7 +14,8 @@ const here = flags("AT_FDCWD");
 
 /** @param bound the owner has opened the root filesystem's directory already */
 export function rootSteps(spec: Spec, root: Root, bound: boolean): Plan {
-  return [...makeRoot(spec, root, bound), PIVOT];
+  // of an overlay, the file system that holds its layers lies on top of the host's root
+  return [...makeRoot(spec, root, bound), pivot(root.kind === "overlay" ? 2 : 1)];
 }
 
 /** What is at "/" afterwards is seen by nobody but this process, which goes there. */
@@ -54,15 +55,18 @@ function overlaySteps(): Plan {
   ];
 }
 
-const PIVOT: Step = {
-  action: "make it the root and drop the host's",
-  ops: [
-    // both names are the same directory: the old root ends up on top of the new one, and goes. @see pivot_root(2)
-    { call: "pivot_root", args: [cstring("."), cstring(".")] },
-    { call: "umount2", args: [cstring("."), flags("MNT_DETACH")] },
-    { call: "chdir", args: [cstring("/")] },
-  ],
-};
+/** @param covers how many mounts lie on the new root then; one that stayed would be seen by its "..": an escape */
+function pivot(covers: number): Step {
+  return {
+    action: "make it the root and drop the host's",
+    ops: [
+      // both names are the same directory: the old root ends up on top of the new one, and goes. @see pivot_root(2)
+      { call: "pivot_root", args: [cstring("."), cstring(".")] },
+      ...Array.from({ length: covers }, (): Op => ({ call: "umount2", args: [cstring("."), flags("MNT_DETACH")] })),
+      { call: "chdir", args: [cstring("/")] },
+    ],
+  };
+}
 
 function entryOps(entry: RootEntry): Op[] {
   const path = cstring(entry.path.slice(1));
