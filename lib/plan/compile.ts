@@ -147,6 +147,11 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
       ops: [{ call: "label", args: [], label: "second" }, ...joinCgroup(facts)],
       code: "limit_unavailable",
     },
+    {
+      action: "keep the socket to the owner from the command",
+      // the image was executed with it
+      ops: [{ call: "fcntl", args: [ref("control"), named("F_SETFD", 2), named("FD_CLOEXEC", 1)] }],
+    },
     ...commandSteps(spec, facts, own),
   ];
 }
