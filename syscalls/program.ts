@@ -132,6 +132,8 @@ export class Program {
   readonly #labels = new Map<string, number>();
   readonly #ops: { op: Op; step: number }[] = [];
   readonly #offsets = new Map<Data, number>();
+  /** As it was before it ran, for the next time at the same place. */
+  #written: { address: number; bytes: Uint8Array } | undefined;
 
   constructor(plan: Plan, arch: Arch) {
     this.plan = plan;
@@ -191,18 +193,27 @@ export class Program {
     return offset;
   }
 
-  /** Writes the program as it must look when it runs at `address`. */
+  /**
+   * Writes the program as it must look when it runs at `address`.
+   * @param bound values of slots that the program finds there
+   */
   write(bytes: Uint8Array, view: DataView, address: number, bound: Record<string, number>, reportFd: number): void {
-    bytes.fill(0, 0, HEAD_BYTES + (this.#ops.length + 1) * OP_BYTES);
+    if (this.#written?.address === address) bytes.set(this.#written.bytes);
+    else {
+      this.#layOut(bytes, view, address);
+      this.#written = { address, bytes: bytes.slice(0, this.size) };
+    }
     view.setInt32(8, reportFd, true);
     for (const [name, value] of Object.entries(bound)) setWord(view, SLOTS_AT + this.slot(name) * 8, value);
+  }
+
+  #layOut(bytes: Uint8Array, view: DataView, address: number): void {
+    bytes.fill(0, 0, HEAD_BYTES + (this.#ops.length + 1) * OP_BYTES);
     this.#ops.forEach(({ op, step }, index) => this.#writeOp(view, HEAD_BYTES + index * OP_BYTES, op, step, address));
     view.setInt32(HEAD_BYTES + this.#ops.length * OP_BYTES, CONTROL.end, true);
     for (const [data, offset] of this.#offsets) {
       bytes.set(data.data, offset);
-      for (const { offset: at, to } of data.pointers ?? []) {
-        setWord(view, offset + at, address + this.offset(to));
-      }
+      for (const { offset: at, to } of data.pointers ?? []) setWord(view, offset + at, address + this.offset(to));
     }
   }
 

@@ -173,7 +173,12 @@ function enable(controllers: Controller[], directory: string): boolean {
   const file = `${directory}/cgroup.subtree_control`;
   const missing = () => controllers.filter((name) => !controllersIn(file).includes(name));
   if (missing().length === 0) return true;
-  sys.writeKernelFile(file, missing().map((name) => `+${name}`).join(" "));
+  sys.writeKernelFile(
+    file,
+    missing()
+      .map((name) => `+${name}`)
+      .join(" "),
+  );
   return missing().length === 0;
 }
 
@@ -206,7 +211,8 @@ class MadeCgroup implements Cgroup {
     const v2 = memory === this.#v2;
     const peak = memory && sys.readKernelFile(`${memory}/${v2 ? "memory.peak" : "memory.max_usage_in_bytes"}`);
     return {
-      oomKills: memory === undefined ? 0 : field(`${memory}/${v2 ? "memory.events" : "memory.oom_control"}`, "oom_kill"),
+      oomKills:
+        memory === undefined ? 0 : field(`${memory}/${v2 ? "memory.events" : "memory.oom_control"}`, "oom_kill"),
       pidsDenied: pids === undefined ? 0 : field(`${pids}/pids.events`, "max"),
       ...(peak ? { peakMemoryBytes: Number(peak) } : {}),
     };

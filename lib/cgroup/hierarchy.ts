@@ -23,13 +23,17 @@ export function findHierarchies(
     const [left = "", right = ""] = line.split(" - ");
     const [, , , root = "", mount = ""] = left.split(" ");
     const [type, , options = ""] = right.split(" ");
-    return type === "cgroup" || type === "cgroup2" ? [{ root: unescape(root), mount: unescape(mount), type, options: options.split(",") }] : [];
+    return type === "cgroup" || type === "cgroup2"
+      ? [{ root: unescape(root), mount: unescape(mount), type, options: options.split(",") }]
+      : [];
   });
   for (const line of membership.split("\n")) {
     const [, names, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     if (names === undefined || path === undefined) continue;
     const controllers = names.split(",");
-    const mount = mounts.find((m) => (names === "" ? m.type === "cgroup2" : m.type === "cgroup" && m.options.includes(controllers[0] as string)));
+    const mount = mounts.find((m) =>
+      names === "" ? m.type === "cgroup2" : m.type === "cgroup" && m.options.includes(controllers[0] as string),
+    );
     if (!mount) continue;
     const own = mount.mount + below(mount.root, path);
     if (names === "") found.v2 = { mount: mount.mount, own: own.replace(/\/$/, "") };
@@ -45,4 +49,5 @@ function below(root: string, path: string): string {
   return "/";
 }
 
-const unescape = (text: string) => text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
+const unescape = (text: string) =>
+  text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));

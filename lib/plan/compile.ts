@@ -74,9 +74,14 @@ const NEW: Record<NamespaceType, Parameters<typeof flags>[0] | undefined> = {
   ipc: "CLONE_NEWIPC",
   uts: "CLONE_NEWUTS",
   user: "CLONE_NEWUSER",
-  cgroup: undefined, // made after the cgroup was joined
+  cgroup: "CLONE_NEWCGROUP",
   time: undefined,
 };
+/**
+ * Made by the new process itself: a cgroup namespace is rooted where the process then is, and a network namespace takes
+ * the kernel a millisecond, for which the owner would stand still (measured).
+ */
+const LATER: NamespaceType[] = ["cgroup", "network"];
 
 /** @throws TsboxError `invalid_option`, `unsupported` */
 export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
@@ -90,7 +95,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     "CLONE_CLEAR_SIGHAND",
     "CLONE_PIDFD",
     ...(facts.cgroup.into ? (["CLONE_INTO_CGROUP"] as const) : []),
-    ...spec.linux.namespaces.flatMap((n) => NEW[n.type] ?? []),
+    ...spec.linux.namespaces.flatMap((n) => (LATER.includes(n.type) ? [] : (NEW[n.type] ?? []))),
   );
   const cloneArgs = cloneArguments(cloneFlags);
   cloneArgs.pointers?.push({ offset: 8, to: pidfd }, { offset: 16, to: inUse });
@@ -108,7 +113,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     becomeInit(),
     // init is being loaded while the second process goes on
     { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
-    ...(has("mount") ? filesystemSteps(spec, beside.root, facts, has) : []),
+    ...(has("mount") ? filesystemSteps(spec, beside.root, facts) : []),
   ];
   if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
   if (has("network")) plan.push(loopbackUp());
@@ -122,9 +127,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
  * @throws TsboxError `invalid_option`
  */
 export function compileJoin(spec: Spec, facts: Facts): Plan {
-  const joined = spec.linux.namespaces
-    .map((n) => (n.type === "cgroup" ? ("CLONE_NEWCGROUP" as const) : NEW[n.type]))
-    .filter((n) => n !== undefined);
+  const joined = spec.linux.namespaces.flatMap((n) => NEW[n.type] ?? []);
   const { into } = facts.cgroup;
   // not CLONE_VM: what happens to the command before its execve must not reach the process that waits for it
   const cloneFlags = flags("CLONE_PIDFD", ...(into ? (["CLONE_INTO_CGROUP"] as const) : []));
@@ -194,11 +197,10 @@ function enterSteps(spec: Spec, facts: Facts, has: (type: NamespaceType) => bool
   const steps: Plan = [];
   const join = joinCgroup(facts);
   if (join.length > 0) steps.push({ action: "join the cgroup", ops: join, code: "limit_unavailable" });
-  if (has("cgroup")) {
-    steps.push({
-      action: "make a cgroup namespace, rooted where this process now is",
-      ops: [{ call: "unshare", args: [flags("CLONE_NEWCGROUP")] }],
-    });
+  const later = LATER.filter(has);
+  if (later.length > 0) {
+    const made = flags(...later.flatMap((type) => NEW[type] ?? []));
+    steps.push({ action: `make the ${later.join(" and ")} namespace`, ops: [{ call: "unshare", args: [made] }] });
   }
   if (has("mount")) steps.push(...hostSteps(spec, facts));
   steps.push({

@@ -39,17 +39,9 @@ export function hostSteps(spec: Spec, facts: Facts): Plan {
   return steps;
 }
 
-export function filesystemSteps(
-  spec: Spec,
-  root: Beside["root"],
-  facts: Facts,
-  has: (type: "network" | "user" | "pid") => boolean,
-): Plan {
-  // a kernel lets a user namespace mount proc and sysfs only while it sees the host's, and only for namespaces of its
-  // own: sysfs shows a network namespace, proc a pid namespace
-  const own = { sysfs: has("network") || !has("user"), proc: has("pid") || !has("user") };
+export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts): Plan {
   const trees = spec.mounts.map((mount, index) => ({ mount, tree: mountSlot(index) }));
-  const steps = trees.map(({ mount, tree }) => openMount(mount, tree, facts, own));
+  const steps = trees.map(({ mount, tree }) => openMount(mount, tree, facts));
   const [devices, masked] = [devicesOf(spec), maskedOf(spec, facts)];
   for (const path of masked.filter((p) => !isFile(facts)(p))) {
     steps.push(mounts.openFilesystem("tmpfs", `mask:${path}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${path}"`));
@@ -71,13 +63,11 @@ export function filesystemSteps(
   return steps;
 }
 
-function openMount(mount: Mount, tree: string, facts: Facts, own: { sysfs: boolean; proc: boolean }): Step {
+function openMount(mount: Mount, tree: string, facts: Facts): Step {
   const options = mount.options ?? [];
   if (mount.type === "bind" || options.includes("bind") || options.includes("rbind")) {
     return mounts.openSource(mount.source ?? "", tree, options, facts.privileged);
   }
-  if (mount.type === "sysfs" && !own.sysfs) return mounts.openSource("/sys", tree, ["rbind", ...options]);
-  if (mount.type === "proc" && !own.proc) return mounts.openSource("/proc", tree, ["rbind", ...options]);
   const [data, attributes] = [mounts.dataOf(options), mounts.attributesOf(options)];
   return mounts.openFilesystem(mount.type ?? "", tree, data, attributes, `"${mount.destination}"`);
 }

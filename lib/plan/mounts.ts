@@ -22,7 +22,7 @@ const ATTRIBUTES: Record<string, Attribute> = {
   strictatime: "MOUNT_ATTR_STRICTATIME",
 };
 /** What a mount is like when nothing is said. */
-const DEFAULTS = new Set(["rw", "suid", "dev", "exec", "relatime", "private", "rprivate", "bind", "rbind"]);
+const DEFAULTS = new Set(["rw", "suid", "dev", "exec", "relatime", "private", "rprivate", "bind", "rbind", "idmap"]);
 
 export const attributesOf = (options: string[]): Attribute[] => options.flatMap((option) => ATTRIBUTES[option] ?? []);
 export const dataOf = (options: string[]): string[] => options.filter((o) => !(o in ATTRIBUTES) && !DEFAULTS.has(o));

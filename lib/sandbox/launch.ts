@@ -8,7 +8,6 @@ import { ARCH, Descriptors, Program, TsboxError, type Arena, type Plan } from ".
 import type { Cgroup } from "../cgroup/index.ts";
 import {
   CLONE_ARGS_CGROUP,
-  compile,
   compileJoin,
   FrameReader,
   initSteps,
@@ -19,6 +18,7 @@ import {
 } from "../plan/index.ts";
 import type { IdMapping, Spec } from "../spec/index.ts";
 import { cloneError, failureOf, idMapError, mountIdsError } from "./failure.ts";
+import { layOut } from "./layout.ts";
 
 /** Descriptors for the command; -1 is /dev/null. They stay the caller's. */
 export interface Stdio {
@@ -63,8 +63,7 @@ const kindOf = (path: string): "file" | "directory" => (statSync(path).isDirecto
 export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup): Launched {
   using opened = new Descriptors();
   const facts = factsFor(spec, cgroup.membership);
-  const compiled = compile(spec, beside, facts);
-  const program = new Program(compiled.plan, ARCH);
+  const { compiled, program } = layOut(spec, beside, facts);
   const bound: Record<string, number> = { init: initImage(compiled.init), ...stdio };
   bindCgroup(bound, cgroup, opened);
   const mapped = spec.linux.uidMappings !== undefined;
@@ -177,14 +176,11 @@ interface HostPath {
 
 /** What the owner opens for the child. */
 function hostPaths(spec: Spec, beside: Beside): HostPath[] {
-  const hostView = beside.root.kind === "tmpfs";
-  const paths = spec.mounts.flatMap(({ type, source = "", destination, options = [] }, index): HostPath[] => {
+  const paths = spec.mounts.flatMap(({ type, source = "", options = [] }, index): HostPath[] => {
     if (type !== "bind") return [];
-    // the host's own directories are seen as a stranger sees them
-    const idMapped = !(hostView && source === destination);
-    return [{ slot: mountSlot(index), path: source, recursive: options.includes("rbind"), idMapped }];
+    return [{ slot: mountSlot(index), path: source, recursive: options.includes("rbind"), idMapped: options.includes("idmap") }];
   });
-  if (!hostView) paths.push({ slot: "rootfs", path: spec.root.path, recursive: true, idMapped: true });
+  if (beside.root.kind !== "tmpfs") paths.push({ slot: "rootfs", path: spec.root.path, recursive: true, idMapped: true });
   return paths;
 }
 

@@ -1,7 +1,7 @@
 /** What is mounted in every sandbox, and what a request adds, as the specification's mounts. @module */
 import { realpathSync } from "node:fs";
 import { TsboxError } from "../../syscalls/index.ts";
-import type { Mount } from "../spec/index.ts";
+import type { Mount, NamespaceType } from "../spec/index.ts";
 import { checkChoice, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
 import type { MountOption, SandboxOptions } from "./options.ts";
 import { parseSize } from "./parse.ts";
@@ -9,10 +9,20 @@ import { parseSize } from "./parse.ts";
 const STRICT = ["nosuid", "noexec", "nodev"];
 const SHM_BYTES = 64 * 1024 * 1024;
 
-/** As Docker's, where each sandbox has its own. */
-export function standardMounts(options: SandboxOptions): Mount[] {
-  const own: Mount[] = [
-    { destination: "/proc", type: "proc", source: "proc", options: STRICT },
+/**
+ * As Docker's. A kernel lets a user namespace mount proc and sysfs only for namespaces of its own: proc shows a pid
+ * namespace, sysfs a network namespace. A shared one comes with the host's mount.
+ */
+export function standardMounts(namespaces: readonly NamespaceType[], privileged: boolean): Mount[] {
+  const has = (type: NamespaceType) => namespaces.includes(type);
+  // what is mounted below them cannot be left out by an ordinary user
+  const how = privileged ? "bind" : "rbind";
+  const kernel = (destination: string, type: string, shows: NamespaceType, options: string[]): Mount =>
+    has(shows) || !has("user")
+      ? { destination, type, source: type, options }
+      : { destination, type: "bind", source: destination, options: [how, ...options] };
+  const mounts: Mount[] = [
+    kernel("/proc", "proc", "pid", STRICT),
     { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "noexec", "mode=755", "size=64k"] },
     {
       destination: "/dev/pts",
@@ -21,12 +31,11 @@ export function standardMounts(options: SandboxOptions): Mount[] {
       options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
     },
     { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...STRICT, "mode=1777", `size=${SHM_BYTES}`] },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...STRICT, "ro"] },
+    kernel("/sys", "sysfs", "network", [...STRICT, "ro"]),
   ];
   // a message queue file system shows an IPC namespace, and belongs to whoever made that
-  if (options.namespaces?.ipc !== "host")
-    own.push({ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: STRICT });
-  return own;
+  if (has("ipc")) mounts.push({ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: STRICT });
+  return mounts;
 }
 
 /** Private directories over the host's own, with `rootfs: "host"`. */
@@ -44,10 +53,10 @@ export function privateMounts(): Mount[] {
 }
 
 /** @throws TsboxError `invalid_option`, `mount_failed` */
-export function requestedMounts(mounts: SandboxOptions["mounts"]): Mount[] {
+export function requestedMounts(mounts: SandboxOptions["mounts"], idMapped: boolean): Mount[] {
   if (mounts === undefined) return [];
   if (!Array.isArray(mounts)) throw invalid(`use the mounts ${show(mounts)}: not an array`);
-  const made = mounts.map(mountOf);
+  const made = mounts.map((mount) => mountOf(mount, idMapped));
   made.forEach(({ destination }, index) => {
     if (made.findIndex((mount) => mount.destination === destination) !== index) {
       throw invalid(`mount on "${destination}": two mounts have that target`);
@@ -56,12 +65,12 @@ export function requestedMounts(mounts: SandboxOptions["mounts"]): Mount[] {
   return made;
 }
 
-function mountOf(mount: MountOption): Mount {
+function mountOf(mount: MountOption, idMapped: boolean): Mount {
   checkKeys("mount", mount, ["type", "source", "target", "readOnly", "size", "mode", "noExec"]);
   const destination = checkPath("mount target", mount.target).replace(/(.)\/+$/, "$1");
   if (destination === "/") throw invalid('mount on "/": that is the root filesystem', "use `rootfs`");
   if (mount.type === "tmpfs") return tmpfs(mount, destination);
-  if (mount.type === "bind") return bind(mount, destination);
+  if (mount.type === "bind") return bind(mount, destination, idMapped);
   throw invalid(
     `mount on "${destination}": the type ${show((mount as { type: unknown }).type)} is unknown`,
     '"bind" or "tmpfs"',
@@ -81,7 +90,7 @@ function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: stri
   return { destination, type: "tmpfs", source: "tmpfs", options };
 }
 
-function bind(mount: Extract<MountOption, { type: "bind" }>, destination: string): Mount {
+function bind(mount: Extract<MountOption, { type: "bind" }>, destination: string, idMapped: boolean): Mount {
   checkKeys("bind mount", mount, ["type", "source", "target", "readOnly"]);
   const wanted = checkText("mount source", mount.source);
   const readOnly = checkChoice<boolean>("readOnly", mount.readOnly, false, true);

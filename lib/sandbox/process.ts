@@ -160,8 +160,11 @@ export class SandboxProcess implements AsyncDisposable {
     let exit: ExitFrame | undefined;
     let failure: TsboxError | undefined;
     for await (const frame of frames(this.#launched.control)) {
-      if (frame.kind === "exit") exit = frame;
-      else if (frame.kind === "failed") failure ??= failureOf(frame.report, this.#launched.plan);
+      if (frame.kind === "exit") {
+        exit = frame;
+        break; // init ends by itself now
+      }
+      if (frame.kind === "failed") failure ??= failureOf(frame.report, this.#launched.plan);
     }
     signal?.removeEventListener("abort", abort);
     // where init could not be loaded, its process group may be left
@@ -223,7 +226,11 @@ async function* frames(control: number): AsyncGenerator<Frame> {
   const cutter = new FrameReader();
   // ECONNRESET: it has ended without reading the last signal
   const next = () => reader.read().catch(() => ({ done: true, value: undefined }) as const);
-  for (let read = await next(); !read.done; read = await next()) yield* cutter.take(read.value);
+  try {
+    for (let read = await next(); !read.done; read = await next()) yield* cutter.take(read.value);
+  } finally {
+    void reader.cancel().catch(() => {});
+  }
 }
 
 /** Busy at first, because it is nearly always soon. */

@@ -25,7 +25,7 @@ const MASKED = [
   ...inDirectory("/proc", "acpi asound interrupts kcore keys latency_stats timer_list timer_stats sched_debug scsi"),
   ...inDirectory("/sys", "firmware devices/virtual/powercap"),
 ];
-/** Where sysfs is the host's own, it has these mounted below it. */
+/** An ordinary user's view of the host's sysfs has these mounted below it. */
 const MASKED_HOST_SYS = inDirectory(
   "/sys",
   "fs/cgroup fs/bpf fs/pstore fs/fuse/connections kernel/debug kernel/tracing kernel/security kernel/config",
@@ -55,17 +55,24 @@ export function specFor(args: string[], options: RunOptions): { spec: Spec; besi
   const hostname = hostnameOf(options);
   const namespaces = namespacesOf(options);
   const ownMounts = namespaces.includes("mount");
+  const privileged = globalThis.process.geteuid?.() === 0;
   const spec: Spec = {
     ociVersion: "1.2.0",
     process,
     root: { path, readonly: options.security?.readOnly ?? root.kind === "tmpfs" },
     hostname,
-    mounts: ownMounts ? [...mounts, ...standardMounts(options), ...requestedMounts(options.mounts)] : [],
+    mounts: ownMounts
+      ? [
+          ...mounts,
+          ...standardMounts(namespaces, privileged),
+          ...requestedMounts(options.mounts, privileged && namespaces.includes("user")),
+        ]
+      : [],
     linux: {
       namespaces: namespaces.map((type) => ({ type })),
       ...idMaps(options, process.user),
       resources: resourcesOf(options),
-      ...(ownMounts ? { maskedPaths: maskedPaths(options), readonlyPaths: READ_ONLY } : {}),
+      ...(ownMounts ? { maskedPaths: maskedPaths(options, privileged), readonlyPaths: READ_ONLY } : {}),
     },
   };
   const seccomp = seccompOf(options, process.capabilities?.bounding ?? []);
@@ -177,8 +184,8 @@ function idMaps(options: SandboxOptions, { uid, gid }: Process["user"]): Pick<Li
   };
 }
 
-const maskedPaths = (options: SandboxOptions): string[] =>
-  options.network === "host" ? [...MASKED, ...MASKED_HOST_SYS] : MASKED;
+const maskedPaths = (options: SandboxOptions, privileged: boolean): string[] =>
+  options.network === "host" && !privileged ? [...MASKED, ...MASKED_HOST_SYS] : MASKED;
 
 function capabilitiesOf(security: SecurityOptions | undefined): string[] {
   const names = security?.capabilities;
