@@ -131,6 +131,33 @@ export function read(fd: number): Uint8Array | number {
   return n < 0 ? n : scratch.bytes.slice(0, n);
 }
 
+const EAGAIN = 11;
+
+/**
+ * `ssize_t preadv2(int fd, const struct iovec *iov, 1, -1, RWF_NOWAIT)`: what is in a pipe, up to 64 KiB, without
+ * waiting; empty at its end, undefined where there is nothing yet. @see preadv2(2)
+ */
+export function readNow(fd: number): Uint8Array | undefined {
+  const RWF_NOWAIT = 8;
+  const iovec = scratch.size - 16;
+  scratch.view.setBigUint64(iovec, BigInt(scratch.address), true);
+  scratch.view.setBigUint64(iovec + 8, BigInt(iovec), true);
+  const n = trySyscall("preadv2", fd, scratch.address + iovec, 1, -1, -1, RWF_NOWAIT);
+  if (n === -EAGAIN) return undefined;
+  if (n < 0) throw systemError("read a pipe", "preadv2", -n);
+  return scratch.bytes.slice(0, n);
+}
+
+/** `int ppoll({pidfd, POLLIN}, 1, timeout)`: stands still until a process has ended, for so long at most. @see pidfd_open(2) */
+export function waitBriefly(pidfd: number, timeoutUs: number): void {
+  const POLLIN = 1;
+  scratch.view.setInt32(0, pidfd, true);
+  scratch.view.setInt32(4, POLLIN, true);
+  scratch.view.setBigInt64(8, 0n, true);
+  scratch.view.setBigInt64(16, BigInt(timeoutUs * 1000), true);
+  trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8);
+}
+
 /** One write to a file of the kernel's; -errno on failure. */
 export function writeKernelFile(file: string, text: string): number {
   const fd = trySyscall("openat", AT_FDCWD, path(file), O_WRONLY | O_CLOEXEC, 0);

@@ -182,14 +182,17 @@ export class Output {
     return this.#stream;
   }
 
-  async readToEnd(seen: (chunk: Uint8Array) => Uint8Array): Promise<Uint8Array> {
+  /** @param over nobody is expected to write any more: what there is can be taken at once */
+  async readToEnd(seen: (chunk: Uint8Array) => Uint8Array, over: boolean): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
-    const reader = runtime.readable(this.#fd).getReader();
+    const take = (chunk: Uint8Array) => {
+      const part = seen(chunk);
+      if (part.length > 0) chunks.push(part);
+    };
     try {
-      for (let next = await reader.read(); !next.done; next = await reader.read()) {
-        const part = seen(next.value);
-        if (part.length > 0) chunks.push(part);
-      }
+      let chunk = over ? sys.readNow(this.#fd) : undefined;
+      for (; chunk && chunk.length > 0; chunk = sys.readNow(this.#fd)) take(chunk);
+      if (!chunk) for await (const later of runtime.readable(this.#fd)) take(later);
     } finally {
       this.close();
     }

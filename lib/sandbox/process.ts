@@ -10,7 +10,7 @@ import { FrameReader, type ExitFrame, type Frame } from "../plan/index.ts";
 import { failureOf } from "./failure.ts";
 import type { Launched } from "./launch.ts";
 import type { ProcessResult, Reason } from "./options.ts";
-import { closePipes, feed, type Input, type Pipes } from "./pipes.ts";
+import { closePipes, feed, type Input, type Output, type Pipes } from "./pipes.ts";
 import { signalName, signalNumber } from "./signals.ts";
 
 /** What a process has to know of the sandbox that it is in. */
@@ -29,6 +29,9 @@ export interface Surroundings {
 const [SIGKILL, SIGSYS] = [9, 31];
 /** How long the gentle way of killing, which tells what was used, may take. */
 const KILL_GRACE_MS = 500;
+const BRIEFLY_US = 300;
+/** How long output may wait in its pipe: what is over by then needs no stream. */
+const LAZY_MS = 3;
 
 /**
  * A process in a sandbox. Its names are those of `Bun.Subprocess`.
@@ -131,12 +134,16 @@ export class SandboxProcess implements AsyncDisposable {
     force.unref();
   }
 
-  /** @internal All of stdout and stderr. */
-  async collect(): Promise<[stdout: Uint8Array, stderr: Uint8Array]> {
+  /** @internal All of stdout and stderr, and how it ended. */
+  async collect(): Promise<[stdout: Uint8Array, stderr: Uint8Array, result: ProcessResult]> {
     const seen = (chunk: Uint8Array) => this.#count(chunk);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, LAZY_MS)));
+    await Promise.race([this.#result.catch(() => {}), late]);
+    clearTimeout(timer);
+    const read = (output: Output | undefined) => output?.readToEnd(seen, this.#over) ?? new Uint8Array();
     const { stdout, stderr } = this.#pipes;
-    const nothing = new Uint8Array();
-    return Promise.all([stdout?.readToEnd(seen) ?? nothing, stderr?.readToEnd(seen) ?? nothing]);
+    return Promise.all([read(stdout), read(stderr), this.#result]);
   }
 
   /** Kills it where it still runs, and waits until nothing is left of it. */
@@ -185,8 +192,13 @@ export class SandboxProcess implements AsyncDisposable {
     this.#over = true;
     const { pid, pidfd, control } = this.#launched;
     sys.close(control);
-    // the kernel is still taking the namespaces down, for a fraction of a millisecond
     let status = sys.reap(pid);
+    if (status === undefined) {
+      // the kernel is still taking the namespaces down: to stand still for that fraction of a millisecond is quicker
+      // than to look again and again, and leaves it the processor (measured)
+      sys.waitBriefly(pidfd, BRIEFLY_US);
+      status = sys.reap(pid);
+    }
     for (let turn = 0; status === undefined; turn++) {
       await pause(turn);
       status = sys.reap(pid);

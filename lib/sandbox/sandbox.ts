@@ -75,7 +75,7 @@ export class Sandbox implements AsyncDisposable {
       });
     }
     const process = Sandbox.spawn(command, { stderr: "pipe", ...options });
-    const [[stdoutBytes, stderrBytes], result] = await Promise.all([process.collect(), process.result()]);
+    const [stdoutBytes, stderrBytes, result] = await process.collect();
     options.signal?.throwIfAborted();
     const text = new TextDecoder();
     return { ...result, stdout: text.decode(stdoutBytes), stderr: text.decode(stderrBytes), stdoutBytes, stderrBytes };
