@@ -155,6 +155,8 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
       // the image was executed with it
       ops: [{ call: "fcntl", args: [ref("control"), named("F_SETFD", 2), named("FD_CLOEXEC", 1)] }],
     },
+    // whoever is inside already must not look into it
+    ...(spec.linux.namespaces.some((n) => n.type === "user") ? [becomeKnown(spec, 0)] : []),
     ...commandSteps(spec, facts, own),
   ];
 }
@@ -216,19 +218,24 @@ function enterSteps(spec: Spec, facts: Facts, has: (type: NamespaceType) => bool
     ],
   });
   if (has("user")) {
-    const uid = spec.linux.uidMappings?.[0]?.containerID ?? 0;
-    const gid = spec.linux.gidMappings?.[0]?.containerID ?? 0;
-    steps.push({
-      action: `become ${uid}:${gid} of the user namespace`,
-      ops: [
-        { call: "setresgid", args: [gid, gid, gid] },
-        { call: "setresuid", args: [uid, uid, uid] },
-        // the change of user cleared the flag of the address space, which is still the owner's too
-        { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] },
-      ],
-    });
+    // the change of user clears the flag of the address space, which is still the owner's too
+    steps.push(becomeKnown(spec, 1));
   }
   return steps;
+}
+
+/** Files cannot be made by an id that the user namespace does not know. */
+function becomeKnown({ linux }: Spec, dumpable: 0 | 1): Step {
+  const uid = linux.uidMappings?.[0]?.containerID ?? 0;
+  const gid = linux.gidMappings?.[0]?.containerID ?? 0;
+  return {
+    action: `become ${uid}:${gid} of the user namespace`,
+    ops: [
+      { call: "setresgid", args: [gid, gid, gid] },
+      { call: "setresuid", args: [uid, uid, uid] },
+      { call: "prctl", args: [flags("PR_SET_DUMPABLE"), dumpable] },
+    ],
+  };
 }
 
 function hostnameStep(hostname: string): Step {
