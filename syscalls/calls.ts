@@ -8,7 +8,6 @@ import { TsboxError } from "./error.ts";
 import { mapArena, syscall, systemError, trySyscall } from "./kernel.ts";
 
 const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
 const O_CLOEXEC = 0o2000000;
 const [EINVAL, ENOENT, EEXIST] = [22, 2, 17];
 
@@ -88,12 +87,6 @@ export function send(fd: number, bytes: Uint8Array): number {
   return trySyscall("sendto", fd, scratch.address, bytes.length, MSG_NOSIGNAL_DONTWAIT);
 }
 
-/** `int shutdown(int fd, SHUT_WR)`: the other end reads end of file. @see shutdown(2) */
-export function endSending(fd: number): void {
-  const SHUT_WR = 1;
-  trySyscall("shutdown", fd, SHUT_WR);
-}
-
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_PATH = 0o10000000;
@@ -153,8 +146,7 @@ export function waitBriefly(pidfd: number, timeoutUs: number): void {
   const POLLIN = 1;
   scratch.view.setInt32(0, pidfd, true);
   scratch.view.setInt32(4, POLLIN, true);
-  scratch.view.setBigInt64(8, 0n, true);
-  scratch.view.setBigInt64(16, BigInt(timeoutUs * 1000), true);
+  setTimeoutAt(8, timeoutUs);
   trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8);
 }
 
@@ -214,31 +206,20 @@ export function killGroup(pgid: number): void {
   trySyscall("kill", -pgid, 9);
 }
 
-/** `int open_tree(AT_FDCWD, const char *path, OPEN_TREE_CLONE)`: a detached copy of a mount. @see open_tree(2) */
-export function openTree(source: string, recursive: boolean): number {
-  const [OPEN_TREE_CLONE, AT_RECURSIVE] = [1, 0x8000];
-  const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
-  const fd = trySyscall("open_tree", AT_FDCWD, path(source), flags);
-  if (fd >= 0) return fd;
-  throw new TsboxError(`open "${source}" as a mount: ${errnoName(-fd)}`, {
-    code: "mount_failed",
-    errno: -fd,
-    syscall: "open_tree",
-    path: source,
-  });
+/** `int pidfd_open(pid_t pid, 0)`: of a child that is not reaped yet. @see pidfd_open(2) */
+export function openPidfd(pid: number): number {
+  return syscall(`open process ${pid}`, "pidfd_open", pid, 0);
 }
 
-/**
- * `int mount_setattr(int fd, "", AT_EMPTY_PATH | AT_RECURSIVE, {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd})`: files
- * look owned as they are to the owner of a user namespace. 0 or -errno. @see mount_setattr(2)
- */
-export function mapMountIds(fd: number, userNamespace: number): number {
-  const MOUNT_ATTR_IDMAP = 0x100000;
-  const attr = PATH_BYTES;
-  scratch.bytes.fill(0, attr, attr + 32);
-  scratch.view.setBigUint64(attr, BigInt(MOUNT_ATTR_IDMAP), true);
-  scratch.view.setBigUint64(attr + 24, BigInt(userNamespace), true);
-  return trySyscall("mount_setattr", fd, path(""), AT_EMPTY_PATH, scratch.address + attr, 32);
+/** `long futex(uint32_t *word, FUTEX_WAIT, 1, timeout)`: stands still while the word is 1, for so long at most. @see futex(2) */
+export function waitForWord(address: number, timeoutUs: number): void {
+  setTimeoutAt(8, timeoutUs);
+  trySyscall("futex", address, 0, 1, scratch.address + 8);
+}
+
+function setTimeoutAt(offset: number, timeoutUs: number): void {
+  scratch.view.setBigInt64(offset, 0n, true);
+  scratch.view.setBigInt64(offset + 8, BigInt(timeoutUs * 1000), true);
 }
 
 /** `int memfd_create(const char *name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)`, filled and sealed. @see memfd_create(2) */

@@ -7,10 +7,11 @@ import type { Arch, Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import { compileSeccomp, seccompFlags } from "../seccomp/index.ts";
 import type { CapabilitySets, SeccompProfile, Spec } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
+import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
 import { openOrMake } from "./mounts.ts";
 
-/** @param inUse a word that the kernel clears when init has left the owner's memory; none where it never was there */
+/** @param inUse where the kernel tells that init has left the owner's memory; none where it never was there */
 export function commandSteps(spec: Spec, facts: Facts, session: boolean, inUse?: Data): Plan {
   const { process } = spec;
   // without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN
@@ -61,10 +62,10 @@ function stdioStep(session: boolean): Step {
     ops.push(
       { call: "jumpIf", args: [ref(name), 0, named("<", 2)], label: `no ${name}` },
       // out of the way of 0, 1 and 2
-      { call: "fcntl", args: [ref(name), named("F_DUPFD_CLOEXEC", 1030), 10], out: name },
+      { call: "fcntl", args: [ref(name), F_DUPFD_CLOEXEC, 10], out: name },
       { call: "jump", args: [], label: `got ${name}` },
       { call: "label", args: [], label: `no ${name}` },
-      { call: "fcntl", args: [ref("null"), named("F_DUPFD_CLOEXEC", 1030), 10], out: name },
+      { call: "fcntl", args: [ref("null"), F_DUPFD_CLOEXEC, 10], out: name },
       { call: "label", args: [], label: `got ${name}` },
     );
   }
@@ -166,15 +167,16 @@ function capsetOps(sets: CapabilitySets): Op[] {
 
 /** What runs next is not trusted any more, and init must not hold the owner's memory when it does. */
 function aloneStep(inUse: Data): Step {
+  const init = { at: inUse, offset: IN_USE.first };
   return {
     action: "wait until init no longer shares the owner's memory",
     ops: [
       // the change of user cleared the flag of the address space, which is still the owner's too
       { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] },
       { call: "label", args: [], label: "not alone" },
-      { call: "load", args: [inUse, 4], out: "init-in-use" },
+      { call: "load", args: [init, 4], out: "init-in-use" },
       { call: "jumpIf", args: [ref("init-in-use"), 0, named("==", 0)], label: "alone" },
-      { call: "futex", args: [inUse, flags("FUTEX_WAIT"), ref("init-in-use"), 0], onError: "ignore" },
+      { call: "futex", args: [init, flags("FUTEX_WAIT"), ref("init-in-use"), 0], onError: "ignore" },
       { call: "jump", args: [], label: "not alone" },
       { call: "label", args: [], label: "alone" },
     ],

@@ -4,6 +4,7 @@ import { named, type Named } from "../../syscalls/index.ts";
 const table = {
   CLONE_VM: 0x100,
   CLONE_PIDFD: 0x1000,
+  CLONE_PARENT: 0x8000,
   CLONE_CHILD_CLEARTID: 0x200000,
   CLONE_NEWNS: 0x20000,
   CLONE_NEWCGROUP: 0x2000000,
@@ -31,6 +32,7 @@ const table = {
   MOUNT_ATTR_NODEV: 4,
   MOUNT_ATTR_NOEXEC: 8,
   MOUNT_ATTR_STRICTATIME: 0x20,
+  MOUNT_ATTR_IDMAP: 0x100000,
   MS_PRIVATE: 0x40000,
   MNT_DETACH: 2,
   O_PATH: 0o10000000,

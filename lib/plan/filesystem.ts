@@ -41,7 +41,7 @@ export function hostSteps(spec: Spec, facts: Facts): Plan {
 
 export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts): Plan {
   const trees = spec.mounts.map((mount, index) => ({ mount, tree: mountSlot(index) }));
-  const steps = trees.map(({ mount, tree }) => openMount(mount, tree, facts));
+  const steps = trees.flatMap(({ mount, tree }) => openMount(mount, tree, facts));
   const [devices, masked] = [devicesOf(spec), maskedOf(spec, facts)];
   for (const path of masked.filter((p) => !isFile(facts)(p))) {
     steps.push(mounts.openFilesystem("tmpfs", `mask:${path}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${path}"`));
@@ -63,13 +63,11 @@ export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts):
   return steps;
 }
 
-function openMount(mount: Mount, tree: string, facts: Facts): Step {
+function openMount(mount: Mount, tree: string, facts: Facts): Plan {
   const options = mount.options ?? [];
-  if (mount.type === "bind" || options.includes("bind") || options.includes("rbind")) {
-    return mounts.openSource(mount.source ?? "", tree, options, facts.privileged);
-  }
+  if (mount.type === "bind") return facts.privileged ? [] : [mounts.openSource(mount.source ?? "", tree, options)];
   const [data, attributes] = [mounts.dataOf(options), mounts.attributesOf(options)];
-  return mounts.openFilesystem(mount.type ?? "", tree, data, attributes, `"${mount.destination}"`);
+  return [mounts.openFilesystem(mount.type ?? "", tree, data, attributes, `"${mount.destination}"`)];
 }
 
 const DEVICES = ["null", "zero", "full", "random", "urandom", "tty"];

@@ -1,6 +1,5 @@
 /** Spec to plan: pure. @module */
 export {
-  CLONE_ARGS_CGROUP,
   compile,
   compileJoin,
   type Beside,
@@ -9,7 +8,7 @@ export {
   type RootEntry,
   type SandboxPlan,
 } from "./compile.ts";
+export { cloneArguments, IN_USE } from "./clone.ts";
 export { CAPABILITIES, RLIMITS } from "./constants.ts";
-export { mountSlot } from "./filesystem.ts";
 export { FrameReader, type ExitFrame, type Frame } from "./frame.ts";
 export { initSteps, type InitKind } from "./init.ts";

@@ -5,7 +5,7 @@
  * @see open_tree(2), fsopen(2), move_mount(2), mount_setattr(2), openat2(2)
  */
 import { cstring, named, ref, words } from "../../syscalls/index.ts";
-import type { Named, Op, Plan, Step } from "../../syscalls/index.ts";
+import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
 import { flags } from "./constants.ts";
 
 export type Attribute = Parameters<typeof flags>[number];
@@ -40,28 +40,28 @@ export function readOnlyMount(path: string): Op {
   return { call: "mount_setattr", args: [here, cstring(path), 0, attr, 32] };
 }
 
-/**
- * A detached copy of a path of the host.
- * @param bound the owner has opened it already, as the slot `tree`
- */
-export function openSource(path: string, tree: string, options: string[] = [], bound = false): Step {
+/** A detached copy of a path of the host. */
+export function openSource(path: string, tree: string, options: string[] = []): Step {
   const attributes = attributesOf(options);
-  const ops: Op[] = [];
-  if (!bound) {
-    const how = options.includes("rbind")
-      ? flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE")
-      : flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC");
-    ops.push({ call: "open_tree", args: [here, cstring(path), how], out: tree });
-  }
+  const how = options.includes("rbind")
+    ? flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE")
+    : flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC");
+  const ops: Op[] = [{ call: "open_tree", args: [here, cstring(path), how], out: tree }];
   if (attributes.length > 0) ops.push(setAttributes(tree, attributes));
   return {
-    action: bound ? `restrict "${path}", which the owner has opened` : `open "${path}"`,
+    action: `open "${path}"`,
     ops,
     code: "mount_failed",
     path,
     hint: (errno) => (errno === "ENOENT" ? "the source of the mount does not exist on the host" : undefined),
   };
 }
+
+/** Files of an open tree look owned as `attr` says, which holds a user namespace. */
+export const mapIds = (tree: string, attr: Data): Op => ({
+  call: "mount_setattr",
+  args: [ref(tree), nothing, flags("AT_EMPTY_PATH", "AT_RECURSIVE"), attr, 32],
+});
 
 /** A new file system, not attached yet. @param data its own options, `key=value` or a flag */
 export function openFilesystem(

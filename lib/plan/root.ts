@@ -12,16 +12,16 @@ import { attributesOf, moveTo, openFilesystem, openSource } from "./mounts.ts";
 
 const here = flags("AT_FDCWD");
 
-/** @param bound the owner has opened the root filesystem's directory already */
-export function rootSteps(spec: Spec, root: Root, bound: boolean): Plan {
+/** @param opened there is an open tree of the root filesystem's directory already */
+export function rootSteps(spec: Spec, root: Root, opened: boolean): Plan {
   // of an overlay, the file system that holds its layers lies on top of the host's root
-  return [...makeRoot(spec, root, bound), pivot(root.kind === "overlay" ? 2 : 1)];
+  return [...makeRoot(spec, root, opened), pivot(root.kind === "overlay" ? 2 : 1)];
 }
 
 /** What is at "/" afterwards is seen by nobody but this process, which goes there. */
 const coverSlash = (tree: string): Op[] => [moveTo(tree, here, "/"), { call: "fchdir", args: [ref(tree)] }];
 
-function makeRoot(spec: Spec, root: Root, bound: boolean): Plan {
+function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
   if (root.kind === "tmpfs") {
     const made = openFilesystem(
       "tmpfs",
@@ -35,10 +35,15 @@ function makeRoot(spec: Spec, root: Root, bound: boolean): Plan {
       { action: "lay out the root filesystem", ops: root.entries.flatMap(entryOps) },
     ];
   }
-  const options = ["rbind", "nodev", ...(root.kind === "directory" && spec.root.readonly ? ["ro"] : [])];
-  const source = openSource(spec.root.path, "rootfs", options, bound);
-  if (root.kind === "overlay") return [source, ...overlaySteps()];
-  return [{ ...source, ops: [...source.ops, ...coverSlash("rootfs")] }];
+  const source = opened ? [] : [openRoot(spec, root)];
+  if (root.kind === "overlay") return [...source, ...overlaySteps()];
+  return [...source, { action: `put "${spec.root.path}" over the host's root`, ops: coverSlash("rootfs"), code: "mount_failed" }];
+}
+
+/** As the slot `rootfs`. */
+export function openRoot(spec: Spec, root: Root): Step {
+  const readOnly = root.kind === "directory" && spec.root.readonly;
+  return openSource(spec.root.path, "rootfs", ["rbind", "nodev", ...(readOnly ? ["ro"] : [])]);
 }
 
 function overlaySteps(): Plan {

@@ -2,12 +2,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import { errnoName, readReport, TsboxError, type ERRNO, type ErrorCode, type Plan } from "../../syscalls/index.ts";
 
+/** The step that makes the namespaces. */
+const FIRST_CLONE = "clone the sandbox's first process into its namespaces";
+
 /** The failure that a process reported. */
 export function failureOf(report: DataView, plan: Plan): TsboxError {
   const found = readReport(report, plan);
   if (!found)
     return new TsboxError("start the sandbox: it told a failure that is none of its plan", { code: "system" });
   const { step, errno, call } = found;
+  if (step.action === FIRST_CLONE) return cloneError(errno);
   const name = errnoName(errno);
   const code = step.action.startsWith("execute ") ? executeCode(name) : (step.code ?? "system");
   const hint = step.hint?.(name as keyof typeof ERRNO) ?? EXECUTE_HINTS[code];
@@ -69,24 +73,4 @@ const NOT_ALLOWED = "the host does not let this user make user namespaces: sysct
 function isOn(sysctl: string): boolean {
   const file = `/proc/sys/kernel/${sysctl}`;
   return existsSync(file) && readFileSync(file, "utf8").trim() === "1";
-}
-
-export function idMapError(file: string, errno: number): TsboxError {
-  // a process that has failed already is a zombie, whose files cannot be written
-  const hint = errnoName(errno) === "EPERM" ? APPARMOR : undefined;
-  return new TsboxError(`write the ${file} of the user namespace: ${errnoName(errno)}`, {
-    code: "permission_denied",
-    errno,
-    syscall: "write",
-    ...(hint ? { hint } : {}),
-  });
-}
-
-export function mountIdsError(errno: number): TsboxError {
-  return new TsboxError(`map the ids of a mount: ${errnoName(errno)}`, {
-    code: "mount_failed",
-    errno,
-    syscall: "mount_setattr",
-    hint: "the file system of the root or of a bind mount has no id-mapped mounts (since Linux 5.12); share the host's user namespace",
-  });
 }

@@ -3,21 +3,13 @@
  * @module
  */
 import { existsSync, statSync } from "node:fs";
+import { setImmediate } from "node:timers";
 import * as sys from "../../syscalls/index.ts";
-import { ARCH, Descriptors, Program, TsboxError, type Arena, type Plan } from "../../syscalls/index.ts";
+import { ARCH, Descriptors, Program, type Arena, type Data, type Plan } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
-import {
-  CLONE_ARGS_CGROUP,
-  compileJoin,
-  FrameReader,
-  initSteps,
-  mountSlot,
-  type Beside,
-  type Facts,
-  type InitKind,
-} from "../plan/index.ts";
-import type { IdMapping, Spec } from "../spec/index.ts";
-import { cloneError, failureOf, idMapError, mountIdsError } from "./failure.ts";
+import { cloneArguments, compileJoin, initSteps, IN_USE, type Beside, type Facts, type InitKind } from "../plan/index.ts";
+import type { Spec } from "../spec/index.ts";
+import { cloneError } from "./failure.ts";
 import { layOut } from "./layout.ts";
 
 /** Descriptors for the command; -1 is /dev/null. They stay the caller's. */
@@ -27,14 +19,17 @@ export interface Stdio {
   stderr: number;
 }
 
-/** A process that the owner is the parent of: init, or what waits outside for a process that joined. */
+/** What has been started: the owner is the parent of these processes. */
 export interface Launched {
-  pid: number;
-  pidfd: number;
-  /** The owner's end of the socket; whoever closes it ends the process. */
+  /**
+   * Init, or what waits outside for a process that joined; undefined where the starter has ended without making it.
+   * Where the starter is not that far yet, this stands still for the fraction of a millisecond that it takes.
+   */
+  pid(): number | undefined;
+  /** The owner's end of the socket; whoever closes it ends the processes. */
   control: number;
   plan: Plan;
-  /** Gives the memory of the plan back; call it when the process is gone. */
+  /** Once {@link pid} has been reaped: reaps the rest, and gives the memory of the plan back. */
   release(): void;
 }
 
@@ -59,52 +54,39 @@ function kindOfKernelPath(path: string): "file" | "directory" | undefined {
 
 const kindOf = (path: string): "file" | "directory" => (statSync(path).isDirectory() ? "directory" : "file");
 
-/** Starts a fresh sandbox, in place. @throws TsboxError of any code: nothing is left behind */
+/** Starts a fresh sandbox, in place. @throws TsboxError what was known before; the rest is told over the socket */
 export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup): Launched {
   using opened = new Descriptors();
-  const facts = factsFor(spec, cgroup.membership);
-  const { compiled, program } = layOut(spec, beside, facts);
+  const { compiled, program } = layOut(spec, beside, factsFor(spec, cgroup.membership));
   const bound: Record<string, number> = { init: initImage(compiled.init), ...stdio };
   bindCgroup(bound, cgroup, opened);
-  const mapped = spec.linux.uidMappings !== undefined;
-  const idMapped: number[] = [];
-  if (facts.privileged) {
-    for (const source of hostPaths(spec, beside)) {
-      const fd = opened.add(sys.openTree(source.path, source.recursive));
-      bound[source.slot] = fd;
-      if (mapped && source.idMapped) idMapped.push(fd);
-    }
-  }
   const control = bindControl(bound, opened);
   const arena = takeArena(program.size);
-  let started: { pid: number; pidfd: number } | undefined;
-  try {
-    program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
-    const cloneArgs = program.offset(compiled.cloneArgs);
-    if (facts.cgroup.into) arena.view.setUint32(cloneArgs + CLONE_ARGS_CGROUP, bound["cgroup"] as number, true);
-    const at = { cloneArgs, first: program.label("first"), pidfd: program.offset(compiled.pidfd) };
-    started = clone(arena, at);
-    if (mapped) writeIdMaps(started.pid, spec, facts.privileged, idMapped);
-    sys.send(control, new Uint8Array(1));
-  } catch (error) {
-    const reason = started ? abandon(started, control, compiled.plan) : undefined;
-    sys.close(control);
-    idle.push(arena);
-    throw reason ?? error;
-  }
-  return { ...started, control, plan: compiled.plan, release: () => retire(arena, program.offset(compiled.inUse)) };
+  program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
+  const inUse = program.offset(compiled.inUse);
+  const starter = clone(arena, program, compiled.cloneArgs, inUse, control);
+  const wait = () => sys.waitForWord(arena.address + inUse + IN_USE.starter, WORD_WAIT_US);
+  let first = 0; // not known yet
+  return {
+    pid() {
+      while (first === 0) {
+        const runs = arena.view.getUint32(inUse + IN_USE.starter, true) !== 0;
+        first = program.result(arena, "first") || (runs ? 0 : -1);
+        if (first === 0) wait();
+      }
+      return first > 0 ? first : undefined;
+    },
+    control,
+    plan: compiled.plan,
+    release() {
+      while (sys.reap(starter) === undefined) wait();
+      retire(arena, inUse);
+    },
+  };
 }
 
-/** Ends a child that still waits for its owner. @returns why it had ended already, where it said so */
-function abandon(child: { pid: number; pidfd: number }, control: number, plan: Plan): TsboxError | undefined {
-  sys.endSending(control);
-  while (sys.reap(child.pid) === undefined);
-  sys.close(child.pidfd);
-  const said = sys.read(control);
-  if (typeof said === "number") return undefined;
-  const [frame] = new FrameReader().take(said);
-  return frame?.kind === "failed" ? failureOf(frame.report, plan) : undefined;
-}
+/** How long to stand still for a process that is about to be done. */
+const WORD_WAIT_US = 100;
 
 /**
  * Starts a process that joins a sandbox, as an image: nothing of the owner's memory goes along.
@@ -115,31 +97,28 @@ export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup):
   const plan = compileJoin(spec, factsFor({ ...spec, mounts: [] }, cgroup.membership));
   const bound: Record<string, number> = { sandbox, ...stdio };
   bindCgroup(bound, cgroup, opened);
+  const kept = Object.values(bound).filter((fd) => fd >= 0);
   const control = bindControl(bound, opened);
-  const kept = Object.entries(bound).flatMap(([name, fd]) =>
-    fd < 0 || name === "owner" || name.startsWith("control-") || name.startsWith("control+") ? [] : [fd],
-  );
-  const image = opened.add(
-    sys.sealedFile("tsbox-join", sys.elfImage(new Program(plan, ARCH), bound, bound["control"])),
-  );
-  const stub = intoImage(image, kept);
+  kept.push(bound["control"] as number);
+  const content = sys.elfImage(new Program(plan, ARCH), bound, bound["control"]);
+  const stub = intoImage(opened.add(sys.sealedFile("tsbox-join", content)), kept);
   const program = new Program(stub.plan, ARCH);
   const arena = takeArena(program.size);
-  try {
-    program.write(arena.bytes, arena.view, arena.address, {}, -1);
-    const at = { cloneArgs: program.offset(stub.cloneArgs), first: 0, pidfd: program.offset(stub.pidfd) };
-    return { ...clone(arena, at), control, plan, release: () => retire(arena, program.offset(stub.inUse)) };
-  } catch (error) {
-    sys.close(control);
-    idle.push(arena);
-    throw error;
-  }
+  program.write(arena.bytes, arena.view, arena.address, {}, -1);
+  const inUse = program.offset(stub.inUse);
+  const pid = clone(arena, program, stub.cloneArgs, inUse, control);
+  return { pid: () => pid, control, plan, release: () => retire(arena, inUse) };
 }
 
-function clone(arena: Arena, at: { cloneArgs: number; first: number; pidfd: number }): { pid: number; pidfd: number } {
-  const pid = sys.spawnProgram(arena.address, at.first, arena.address + at.cloneArgs, CLONE_ARGS_BYTES);
-  if (pid < 0) throw cloneError(-pid);
-  return { pid, pidfd: arena.view.getInt32(at.pidfd, true) };
+/** The one clone that the owner makes itself. */
+function clone(arena: Arena, program: Program, args: Data, inUse: number, control: number): number {
+  const at = arena.address + program.offset(args);
+  const pid = sys.spawnProgram(arena.address, program.label("starter"), at, CLONE_ARGS_BYTES);
+  if (pid > 0) return pid;
+  sys.close(control);
+  arena.view.setUint32(inUse + IN_USE.starter, 0, true);
+  retire(arena, inUse);
+  throw cloneError(-pid);
 }
 
 function bindCgroup(bound: Record<string, number>, cgroup: Cgroup, opened: Descriptors): void {
@@ -166,43 +145,6 @@ function initImage(kind: Exclude<InitKind, "outside">): number {
   return fd;
 }
 
-interface HostPath {
-  slot: string;
-  path: string;
-  recursive: boolean;
-  /** Files there look owned as they do to the owner. */
-  idMapped: boolean;
-}
-
-/** What the owner opens for the child. */
-function hostPaths(spec: Spec, beside: Beside): HostPath[] {
-  const paths = spec.mounts.flatMap(({ type, source = "", options = [] }, index): HostPath[] => {
-    if (type !== "bind") return [];
-    return [{ slot: mountSlot(index), path: source, recursive: options.includes("rbind"), idMapped: options.includes("idmap") }];
-  });
-  if (beside.root.kind !== "tmpfs") paths.push({ slot: "rootfs", path: spec.root.path, recursive: true, idMapped: true });
-  return paths;
-}
-
-function writeIdMaps(pid: number, spec: Spec, privileged: boolean, idMapped: number[]): void {
-  const write = (file: string, text: string) => {
-    const result = sys.writeKernelFile(`/proc/${pid}/${file}`, text);
-    if (result < 0) throw idMapError(file, -result);
-  };
-  const lines = (maps: IdMapping[] = []) => maps.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join("");
-  // an ordinary user may map its group only once setgroups(2) is given up. @see user_namespaces(7)
-  if (!privileged) write("setgroups", "deny");
-  write("uid_map", lines(spec.linux.uidMappings));
-  write("gid_map", lines(spec.linux.gidMappings));
-  if (idMapped.length === 0) return;
-  using opened = new Descriptors();
-  const namespace = opened.add(sys.open(`/proc/${pid}/ns/user`, sys.O_RDONLY));
-  for (const fd of idMapped) {
-    const result = sys.mapMountIds(fd, namespace);
-    if (result < 0) throw mountIdsError(-result);
-  }
-}
-
 const CLONE_ARGS_BYTES = 88;
 const ARENA_BYTES = 256 * 1024;
 const idle: Arena[] = [];
@@ -213,53 +155,70 @@ function takeArena(size: number): Arena {
 }
 
 /** @param inUse offset of the words that the kernel clears when a process has executed something else or is gone */
-function retire(arena: Arena, inUse: number, turn = 0): void {
-  if (arena.view.getUint32(inUse, true) !== 0 || arena.view.getUint32(inUse + 8, true) !== 0) {
-    // a command that could not be cloned never clears its word: then the memory is given up
-    if (turn < 100) setTimeout(() => retire(arena, inUse, turn + 1), 10).unref();
+function retire(arena: Arena, inUse: number): void {
+  if (Object.values(IN_USE).some((word) => arena.view.getUint32(inUse + word, true) !== 0)) {
+    setTimeout(() => retire(arena, inUse), 5).unref?.();
   } else if (arena.size > ARENA_BYTES) sys.unmapArena(arena);
   else idle.push(arena);
 }
 
 /** The few calls before the image: it gets the descriptors that it knows by number. */
-function intoImage(image: number, kept: number[]) {
-  const { buffer, cstring, named, stringArray, words } = sys;
-  const inUse = words("in use", 1, 0);
-  const pidfd = buffer("pidfd", 8);
-  const [CLONE_VM, CLONE_PIDFD, CLEARTID, CLEAR_SIGHAND] = [0x100, 0x1000, 0x200000, 0x100000000];
-  const [SIGCHLD, STACK_BYTES] = [17, 8192];
-  const cloneArgs = words(
-    "clone_args",
-    CLONE_VM + CLONE_PIDFD + CLEARTID + CLEAR_SIGHAND,
-    0,
-    0,
-    0,
-    SIGCHLD,
-    0,
-    STACK_BYTES,
-    0,
-    0,
-    0,
-    0,
-  );
-  cloneArgs.pointers = [
-    { offset: 8, to: pidfd },
-    { offset: 16, to: inUse },
-    { offset: 40, to: buffer("stack", STACK_BYTES, 16) },
-  ];
+function intoImage(image: number, kept: number[]): { plan: Plan; cloneArgs: Data; inUse: Data } {
+  const { cstring, named, stringArray, words } = sys;
+  const inUse = words("in use", 1, 0, 0);
+  const [CLONE_VM, CLONE_CHILD_CLEARTID, CLONE_CLEAR_SIGHAND] = [0x100, 0x200000, 0x100000000];
+  const flags = named("CLONE_VM|CLONE_CHILD_CLEARTID|CLONE_CLEAR_SIGHAND", CLONE_VM + CLONE_CHILD_CLEARTID + CLONE_CLEAR_SIGHAND);
+  const cloneArgs = cloneArguments({ label: "starter", flags, inUse });
+  const into = [image, cstring(""), stringArray(["tsbox-join"]), stringArray([]), named("AT_EMPTY_PATH", 0x1000)];
   const plan: Plan = [
     {
       action: "execute the image that joins the sandbox",
       ops: [
+        // the owner makes this call itself
+        { call: "spawn", args: [cloneArgs, CLONE_ARGS_BYTES], label: "starter" },
+        { call: "label", args: [], label: "starter" },
         ...kept.map((fd): sys.Op => ({ call: "fcntl", args: [fd, named("F_SETFD", 2), 0] })),
-        {
-          call: "execveat",
-          args: [image, cstring(""), stringArray(["tsbox-join"]), stringArray([]), named("AT_EMPTY_PATH", 0x1000)],
-        },
-        // never reached: it places the data
-        { call: "fail", args: [cloneArgs] },
+        { call: "execveat", args: into },
       ],
     },
   ];
-  return { plan, cloneArgs, inUse, pidfd };
+  return { plan, cloneArgs, inUse };
 }
+
+/** Waits until nothing is left of what was started. @returns the wait status of {@link Launched.pid} */
+export async function bury({ pid, control, release }: Launched): Promise<number> {
+  sys.close(control);
+  const child = pid();
+  let status = child === undefined ? 0 : sys.reap(child);
+  if (child !== undefined && status === undefined) {
+    // the kernel is taking the namespaces down: to stand still for that fraction of a millisecond is quicker than to
+    // look again and again, and leaves it the processor (measured)
+    const pidfd = sys.openPidfd(child);
+    sys.waitBriefly(pidfd, BRIEFLY_US);
+    sys.close(pidfd);
+    for (let turn = 0; (status = sys.reap(child)) === undefined; turn++) await pause(turn);
+  }
+  release();
+  return status ?? 0;
+}
+
+const BRIEFLY_US = 300;
+
+/** Busy at first, because it is nearly always soon. */
+function pause(turn: number): Promise<void> {
+  return new Promise((resolve) => {
+    if (turn < 20) setImmediate(resolve);
+    else setTimeout(resolve, Math.min(turn - 19, 20));
+  });
+}
+
+/** Kills init or what waits outside, and so all that depends on it. */
+export function kill(launched: Launched): void {
+  const pid = launched.pid();
+  if (pid === undefined) return;
+  const pidfd = sys.openPidfd(pid);
+  sys.sendSignal(pidfd, SIGKILL);
+  sys.close(pidfd);
+}
+
+const SIGKILL = 9;

@@ -2,13 +2,12 @@
  * A process in a sandbox, in the shape of a `Bun.Subprocess`.
  * @module
  */
-import { setImmediate } from "node:timers";
 import * as sys from "../../syscalls/index.ts";
 import { runtime, TsboxError } from "../../syscalls/index.ts";
 import type { Counters } from "../cgroup/index.ts";
 import { FrameReader, type ExitFrame, type Frame } from "../plan/index.ts";
 import { failureOf } from "./failure.ts";
-import type { Launched } from "./launch.ts";
+import { bury, kill, type Launched } from "./launch.ts";
 import type { ProcessResult, Reason } from "./options.ts";
 import { closePipes, feed, type Input, type Output, type Pipes } from "./pipes.ts";
 import { signalName, signalNumber } from "./signals.ts";
@@ -29,7 +28,6 @@ export interface Surroundings {
 const [SIGKILL, SIGSYS] = [9, 31];
 /** How long the gentle way of killing, which tells what was used, may take. */
 const KILL_GRACE_MS = 500;
-const BRIEFLY_US = 300;
 /** How long output may wait in its pipe: what is over by then needs no stream. */
 const LAZY_MS = 3;
 
@@ -45,8 +43,6 @@ const LAZY_MS = 3;
  * ```
  */
 export class SandboxProcess implements AsyncDisposable {
-  /** Process id on the host: of the sandbox's init, or of the process outside that waits for one that joined. */
-  readonly pid: number;
   /** Where `stdin: "pipe"` was asked for. */
   readonly stdin: Input | undefined;
   readonly #launched: Launched;
@@ -60,7 +56,6 @@ export class SandboxProcess implements AsyncDisposable {
 
   /** @internal */
   constructor(launched: Launched, pipes: Pipes, around: Surroundings, started: number, signal?: AbortSignal) {
-    this.pid = launched.pid;
     this.stdin = pipes.content === undefined ? pipes.stdin : undefined;
     this.#launched = launched;
     this.#pipes = pipes;
@@ -70,6 +65,14 @@ export class SandboxProcess implements AsyncDisposable {
     // whoever does not ask how it ended does not want to be told by a crash
     this.#result.catch(() => {});
     if (pipes.content !== undefined && pipes.stdin) void feed(pipes.stdin, pipes.content);
+  }
+
+  /**
+   * Process id on the host: of the sandbox's init, or of the process outside that waits for one that joined; 0 where it
+   * could not be started.
+   */
+  get pid(): number {
+    return this.#launched.pid() ?? 0;
   }
 
   /** What the process writes; where stdout is `"pipe"`, as it is unless said otherwise. */
@@ -130,7 +133,7 @@ export class SandboxProcess implements AsyncDisposable {
     this.#ended = reason;
     this.kill(SIGKILL);
     // a process that hangs in its set-up does not listen
-    const force = setTimeout(() => this.#over || sys.sendSignal(this.#launched.pidfd, SIGKILL), KILL_GRACE_MS);
+    const force = setTimeout(() => this.#over || kill(this.#launched), KILL_GRACE_MS);
     force.unref();
   }
 
@@ -175,8 +178,9 @@ export class SandboxProcess implements AsyncDisposable {
     }
     signal?.removeEventListener("abort", abort);
     // where init could not be loaded, its process group may be left
-    if (failure) sys.killGroup(this.#launched.pid);
-    const status = await this.#reap();
+    if (failure && this.pid > 0) sys.killGroup(this.pid);
+    this.#over = true;
+    const status = await bury(this.#launched);
     const counters = this.#around.counters();
     await this.#around.afterwards();
     this.stdin?.close();
@@ -186,26 +190,6 @@ export class SandboxProcess implements AsyncDisposable {
     }
     this.#settled = this.#resultOf(exit, counters);
     return this.#settled;
-  }
-
-  async #reap(): Promise<number> {
-    this.#over = true;
-    const { pid, pidfd, control } = this.#launched;
-    sys.close(control);
-    let status = sys.reap(pid);
-    if (status === undefined) {
-      // the kernel is still taking the namespaces down: to stand still for that fraction of a millisecond is quicker
-      // than to look again and again, and leaves it the processor (measured)
-      sys.waitBriefly(pidfd, BRIEFLY_US);
-      status = sys.reap(pid);
-    }
-    for (let turn = 0; status === undefined; turn++) {
-      await pause(turn);
-      status = sys.reap(pid);
-    }
-    sys.close(pidfd);
-    this.#launched.release();
-    return status;
   }
 
   #resultOf(exit: ExitFrame | undefined, counters: Counters): ProcessResult {
@@ -243,12 +227,4 @@ async function* frames(control: number): AsyncGenerator<Frame> {
   } finally {
     void reader.cancel().catch(() => {});
   }
-}
-
-/** Busy at first, because it is nearly always soon. */
-export function pause(turn: number): Promise<void> {
-  return new Promise((resolve) => {
-    if (turn < 100) setImmediate(resolve);
-    else setTimeout(resolve, Math.min(turn - 99, 20));
-  });
 }

@@ -9,14 +9,12 @@ import { compile, FrameReader, type Beside } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { checkSignal } from "./check.ts";
 import { failureOf } from "./failure.ts";
-import { factsFor, join, launch, type Launched } from "./launch.ts";
+import { bury, factsFor, join, kill, launch, type Launched } from "./launch.ts";
 import type { Reason, RunOptions, RunResult, SandboxOptions, SpawnOptions } from "./options.ts";
 import { parseDuration, parseSize } from "./parse.ts";
 import { closePipes, openPipes } from "./pipes.ts";
-import { pause, SandboxProcess, type Surroundings } from "./process.ts";
+import { SandboxProcess, type Surroundings } from "./process.ts";
 import { checkSpawnOptions, processFor, specFor } from "./request.ts";
-
-const SIGKILL = 9;
 
 /**
  * A sandbox that lives for a while: processes are spawned in it, and all of them go with it.
@@ -32,6 +30,8 @@ export class Sandbox implements AsyncDisposable {
   readonly #options: SandboxOptions;
   readonly #spec: Spec;
   readonly #launched: Launched;
+  readonly #pid: number;
+  readonly #pidfd: number;
   readonly #cgroup: Cgroup;
   readonly #output: { left: number };
   readonly #running = new Set<SandboxProcess>();
@@ -43,6 +43,8 @@ export class Sandbox implements AsyncDisposable {
     this.#options = options;
     this.#spec = spec;
     this.#launched = launched;
+    this.#pid = launched.pid() as number; // it has said that it is ready
+    this.#pidfd = sys.openPidfd(this.#pid);
     this.#cgroup = cgroup;
     this.#output = { left: outputLimit(options) };
     const timeMs = timeLimit(options);
@@ -133,7 +135,10 @@ export class Sandbox implements AsyncDisposable {
       launched = launch(spec, beside, { stdin: -1, stdout: -1, stderr: -1 }, cgroup);
       await untilReady(launched);
     } catch (error) {
-      if (launched) await bury(launched);
+      if (launched) {
+        kill(launched);
+        await bury(launched);
+      }
       await cgroup.remove();
       throw error;
     }
@@ -145,7 +150,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** Process id of the sandbox's init on the host. */
   get pid(): number {
-    return this.#launched.pid;
+    return this.#pid;
   }
 
   /**
@@ -162,7 +167,7 @@ export class Sandbox implements AsyncDisposable {
     const pipes = openPipes({ stderr: "inherit", ...options });
     let launched: Launched;
     try {
-      launched = join(spec, this.#launched.pidfd, pipes.stdio, this.#cgroup);
+      launched = join(spec, this.#pidfd, pipes.stdio, this.#cgroup);
     } catch (error) {
       closePipes(pipes);
       throw error;
@@ -198,12 +203,13 @@ export class Sandbox implements AsyncDisposable {
   async #end(): Promise<void> {
     clearTimeout(this.#timer);
     this.#options.signal?.removeEventListener("abort", this.#abort);
-    sys.sendSignal(this.#launched.pidfd, SIGKILL);
+    kill(this.#launched);
     // those in a pid namespace of the sandbox die with it; the others have to be told
     const running = [...this.#running];
     for (const process of running) process.end(this.#ending ?? "killed");
     await Promise.all(running.map((process) => process.result().catch(() => {})));
     await bury(this.#launched);
+    sys.close(this.#pidfd);
     await this.#cgroup.remove();
   }
 
@@ -256,13 +262,4 @@ async function untilReady({ control, plan }: Launched): Promise<void> {
     }
   }
   throw new TsboxError("make the sandbox: it ended before it could say why", { code: "system" });
-}
-
-/** Ends a sandbox's init and waits for it. */
-async function bury({ pid, pidfd, control, release }: Launched): Promise<void> {
-  sys.sendSignal(pidfd, SIGKILL);
-  sys.close(control);
-  for (let turn = 0; sys.reap(pid) === undefined; turn++) await pause(turn);
-  sys.close(pidfd);
-  release();
 }

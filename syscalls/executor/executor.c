@@ -18,7 +18,7 @@ typedef unsigned char u8;
 #define SLOTS 256
 
 enum { ON_ERROR_FAIL, ON_ERROR_IGNORE, ON_ERROR_IGNORE_ERRNO, ON_ERROR_JUMP };
-enum { OP_END = -1, OP_JUMP = -2, OP_STORE = -3, OP_LOAD = -4, OP_JUMP_IF = -5, OP_SPAWN = -6, OP_FAIL = -7 };
+enum { OP_END = -1, OP_JUMP = -2, OP_STORE = -3, OP_LOAD = -4, OP_JUMP_IF = -5, OP_SPAWN = -6, OP_FAIL = -7, OP_PRINT = -8 };
 
 struct op {          /* 64 bytes */
 	i32 nr;      /* system call, or one of OP_* */
@@ -162,8 +162,17 @@ i64 run(struct program *p, u64 first)
 			continue;
 		} else if (o->nr == OP_SPAWN) { /* clone3(a0, a1), the child goes on at op a2 */
 			r = clone_into(p, a[2], a[0], a[1]);
-		} else { /* OP_FAIL: errno a0 */
-			r = -(i64)a[0];
+		} else if (o->nr == OP_PRINT) { /* a1 in decimal digits and a NUL at a0 */
+			u8 *to = (u8 *)a[0];
+			u64 unit = 1;
+			while (a[1] / unit > 9)
+				unit *= 10;
+			for (; unit; unit /= 10)
+				*to++ = '0' + a[1] / unit % 10;
+			*to = 0;
+			continue;
+		} else { /* OP_FAIL: errno a0, or the result of a failed call */
+			r = (i64)a[0] < 0 ? (i64)a[0] : -(i64)a[0];
 		}
 		p->slot[o->dst] = r;
 		if (r >= 0 || r < -4095 || o->on_error == ON_ERROR_IGNORE)

@@ -1,0 +1,86 @@
+/**
+ * The processes of a sandbox, cloned one by another.
+ * @module
+ * @see clone(2), struct clone_args
+ */
+import { buffer, named, ref, words } from "../../syscalls/index.ts";
+import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
+import type { NamespaceType } from "../spec/index.ts";
+import { flags } from "./constants.ts";
+
+export const CLONE_ARGS_BYTES = 88;
+const [PIDFD_AT, CHILD_TID_AT, STACK_AT, CGROUP_AT] = [8, 16, 40, 80];
+const STACK_BYTES = 8192;
+const SIGCHLD = 17;
+
+export const NEW: Record<NamespaceType, Parameters<typeof flags>[0] | undefined> = {
+  pid: "CLONE_NEWPID",
+  network: "CLONE_NEWNET",
+  mount: "CLONE_NEWNS",
+  ipc: "CLONE_NEWIPC",
+  uts: "CLONE_NEWUTS",
+  user: "CLONE_NEWUSER",
+  cgroup: "CLONE_NEWCGROUP",
+  time: undefined,
+};
+
+/** Words of the plan's memory, one for each process that is cloned in place; the kernel clears them. */
+export const IN_USE = { starter: 0, first: 8, second: 16 };
+
+export interface Clone {
+  /** The new process goes on behind this label; its pid is the slot of the same name. */
+  label: "starter" | "first" | "second";
+  flags: Named;
+  /** With CLONE_VM: where the kernel tells that the process has left the memory. */
+  inUse?: Data;
+  /** As the slot `pidfd`. */
+  pidfd?: boolean;
+  /** Into the v2 group bound as `cgroup`. */
+  intoCgroup?: boolean;
+}
+
+/** The arguments, for a call that is not made by a plan. */
+export function cloneArguments({ label, flags: wanted, inUse }: Clone): Data {
+  const parent = wanted.text.includes("CLONE_PARENT"); // then the signal is the one of the process that clones
+  const args = words(
+    `{flags=${wanted.text}${parent ? "" : ", exit_signal=SIGCHLD"}}`,
+    ...[wanted.value, 0, 0, 0, parent ? 0 : SIGCHLD, 0, inUse ? STACK_BYTES : 0, 0, 0, 0, 0],
+  );
+  args.pointers = [];
+  if (inUse) args.pointers.push({ offset: STACK_AT, to: buffer(`stack of the ${label} process`, STACK_BYTES, 16) });
+  // the other words are not the first one, and so are stored by the plan
+  if (label === "starter" && inUse) args.pointers.push({ offset: CHILD_TID_AT, to: inUse });
+  return args;
+}
+
+export function cloneStep(action: string, clone: Clone): Step {
+  const { label, inUse } = clone;
+  const args = cloneArguments(clone);
+  const ops: Op[] = [];
+  const fd = buffer("pidfd", 8);
+  if (clone.pidfd) args.pointers?.push({ offset: PIDFD_AT, to: fd });
+  const word = inUse && { at: inUse, offset: IN_USE[label] };
+  if (word) ops.push({ call: "store", args: [word, 1, 8] }, { call: "store", args: [{ at: args, offset: CHILD_TID_AT }, word, 8] });
+  if (clone.intoCgroup) ops.push({ call: "store", args: [{ at: args, offset: CGROUP_AT }, ref("cgroup"), 8] });
+  ops.push({ call: "spawn", args: [args, CLONE_ARGS_BYTES], label, out: label, onError: { jump: `no ${label}` } });
+  if (clone.pidfd) ops.push({ call: "load", args: [fd, 4], out: "pidfd" });
+  ops.push({ call: "jump", args: [], label: `cloned ${label}` }, { call: "label", args: [], label: `no ${label}` });
+  if (word) ops.push({ call: "store", args: [word, 0, 8] });
+  ops.push({ call: "fail", args: [ref(label)] }, { call: "label", args: [], label: `cloned ${label}` });
+  return { action, ops, code: "permission_denied" };
+}
+
+/** A byte between two processes. */
+export const byte = (): Data => buffer("byte", 8);
+
+/** Makes a pipe as the slots `go-read` and `go-write`. */
+export function pipeOps(): Op[] {
+  const ends = buffer("[read, write]", 8);
+  return [
+    { call: "pipe2", args: [ends, flags("O_CLOEXEC")] },
+    { call: "load", args: [ends, 4], out: "go-read" },
+    { call: "load", args: [{ at: ends, offset: 4 }, 4], out: "go-write" },
+  ];
+}
+
+export const F_DUPFD_CLOEXEC = named("F_DUPFD_CLOEXEC", 1030);
