@@ -27,10 +27,13 @@ const DEFAULTS = new Set(["rw", "suid", "dev", "exec", "relatime", "private", "r
 export const attributesOf = (options: string[]): Attribute[] => options.flatMap((option) => ATTRIBUTES[option] ?? []);
 export const dataOf = (options: string[]): string[] => options.filter((o) => !(o in ATTRIBUTES) && !DEFAULTS.has(o));
 
-/** mount_setattr(2) on an open tree, and on everything below it. */
+/**
+ * mount_setattr(2) on an open tree, and on everything below it. A copy of a shared mount is shared with it, and what
+ * is mounted there would be on the host as well.
+ */
 function setAttributes(tree: string, attributes: Attribute[]): Op {
-  const set = flags(...attributes);
-  const attr = words(`{attr_set=${set.text}}`, set.value, 0, 0, 0);
+  const [set, isPrivate] = [flags(...attributes), flags("MS_PRIVATE")];
+  const attr = words(`{attr_set=${set.text}, propagation=${isPrivate.text}}`, set.value, 0, isPrivate.value, 0);
   return { call: "mount_setattr", args: [ref(tree), nothing, flags("AT_EMPTY_PATH", "AT_RECURSIVE"), attr, 32] };
 }
 
@@ -47,7 +50,8 @@ export function openSource(path: string, tree: string, options: string[] = []): 
     ? flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE")
     : flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC");
   const ops: Op[] = [{ call: "open_tree", args: [here, cstring(path), how], out: tree }];
-  if (attributes.length > 0) ops.push(setAttributes(tree, attributes));
+  // nothing is mounted on a single device
+  if (options.length > 0) ops.push(setAttributes(tree, attributes));
   return {
     action: `open "${path}"`,
     ops,
