@@ -102,6 +102,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
 export function compileJoin(spec: Spec, facts: Facts): Plan {
   const joined = spec.linux.namespaces.flatMap((n) => NEW[n.type] ?? []);
   const { into } = facts.cgroup;
+  const { uidMappings, gidMappings } = spec.linux;
   // not CLONE_VM: what happens to the command before its execve must not reach the process that waits for it
   const cloneFlags = flags("CLONE_PIDFD", ...(into ? (["CLONE_INTO_CGROUP"] as const) : []));
   const own = spec.linux.namespaces.some((n) => n.type === "pid");
@@ -128,6 +129,8 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
       // the image was executed with it
       ops: [{ call: "fcntl", args: [ref("control"), named("F_SETFD", 2), named("FD_CLOEXEC", 1)] }],
     },
+    // not dumpable: whoever is inside already must not look into it
+    ...(uidMappings ? [becomeKnown(uidMappings[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, 0)] : []),
     ...commandSteps(spec, facts, own),
   ];
 }
@@ -165,16 +168,21 @@ function mappedSteps(uid: number, gid: number): Plan {
         { call: "label", args: [], label: "go" },
       ],
     },
-    {
-      action: `become ${uid}:${gid} of the user namespace`,
-      ops: [
-        { call: "setresgid", args: [gid, gid, gid] },
-        { call: "setresuid", args: [uid, uid, uid] },
-        // the change of user cleared the flag of the address space, which is still the owner's too
-        { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] },
-      ],
-    },
+    // the change of user clears the flag of the address space, which is still the owner's too
+    becomeKnown(uid, gid, 1),
   ];
+}
+
+/** No file can be made by an id that the user namespace does not know. */
+function becomeKnown(uid: number, gid: number, dumpable: 0 | 1): Step {
+  return {
+    action: `become ${uid}:${gid} of the user namespace`,
+    ops: [
+      { call: "setresgid", args: [gid, gid, gid] },
+      { call: "setresuid", args: [uid, uid, uid] },
+      { call: "prctl", args: [flags("PR_SET_DUMPABLE"), dumpable] },
+    ],
+  };
 }
 
 function hostnameStep(hostname: string): Step {
