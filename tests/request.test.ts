@@ -41,6 +41,13 @@ describe("namespaces", () => {
     expect([spec.mounts, spec.linux.maskedPaths, spec.linux.readonlyPaths]).toEqual([[], undefined, undefined]);
   });
 
+  test("sysfs and proc of a namespace that is the host's are bound, not mounted", () => {
+    expect(mountOn(specOf({ network: "host" }), "/sys")).toMatchObject({ type: "bind", source: "/sys" });
+    expect(mountOn(specOf({ network: "host" }), "/sys")?.options).toContain("ro");
+    expect(mountOn(specOf({ namespaces: { pid: "host" } }), "/proc")).toMatchObject({ type: "bind", source: "/proc" });
+    expect(mountOn(specOf({ network: "host", namespaces: { user: "host" } }), "/sys")).toMatchObject({ type: "sysfs" });
+  });
+
   test("without an IPC namespace there are no message queues of the host's", () => {
     expect(mountOn(specOf(), "/dev/mqueue")).toMatchObject({ type: "mqueue" });
     expect(mountOn(specOf({ namespaces: { ipc: "host" } }), "/dev/mqueue")).toBeUndefined();
@@ -325,6 +332,16 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["a mount without a target", { mounts: [{ type: "tmpfs" }] }, "mount target"],
   ["a mount on /", { mounts: [{ type: "tmpfs", target: "/" }] }, 'mount on "/"', "rootfs"],
   ["a mount on //", { mounts: [{ type: "tmpfs", target: "//" }] }, "that is the root filesystem"],
+  [
+    "two mounts of one target",
+    {
+      mounts: [
+        { type: "tmpfs", target: "/x" },
+        { type: "tmpfs", target: "/x/" },
+      ],
+    },
+    "two mounts",
+  ],
   ["a mount on a relative path", { mounts: [{ type: "tmpfs", target: "x" }] }, "not an absolute path"],
   ["a mount on a path with ..", { mounts: [{ type: "tmpfs", target: "/x/.." }] }, '".."'],
   ["a mount on a path with NUL", { mounts: [{ type: "tmpfs", target: "/x\0" }] }, "NUL"],

@@ -1,0 +1,328 @@
+/** Limits: what each of them does, what is told of it, and that nothing of them stays. @module */
+import { afterAll, describe, expect, test } from "bun:test";
+import { makeCgroup, settingsOf } from "../lib/cgroup/index.ts";
+import { findHierarchies } from "../lib/cgroup/hierarchy.ts";
+import { Sandbox, type RunOptions } from "../lib/index.ts";
+import { failureOf } from "./support/failure.ts";
+import { asRoot, inGuest, noBusybox, noLimits, SLOW, testUnless, withLimits } from "./support/machine.ts";
+import { cgroups, eventually } from "./support/processes.ts";
+import { makeRootfs } from "./support/rootfs.ts";
+
+const root = makeRootfs();
+afterAll(() => root.remove());
+
+const MIB = 2 ** 20;
+const run = (line: string, options: RunOptions = {}) =>
+  Sandbox.run(["sh", "-c", line], { rootfs: root.path, ...options });
+const limitTest = (name: string, body: () => unknown) => testUnless(noLimits, name, body);
+const sandboxTest = (name: string, body: () => unknown) => testUnless(noBusybox, name, body);
+/** Uses this much memory at once. */
+const allocate = (size: string) => `dd if=/dev/zero of=/dev/null bs=${size} count=1 2>/dev/null`;
+
+describe("memory", () => {
+  limitTest("a process that needs more is killed: oom", async () => {
+    const { reason, signalCode, exitCode, usage } = await run(`exec ${allocate("64M")}`, {
+      limits: { memory: "16mb" },
+    });
+    expect([reason, signalCode, exitCode]).toEqual(["oom", "SIGKILL", null]);
+    expect(usage.peakMemoryBytes).toBeGreaterThan(8 * MIB);
+    expect(usage.peakMemoryBytes).toBeLessThanOrEqual(16 * MIB);
+  });
+
+  limitTest("one that needs less is not, and its peak is told", async () => {
+    const { reason, exitCode, usage } = await run(allocate("8M"), { limits: { memory: "64mb" } });
+    expect([reason, exitCode]).toEqual(["exit", 0]);
+    expect(usage.peakMemoryBytes).toBeGreaterThan(8 * MIB);
+    expect(usage.peakMemoryBytes).toBeLessThan(32 * MIB);
+  });
+
+  limitTest("a killed child is the reason only where the command did not do well either", async () => {
+    const limits = { memory: "16mb" };
+    expect(await run(`${allocate("64M")}; exit 0`, { limits })).toMatchObject({ reason: "exit", exitCode: 0 });
+    expect(await run(`${allocate("64M")}; exit 3`, { limits })).toMatchObject({ reason: "oom", exitCode: 3 });
+  });
+
+  limitTest("what is written to file systems in memory counts", async () => {
+    const { reason } = await run("head -c 64m /dev/zero >/tmp/file", { limits: { memory: "16mb" } });
+    expect(reason).toBe("oom");
+  });
+
+  limitTest("the limit is that of all processes of a box together, and each is told", async () => {
+    await using box = await Sandbox.create({ rootfs: root.path, limits: { memory: "24mb" } });
+    const small = box.spawn(["sh", "-c", allocate("4M")]);
+    expect(await small.result()).toMatchObject({ reason: "exit", exitCode: 0 });
+    const large = box.spawn(["sh", "-c", `exec ${allocate("64M")}`], { stderr: "ignore" });
+    expect(await large.result()).toMatchObject({ reason: "oom", signalCode: "SIGKILL" });
+  });
+});
+
+describe("pids", () => {
+  const many = "for i in 1 2 3 4 5 6 7 8; do sleep 0.2 & done; wait";
+
+  limitTest("no more processes than that at a time: pids", async () => {
+    const { reason, exitCode } = await run(`${many}; exit 1`, { limits: { pids: 4 } });
+    expect([reason, exitCode]).toEqual(["pids", expect.any(Number)]);
+  });
+
+  limitTest("as many as are allowed; init is not one of them", async () => {
+    expect(await run(many, { limits: { pids: 9 } })).toMatchObject({ reason: "exit", exitCode: 0, stderr: "" });
+    expect(await run("exec true", { limits: { pids: 1 } })).toMatchObject({ reason: "exit", exitCode: 0 });
+  });
+
+  limitTest("a fork bomb harms nobody", async () => {
+    const started = performance.now();
+    const result = await run("f() { f | f & }; f; sleep 0.2; f 2>/dev/null; exit 2", {
+      limits: { pids: 20, time: `${5 * SLOW}s` },
+    });
+    expect(["pids", "timeout"]).toContain(result.reason);
+    expect(performance.now() - started).toBeLessThan(8000 * SLOW);
+  });
+});
+
+describe("cpus", () => {
+  const busy = ["sh", "-c", "while :; do :; done"];
+
+  limitTest("a busy loop gets no more than its share of the time", async () => {
+    const { usage, reason } = await Sandbox.run(busy, {
+      rootfs: root.path,
+      limits: { cpus: 0.2, time: 1000 * Math.min(SLOW, 3) },
+    });
+    expect(reason).toBe("timeout");
+    expect(usage.cpuMs / usage.wallMs).toBeLessThan(0.35);
+    expect(usage.cpuMs).toBeGreaterThan(20);
+  });
+
+  sandboxTest("without a limit the same loop gets more", async () => {
+    const { usage } = await Sandbox.run(busy, { rootfs: root.path, limits: { time: 700 } });
+    expect(usage.cpuMs / usage.wallMs).toBeGreaterThan(0.4);
+  });
+});
+
+describe("time", () => {
+  sandboxTest("everything inside is killed when it is over: timeout", async () => {
+    const { reason, signalCode, stdout, usage } = await run("echo before; sleep 100 & sleep 100; echo after", {
+      limits: { time: 200 * SLOW },
+    });
+    expect([reason, signalCode, stdout]).toEqual(["timeout", "SIGKILL", "before\n"]);
+    expect(usage.wallMs).toBeGreaterThanOrEqual(190 * SLOW);
+    expect(usage.wallMs).toBeLessThan(2000 * SLOW);
+  });
+
+  sandboxTest("a process that ignores every signal is killed too", async () => {
+    const { reason } = await run("trap '' TERM INT HUP QUIT; while :; do sleep 0.05; done", {
+      limits: { time: 200 * SLOW },
+    });
+    expect(reason).toBe("timeout");
+  });
+
+  sandboxTest("a box and all of its processes end", async () => {
+    await using box = await Sandbox.create({ rootfs: root.path, limits: { time: 300 * SLOW } });
+    const processes = [box.spawn(["sleep", "100"]), box.spawn(["sleep", "100"])];
+    for (const process of processes)
+      expect(await process.result()).toMatchObject({ reason: "timeout", signalCode: "SIGKILL" });
+    expect((await failureOf(() => box.spawn(["true"]))).code).toBe("sandbox_closed");
+  });
+
+  sandboxTest("a command that is faster knows nothing of it", async () => {
+    expect(await run("true", { limits: { time: "1h" } })).toMatchObject({ reason: "exit", exitCode: 0 });
+  });
+});
+
+describe("output", () => {
+  sandboxTest("what was within the limit is kept, then the process is killed: output", async () => {
+    const { reason, signalCode, stdout } = await run("yes", { limits: { output: 1001 } });
+    expect([reason, signalCode, stdout.length]).toEqual(["output", "SIGKILL", 1001]);
+    expect(stdout).toStartWith("y\ny\n");
+  });
+
+  sandboxTest("stdout and stderr count together", async () => {
+    const { reason, stdout, stderr } = await run(
+      "head -c 600 /dev/zero; sleep 0.2; head -c 600 /dev/zero >&2; sleep 100",
+      { limits: { output: "1k" } },
+    );
+    expect([reason, stdout.length, stderr.length]).toEqual(["output", 600, 424]);
+  });
+
+  sandboxTest("exactly as much as is allowed is no reason", async () => {
+    expect(await run("head -c 1024 /dev/zero", { limits: { output: "1k" } })).toMatchObject({
+      reason: "exit",
+      exitCode: 0,
+    });
+    expect(await run("true", { limits: { output: 0 } })).toMatchObject({ reason: "exit", exitCode: 0 });
+  });
+
+  sandboxTest("also for streams that the caller reads", async () => {
+    const process = Sandbox.spawn(["yes"], { rootfs: root.path, limits: { output: 5000 } });
+    expect((await new Response(process.stdout).bytes()).length).toBe(5000);
+    expect(await process.result()).toMatchObject({ reason: "output" });
+  });
+});
+
+describe("ulimits", () => {
+  sandboxTest("a process that exceeds one is killed by its signal, which is told", async () => {
+    const result = await run("exec head -c 9000 /dev/zero >/tmp/file", { ulimits: { fsize: 4096 } });
+    expect(result).toMatchObject({ reason: "signal", signalCode: "SIGXFSZ", exitCode: null });
+  });
+
+  testUnless(
+    noBusybox ?? (asRoot ? "root may raise its limits" : undefined),
+    "one above the owner's own is an error",
+    async () => {
+      const error = await failureOf(() => run("true", { ulimits: { nofile: [64, 2 ** 30] } }));
+      expect([error.code, error.step]).toEqual(["limit_unavailable", "set RLIMIT_NOFILE to 64:1073741824"]);
+    },
+  );
+});
+
+describe("control groups", () => {
+  limitTest("one is there while the sandbox is, with the limits in it, and then is gone", async () => {
+    const box = await Sandbox.create({ rootfs: root.path, limits: { memory: "32mb", cpus: 0.5, pids: 8 } });
+    const made = cgroups();
+    expect(made.length).toBeGreaterThan(0);
+    const values = await Promise.all(
+      ["memory.max", "memory.limit_in_bytes", "pids.max", "cpu.max", "cpu.cfs_quota_us"].flatMap((file) =>
+        made.map(async (group) => `${file} ${(await readIfThere(`${group}/${file}`))?.trim()}`),
+      ),
+    );
+    const v2 = inGuest;
+    for (const value of v2 ? ["memory.max 33554432", "pids.max 9", "cpu.max 50000 100000"] : [`pids.max 9`])
+      expect(values).toContain(value);
+    expect(values.some((value) => /^memory.*33554432$/.test(value))).toBe(true);
+    expect(values.some((value) => /^cpu.*50000/.test(value))).toBe(true);
+    await box.stop();
+    expect(cgroups()).toEqual([]);
+  });
+
+  limitTest("after runs that end in every way there is none left", async () => {
+    const limits = { memory: "16mb", cpus: 1, pids: 8 };
+    await Promise.all([
+      run("true", { limits }),
+      run(allocate("64M"), { limits }),
+      run("sleep 100", { limits: { ...limits, time: 50 } }),
+      run("yes", { limits: { ...limits, output: 10 } }),
+      failureOf(() => Sandbox.run(["/no/such"], { rootfs: root.path, limits })),
+      failureOf(() => run("true", { limits, cwd: "/etc/passwd" })),
+      failureOf(() => run("true", { limits, stdin: 5 as never })),
+    ]);
+    expect(await eventually(() => cgroups().length === 0)).toBe(true);
+  });
+
+  limitTest("the command cannot change its own limits", async () => {
+    const { stdout } = await run(
+      "find / -name 'memory.max' -o -name 'memory.limit_in_bytes' -o -name tasks -maxdepth 6 2>/dev/null | grep -v ^/proc; ls -A /sys/fs/cgroup 2>/dev/null",
+      { limits: { memory: "32mb" } },
+    );
+    expect(stdout).toBe("");
+  });
+
+  limitTest("the command is in it from its start, and so is what it starts", async () => {
+    await using box = await Sandbox.create({ rootfs: root.path, limits: { pids: 20 } });
+    const sleeping = box.spawn(["sh", "-c", "sleep 100 & echo up; wait"]);
+    await sleeping.stdout!.getReader().read();
+    const [group] = cgroups();
+    const members = (await Bun.file(`${group}/cgroup.procs`).text()).trim().split("\n");
+    expect(members.length).toBe(3); // init, the shell, and its child
+    sleeping.kill("KILL");
+    await sleeping.result();
+  });
+
+  limitTest("counters", async () => {
+    const group = makeCgroup({ pids: { limit: 5 }, memory: { limit: 32 * MIB, swap: 32 * MIB } });
+    expect(group.counters()).toMatchObject({ oomKills: 0, pidsDenied: 0 });
+    expect(group.counters().peakMemoryBytes).toBeLessThan(MIB);
+    await group.remove();
+    expect(cgroups()).toEqual([]);
+  });
+
+  test("none is made where nothing is limited", async () => {
+    const group = makeCgroup({});
+    expect([group.membership, group.open()]).toEqual([{ tasks: 0, into: false }, {}]);
+    await group.remove();
+    expect(cgroups()).toEqual([]);
+  });
+
+  testUnless(withLimits, "an ordinary user without a delegated cgroup gets an error with the remedy", async () => {
+    for (const limits of [{ memory: "64mb" }, { cpus: 1 }, { pids: 10 }]) {
+      const error = await failureOf(() => run("true", { limits }));
+      expect(error.code).toBe("limit_unavailable");
+      expect(error.message).toContain("not possible here");
+      expect(error.hint).toMatch(/run as root|Delegate=yes|mount cgroup2/);
+    }
+    expect(await run("echo fine", { limits: { time: "10s", output: "1k" } })).toMatchObject({ stdout: "fine\n" });
+  });
+});
+
+test.each([
+  [{}, []],
+  [{ pids: { limit: 5 } }, ["pids: pids.max=5 | pids.max=5"]],
+  [
+    { cpu: { quota: 50_000, period: 100_000 } },
+    ["cpu: cpu.cfs_period_us=100000 cpu.cfs_quota_us=50000 | cpu.max=50000 100000"],
+  ],
+  [{ cpu: { quota: 1000 } }, ["cpu: cpu.cfs_period_us=100000 cpu.cfs_quota_us=1000 | cpu.max=1000 100000"]],
+  [
+    { memory: { limit: 100 } },
+    ["memory: memory.limit_in_bytes=100 memory.memsw.limit_in_bytes=100 | memory.max=100 memory.swap.max=0"],
+  ],
+  [
+    { memory: { limit: 100, swap: 150 } },
+    ["memory: memory.limit_in_bytes=100 memory.memsw.limit_in_bytes=150 | memory.max=100 memory.swap.max=50"],
+  ],
+])("resources %j as files of version 1 and 2", (resources, expected) => {
+  const files = (settings: { file: string; value: string }[]) =>
+    settings.map(({ file, value }) => `${file}=${value}`).join(" ");
+  expect(settingsOf(resources).map(({ controller, v1, v2 }) => `${controller}: ${files(v1)} | ${files(v2)}`)).toEqual(
+    expected,
+  );
+});
+
+describe("where this process is among the control groups", () => {
+  const V1 =
+    "31 23 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n32 23 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
+  const V2 = "40 23 0:40 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+  const CONTAINER = "40 23 0:40 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
+  const ESCAPED = "31 23 0:28 / /my\\040groups/memory rw - cgroup cgroup rw,memory\n";
+
+  test.each<[string, string, string, object]>([
+    [
+      "version 1",
+      V1,
+      "4:memory:/user/me\n3:cpu,cpuacct:/\n",
+      {
+        v1: [
+          ["memory", "/sys/fs/cgroup/memory/user/me"],
+          ["cpu", "/sys/fs/cgroup/cpu,cpuacct"],
+          ["cpuacct", "/sys/fs/cgroup/cpu,cpuacct"],
+        ],
+      },
+    ],
+    [
+      "version 2",
+      V2,
+      "0::/user.slice/me.scope\n",
+      { v2: { mount: "/sys/fs/cgroup", own: "/sys/fs/cgroup/user.slice/me.scope" }, v1: [] },
+    ],
+    ["the root of version 2", V2, "0::/\n", { v2: { mount: "/sys/fs/cgroup", own: "/sys/fs/cgroup" }, v1: [] }],
+    [
+      "a container that sees a part",
+      CONTAINER,
+      "0::/docker/abc/job\n",
+      { v2: { mount: "/sys/fs/cgroup", own: "/sys/fs/cgroup/job" }, v1: [] },
+    ],
+    ["a path that is written in octal", ESCAPED, "4:memory:/\n", { v1: [["memory", "/my groups/memory"]] }],
+    ["none", "", "", { v1: [] }],
+    [
+      "a hierarchy that is not mounted",
+      V2,
+      "4:memory:/x\n0::/y\n",
+      { v1: [], v2: { mount: "/sys/fs/cgroup", own: "/sys/fs/cgroup/y" } },
+    ],
+  ])("%s", (_, mountinfo, membership, expected) => {
+    const { v1, ...rest } = findHierarchies(mountinfo, membership);
+    expect({ v1: [...v1], ...rest }).toEqual(expected as never);
+  });
+});
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  return (await Bun.file(file).exists()) ? Bun.file(file).text() : undefined;
+}
