@@ -97,7 +97,8 @@ function bind(mount: Extract<MountOption, { type: "bind" }>, destination: string
   try {
     if (wanted === "") throw new Error("empty"); // realpath(3) would take the current directory
     const source = realpathSync(wanted);
-    return { destination, type: "bind", source, options: ["rbind", "nosuid", "nodev", ...(readOnly ? ["ro"] : [])] };
+    const options = ["rbind", "nosuid", "nodev", ...(readOnly ? ["ro"] : []), ...(idMapped ? ["idmap"] : [])];
+    return { destination, type: "bind", source, options };
   } catch (cause) {
     throw new TsboxError(`mount ${show(wanted)} on "${destination}": no such file or directory`, {
       code: "mount_failed",
