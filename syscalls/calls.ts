@@ -241,3 +241,20 @@ export function access(file: string, mode: number): boolean {
   const AT_EACCESS = 0x200;
   return trySyscall("faccessat2", AT_FDCWD, path(file), mode, AT_EACCESS) === 0;
 }
+
+/** `uid_t geteuid(void)` @see geteuid(2) */
+export const effectiveUid = (): number => trySyscall("geteuid");
+
+/** `gid_t getegid(void)` @see getegid(2) */
+export const effectiveGid = (): number => trySyscall("getegid");
+
+/** What a path leads to; undefined where it leads nowhere, or may not be looked at. */
+export function kindOfPath(file: string): "file" | "directory" | undefined {
+  const fd = trySyscall("openat", AT_FDCWD, path(file), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd >= 0) {
+    close(fd);
+    return "directory";
+  }
+  const F_OK = 0;
+  return access(file, F_OK) ? "file" : undefined;
+}

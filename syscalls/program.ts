@@ -123,7 +123,13 @@ const SLOTS_AT = 16;
 const OP_BYTES = 64;
 const SLOT_COUNT = 256;
 
-/** A plan laid out for one address: where its ops, slots and data are. */
+/** The word at `at` holds the address of what lies at `offset`. */
+interface Pointer {
+  at: number;
+  offset: number;
+}
+
+/** A plan laid out: where its ops, slots and data are. It can be written, and run, any number of times. */
 export class Program {
   readonly plan: Plan;
   readonly arch: Arch;
@@ -132,8 +138,7 @@ export class Program {
   readonly #labels = new Map<string, number>();
   readonly #ops: { op: Op; step: number }[] = [];
   readonly #offsets = new Map<Data, number>();
-  /** As it was before it ran, for the next time at the same place. */
-  #written: { address: number; bytes: Uint8Array } | undefined;
+  #laidOut: { image: Uint8Array; pointers: Pointer[] } | undefined;
 
   constructor(plan: Plan, arch: Arch) {
     this.plan = plan;
@@ -198,37 +203,39 @@ export class Program {
    * @param bound values of slots that the program finds there
    */
   write(bytes: Uint8Array, view: DataView, address: number, bound: Record<string, number>, reportFd: number): void {
-    if (this.#written?.address === address) bytes.set(this.#written.bytes);
-    else {
-      this.#layOut(bytes, view, address);
-      this.#written = { address, bytes: bytes.slice(0, this.size) };
-    }
+    const { image, pointers } = (this.#laidOut ??= this.#layOut());
+    bytes.set(image);
+    for (const { at, offset } of pointers) setWord(view, at, address + offset);
     view.setInt32(8, reportFd, true);
     for (const [name, value] of Object.entries(bound)) setWord(view, SLOTS_AT + this.slot(name) * 8, value);
   }
 
-  #layOut(bytes: Uint8Array, view: DataView, address: number): void {
-    bytes.fill(0, 0, HEAD_BYTES + (this.#ops.length + 1) * OP_BYTES);
-    this.#ops.forEach(({ op, step }, index) => this.#writeOp(view, HEAD_BYTES + index * OP_BYTES, op, step, address));
+  /** Everything but what depends on the address. */
+  #layOut(): { image: Uint8Array; pointers: Pointer[] } {
+    const image = new Uint8Array(this.size);
+    const view = new DataView(image.buffer);
+    const pointers: Pointer[] = [];
+    this.#ops.forEach(({ op, step }, index) => this.#writeOp(view, HEAD_BYTES + index * OP_BYTES, op, step, pointers));
     view.setInt32(HEAD_BYTES + this.#ops.length * OP_BYTES, CONTROL.end, true);
     for (const [data, offset] of this.#offsets) {
-      bytes.set(data.data, offset);
-      for (const { offset: at, to } of data.pointers ?? []) setWord(view, offset + at, address + this.offset(to));
+      image.set(data.data, offset);
+      for (const { offset: at, to } of data.pointers ?? []) pointers.push({ at: offset + at, offset: this.offset(to) });
     }
+    return { image, pointers };
   }
 
-  #writeOp(view: DataView, at: number, op: Op, step: number, address: number): void {
+  #writeOp(view: DataView, at: number, op: Op, step: number, pointers: Pointer[]): void {
     const nr = op.call in CONTROL ? CONTROL[op.call as keyof typeof CONTROL] : this.#number(op.call as SyscallName);
     let refs = 0;
     for (let i = 0; i < op.args.length; i++) {
       const arg = op.args[i] as Argument;
-      let value: number | bigint;
+      let value: number | bigint = 0;
       if (typeof arg !== "object") value = arg;
       else if ("ref" in arg) {
         refs |= 1 << i;
         value = this.slot(arg.ref);
-      } else if ("data" in arg) value = address + this.offset(arg);
-      else if ("at" in arg) value = address + this.offset(arg.at) + arg.offset;
+      } else if ("data" in arg) pointers.push({ at: at + 16 + i * 8, offset: this.offset(arg) });
+      else if ("at" in arg) pointers.push({ at: at + 16 + i * 8, offset: this.offset(arg.at) + arg.offset });
       else value = arg.value;
       if (value !== 0) setWord(view, at + 16 + i * 8, value);
     }

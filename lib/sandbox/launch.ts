@@ -2,7 +2,6 @@
  * Performs a sandbox's plan: memory, descriptors, the clone, the id maps.
  * @module
  */
-import { existsSync, statSync } from "node:fs";
 import { setImmediate } from "node:timers";
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, type Arena, type Data, type Plan } from "../../syscalls/index.ts";
@@ -41,18 +40,19 @@ export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
     if (kind) kernelPaths.set(path, kind);
   }
   const sources = new Map<string, "file" | "directory">();
-  for (const { type, source = "" } of spec.mounts) if (type === "bind") sources.set(source, kindOf(source));
-  return { arch: ARCH, privileged: process.geteuid?.() === 0, sources, kernelPaths, cgroup: membership };
+  for (const { type, source = "" } of spec.mounts) {
+    // what is not there is told when it is opened
+    if (type === "bind") sources.set(source, sys.kindOfPath(source) ?? "file");
+  }
+  return { arch: ARCH, privileged: sys.effectiveUid() === 0, sources, kernelPaths, cgroup: membership };
 }
 
 const kernelPathKinds = new Map<string, "file" | "directory" | undefined>();
 
 function kindOfKernelPath(path: string): "file" | "directory" | undefined {
-  if (!kernelPathKinds.has(path)) kernelPathKinds.set(path, existsSync(path) ? kindOf(path) : undefined);
+  if (!kernelPathKinds.has(path)) kernelPathKinds.set(path, sys.kindOfPath(path));
   return kernelPathKinds.get(path);
 }
-
-const kindOf = (path: string): "file" | "directory" => (statSync(path).isDirectory() ? "directory" : "file");
 
 /** Starts a fresh sandbox, in place. @throws TsboxError what was known before; the rest is told over the socket */
 export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup): Launched {

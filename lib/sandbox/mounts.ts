@@ -1,6 +1,6 @@
 /** What is mounted in every sandbox, and what a request adds, as the specification's mounts. @module */
-import { realpathSync } from "node:fs";
-import { TsboxError } from "../../syscalls/index.ts";
+import { resolve } from "node:path";
+import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
 import { checkChoice, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
 import type { MountOption, SandboxOptions } from "./options.ts";
@@ -93,18 +93,17 @@ function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: stri
 function bind(mount: Extract<MountOption, { type: "bind" }>, destination: string, idMapped: boolean): Mount {
   checkKeys("bind mount", mount, ["type", "source", "target", "readOnly"]);
   const wanted = checkText("mount source", mount.source);
-  const readOnly = checkChoice<boolean>("readOnly", mount.readOnly, false, true);
-  try {
-    if (wanted === "") throw new Error("empty"); // realpath(3) would take the current directory
-    const source = realpathSync(wanted);
-    const options = ["rbind", "nosuid", "nodev", ...(readOnly ? ["ro"] : []), ...(idMapped ? ["idmap"] : [])];
-    return { destination, type: "bind", source, options };
-  } catch (cause) {
+  const source = resolve(wanted);
+  if (kindOfPath(source) === undefined) {
     throw new TsboxError(`mount ${show(wanted)} on "${destination}": no such file or directory`, {
       code: "mount_failed",
       path: wanted,
       hint: "the source has to exist on the host",
-      cause,
     });
   }
+  const options = ["rbind", "nosuid", "nodev"];
+  if (mount.readOnly) options.push("ro");
+  // files look owned as they do outside
+  if (idMapped) options.push("idmap");
+  return { destination, type: "bind", source, options };
 }

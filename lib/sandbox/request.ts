@@ -2,8 +2,8 @@
  * Request to specification: what a caller asked for as an OCI runtime spec, and what the spec cannot say beside it.
  * @module
  */
-import { realpathSync, statSync } from "node:fs";
-import { ARCH, TsboxError } from "../../syscalls/index.ts";
+import { resolve } from "node:path";
+import { ARCH, effectiveGid, effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import { CAPABILITIES, type Beside, type Root } from "../plan/index.ts";
 import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
 import type { Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
@@ -55,7 +55,7 @@ export function specFor(args: string[], options: RunOptions): { spec: Spec; besi
   const hostname = hostnameOf(options);
   const namespaces = namespacesOf(options);
   const ownMounts = namespaces.includes("mount");
-  const privileged = globalThis.process.geteuid?.() === 0;
+  const privileged = effectiveUid() === 0;
   const spec: Spec = {
     ociVersion: "1.2.0",
     process,
@@ -124,17 +124,12 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
     const { entries, mounts } = hostRoot();
     return { root: { kind: "tmpfs", entries }, mounts: [...mounts, ...privateMounts()], path: "/" };
   }
-  let path: string;
-  try {
-    if (rootfs === "") throw new Error("empty"); // realpath(3) would take the current directory
-    path = realpathSync(rootfs);
-    if (!statSync(path).isDirectory()) throw new Error("not a directory");
-  } catch (cause) {
+  const path = resolve(rootfs);
+  if (kindOfPath(path) !== "directory") {
     throw new TsboxError(`use the root filesystem "${rootfs}": no such directory`, {
       code: "rootfs_not_found",
       path: rootfs,
       hint: 'name a directory that holds a root filesystem, or "host"',
-      cause,
     });
   }
   const targets = ["proc", "sys", "dev", ...(options.mounts ?? []).map((mount) => mount.target), options.cwd ?? "/"];
@@ -143,7 +138,7 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
   return { root: { kind: direct ? "directory" : "overlay" }, mounts: [], path };
 }
 
-const existsIn = (root: string, path: string) => statSync(`${root}/${path}`, { throwIfNoEntry: false }) !== undefined;
+const existsIn = (root: string, path: string) => kindOfPath(`${root}/${path}`) !== undefined;
 
 const accountsOf = ({ rootfs = "host" }: SandboxOptions): Accounts =>
   rootfs === "host" ? HOST_ACCOUNTS : { directory: rootfs };
@@ -166,7 +161,7 @@ function namespacesOf(options: SandboxOptions): NamespaceType[] {
 }
 
 function idMaps(options: SandboxOptions, { uid, gid }: Process["user"]): Pick<Linux, "uidMappings" | "gidMappings"> {
-  const [callerUid, callerGid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+  const [callerUid, callerGid] = [effectiveUid(), effectiveGid()];
   if (options.namespaces?.user === "host") {
     if (callerUid === 0) return {};
     throw new TsboxError("use the host's user namespace: only root may make the other namespaces there", {
