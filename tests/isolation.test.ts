@@ -264,14 +264,39 @@ describe("mounts", () => {
     expect(await sh("cat /etc/passwd /new/place/file", { mounts })).toBe("one file\none file");
   });
 
-  sandboxTest("what is mounted below a bound directory comes along, and is read-only too", async () => {
-    const mounts = [{ type: "bind" as const, source: "/sys", target: "/host-sys", readOnly: true }];
-    expect(
-      await sh(
-        "ls /host-sys/kernel >/dev/null; grep ' /host-sys' /proc/mounts | cut -d' ' -f4 | cut -d, -f1 | sort -u",
-        { mounts },
-      ),
-    ).toBe("ro");
+  testUnless(notRoot, "what is mounted below a bound directory comes along, and is read-only too", () => {
+    const source = outside.directory("with-mount/below");
+    const script = outside.script(
+      `const mounts = [{ type: "bind", source: ${JSON.stringify(join(source, ".."))}, target: "/in", readOnly: true }];
+       const line = "cat /in/below/file; grep ' /in' /proc/mounts | cut -d' ' -f4 | cut -d, -f1";
+       console.log((await Sandbox.run(["sh", "-c", line], { rootfs: ${JSON.stringify(root.path)}, mounts })).stdout);`,
+    );
+    const line = `mount -t tmpfs tmpfs ${source} && echo deep >${source}/file && exec ${process.execPath} ${script}`;
+    expect(inMountNamespace("private", line)).toBe("deep\nro\nro");
+  });
+
+  testUnless(notRoot, "where mounts are shared with others, as systemd has them, a sandbox's own are not", () => {
+    using complete = makeRootfs();
+    for (const name of ["proc", "sys", "dev", "m"]) complete.directory(name);
+    const script = outside.script(
+      `const seen = () => require("node:fs").readFileSync("/proc/self/mountinfo", "utf8");
+       const before = seen();
+       for (const readOnly of [true, false]) {
+         await using box = await Sandbox.create({ rootfs: ${JSON.stringify(complete.path)}, security: { readOnly }, mounts: [{ type: "tmpfs", target: "/m" }] });
+         const inside = await new Response(box.spawn(["cat", "/proc/self/mountinfo"]).stdout).text();
+         console.log(inside.includes(" /m "), inside.includes("shared:"), seen() === before);
+       }`,
+    );
+    const out = inMountNamespace("private", `mount --make-rshared / && exec ${process.execPath} ${script}`);
+    expect(out).toBe("true false true\ntrue false true");
+  });
+
+  testUnless(notRoot, "of a file system that cannot map ids is an error that says so", async () => {
+    const error = await failureOf(() =>
+      sh("true", { mounts: [{ type: "bind", source: "/sys", target: "/host-sys" }] }),
+    );
+    expect([error.code, error.syscall]).toEqual(["mount_failed", "mount_setattr"]);
+    expect(error.hint).toContain("id-mapped mounts");
   });
 
   sandboxTest("setuid and devices have no effect in any of them", async () => {
@@ -422,10 +447,8 @@ describe("what the command inherits", () => {
   });
 
   sandboxTest("a signal that the owner ignores is not ignored inside", async () => {
-    const script = outside.write(
-      "ignores.ts",
-      `import { Sandbox } from ${JSON.stringify(join(import.meta.dir, "../lib/index.ts"))};
-       const { stdout } = await Sandbox.run(["grep", "SigIgn", "/proc/self/status"], { rootfs: ${JSON.stringify(root.path)} });
+    const script = outside.script(
+      `const { stdout } = await Sandbox.run(["grep", "SigIgn", "/proc/self/status"], { rootfs: ${JSON.stringify(root.path)} });
        console.log(stdout.trim());`,
     );
     const { stdout } = Bun.spawnSync([
@@ -514,6 +537,13 @@ testUnless(noBusybox, "the probe of these tests tells results and errors", async
   expect(outcomes(stdoutBytes)).toEqual([2, 3, 0, "EBADF"]);
   expect(numberOf("getpid")).toBeGreaterThan(0);
 });
+
+/** Runs a shell line where no mount of it can stay. @returns its stdout */
+function inMountNamespace(propagation: string, line: string): string {
+  const { stdout, stderr, exitCode } = Bun.spawnSync(["unshare", "-m", "--propagation", propagation, "sh", "-c", line]);
+  expect([stderr.toString(), exitCode]).toEqual(["", 0]);
+  return stdout.toString().trim();
+}
 
 /** Names, modes, owners and contents of everything below a directory. */
 function snapshot(directory: string): string[] {

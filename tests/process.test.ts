@@ -476,9 +476,7 @@ describe("many at a time", () => {
 
 /** A script with `Sandbox` and `rootfs`. @returns its path */
 function scriptOf(body: string): string {
-  const library = JSON.stringify(join(import.meta.dir, "../lib/index.ts"));
-  const text = `import { Sandbox } from ${library};\nconst rootfs = ${JSON.stringify(root.path)};\n${body}\n`;
-  return outside.write(`script-${Bun.hash(body).toString(36)}.ts`, text);
+  return outside.script(`const rootfs = ${JSON.stringify(root.path)};\n${body}`);
 }
 
 describe("a script", () => {

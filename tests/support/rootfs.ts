@@ -33,6 +33,13 @@ export class Folder implements Disposable {
     return path;
   }
 
+  /** Writes a program that has `Sandbox`. @returns its path */
+  script(body: string): string {
+    const library = join(import.meta.dir, "../../lib/index.ts");
+    const text = `import { Sandbox } from ${JSON.stringify(library)};\n${body}\n`;
+    return this.write(`script-${Bun.hash(text).toString(36)}.ts`, text);
+  }
+
   directory(name: string, mode = 0o755): string {
     const path = join(this.path, name);
     mkdirSync(path, { recursive: true });
