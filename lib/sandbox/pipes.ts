@@ -151,34 +151,32 @@ export class Output {
 
   constructor(fd: number) {
     this.#fd = fd;
+    // read or not, whoever forgets a process does not close its pipes
+    forgotten.register(this, fd, this);
   }
 
   /** @param seen of each chunk; false ends the stream */
   stream(seen: (chunk: Uint8Array) => Uint8Array): ReadableStream<Uint8Array> {
     if (this.#stream) return this.#stream;
     let source: AsyncIterator<Uint8Array> | undefined;
-    const [token, close] = [{}, () => this.close()];
+    const [fd, close] = [this.#fd, () => this.close()];
     this.#stream = new ReadableStream<Uint8Array>(
       {
         async pull(controller) {
           source ??= runtime.readable(fd)[Symbol.asyncIterator]();
           const { done, value } = await source.next();
           if (done) {
-            forgotten.unregister(token);
             close();
             controller.close();
           } else controller.enqueue(seen(value));
         },
         async cancel() {
-          forgotten.unregister(token);
           await source?.return?.();
           close();
         },
       },
       { highWaterMark: 0 },
     );
-    const fd = this.#fd;
-    forgotten.register(this.#stream, fd, token);
     return this.#stream;
   }
 
@@ -200,6 +198,7 @@ export class Output {
   }
 
   close(): void {
+    forgotten.unregister(this);
     if (this.#fd >= 0) sys.close(this.#fd);
     this.#fd = -1;
   }
