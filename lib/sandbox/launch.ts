@@ -9,7 +9,7 @@ import type { Cgroup } from "../cgroup/index.ts";
 import { cloneArguments, compileJoin, initSteps, IN_USE, type Beside, type Facts, type InitKind } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { cloneError } from "./failure.ts";
-import { layOut } from "./layout.ts";
+import { layOut, type Layout } from "./layout.ts";
 
 /** Descriptors for the command; -1 is /dev/null. They stay the caller's. */
 export interface Stdio {
@@ -54,10 +54,14 @@ function kindOfKernelPath(path: string): "file" | "directory" | undefined {
   return kernelPathKinds.get(path);
 }
 
-/** Starts a fresh sandbox, in place. @throws TsboxError what was known before; the rest is told over the socket */
-export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup): Launched {
+/**
+ * Starts a fresh sandbox, in place.
+ * @param layout the benchmark passes one that it has put clocks into
+ * @throws TsboxError what was known before; the rest is told over the socket
+ */
+export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup, layout?: Layout): Launched {
   using opened = new Descriptors();
-  const { compiled, program } = layOut(spec, beside, factsFor(spec, cgroup.membership));
+  const { compiled, program } = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
   const bound: Record<string, number> = { init: initImage(compiled.init), ...stdio };
   bindCgroup(bound, cgroup, opened);
   const control = bindControl(bound, opened);
