@@ -1,12 +1,12 @@
 /** What a sandbox is to the one inside: namespaces, files, identity, and nothing of its owner's. @module */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect } from "bun:test";
 import { readFileSync, readlinkSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import { close, numberOf, sealedFile, syscall, trySyscall } from "../syscalls/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { asRoot, noBusybox, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
+import { noBusybox, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "./support/probe.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { inGuest, noBusybox, SLOW, testUnless } from "./support/machine.ts";
-import { descendants, eventually } from "./support/processes.ts";
+import { descendants, eventually, reapOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
 const root = makeRootfs();
@@ -512,7 +512,8 @@ describe("a script", () => {
     expect(ends(`const box = await Sandbox.create({ rootfs, hostname: "forgotten" }); console.log(box.pid);`)).toMatch(
       /^\d+\n$/,
     );
-    expect(await eventually(() => !descendants().some(({ name }) => name === "tsbox-init"))).toBe(true);
+    const isGone = () => (reapOrphans(), !descendants().some(({ name }) => name === "tsbox-init"));
+    expect(await eventually(isGone)).toBe(true);
   });
 
   sandboxTest("waits for a process that it has not waited for, as it would for one of Bun.spawn", () => {
