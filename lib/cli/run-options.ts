@@ -7,7 +7,7 @@ import { release } from "node:os";
 import { resolve } from "node:path";
 import { TsboxError } from "../index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
-import { DEFAULT_CAPABILITIES } from "../sandbox/request.ts";
+import { DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
 import { resolveDockerProfile, type DockerProfile } from "../seccomp/index.ts";
 import type { Limits, MountOption, RunOptions, SecurityOptions, Sharing } from "../index.ts";
 import type { RunFlags } from "./flags.ts";

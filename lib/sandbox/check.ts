@@ -28,6 +28,13 @@ export function checkText(what: string, value: unknown): string {
   return value;
 }
 
+/** A path of the host. */
+export function checkHostPath(what: string, value: unknown): string {
+  const path = checkText(what, value);
+  if (path === "") throw invalid(`use the ${what} "": empty`);
+  return path;
+}
+
 /** A path that begins at the root of the sandbox. */
 export function checkPath(what: string, value: unknown): string {
   const path = checkText(what, value);

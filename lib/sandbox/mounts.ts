@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
-import { checkChoice, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
+import { checkChoice, checkHostPath, checkKeys, checkPath, invalid, show } from "./check.ts";
 import type { MountOption, SandboxOptions } from "./options.ts";
 import { parseSize } from "./parse.ts";
 
@@ -69,6 +69,7 @@ function mountOf(mount: MountOption, idMapped: boolean): Mount {
   checkKeys("mount", mount, ["type", "source", "target", "readOnly", "size", "mode", "noExec"]);
   const destination = checkPath("mount target", mount.target).replace(/(.)\/+$/, "$1");
   if (destination === "/") throw invalid('mount on "/": that is the root filesystem', "use `rootfs`");
+  checkChoice<boolean>("readOnly", mount.readOnly, false, true);
   if (mount.type === "tmpfs") return tmpfs(mount, destination);
   if (mount.type === "bind") return bind(mount, destination, idMapped);
   throw invalid(
@@ -84,7 +85,7 @@ function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: stri
     throw invalid(`mount on "${destination}" with the mode ${show(mode)}: 0 to 0o7777`);
   const options = ["nosuid", "nodev", `mode=${mode.toString(8)}`];
   if (mount.readOnly) options.push("ro");
-  if (mount.noExec) options.push("noexec");
+  if (checkChoice<boolean>("noExec", mount.noExec, false, true)) options.push("noexec");
   if (mount.size !== undefined)
     options.push(`size=${parseSize(`mount on "${destination}" with the size`, mount.size)}`);
   return { destination, type: "tmpfs", source: "tmpfs", options };
@@ -92,7 +93,7 @@ function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: stri
 
 function bind(mount: Extract<MountOption, { type: "bind" }>, destination: string, idMapped: boolean): Mount {
   checkKeys("bind mount", mount, ["type", "source", "target", "readOnly"]);
-  const wanted = checkText("mount source", mount.source);
+  const wanted = checkHostPath("mount source", mount.source);
   const source = resolve(wanted);
   if (kindOfPath(source) === undefined) {
     throw new TsboxError(`mount ${show(wanted)} on "${destination}": no such file or directory`, {

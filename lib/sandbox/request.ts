@@ -3,11 +3,11 @@
  * @module
  */
 import { resolve } from "node:path";
-import { ARCH, effectiveGid, effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
+import { ARCH, effectiveGid, effectiveUid, kindOfPath, realDirectory, TsboxError } from "../../syscalls/index.ts";
 import { CAPABILITIES, type Beside, type Root } from "../plan/index.ts";
 import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
 import type { Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
-import { checkChoice, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
+import { checkChoice, checkHostPath, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { resourcesOf, rlimitsOf } from "./limits.ts";
 import { privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
@@ -119,13 +119,13 @@ export function checkSpawnOptions(options: SpawnOptions): void {
 }
 
 function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: string } {
-  const rootfs = checkText("root filesystem", options.rootfs ?? "host");
+  const rootfs = checkHostPath("root filesystem", options.rootfs ?? "host");
   if (rootfs === "host") {
     const { entries, mounts } = hostRoot();
     return { root: { kind: "tmpfs", entries }, mounts: [...mounts, ...privateMounts()], path: "/" };
   }
-  const path = resolve(rootfs);
-  if (kindOfPath(path) !== "directory") {
+  const path = realDirectory(resolve(rootfs));
+  if (path === undefined) {
     throw new TsboxError(`use the root filesystem "${rootfs}": no such directory`, {
       code: "rootfs_not_found",
       path: rootfs,
