@@ -1,0 +1,80 @@
+/**
+ * Whole command lines: `tsbox run` against `runc run` and `crun run` of the same specification.
+ *
+ * This file is also a program of its own, which measures inside a mount namespace that start.ts's process is not in:
+ * crun refuses machines with cgroup v1 and v2 beside each other, so the v2 tree is covered there, for all contenders.
+ * @module
+ */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Sandbox } from "../lib/index.ts";
+import { installed, LIMITS, spawned } from "./contenders.ts";
+import { interleave, type Contender, type Rounds, type Samples } from "./measure.ts";
+import { compare, timings, type Bar } from "./report.ts";
+import { Rootfs, TRUE } from "./rootfs.ts";
+
+const TSBOX = join(import.meta.dir, "../dist/tsbox");
+const HYBRID = "/sys/fs/cgroup/unified";
+const AGAINST: Record<string, number> = { runc: 0.5, crun: 0.8 };
+
+export async function commands(rounds: Rounds): Promise<Bar[]> {
+  const results = await measureApart(rounds);
+  console.log(`### tsbox run against runc run and crun run\n\n${timings(results)}\n`);
+  const ours = results.find(({ name }) => name === "tsbox run");
+  return Object.entries(AGAINST).flatMap(([name, most]) => {
+    const other = results.find((result) => result.name === `${name} run`);
+    return ours && other ? [compare(`tsbox run vs ${name} run of the same specification`, ours, other, { most })] : [];
+  });
+}
+
+async function measureApart(rounds: Rounds): Promise<Samples[]> {
+  const cover = existsSync(HYBRID) ? `mount -t tmpfs tmpfs ${HYBRID} && ` : "";
+  const child = Bun.spawn(
+    ["unshare", "--mount", "--propagation", "private", "sh", "-c", `${cover}exec "$@"`, "sh"].concat(
+      [process.execPath, import.meta.path],
+      [rounds.warmUp, rounds.count].map(String),
+    ),
+    { stdin: "ignore", stdout: "pipe", stderr: "inherit" },
+  );
+  const [text, status] = await Promise.all([child.stdout.text(), child.exited]);
+  if (status !== 0) throw new Error(`commands: exit status ${status}`);
+  const lines = text.trim().split("\n");
+  for (const line of lines.slice(0, -1)) console.log(line); // who is missing
+  return JSON.parse(lines.at(-1) ?? "[]") as Samples[];
+}
+
+function contenders(rootfs: string): Contender[] {
+  const list: Contender[] = [];
+  for (const name of Object.keys(AGAINST)) {
+    const path = installed(name);
+    if (path) list.push(ociRuntime(name, path, rootfs));
+  }
+  if (existsSync(TSBOX)) list.push(tsboxRun(rootfs));
+  else console.log("dist/tsbox: not there, left out: npm run compile");
+  return list;
+}
+
+function tsboxRun(rootfs: string): Contender {
+  const limits = ["-m", LIMITS.memory, "--cpus", String(LIMITS.cpus), "--pids-limit", String(LIMITS.pids)];
+  return spawned("tsbox run", [TSBOX, "run", "--rootfs", rootfs, "--read-only", ...limits, TRUE]);
+}
+
+/** Its bundle and its state lie in the root filesystem's directory, and go with it. */
+function ociRuntime(name: string, path: string, rootfs: string): Contender {
+  const directory = join(rootfs, name);
+  const spec = Sandbox.spec([TRUE], { rootfs, security: { readOnly: true }, limits: LIMITS });
+  const id = `tsbox-bench-${name}-${process.pid}`;
+  // older crun takes 1.0 only, which has all that this one uses; each would choose another place for the cgroup
+  const config = { ...spec, ociVersion: "1.0.2", linux: { ...spec.linux, cgroupsPath: `/${id}` } };
+  mkdirSync(directory);
+  writeFileSync(join(directory, "config.json"), JSON.stringify(config, plainNumbers));
+  return spawned(`${name} run`, [path, "--root", join(directory, "state"), "run", "--bundle", directory, id]);
+}
+
+const plainNumbers = (_: string, value: unknown) => (typeof value === "bigint" ? Number(value) : value);
+
+if (import.meta.main) {
+  using rootfs = new Rootfs();
+  const [warmUp = 0, count = 0] = process.argv.slice(2).map(Number);
+  console.log(JSON.stringify(await interleave(contenders(rootfs.path), { warmUp, count })));
+}
