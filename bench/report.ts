@@ -1,7 +1,7 @@
 /** Results as Markdown. @module */
 import { median, quantile, type Samples } from "./measure.ts";
 
-/** What issue 2 of the project asks for. */
+/** A figure that the project promises, and whether this run keeps it. */
 export interface Bar {
   measure: string;
   /** `"≤ 2.5×"` */
