@@ -17,7 +17,9 @@ import {
   resolveDockerProfile,
   seccompFlags,
 } from "../lib/seccomp/index.ts";
+import { defaultBlob } from "../lib/seccomp/build.ts";
 import type { DockerProfile } from "../lib/seccomp/index.ts";
+import { DEFAULT_CAPABILITIES } from "../lib/sandbox/index.ts";
 import type { SeccompArgument, SeccompProfile, SeccompRule } from "../lib/spec/index.ts";
 import { SYSCALLS, TsboxError, type SyscallName } from "../syscalls/index.ts";
 import { ask, AUDIT_ARCH, numberOf, readVerdict, runFilter } from "./seccomp-bpf.ts";
@@ -629,4 +631,14 @@ describe("Docker's format", () => {
       expect(attempt).toThrow(expect.objectContaining({ code: "invalid_option" }));
     },
   );
+});
+
+test("default.blob.ts is what the default profile compiles to", () => {
+  const file = join(import.meta.dirname, "../lib/seccomp/default.blob.ts");
+  expect(readFileSync(file, "utf8")).toBe(defaultBlob());
+  for (const arch of ["x64", "arm64"] as const) {
+    const remembered = compileSeccomp(defaultProfile(DEFAULT_CAPABILITIES, arch), arch);
+    const fresh = compileSeccomp(structuredClone(defaultProfile(DEFAULT_CAPABILITIES, arch)), arch);
+    expect(remembered).toEqual(fresh);
+  }
 });

@@ -10,7 +10,7 @@ import * as sys from "../../syscalls/index.ts";
 import { TsboxError, errnoName } from "../../syscalls/index.ts";
 import type { Resources } from "../spec/index.ts";
 import { findHierarchies, type Hierarchies } from "./hierarchy.ts";
-import { nextName, removeWhenEmpty, sweep } from "./owner.ts";
+import { nextName, removeWhenEmpty, sweepLater } from "./owner.ts";
 
 const CONTROLLERS = ["memory", "cpu", "pids"] as const;
 type Controller = (typeof CONTROLLERS)[number];
@@ -131,7 +131,7 @@ function placeOf(controller: Controller): Place {
   if (!place) {
     hierarchies ??= findHierarchies();
     place = findPlace(controller, hierarchies);
-    sweep(place.parent);
+    sweepLater(place.parent);
     known.set(controller, place);
   }
   return place;

@@ -19,10 +19,17 @@ export function nextName(): string {
 
 const swept = new Set<string>();
 
-/** Removes what killed owners left below a directory; once per process and directory. */
-export function sweep(directory: string): void {
+/**
+ * Removes what killed owners left below a directory; once per process and directory, and not before a sandbox that is
+ * about to start.
+ */
+export function sweepLater(directory: string): void {
   if (swept.has(directory)) return;
   swept.add(directory);
+  setImmediate(() => sweep(directory));
+}
+
+function sweep(directory: string): void {
   for (const name of readdirSync(directory)) {
     if (isAbandoned(name)) removeAbandoned(`${directory}/${name}`);
   }

@@ -32,9 +32,14 @@ export function compileSeccomp(profile: SeccompProfile, arch: Arch): Uint8Array 
   if (known) return known;
   const filter = compileRules(readRules(profile, arch), arch);
   if (Object.isFrozen(profile) && Object.isFrozen(profile.syscalls)) {
-    compiled.set(profile, { ...compiled.get(profile), [arch]: filter });
+    rememberFilter(profile, arch, filter);
   }
   return filter;
+}
+
+/** What a frozen profile compiles to, known beforehand. */
+export function rememberFilter(profile: SeccompProfile, arch: Arch, filter: Uint8Array): void {
+  compiled.set(profile, { ...compiled.get(profile), [arch]: filter });
 }
 
 /** Freezes a profile and all in it, so that it is compiled only once. */
@@ -48,7 +53,8 @@ export function freezeProfile(profile: SeccompProfile): SeccompProfile {
   return profile;
 }
 
-function compileRules(rules: Rules, arch: Arch): Uint8Array {
+/** @internal */
+export function compileRules(rules: Rules, arch: Arch): Uint8Array {
   const out = new Assembler();
   const foreign = out.answer(NOT_IMPLEMENTED);
   const search = out.step(LD, NUMBER, searchNumber(out, rangesOf(rules, arch), rules.otherwise));

@@ -16,7 +16,8 @@
  */
 import type { Arch } from "../../syscalls/index.ts";
 import type { SeccompArgument, SeccompProfile, SeccompRule } from "../spec/index.ts";
-import { freezeProfile } from "./compile.ts";
+import { freezeProfile, rememberFilter } from "./compile.ts";
+import { DEFAULT_FILTERS } from "./default.blob.ts";
 import { listOf } from "./rules.ts";
 
 const ALLOWED = `
@@ -132,6 +133,8 @@ export function defaultProfile(capabilities: readonly string[], arch: Arch): Sec
       ],
     });
     profiles.set(key, profile);
+    const filter = DEFAULT_FILTERS[key];
+    if (filter) rememberFilter(profile, arch, Uint8Array.fromBase64(filter));
   }
   return profile;
 }
