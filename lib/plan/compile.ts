@@ -100,12 +100,17 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
  * @throws TsboxError `invalid_option`
  */
 export function compileJoin(spec: Spec, facts: Facts): Plan {
-  const joined = spec.linux.namespaces.flatMap((n) => NEW[n.type] ?? []);
+  // from inside the cgroup namespace, cgroup v2 clones nothing into a cgroup of it that comes from outside (ENOENT)
+  const types = spec.linux.namespaces.map((n) => n.type);
+  const joined = types.filter((type) => type !== "cgroup").flatMap((type) => NEW[type] ?? []);
+  const enterCgroup: Op[] = types.includes("cgroup")
+    ? [{ call: "setns", args: [ref("sandbox"), flags("CLONE_NEWCGROUP")] }]
+    : [];
   const { into } = facts.cgroup;
   const { uidMappings, gidMappings } = spec.linux;
   // not CLONE_VM: what happens to the command before its execve must not reach the process that waits for it
   const cloneFlags = flags("CLONE_PIDFD", ...(into ? (["CLONE_INTO_CGROUP"] as const) : []));
-  const own = spec.linux.namespaces.some((n) => n.type === "pid");
+  const own = types.includes("pid");
   return [
     {
       action: "join the sandbox",
@@ -121,7 +126,7 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
     ...initSteps(own ? "outside" : "group"),
     {
       action: "join the cgroup",
-      ops: [{ call: "label", args: [], label: "second" }, ...joinCgroup(facts)],
+      ops: [{ call: "label", args: [], label: "second" }, ...joinCgroup(facts), ...enterCgroup],
       code: "limit_unavailable",
     },
     {
