@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { Sandbox, type RunOptions } from "../../lib/index.ts";
 import { close, mapArena, numberOf, syscall, trySyscall, unmapArena, type Op } from "../../syscalls/index.ts";
-import { inGuest, noBusybox, notRoot, testUnless } from "../support/machine.ts";
+import { noBusybox, notRoot, testUnless } from "../support/machine.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "../support/probe.ts";
 import { Folder, makeRootfs } from "../support/rootfs.ts";
 
@@ -367,8 +367,6 @@ describe("capabilities", () => {
     expect(readFileSync(secret, "utf8")).toBe("x");
   });
 });
-
-test("these tests know the guest", () => expect(inGuest).toBe(process.env["TSBOX_GUEST"] === "1"));
 
 function commandOf(path: string): string {
   try {
