@@ -1,5 +1,9 @@
 /** What is compared: sandboxes of this project, bare processes, and bwrap. @module */
+import { rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { Sandbox } from "../lib/index.ts";
+import { compileSeccomp, defaultProfile } from "../lib/seccomp/index.ts";
+import { ARCH } from "../syscalls/index.ts";
 import type { RunOptions } from "../lib/index.ts";
 import type { Contender } from "./measure.ts";
 import { TRUE } from "./rootfs.ts";
@@ -26,24 +30,32 @@ export const sandboxed = (name: string, options: RunOptions): Contender => ({
 });
 
 /** A process of `Bun.spawn`, its output collected as `Sandbox.run` does it. */
-export const spawned = (name: string, command: string[]): Contender => ({
+export const spawned = (name: string, command: string[], third?: () => Bun.BunFile): Contender => ({
   name,
   async run() {
-    const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-    const [, stderr, exitCode] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    const child = Bun.spawn(command, { stdio: ["ignore", "pipe", "pipe", ...(third ? [third()] : [])] });
+    const texts = [child.stdout, child.stderr].map((stream) => new Response(stream as ReadableStream).text());
+    const [[, stderr], exitCode] = await Promise.all([Promise.all(texts), child.exited]);
     if (exitCode !== 0) throw new Error(`${name}: exit status ${exitCode}: ${stderr}`);
   },
 });
 
 export const bare = (rootfs: string): Contender => spawned("Bun.spawn", [rootfs + TRUE]);
 
-const bwrapFlags = "--unshare-all --die-with-parent --new-session --proc /proc --dev /dev --tmpfs /tmp";
+/** What a sandbox of this project has by default, as far as bwrap can do it. */
+const bwrapFlags = [
+  ..."--unshare-all --hostname tsbox --die-with-parent --new-session --cap-drop ALL --clearenv".split(" "),
+  ..."--proc /proc --dev /dev --mqueue /dev/mqueue --ro-bind /sys /sys --tmpfs /tmp --seccomp 3".split(" "),
+];
 
-/** Undefined where it is not installed. */
+/** With the same filter as ours. Undefined where it is not installed. */
 export function bwrap(rootfs: string): Contender | undefined {
   const path = installed("bwrap");
   if (path === undefined) return undefined;
-  return spawned("bwrap", [path, "--ro-bind", rootfs, "/", ...bwrapFlags.split(" "), TRUE]);
+  const filter = join(rootfs, "../", `${basename(rootfs)}.bpf`);
+  writeFileSync(filter, compileSeccomp(defaultProfile([], ARCH), ARCH));
+  process.once("exit", () => rmSync(filter, { force: true }));
+  return spawned("bwrap", [path, "--ro-bind", rootfs, "/", ...bwrapFlags, TRUE], () => Bun.file(filter));
 }
 
 /** The path of a program; where there is none, it says so. */

@@ -7,13 +7,13 @@
  */
 import { makeCgroup } from "../lib/cgroup/index.ts";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
-import { compile, FrameReader } from "../lib/plan/index.ts";
+import { compile } from "../lib/plan/index.ts";
 // not faces: what the engine does in one go is done here bit by bit
 import { layOut, type Layout } from "../lib/sandbox/layout.ts";
 import { bury, factsFor, launch } from "../lib/sandbox/launch.ts";
 import { closePipes, openPipes } from "../lib/sandbox/pipes.ts";
 import { specFor } from "../lib/sandbox/request.ts";
-import { ARCH, buffer, close, named, Program, runtime } from "../syscalls/index.ts";
+import { ARCH, buffer, close, named, Program } from "../syscalls/index.ts";
 import { Clocks, nowUs, timeAt } from "./clocks.ts";
 import { LIMITS } from "./contenders.ts";
 import { median } from "./measure.ts";
@@ -112,11 +112,8 @@ async function runInParts(
   lap.take("launch: socket, program → bytes, clone");
   for (const fd of pipes.theirs.splice(0)) close(fd);
   lap.take("close the ends of the pipes that are not ours");
-  const reader = runtime.readable(launched.control).getReader();
-  const { done, value } = await reader.read();
+  const { exit } = await launched.control.told;
   const toldUs = nowUs();
-  const [frame] = done ? [] : new FrameReader().take(value);
-  void reader.cancel().catch(() => {});
   lap.take("wait until init tells the end of the command");
   await bury(launched);
   const buriedUs = nowUs();
@@ -129,8 +126,7 @@ async function runInParts(
   await pipes.stderr?.readToEnd((chunk) => chunk, true);
   lap.take("read the output");
   closePipes(pipes);
-  if (frame?.kind !== "exit" || frame.exitCode !== 0 || output?.length !== 16)
-    throw new Error("phases: the command did not run");
+  if (exit?.exitCode !== 0 || output?.length !== 16) throw new Error("phases: the command did not run");
   return {
     sinceUs,
     ranUs: timeAt(new DataView(output.buffer, output.byteOffset), 0) - sinceUs,

@@ -3,7 +3,6 @@
  * {@link TsboxError}, except where a negative errno is said to be the answer.
  * @module
  */
-import { errnoName } from "./errno.ts";
 import { TsboxError } from "./error.ts";
 import { mapArena, syscall, systemError, trySyscall } from "./kernel.ts";
 

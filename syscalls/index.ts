@@ -7,4 +7,4 @@ export * from "./kernel.ts";
 export * from "./program.ts";
 export * from "./structs.ts";
 export { SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
-export { runtime } from "./ffi/index.ts";
+export { runtime, type Receiver } from "./ffi/index.ts";

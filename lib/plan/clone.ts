@@ -44,7 +44,18 @@ export function cloneArguments({ label, flags: wanted, inUse }: Clone): Data {
   const parent = wanted.text.includes("CLONE_PARENT"); // then the signal is the one of the process that clones
   const args = words(
     `{flags=${wanted.text}${parent ? "" : ", exit_signal=SIGCHLD"}}`,
-    ...[wanted.value, 0, 0, 0, parent ? 0 : SIGCHLD, 0, inUse ? STACK_BYTES : 0, 0, 0, 0, 0],
+    // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
+    wanted.value,
+    0,
+    0,
+    0,
+    parent ? 0 : SIGCHLD,
+    0,
+    inUse ? STACK_BYTES : 0,
+    0,
+    0,
+    0,
+    0,
   );
   args.pointers = [];
   if (inUse) args.pointers.push({ offset: STACK_AT, to: buffer(`stack of the ${label} process`, STACK_BYTES, 16) });
@@ -60,7 +71,11 @@ export function cloneStep(action: string, clone: Clone): Step {
   const fd = buffer("pidfd", 8);
   if (clone.pidfd) args.pointers?.push({ offset: PIDFD_AT, to: fd });
   const word = inUse && { at: inUse, offset: IN_USE[label] };
-  if (word) ops.push({ call: "store", args: [word, 1, 8] }, { call: "store", args: [{ at: args, offset: CHILD_TID_AT }, word, 8] });
+  if (word)
+    ops.push(
+      { call: "store", args: [word, 1, 8] },
+      { call: "store", args: [{ at: args, offset: CHILD_TID_AT }, word, 8] },
+    );
   if (clone.intoCgroup) ops.push({ call: "store", args: [{ at: args, offset: CGROUP_AT }, ref("cgroup"), 8] });
   ops.push({ call: "spawn", args: [args, CLONE_ARGS_BYTES], label, out: label, onError: { jump: `no ${label}` } });
   if (clone.pidfd) ops.push({ call: "load", args: [fd, 4], out: "pidfd" });

@@ -47,6 +47,11 @@ export function initSteps(kind: InitKind): Plan {
   ];
 }
 
+const ENDING_OUTSIDE: Op[] = [
+  { call: "pidfd_send_signal", args: [PIDFD, SIGKILL, 0, 0], onError: "ignore" },
+  { call: "wait4", args: [-1, 0, 0, 0], onError: "ignore" },
+];
+
 function loop(kind: InitKind, polled: Data): Op[] {
   const byte = buffer("byte", 8);
   const info = buffer("siginfo", 128);
@@ -86,10 +91,8 @@ function loop(kind: InitKind, polled: Data): Op[] {
     { call: "write", args: [CONTROL_FD, exit, EXIT_FRAME_BYTES], onError: "ignore" },
     ...end,
     { call: "label", args: [], label: "die" },
-    // a pid namespace ends with its init
-    ...(kind === "outside"
-      ? [{ call: "pidfd_send_signal", args: [PIDFD, SIGKILL, 0, 0], onError: "ignore" } satisfies Op]
-      : []),
+    // a pid namespace ends with its init, which waits for all in it; an orphan outside might find nobody who reaps it
+    ...(kind === "outside" ? ENDING_OUTSIDE : []),
     ...end,
   ];
 }

@@ -37,7 +37,10 @@ function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
   }
   const source = opened ? [] : [openRoot(spec, root)];
   if (root.kind === "overlay") return [...source, ...overlaySteps()];
-  return [...source, { action: `put "${spec.root.path}" over the host's root`, ops: coverSlash("rootfs"), code: "mount_failed" }];
+  return [
+    ...source,
+    { action: `put "${spec.root.path}" over the host's root`, ops: coverSlash("rootfs"), code: "mount_failed" },
+  ];
 }
 
 /** As the slot `rootfs`. */

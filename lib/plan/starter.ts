@@ -34,7 +34,9 @@ export function starterSteps(spec: Spec, beside: Beside, facts: Facts, inUse: Da
   );
   const clone = { label: "first", flags: cloneFlags, inUse, intoCgroup: facts.cgroup.into } as const;
   // the starter's end of the socket, or an end of file would never be seen
-  const steps: Plan = [{ action: "leave the owner its end of the socket", ops: [{ call: "close", args: [ref("owner")] }] }];
+  const steps: Plan = [
+    { action: "leave the owner its end of the socket", ops: [{ call: "close", args: [ref("owner")] }] },
+  ];
   if (facts.privileged) steps.push(...sourceSteps(spec, beside));
   if (uidMappings) steps.push({ action: "make a pipe, to tell when the id maps are written", ops: pipeOps() });
   steps.push(cloneStep("clone the sandbox's first process into its namespaces", clone));
@@ -92,7 +94,11 @@ function mountIdSteps(spec: Spec, beside: Beside, { privileged }: Facts): Plan {
   return [
     {
       action: "map the ids of files in mounts",
-      ops: [open, { call: "store", args: [{ at: attr, offset: 24 }, ref("ids"), 8] }, ...trees.map((tree) => mapIds(tree, attr))],
+      ops: [
+        open,
+        { call: "store", args: [{ at: attr, offset: 24 }, ref("ids"), 8] },
+        ...trees.map((tree) => mapIds(tree, attr)),
+      ],
       code: "mount_failed",
       hint: (errno) =>
         errno === "EINVAL"
@@ -102,4 +108,7 @@ function mountIdSteps(spec: Spec, beside: Beside, { privileged }: Facts): Plan {
   ];
 }
 
-const GO: Step = { action: "tell the first process to go on", ops: [{ call: "write", args: [ref("go-write"), byte(), 1] }] };
+const GO: Step = {
+  action: "tell the first process to go on",
+  ops: [{ call: "write", args: [ref("go-write"), byte(), 1] }],
+};

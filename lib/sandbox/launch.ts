@@ -6,8 +6,17 @@ import { setImmediate } from "node:timers";
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, type Arena, type Data, type Plan } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
-import { cloneArguments, compileJoin, initSteps, IN_USE, type Beside, type Facts, type InitKind } from "../plan/index.ts";
+import {
+  cloneArguments,
+  compileJoin,
+  initSteps,
+  IN_USE,
+  type Beside,
+  type Facts,
+  type InitKind,
+} from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
+import { Control } from "./control.ts";
 import { cloneError } from "./failure.ts";
 import { layOut, type Layout } from "./layout.ts";
 
@@ -25,9 +34,7 @@ export interface Launched {
    * Where the starter is not that far yet, this stands still for the fraction of a millisecond that it takes.
    */
   pid(): number | undefined;
-  /** The owner's end of the socket; whoever closes it ends the processes. */
-  control: number;
-  plan: Plan;
+  control: Control;
   /** Once {@link pid} has been reaped: reaps the rest, and gives the memory of the plan back. */
   release(): void;
 }
@@ -80,8 +87,7 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup,
       }
       return first > 0 ? first : undefined;
     },
-    control,
-    plan: compiled.plan,
+    control: new Control(control, compiled.plan),
     release() {
       while (sys.reap(starter) === undefined) wait();
       retire(arena, inUse);
@@ -111,7 +117,7 @@ export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup):
   program.write(arena.bytes, arena.view, arena.address, {}, -1);
   const inUse = program.offset(stub.inUse);
   const pid = clone(arena, program, stub.cloneArgs, inUse, control);
-  return { pid: () => pid, control, plan, release: () => retire(arena, inUse) };
+  return { pid: () => pid, control: new Control(control, plan), release: () => retire(arena, inUse) };
 }
 
 /** The one clone that the owner makes itself. */
@@ -171,7 +177,10 @@ function intoImage(image: number, kept: number[]): { plan: Plan; cloneArgs: Data
   const { cstring, named, stringArray, words } = sys;
   const inUse = words("in use", 1, 0, 0);
   const [CLONE_VM, CLONE_CHILD_CLEARTID, CLONE_CLEAR_SIGHAND] = [0x100, 0x200000, 0x100000000];
-  const flags = named("CLONE_VM|CLONE_CHILD_CLEARTID|CLONE_CLEAR_SIGHAND", CLONE_VM + CLONE_CHILD_CLEARTID + CLONE_CLEAR_SIGHAND);
+  const flags = named(
+    "CLONE_VM|CLONE_CHILD_CLEARTID|CLONE_CLEAR_SIGHAND",
+    CLONE_VM + CLONE_CHILD_CLEARTID + CLONE_CLEAR_SIGHAND,
+  );
   const cloneArgs = cloneArguments({ label: "starter", flags, inUse });
   const into = [image, cstring(""), stringArray(["tsbox-join"]), stringArray([]), named("AT_EMPTY_PATH", 0x1000)];
   const plan: Plan = [
@@ -191,7 +200,7 @@ function intoImage(image: number, kept: number[]): { plan: Plan; cloneArgs: Data
 
 /** Waits until nothing is left of what was started. @returns the wait status of {@link Launched.pid} */
 export async function bury({ pid, control, release }: Launched): Promise<number> {
-  sys.close(control);
+  control.close();
   const child = pid();
   let status = child === undefined ? 0 : sys.reap(child);
   if (child !== undefined && status === undefined) {

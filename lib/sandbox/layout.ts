@@ -30,7 +30,15 @@ export function layOut(spec: Spec, beside: Beside, facts: Facts): Layout {
   const { seccomp, ...linux } = spec.linux;
   const root = beside.root.kind === "tmpfs" ? identityOf(beside.root.entries) : beside.root.kind;
   const { sources, kernelPaths, ...others } = facts;
-  const key = JSON.stringify([{ ...spec, linux }, identityOf(seccomp), root, beside.idle, [...sources], [...kernelPaths], others]);
+  const key = JSON.stringify([
+    { ...spec, linux },
+    identityOf(seccomp),
+    root,
+    beside.idle,
+    [...sources],
+    [...kernelPaths],
+    others,
+  ]);
   let layout = layouts.get(key);
   if (layout) {
     layouts.delete(key); // the least recently used one is the first

@@ -3,10 +3,9 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
-import { runtime, TsboxError } from "../../syscalls/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
 import type { Counters } from "../cgroup/index.ts";
-import { FrameReader, type ExitFrame, type Frame } from "../plan/index.ts";
-import { failureOf } from "./failure.ts";
+import type { ExitFrame } from "../plan/index.ts";
 import { bury, kill, type Launched } from "./launch.ts";
 import type { ProcessResult, Reason } from "./options.ts";
 import { closePipes, feed, type Input, type Output, type Pipes } from "./pipes.ts";
@@ -21,8 +20,12 @@ export interface Surroundings {
   output: { left: number };
   /** After the process is gone; the result is told when it has settled. */
   afterwards(): Promise<void>;
-  /** Whether the process began in an address space of its own: the kernel's peak counts from its first one. */
-  ownMemory: boolean;
+  /**
+   * The process is in a sandbox that was there before. It began in an address space of its own, so the kernel's peak is
+   * its own; and what waits for it outside must do so to the end: an orphan that nobody reaps would keep the sandbox's
+   * init from ending.
+   */
+  joined: boolean;
 }
 
 const [SIGKILL, SIGSYS] = [9, 31];
@@ -124,7 +127,7 @@ export class SandboxProcess implements AsyncDisposable {
    */
   kill(signal: number | string = "SIGTERM"): void {
     const number = signalNumber(signal);
-    if (!this.#over) sys.send(this.#launched.control, Uint8Array.of(number));
+    if (!this.#over) this.#launched.control.send(number);
   }
 
   /** @internal Kills it for a reason that the result tells. */
@@ -132,7 +135,8 @@ export class SandboxProcess implements AsyncDisposable {
     if (this.#over || this.#ended) return;
     this.#ended = reason;
     this.kill(SIGKILL);
-    // a process that hangs in its set-up does not listen
+    if (this.#around.joined) return;
+    // a sandbox that hangs in its set-up does not listen
     const force = setTimeout(() => this.#over || kill(this.#launched), KILL_GRACE_MS);
     force.unref();
   }
@@ -167,18 +171,10 @@ export class SandboxProcess implements AsyncDisposable {
   async #supervise(signal: AbortSignal | undefined): Promise<ProcessResult> {
     const abort = () => this.end("killed");
     signal?.addEventListener("abort", abort, { once: true });
-    let exit: ExitFrame | undefined;
-    let failure: TsboxError | undefined;
-    for await (const frame of frames(this.#launched.control)) {
-      if (frame.kind === "exit") {
-        exit = frame;
-        break; // init ends by itself now
-      }
-      if (frame.kind === "failed") failure ??= failureOf(frame.report, this.#launched.plan);
-    }
+    const { exit, failure } = await this.#launched.control.told;
     signal?.removeEventListener("abort", abort);
     // where init could not be loaded, its process group may be left
-    if (failure && this.pid > 0) sys.killGroup(this.pid);
+    if (failure && !this.#around.joined && this.pid > 0) sys.killGroup(this.pid);
     this.#over = true;
     const status = await bury(this.#launched);
     const counters = this.#around.counters();
@@ -201,7 +197,7 @@ export class SandboxProcess implements AsyncDisposable {
       usage: {
         wallMs: performance.now() - this.#started,
         cpuMs: exit?.cpuMs ?? 0,
-        peakMemoryBytes: counters.peakMemoryBytes ?? (this.#around.ownMemory ? exit?.peakMemoryBytes : undefined),
+        peakMemoryBytes: counters.peakMemoryBytes ?? (this.#around.joined ? exit?.peakMemoryBytes : undefined),
       },
     };
   }
@@ -215,16 +211,4 @@ function reasonOf(exit: ExitFrame | undefined, counters: Counters): Reason {
   if (counters.pidsDenied > 0) return "pids";
   if (!exit) return "killed";
   return exit.signal === 0 ? "exit" : "signal";
-}
-
-async function* frames(control: number): AsyncGenerator<Frame> {
-  const reader = runtime.readable(control).getReader();
-  const cutter = new FrameReader();
-  // ECONNRESET: it has ended without reading the last signal
-  const next = () => reader.read().catch(() => ({ done: true, value: undefined }) as const);
-  try {
-    for (let read = await next(); !read.done; read = await next()) yield* cutter.take(read.value);
-  } finally {
-    void reader.cancel().catch(() => {});
-  }
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import { resolve } from "node:path";
-import { ARCH, effectiveGid, effectiveUid, kindOfPath, realDirectory, TsboxError } from "../../syscalls/index.ts";
+import { access, ARCH, effectiveGid, effectiveUid, realDirectory, TsboxError } from "../../syscalls/index.ts";
 import { CAPABILITIES, type Beside, type Root } from "../plan/index.ts";
 import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
 import type { Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
@@ -138,7 +138,8 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
   return { root: { kind: direct ? "directory" : "overlay" }, mounts: [], path };
 }
 
-const existsIn = (root: string, path: string) => kindOfPath(`${root}/${path}`) !== undefined;
+const F_OK = 0;
+const existsIn = (root: string, path: string) => access(`${root}/${path}`, F_OK);
 
 const accountsOf = ({ rootfs = "host" }: SandboxOptions): Accounts =>
   rootfs === "host" ? HOST_ACCOUNTS : { directory: rootfs };

@@ -3,12 +3,11 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
-import { printPlan, runtime, TsboxError } from "../../syscalls/index.ts";
+import { printPlan, TsboxError } from "../../syscalls/index.ts";
 import { makeCgroup, type Cgroup } from "../cgroup/index.ts";
-import { compile, FrameReader, type Beside } from "../plan/index.ts";
+import { compile, type Beside } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { checkSignal } from "./check.ts";
-import { failureOf } from "./failure.ts";
 import { bury, factsFor, join, kill, launch, type Launched } from "./launch.ts";
 import type { Reason, RunOptions, RunResult, SandboxOptions, SpawnOptions } from "./options.ts";
 import { parseDuration, parseSize } from "./parse.ts";
@@ -110,7 +109,7 @@ export class Sandbox implements AsyncDisposable {
       ending: () => undefined,
       counters: () => cgroup.counters(),
       output,
-      ownMemory: false,
+      joined: false,
       afterwards() {
         clearTimeout(timer);
         return cgroup.remove();
@@ -177,7 +176,7 @@ export class Sandbox implements AsyncDisposable {
       ending: () => this.#ending,
       counters: () => this.#cgroup.counters(),
       output: this.#output,
-      ownMemory: true,
+      joined: true,
       afterwards: async () => void this.#running.delete(process),
     };
     const process: SandboxProcess = new SandboxProcess(launched, pipes, around, started, options.signal);
@@ -252,14 +251,9 @@ function openAll(options: RunOptions, cgroup: Cgroup) {
 }
 
 /** Init says when everything stands; or a step says why it does not. */
-async function untilReady({ control, plan }: Launched): Promise<void> {
-  const reader = runtime.readable(control).getReader();
-  const cutter = new FrameReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    for (const frame of cutter.take(next.value)) {
-      if (frame.kind === "failed") throw failureOf(frame.report, plan);
-      if (frame.kind === "ready") return void reader.cancel();
-    }
-  }
-  throw new TsboxError("make the sandbox: it ended before it could say why", { code: "system" });
+async function untilReady({ control }: Launched): Promise<void> {
+  const { ready, failure } = await control.told;
+  if (!ready) throw failure ?? new TsboxError("make the sandbox: it ended before it could say why", { code: "system" });
+  // a box that nobody waits for does not keep a script from ending
+  control.unref();
 }

@@ -23,6 +23,21 @@ export async function openBun(): Promise<Runtime> {
       CFunction({ ptr: address as never, args: args(argumentCount), returns: FFIType.i64_fast }) as unknown as Native,
     memory: (address, length) => toArrayBuffer(address as never, 0, length) as ArrayBuffer,
     readable: (fd) => Bun.file(fd).stream() as ReadableStream<Uint8Array>,
+    receive(fd, take, ended) {
+      let socket: { terminate(): void; unref(): void } | undefined;
+      // it is open when the call returns, as the descriptor is
+      const opened = Bun.connect({
+        fd,
+        socket: {
+          open: (connected: typeof socket) => void (socket = connected),
+          data: (_: unknown, chunk: Uint8Array) => take(chunk),
+          error: () => {}, // ECONNRESET: the other end has ended without reading all; close follows
+          close: ended,
+        },
+      } as never);
+      opened.catch(ended);
+      return { close: () => socket?.terminate(), unref: () => socket?.unref() };
+    },
     writer(fd) {
       return async (bytes) => {
         // the sink duplicates the descriptor: one that is kept would keep the reader from its end of file

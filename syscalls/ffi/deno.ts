@@ -19,6 +19,8 @@ export function openDeno(): Runtime {
     try {
       libc = Deno.dlopen(name, {
         syscall: { parameters: integers(7), result: "i64" },
+        close: { parameters: ["i32"], result: "i32" },
+        shutdown: { parameters: ["i32", "i32"], result: "i32" },
         read: { parameters: ["i32", "buffer", "usize"], result: "i64", nonblocking: true },
         write: { parameters: ["i32", "buffer", "usize"], result: "i64", nonblocking: true },
       });
@@ -56,6 +58,36 @@ export function openDeno(): Runtime {
           else controller.error(new Error(`read descriptor ${fd}: the call failed`));
         },
       });
+    },
+    receive(fd, take, ended) {
+      const [SHUT_RD, SHUT_RDWR] = [0, 2];
+      let [reading, open] = [true, true];
+      const close = () => void (open && libc.symbols.close(fd), (open = false));
+      const loop = async () => {
+        const buffer = new Uint8Array(65536);
+        while (reading) {
+          const length = Number(await libc.symbols.read(fd, buffer, BigInt(buffer.length)));
+          if (length <= 0) break;
+          take(buffer.slice(0, length));
+        }
+        if (!reading) return;
+        reading = false;
+        close();
+        ended();
+      };
+      void loop();
+      const stop = (how: number) => {
+        reading = false;
+        libc.symbols.shutdown(fd, how); // wakes the thread that reads
+      };
+      return {
+        close() {
+          if (open) stop(SHUT_RDWR);
+          close();
+        },
+        // a thread that waits keeps a script from ending
+        unref: () => stop(SHUT_RD),
+      };
     },
     writer(fd) {
       return async (bytes) => {

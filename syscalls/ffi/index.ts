@@ -3,5 +3,5 @@ import { openBun } from "./bun.ts";
 import { openDeno } from "./deno.ts";
 import type { Runtime } from "./runtime.ts";
 
-export type { Native, Runtime } from "./runtime.ts";
+export type { Native, Receiver, Runtime } from "./runtime.ts";
 export const runtime: Runtime = "Bun" in globalThis ? await openBun() : openDeno();

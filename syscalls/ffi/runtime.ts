@@ -16,8 +16,17 @@ export interface Runtime {
   memory(address: number, length: number): ArrayBuffer;
   /** The bytes that arrive at a descriptor, without blocking the event loop. The descriptor stays the caller's. */
   readable(fd: number): ReadableStream<Uint8Array>;
+  /** What arrives at a socket, as it arrives; quicker than {@link readable}. Takes the descriptor over. */
+  receive(fd: number, take: (chunk: Uint8Array) => void, ended: () => void): Receiver;
   /** Writes to a pipe or socket as fast as it is read, without blocking the event loop. The descriptor stays the caller's. */
   writer(fd: number): (bytes: Uint8Array) => Promise<void>;
+}
+
+export interface Receiver {
+  /** Closes the descriptor; `ended` may be called, or not. */
+  close(): void;
+  /** From now on it does not keep the event loop running. */
+  unref(): void;
 }
 
 export const LIBC_NAMES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];

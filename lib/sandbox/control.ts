@@ -1,0 +1,60 @@
+/**
+ * The owner's end of the socket to a sandbox's processes: signals go out, frames come in, and where it is closed they
+ * end.
+ * @module
+ */
+import { runtime, send, type Plan, type Receiver, type TsboxError } from "../../syscalls/index.ts";
+import { FrameReader, type ExitFrame } from "../plan/index.ts";
+import { failureOf } from "./failure.ts";
+
+/** What was told: how the process ended, that everything stands, why a step failed; or nothing, where it just ended. */
+export interface Told {
+  exit?: ExitFrame;
+  ready?: boolean;
+  failure?: TsboxError;
+}
+
+export class Control {
+  /** Resolves with the first thing that is told, or at the end. */
+  readonly told: Promise<Told>;
+  readonly #fd: number;
+  readonly #receiver: Receiver;
+  #open = true;
+
+  /** @param fd taken over */
+  constructor(fd: number, plan: Plan) {
+    this.#fd = fd;
+    const { promise, resolve } = Promise.withResolvers<Told>();
+    this.told = promise;
+    const told: Told = {};
+    const cutter = new FrameReader();
+    const take = (chunk: Uint8Array) => {
+      for (const frame of cutter.take(chunk)) {
+        if (frame.kind === "failed") told.failure ??= failureOf(frame.report, plan);
+        else if (frame.kind === "ready") told.ready = true;
+        else told.exit = frame;
+      }
+      if (told.exit || told.ready || told.failure) resolve(told);
+    };
+    this.#receiver = runtime.receive(fd, take, () => {
+      this.#open = false;
+      resolve(told);
+    });
+  }
+
+  /** A signal for the process; nothing where the socket is closed. */
+  send(signal: number): void {
+    if (this.#open) send(this.#fd, Uint8Array.of(signal));
+  }
+
+  /** From now on it does not keep a script from ending. */
+  unref(): void {
+    this.#receiver.unref();
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#receiver.close();
+  }
+}
