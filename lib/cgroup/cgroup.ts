@@ -123,8 +123,9 @@ interface Place {
   parent: string;
 }
 
-let hierarchies: Hierarchies | undefined;
 const known = new Map<Controller, Place>();
+let hierarchies: Hierarchies | undefined;
+let v2Parent: string | undefined;
 
 function placeOf(controller: Controller): Place {
   let place = known.get(controller);
@@ -144,19 +145,28 @@ function findPlace(controller: Controller, { v1, v2 }: Hierarchies): Place {
     throw unavailable(controller, "control groups of version 1 belong to root: run as root, or boot with cgroup v2");
   }
   if (!v2) throw unavailable(controller, "no control groups are mounted: mount cgroup2 on /sys/fs/cgroup");
-  // all that v2 has at once: a sandbox has one group there, and one with processes takes no more controllers
   const available = controllersIn(`${v2.mount}/cgroup.controllers`);
-  const wanted = CONTROLLERS.filter((name) => !v1.has(name) && available.includes(name));
-  if (!wanted.includes(controller)) throw unavailable(controller, `the kernel has no ${controller} controller`);
-  for (let directory = v2.own; directory.startsWith(v2.mount); directory = dirname(directory)) {
-    if (isWritable(directory) && enable(wanted, directory)) return { version: "v2", parent: directory };
-  }
+  if (!available.includes(controller)) throw unavailable(controller, `the kernel has no ${controller} controller`);
+  // one place for all that v2 has: a process is in one group there, and one with processes takes no more controllers
+  v2Parent ??= findV2Parent(
+    v2,
+    CONTROLLERS.filter((name) => !v1.has(name) && available.includes(name)),
+  );
+  if (v2Parent !== undefined) return { version: "v2", parent: v2Parent };
   throw unavailable(
     controller,
-    process.geteuid?.() === 0
+    sys.effectiveUid() === 0
       ? `its controllers cannot be enabled in "${v2.own}" or above it`
       : "no control group is delegated to this user: systemd-run --user --scope -p Delegate=yes COMMAND makes one",
   );
+}
+
+/** The nearest group, upwards from this process's own, that can have children with these controllers. */
+function findV2Parent({ own, mount }: { own: string; mount: string }, controllers: Controller[]): string | undefined {
+  for (let directory = own; directory.startsWith(mount); directory = dirname(directory)) {
+    if (isWritable(directory) && enable(controllers, directory)) return directory;
+  }
+  return undefined;
 }
 
 const unavailable = (controller: string, hint: string) =>
