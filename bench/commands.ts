@@ -15,6 +15,11 @@ import { Rootfs, TRUE } from "./rootfs.ts";
 
 const TSBOX = join(import.meta.dir, "../dist/tsbox");
 const HYBRID = "/sys/fs/cgroup/unified";
+/**
+ * A command line follows an idle moment. Then the kernel makes those wait that move a process into a cgroup v1 by
+ * `cgroup.procs`, as runc and crun do.
+ */
+const IDLE_MS = 100;
 const AGAINST: Record<string, number> = { runc: 0.5, crun: 0.8 };
 
 export async function commands(rounds: Rounds): Promise<Bar[]> {
@@ -32,7 +37,7 @@ async function measureApart(rounds: Rounds): Promise<Samples[]> {
   const child = Bun.spawn(
     ["unshare", "--mount", "--propagation", "private", "sh", "-c", `${cover}exec "$@"`, "sh"].concat(
       [process.execPath, import.meta.path],
-      [rounds.warmUp, rounds.count].map(String),
+      [rounds.warmUp, rounds.count, IDLE_MS].map(String),
     ),
     { stdin: "ignore", stdout: "pipe", stderr: "inherit" },
   );
@@ -75,6 +80,6 @@ const plainNumbers = (_: string, value: unknown) => (typeof value === "bigint" ?
 
 if (import.meta.main) {
   using rootfs = new Rootfs();
-  const [warmUp = 0, count = 0] = process.argv.slice(2).map(Number);
-  console.log(JSON.stringify(await interleave(contenders(rootfs.path), { warmUp, count })));
+  const [warmUp = 0, count = 0, idleMs = 0] = process.argv.slice(2).map(Number);
+  console.log(JSON.stringify(await interleave(contenders(rootfs.path), { warmUp, count, idleMs })));
 }

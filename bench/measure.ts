@@ -21,6 +21,8 @@ export interface Samples {
 export interface Rounds {
   warmUp: number;
   count: number;
+  /** What lies between two runs; a command line is not typed right after another one. */
+  idleMs?: number;
 }
 
 /** @returns milliseconds, in the order of the contenders */
@@ -28,6 +30,7 @@ export async function interleave(contenders: Contender[], rounds: Rounds): Promi
   const results = contenders.map(({ name }) => ({ name, values: [] as number[] }));
   for (let round = -rounds.warmUp; round < rounds.count; round++) {
     for (const index of shuffled(contenders.length)) {
+      if (rounds.idleMs) await Bun.sleep(rounds.idleMs);
       const start = performance.now();
       await contenders[index]?.run();
       const ms = performance.now() - start;
