@@ -7,7 +7,7 @@
  */
 import { dirname } from "node:path";
 import * as sys from "../../syscalls/index.ts";
-import { TsboxError, errnoName } from "../../syscalls/index.ts";
+import { cstring, errnoName, named, ref, TsboxError, type Op, type Plan } from "../../syscalls/index.ts";
 import type { Resources } from "../spec/index.ts";
 import { findHierarchies, type Hierarchies } from "./hierarchy.ts";
 import { nextName, removeWhenEmpty, sweepLater } from "./owner.ts";
@@ -60,6 +60,39 @@ export function makeCgroup(resources: Resources): Cgroup {
   }
   return new MadeCgroup(places, name);
 }
+
+/** The calls that {@link makeCgroup} would make, and how the group would be joined; for a plan that is only printed. */
+export function cgroupPlan(resources: Resources): { steps: Plan; membership: Cgroup["membership"] } {
+  const steps: Plan = [];
+  const [tasks, v2] = [new Set<string>(), new Set<string>()];
+  for (const setting of settingsOf(resources)) {
+    try {
+      const place = findPlace(setting.controller, findHierarchies(), isEnabled);
+      const directory = `${place.parent}/tsbox-…`;
+      (place.version === "v1" ? tasks : v2).add(directory);
+      steps.push({
+        action: `limit ${setting.controller}`,
+        ops: [
+          { call: "mkdirat", args: [here, cstring(directory), 0o755], onError: { ignore: "EEXIST" } },
+          ...setting[place.version].flatMap(({ file, value }): Op[] => [
+            {
+              call: "openat",
+              args: [here, cstring(`${directory}/${file}`), named("O_WRONLY|O_CLOEXEC", 0o2000001), 0],
+              out: "file",
+            },
+            { call: "write", args: [ref("file"), cstring(value), value.length] },
+          ]),
+        ],
+      });
+    } catch (error) {
+      if (!(error instanceof TsboxError)) throw error;
+      steps.push({ action: `${error.message}: ${error.hint}`, ops: [] });
+    }
+  }
+  return { steps, membership: { tasks: tasks.size, into: v2.size > 0 } };
+}
+
+const here = named("AT_FDCWD", -100);
 
 interface Setting {
   controller: Controller;
@@ -125,20 +158,25 @@ interface Place {
 
 const known = new Map<Controller, Place>();
 let hierarchies: Hierarchies | undefined;
-let v2Parent: string | undefined;
 
 function placeOf(controller: Controller): Place {
   let place = known.get(controller);
   if (!place) {
     hierarchies ??= findHierarchies();
-    place = findPlace(controller, hierarchies);
+    place = findPlace(controller, hierarchies, enable);
     sweepLater(place.parent);
     known.set(controller, place);
+    // one place for all that v2 has: a process is in one group there, and one with processes takes no more controllers
+    const { parent, version } = place;
+    if (version === "v2") for (const name of CONTROLLERS) if (isEnabled([name], parent)) known.set(name, place);
   }
   return place;
 }
 
-function findPlace(controller: Controller, { v1, v2 }: Hierarchies): Place {
+type Able = (controllers: Controller[], directory: string) => boolean;
+
+/** @param able whether children of a group can have these controllers; asking may enable them */
+function findPlace(controller: Controller, { v1, v2 }: Hierarchies, able: Able): Place {
   const own = v1.get(controller);
   if (own !== undefined) {
     if (isWritable(own)) return { version: "v1", parent: own };
@@ -147,12 +185,9 @@ function findPlace(controller: Controller, { v1, v2 }: Hierarchies): Place {
   if (!v2) throw unavailable(controller, "no control groups are mounted: mount cgroup2 on /sys/fs/cgroup");
   const available = controllersIn(`${v2.mount}/cgroup.controllers`);
   if (!available.includes(controller)) throw unavailable(controller, `the kernel has no ${controller} controller`);
-  // one place for all that v2 has: a process is in one group there, and one with processes takes no more controllers
-  v2Parent ??= findV2Parent(
-    v2,
-    CONTROLLERS.filter((name) => !v1.has(name) && available.includes(name)),
-  );
-  if (v2Parent !== undefined) return { version: "v2", parent: v2Parent };
+  const wanted = CONTROLLERS.filter((name) => !v1.has(name) && available.includes(name));
+  const parent = findV2Parent(v2, wanted, able);
+  if (parent !== undefined) return { version: "v2", parent };
   throw unavailable(
     controller,
     sys.effectiveUid() === 0
@@ -162,9 +197,10 @@ function findPlace(controller: Controller, { v1, v2 }: Hierarchies): Place {
 }
 
 /** The nearest group, upwards from this process's own, that can have children with these controllers. */
-function findV2Parent({ own, mount }: { own: string; mount: string }, controllers: Controller[]): string | undefined {
+function findV2Parent(v2: { own: string; mount: string }, controllers: Controller[], able: Able): string | undefined {
+  const { own, mount } = v2;
   for (let directory = own; directory.startsWith(mount); directory = dirname(directory)) {
-    if (isWritable(directory) && enable(controllers, directory)) return directory;
+    if (isWritable(directory) && able(controllers, directory)) return directory;
   }
   return undefined;
 }
@@ -179,17 +215,16 @@ function isWritable(directory: string): boolean {
 
 const controllersIn = (file: string): string[] => (sys.readKernelFile(file) ?? "").trim().split(" ");
 
+function isEnabled(controllers: Controller[], directory: string): boolean {
+  const enabled = controllersIn(`${directory}/cgroup.subtree_control`);
+  return controllers.every((name) => enabled.includes(name));
+}
+
 function enable(controllers: Controller[], directory: string): boolean {
-  const file = `${directory}/cgroup.subtree_control`;
-  const missing = () => controllers.filter((name) => !controllersIn(file).includes(name));
-  if (missing().length === 0) return true;
-  sys.writeKernelFile(
-    file,
-    missing()
-      .map((name) => `+${name}`)
-      .join(" "),
-  );
-  return missing().length === 0;
+  if (isEnabled(controllers, directory)) return true;
+  const all = controllers.map((name) => `+${name}`).join(" ");
+  sys.writeKernelFile(`${directory}/cgroup.subtree_control`, all);
+  return isEnabled(controllers, directory);
 }
 
 class MadeCgroup implements Cgroup {

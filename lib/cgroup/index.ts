@@ -1,3 +1,3 @@
 /** Control groups. @module */
-export { makeCgroup, settingsOf, type Cgroup, type Counters } from "./cgroup.ts";
+export { cgroupPlan, makeCgroup, settingsOf, type Cgroup, type Counters } from "./cgroup.ts";
 export { findHierarchies } from "./hierarchy.ts";

@@ -82,7 +82,9 @@ export function cloneStep(action: string, clone: Clone): Step {
   ops.push({ call: "jump", args: [], label: `cloned ${label}` }, { call: "label", args: [], label: `no ${label}` });
   if (word) ops.push({ call: "store", args: [word, 0, 8] });
   ops.push({ call: "fail", args: [ref(label)] }, { call: "label", args: [], label: `cloned ${label}` });
-  return { action, ops, code: "permission_denied" };
+  const hint = (errno: string | undefined) =>
+    errno === "EAGAIN" ? "the limit on processes is reached: limits.pids, or ulimit -u" : undefined;
+  return { action, ops, hint };
 }
 
 /** A byte between two processes. */

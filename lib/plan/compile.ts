@@ -81,11 +81,14 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
       ],
     },
     ...starterSteps(spec, beside, facts, inUse),
-    ...enterSteps(spec, facts, has),
+    ...enterSteps(facts, has),
+    // early, so that it is there when the id maps are written, and init is loaded while it goes on
     cloneStep("clone the second process", { label: "second", flags: second, inUse, pidfd: true }),
+    ...mappedSteps(spec, "first"),
     becomeInit(),
-    // init is being loaded while the second process goes on
     { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
+    ...(has("mount") ? hostSteps(spec, facts) : []),
+    ...mappedSteps(spec, "second"),
     ...(has("mount") ? filesystemSteps(spec, beside.root, facts) : []),
   ];
   if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
@@ -144,7 +147,7 @@ const joinCgroup = ({ cgroup }: Facts): Op[] =>
   Array.from({ length: cgroup.tasks }, (_, i) => ({ call: "write", args: [ref(`cgroup${i}`), cstring("0"), 1] }));
 
 /** The first process, up to where there is a second. */
-function enterSteps(spec: Spec, facts: Facts, has: (type: NamespaceType) => boolean): Plan {
+function enterSteps(facts: Facts, has: (type: NamespaceType) => boolean): Plan {
   const steps: Plan = [{ action: "begin the first process", ops: [{ call: "label", args: [], label: "first" }] }];
   const join = joinCgroup(facts);
   if (join.length > 0) steps.push({ action: "join the cgroup", ops: join, code: "limit_unavailable" });
@@ -153,28 +156,26 @@ function enterSteps(spec: Spec, facts: Facts, has: (type: NamespaceType) => bool
     const made = flags(...later.flatMap((type) => NEW[type] ?? []));
     steps.push({ action: `make the ${later.join(" and ")} namespace`, ops: [{ call: "unshare", args: [made] }] });
   }
-  if (has("mount")) steps.push(...hostSteps(spec, facts));
-  const { uidMappings, gidMappings } = spec.linux;
-  if (uidMappings) steps.push(...mappedSteps(uidMappings[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0));
   steps.push({ action: "lead a session of its own", ops: [{ call: "setsid", args: [] }] });
   return steps;
 }
 
-function mappedSteps(uid: number, gid: number): Plan {
+function mappedSteps({ linux: { uidMappings, gidMappings } }: Spec, label: "first" | "second"): Plan {
+  if (!uidMappings) return [];
   return [
     {
       action: "wait until the id maps are written",
       ops: [
         // or an end of file would never be seen
         { call: "close", args: [ref("go-write")] },
-        { call: "read", args: [ref("go-read"), byte(), 1], out: "go" },
-        { call: "jumpIf", args: [ref("go"), 1, named("==", 0)], label: "go" },
+        { call: "read", args: [ref("go-read"), byte(), 1], out: `go ${label}` },
+        { call: "jumpIf", args: [ref(`go ${label}`), 1, named("==", 0)], label: `go ${label}` },
         { call: "exit_group", args: [1] },
-        { call: "label", args: [], label: "go" },
+        { call: "label", args: [], label: `go ${label}` },
       ],
     },
     // the change of user clears the flag of the address space, which is still the owner's too
-    becomeKnown(uid, gid, 1),
+    becomeKnown(uidMappings[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, 1),
   ];
 }
 

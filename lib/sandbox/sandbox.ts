@@ -4,8 +4,8 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { printPlan, TsboxError } from "../../syscalls/index.ts";
-import { makeCgroup, type Cgroup } from "../cgroup/index.ts";
-import { compile, type Beside } from "../plan/index.ts";
+import { cgroupPlan, makeCgroup, type Cgroup } from "../cgroup/index.ts";
+import { compile } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { checkSignal } from "./check.ts";
 import { bury, factsFor, join, kill, launch, type Launched } from "./launch.ts";
@@ -221,8 +221,9 @@ export class Sandbox implements AsyncDisposable {
   /** The system calls that a request comes to, one a line, each group with its reason. Nothing is run. */
   static plan(command: string[], options: RunOptions = {}): string {
     checkCommand(command);
-    const { spec, beside }: { spec: Spec; beside: Beside } = specFor(command, options);
-    return printPlan(compile(spec, beside, factsFor(spec, { tasks: 0, into: false })).plan);
+    const { spec, beside } = specFor(command, options);
+    const { steps, membership } = cgroupPlan(spec.linux.resources ?? {});
+    return printPlan([...steps, ...compile(spec, beside, factsFor(spec, membership)).plan]);
   }
 }
 
