@@ -140,6 +140,14 @@ export function readNow(fd: number): Uint8Array | undefined {
   return scratch.bytes.slice(0, n);
 }
 
+/** `int ioctl(int fd, FIONREAD, int *count)`: bytes that can be read from a pipe. @see FIONREAD(2const) */
+export function bytesWaiting(fd: number): number {
+  const FIONREAD = 0x541b;
+  scratch.view.setInt32(0, 0, true);
+  trySyscall("ioctl", fd, FIONREAD, scratch.address);
+  return scratch.view.getInt32(0, true);
+}
+
 /** `int ppoll({pidfd, POLLIN}, 1, timeout)`: stands still until a process has ended, for so long at most. @see pidfd_open(2) */
 export function waitBriefly(pidfd: number, timeoutUs: number): void {
   const POLLIN = 1;

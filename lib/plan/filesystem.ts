@@ -54,8 +54,7 @@ export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts):
   steps.push(...masked.map((path) => mounts.cover(`mask "${path}"`, path, `mask:${path}`)));
   for (const path of spec.linux.readonlyPaths ?? []) {
     if (!facts.kernelPaths.has(path)) continue;
-    const tree = `read-only:${path}`;
-    steps.push(mounts.cover(`make "${path}" read-only`, path, tree, mounts.readOnlyCopy(path, tree)));
+    steps.push(mounts.cover(`make "${path}" read-only`, path, `read-only:${path}`, true));
   }
   if (spec.root.readonly && root.kind !== "directory") {
     steps.push({ action: "make the root filesystem read-only", ops: [mounts.readOnlyMount("/")] });

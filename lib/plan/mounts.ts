@@ -172,19 +172,23 @@ export function attach(path: string, tree: string, kind: "file" | "directory"): 
   return { action: `mount on "${path}"`, ops, code: "mount_failed", path, hint: targetHint(kind) };
 }
 
-/** Covers a path of the kernel's own file systems, which a symlink of the root filesystem must not stand for. */
-export function cover(action: string, path: string, tree: string, before: Op[] = []): Step {
-  const ops = [...before, openInRoot(path, "target", false), ...attachOps(tree, "target")];
+/**
+ * Covers a path of the kernel's own file systems, which a symlink of the root filesystem must not stand for.
+ * @param copy the cover is a read-only copy of the path itself
+ */
+export function cover(action: string, path: string, tree: string, copy = false): Step {
+  const ops = [
+    openInRoot(path, "target", false),
+    ...(copy ? readOnlyCopy("target", tree) : []),
+    ...attachOps(tree, "target"),
+  ];
   return { action, ops, code: "mount_failed", path, hint: targetHint("directory") };
 }
 
-/** A copy of a path of the new root itself, read-only. */
-export function readOnlyCopy(path: string, tree: string): Op[] {
+function readOnlyCopy(original: string, tree: string): Op[] {
   const how = flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE", "AT_EMPTY_PATH");
   return [
-    openInRoot(path, "original", false),
-    { call: "open_tree", args: [ref("original"), nothing, how], out: tree },
-    { call: "close", args: [ref("original")] },
+    { call: "open_tree", args: [ref(original), nothing, how], out: tree },
     setAttributes(tree, ["MOUNT_ATTR_RDONLY", "MOUNT_ATTR_NOSUID", "MOUNT_ATTR_NODEV", "MOUNT_ATTR_NOEXEC"]),
   ];
 }

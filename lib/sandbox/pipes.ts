@@ -180,6 +180,11 @@ export class Output {
     return this.#stream;
   }
 
+  /** Whether something waits to be read. */
+  hasData(): boolean {
+    return sys.bytesWaiting(this.#fd) > 0;
+  }
+
   /** @param over nobody is expected to write any more: what there is can be taken at once */
   async readToEnd(seen: (chunk: Uint8Array) => Uint8Array, over: boolean): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];

@@ -31,8 +31,9 @@ export interface Surroundings {
 const [SIGKILL, SIGSYS] = [9, 31];
 /** How long the gentle way of killing, which tells what was used, may take. */
 const KILL_GRACE_MS = 500;
-/** How long output may wait in its pipe: what is over by then needs no stream. */
+/** How long output may wait in its pipe, and how often to look for any: what is over by then needs no stream. */
 const LAZY_MS = 3;
+const LAZY_LOOKS = 8;
 
 /**
  * A process in a sandbox. Its names are those of `Bun.Subprocess`.
@@ -144,12 +145,19 @@ export class SandboxProcess implements AsyncDisposable {
   /** @internal All of stdout and stderr, and how it ended. */
   async collect(): Promise<[stdout: Uint8Array, stderr: Uint8Array, result: ProcessResult]> {
     const seen = (chunk: Uint8Array) => this.#count(chunk);
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise((resolve) => (timer = setTimeout(resolve, LAZY_MS)));
-    await Promise.race([this.#result.catch(() => {}), late]);
-    clearTimeout(timer);
-    const read = (output: Output | undefined) => output?.readToEnd(seen, this.#over) ?? new Uint8Array();
     const { stdout, stderr } = this.#pipes;
+    const ended = this.#result.then(
+      () => true,
+      () => true,
+    );
+    for (let look = 0; look < LAZY_LOOKS; look++) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<false>((resolve) => (timer = setTimeout(resolve, LAZY_MS, false)));
+      const over = await Promise.race([ended, late]);
+      clearTimeout(timer);
+      if (over || stdout?.hasData() || stderr?.hasData()) break;
+    }
+    const read = (output: Output | undefined) => output?.readToEnd(seen, this.#over) ?? new Uint8Array();
     return Promise.all([read(stdout), read(stderr), this.#result]);
   }
 
