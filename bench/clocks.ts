@@ -8,7 +8,7 @@ import { mapArena, named, printPlan, trySyscall, type Op, type Plan } from "../s
 const CLOCK_MONOTONIC = named("CLOCK_MONOTONIC", 1);
 const BYTES = 16;
 const MAX_CLOCKS = 4000;
-const WALKERS = ["starter", "first", "second"];
+const WALKERS = ["owner", "first", "second"];
 const CONTROL: Op["call"][] = ["jump", "store", "load", "jumpIf", "fail", "end", "label", "print"];
 
 /** What lies between two clocks of the same process. */

@@ -8,7 +8,7 @@ import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
 import type { NamespaceType } from "../spec/index.ts";
 import { flags } from "./constants.ts";
 
-export const CLONE_ARGS_BYTES = 88;
+const CLONE_ARGS_BYTES = 88;
 const [PIDFD_AT, CHILD_TID_AT, STACK_AT, CGROUP_AT] = [8, 16, 40, 80];
 const STACK_BYTES = 8192;
 const SIGCHLD = 17;
@@ -25,11 +25,11 @@ export const NEW: Record<NamespaceType, Parameters<typeof flags>[0] | undefined>
 };
 
 /** Words of the plan's memory, one for each process that is cloned in place; the kernel clears them. */
-export const IN_USE = { starter: 0, first: 8, second: 16 };
+export const IN_USE = { first: 0, second: 8 };
 
 export interface Clone {
   /** The new process goes on behind this label; its pid is the slot of the same name. */
-  label: "starter" | "first" | "second";
+  label: "first" | "second";
   flags: Named;
   /** With CLONE_VM: where the kernel tells that the process has left the memory. */
   inUse?: Data;
@@ -39,17 +39,15 @@ export interface Clone {
   intoCgroup?: boolean;
 }
 
-/** The arguments, for a call that is not made by a plan. */
-export function cloneArguments({ label, flags: wanted, inUse }: Clone): Data {
-  const parent = wanted.text.includes("CLONE_PARENT"); // then the signal is the one of the process that clones
+function cloneArguments({ label, flags: wanted, inUse }: Clone): Data {
   const args = words(
-    `{flags=${wanted.text}${parent ? "" : ", exit_signal=SIGCHLD"}}`,
+    `{flags=${wanted.text}, exit_signal=SIGCHLD}`,
     // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
     wanted.value,
     0,
     0,
     0,
-    parent ? 0 : SIGCHLD,
+    SIGCHLD,
     0,
     inUse ? STACK_BYTES : 0,
     0,
@@ -57,10 +55,7 @@ export function cloneArguments({ label, flags: wanted, inUse }: Clone): Data {
     0,
     0,
   );
-  args.pointers = [];
-  if (inUse) args.pointers.push({ offset: STACK_AT, to: buffer(`stack of the ${label} process`, STACK_BYTES, 16) });
-  // the other words are not the first one, and so are stored by the plan
-  if (label === "starter" && inUse) args.pointers.push({ offset: CHILD_TID_AT, to: inUse });
+  args.pointers = inUse ? [{ offset: STACK_AT, to: buffer(`stack of the ${label} process`, STACK_BYTES, 16) }] : [];
   return args;
 }
 

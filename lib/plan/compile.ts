@@ -2,20 +2,20 @@
  * Compiles an OCI runtime specification into the plan that makes the sandbox. Pure: what has to be known about the
  * machine comes in as facts, so a plan can be printed and tested without root.
  *
- * A plan is walked by three processes. The starter, in the owner's namespaces, clones the first into new ones. The first
+ * A plan is walked by the owner's thread and by two processes. The owner clones the first into new namespaces. The first
  * clones the second, and becomes init. The second builds what the namespaces hold, and becomes the command.
  * @module
  */
 import { buffer, cstring, named, ref, stringArray, TsboxError, words } from "../../syscalls/index.ts";
 import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
-import { byte, CLONE_ARGS_BYTES, cloneArguments, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
+import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
 import { commandSteps } from "./command.ts";
 import { flags } from "./constants.ts";
 import { filesystemSteps, hostSteps } from "./filesystem.ts";
 import { READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
-import { LATER, starterSteps } from "./starter.ts";
+import { inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
 
 /** What the specification cannot say. */
 export interface Beside {
@@ -40,7 +40,7 @@ export interface RootEntry {
 /** What the machine is like. */
 export interface Facts {
   arch: Arch;
-  /** The owner is root: the starter opens the sources of mounts, rather than a process in the user namespace. */
+  /** The owner is root: it opens the sources of mounts itself, rather than a process in the user namespace. */
   privileged: boolean;
   /** The kind of each bind mount's source. */
   sources: ReadonlyMap<string, "file" | "directory">;
@@ -55,8 +55,7 @@ export interface Facts {
 
 export interface SandboxPlan {
   plan: Plan;
-  /** `struct clone_args` of the starter, which the owner clones itself. */
-  cloneArgs: Data;
+  owner: Omit<OwnerPart, "steps">;
   /** Words that the kernel clears when the processes no longer use the memory of the plan. */
   inUse: Data;
   /** The kind of init whose image is bound as `init`. */
@@ -67,20 +66,11 @@ export interface SandboxPlan {
 export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   checkSupported(spec);
   const has = (type: NamespaceType) => spec.linux.namespaces.some((n) => n.type === type);
-  const inUse = words("in use", 1, 0, 0);
-  const starter = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_CLEAR_SIGHAND");
-  const cloneArgs = cloneArguments({ label: "starter", flags: starter, inUse });
+  const inUse = words("in use", 0, 0);
+  const { steps, ...owner } = ownerPart(spec, beside, facts, inUse);
   const second = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_PIDFD");
   const plan: Plan = [
-    {
-      action: "clone a process that starts the sandbox",
-      // the owner makes this call itself; the new process goes on behind the label
-      ops: [
-        { call: "spawn", args: [cloneArgs, CLONE_ARGS_BYTES], label: "starter" },
-        { call: "label", args: [], label: "starter" },
-      ],
-    },
-    ...starterSteps(spec, beside, facts, inUse),
+    ...steps,
     ...enterSteps(facts, has),
     // early, so that it is there when the id maps are written, and init is loaded while it goes on
     cloneStep("clone the second process", { label: "second", flags: second, inUse, pidfd: true }),
@@ -94,7 +84,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
   if (has("network")) plan.push(loopbackUp());
   plan.push(...(beside.idle ? [readyStep()] : commandSteps(spec, facts, has("pid"), inUse)));
-  return { plan, cloneArgs, inUse, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
+  return { plan, owner, inUse, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
 }
 
 /**
@@ -143,12 +133,41 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
   ];
 }
 
+/**
+ * What is cloned in place to execute the image that {@link compileJoin} is for.
+ * @param image its descriptor @param kept descriptors that the image knows by number
+ */
+export function compileJoiner(image: number, kept: number[]): SandboxPlan {
+  const inUse = words("in use", 0, 0);
+  const clone = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_CLEAR_SIGHAND");
+  const step = cloneStep("clone a process that joins the sandbox", { label: "first", flags: clone, inUse });
+  const { steps, ...owner } = inOwnersThread([step], []);
+  const into = [image, cstring(""), stringArray(["tsbox-join"]), stringArray([]), flags("AT_EMPTY_PATH")];
+  const plan: Plan = [
+    ...steps,
+    {
+      action: "execute the image that joins the sandbox",
+      ops: [
+        { call: "label", args: [], label: "first" },
+        ...kept.map((fd): Op => ({ call: "fcntl", args: [fd, named("F_SETFD", 2), 0] })),
+        { call: "execveat", args: into },
+      ],
+    },
+  ];
+  return { plan, owner, inUse, init: "idle" };
+}
+
 const joinCgroup = ({ cgroup }: Facts): Op[] =>
   Array.from({ length: cgroup.tasks }, (_, i) => ({ call: "write", args: [ref(`cgroup${i}`), cstring("0"), 1] }));
 
 /** The first process, up to where there is a second. */
 function enterSteps(facts: Facts, has: (type: NamespaceType) => boolean): Plan {
-  const steps: Plan = [{ action: "begin the first process", ops: [{ call: "label", args: [], label: "first" }] }];
+  const begin: Op[] = [
+    { call: "label", args: [], label: "first" },
+    // or an end of file would never be seen
+    { call: "close", args: [ref("owner")] },
+  ];
+  const steps: Plan = [{ action: "begin the first process, and leave the owner its end of the socket", ops: begin }];
   const join = joinCgroup(facts);
   if (join.length > 0) steps.push({ action: "join the cgroup", ops: join, code: "limit_unavailable" });
   const later = LATER.filter(has);

@@ -2,13 +2,14 @@
 export {
   compile,
   compileJoin,
+  compileJoiner,
   type Beside,
   type Facts,
   type Root,
   type RootEntry,
   type SandboxPlan,
 } from "./compile.ts";
-export { cloneArguments, IN_USE } from "./clone.ts";
+export { IN_USE } from "./clone.ts";
 export { CAPABILITIES, RLIMITS } from "./constants.ts";
 export { FrameReader, type ExitFrame, type Frame } from "./frame.ts";
 export { initSteps, type InitKind } from "./init.ts";

@@ -38,7 +38,7 @@ const EXECUTE_HINTS: Partial<Record<ErrorCode, string>> = {
 };
 
 /** clone3(2) said no. */
-export function cloneError(errno: number): TsboxError {
+function cloneError(errno: number): TsboxError {
   const name = errnoName(errno);
   const [code, hint] = explainClone(name);
   return new TsboxError(`make the sandbox's namespaces: ${name}`, {

@@ -4,20 +4,22 @@
  */
 import { setImmediate } from "node:timers";
 import * as sys from "../../syscalls/index.ts";
-import { ARCH, Descriptors, Program, type Arena, type Data, type Plan } from "../../syscalls/index.ts";
+import { ARCH, Descriptors, Program, type Arena, type Plan, type TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import {
-  cloneArguments,
   compileJoin,
+  compileJoiner,
+  FrameReader,
   initSteps,
   IN_USE,
   type Beside,
   type Facts,
   type InitKind,
+  type SandboxPlan,
 } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { Control } from "./control.ts";
-import { cloneError } from "./failure.ts";
+import { failureOf } from "./failure.ts";
 import { layOut, type Layout } from "./layout.ts";
 
 /** Descriptors for the command; -1 is /dev/null. They stay the caller's. */
@@ -27,15 +29,11 @@ export interface Stdio {
   stderr: number;
 }
 
-/** What has been started: the owner is the parent of these processes. */
+/** What has been started: init, or what waits outside for a process that joined. The owner is its parent. */
 export interface Launched {
-  /**
-   * Init, or what waits outside for a process that joined; undefined where the starter has ended without making it.
-   * Where the starter is not that far yet, this stands still for the fraction of a millisecond that it takes.
-   */
-  pid(): number | undefined;
+  pid: number;
   control: Control;
-  /** Once {@link pid} has been reaped: reaps the rest, and gives the memory of the plan back. */
+  /** Once it has been reaped: gives the memory of the plan back. */
   release(): void;
 }
 
@@ -64,39 +62,16 @@ function kindOfKernelPath(path: string): "file" | "directory" | undefined {
 /**
  * Starts a fresh sandbox, in place.
  * @param layout the benchmark passes one that it has put clocks into
- * @throws TsboxError what was known before; the rest is told over the socket
+ * @throws TsboxError what the owner's steps come to; the rest is told over the socket
  */
 export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup, layout?: Layout): Launched {
   using opened = new Descriptors();
-  const { compiled, program } = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
-  const bound: Record<string, number> = { init: initImage(compiled.init), ...stdio };
+  const made = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
+  const bound: Record<string, number> = { init: initImage(made.compiled.init), ...stdio };
   bindCgroup(bound, cgroup, opened);
   const control = bindControl(bound, opened);
-  const arena = takeArena(program.size);
-  program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
-  const inUse = program.offset(compiled.inUse);
-  const starter = clone(arena, program, compiled.cloneArgs, inUse, control);
-  const wait = () => sys.waitForWord(arena.address + inUse + IN_USE.starter, WORD_WAIT_US);
-  let first = 0; // not known yet
-  return {
-    pid() {
-      while (first === 0) {
-        const runs = arena.view.getUint32(inUse + IN_USE.starter, true) !== 0;
-        first = program.result(arena, "first") || (runs ? 0 : -1);
-        if (first === 0) wait();
-      }
-      return first > 0 ? first : undefined;
-    },
-    control: new Control(control, compiled.plan),
-    release() {
-      while (sys.reap(starter) === undefined) wait();
-      retire(arena, inUse);
-    },
-  };
+  return start(made, bound, control, made.compiled.plan);
 }
-
-/** How long to stand still for a process that is about to be done. */
-const WORD_WAIT_US = 100;
 
 /**
  * Starts a process that joins a sandbox, as an image: nothing of the owner's memory goes along.
@@ -111,25 +86,51 @@ export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup):
   const control = bindControl(bound, opened);
   kept.push(bound["control"] as number);
   const content = sys.elfImage(new Program(plan, ARCH), bound, bound["control"]);
-  const stub = intoImage(opened.add(sys.sealedFile("tsbox-join", content)), kept);
-  const program = new Program(stub.plan, ARCH);
-  const arena = takeArena(program.size);
-  program.write(arena.bytes, arena.view, arena.address, {}, -1);
-  const inUse = program.offset(stub.inUse);
-  const pid = clone(arena, program, stub.cloneArgs, inUse, control);
-  return { pid: () => pid, control: new Control(control, plan), release: () => retire(arena, inUse) };
+  const compiled = compileJoiner(opened.add(sys.sealedFile("tsbox-join", content)), kept);
+  // nothing but the image tells a failure over the socket
+  return start({ compiled, program: new Program(compiled.plan, ARCH) }, { control: -1 }, control, plan);
 }
 
-/** The one clone that the owner makes itself. */
-function clone(arena: Arena, program: Program, args: Data, inUse: number, control: number): number {
-  const at = arena.address + program.offset(args);
-  const pid = sys.spawnProgram(arena.address, program.label("starter"), at, CLONE_ARGS_BYTES);
-  if (pid > 0) return pid;
-  sys.close(control);
-  arena.view.setUint32(inUse + IN_USE.starter, 0, true);
-  retire(arena, inUse);
-  throw cloneError(-pid);
+/** Walks the owner's part of a plan; what it clones walks the rest. */
+function start({ compiled, program }: Layout, bound: Record<string, number>, control: number, plan: Plan): Launched {
+  const arena = takeArena(program.size);
+  program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
+  const release = () => retire(arena, program.offset(compiled.inUse));
+  if (sys.runProgram(arena.address, 0) < 0) {
+    const error = giveUp(compiled, program, arena, control);
+    release();
+    throw error;
+  }
+  return { pid: program.result(arena, "first"), control: new Control(control, plan), release };
 }
+
+/** After a failed step of the owner's: undoes the others. @returns the first failure, which may be the child's */
+function giveUp({ owner, plan }: SandboxPlan, program: Program, arena: Arena, control: number): TsboxError {
+  const report = new DataView(arena.bytes.slice(0, REPORT_BYTES).buffer);
+  const SIG_SETMASK = 2;
+  sys.trySyscall("rt_sigprocmask", SIG_SETMASK, arena.address + program.offset(owner.signals), 0, 8);
+  for (const slot of owner.opened) {
+    const fd = program.result(arena, slot);
+    if (fd > 2) sys.close(fd);
+  }
+  const child = program.result(arena, "first");
+  // it reads end of file where it waits for the id maps, and ends
+  if (child > 0) while (sys.reap(child) === undefined);
+  const told = child > 0 ? childsFailure(control) : undefined;
+  sys.close(control);
+  return failureOf(told ?? report, plan);
+}
+
+/** What a child that has ended said of a step of its own: without one, nothing of the owner's could have failed. */
+function childsFailure(control: number): DataView | undefined {
+  const bytes = sys.readNow(control);
+  const frames = bytes ? new FrameReader().take(bytes) : [];
+  const steps = frames.flatMap((frame) => (frame.kind === "failed" ? [frame.report] : []));
+  // the owner's own report is among them, and of an earlier step
+  return steps.toSorted((a, b) => b.getUint32(0, true) - a.getUint32(0, true))[0];
+}
+
+const REPORT_BYTES = 16;
 
 function bindCgroup(bound: Record<string, number>, cgroup: Cgroup, opened: Descriptors): void {
   for (const [name, fd] of Object.entries(cgroup.open())) bound[name] = opened.add(fd);
@@ -155,7 +156,6 @@ function initImage(kind: Exclude<InitKind, "outside">): number {
   return fd;
 }
 
-const CLONE_ARGS_BYTES = 88;
 const ARENA_BYTES = 256 * 1024;
 const idle: Arena[] = [];
 
@@ -172,47 +172,20 @@ function retire(arena: Arena, inUse: number): void {
   else idle.push(arena);
 }
 
-/** The few calls before the image: it gets the descriptors that it knows by number. */
-function intoImage(image: number, kept: number[]): { plan: Plan; cloneArgs: Data; inUse: Data } {
-  const { cstring, named, stringArray, words } = sys;
-  const inUse = words("in use", 1, 0, 0);
-  const [CLONE_VM, CLONE_CHILD_CLEARTID, CLONE_CLEAR_SIGHAND] = [0x100, 0x200000, 0x100000000];
-  const flags = named(
-    "CLONE_VM|CLONE_CHILD_CLEARTID|CLONE_CLEAR_SIGHAND",
-    CLONE_VM + CLONE_CHILD_CLEARTID + CLONE_CLEAR_SIGHAND,
-  );
-  const cloneArgs = cloneArguments({ label: "starter", flags, inUse });
-  const into = [image, cstring(""), stringArray(["tsbox-join"]), stringArray([]), named("AT_EMPTY_PATH", 0x1000)];
-  const plan: Plan = [
-    {
-      action: "execute the image that joins the sandbox",
-      ops: [
-        // the owner makes this call itself
-        { call: "spawn", args: [cloneArgs, CLONE_ARGS_BYTES], label: "starter" },
-        { call: "label", args: [], label: "starter" },
-        ...kept.map((fd): sys.Op => ({ call: "fcntl", args: [fd, named("F_SETFD", 2), 0] })),
-        { call: "execveat", args: into },
-      ],
-    },
-  ];
-  return { plan, cloneArgs, inUse };
-}
-
-/** Waits until nothing is left of what was started. @returns the wait status of {@link Launched.pid} */
+/** Waits until nothing is left of what was started. @returns its wait status */
 export async function bury({ pid, control, release }: Launched): Promise<number> {
   control.close();
-  const child = pid();
-  let status = child === undefined ? 0 : sys.reap(child);
-  if (child !== undefined && status === undefined) {
+  let status = sys.reap(pid);
+  if (status === undefined) {
     // the kernel is taking the namespaces down: to stand still for that fraction of a millisecond is quicker than to
     // look again and again, and leaves it the processor (measured)
-    const pidfd = sys.openPidfd(child);
+    const pidfd = sys.openPidfd(pid);
     sys.waitBriefly(pidfd, BRIEFLY_US);
     sys.close(pidfd);
-    for (let turn = 0; (status = sys.reap(child)) === undefined; turn++) await pause(turn);
+    for (let turn = 0; (status = sys.reap(pid)) === undefined; turn++) await pause(turn);
   }
   release();
-  return status ?? 0;
+  return status;
 }
 
 const BRIEFLY_US = 300;
@@ -226,9 +199,7 @@ function pause(turn: number): Promise<void> {
 }
 
 /** Kills init or what waits outside, and so all that depends on it. */
-export function kill(launched: Launched): void {
-  const pid = launched.pid();
-  if (pid === undefined) return;
+export function kill({ pid }: Launched): void {
   const pidfd = sys.openPidfd(pid);
   sys.sendSignal(pidfd, SIGKILL);
   sys.close(pidfd);

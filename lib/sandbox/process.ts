@@ -71,12 +71,9 @@ export class SandboxProcess implements AsyncDisposable {
     if (pipes.content !== undefined && pipes.stdin) void feed(pipes.stdin, pipes.content);
   }
 
-  /**
-   * Process id on the host: of the sandbox's init, or of the process outside that waits for one that joined; 0 where it
-   * could not be started.
-   */
+  /** Process id on the host: of the sandbox's init, or of the process outside that waits for one that joined. */
   get pid(): number {
-    return this.#launched.pid() ?? 0;
+    return this.#launched.pid;
   }
 
   /** What the process writes; where stdout is `"pipe"`, as it is unless said otherwise. */
@@ -182,7 +179,7 @@ export class SandboxProcess implements AsyncDisposable {
     const { exit, failure } = await this.#launched.control.told;
     signal?.removeEventListener("abort", abort);
     // where init could not be loaded, its process group may be left
-    if (failure && !this.#around.joined && this.pid > 0) sys.killGroup(this.pid);
+    if (failure && !this.#around.joined) sys.killGroup(this.pid);
     this.#over = true;
     const status = await bury(this.#launched);
     const counters = this.#around.counters();

@@ -29,7 +29,6 @@ export class Sandbox implements AsyncDisposable {
   readonly #options: SandboxOptions;
   readonly #spec: Spec;
   readonly #launched: Launched;
-  readonly #pid: number;
   readonly #pidfd: number;
   readonly #cgroup: Cgroup;
   readonly #output: { left: number };
@@ -42,8 +41,7 @@ export class Sandbox implements AsyncDisposable {
     this.#options = options;
     this.#spec = spec;
     this.#launched = launched;
-    this.#pid = launched.pid() as number; // it has said that it is ready
-    this.#pidfd = sys.openPidfd(this.#pid);
+    this.#pidfd = sys.openPidfd(launched.pid);
     this.#cgroup = cgroup;
     this.#output = { left: outputLimit(options) };
     const timeMs = timeLimit(options);
@@ -149,7 +147,7 @@ export class Sandbox implements AsyncDisposable {
 
   /** Process id of the sandbox's init on the host. */
   get pid(): number {
-    return this.#pid;
+    return this.#launched.pid;
   }
 
   /**

@@ -1,7 +1,6 @@
 /**
- * The steps of the starter: the owner's child, in the owner's namespaces and with the owner's rights. It opens what only
- * the owner may open, clones the sandbox's first process, and writes the id maps, which nobody inside may do. All of it
- * would otherwise be done by the thread that runs the JavaScript.
+ * The steps of the owner, which its own thread walks: it opens what only the owner may open, clones the sandbox's first
+ * process, and writes the id maps, which nobody inside may do.
  * @module
  * @see user_namespaces(7), mount_setattr(2)
  */
@@ -17,32 +16,63 @@ import { openRoot } from "./root.ts";
 
 /**
  * Made by the new process itself: a cgroup namespace is rooted where the process then is, and a network namespace takes
- * the kernel a millisecond, in which the id maps can be written.
+ * the kernel a millisecond, for which the owner's thread would stand still (measured).
  */
 export const LATER: NamespaceType[] = ["cgroup", "network"];
 
-export function starterSteps(spec: Spec, beside: Beside, facts: Facts, inUse: Data): Plan {
+/** The part of a plan that is walked in the owner's thread. */
+export interface OwnerPart {
+  steps: Plan;
+  /** The slots of descriptors that have to be closed where a step fails; 0 where there is none. */
+  opened: string[];
+  /** The signals that were blocked before, to be blocked again where a step fails. */
+  signals: Data;
+}
+
+export function ownerPart(spec: Spec, beside: Beside, facts: Facts, inUse: Data): OwnerPart {
   const { namespaces, uidMappings } = spec.linux;
   const early = namespaces.flatMap((n) => (LATER.includes(n.type) ? [] : (NEW[n.type] ?? [])));
   const cloneFlags = flags(
     "CLONE_VM",
-    "CLONE_PARENT",
     "CLONE_CHILD_CLEARTID",
     "CLONE_CLEAR_SIGHAND",
     ...(facts.cgroup.into ? (["CLONE_INTO_CGROUP"] as const) : []),
     ...early,
   );
   const clone = { label: "first", flags: cloneFlags, inUse, intoCgroup: facts.cgroup.into } as const;
-  // the starter's end of the socket, or an end of file would never be seen
-  const steps: Plan = [
-    { action: "leave the owner its end of the socket", ops: [{ call: "close", args: [ref("owner")] }] },
-  ];
-  if (facts.privileged) steps.push(...sourceSteps(spec, beside));
+  const steps = facts.privileged ? sourceSteps(spec, beside) : [];
   if (uidMappings) steps.push({ action: "make a pipe, to tell when the id maps are written", ops: pipeOps() });
   steps.push(cloneStep("clone the sandbox's first process into its namespaces", clone));
-  if (uidMappings) steps.push(idMapStep(spec, facts), ...mountIdSteps(spec, beside, facts), GO);
-  steps.push({ action: "leave the rest to it", ops: [{ call: "exit_group", args: [0] }] });
-  return steps;
+  const mountIds = uidMappings ? mountIdSteps(spec, beside, facts) : [];
+  if (uidMappings) steps.push(idMapStep(spec, facts), ...mountIds, GO);
+  const opened = facts.privileged ? sourceSlots(spec, beside) : [];
+  if (uidMappings) opened.push("go-read", "go-write", "process");
+  if (mountIds.length > 0) opened.push("ids");
+  return inOwnersThread(steps, opened);
+}
+
+/** No signal may reach a process that shares the owner's memory: its handlers are the owner's. */
+export function inOwnersThread(steps: Plan, opened: string[]): OwnerPart {
+  const [SIG_BLOCK, SIG_SETMASK] = [named("SIG_BLOCK", 0), named("SIG_SETMASK", 2)];
+  const signals = buffer("signals blocked before", 8);
+  const hold: Step = {
+    action: "hold signals back",
+    ops: [{ call: "rt_sigprocmask", args: [SIG_BLOCK, words("all signals", -1), signals, 8] }],
+  };
+  const end: Step = {
+    action: "leave the rest to the new process",
+    ops: [
+      ...opened.map((slot): Op => ({ call: "close", args: [ref(slot)] })),
+      { call: "rt_sigprocmask", args: [SIG_SETMASK, signals, 0, 8] },
+      { call: "end", args: [] },
+    ],
+  };
+  return { steps: [hold, ...steps, end], opened: [...opened, "map"], signals };
+}
+
+function sourceSlots(spec: Spec, beside: Beside): string[] {
+  const slots = spec.mounts.flatMap(({ type }, index) => (type === "bind" ? [mountSlot(index)] : []));
+  return beside.root.kind === "tmpfs" ? slots : [...slots, "rootfs"];
 }
 
 function sourceSteps(spec: Spec, beside: Beside): Plan {
@@ -56,6 +86,7 @@ function sourceSteps(spec: Spec, beside: Beside): Plan {
 function idMapStep(spec: Spec, { privileged }: Facts): Step {
   const directory = buffer('"/proc/PID"', 32);
   directory.data.set(new TextEncoder().encode("/proc/"));
+  const none = buffer("none", 8);
   const ops: Op[] = [
     { call: "print", args: [{ at: directory, offset: 6 }, ref("first")] },
     { call: "openat", args: [flags("AT_FDCWD"), directory, flags("O_PATH", "O_CLOEXEC"), 0], out: "process" },
@@ -66,6 +97,8 @@ function idMapStep(spec: Spec, { privileged }: Facts): Step {
       { call: "openat", args: [ref("process"), cstring(file), named("O_WRONLY|O_CLOEXEC", 0o2000001), 0], out: "map" },
       { call: "write", args: [ref("map"), text, text.data.length] },
       { call: "close", args: [ref("map")] },
+      // its number may be another descriptor's soon
+      { call: "load", args: [none, 4], out: "map" },
     );
   };
   const lines = (maps: IdMapping[] = []) => maps.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join("");
