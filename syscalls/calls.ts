@@ -96,14 +96,6 @@ export function open(file: string, flags: number): number {
   return syscall(`open "${file}"`, "openat", AT_FDCWD, path(file), flags | O_CLOEXEC, 0);
 }
 
-/** The same; undefined where there is no such file. */
-export function openIfThere(file: string, flags: number): number | undefined {
-  const fd = trySyscall("openat", AT_FDCWD, path(file), flags | O_CLOEXEC, 0);
-  if (fd === -ENOENT) return undefined;
-  if (fd < 0) throw systemError(`open "${file}"`, "openat", -fd);
-  return fd;
-}
-
 /**
  * `long openat2(int dirfd, const char *path, {O_RDONLY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS})`: a path inside a
  * directory that somebody else filled; no symlink leads out of it. -errno on failure. @see openat2(2)
@@ -153,7 +145,8 @@ export function waitBriefly(pidfd: number, timeoutUs: number): void {
   const POLLIN = 1;
   scratch.view.setInt32(0, pidfd, true);
   scratch.view.setInt32(4, POLLIN, true);
-  setTimeoutAt(8, timeoutUs);
+  scratch.view.setBigInt64(8, 0n, true);
+  scratch.view.setBigInt64(16, BigInt(timeoutUs * 1000), true);
   trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8);
 }
 
@@ -188,11 +181,6 @@ export function removeDirectory(directory: string): number {
   return result === -ENOENT ? 0 : result;
 }
 
-/** `int flock(int fd, LOCK_EX | LOCK_NB)`: whether the lock could be taken. @see flock(2) */
-export function tryLock(fd: number): boolean {
-  return trySyscall("flock", fd, 2 | 4) === 0;
-}
-
 /**
  * `pid_t wait4(pid_t pid, int *status, WNOHANG, NULL)`: the wait status of a child that has ended, which is reaped;
  * undefined while it runs. @see wait4(2)
@@ -216,17 +204,6 @@ export function killGroup(pgid: number): void {
 /** `int pidfd_open(pid_t pid, 0)`: of a child that is not reaped yet. @see pidfd_open(2) */
 export function openPidfd(pid: number): number {
   return syscall(`open process ${pid}`, "pidfd_open", pid, 0);
-}
-
-/** `long futex(uint32_t *word, FUTEX_WAIT, 1, timeout)`: stands still while the word is 1, for so long at most. @see futex(2) */
-export function waitForWord(address: number, timeoutUs: number): void {
-  setTimeoutAt(8, timeoutUs);
-  trySyscall("futex", address, 0, 1, scratch.address + 8);
-}
-
-function setTimeoutAt(offset: number, timeoutUs: number): void {
-  scratch.view.setBigInt64(offset, 0n, true);
-  scratch.view.setBigInt64(offset + 8, BigInt(timeoutUs * 1000), true);
 }
 
 /** `int memfd_create(const char *name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)`, filled and sealed. @see memfd_create(2) */

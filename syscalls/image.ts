@@ -16,7 +16,7 @@ const PAGE = 4096;
 const LARGEST_PAGE = 65536;
 const [PT_LOAD, PT_GNU_STACK] = [1, 0x6474e551];
 const [PF_X, PF_W, PF_R] = [1, 2, 4];
-const ENTRY = 24;
+const ENTRY = 16;
 
 /**
  * For the program's architecture, whatever this machine is. Slots and the descriptor that a failure is told to are

@@ -46,8 +46,6 @@ const executor = mapExecutor();
 const rawSyscall = runtime.native(executor, 7);
 /** Walks a program in the calling thread; 0 or -errno. */
 export const runProgram = runtime.native(executor + 8, 2);
-/** clone3; the child walks the program from an op on. Returns the pid or -errno. */
-export const spawnProgram = runtime.native(executor + 16, 4);
 
 /** One system call; -errno on failure, never throws. */
 export function trySyscall(name: SyscallName, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): number {

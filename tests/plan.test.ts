@@ -568,3 +568,35 @@ describe("init", () => {
     expect([kills("command"), kills("idle"), kills("group")]).toEqual([false, false, true]);
   });
 });
+
+describe("what the owner's thread walks", () => {
+  const binds = [{ destination: "/a", type: "bind", source: "/src/dir", options: ["rbind", "idmap"] }];
+  const owned = ([spec, changes]: [Spec, Partial<Facts>]) => {
+    const { plan, owner } = compile(spec, { root: { kind: "overlay" }, idle: false }, facts(changes));
+    const ops = plan.flatMap((step) => step.ops);
+    return { ops: ops.slice(0, ops.findIndex((op) => op.call === "end") + 1), owner };
+  };
+  const WAYS: [string, [Spec, Partial<Facts>]][] = [
+    ["root", [specWith({ mounts: binds }), {}]],
+    ["an ordinary user", [specWith({ mounts: binds }), { privileged: false }]],
+    ["root in its own user namespace", [specWith({ linux: { ...without("user"), uidMappings: undefined } }), {}]],
+  ];
+
+  test.each(WAYS)("clones with signals held back, and lets them go: %s", (_, way) => {
+    const { ops } = owned(way);
+    const calls = ops.map((op) => op.call);
+    expect(calls[0]).toBe("rt_sigprocmask");
+    expect(calls.slice(-2)).toEqual(["rt_sigprocmask", "end"]);
+    expect(calls.filter((call) => call === "spawn")).toEqual(["spawn"]);
+    expect(ops.some((op) => op.label === "first" && op.call === "label")).toBe(false);
+  });
+
+  test.each(WAYS)("closes what it has opened, also where a step fails: %s", (_, way) => {
+    const { ops, owner } = owned(way);
+    const opened = ops.flatMap((op) => (["openat", "open_tree"].includes(op.call) ? [op.out as string] : []));
+    if (ops.some((op) => op.call === "pipe2")) opened.push("go-read", "go-write");
+    const closed = ops.flatMap(({ call, args: [fd] }) => (call === "close" ? [(fd as { ref: string }).ref] : []));
+    expect(new Set(closed)).toEqual(new Set(opened));
+    expect(owner.opened).toEqual(expect.arrayContaining([...new Set(opened)]));
+  });
+});

@@ -4,8 +4,7 @@
  * A blob begins with a table of jumps, 8 bytes each:
  *    0  syscall6(nr, a, b, c, d, e, f)   one raw system call; returns -errno
  *    8  run(program, first)              walks a plan in the calling thread
- *   16  spawn(program, first, clone_args, size)   clone3, the child walks the plan on its own stack
- *   24  start                            entry of an ELF image; the program lies at IMAGE_PROGRAM
+ *   16  start                            entry of an ELF image; the program lies at IMAGE_PROGRAM
  */
 typedef long i64;
 typedef unsigned long u64;
@@ -46,7 +45,6 @@ struct program {        /* 4096 bytes of head, then the ops */
 #define NR_WRITE 1
 #define NR_CLONE3 435
 #define NR_EXIT_GROUP 231
-#define NR_SIGPROCMASK 14
 INLINE i64 sys(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
 	i64 r;
@@ -58,13 +56,12 @@ INLINE i64 sys(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 	return r;
 }
 __asm__(".section .text.table,\"ax\"\n"
-	"jmp syscall6\n.balign 8\njmp run\n.balign 8\njmp spawn\n.balign 8\n"
+	"jmp syscall6\n.balign 8\njmp run\n.balign 8\n"
 	"xor %ebp,%ebp\njmp start\n.balign 8\n.text\n");
 #elif defined(__aarch64__)
 #define NR_WRITE 64
 #define NR_CLONE3 435
 #define NR_EXIT_GROUP 94
-#define NR_SIGPROCMASK 135
 INLINE i64 sys(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 {
 	register u64 x8 __asm__("x8") = nr;
@@ -78,7 +75,7 @@ INLINE i64 sys(i64 nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f)
 	return x0;
 }
 __asm__(".section .text.table,\"ax\"\n"
-	"b syscall6\nnop\nb run\nnop\nb spawn\nnop\nb start\nnop\n.text\n");
+	"b syscall6\nnop\nb run\nnop\nb start\nnop\n.text\n");
 #endif
 
 i64 run(struct program *p, u64 first);
@@ -118,16 +115,6 @@ static __attribute__((noinline)) i64 clone_into(struct program *p, u64 first, u6
 			 : "+r"(x0) : "r"(x8), "r"(x1), "r"(program), "r"(index) : "x30", "memory");
 	r = x0;
 #endif
-	return r;
-}
-
-/* No signal may reach the child while it shares the parent's memory: its handlers are the parent's. */
-i64 spawn(struct program *p, u64 first, u64 args, u64 size)
-{
-	u64 all = ~0UL, old;
-	sys(NR_SIGPROCMASK, 2, (u64)&all, (u64)&old, 8, 0, 0);
-	i64 r = clone_into(p, first, args, size);
-	sys(NR_SIGPROCMASK, 2, (u64)&old, 0, 8, 0, 0);
 	return r;
 }
 
