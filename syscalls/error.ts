@@ -28,6 +28,8 @@ export interface ErrorDetails {
   path?: string;
   /** The step of the plan that failed, in words. */
   step?: string;
+  /** The failed call with its arguments, as a printed plan shows it: `move_mount(mount3, "", target, "", …)`. */
+  call?: string;
   /** What the reader can do about it. */
   hint?: string;
   cause?: unknown;
@@ -44,6 +46,7 @@ export class TsboxError extends Error {
   readonly syscall?: string;
   readonly path?: string;
   readonly step?: string;
+  readonly call?: string;
   readonly hint?: string;
 
   constructor(message: string, details: ErrorDetails) {
@@ -53,6 +56,7 @@ export class TsboxError extends Error {
     if (details.syscall !== undefined) this.syscall = details.syscall;
     if (details.path !== undefined) this.path = details.path;
     if (details.step !== undefined) this.step = details.step;
+    if (details.call !== undefined) this.call = details.call;
     if (details.hint !== undefined) this.hint = details.hint;
   }
 }

@@ -271,9 +271,18 @@ export function readReport(view: DataView, plan: Plan): { step: Step; errno: num
   const failed = view.getUint32(0, true);
   const step = plan[failed - 1];
   if (!step) return undefined;
-  const index = view.getUint32(12, true);
+  return { step, errno: view.getInt32(4, true), call: reportedOp(view, plan)?.call ?? "?" };
+}
+
+/** The call that a report tells of, with its arguments, as a printed plan shows it. */
+export function reportedCall(view: DataView, plan: Plan): string | undefined {
+  const op = reportedOp(view, plan);
+  return op && printOp(op);
+}
+
+function reportedOp(view: DataView, plan: Plan): Op | undefined {
   const ops = plan.flatMap((s) => s.ops).filter((op) => op.call !== "label");
-  return { step, errno: view.getInt32(4, true), call: ops[index]?.call ?? "?" };
+  return ops[view.getUint32(12, true)];
 }
 
 const show = (arg: Argument): string => {
@@ -283,6 +292,11 @@ const show = (arg: Argument): string => {
   return arg.text;
 };
 
+function printOp(op: Op): string {
+  const target = op.call === "jump" || op.call === "jumpIf" || op.call === "spawn" ? [`→ ${op.label}`] : [];
+  return `${op.call}(${[...op.args.map(show), ...target].join(", ")})`;
+}
+
 /** One call per line, each step headed by its reason. */
 export function printPlan(plan: Plan): string {
   const lines: string[] = [];
@@ -291,8 +305,6 @@ export function printPlan(plan: Plan): string {
     for (const op of step.ops) {
       if (op.call === "label") lines.push(`${op.label}:`);
       else {
-        const target = op.call === "jump" || op.call === "jumpIf" || op.call === "spawn" ? [`→ ${op.label}`] : [];
-        const call = `${op.call}(${[...op.args.map(show), ...target].join(", ")})`;
         const note =
           op.onError === undefined
             ? ""
@@ -301,7 +313,7 @@ export function printPlan(plan: Plan): string {
               : "ignore" in op.onError
                 ? `  [${op.onError.ignore} is fine]`
                 : `  [on an error → ${op.onError.jump}]`;
-        lines.push(`  ${op.out ? `${op.out} = ` : ""}${call}${note}`);
+        lines.push(`  ${op.out ? `${op.out} = ` : ""}${printOp(op)}${note}`);
       }
     }
   }

@@ -160,16 +160,18 @@ const known = new Map<Controller, Place>();
 let hierarchies: Hierarchies | undefined;
 
 function placeOf(controller: Controller): Place {
-  let place = known.get(controller);
-  if (!place) {
-    hierarchies ??= findHierarchies();
-    place = findPlace(controller, hierarchies, enable);
-    sweepLater(place.parent);
-    known.set(controller, place);
-    // one place for all that v2 has: a process is in one group there, and one with processes takes no more controllers
-    const { parent, version } = place;
-    if (version === "v2") for (const name of CONTROLLERS) if (isEnabled([name], parent)) known.set(name, place);
-  }
+  const place = known.get(controller) ?? learnPlace(controller);
+  sweepLater(place.parent);
+  return place;
+}
+
+function learnPlace(controller: Controller): Place {
+  hierarchies ??= findHierarchies();
+  const place = findPlace(controller, hierarchies, enable);
+  known.set(controller, place);
+  // one place for all that v2 has: a process is in one group there, and one with processes takes no more controllers
+  const { parent, version } = place;
+  if (version === "v2") for (const name of CONTROLLERS) if (isEnabled([name], parent)) known.set(name, place);
   return place;
 }
 

@@ -17,15 +17,17 @@ export function nextName(): string {
   return `${owner}-${++made}`;
 }
 
-const swept = new Set<string>();
+const SWEEP_MS = 1000;
+const swept = new Map<string, number>();
 
 /**
- * Removes what killed owners left below a directory; once per process and directory, and not before a sandbox that is
- * about to start.
+ * Removes what killed owners left below a directory; not more often than once in a second, and not before a sandbox
+ * that is about to start.
  */
 export function sweepLater(directory: string): void {
-  if (swept.has(directory)) return;
-  swept.add(directory);
+  const now = performance.now();
+  if (now - (swept.get(directory) ?? -Infinity) < SWEEP_MS) return;
+  swept.set(directory, now);
   setImmediate(() => sweep(directory));
 }
 

@@ -1,6 +1,14 @@
 /** What goes wrong while a sandbox is started, as errors that name the step and the remedy. @module */
 import { existsSync, readFileSync } from "node:fs";
-import { errnoName, readReport, TsboxError, type ERRNO, type ErrorCode, type Plan } from "../../syscalls/index.ts";
+import {
+  errnoName,
+  readReport,
+  reportedCall,
+  TsboxError,
+  type ERRNO,
+  type ErrorCode,
+  type Plan,
+} from "../../syscalls/index.ts";
 
 /** The step that makes the namespaces. */
 const FIRST_CLONE = "clone the sandbox's first process into its namespaces";
@@ -18,8 +26,9 @@ export function failureOf(report: DataView, plan: Plan): TsboxError {
   return new TsboxError(`${step.action}: ${name}`, {
     code,
     errno,
-    syscall: call === "fail" ? "execve" : call,
+    syscall: step.action.startsWith("clone ") ? "clone3" : call === "fail" ? "execve" : call,
     step: step.action,
+    call: reportedCall(report, plan),
     ...(step.path === undefined ? {} : { path: step.path }),
     ...(hint === undefined ? {} : { hint }),
   });
