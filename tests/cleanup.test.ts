@@ -227,3 +227,16 @@ test("these tests see what is left: a control", async () => {
   await sleeping.exited;
   expect(found.descendants().filter(({ pid }) => pid === sleeping.pid)).toEqual([]);
 });
+
+testUnless(noLimits, "a process that exits in the middle of it takes its control groups along", async () => {
+  const script = root.script(
+    `const box = await Sandbox.create({ rootfs: ${JSON.stringify(root.path)}, limits: { memory: "32mb" } });
+     box.spawn(["sleep", "1000"]);
+     await Sandbox.run(["true"], { rootfs: ${JSON.stringify(root.path)}, limits: { pids: 5 } });
+     process.exit(3);`,
+  );
+  const child = Bun.spawnSync([process.execPath, script]);
+  expect(child.exitCode).toBe(3);
+  expect(found.cgroups(child.pid)).toEqual([]);
+  expect(await found.eventually(() => (found.reapOrphans(), found.descendants().length === 0))).toBe(true);
+});

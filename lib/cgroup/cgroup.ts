@@ -10,7 +10,7 @@ import * as sys from "../../syscalls/index.ts";
 import { cstring, errnoName, named, ref, TsboxError, type Op, type Plan } from "../../syscalls/index.ts";
 import type { Resources } from "../spec/index.ts";
 import { findHierarchies, type Hierarchies } from "./hierarchy.ts";
-import { nextName, removeWhenEmpty, sweepLater } from "./owner.ts";
+import { nextName, removeAtExit, removeWhenEmpty, sweepLater } from "./owner.ts";
 
 const CONTROLLERS = ["memory", "cpu", "pids"] as const;
 type Controller = (typeof CONTROLLERS)[number];
@@ -58,6 +58,7 @@ export function makeCgroup(resources: Resources): Cgroup {
     for (const directory of directories) sys.removeDirectory(directory);
     throw error;
   }
+  removeAtExit(directories);
   return new MadeCgroup(places, name);
 }
 

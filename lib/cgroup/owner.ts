@@ -8,6 +8,7 @@ import * as sys from "../../syscalls/index.ts";
 
 const NAME = /^tsbox-(\d+)-(\d+)-(\d+)-\d+$/;
 const SIGKILL = 9;
+const EBUSY = -16;
 let made = 0;
 let owner: string | undefined;
 
@@ -46,25 +47,47 @@ function isAbandoned(name: string): boolean {
 }
 
 function removeAbandoned(directory: string): void {
-  if (sys.writeKernelFile(`${directory}/cgroup.kill`, "1") < 0) {
-    for (const pid of (sys.readKernelFile(`${directory}/cgroup.procs`) ?? "").split("\n").filter(Boolean)) {
-      const pidfd = sys.trySyscall("pidfd_open", Number(pid), 0);
-      if (pidfd < 0) continue;
-      // the number may have gone to another process before it was opened
-      if (sys.readKernelFile(`${directory}/cgroup.procs`)?.split("\n").includes(pid)) sys.sendSignal(pidfd, SIGKILL);
-      sys.close(pidfd);
-    }
-  }
+  killAll(directory);
   void removeWhenEmpty([directory]);
+}
+
+function killAll(directory: string): void {
+  if (sys.writeKernelFile(`${directory}/cgroup.kill`, "1") >= 0) return;
+  const members = () => (sys.readKernelFile(`${directory}/cgroup.procs`) ?? "").split("\n").filter(Boolean);
+  for (const pid of members()) {
+    const pidfd = sys.trySyscall("pidfd_open", Number(pid), 0);
+    if (pidfd < 0) continue;
+    // the number may have gone to another process before it was opened
+    if (members().includes(pid)) sys.sendSignal(pidfd, SIGKILL);
+    sys.close(pidfd);
+  }
+}
+
+const alive = new Set<string>();
+let listens = false;
+
+/** Until it is removed, a group goes with this process where that ends by itself. */
+export function removeAtExit(directories: string[]): void {
+  if (!listens) process.once("exit", removeAll);
+  listens = true;
+  for (const directory of directories) alive.add(directory);
+}
+
+function removeAll(): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (const directory of alive) killAll(directory);
+  for (const directory of alive) {
+    for (let turn = 0; sys.removeDirectory(directory) === EBUSY && turn < 200; turn++) Atomics.wait(pause, 0, 0, 1);
+  }
 }
 
 /** Removes control groups as soon as the kernel has let go of their processes, in the order given. */
 export async function removeWhenEmpty(directories: string[]): Promise<void> {
-  const EBUSY = -16;
   for (const directory of directories) {
     for (let turn = 0; sys.removeDirectory(directory) === EBUSY && turn < 500; turn++) {
       await new Promise((resolve) => (turn < 20 ? setImmediate(resolve) : setTimeout(resolve, 10)));
     }
+    alive.delete(directory);
   }
 }
 
