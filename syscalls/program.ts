@@ -7,6 +7,7 @@ import { TsboxError, type ErrorCode } from "./error.ts";
 import { ERRNO } from "./errno.ts";
 import type { Arena } from "./kernel.ts";
 import { SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
+import { struct, type StructName, type StructValues } from "./structs.ts";
 
 /** The result of an earlier call, or a descriptor that the caller binds before the program runs. */
 export interface Ref {
@@ -99,6 +100,11 @@ function setWord(view: DataView, at: number, value: number | bigint): void {
     view.setInt32(at, value, true);
     view.setInt32(at + 4, Math.floor(value / 2 ** 32), true);
   }
+}
+
+/** A struct of the kernel's, its other fields 0; shown as `text`. */
+export function structure<Name extends StructName>(text: string, name: Name, values: StructValues<Name>): Data {
+  return { data: struct(name, values), text };
 }
 
 /** Zeroed memory that calls write to. */

@@ -207,6 +207,12 @@ export const STAT = {
 
 export type StructName = keyof typeof STRUCTS;
 
+/** Where a field begins, in bytes. */
+export function offsetOf<Name extends StructName>(name: Name, field: keyof (typeof STRUCTS)[Name]["fields"]): number {
+  const fields: Layout["fields"] = STRUCTS[name].fields;
+  return (fields[field as string] as Field)[0];
+}
+
 /** A whole number; or bytes, for an array or a struct inside. Fields not named are 0. */
 export type StructValues<Name extends StructName> = {
   readonly [Key in keyof (typeof STRUCTS)[Name]["fields"]]?: number | bigint | Uint8Array;

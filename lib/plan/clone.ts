@@ -3,13 +3,12 @@
  * @module
  * @see clone(2), struct clone_args
  */
-import { buffer, named, ref, words } from "../../syscalls/index.ts";
+import { buffer, named, offsetOf, ref, structure, STRUCTS } from "../../syscalls/index.ts";
 import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
 import type { NamespaceType } from "../spec/index.ts";
 import { flags } from "./constants.ts";
 
-const CLONE_ARGS_BYTES = 88;
-const [PIDFD_AT, CHILD_TID_AT, STACK_AT, CGROUP_AT] = [8, 16, 40, 80];
+const CLONE_ARGS_BYTES = STRUCTS.clone_args.size;
 const STACK_BYTES = 8192;
 const SIGCHLD = 17;
 
@@ -40,22 +39,14 @@ export interface Clone {
 }
 
 function cloneArguments({ label, flags: wanted, inUse }: Clone): Data {
-  const args = words(
-    `{flags=${wanted.text}, exit_signal=SIGCHLD}`,
-    // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
-    wanted.value,
-    0,
-    0,
-    0,
-    SIGCHLD,
-    0,
-    inUse ? STACK_BYTES : 0,
-    0,
-    0,
-    0,
-    0,
-  );
-  args.pointers = inUse ? [{ offset: STACK_AT, to: buffer(`stack of the ${label} process`, STACK_BYTES, 16) }] : [];
+  const args = structure(`{flags=${wanted.text}, exit_signal=SIGCHLD}`, "clone_args", {
+    flags: wanted.value,
+    exit_signal: SIGCHLD,
+    stack_size: inUse ? STACK_BYTES : 0,
+  });
+  args.pointers = inUse
+    ? [{ offset: offsetOf("clone_args", "stack"), to: buffer(`stack of the ${label} process`, STACK_BYTES, 16) }]
+    : [];
   return args;
 }
 
@@ -64,14 +55,15 @@ export function cloneStep(action: string, clone: Clone): Step {
   const args = cloneArguments(clone);
   const ops: Op[] = [];
   const fd = buffer("pidfd", 8);
-  if (clone.pidfd) args.pointers?.push({ offset: PIDFD_AT, to: fd });
+  if (clone.pidfd) args.pointers?.push({ offset: offsetOf("clone_args", "pidfd"), to: fd });
   const word = inUse && { at: inUse, offset: IN_USE[label] };
   if (word)
     ops.push(
       { call: "store", args: [word, 1, 8] },
-      { call: "store", args: [{ at: args, offset: CHILD_TID_AT }, word, 8] },
+      { call: "store", args: [{ at: args, offset: offsetOf("clone_args", "child_tid") }, word, 8] },
     );
-  if (clone.intoCgroup) ops.push({ call: "store", args: [{ at: args, offset: CGROUP_AT }, ref("cgroup"), 8] });
+  if (clone.intoCgroup)
+    ops.push({ call: "store", args: [{ at: args, offset: offsetOf("clone_args", "cgroup") }, ref("cgroup"), 8] });
   ops.push({ call: "spawn", args: [args, CLONE_ARGS_BYTES], label, out: label, onError: { jump: `no ${label}` } });
   if (clone.pidfd) ops.push({ call: "load", args: [fd, 4], out: "pidfd" });
   ops.push({ call: "jump", args: [], label: `cloned ${label}` }, { call: "label", args: [], label: `no ${label}` });

@@ -2,7 +2,18 @@
  * The last steps, in the command's own process: descriptors, limits, identity, working directory, seccomp, execve.
  * @module
  */
-import { buffer, cstring, named, ref, stringArray, words, TsboxError } from "../../syscalls/index.ts";
+import {
+  cstring,
+  named,
+  offsetOf,
+  ref,
+  stringArray,
+  struct,
+  structure,
+  STRUCTS,
+  words,
+  TsboxError,
+} from "../../syscalls/index.ts";
 import type { Arch, Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import { compileSeccomp, seccompFlags } from "../seccomp/index.ts";
 import type { CapabilitySets, SeccompProfile, Spec } from "../spec/index.ts";
@@ -85,7 +96,7 @@ function rlimitSteps(spec: Spec): Plan {
       throw new TsboxError(`set the limit "${type}": unknown`, { code: "invalid_option", hint: RLIMITS.join(", ") });
     }
     const value = (n: number) => (Number.isFinite(n) ? n : -1);
-    const limit = words(`{${soft}, ${hard}}`, value(soft), value(hard));
+    const limit = structure(`{${soft}, ${hard}}`, "rlimit64", { rlim_cur: value(soft), rlim_max: value(hard) });
     return {
       action: `set ${type} to ${soft}:${hard}`,
       ops: [{ call: "prlimit64", args: [0, named(type, resource), limit, 0] }],
@@ -146,15 +157,20 @@ function identitySteps(spec: Spec): Plan {
 }
 
 function capsetOps(sets: CapabilitySets): Op[] {
-  const masks = [sets.effective, sets.permitted, sets.inheritable].map(capabilityMask);
-  const header = buffer("{_LINUX_CAPABILITY_VERSION_3}", 8);
-  new DataView(header.data.buffer).setUint32(0, 0x20080522, true);
-  const data = buffer(`{effective=[${sets.effective ?? []}], permitted=[${sets.permitted ?? []}]}`, 24);
-  const view = new DataView(data.data.buffer);
-  masks.forEach((mask, i) => {
-    view.setUint32(i * 4, Number(mask & 0xffffffffn), true);
-    view.setUint32(12 + i * 4, Number(mask >> 32n), true);
+  const [effective, permitted, inheritable] = [sets.effective, sets.permitted, sets.inheritable].map(
+    capabilityMask,
+  ) as [bigint, bigint, bigint];
+  const _LINUX_CAPABILITY_VERSION_3 = 0x20080522;
+  const version = { version: _LINUX_CAPABILITY_VERSION_3 };
+  const header = structure("{_LINUX_CAPABILITY_VERSION_3}", "__user_cap_header_struct", version);
+  // two of them: the lower 32 capabilities, and the upper ones
+  const halves = [0n, 32n].map((shift) => {
+    const half = (mask: bigint) => Number((mask >> shift) & 0xffffffffn);
+    const values = { effective: half(effective), permitted: half(permitted), inheritable: half(inheritable) };
+    return [...struct("__user_cap_data_struct", values)];
   });
+  const text = `{effective=[${sets.effective ?? []}], permitted=[${sets.permitted ?? []}]}`;
+  const data: Data = { data: Uint8Array.from(halves.flat()), text };
   return [
     { call: "prctl", args: [flags("PR_CAP_AMBIENT"), flags("PR_CAP_AMBIENT_CLEAR_ALL"), 0, 0, 0] },
     { call: "capset", args: [header, data] },
@@ -196,7 +212,7 @@ const IGNORED_SIGNALS = [
 function signalStep(): Step {
   const ops: Op[] = IGNORED_SIGNALS.map(([name, number]) => ({
     call: "rt_sigaction",
-    args: [named(name, number), words("{SIG_DFL}", 0, 0, 0, 0), 0, 8],
+    args: [named(name, number), structure("{SIG_DFL}", "sigaction", {}), 0, 8],
   }));
   ops.push({ call: "rt_sigprocmask", args: [named("SIG_SETMASK", 2), words("no signals", 0), 0, 8] });
   return { action: "have no signal ignored or blocked", ops };
@@ -217,9 +233,10 @@ function filterStep({ process, linux: { seccomp } }: Spec, { arch }: Facts): Ste
 /** A compiled filter behind a `struct sock_fprog`. */
 function filterData(profile: SeccompProfile, arch: Arch): Data {
   const filter = compileSeccomp(profile, arch);
-  const program = buffer(`filter of ${filter.length / 8} instructions`, 16);
-  new DataView(program.data.buffer).setUint16(0, filter.length / 8, true);
-  return { ...program, pointers: [{ offset: 8, to: { data: filter, text: "filter" } }] };
+  const length = filter.length / STRUCTS.sock_filter.size;
+  const program = structure(`filter of ${length} instructions`, "sock_fprog", { len: length });
+  program.pointers = [{ offset: offsetOf("sock_fprog", "filter"), to: { data: filter, text: "filter" } }];
+  return program;
 }
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -233,7 +250,7 @@ function executeStep(spec: Spec): Step {
   argv.text = JSON.stringify(args);
   envp.text = `[${env.length} variables]`;
   // no magic link of /proc: its exe is still the owner's program (CVE-2019-5736)
-  const how = words("{O_PATH|O_CLOEXEC, RESOLVE_NO_MAGICLINKS}", 0o12000000, 0, 0x02);
+  const how = structure("{O_PATH|O_CLOEXEC, RESOLVE_NO_MAGICLINKS}", "open_how", { flags: 0o12000000, resolve: 0x02 });
   const look = (file: string): Op => ({
     call: "openat2",
     args: [flags("AT_FDCWD"), cstring(file), how, 24],

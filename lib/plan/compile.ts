@@ -6,7 +6,7 @@
  * clones the second, and becomes init. The second builds what the namespaces hold, and becomes the command.
  * @module
  */
-import { buffer, cstring, named, ref, stringArray, TsboxError, words } from "../../syscalls/index.ts";
+import { cstring, named, ref, stringArray, structure, TsboxError, words } from "../../syscalls/index.ts";
 import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
@@ -221,9 +221,10 @@ function hostnameStep(hostname: string): Step {
 
 /** @see netdevice(7) */
 function loopbackUp(): Step {
-  const request = buffer('{ifr_name="lo", ifr_flags=IFF_UP}', 40);
-  request.data.set([0x6c, 0x6f]);
-  request.data[16] = 1;
+  const name = new Uint8Array(16);
+  name.set([0x6c, 0x6f]); // "lo"
+  const IFF_UP = 1;
+  const request = structure('{ifr_name="lo", ifr_flags=IFF_UP}', "ifreq", { ifr_name: name, ifr_flags: IFF_UP });
   return {
     action: "bring the loopback interface up",
     ops: [

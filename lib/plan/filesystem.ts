@@ -3,7 +3,7 @@
  * and what is covered or read-only.
  * @module
  */
-import { cstring, ref, words } from "../../syscalls/index.ts";
+import { cstring, ref, structure } from "../../syscalls/index.ts";
 import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, Spec } from "../spec/index.ts";
 import type { Beside, Facts } from "./compile.ts";
@@ -24,7 +24,7 @@ const devicesOf = (spec: Spec) =>
 
 /** What needs no ids yet, and so can be done while the owner writes the id maps. */
 export function hostSteps(spec: Spec, facts: Facts): Plan {
-  const attr = words("{propagation=MS_PRIVATE}", 0, 0, flags("MS_PRIVATE").value, 0);
+  const attr = structure("{propagation=MS_PRIVATE}", "mount_attr", { propagation: flags("MS_PRIVATE").value });
   const steps: Plan = [
     {
       action: "keep mounts of this namespace to itself",

@@ -8,9 +8,12 @@
  * ```
  * @module
  */
+import { offsetOf, STRUCTS } from "../../syscalls/index.ts";
+
 export const EXIT_TAG = -1;
 export const READY_TAG = -2;
-export const EXIT_FRAME_BYTES = 152;
+const RUSAGE_AT = 8;
+export const EXIT_FRAME_BYTES = RUSAGE_AT + STRUCTS.rusage.size;
 export const READY_FRAME_BYTES = 16;
 const REPORT_BYTES = 16;
 
@@ -64,7 +67,7 @@ function decode(view: DataView): Frame {
     kind: "exit",
     exitCode: signal === 0 ? (status >> 8) & 0xff : null,
     signal,
-    cpuMs: timeMs(8) + timeMs(24),
-    peakMemoryBytes: Number(view.getBigInt64(40, true)) * 1024,
+    cpuMs: timeMs(RUSAGE_AT + offsetOf("rusage", "ru_utime")) + timeMs(RUSAGE_AT + offsetOf("rusage", "ru_stime")),
+    peakMemoryBytes: Number(view.getBigInt64(RUSAGE_AT + offsetOf("rusage", "ru_maxrss"), true)) * 1024,
   };
 }

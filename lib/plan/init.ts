@@ -6,7 +6,7 @@
  * Descriptor 4 is a pidfd of the command. What goes to the owner is frames, which `frame.ts` reads.
  * @module
  */
-import { buffer, cstring, named, ref, words, type Op, type Plan } from "../../syscalls/index.ts";
+import { buffer, cstring, named, ref, struct, words, type Op, type Plan } from "../../syscalls/index.ts";
 import type { Data } from "../../syscalls/index.ts";
 import { EXIT_FRAME_BYTES, EXIT_TAG } from "./frame.ts";
 
@@ -25,11 +25,8 @@ const POLLIN = 1;
 export type InitKind = "command" | "idle" | "group" | "outside";
 
 export function initSteps(kind: InitKind): Plan {
-  const polled = buffer("[control, signals]", 16);
-  const view = new DataView(polled.data.buffer);
-  view.setInt32(0, CONTROL_FD, true);
-  view.setInt16(4, POLLIN, true);
-  view.setInt16(12, POLLIN, true);
+  const [control, signals] = [CONTROL_FD, -1].map((fd) => [...struct("pollfd", { fd, events: POLLIN })]);
+  const polled: Data = { data: Uint8Array.from([control, signals].flat() as number[]), text: "[control, signals]" };
   const harden: Op[] = [
     { call: "prctl", args: [named("PR_SET_NAME", 15), cstring("tsbox-init")] },
     { call: "prctl", args: [named("PR_SET_DUMPABLE", 4), 0] },

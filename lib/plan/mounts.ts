@@ -4,7 +4,7 @@
  * @module
  * @see open_tree(2), fsopen(2), move_mount(2), mount_setattr(2), openat2(2)
  */
-import { cstring, named, ref, words } from "../../syscalls/index.ts";
+import { cstring, named, ref, structure } from "../../syscalls/index.ts";
 import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
 import { flags } from "./constants.ts";
 
@@ -33,13 +33,16 @@ export const dataOf = (options: string[]): string[] => options.filter((o) => !(o
  */
 function setAttributes(tree: string, attributes: Attribute[]): Op {
   const [set, isPrivate] = [flags(...attributes), flags("MS_PRIVATE")];
-  const attr = words(`{attr_set=${set.text}, propagation=${isPrivate.text}}`, set.value, 0, isPrivate.value, 0);
+  const attr = structure(`{attr_set=${set.text}, propagation=${isPrivate.text}}`, "mount_attr", {
+    attr_set: set.value,
+    propagation: isPrivate.value,
+  });
   return { call: "mount_setattr", args: [ref(tree), nothing, flags("AT_EMPTY_PATH", "AT_RECURSIVE"), attr, 32] };
 }
 
 /** Makes the mount that a path lies on read-only. */
 export function readOnlyMount(path: string): Op {
-  const attr = words("{attr_set=MOUNT_ATTR_RDONLY}", flags("MOUNT_ATTR_RDONLY").value, 0, 0, 0);
+  const attr = structure("{attr_set=MOUNT_ATTR_RDONLY}", "mount_attr", { attr_set: flags("MOUNT_ATTR_RDONLY").value });
   return { call: "mount_setattr", args: [here, cstring(path), 0, attr, 32] };
 }
 
@@ -107,18 +110,15 @@ export function moveTo(tree: string, directory: Named | { ref: string }, path: s
 }
 
 const [RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT] = [0x02, 0x04, 0x10];
-const IN_ROOT = words(
-  "{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}",
-  0o12000000,
-  0,
-  RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-);
-const NO_SYMLINKS = words(
-  "{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS}",
-  0o12000000,
-  0,
-  RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
-);
+const OPEN_PATH = 0o12000000;
+const IN_ROOT = structure("{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}", "open_how", {
+  flags: OPEN_PATH,
+  resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+});
+const NO_SYMLINKS = structure("{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS}", "open_how", {
+  flags: OPEN_PATH,
+  resolve: RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
+});
 
 /**
  * Opens a path of the new root as the slot `out`, without leaving the root by a symlink or by a magic link of /proc:

@@ -4,7 +4,7 @@
  * @module
  * @see user_namespaces(7), mount_setattr(2)
  */
-import { buffer, cstring, named, ref, words } from "../../syscalls/index.ts";
+import { buffer, cstring, named, offsetOf, ref, structure, words } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { IdMapping, NamespaceType, Spec } from "../spec/index.ts";
 import { byte, cloneStep, NEW, pipeOps } from "./clone.ts";
@@ -123,13 +123,15 @@ function mountIdSteps(spec: Spec, beside: Beside, { privileged }: Facts): Plan {
   if (beside.root.kind !== "tmpfs") trees.push("rootfs");
   if (!privileged || trees.length === 0) return [];
   const open: Op = { call: "openat", args: [ref("process"), cstring("ns/user"), flags("O_CLOEXEC"), 0], out: "ids" };
-  const attr = words("{attr_set=MOUNT_ATTR_IDMAP, userns_fd=ids}", flags("MOUNT_ATTR_IDMAP").value, 0, 0, 0);
+  const attr = structure("{attr_set=MOUNT_ATTR_IDMAP, userns_fd=ids}", "mount_attr", {
+    attr_set: flags("MOUNT_ATTR_IDMAP").value,
+  });
   return [
     {
       action: "map the ids of files in mounts",
       ops: [
         open,
-        { call: "store", args: [{ at: attr, offset: 24 }, ref("ids"), 8] },
+        { call: "store", args: [{ at: attr, offset: offsetOf("mount_attr", "userns_fd") }, ref("ids"), 8] },
         ...trees.map((tree) => mapIds(tree, attr)),
       ],
       code: "mount_failed",
