@@ -4,6 +4,7 @@ import { readFileSync, readlinkSync, readdirSync, statSync, writeFileSync } from
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
+import type { SeccompProfile } from "../lib/spec/index.ts";
 import { close, numberOf, sealedFile, syscall, trySyscall } from "../syscalls/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { noBusybox, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
@@ -561,3 +562,12 @@ function snapshot(directory: string): string[] {
       );
     });
 }
+
+sandboxTest("a profile that is changed between two runs counts as it then is", async () => {
+  const seccomp: SeccompProfile = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [] };
+  const makes = async () =>
+    (await Sandbox.run(["mkdir", "/made"], { rootfs: root.path, security: { seccomp } })).exitCode;
+  expect(await makes()).toBe(0);
+  seccomp.syscalls?.push({ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO" });
+  expect(await makes()).toBe(1);
+});

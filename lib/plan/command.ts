@@ -107,7 +107,7 @@ function rlimitSteps(spec: Spec): Plan {
 }
 
 /** Bit mask of a set of capset(2). */
-function capabilityMask(names: string[] = []): bigint {
+function capabilityMask(names: readonly string[] = []): bigint {
   return names.reduce((mask, name) => {
     const bit = CAPABILITIES.indexOf(name);
     if (bit < 0) {

@@ -5,6 +5,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import type { RootEntry } from "../plan/index.ts";
 import type { Mount } from "../spec/index.ts";
+import { frozen } from "./mounts.ts";
 
 /** Directories with programs and libraries. */
 const SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"];
@@ -82,5 +83,5 @@ function takeView(): HostRoot {
     if (stat?.isFile() && (stat.mode & 0o004) !== 0) entries.push({ path, file: new Uint8Array(readFileSync(path)) });
   }
   for (const [path, mode] of PRIVATE) entries.push({ path, directory: mode });
-  return { entries, mounts };
+  return { entries, mounts: mounts.map(frozen) };
 }

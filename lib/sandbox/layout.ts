@@ -15,7 +15,7 @@ export interface Layout {
 const KEPT = 16;
 const layouts = new Map<string, Layout>();
 
-/** Big values stand for themselves: they are made once, and never changed. */
+/** What is made once and never changed stands for itself. */
 const identities = new WeakMap<object, number>();
 let lastIdentity = 0;
 
@@ -26,27 +26,48 @@ function identityOf(value: object | undefined): number {
   return identity;
 }
 
-export function layOut(spec: Spec, beside: Beside, facts: Facts): Layout {
-  const { seccomp, ...linux } = spec.linux;
+/** Of parts that every sandbox has, and so are frozen, the number says enough. */
+const textOf = (value: object | undefined): string =>
+  value === undefined || Object.isFrozen(value) ? String(identityOf(value)) : JSON.stringify(value);
+
+/** Undefined where the request is not to be recognised: its filter may be changed by whoever owns it. */
+function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
+  const { process, mounts, linux, ...rest } = spec;
+  const { capabilities = {}, ...restOfProcess } = process;
+  const { seccomp, maskedPaths, readonlyPaths, ...restOfLinux } = linux;
+  if (seccomp && !Object.isFrozen(seccomp)) return undefined;
+  const { sources, kernelPaths, ...restOfFacts } = facts;
   const root = beside.root.kind === "tmpfs" ? identityOf(beside.root.entries) : beside.root.kind;
-  const { sources, kernelPaths, ...others } = facts;
-  const key = JSON.stringify([
-    { ...spec, linux },
+  return [
+    JSON.stringify([
+      rest,
+      restOfProcess,
+      Object.keys(capabilities),
+      restOfLinux,
+      restOfFacts,
+      root,
+      beside.idle,
+      [...sources],
+    ]),
+    ...[...Object.values(capabilities), ...mounts, maskedPaths, readonlyPaths].map(textOf),
+    kernelPaths.size,
     identityOf(seccomp),
-    root,
-    beside.idle,
-    [...sources],
-    [...kernelPaths],
-    others,
-  ]);
-  let layout = layouts.get(key);
-  if (layout) {
-    layouts.delete(key); // the least recently used one is the first
-  } else {
-    const compiled = compile(spec, beside, facts);
-    layout = { compiled, program: new Program(compiled.plan, ARCH) };
-    if (layouts.size >= KEPT) layouts.delete(layouts.keys().next().value as string);
-  }
+  ].join("\n");
+}
+
+export function layOut(spec: Spec, beside: Beside, facts: Facts): Layout {
+  const key = keyOf(spec, beside, facts);
+  const known = key === undefined ? undefined : layouts.get(key);
+  const layout = known ?? layOutNew(spec, beside, facts);
+  if (key === undefined) return layout;
+  // the least recently used one is the first
+  if (known) layouts.delete(key);
+  else if (layouts.size >= KEPT) layouts.delete(layouts.keys().next().value as string);
   layouts.set(key, layout);
   return layout;
+}
+
+function layOutNew(spec: Spec, beside: Beside, facts: Facts): Layout {
+  const compiled = compile(spec, beside, facts);
+  return { compiled, program: new Program(compiled.plan, ARCH) };
 }

@@ -9,11 +9,27 @@ import { parseSize } from "./parse.ts";
 const STRICT = ["nosuid", "noexec", "nodev"];
 const SHM_BYTES = 64 * 1024 * 1024;
 
+const standard = new Map<string, Mount[]>();
+
+/** The same mounts, frozen, for the same namespaces. */
+export function standardMounts(namespaces: readonly NamespaceType[], privileged: boolean): Mount[] {
+  const key = `${namespaces.join(" ")} ${privileged}`;
+  let mounts = standard.get(key);
+  if (!mounts) standard.set(key, (mounts = makeStandardMounts(namespaces, privileged).map(frozen)));
+  return mounts;
+}
+
+/** A mount that many sandboxes have. */
+export function frozen(mount: Mount): Mount {
+  Object.freeze(mount.options);
+  return Object.freeze(mount);
+}
+
 /**
  * As Docker's. A kernel lets a user namespace mount proc and sysfs only for namespaces of its own: proc shows a pid
  * namespace, sysfs a network namespace. A shared one comes with the host's mount.
  */
-export function standardMounts(namespaces: readonly NamespaceType[], privileged: boolean): Mount[] {
+function makeStandardMounts(namespaces: readonly NamespaceType[], privileged: boolean): Mount[] {
   const has = (type: NamespaceType) => namespaces.includes(type);
   // what is mounted below them cannot be left out by an ordinary user
   const how = privileged ? "bind" : "rbind";

@@ -176,7 +176,9 @@ export class SandboxProcess implements AsyncDisposable {
   async #supervise(signal: AbortSignal | undefined): Promise<ProcessResult> {
     const abort = () => this.end("killed");
     signal?.addEventListener("abort", abort, { once: true });
-    const { exit, failure } = await this.#launched.control.told;
+    const { failure, ...told } = await this.#launched.control.told;
+    // one that was killed before it had started ends with a failed step, which is not its own exit
+    const exit = failure ? undefined : told.exit;
     signal?.removeEventListener("abort", abort);
     // where init could not be loaded, its process group may be left
     if (failure && !this.#around.joined) sys.killGroup(this.pid);

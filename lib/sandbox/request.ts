@@ -15,22 +15,26 @@ import type { RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "
 import { findUser, type Accounts } from "./users.ts";
 
 /** What programs in a container usually need, and no more: Docker's set without MKNOD, NET_RAW and AUDIT_WRITE. */
-export const DEFAULT_CAPABILITIES: readonly string[] =
+export const DEFAULT_CAPABILITIES: readonly string[] = Object.freeze(
   "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT"
     .split(" ")
-    .map((name) => `CAP_${name}`);
+    .map((name) => `CAP_${name}`),
+);
 
 const inDirectory = (directory: string, names: string) => names.split(" ").map((name) => `${directory}/${name}`);
-const MASKED = [
+const MASKED: readonly string[] = Object.freeze([
   ...inDirectory("/proc", "acpi asound interrupts kcore keys latency_stats timer_list timer_stats sched_debug scsi"),
   ...inDirectory("/sys", "firmware devices/virtual/powercap"),
-];
+]);
 /** An ordinary user's view of the host's sysfs has these mounted below it. */
-const MASKED_HOST_SYS = inDirectory(
-  "/sys",
-  "fs/cgroup fs/bpf fs/pstore fs/fuse/connections kernel/debug kernel/tracing kernel/security kernel/config",
-);
-const READ_ONLY = inDirectory("/proc", "bus fs irq sys sysrq-trigger");
+const MASKED_HOST_SYS: readonly string[] = Object.freeze([
+  ...MASKED,
+  ...inDirectory(
+    "/sys",
+    "fs/cgroup fs/bpf fs/pstore fs/fuse/connections kernel/debug kernel/tracing kernel/security kernel/config",
+  ),
+]);
+const READ_ONLY: readonly string[] = Object.freeze(inDirectory("/proc", "bus fs irq sys sysrq-trigger"));
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const MAX_HOSTNAME_BYTES = 64;
 
@@ -180,12 +184,12 @@ function idMaps(options: SandboxOptions, { uid, gid }: Process["user"]): Pick<Li
   };
 }
 
-const maskedPaths = (options: SandboxOptions, privileged: boolean): string[] =>
-  options.network === "host" && !privileged ? [...MASKED, ...MASKED_HOST_SYS] : MASKED;
+const maskedPaths = (options: SandboxOptions, privileged: boolean): readonly string[] =>
+  options.network === "host" && !privileged ? MASKED_HOST_SYS : MASKED;
 
-function capabilitiesOf(security: SecurityOptions | undefined): string[] {
+function capabilitiesOf(security: SecurityOptions | undefined): readonly string[] {
   const names = security?.capabilities;
-  if (names === undefined) return [...DEFAULT_CAPABILITIES];
+  if (names === undefined) return DEFAULT_CAPABILITIES;
   if (!Array.isArray(names)) throw invalid(`use the capabilities ${show(names)}: not an array`);
   return names.map(capabilityName);
 }

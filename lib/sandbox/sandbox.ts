@@ -213,7 +213,8 @@ export class Sandbox implements AsyncDisposable {
   /** The OCI runtime specification (config.json) that a request comes to. Nothing is run. */
   static spec(command: string[], options: RunOptions = {}): Spec {
     checkCommand(command);
-    return specFor(command, options).spec;
+    // parts of it are those of other sandboxes too
+    return structuredClone(specFor(command, options).spec);
   }
 
   /** The system calls that a request comes to, one a line, each group with its reason. Nothing is run. */

@@ -29,11 +29,11 @@ export interface Process {
 
 /** Capability names as the specification writes them: `"CAP_CHOWN"`. */
 export interface CapabilitySets {
-  bounding?: string[];
-  effective?: string[];
-  permitted?: string[];
-  inheritable?: string[];
-  ambient?: string[];
+  bounding?: readonly string[];
+  effective?: readonly string[];
+  permitted?: readonly string[];
+  inheritable?: readonly string[];
+  ambient?: readonly string[];
 }
 
 export interface Rlimit {
@@ -65,8 +65,8 @@ export interface Linux {
   resources?: Resources;
   /** Below tsbox's own cgroup; empty or absent where there are no limits. */
   cgroupsPath?: string;
-  maskedPaths?: string[];
-  readonlyPaths?: string[];
+  maskedPaths?: readonly string[];
+  readonlyPaths?: readonly string[];
   seccomp?: SeccompProfile;
 }
 
