@@ -43,18 +43,27 @@ export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts):
   const trees = spec.mounts.map((mount, index) => ({ mount, tree: mountSlot(index) }));
   const steps = trees.flatMap(({ mount, tree }) => openMount(mount, tree, facts));
   const [devices, masked] = [devicesOf(spec), maskedOf(spec, facts)];
-  for (const path of masked.filter((p) => !isFile(facts)(p))) {
-    steps.push(mounts.openFilesystem("tmpfs", `mask:${path}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${path}"`));
+  // one empty file system covers all masked directories
+  const [first] = masked.filter((path) => !isFile(facts)(path));
+  if (first !== undefined) {
+    steps.push(mounts.openFilesystem("tmpfs", `mask:${first}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${first}"`));
   }
   steps.push(...rootSteps(spec, root, facts.privileged));
   for (const { mount, tree } of trees) {
     steps.push(mounts.attach(mount.destination, tree, facts.sources.get(mount.source ?? "") ?? "directory"));
     if (mount.destination === "/dev" && devices.length > 0) steps.push(deviceStep(devices, tree, spec.mounts));
   }
-  steps.push(...masked.map((path) => mounts.cover(`mask "${path}"`, path, `mask:${path}`)));
+  for (const path of masked) {
+    const again = first !== undefined && path !== first && !isFile(facts)(path);
+    steps.push(
+      mounts.cover(`mask "${path}"`, path, `mask:${path}`, again ? mounts.copyOfCover(first, `mask:${path}`) : []),
+    );
+  }
   for (const path of spec.linux.readonlyPaths ?? []) {
     if (!facts.kernelPaths.has(path)) continue;
-    steps.push(mounts.cover(`make "${path}" read-only`, path, `read-only:${path}`, true));
+    steps.push(
+      mounts.cover(`make "${path}" read-only`, path, `read-only:${path}`, mounts.copyOfTarget(`read-only:${path}`)),
+    );
   }
   if (spec.root.readonly && root.kind !== "directory") {
     steps.push({ action: "make the root filesystem read-only", ops: [mounts.readOnlyMount("/")] });

@@ -174,24 +174,26 @@ export function attach(path: string, tree: string, kind: "file" | "directory"): 
 
 /**
  * Covers a path of the kernel's own file systems, which a symlink of the root filesystem must not stand for.
- * @param copy the cover is a read-only copy of the path itself
+ * @param prepare makes the cover, once the path is open as the slot `target`
  */
-export function cover(action: string, path: string, tree: string, copy = false): Step {
-  const ops = [
-    openInRoot(path, "target", false),
-    ...(copy ? readOnlyCopy("target", tree) : []),
-    ...attachOps(tree, "target"),
-  ];
+export function cover(action: string, path: string, tree: string, prepare: Op[] = []): Step {
+  const ops = [openInRoot(path, "target", false), ...prepare, ...attachOps(tree, "target")];
   return { action, ops, code: "mount_failed", path, hint: targetHint("directory") };
 }
 
-function readOnlyCopy(original: string, tree: string): Op[] {
+/** A read-only copy of what is to be covered by it. */
+export function copyOfTarget(tree: string): Op[] {
   const how = flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE", "AT_EMPTY_PATH");
   return [
-    { call: "open_tree", args: [ref(original), nothing, how], out: tree },
+    { call: "open_tree", args: [ref("target"), nothing, how], out: tree },
     setAttributes(tree, ["MOUNT_ATTR_RDONLY", "MOUNT_ATTR_NOSUID", "MOUNT_ATTR_NODEV", "MOUNT_ATTR_NOEXEC"]),
   ];
 }
+
+/** Another mount of what covers a path already. */
+export const copyOfCover = (path: string, tree: string): Op[] => [
+  { call: "open_tree", args: [here, cstring(path), flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC")], out: tree },
+];
 
 const targetHint = (kind: "file" | "directory") => (errno: string | undefined) => {
   if (errno === "ENOENT" || errno === "EROFS") {
