@@ -563,11 +563,15 @@ function snapshot(directory: string): string[] {
     });
 }
 
-sandboxTest("a profile that is changed between two runs counts as it then is", async () => {
-  const seccomp: SeccompProfile = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [] };
-  const makes = async () =>
-    (await Sandbox.run(["mkdir", "/made"], { rootfs: root.path, security: { seccomp } })).exitCode;
-  expect(await makes()).toBe(0);
-  seccomp.syscalls?.push({ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO" });
-  expect(await makes()).toBe(1);
-});
+const profiles: [string, SeccompProfile][] = [
+  ["a profile", { defaultAction: "SCMP_ACT_ALLOW", syscalls: [] }],
+  ["a profile that is frozen on the outside only", Object.freeze({ defaultAction: "SCMP_ACT_ALLOW", syscalls: [] })],
+];
+for (const [what, seccomp] of profiles)
+  sandboxTest(`${what} that is changed between two runs counts as it then is`, async () => {
+    const makes = async () =>
+      (await Sandbox.run(["mkdir", "/made"], { rootfs: root.path, security: { seccomp } })).exitCode;
+    expect(await makes()).toBe(0);
+    seccomp.syscalls?.push({ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO" });
+    expect(await makes()).toBe(1);
+  });

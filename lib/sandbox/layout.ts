@@ -4,6 +4,7 @@
  */
 import { ARCH, Program } from "../../syscalls/index.ts";
 import { compile, type Beside, type Facts, type SandboxPlan } from "../plan/index.ts";
+import { isFrozen } from "../seccomp/index.ts";
 import type { Spec } from "../spec/index.ts";
 
 export interface Layout {
@@ -35,7 +36,7 @@ function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
   const { process, mounts, linux, ...rest } = spec;
   const { capabilities = {}, ...restOfProcess } = process;
   const { seccomp, maskedPaths, readonlyPaths, ...restOfLinux } = linux;
-  if (seccomp && !Object.isFrozen(seccomp)) return undefined;
+  if (seccomp && !isFrozen(seccomp)) return undefined;
   const { sources, kernelPaths, ...restOfFacts } = facts;
   const root = beside.root.kind === "tmpfs" ? identityOf(beside.root.entries) : beside.root.kind;
   return [

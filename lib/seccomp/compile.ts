@@ -31,9 +31,7 @@ export function compileSeccomp(profile: SeccompProfile, arch: Arch): Uint8Array 
   const known = compiled.get(profile)?.[arch];
   if (known) return known;
   const filter = compileRules(readRules(profile, arch), arch);
-  if (Object.isFrozen(profile) && Object.isFrozen(profile.syscalls)) {
-    rememberFilter(profile, arch, filter);
-  }
+  if (isFrozen(profile)) rememberFilter(profile, arch, filter);
   return filter;
 }
 
@@ -41,6 +39,12 @@ export function compileSeccomp(profile: SeccompProfile, arch: Arch): Uint8Array 
 export function rememberFilter(profile: SeccompProfile, arch: Arch, filter: Uint8Array): void {
   compiled.set(profile, { ...compiled.get(profile), [arch]: filter });
 }
+
+/** Those that nothing in can change any more; one that somebody froze may be open further down. */
+const frozen = new WeakSet<SeccompProfile>();
+
+/** Whether {@link freezeProfile} made it: what has been made of it once is true for ever. */
+export const isFrozen = (profile: SeccompProfile): boolean => frozen.has(profile);
 
 /** Freezes a profile and all in it, so that it is compiled only once. */
 export function freezeProfile(profile: SeccompProfile): SeccompProfile {
@@ -50,6 +54,7 @@ export function freezeProfile(profile: SeccompProfile): SeccompProfile {
     Object.freeze(value);
   };
   freeze(profile);
+  frozen.add(profile);
   return profile;
 }
 

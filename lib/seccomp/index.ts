@@ -1,5 +1,5 @@
 /** seccomp: OCI profiles to BPF, the default profile, Docker's format. @module */
-export { compileSeccomp, freezeProfile } from "./compile.ts";
+export { compileSeccomp, freezeProfile, isFrozen } from "./compile.ts";
 export { resolveDockerProfile, type DockerProfile, type DockerRule } from "./docker.ts";
 export { defaultProfile, denyLeavingGroup } from "./profile.ts";
 export { seccompFlags } from "./rules.ts";

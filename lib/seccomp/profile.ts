@@ -16,7 +16,7 @@
  */
 import type { Arch } from "../../syscalls/index.ts";
 import type { SeccompArgument, SeccompProfile, SeccompRule } from "../spec/index.ts";
-import { freezeProfile, rememberFilter } from "./compile.ts";
+import { freezeProfile, isFrozen, rememberFilter } from "./compile.ts";
 import { DEFAULT_FILTERS } from "./default.blob.ts";
 import { listOf } from "./rules.ts";
 
@@ -159,7 +159,7 @@ export function denyLeavingGroup(profile: SeccompProfile = NO_PROFILE): SeccompP
     return names.length > 0 || rule.names.length === 0 ? [{ ...rule, names }] : [];
   });
   const result = { ...profile, syscalls: [deny(LEAVING, EPERM), ...others] };
-  if (!Object.isFrozen(profile)) return result;
+  if (!isFrozen(profile)) return result;
   staying.set(profile, freezeProfile(result));
   return result;
 }
