@@ -7,7 +7,7 @@ import { release } from "node:os";
 import { resolve } from "node:path";
 import { TsboxError } from "../index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
-import { DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
+import { capabilityName, DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
 import { resolveDockerProfile, type DockerProfile } from "../seccomp/index.ts";
 import type { Limits, MountOption, RunOptions, SecurityOptions, Sharing } from "../index.ts";
 import type { RunFlags } from "./flags.ts";
@@ -118,15 +118,23 @@ function tmpfs(text: string): MountOption {
   const mount: MountOption = { type: "tmpfs", target };
   for (const word of words === undefined ? [] : words.split(",")) {
     const [, name, value] = /^([^=]*)(?:=([^]*))?$/.exec(word) ?? [];
-    if (name === "size" && value) mount.size = value;
+    if (word === "ro") mount.readOnly = true;
+    else if (word === "noexec") mount.noExec = true;
+    else if (name === "size" && value) mount.size = value;
     else if (name === "mode" && value && /^[0-7]{3,4}$/.test(value)) mount.mode = Number.parseInt(value, 8);
-    else if (!TMPFS_ALWAYS.has(word)) {
-      throw invalid("--tmpfs", text, `unknown option "${word}"`, "size=64m, mode=1777; always rw, exec, nosuid, nodev");
+    else if (!TMPFS_USUAL.has(word)) {
+      throw invalid(
+        "--tmpfs",
+        text,
+        `unknown option "${word}"`,
+        "size=64m, mode=1777, ro, noexec; always nosuid, nodev",
+      );
     }
   }
   return mount;
 }
-const TMPFS_ALWAYS = new Set(["rw", "exec", "nosuid", "nodev"]);
+/** What it is like without a word. */
+const TMPFS_USUAL = new Set(["rw", "exec", "nosuid", "nodev"]);
 
 function limits(flags: RunFlags): Limits {
   const { memory, cpus, pidsLimit, timeout } = flags;
@@ -195,18 +203,13 @@ function security(flags: RunFlags, world: World): SecurityOptions {
 
 /** As Docker: adding ALL wins over dropping ALL; next to a name, what is added wins over what is dropped. */
 function capabilities(add: string[], drop: string[]): string[] {
-  const [added, dropped] = [add.map(capabilityName), drop.map(capabilityName)];
-  for (const [flag, names] of [["--cap-add", added] as const, ["--cap-drop", dropped] as const]) {
-    const unknown = names.find((name) => name !== "ALL" && !CAPABILITIES.includes(name));
-    if (unknown) throw invalid(flag, unknown, "no such capability", CAPABILITIES.join(", "));
-  }
+  const [added, dropped] = [add.map(nameOrAll), drop.map(nameOrAll)];
   if (added.includes("ALL")) return CAPABILITIES.filter((name) => !dropped.includes(name));
   const kept = dropped.includes("ALL") ? [] : DEFAULT_CAPABILITIES.filter((name) => !dropped.includes(name));
   return [...new Set([...kept, ...added])];
 }
 
-const capabilityName = (name: string) =>
-  /^all$/i.test(name) ? "ALL" : `CAP_${name.toUpperCase().replace(/^CAP_/, "")}`;
+const nameOrAll = (name: string) => (/^all$/i.test(name) ? "ALL" : capabilityName(name));
 
 /** A file may be an OCI profile or have the format of Docker's own, with rules that depend on capabilities. */
 function seccomp(value: string, allowed: readonly string[], world: World): NonNullable<SecurityOptions["seccomp"]> {

@@ -1,5 +1,5 @@
 /** Sandboxes. @module */
-export { DEFAULT_CAPABILITIES } from "./request.ts";
+export { capabilityName, DEFAULT_CAPABILITIES } from "./request.ts";
 export { SandboxProcess } from "./process.ts";
 export { Sandbox } from "./sandbox.ts";
 export type * from "./options.ts";
