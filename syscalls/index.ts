@@ -6,5 +6,5 @@ export * from "./image.ts";
 export * from "./kernel.ts";
 export * from "./program.ts";
 export * from "./structs.ts";
-export { SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
+export { ARCH, numberOf, SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
 export { runtime, type Receiver } from "./ffi/index.ts";

@@ -6,33 +6,15 @@ import { TsboxError, type ErrorCode } from "./error.ts";
 import { errnoName } from "./errno.ts";
 import { EXECUTOR_BLOB } from "./executor/blob.ts";
 import { runtime } from "./ffi/index.ts";
-import { SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
-
-export const ARCH: Arch = process.arch === "arm64" ? "arm64" : "x64";
-const COLUMN = ARCH === "x64" ? 0 : 1;
-
-/** The number of a system call here; -1 where this architecture lacks it. */
-export function numberOf(name: SyscallName, arch: Arch = ARCH): number {
-  return SYSCALLS[name][arch === "x64" ? 0 : 1];
-}
-
-export const executorCode: Uint8Array = Uint8Array.from(atob(EXECUTOR_BLOB[ARCH]), (c) => c.charCodeAt(0));
+import { ARCH, numberOf, type SyscallName } from "./numbers.ts";
 
 function mapExecutor(): number {
   const size = 4096;
   const [PROT_READ, PROT_WRITE, PROT_EXEC, MAP_PRIVATE_ANONYMOUS] = [1, 2, 4, 0x22];
-  const address = runtime.libcSyscall(
-    SYSCALLS.mmap[COLUMN],
-    0,
-    size,
-    PROT_READ | PROT_WRITE,
-    MAP_PRIVATE_ANONYMOUS,
-    -1,
-    0,
-  );
+  const address = runtime.libcSyscall(numberOf("mmap"), 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
   if (address === -1) throw new TsboxError("map the executor", { code: "system", syscall: "mmap" });
-  new Uint8Array(runtime.memory(address, size)).set(executorCode);
-  if (runtime.libcSyscall(SYSCALLS.mprotect[COLUMN], address, size, PROT_READ | PROT_EXEC, 0, 0, 0) === -1) {
+  new Uint8Array(runtime.memory(address, size)).set(Uint8Array.fromBase64(EXECUTOR_BLOB[ARCH]));
+  if (runtime.libcSyscall(numberOf("mprotect"), address, size, PROT_READ | PROT_EXEC, 0, 0, 0) === -1) {
     throw new TsboxError("make the executor executable", {
       code: "permission_denied",
       syscall: "mprotect",
@@ -49,7 +31,7 @@ export const runProgram = runtime.native(executor + 8, 2);
 
 /** One system call; -errno on failure, never throws. */
 export function trySyscall(name: SyscallName, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): number {
-  return rawSyscall(SYSCALLS[name][COLUMN], a, b, c, d, e, f);
+  return rawSyscall(numberOf(name), a, b, c, d, e, f);
 }
 
 /** One system call; a failure is a {@link TsboxError} that says what was tried. */

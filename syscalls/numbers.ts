@@ -392,3 +392,11 @@ export const SYSCALLS = {
 } as const satisfies Record<string, readonly [number, number]>;
 
 export type SyscallName = keyof typeof SYSCALLS;
+
+/** This machine's. */
+export const ARCH: Arch = process.arch === "arm64" ? "arm64" : "x64";
+
+/** The number of a system call; -1 where the architecture lacks it. */
+export function numberOf(name: SyscallName, arch: Arch = ARCH): number {
+  return SYSCALLS[name][arch === "x64" ? 0 : 1];
+}

@@ -6,7 +6,7 @@
 import { TsboxError, type ErrorCode } from "./error.ts";
 import { ERRNO } from "./errno.ts";
 import type { Arena } from "./kernel.ts";
-import { SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
+import { numberOf, type Arch, type SyscallName } from "./numbers.ts";
 import { struct, type StructName, type StructValues } from "./structs.ts";
 
 /** The result of an earlier call, or a descriptor that the caller binds before the program runs. */
@@ -261,7 +261,7 @@ export class Program {
   }
 
   #number(name: SyscallName): number {
-    const number = SYSCALLS[name][this.arch === "x64" ? 0 : 1];
+    const number = numberOf(name, this.arch);
     if (number < 0) throw new TsboxError(`plan ${name}: ${this.arch} has no such system call`, { code: "unsupported" });
     return number;
   }

@@ -1,5 +1,5 @@
 /** Runs classic BPF as the kernel does for seccomp: the measure for what we compile. @module */
-import { SYSCALLS, type Arch, type SyscallName } from "../syscalls/index.ts";
+import { numberOf, type Arch, type SyscallName } from "../syscalls/index.ts";
 
 export interface Call {
   number: number;
@@ -64,8 +64,6 @@ export function readVerdict(verdict: number): string {
       return `? ${verdict}`;
   }
 }
-
-export const numberOf = (name: SyscallName, arch: Arch = "x64") => SYSCALLS[name][arch === "x64" ? 0 : 1];
 
 /** What a filter says to a call by its name. */
 export const ask = (filter: Uint8Array, name: SyscallName, args: (number | bigint)[] = [], arch: Arch = "x64") =>

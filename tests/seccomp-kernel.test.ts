@@ -14,8 +14,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compileSeccomp, defaultProfile, denyLeavingGroup } from "../lib/seccomp/index.ts";
 import type { SeccompProfile } from "../lib/spec/index.ts";
-import { ARCH, buffer, elfImage, Program, ref, SYSCALLS, type Data, type Op } from "../syscalls/index.ts";
-import { AUDIT_ARCH, numberOf, readVerdict, runFilter } from "./seccomp-bpf.ts";
+import { ARCH, buffer, elfImage, numberOf, Program, ref, SYSCALLS, type Data, type Op } from "../syscalls/index.ts";
+import { AUDIT_ARCH, readVerdict, runFilter } from "./seccomp-bpf.ts";
 
 const COOKIE = 0x7e57_c00c;
 /** An argument that no condition looks at; the test finds the calls in the image by it. */

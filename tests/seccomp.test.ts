@@ -21,8 +21,8 @@ import { defaultBlob } from "../lib/seccomp/build.ts";
 import type { DockerProfile } from "../lib/seccomp/index.ts";
 import { DEFAULT_CAPABILITIES } from "../lib/sandbox/index.ts";
 import type { SeccompArgument, SeccompProfile, SeccompRule } from "../lib/spec/index.ts";
-import { SYSCALLS, TsboxError, type SyscallName } from "../syscalls/index.ts";
-import { ask, AUDIT_ARCH, numberOf, readVerdict, runFilter } from "./seccomp-bpf.ts";
+import { numberOf, SYSCALLS, TsboxError, type SyscallName } from "../syscalls/index.ts";
+import { ask, AUDIT_ARCH, readVerdict, runFilter } from "./seccomp-bpf.ts";
 
 const ALL = 0xffff_ffff_ffff_ffffn;
 const arg = (index: number, op: string, value: number | bigint, valueTwo?: number | bigint) =>

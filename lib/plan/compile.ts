@@ -53,11 +53,15 @@ export interface Facts {
   cgroup: { tasks: number; into: boolean };
 }
 
-export interface SandboxPlan {
+/** A plan that begins in the owner's thread. */
+export interface OwnedPlan {
   plan: Plan;
   owner: Omit<OwnerPart, "steps">;
   /** Words that the kernel clears when the processes no longer use the memory of the plan. */
   inUse: Data;
+}
+
+export interface SandboxPlan extends OwnedPlan {
   /** The kind of init whose image is bound as `init`. */
   init: Exclude<InitKind, "outside">;
 }
@@ -137,7 +141,7 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
  * What is cloned in place to execute the image that {@link compileJoin} is for.
  * @param image its descriptor @param kept descriptors that the image knows by number
  */
-export function compileJoiner(image: number, kept: number[]): SandboxPlan {
+export function compileJoiner(image: number, kept: number[]): OwnedPlan {
   const inUse = words("in use", 0, 0);
   const clone = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_CLEAR_SIGHAND");
   const step = cloneStep("clone a process that joins the sandbox", { label: "first", flags: clone, inUse });
@@ -154,7 +158,7 @@ export function compileJoiner(image: number, kept: number[]): SandboxPlan {
       ],
     },
   ];
-  return { plan, owner, inUse, init: "idle" };
+  return { plan, owner, inUse };
 }
 
 const joinCgroup = ({ cgroup }: Facts): Op[] =>

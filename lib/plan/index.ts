@@ -7,6 +7,7 @@ export {
   type Facts,
   type Root,
   type RootEntry,
+  type OwnedPlan,
   type SandboxPlan,
 } from "./compile.ts";
 export { IN_USE } from "./clone.ts";

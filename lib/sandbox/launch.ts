@@ -15,7 +15,7 @@ import {
   type Beside,
   type Facts,
   type InitKind,
-  type SandboxPlan,
+  type OwnedPlan,
 } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { Control } from "./control.ts";
@@ -91,8 +91,14 @@ export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup):
   return start({ compiled, program: new Program(compiled.plan, ARCH) }, { control: -1 }, control, plan);
 }
 
+/** A plan and its layout, whatever it is for. */
+interface Started {
+  compiled: OwnedPlan;
+  program: Program;
+}
+
 /** Walks the owner's part of a plan; what it clones walks the rest. */
-function start({ compiled, program }: Layout, bound: Record<string, number>, control: number, plan: Plan): Launched {
+function start({ compiled, program }: Started, bound: Record<string, number>, control: number, plan: Plan): Launched {
   const arena = takeArena(program.size);
   program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
   const release = () => retire(arena, program.offset(compiled.inUse));
@@ -105,7 +111,7 @@ function start({ compiled, program }: Layout, bound: Record<string, number>, con
 }
 
 /** After a failed step of the owner's: undoes the others. @returns the first failure, which may be the child's */
-function giveUp({ owner, plan }: SandboxPlan, program: Program, arena: Arena, control: number): TsboxError {
+function giveUp({ owner, plan }: OwnedPlan, program: Program, arena: Arena, control: number): TsboxError {
   const report = new DataView(arena.bytes.slice(0, REPORT_BYTES).buffer);
   const SIG_SETMASK = 2;
   sys.trySyscall("rt_sigprocmask", SIG_SETMASK, arena.address + program.offset(owner.signals), 0, 8);

@@ -1,21 +1,21 @@
 /** Sizes, durations and users as people write them. @module */
-import { TsboxError } from "../../syscalls/index.ts";
+import { invalid, show } from "./check.ts";
 import type { Duration, Size } from "./options.ts";
 
-const invalid = (what: string, value: unknown, hint: string) =>
-  new TsboxError(`${what} ${JSON.stringify(value)}: not understood`, { code: "invalid_option", hint });
+const notUnderstood = (what: string, value: unknown, hint: string) =>
+  invalid(`${what} ${show(value)}: not understood`, hint);
 
 /** Bytes. */
 export function parseSize(what: string, size: Size): number {
   const hint = 'a number of bytes, or a number with a unit: "64k", "512mb", "1g"';
   if (typeof size === "number") {
-    if (!Number.isSafeInteger(size) || size < 0) throw invalid(what, size, hint);
+    if (!Number.isSafeInteger(size) || size < 0) throw notUnderstood(what, size, hint);
     return size;
   }
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(String(size).trim());
-  if (!match) throw invalid(what, size, hint);
+  if (!match) throw notUnderstood(what, size, hint);
   const bytes = Math.floor(Number(match[1]) * 1024 ** " kmgt".indexOf((match[2] || " ").toLowerCase()));
-  if (!Number.isSafeInteger(bytes)) throw invalid(what, size, hint);
+  if (!Number.isSafeInteger(bytes)) throw notUnderstood(what, size, hint);
   return bytes;
 }
 
@@ -23,10 +23,10 @@ export function parseSize(what: string, size: Size): number {
 export function parseDuration(what: string, duration: Duration): number {
   const hint = 'milliseconds, or a number with a unit: "500ms", "2s", "1m", "1h"';
   if (typeof duration === "number") {
-    if (!Number.isFinite(duration) || duration <= 0) throw invalid(what, duration, hint);
+    if (!Number.isFinite(duration) || duration <= 0) throw notUnderstood(what, duration, hint);
     return duration;
   }
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(String(duration).trim());
-  if (!match || Number(match[1]) === 0) throw invalid(what, duration, hint);
+  if (!match || Number(match[1]) === 0) throw notUnderstood(what, duration, hint);
   return Number(match[1]) * { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] as "ms" | "s" | "m" | "h"];
 }
