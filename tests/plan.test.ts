@@ -237,10 +237,7 @@ describe("every plan that makes a root filesystem", () => {
       const lines = linesOf(make("x64"));
       const pivot = position(lines, "pivot_root(");
       expect(lastPosition(lines, "pivot_root(")).toBe(pivot);
-      // the layers of an overlay lie on the host's root
-      const umounts = lines.some((line) => line.includes('fsopen("overlay"')) ? 2 : 1;
-      expect(lines.slice(pivot + 1, pivot + 1 + umounts)).toEqual(Array(umounts).fill('umount2(".", MNT_DETACH)'));
-      expect(lines[pivot + 1 + umounts]).toBe('chdir("/")');
+      expect(lines[pivot + 1]).toBe('chdir("/")');
       const isPrivate = position(lines, 'mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, {propagation=MS_PRIVATE}');
       expect(isPrivate).toBeLessThan(position(lines, "move_mount("));
       const sources = lines.flatMap((line, at) => (/open_tree\(AT_FDCWD|fsopen\(/.test(line) ? [at] : []));
@@ -250,9 +247,27 @@ describe("every plan that makes a root filesystem", () => {
     },
   );
 
+  test.each(MOUNTING)("drops the host's root, and runs nothing untrusted before: %s", (_, make) => {
+    const lines = linesOf(make("x64"));
+    const drop = position(lines, "# drop the host's root");
+    expect(drop).toBeGreaterThan(position(lines, "pivot_root("));
+    // the layers of an overlay lie on the host's root
+    const umounts = lines.some((line) => line.includes('fsopen("overlay"')) ? 2 : 1;
+    expect(lines.slice(drop + 1, drop + 1 + umounts)).toEqual(Array(umounts).fill('umount2(".", MNT_DETACH)'));
+    expect(lines[drop + 1 + umounts]).toBe("store(the host's root is dropped, 1, 8)");
+    // the second process goes on at the same time
+    const waits = lines.slice(position(lines, "# wait until init is by itself, and the host's root is gone"));
+    const looks = position(waits, "load(the host's root is dropped, 4)");
+    expect(waits.slice(looks + 1, looks + 3)).toEqual(["jumpIf(dropped, 1, ==, → dropped)", "exit_group(1)"]);
+    for (const [at, line] of lines.entries()) {
+      if (/^execve\(|^write\(control, ready frame/.test(line))
+        expect(at).toBeGreaterThan(lines.length - waits.length + looks);
+    }
+  });
+
   test.each(MOUNTING)("resolves every path of the new root inside it: %s", (_, make) => {
     const lines = linesOf(make("x64"));
-    const after = lines.slice(lastPosition(lines, "umount2("));
+    const after = lines.slice(lastPosition(lines, "pivot_root("));
     const command = after.findIndex((line) => line.startsWith("# connect stdin"));
     const setup = command < 0 ? after : after.slice(0, command);
     for (const line of setup.filter((each) => each.includes("openat2("))) expect(line).toContain("RESOLVE_IN_ROOT");

@@ -22,8 +22,8 @@ import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
 import { openOrMake } from "./mounts.ts";
 
-/** @param inUse where the kernel tells that init has left the owner's memory; none where it never was there */
-export function commandSteps(spec: Spec, facts: Facts, session: boolean, inUse?: Data): Plan {
+/** @param alone waits for init; none where it is not made at the same time */
+export function commandSteps(spec: Spec, facts: Facts, session: boolean, alone?: Step): Plan {
   const { process } = spec;
   // without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN
   const early = spec.linux.seccomp !== undefined && !process.noNewPrivileges;
@@ -50,7 +50,7 @@ export function commandSteps(spec: Spec, facts: Facts, session: boolean, inUse?:
       code: "invalid_option",
       hint: () => "the working directory has to be one that the user may enter",
     },
-    ...(inUse ? [aloneStep(inUse)] : []),
+    ...(alone ? [alone] : []),
     signalStep(),
     ...(early ? [] : [filterStep(spec, facts)]),
     executeStep(spec),
@@ -181,22 +181,32 @@ function capsetOps(sets: CapabilitySets): Op[] {
   ];
 }
 
-/** What runs next is not trusted any more, and init must not hold the owner's memory when it does. */
-function aloneStep(inUse: Data): Step {
+/**
+ * What runs next is not trusted any more: by then init must not hold the owner's memory, and must have dropped the
+ * host's root, before which it may have failed.
+ * @param inUse where the kernel tells that init has left the owner's memory @param dropped where init told
+ */
+export function aloneStep(inUse: Data, dropped: Data | undefined): Step {
   const init = { at: inUse, offset: IN_USE.first };
-  return {
-    action: "wait until init no longer shares the owner's memory",
-    ops: [
-      // the change of user cleared the flag of the address space, which is still the owner's too
-      { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] },
-      { call: "label", args: [], label: "not alone" },
-      { call: "load", args: [init, 4], out: "init-in-use" },
-      { call: "jumpIf", args: [ref("init-in-use"), 0, named("==", 0)], label: "alone" },
-      { call: "futex", args: [init, flags("FUTEX_WAIT"), ref("init-in-use"), 0], onError: "ignore" },
-      { call: "jump", args: [], label: "not alone" },
-      { call: "label", args: [], label: "alone" },
-    ],
-  };
+  const ops: Op[] = [
+    // the change of user cleared the flag of the address space, which is still the owner's too
+    { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] },
+    { call: "label", args: [], label: "not alone" },
+    { call: "load", args: [init, 4], out: "init-in-use" },
+    { call: "jumpIf", args: [ref("init-in-use"), 0, named("==", 0)], label: "alone" },
+    { call: "futex", args: [init, flags("FUTEX_WAIT"), ref("init-in-use"), 0], onError: "ignore" },
+    { call: "jump", args: [], label: "not alone" },
+    { call: "label", args: [], label: "alone" },
+  ];
+  if (dropped) {
+    ops.push(
+      { call: "load", args: [dropped, 4], out: "dropped" },
+      { call: "jumpIf", args: [ref("dropped"), 1, named("==", 0)], label: "dropped" },
+      { call: "exit_group", args: [1] },
+      { call: "label", args: [], label: "dropped" },
+    );
+  }
+  return { action: "wait until init is by itself, and the host's root is gone", ops };
 }
 
 /** What shells, servers and JavaScript runtimes may ignore; CLONE_CLEAR_SIGHAND and execve(2) leave that as it is. */

@@ -3,14 +3,15 @@
  * machine comes in as facts, so a plan can be printed and tested without root.
  *
  * A plan is walked by the owner's thread and by two processes. The owner clones the first into new namespaces. The first
- * clones the second, and becomes init. The second builds what the namespaces hold, and becomes the command.
+ * opens what is to be mounted and changes the root, clones the second, and becomes init. The second mounts the rest, and
+ * becomes the command.
  * @module
  */
 import { cstring, named, ref, stringArray, structure, TsboxError, words } from "../../syscalls/index.ts";
 import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
-import { commandSteps } from "./command.ts";
+import { aloneStep, commandSteps } from "./command.ts";
 import { flags } from "./constants.ts";
 import { filesystemSteps, hostSteps } from "./filesystem.ts";
 import { READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
@@ -73,21 +74,25 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   const inUse = words("in use", 0, 0);
   const { steps, ...owner } = ownerPart(spec, beside, facts, inUse);
   const second = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_PIDFD");
+  const filesystem = has("mount") ? filesystemSteps(spec, beside.root, facts) : undefined;
   const plan: Plan = [
     ...steps,
     ...enterSteps(facts, has),
-    // early, so that it is there when the id maps are written, and init is loaded while it goes on
+    ...(has("mount") ? hostSteps(spec, facts) : []),
+    ...mappedSteps(spec),
+    ...(filesystem?.opened ?? []),
+    // as soon as there is something for it to do: the kernel takes a while to drop the host's root and to load init,
+    // which the first process does while the second goes on (measured)
     cloneStep("clone the second process", { label: "second", flags: second, inUse, pidfd: true }),
-    ...mappedSteps(spec, "first"),
+    ...(filesystem ? [filesystem.drop] : []),
     becomeInit(),
     { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
-    ...(has("mount") ? hostSteps(spec, facts) : []),
-    ...mappedSteps(spec, "second"),
-    ...(has("mount") ? filesystemSteps(spec, beside.root, facts) : []),
+    ...(filesystem?.attached ?? []),
   ];
   if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
   if (has("network")) plan.push(loopbackUp());
-  plan.push(...(beside.idle ? [readyStep()] : commandSteps(spec, facts, has("pid"), inUse)));
+  const alone = aloneStep(inUse, filesystem?.dropped);
+  plan.push(...(beside.idle ? [alone, readyStep()] : commandSteps(spec, facts, has("pid"), alone)));
   return { plan, owner, inUse, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
 }
 
@@ -179,11 +184,17 @@ function enterSteps(facts: Facts, has: (type: NamespaceType) => boolean): Plan {
     const made = flags(...later.flatMap((type) => NEW[type] ?? []));
     steps.push({ action: `make the ${later.join(" and ")} namespace`, ops: [{ call: "unshare", args: [made] }] });
   }
-  steps.push({ action: "lead a session of its own", ops: [{ call: "setsid", args: [] }] });
+  // what a terminal sends to the owner's group is the owner's to forward. In a pid namespace of its own the command
+  // leads a session by itself
+  steps.push(
+    has("pid")
+      ? { action: "lead a process group of its own", ops: [{ call: "setpgid", args: [0, 0] }] }
+      : { action: "lead a session of its own", ops: [{ call: "setsid", args: [] }] },
+  );
   return steps;
 }
 
-function mappedSteps({ linux: { uidMappings, gidMappings } }: Spec, label: "first" | "second"): Plan {
+function mappedSteps({ linux: { uidMappings, gidMappings } }: Spec): Plan {
   if (!uidMappings) return [];
   return [
     {
@@ -191,10 +202,10 @@ function mappedSteps({ linux: { uidMappings, gidMappings } }: Spec, label: "firs
       ops: [
         // or an end of file would never be seen
         { call: "close", args: [ref("go-write")] },
-        { call: "read", args: [ref("go-read"), byte(), 1], out: `go ${label}` },
-        { call: "jumpIf", args: [ref(`go ${label}`), 1, named("==", 0)], label: `go ${label}` },
+        { call: "read", args: [ref("go-read"), byte(), 1], out: "go" },
+        { call: "jumpIf", args: [ref("go"), 1, named("==", 0)], label: "go" },
         { call: "exit_group", args: [1] },
-        { call: "label", args: [], label: `go ${label}` },
+        { call: "label", args: [], label: "go" },
       ],
     },
     // the change of user clears the flag of the address space, which is still the owner's too

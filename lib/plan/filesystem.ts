@@ -3,13 +3,13 @@
  * and what is covered or read-only.
  * @module
  */
-import { cstring, ref, structure } from "../../syscalls/index.ts";
-import type { Op, Plan, Step } from "../../syscalls/index.ts";
+import { cstring, ref, structure, words } from "../../syscalls/index.ts";
+import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, Spec } from "../spec/index.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import * as mounts from "./mounts.ts";
-import { rootSteps } from "./root.ts";
+import { dropOldRoot, rootSteps } from "./root.ts";
 
 /** Where the open tree of a mount of the specification is, by its index. */
 export const mountSlot = (index: number): string => `mount${index}`;
@@ -39,36 +39,48 @@ export function hostSteps(spec: Spec, facts: Facts): Plan {
   return steps;
 }
 
-export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts): Plan {
+/** Who does what: the first process opens and drops, the second attaches, which goes on at the same time. */
+export interface FilesystemSteps {
+  /** Opens what is to be mounted, and makes the new root the root. */
+  opened: Plan;
+  drop: Step;
+  /** 1 once it has. */
+  dropped: Data;
+  attached: Plan;
+}
+
+export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts): FilesystemSteps {
   const trees = spec.mounts.map((mount, index) => ({ mount, tree: mountSlot(index) }));
-  const steps = trees.flatMap(({ mount, tree }) => openMount(mount, tree, facts));
+  const opened = trees.flatMap(({ mount, tree }) => openMount(mount, tree, facts));
   const [devices, masked] = [devicesOf(spec), maskedOf(spec, facts)];
   // one empty file system covers all masked directories
   const [first] = masked.filter((path) => !isFile(facts)(path));
   if (first !== undefined) {
-    steps.push(mounts.openFilesystem("tmpfs", `mask:${first}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${first}"`));
+    opened.push(mounts.openFilesystem("tmpfs", `mask:${first}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${first}"`));
   }
-  steps.push(...rootSteps(spec, root, facts.privileged));
+  opened.push(...rootSteps(spec, root, facts.privileged));
+  const attached: Plan = [];
   for (const { mount, tree } of trees) {
-    steps.push(mounts.attach(mount.destination, tree, facts.sources.get(mount.source ?? "") ?? "directory"));
-    if (mount.destination === "/dev" && devices.length > 0) steps.push(deviceStep(devices, tree, spec.mounts));
+    attached.push(mounts.attach(mount.destination, tree, facts.sources.get(mount.source ?? "") ?? "directory"));
+    if (mount.destination === "/dev" && devices.length > 0) attached.push(deviceStep(devices, tree, spec.mounts));
   }
   for (const path of masked) {
     const again = first !== undefined && path !== first && !isFile(facts)(path);
-    steps.push(
+    attached.push(
       mounts.cover(`mask "${path}"`, path, `mask:${path}`, again ? mounts.copyOfCover(first, `mask:${path}`) : []),
     );
   }
   for (const path of spec.linux.readonlyPaths ?? []) {
     if (!facts.kernelPaths.has(path)) continue;
-    steps.push(
+    attached.push(
       mounts.cover(`make "${path}" read-only`, path, `read-only:${path}`, mounts.copyOfTarget(`read-only:${path}`)),
     );
   }
   if (spec.root.readonly && root.kind !== "directory") {
-    steps.push({ action: "make the root filesystem read-only", ops: [mounts.readOnlyMount("/")] });
+    attached.push({ action: "make the root filesystem read-only", ops: [mounts.readOnlyMount("/")] });
   }
-  return steps;
+  const dropped = words("the host's root is dropped", 0);
+  return { opened, drop: dropOldRoot(root, dropped), dropped, attached };
 }
 
 function openMount(mount: Mount, tree: string, facts: Facts): Plan {

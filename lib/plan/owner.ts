@@ -144,6 +144,6 @@ function mountIdSteps(spec: Spec, beside: Beside, { privileged }: Facts): Plan {
 }
 
 const GO: Step = {
-  action: "tell the first and the second process to go on",
-  ops: [{ call: "write", args: [ref("go-write"), byte(), 2] }],
+  action: "tell the first process to go on",
+  ops: [{ call: "write", args: [ref("go-write"), byte(), 1] }],
 };

@@ -4,7 +4,7 @@
  * @see pivot_root(2), https://docs.kernel.org/filesystems/overlayfs.html
  */
 import { cstring, named, ref } from "../../syscalls/index.ts";
-import type { Op, Plan, Step } from "../../syscalls/index.ts";
+import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Spec } from "../spec/index.ts";
 import type { Root, RootEntry } from "./compile.ts";
 import { flags } from "./constants.ts";
@@ -13,10 +13,7 @@ import { attributesOf, moveTo, openFilesystem, openSource } from "./mounts.ts";
 const here = flags("AT_FDCWD");
 
 /** @param opened there is an open tree of the root filesystem's directory already */
-export function rootSteps(spec: Spec, root: Root, opened: boolean): Plan {
-  // of an overlay, the file system that holds its layers lies on top of the host's root
-  return [...makeRoot(spec, root, opened), pivot(root.kind === "overlay" ? 2 : 1)];
-}
+export const rootSteps = (spec: Spec, root: Root, opened: boolean): Plan => [...makeRoot(spec, root, opened), PIVOT];
 
 /** What is at "/" afterwards is seen by nobody but this process, which goes there. */
 const coverSlash = (tree: string): Op[] => [moveTo(tree, here, "/"), { call: "fchdir", args: [ref(tree)] }];
@@ -63,17 +60,25 @@ function overlaySteps(): Plan {
   ];
 }
 
-/** @param covers how many mounts lie on the new root then; one that stayed would be seen by its "..": an escape */
-function pivot(covers: number): Step {
-  return {
-    action: "make it the root and drop the host's",
-    ops: [
-      // both names are the same directory: the old root ends up on top of the new one, and goes. @see pivot_root(2)
-      { call: "pivot_root", args: [cstring("."), cstring(".")] },
-      ...Array.from({ length: covers }, (): Op => ({ call: "umount2", args: [cstring("."), flags("MNT_DETACH")] })),
-      { call: "chdir", args: [cstring("/")] },
-    ],
-  };
+/** Both names are the same directory: the old root ends up on top of the new one. @see pivot_root(2) */
+const PIVOT: Step = {
+  action: "make it the root",
+  ops: [
+    { call: "pivot_root", args: [cstring("."), cstring(".")] },
+    { call: "chdir", args: [cstring("/")] },
+  ],
+};
+
+/**
+ * One that stayed would be seen by the new root's "..": an escape.
+ * @param dropped tells the second process
+ */
+export function dropOldRoot(root: Root, dropped: Data): Step {
+  // of an overlay, the file system that holds its layers lies on top of the host's root
+  const covers = root.kind === "overlay" ? 2 : 1;
+  const drop: Op = { call: "umount2", args: [cstring("."), flags("MNT_DETACH")] };
+  const tell: Op = { call: "store", args: [dropped, 1, 8] };
+  return { action: "drop the host's root", ops: [...Array.from({ length: covers }, () => drop), tell] };
 }
 
 function entryOps(entry: RootEntry): Op[] {
