@@ -4,6 +4,7 @@
  * @module
  */
 import { version } from "../../package.json" with { type: "json" };
+import { addDoctor } from "./doctor.ts";
 import { addPlan } from "./plan.ts";
 import { reportFailure } from "./report.ts";
 import { addRun } from "./run.ts";
@@ -19,6 +20,7 @@ const tsbox = new Verb("tsbox")
   .addHelpText("after", '\nRun "tsbox COMMAND --help" for more about a command.');
 addRun(tsbox);
 addPlan(tsbox);
+addDoctor(tsbox);
 
 const words = process.argv.slice(2);
 tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch((error: unknown) => {

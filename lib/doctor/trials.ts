@@ -1,0 +1,69 @@
+/** Sandboxes that are really made, to see what is possible here; each is gone within a few milliseconds. @module */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ARCH, elfImage, Program, TsboxError } from "../../syscalls/index.ts";
+import { Sandbox, type Limits, type RunOptions } from "../sandbox/index.ts";
+
+/** Why a trial failed; undefined where it did not. */
+export type Outcome = Pick<TsboxError, "code" | "message" | "hint"> | undefined;
+
+export const TRIALS = ["directory", "layer", "host", "memory", "cpus", "pids"] as const;
+export type Trials = Record<(typeof TRIALS)[number], Outcome>;
+
+const LIMITS: Record<"memory" | "cpus" | "pids", Limits> = {
+  memory: { memory: "64mb" },
+  cpus: { cpus: 1 },
+  pids: { pids: 8 },
+};
+
+/** @throws what is no {@link TsboxError}, such as a directory for temporary files that cannot be written */
+export async function tryAll(): Promise<Trials> {
+  const rootfs = mkdtempSync(join(tmpdir(), "tsbox-doctor-"));
+  try {
+    makeRootfs(rootfs);
+    const security = { readOnly: true };
+    const bound: RunOptions = { mounts: [{ type: "bind", source: rootfs, target: "/tmp/doctor", readOnly: true }] };
+    return {
+      directory: await outcome("/true", { rootfs, security }),
+      layer: await outcome("/true", { rootfs }),
+      host: await outcome("/tmp/doctor/true", bound),
+      memory: await outcome("/true", { rootfs, security, limits: LIMITS.memory }),
+      cpus: await outcome("/true", { rootfs, security, limits: LIMITS.cpus }),
+      pids: await outcome("/true", { rootfs, security, limits: LIMITS.pids }),
+    };
+  } finally {
+    rmSync(rootfs, { recursive: true, force: true });
+  }
+}
+
+/** Whether each of these can be mounted in a sandbox: for root, that takes id-mapped mounts of its file system. */
+export async function tryMounts(directories: readonly string[]): Promise<Record<string, Outcome>> {
+  const outcomes: Record<string, Outcome> = {};
+  for (const source of directories) {
+    const mounts: RunOptions["mounts"] = [{ type: "bind", source, target: "/tmp/doctor", readOnly: true }];
+    outcomes[source] = await outcome("true", { mounts });
+  }
+  return outcomes;
+}
+
+/** A program that needs no loader, and the mount points that a root without a layer has to have. */
+function makeRootfs(path: string): void {
+  chmodSync(path, 0o755); // root's sandboxes are other users
+  for (const name of ["proc", "sys", "dev"]) mkdirSync(join(path, name));
+  const exit = new Program([{ action: "exit", ops: [{ call: "exit_group", args: [0] }] }], ARCH);
+  writeFileSync(join(path, "true"), elfImage(exit));
+  chmodSync(join(path, "true"), 0o755);
+}
+
+async function outcome(command: string, options: RunOptions): Promise<Outcome> {
+  try {
+    const { exitCode, reason } = await Sandbox.run([command], options);
+    if (exitCode === 0) return undefined;
+    return { code: "system", message: `run a command that does nothing: it ended by ${reason}` };
+  } catch (error) {
+    if (!(error instanceof TsboxError)) throw error;
+    const { code, message, hint } = error;
+    return { code, message, ...(hint === undefined ? {} : { hint }) };
+  }
+}
