@@ -151,7 +151,7 @@ export class Program {
     this.arch = arch;
     plan.forEach((step, index) => {
       for (const op of step.ops) {
-        if (op.call === "label") this.#labels.set(op.label as string, this.#ops.length);
+        if (op.call === "label") this.#setLabel(op.label as string);
         else this.#ops.push({ op, step: index });
       }
     });
@@ -188,6 +188,11 @@ export class Program {
       this.#slots.set(name, slot);
     }
     return slot;
+  }
+
+  #setLabel(name: string): void {
+    if (this.#labels.has(name)) throw new Error(`plan: two labels "${name}"`);
+    this.#labels.set(name, this.#ops.length);
   }
 
   /** Index of the op behind a label. */

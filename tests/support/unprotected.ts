@@ -1,0 +1,111 @@
+/**
+ * Sandboxes with a protection left out, or something put in: a plan is data, so that what an attack comes to without
+ * a step of it can be shown.
+ * @module
+ */
+import { makeCgroup } from "../../lib/cgroup/index.ts";
+import type { RunOptions } from "../../lib/index.ts";
+import { compile } from "../../lib/plan/index.ts";
+// not faces: what the engine does in one go is taken apart here
+import type { Layout } from "../../lib/sandbox/layout.ts";
+import { bury, factsFor, launch } from "../../lib/sandbox/launch.ts";
+import { closePipes, openPipes } from "../../lib/sandbox/pipes.ts";
+import { specFor } from "../../lib/sandbox/request.ts";
+import type { Spec } from "../../lib/spec/index.ts";
+import { ARCH, close, Program, type Op, type Plan, type Step } from "../../syscalls/index.ts";
+
+export interface Change {
+  /** What was asked for, before it is compiled. */
+  spec?: (spec: Spec) => void;
+  /** The plan, before it is laid out: {@link withoutStep}, {@link withoutCalls}, {@link insertBefore}. */
+  plan?: (plan: Plan) => Plan;
+}
+
+export interface Outcome {
+  /** Null where a signal ended it. */
+  exitCode: number | null;
+  signal: number | undefined;
+  stdout: string;
+  stdoutBytes: Uint8Array;
+  stderr: string;
+}
+
+/**
+ * `Sandbox.run` of a changed plan; of limits, only those that a cgroup keeps.
+ *
+ * @example
+ * ```ts
+ * const shown = await runChanged(["cat", "/proc/keys"], options, { plan: withoutStep('mask "/proc/keys"') });
+ * ```
+ * @throws TsboxError as `Sandbox.run`
+ */
+export async function runChanged(command: string[], options: RunOptions, change: Change): Promise<Outcome> {
+  const { spec, beside } = specFor(command, options);
+  change.spec?.(spec);
+  const cgroup = makeCgroup(spec.linux.resources ?? {});
+  const pipes = openPipes({ stderr: "pipe", ...options });
+  try {
+    const compiled = compile(spec, beside, factsFor(spec, cgroup.membership));
+    const plan = change.plan?.(compiled.plan) ?? compiled.plan;
+    const layout: Layout = { compiled: { ...compiled, plan }, program: new Program(plan, ARCH) };
+    const launched = launch(spec, beside, pipes.stdio, cgroup, layout);
+    for (const fd of pipes.theirs.splice(0)) close(fd);
+    const read = (output: typeof pipes.stdout) => output?.readToEnd((chunk) => chunk, false) ?? new Uint8Array();
+    const [stdoutBytes, stderr, { exit, failure }] = await Promise.all([
+      read(pipes.stdout),
+      read(pipes.stderr),
+      launched.control.told.then(async (told) => (await bury(launched), told)),
+    ]);
+    if (failure) throw failure;
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    return {
+      exitCode: exit?.exitCode ?? null,
+      signal: exit?.signal,
+      stdout: text(stdoutBytes),
+      stdoutBytes,
+      stderr: text(stderr),
+    };
+  } finally {
+    closePipes(pipes);
+    await cgroup.remove();
+  }
+}
+
+type Which = string | RegExp;
+const names = (which: Which, { action }: Step): boolean =>
+  typeof which === "string" ? action === which : which.test(action);
+
+/** Changes steps; what is not there cannot be left out, and a control that shows nothing is an error. */
+function changeSteps(plan: Plan, which: Which, change: (step: Step) => Step[]): Plan {
+  if (!plan.some((step) => names(which, step))) {
+    throw new Error(`no step "${which}" among: ${plan.map(({ action }) => action).join(" | ")}`);
+  }
+  return plan.flatMap((step) => (names(which, step) ? change(step) : [step]));
+}
+
+/** Leaves steps out. @param which the action of one, or a pattern that some of them match */
+export const withoutStep =
+  (which: Which) =>
+  (plan: Plan): Plan =>
+    changeSteps(plan, which, () => []);
+
+/** Leaves calls of a step out, and keeps its others. */
+export const withoutCalls =
+  (which: Which, ...calls: Op["call"][]) =>
+  (plan: Plan): Plan =>
+    changeSteps(plan, which, (step) => [{ ...step, ops: step.ops.filter(({ call }) => !calls.includes(call)) }]);
+
+/** Puts calls in, behind the labels that a step begins with. */
+export const insertBefore =
+  (which: Which, ...ops: Op[]) =>
+  (plan: Plan): Plan =>
+    changeSteps(plan, which, (step) => {
+      const begin = step.ops.findIndex(({ call }) => call !== "label");
+      return [{ ...step, ops: [...step.ops.slice(0, begin), ...ops, ...step.ops.slice(begin)] }];
+    });
+
+/** One change after the other. */
+export const all =
+  (...changes: ((plan: Plan) => Plan)[]) =>
+  (plan: Plan): Plan =>
+    changes.reduce((changed, change) => change(changed), plan);
