@@ -105,7 +105,7 @@ export const insertBefore =
     });
 
 /** One change after the other. */
-export const all =
+export const inTurn =
   (...changes: ((plan: Plan) => Plan)[]) =>
   (plan: Plan): Plan =>
     changes.reduce((changed, change) => change(changed), plan);
