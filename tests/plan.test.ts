@@ -223,7 +223,7 @@ describe("every plan that executes a command", () => {
   test.each(COMMANDS)("follows no magic link of /proc to its working directory or its command: %s", (_, make) => {
     const lines = commandOf(make).filter((line) => line.includes("openat2("));
     expect(lines.length).toBeGreaterThan(1);
-    for (const line of lines) expect(line).toContain("RESOLVE_NO_MAGICLINKS");
+    for (const line of lines) expect(line).toMatch(/RESOLVE_NO_(MAGICLINKS|SYMLINKS)/);
   });
 });
 
@@ -258,10 +258,24 @@ describe("every plan that makes a root filesystem", () => {
     // the second process goes on at the same time
     const waits = lines.slice(position(lines, "# wait until init is by itself, and the host's root is gone"));
     const looks = position(waits, "load(the host's root is dropped, 4)");
-    expect(waits.slice(looks + 1, looks + 3)).toEqual(["jumpIf(dropped, 1, ==, → dropped)", "exit_group(1)"]);
+    expect(waits.slice(looks + 1, looks + 3)).toEqual(["jumpIf(dropped, 1, ==, → dropped: command)", "exit_group(1)"]);
     for (const [at, line] of lines.entries()) {
       if (/^execve\(|^write\(control, ready frame/.test(line))
         expect(at).toBeGreaterThan(lines.length - waits.length + looks);
+    }
+  });
+
+  test.each(MOUNTING)("follows no symlink of the new root as long as the host's may lie on it: %s", (_, make) => {
+    const lines = linesOf(make("x64"));
+    const steps = lines.slice(lines.indexOf("# begin the second process")).join("\n").split(/^# /m);
+    const following = steps.filter(
+      (step) => step.includes("openat2(") && step.includes("RESOLVE_IN_ROOT|RESOLVE_NO_M"),
+    );
+    expect(following.length).toBeGreaterThan(3);
+    for (const step of following) {
+      const [, waited = ""] = step.split(/^dropped: .*:$/m);
+      expect(waited).toContain("RESOLVE_NO_MAGICLINKS");
+      expect(step.slice(0, step.length - waited.length)).not.toContain("RESOLVE_NO_MAGICLINKS");
     }
   });
 

@@ -20,10 +20,10 @@ import type { CapabilitySets, SeccompProfile, Spec } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
 import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
-import { openOrMake } from "./mounts.ts";
+import { openOrMake, type Alone } from "./mounts.ts";
 
-/** @param alone waits for init; none where it is not made at the same time */
-export function commandSteps(spec: Spec, facts: Facts, session: boolean, alone?: Step): Plan {
+/** @param alone waits for init; nothing where it is not made at the same time */
+export function commandSteps(spec: Spec, facts: Facts, session: boolean, alone: Alone = () => []): Plan {
   const { process } = spec;
   // without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN
   const early = spec.linux.seccomp !== undefined && !process.noNewPrivileges;
@@ -32,7 +32,7 @@ export function commandSteps(spec: Spec, facts: Facts, session: boolean, alone?:
     ...rlimitSteps(spec),
     {
       action: `open the working directory "${process.cwd}"`,
-      ops: openOrMake(process.cwd, "directory", "cwd"),
+      ops: openOrMake(process.cwd, "directory", "cwd", alone),
       path: process.cwd,
       code: "invalid_option",
       hint: () =>
@@ -50,7 +50,7 @@ export function commandSteps(spec: Spec, facts: Facts, session: boolean, alone?:
       code: "invalid_option",
       hint: () => "the working directory has to be one that the user may enter",
     },
-    ...(alone ? [alone] : []),
+    ...aloneStep(alone),
     signalStep(),
     ...(early ? [] : [filterStep(spec, facts)]),
     executeStep(spec),
@@ -181,32 +181,41 @@ function capsetOps(sets: CapabilitySets): Op[] {
   ];
 }
 
+/** What runs next is not trusted any more. */
+export function aloneStep(alone: Alone): Plan {
+  const wait = alone("command");
+  if (wait.length === 0) return [];
+  // the change of user cleared the flag of the address space, which is still the owner's too
+  const dumpable: Op = { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] };
+  return [{ action: "wait until init is by itself, and the host's root is gone", ops: [dumpable, ...wait] }];
+}
+
 /**
- * What runs next is not trusted any more: by then init must not hold the owner's memory, and must have dropped the
- * host's root, before which it may have failed.
+ * Waits until init does not hold the owner's memory any more, and has dropped the host's root, before which it may have
+ * failed.
  * @param inUse where the kernel tells that init has left the owner's memory @param dropped where init told
  */
-export function aloneStep(inUse: Data, dropped: Data | undefined): Step {
+export function waitForInit(inUse: Data, dropped: Data | undefined): Alone {
   const init = { at: inUse, offset: IN_USE.first };
-  const ops: Op[] = [
-    // the change of user cleared the flag of the address space, which is still the owner's too
-    { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] },
-    { call: "label", args: [], label: "not alone" },
-    { call: "load", args: [init, 4], out: "init-in-use" },
-    { call: "jumpIf", args: [ref("init-in-use"), 0, named("==", 0)], label: "alone" },
-    { call: "futex", args: [init, flags("FUTEX_WAIT"), ref("init-in-use"), 0], onError: "ignore" },
-    { call: "jump", args: [], label: "not alone" },
-    { call: "label", args: [], label: "alone" },
-  ];
-  if (dropped) {
-    ops.push(
+  return (where) => {
+    const [again, left, gone] = [`not alone: ${where}`, `alone: ${where}`, `dropped: ${where}`];
+    const ops: Op[] = [
+      { call: "label", args: [], label: again },
+      { call: "load", args: [init, 4], out: "init-in-use" },
+      { call: "jumpIf", args: [ref("init-in-use"), 0, named("==", 0)], label: left },
+      { call: "futex", args: [init, flags("FUTEX_WAIT"), ref("init-in-use"), 0], onError: "ignore" },
+      { call: "jump", args: [], label: again },
+      { call: "label", args: [], label: left },
+    ];
+    if (!dropped) return ops;
+    return [
+      ...ops,
       { call: "load", args: [dropped, 4], out: "dropped" },
-      { call: "jumpIf", args: [ref("dropped"), 1, named("==", 0)], label: "dropped" },
+      { call: "jumpIf", args: [ref("dropped"), 1, named("==", 0)], label: gone },
       { call: "exit_group", args: [1] },
-      { call: "label", args: [], label: "dropped" },
-    );
-  }
-  return { action: "wait until init is by itself, and the host's root is gone", ops };
+      { call: "label", args: [], label: gone },
+    ];
+  };
 }
 
 /** What shells, servers and JavaScript runtimes may ignore; CLONE_CLEAR_SIGHAND and execve(2) leave that as it is. */

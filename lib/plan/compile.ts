@@ -11,7 +11,7 @@ import { cstring, named, ref, stringArray, structure, TsboxError, words } from "
 import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
-import { aloneStep, commandSteps } from "./command.ts";
+import { aloneStep, commandSteps, waitForInit } from "./command.ts";
 import { flags } from "./constants.ts";
 import { filesystemSteps, hostSteps } from "./filesystem.ts";
 import { READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
@@ -74,7 +74,9 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   const inUse = words("in use", 0, 0);
   const { steps, ...owner } = ownerPart(spec, beside, facts, inUse);
   const second = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_PIDFD");
-  const filesystem = has("mount") ? filesystemSteps(spec, beside.root, facts) : undefined;
+  const dropped = has("mount") ? words("the host's root is dropped", 0) : undefined;
+  const alone = waitForInit(inUse, dropped);
+  const filesystem = dropped && filesystemSteps(spec, beside.root, facts, dropped, alone);
   const plan: Plan = [
     ...steps,
     ...enterSteps(facts, has),
@@ -91,8 +93,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   ];
   if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
   if (has("network")) plan.push(loopbackUp());
-  const alone = aloneStep(inUse, filesystem?.dropped);
-  plan.push(...(beside.idle ? [alone, readyStep()] : commandSteps(spec, facts, has("pid"), alone)));
+  plan.push(...(beside.idle ? [...aloneStep(alone), readyStep()] : commandSteps(spec, facts, has("pid"), alone)));
   return { plan, owner, inUse, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
 }
 

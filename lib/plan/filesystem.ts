@@ -3,7 +3,7 @@
  * and what is covered or read-only.
  * @module
  */
-import { cstring, ref, structure, words } from "../../syscalls/index.ts";
+import { cstring, ref, structure } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, Spec } from "../spec/index.ts";
 import type { Beside, Facts } from "./compile.ts";
@@ -44,12 +44,17 @@ export interface FilesystemSteps {
   /** Opens what is to be mounted, and makes the new root the root. */
   opened: Plan;
   drop: Step;
-  /** 1 once it has. */
-  dropped: Data;
   attached: Plan;
 }
 
-export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts): FilesystemSteps {
+/** @param dropped where the first process tells that it has dropped the host's root @param alone waits for that */
+export function filesystemSteps(
+  spec: Spec,
+  root: Beside["root"],
+  facts: Facts,
+  dropped: Data,
+  alone: mounts.Alone,
+): FilesystemSteps {
   const trees = spec.mounts.map((mount, index) => ({ mount, tree: mountSlot(index) }));
   const opened = trees.flatMap(({ mount, tree }) => openMount(mount, tree, facts));
   const [devices, masked] = [devicesOf(spec), maskedOf(spec, facts)];
@@ -61,7 +66,8 @@ export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts):
   opened.push(...rootSteps(spec, root, facts.privileged));
   const attached: Plan = [];
   for (const { mount, tree } of trees) {
-    attached.push(mounts.attach(mount.destination, tree, facts.sources.get(mount.source ?? "") ?? "directory"));
+    const kind = facts.sources.get(mount.source ?? "") ?? "directory";
+    attached.push(mounts.attach(mount.destination, tree, kind, alone));
     if (mount.destination === "/dev" && devices.length > 0) attached.push(deviceStep(devices, tree, spec.mounts));
   }
   for (const path of masked) {
@@ -79,8 +85,7 @@ export function filesystemSteps(spec: Spec, root: Beside["root"], facts: Facts):
   if (spec.root.readonly && root.kind !== "directory") {
     attached.push({ action: "make the root filesystem read-only", ops: [mounts.readOnlyMount("/")] });
   }
-  const dropped = words("the host's root is dropped", 0);
-  return { opened, drop: dropOldRoot(root, dropped), dropped, attached };
+  return { opened, drop: dropOldRoot(root, dropped), attached };
 }
 
 function openMount(mount: Mount, tree: string, facts: Facts): Plan {

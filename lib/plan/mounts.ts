@@ -133,15 +133,19 @@ export const openInRoot = (path: string, out: string, symlinks = true): Op => ({
 /**
  * The same, making what is missing. Each missing part is made below its parent's descriptor, since mkdirat(2) itself
  * would follow a magic link.
+ * @param alone waits until the host's root is gone: as long as it lies on the new one, ".." in a symlink leads there
+ * @param where makes the names of labels different
  */
-export function openOrMake(path: string, kind: "file" | "directory", out: string): Op[] {
+export function openOrMake(path: string, kind: "file" | "directory", out: string, alone: Alone, where = out): Op[] {
   const parts = path.split("/").filter(Boolean);
-  const found = `found ${out} ${path}`;
-  const ops: Op[] = [
-    { ...openInRoot(path, out), onError: { jump: `make ${found}` } },
-    { call: "jump", args: [], label: found },
-  ];
-  ops.push({ call: "label", args: [], label: `make ${found}` }, openInRoot("/", out));
+  const found = `found ${where} ${path}`;
+  const ops: Op[] = parts.includes("..")
+    ? []
+    : [
+        { ...openInRoot(path, out, false), onError: { jump: `make ${found}` } },
+        { call: "jump", args: [], label: found },
+      ];
+  ops.push({ call: "label", args: [], label: `make ${found}` }, ...alone(`${where} ${path}`), openInRoot("/", out));
   parts.forEach((part, index) => {
     // where it cannot be made, opening it fails and tells why
     if (index === parts.length - 1 && kind === "file") {
@@ -157,6 +161,8 @@ export function openOrMake(path: string, kind: "file" | "directory", out: string
   return ops;
 }
 
+export type Alone = (where: string) => Op[];
+
 /** Attaches a tree on an open mount point, and closes that. */
 const attachOps = (tree: string, target: string): Op[] => [
   {
@@ -167,8 +173,8 @@ const attachOps = (tree: string, target: string): Op[] => [
 ];
 
 /** Attaches a tree at a path of the new root; makes the mount point. */
-export function attach(path: string, tree: string, kind: "file" | "directory"): Step {
-  const ops = [...openOrMake(path, kind, "target"), ...attachOps(tree, "target")];
+export function attach(path: string, tree: string, kind: "file" | "directory", alone: Alone): Step {
+  const ops = [...openOrMake(path, kind, "target", alone, tree), ...attachOps(tree, "target")];
   return { action: `mount on "${path}"`, ops, code: "mount_failed", path, hint: targetHint(kind) };
 }
 

@@ -5,8 +5,10 @@ import { dirname, join } from "node:path";
 import { Sandbox, TsboxError, type RunOptions } from "../../lib/index.ts";
 import { failureOf } from "../support/failure.ts";
 import { noBusybox, notRoot, testUnless } from "../support/machine.ts";
+import type { Op } from "../../syscalls/index.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "../support/probe.ts";
 import { Folder, makeRootfs } from "../support/rootfs.ts";
+import { inTurn, insertBefore, runChanged, withoutCalls, type Change } from "../support/unprotected.ts";
 
 /** What the attacks are after. */
 const outside = new Folder();
@@ -93,6 +95,48 @@ describe("a mount point that is a symlink out of the root filesystem", () => {
     });
     expect(stdout).toBe("new\nnew\n");
     expect(readFileSync(secret, "utf8")).toBe("of the host\n");
+  });
+});
+
+describe("while the host's root still lies on the new one", () => {
+  const halfASecond = new Uint8Array(16);
+  new DataView(halfASecond.buffer).setUint32(8, 5e8, true);
+  const pause: Op = { call: "clock_nanosleep", args: [1, 0, { data: halfASecond, text: "0.5 s" }, 0] };
+  const slow = insertBefore("drop the host's root", pause);
+  const ask = (root: Folder, options: RunOptions, plan: Change["plan"]) =>
+    runChanged(
+      ["/bin/sh", "-c", `/bin/cat ./secret /data/secret 2>/dev/null; true`],
+      { rootfs: root.path, ...options },
+      { plan },
+    );
+  const rootOf = (readOnly: boolean) => {
+    const root = hostile();
+    ["proc", "sys", "dev", "data"].forEach((name) => root.directory(name));
+    root.link("way", `${up}${outside.path.slice(1)}`);
+    return { root, security: { readOnly } };
+  };
+
+  attack("no symlink leads to it as working directory, however long that takes", async () => {
+    for (const readOnly of [true, false]) {
+      const { root, security } = rootOf(readOnly);
+      const error = await failureOf(() => ask(root, { cwd: "/way", security }, slow));
+      expect([error.code, error.path]).toEqual(["invalid_option", "/way"]);
+    }
+  });
+
+  attack("nor does a mount go there", async () => {
+    const { root, security } = rootOf(true);
+    const before = readdirSync(outside.path);
+    const mounts: RunOptions["mounts"] = [{ type: "tmpfs", target: "/way/made" }];
+    expect((await failureOf(() => ask(root, { mounts, security }, slow))).code).toBe("mount_failed");
+    expect(readdirSync(outside.path)).toEqual(before);
+  });
+
+  attack("the control: whoever does not wait is led out", async () => {
+    const { root, security } = rootOf(true);
+    const impatient = withoutCalls('open the working directory "/way"', "futex", "exit_group", "jump");
+    const { stdout } = await ask(root, { cwd: "/way", security }, inTurn(slow, impatient));
+    expect(stdout).toBe("of the host\n");
   });
 });
 
