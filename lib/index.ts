@@ -1,4 +1,4 @@
 /** tsbox: containers and sandboxes for Bun and Deno. @module */
 export { TsboxError, type ErrorCode } from "../syscalls/index.ts";
-export { Sandbox, SandboxProcess } from "./sandbox/index.ts";
+export { Sandbox, SandboxProcess, ShellCommand, ShellError, ShellOutput } from "./sandbox/index.ts";
 export type * from "./sandbox/index.ts";

@@ -9,6 +9,7 @@ export type ErrorCode =
   | "rootfs_not_found" // the root filesystem is missing or is not a directory
   | "command_not_found" // the command does not exist inside the sandbox
   | "command_not_executable" // it exists but cannot be executed (mode, format, missing interpreter)
+  | "command_failed" // a line of shell did not exit with 0
   | "argument_too_long" // arguments and environment exceed what execve(2) takes
   | "mount_failed" // a mount, its source or its target was refused
   | "user_not_found" // a user or group name is not known inside the root filesystem
@@ -40,7 +41,7 @@ export interface ErrorDetails {
  * `mount "proc" on "/proc": EPERM`.
  */
 export class TsboxError extends Error {
-  override readonly name = "TsboxError";
+  override readonly name: string = "TsboxError";
   readonly code: ErrorCode;
   readonly errno?: number;
   readonly syscall?: string;

@@ -8,7 +8,7 @@ import type { Stdio } from "./launch.ts";
 import type { SpawnOptions, Stdin } from "./options.ts";
 
 /** Data that the owner writes for the process, rather than the caller. */
-type Content = string | Uint8Array | Blob | Response | ReadableStream<Uint8Array>;
+export type Content = string | Uint8Array | Blob | Response | ReadableStream<Uint8Array>;
 
 export interface Pipes {
   /** What the process gets; close {@link theirs} once it has them. */
@@ -62,7 +62,7 @@ function openStdin(stdin: Stdin, pipes: Pipes): void {
   if (stdin !== "pipe") pipes.content = stdin;
 }
 
-const isContent = (value: unknown): value is Content =>
+export const isContent = (value: unknown): value is Content =>
   value instanceof Uint8Array || value instanceof Blob || value instanceof Response || value instanceof ReadableStream;
 
 function openOutput(name: "stdout" | "stderr", how: SpawnOptions["stdout"], pipes: Pipes): Output | undefined {

@@ -28,6 +28,9 @@ export interface Surroundings {
   joined: boolean;
 }
 
+/** Who sees output while it is collected. */
+export type Watch = Record<"stdout" | "stderr", (chunk: Uint8Array) => void>;
+
 const [SIGKILL, SIGSYS] = [9, 31];
 /** How long the gentle way of killing, which tells what was used, may take. */
 const KILL_GRACE_MS = 500;
@@ -139,9 +142,8 @@ export class SandboxProcess implements AsyncDisposable {
     force.unref();
   }
 
-  /** @internal All of stdout and stderr, and how it ended. */
-  async collect(): Promise<[stdout: Uint8Array, stderr: Uint8Array, result: ProcessResult]> {
-    const seen = (chunk: Uint8Array) => this.#count(chunk);
+  /** @internal All of stdout and stderr, and how it ended. @param watch sees it as it comes */
+  async collect(watch?: Watch): Promise<[stdout: Uint8Array, stderr: Uint8Array, result: ProcessResult]> {
     const { stdout, stderr } = this.#pipes;
     const ended = this.#result.then(
       () => true,
@@ -154,8 +156,15 @@ export class SandboxProcess implements AsyncDisposable {
       clearTimeout(timer);
       if (over || stdout?.hasData() || stderr?.hasData()) break;
     }
-    const read = (output: Output | undefined) => output?.readToEnd(seen, this.#over) ?? new Uint8Array();
-    return Promise.all([read(stdout), read(stderr), this.#result]);
+    const read = (output: Output | undefined, see?: (chunk: Uint8Array) => void) => {
+      const seen = (chunk: Uint8Array) => {
+        const part = this.#count(chunk);
+        see?.(part);
+        return part;
+      };
+      return output?.readToEnd(seen, this.#over) ?? new Uint8Array();
+    };
+    return Promise.all([read(stdout, watch?.stdout), read(stderr, watch?.stderr), this.#result]);
   }
 
   /** Kills it where it still runs, and waits until nothing is left of it. */

@@ -14,6 +14,7 @@ import { parseDuration, parseSize } from "./parse.ts";
 import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
 import { checkSpawnOptions, processFor, specFor } from "./request.ts";
+import { shellOf, type Shell } from "./shell.ts";
 
 /**
  * A sandbox that lives for a while: processes are spawned in it, and all of them go with it.
@@ -34,6 +35,7 @@ export class Sandbox implements AsyncDisposable {
   readonly #output: { left: number };
   readonly #running = new Set<SandboxProcess>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #shell: Shell | undefined;
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -180,6 +182,11 @@ export class Sandbox implements AsyncDisposable {
     const process: SandboxProcess = new SandboxProcess(launched, pipes, around, started, options.signal);
     this.#running.add(process);
     return process;
+  }
+
+  /** ``box.$`ls -l ${path}` ``: a line for the sandbox's `/bin/sh`, as `Bun.$`. */
+  get $(): Shell {
+    return (this.#shell ??= shellOf((command, options) => this.spawn(command, options)));
   }
 
   /** Kills everything inside, and waits until nothing is left of it. More calls do no harm. */
