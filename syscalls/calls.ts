@@ -242,14 +242,3 @@ export function kindOfPath(file: string): "file" | "directory" | undefined {
   const F_OK = 0;
   return access(file, F_OK) ? "file" : undefined;
 }
-
-/** The path of a directory without symlinks; undefined where there is none. */
-export function realDirectory(directory: string): string | undefined {
-  const fd = trySyscall("openat", AT_FDCWD, path(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  if (fd < 0) return undefined;
-  const link = `/proc/self/fd/${fd}`;
-  const at = scratch.address + PATH_BYTES;
-  const length = trySyscall("readlinkat", AT_FDCWD, path(link), at, PATH_BYTES);
-  close(fd);
-  return length < 0 ? undefined : new TextDecoder().decode(scratch.bytes.subarray(PATH_BYTES, PATH_BYTES + length));
-}

@@ -3,7 +3,7 @@
  * @module
  */
 import { resolve } from "node:path";
-import { access, ARCH, effectiveGid, effectiveUid, realDirectory, TsboxError } from "../../syscalls/index.ts";
+import { access, ARCH, effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts";
 import { CAPABILITIES, type Beside, type Root } from "../plan/index.ts";
 import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
 import type { Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
@@ -11,7 +11,7 @@ import { checkChoice, checkHostPath, checkKeys, checkPath, checkText, invalid, s
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { resourcesOf, rlimitsOf } from "./limits.ts";
 import { privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
-import type { RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
+import type { MountOption, RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
 import { findUser, type Accounts } from "./users.ts";
 
 /** What programs in a container usually need, and no more: Docker's set without MKNOD, NET_RAW and AUDIT_WRITE. */
@@ -128,15 +128,17 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
     const { entries, mounts } = hostRoot();
     return { root: { kind: "tmpfs", entries }, mounts: [...mounts, ...privateMounts()], path: "/" };
   }
-  const path = realDirectory(resolve(rootfs));
-  if (path === undefined) {
+  const path = resolve(rootfs);
+  if (!existsIn(path, ".")) {
     throw new TsboxError(`use the root filesystem "${rootfs}": no such directory`, {
       code: "rootfs_not_found",
       path: rootfs,
       hint: 'name a directory that holds a root filesystem, or "host"',
     });
   }
-  const targets = ["proc", "sys", "dev", ...(options.mounts ?? []).map((mount) => mount.target), options.cwd ?? "/"];
+  const { mounts, cwd = "/" } = options;
+  const asked = Array.isArray(mounts) ? mounts.map((mount: Partial<MountOption> | null) => mount?.target ?? "/") : [];
+  const targets = ["proc", "sys", "dev", ...asked, ...(cwd === "/" ? [] : [cwd])];
   // without a layer of its own there is nowhere to make a missing mount point
   const direct = options.security?.readOnly === true && targets.every((target) => existsIn(path, target));
   return { root: { kind: direct ? "directory" : "overlay" }, mounts: [], path };
@@ -148,9 +150,11 @@ const existsIn = (root: string, path: string) => access(`${root}/${path}`, F_OK)
 const accountsOf = ({ rootfs = "host" }: SandboxOptions): Accounts =>
   rootfs === "host" ? HOST_ACCOUNTS : { directory: rootfs };
 
+const encoder = new TextEncoder();
+
 function hostnameOf(options: SandboxOptions): string {
   const hostname = checkText("hostname", options.hostname ?? "tsbox");
-  if (hostname === "" || new TextEncoder().encode(hostname).length > MAX_HOSTNAME_BYTES)
+  if (hostname === "" || encoder.encode(hostname).length > MAX_HOSTNAME_BYTES)
     throw invalid(`use the hostname ${show(hostname)}: 1 to 64 bytes`);
   return hostname;
 }
