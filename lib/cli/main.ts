@@ -4,6 +4,7 @@
  * @module
  */
 import { version } from "../../package.json" with { type: "json" };
+import { addCompletion } from "./completion.ts";
 import { addDoctor } from "./doctor.ts";
 import { addPlan } from "./plan.ts";
 import { reportFailure } from "./report.ts";
@@ -21,6 +22,7 @@ const tsbox = new Verb("tsbox")
 addRun(tsbox);
 addPlan(tsbox);
 addDoctor(tsbox);
+addCompletion(tsbox);
 
 const words = process.argv.slice(2);
 tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch((error: unknown) => {

@@ -26,18 +26,20 @@ export class Verb extends Command {
     return this;
   }
 
-  #declareNow(): void {
+  /** With what was put off. */
+  declared(): this {
     this.#declare?.(this);
     this.#declare = undefined;
+    return this;
   }
 
   override helpInformation(context?: HelpContext): string {
-    this.#declareNow();
+    this.declared();
     return super.helpInformation(context);
   }
 
   override parseOptions(words: string[]): { operands: string[]; unknown: string[] } {
-    this.#declareNow();
+    this.declared();
     return super.parseOptions(plainFlags(words, this.options));
   }
 
