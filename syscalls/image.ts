@@ -5,7 +5,7 @@
  * @see elf(5)
  */
 import { EXECUTOR_BLOB } from "./executor/blob.ts";
-import type { Program } from "./program.ts";
+import { stringsAt, type Program } from "./program.ts";
 
 // A loader wants file offset and address to agree modulo the page size, which is up to 64 KiB on aarch64; with these
 // addresses they do, although the file is packed to 4 KiB.
@@ -20,16 +20,24 @@ const ENTRY = 16;
 
 /**
  * For the program's architecture, whatever this machine is. Slots and the descriptor that a failure is told to are
- * bound as in {@link Program.write}.
+ * bound as in {@link Program.write}; strings are laid behind the program, and their array is bound as `argv`.
  * ```
  * file 0      ELF header, 3 program headers      (not mapped)
  * file 4096   the executor          → 0x401000   read, execute
  * file 8192   the program           → 0x602000   read, write
  * ```
  */
-export function elfImage(program: Program, bound: Record<string, number> = {}, reportFd = -1): Uint8Array {
+export function elfImage(
+  program: Program,
+  bound: Record<string, number> = {},
+  reportFd = -1,
+  argv?: string[],
+): Uint8Array {
   const code = Uint8Array.fromBase64(EXECUTOR_BLOB[program.arch]);
-  const file = new Uint8Array(2 * PAGE + program.size);
+  const end = Math.ceil(program.size / 8) * 8;
+  const strings = argv && stringsAt(PROGRAM_ADDRESS + end, argv);
+  const sizeBytes = strings ? end + strings.length : program.size;
+  const file = new Uint8Array(2 * PAGE + sizeBytes);
   const view = new DataView(file.buffer);
   file.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
   view.setUint16(16, 2, true); // ET_EXEC
@@ -48,10 +56,12 @@ export function elfImage(program: Program, bound: Record<string, number> = {}, r
     words.forEach((value, i) => view.setBigUint64(at + 8 + i * 8, BigInt(value), true));
   };
   segment(0, PT_LOAD, PF_R | PF_X, PAGE, CODE_ADDRESS, code.length);
-  segment(1, PT_LOAD, PF_R | PF_W, 2 * PAGE, PROGRAM_ADDRESS, program.size);
+  segment(1, PT_LOAD, PF_R | PF_W, 2 * PAGE, PROGRAM_ADDRESS, sizeBytes);
   segment(2, PT_GNU_STACK, PF_R | PF_W, 0, 0, 0);
   file.set(code, PAGE);
   const bytes = file.subarray(2 * PAGE);
-  program.write(bytes, new DataView(file.buffer, 2 * PAGE), PROGRAM_ADDRESS, bound, reportFd);
+  const slots = strings ? { ...bound, argv: PROGRAM_ADDRESS + end } : bound;
+  program.write(bytes, new DataView(file.buffer, 2 * PAGE), PROGRAM_ADDRESS, slots, reportFd);
+  if (strings) bytes.set(strings, end);
   return file;
 }

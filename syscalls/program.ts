@@ -119,6 +119,21 @@ export function stringArray(values: string[]): Data {
   return { data: new Uint8Array((values.length + 1) * 8), text, pointers };
 }
 
+/** The same as bytes that lie at an address, the strings behind the array. */
+export function stringsAt(address: number, values: string[]): Uint8Array {
+  const encoded = values.map((value) => encoder.encode(value + "\0"));
+  const head = (values.length + 1) * 8;
+  const bytes = new Uint8Array(encoded.reduce((sum, { length }) => sum + length, head));
+  const view = new DataView(bytes.buffer);
+  let at = head;
+  encoded.forEach((string, index) => {
+    setWord(view, index * 8, address + at);
+    bytes.set(string, at);
+    at += string.length;
+  });
+  return bytes;
+}
+
 export const named = (text: string, value: number | bigint): Named => ({ text, value });
 export const ref = (name: string): Ref => ({ ref: name });
 

@@ -64,6 +64,25 @@ describe("result", () => {
   });
 });
 
+describe("processes of a box", () => {
+  sandboxTest("have what they are asked for each, although plans are kept", async () => {
+    await using box = await Sandbox.create(inRoot({ env: { A: "box" } }));
+    const say = async (command: string[], options = {}) => textOf(box.spawn(command, options).stdout);
+    const long = "x".repeat(100_000);
+    for (let round = 0; round < 2; round++) {
+      for (const args of [[], ["a"], ["b c", ""], [long, "é"], Array.from({ length: 500 }, String)]) {
+        expect(await say(["printf", "%s,", ...args])).toBe(`${(args.length > 0 ? args : [""]).join(",")},`);
+      }
+      expect(await say(["sh", "-c", "echo $A $PWD $0", "name"])).toBe("box / name\n");
+      expect(await say(["sh", "-c", "echo $A $PWD"], { env: { A: "own" } })).toBe("own /\n");
+      expect(await say(["sh", "-c", "echo $A $PWD"], { cwd: "/tmp" })).toBe("box /tmp\n");
+      expect(await say(["busybox", "echo", "x"])).toBe("x\n");
+    }
+    const error = await failureOf(() => box.spawn(["echo", "a".repeat(200_000)]).result());
+    expect([error.code, error.path]).toEqual(["argument_too_long", "echo"]);
+  });
+});
+
 describe("a command that cannot be started", () => {
   const NOT_FOUND = "the command, or the interpreter or loader that it names, is not in the root filesystem";
 

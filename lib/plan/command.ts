@@ -14,7 +14,7 @@ import {
   words,
   TsboxError,
 } from "../../syscalls/index.ts";
-import type { Arch, Data, Op, Plan, Step } from "../../syscalls/index.ts";
+import type { Arch, Data, Op, Plan, Ref, Step } from "../../syscalls/index.ts";
 import { compileSeccomp, seccompFlags } from "../seccomp/index.ts";
 import type { CapabilitySets, SeccompProfile, Spec } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
@@ -22,8 +22,17 @@ import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
 import { openOrMake, type Alone } from "./mounts.ts";
 
-/** @param alone waits for init; nothing where it is not made at the same time */
-export function commandSteps(spec: Spec, facts: Facts, session: boolean, alone: Alone = () => []): Plan {
+/**
+ * @param alone waits for init; nothing where it is not made at the same time
+ * @param argv the command's arguments, where they are bound rather than those of the specification
+ */
+export function commandSteps(
+  spec: Spec,
+  facts: Facts,
+  session: boolean,
+  alone: Alone = () => [],
+  argv: Data | Ref = argvData(spec),
+): Plan {
   const { process } = spec;
   // without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN
   const early = spec.linux.seccomp !== undefined && !process.noNewPrivileges;
@@ -53,7 +62,7 @@ export function commandSteps(spec: Spec, facts: Facts, session: boolean, alone: 
     ...aloneStep(alone),
     signalStep(),
     ...(early ? [] : [filterStep(spec, facts)]),
-    executeStep(spec),
+    executeStep(spec, argv),
   ];
 }
 
@@ -261,12 +270,15 @@ function filterData(profile: SeccompProfile, arch: Arch): Data {
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const [EACCES, ENOENT, ENOTDIR] = [13, 2, 20];
 
+function argvData({ process: { args } }: Spec): Data {
+  return { ...stringArray(args), text: JSON.stringify(args) };
+}
+
 /** Tries each directory of PATH, as execvp(3) does; a name with a slash is taken as it is. */
-function executeStep(spec: Spec): Step {
+function executeStep(spec: Spec, argv: Data | Ref): Step {
   const { args, env } = spec.process;
   const command = args[0] ?? "";
-  const [argv, envp] = [stringArray(args), stringArray(env)];
-  argv.text = JSON.stringify(args);
+  const envp = stringArray(env);
   envp.text = `[${env.length} variables]`;
   // no magic link of /proc: its exe is still the owner's program (CVE-2019-5736)
   const how = structure("{O_PATH|O_CLOEXEC, RESOLVE_NO_MAGICLINKS}", "open_how", { flags: 0o12000000, resolve: 0x02 });

@@ -99,7 +99,8 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
 
 /**
  * The program of a process that joins a running sandbox, for the image placement: it must not bring the owner's memory
- * along. Bound are `sandbox` (a pidfd of init), the cgroup and stdio.
+ * along. Bound are `sandbox` (a pidfd of init), the cgroup, stdio, and all of the command's arguments as `argv`: of those
+ * in the specification only the first counts.
  * @throws TsboxError `invalid_option`
  */
 export function compileJoin(spec: Spec, facts: Facts): Plan {
@@ -139,27 +140,30 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
     },
     // not dumpable: whoever is inside already must not look into it
     ...(uidMappings ? [becomeKnown(uidMappings[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, 0)] : []),
-    ...commandSteps(spec, facts, own),
+    ...commandSteps(spec, facts, own, undefined, ref("argv")),
   ];
 }
 
 /**
  * What is cloned in place to execute the image that {@link compileJoin} is for.
- * @param image its descriptor @param kept descriptors that the image knows by number
+ * Bound are its descriptor as `image`, and those that it knows by number as `kept0`, `kept1`, …
  */
-export function compileJoiner(image: number, kept: number[]): OwnedPlan {
+export function compileJoiner(kept: number): OwnedPlan {
   const inUse = words("in use", 0, 0);
   const clone = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_CLEAR_SIGHAND");
   const step = cloneStep("clone a process that joins the sandbox", { label: "first", flags: clone, inUse });
   const { steps, ...owner } = inOwnersThread([step], []);
-  const into = [image, cstring(""), stringArray(["tsbox-join"]), stringArray([]), flags("AT_EMPTY_PATH")];
+  const into = [ref("image"), cstring(""), stringArray(["tsbox-join"]), stringArray([]), flags("AT_EMPTY_PATH")];
   const plan: Plan = [
     ...steps,
     {
       action: "execute the image that joins the sandbox",
       ops: [
         { call: "label", args: [], label: "first" },
-        ...kept.map((fd): Op => ({ call: "fcntl", args: [fd, named("F_SETFD", 2), 0] })),
+        ...Array.from({ length: kept }, (_, i): Op => ({
+          call: "fcntl",
+          args: [ref(`kept${i}`), named("F_SETFD", 2), 0],
+        })),
         { call: "execveat", args: into },
       ],
     },

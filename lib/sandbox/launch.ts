@@ -7,8 +7,6 @@ import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, type Arena, type Plan, type TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import {
-  compileJoin,
-  compileJoiner,
   FrameReader,
   initSteps,
   IN_USE,
@@ -20,7 +18,7 @@ import {
 import type { Spec } from "../spec/index.ts";
 import { Control } from "./control.ts";
 import { failureOf } from "./failure.ts";
-import { layOut, type Layout } from "./layout.ts";
+import { layOut, layOutJoin, layOutJoiner, type Layout } from "./layout.ts";
 
 /** Descriptors for the command; -1 is /dev/null. They stay the caller's. */
 export interface Stdio {
@@ -79,16 +77,17 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup,
  */
 export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup): Launched {
   using opened = new Descriptors();
-  const plan = compileJoin(spec, factsFor({ ...spec, mounts: [] }, cgroup.membership));
+  const { plan, program } = layOutJoin(spec, cgroup.membership);
   const bound: Record<string, number> = { sandbox, ...stdio };
   bindCgroup(bound, cgroup, opened);
   const kept = Object.values(bound).filter((fd) => fd >= 0);
   const control = bindControl(bound, opened);
   kept.push(bound["control"] as number);
-  const content = sys.elfImage(new Program(plan, ARCH), bound, bound["control"]);
-  const compiled = compileJoiner(opened.add(sys.sealedFile("tsbox-join", content)), kept);
+  const content = sys.elfImage(program, bound, bound["control"], spec.process.args);
+  const joiner = Object.fromEntries(kept.map((fd, index) => [`kept${index}`, fd]));
+  joiner["image"] = opened.add(sys.sealedFile("tsbox-join", content));
   // nothing but the image tells a failure over the socket
-  return start({ compiled, program: new Program(compiled.plan, ARCH) }, { control: -1 }, control, plan);
+  return start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan);
 }
 
 /** A plan and its layout, whatever it is for. */

@@ -2,8 +2,9 @@
  * Plans laid out as programs. Servers ask for the same sandbox thousands of times: the last few are kept.
  * @module
  */
-import { ARCH, Program } from "../../syscalls/index.ts";
-import { compile, type Beside, type Facts, type SandboxPlan } from "../plan/index.ts";
+import { ARCH, Program, type Plan } from "../../syscalls/index.ts";
+import { compile, compileJoin, compileJoiner } from "../plan/index.ts";
+import type { Beside, Facts, OwnedPlan, SandboxPlan } from "../plan/index.ts";
 import { isFrozen } from "../seccomp/index.ts";
 import type { Spec } from "../spec/index.ts";
 
@@ -12,9 +13,17 @@ export interface Layout {
   program: Program;
 }
 
+/** Of a process that joins a sandbox: whatever its arguments are, but for the command's name. */
+export interface JoinLayout {
+  plan: Plan;
+  program: Program;
+}
+
 /** A layout takes 50 to 100 KB. */
 const KEPT = 16;
 const layouts = new Map<string, Layout>();
+const joinLayouts = new Map<string, JoinLayout>();
+const joiners = new Map<number, { compiled: OwnedPlan; program: Program }>();
 
 /** What is made once and never changed stands for itself. */
 const identities = new WeakMap<object, number>();
@@ -57,18 +66,44 @@ function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
 }
 
 export function layOut(spec: Spec, beside: Beside, facts: Facts): Layout {
-  const key = keyOf(spec, beside, facts);
-  const known = key === undefined ? undefined : layouts.get(key);
-  const layout = known ?? layOutNew(spec, beside, facts);
-  if (key === undefined) return layout;
-  // the least recently used one is the first
-  if (known) layouts.delete(key);
-  else if (layouts.size >= KEPT) layouts.delete(layouts.keys().next().value as string);
-  layouts.set(key, layout);
+  return keep(layouts, keyOf(spec, beside, facts), () => {
+    const compiled = compile(spec, beside, facts);
+    return { compiled, program: new Program(compiled.plan, ARCH) };
+  });
+}
+
+/** @param cgroup how it is joined */
+export function layOutJoin(spec: Spec, cgroup: Facts["cgroup"]): JoinLayout {
+  const { process } = spec;
+  // nothing is mounted: what the machine has of files does not matter
+  const facts: Facts = { arch: ARCH, privileged: true, sources: NONE, kernelPaths: NONE, cgroup };
+  const joined = { ...spec, mounts: [], process: { ...process, args: process.args.slice(0, 1) } };
+  return keep(joinLayouts, keyOf(joined, { root: { kind: "directory" }, idle: false }, facts), () => {
+    const plan = compileJoin(joined, facts);
+    return { plan, program: new Program(plan, ARCH) };
+  });
+}
+
+const NONE: Facts["sources"] = new Map();
+
+/** What executes the image, with so many descriptors. */
+export function layOutJoiner(kept: number): { compiled: OwnedPlan; program: Program } {
+  let layout = joiners.get(kept);
+  if (!layout) {
+    const compiled = compileJoiner(kept);
+    joiners.set(kept, (layout = { compiled, program: new Program(compiled.plan, ARCH) }));
+  }
   return layout;
 }
 
-function layOutNew(spec: Spec, beside: Beside, facts: Facts): Layout {
-  const compiled = compile(spec, beside, facts);
-  return { compiled, program: new Program(compiled.plan, ARCH) };
+/** The one that is kept, or a new one; the least recently used one goes. */
+function keep<T>(kept: Map<string, T>, key: string | undefined, make: () => T): T {
+  if (key === undefined) return make();
+  const known = kept.get(key);
+  const layout = known ?? make();
+  // the first is the least recently used one
+  if (known) kept.delete(key);
+  else if (kept.size >= KEPT) kept.delete(kept.keys().next().value as string);
+  kept.set(key, layout);
+  return layout;
 }
