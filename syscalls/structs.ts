@@ -51,6 +51,20 @@ export const STRUCTS = {
   },
   /** `struct rlimit64`, and `struct rlimit`, which is the same here; -1 is RLIM_INFINITY. @see prlimit(2), linux/resource.h */
   rlimit64: { size: 16, fields: { rlim_cur: [0, 8], rlim_max: [8, 8] } },
+  /** `struct sched_attr`. @see sched_setattr(2), linux/sched/types.h */
+  sched_attr: {
+    size: 56,
+    fields: {
+      size: [0, 4],
+      sched_policy: [4, 4],
+      sched_flags: [8, 8],
+      sched_nice: [16, 4],
+      sched_priority: [20, 4],
+      sched_runtime: [24, 8],
+      sched_deadline: [32, 8],
+      sched_period: [40, 8],
+    },
+  },
   /** `struct __user_cap_header_struct`. @see capset(2), linux/capability.h */
   __user_cap_header_struct: { size: 8, fields: { version: [0, 4], pid: [4, 4] } },
   /** `struct __user_cap_data_struct`; version 3 takes two, the low 32 capabilities first. @see capset(2), linux/capability.h */

@@ -526,6 +526,73 @@ describe("process", () => {
     );
   });
 
+  test.each<[Partial<Spec["process"]>, string]>([
+    [{ execCPUAffinity: { final: "0-1,64" } }, "sched_setaffinity(0, 16, [0-1,64])"],
+    [{ ioPriority: { class: "IOPRIO_CLASS_BE", priority: 7 } }, "ioprio_set(IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_BE:7)"],
+    [{ scheduler: { policy: "SCHED_BATCH", nice: 5 } }, "sched_setattr(0, {policy=SCHED_BATCH, nice=5}, 0)"],
+  ])("%j", (process, line) => {
+    const lines = linesOf(planOf(specWith({ process })));
+    // as long as there are capabilities, and before the filter
+    expect(lines.indexOf(line)).toBeGreaterThan(position(lines, "# connect stdin"));
+    expect(lines.indexOf(line)).toBeLessThan(lines.indexOf("# set capabilities"));
+    expect(has(textOf(), line.slice(0, line.indexOf("(")))).toBe(false);
+  });
+
+  test("a scheduler, a CPU list and an I/O priority as the kernel reads them", () => {
+    const dataOf = (process: Partial<Spec["process"]>, call: string): number[] => {
+      const op = callsOf(planOf(specWith({ process }))).find((each) => each.call === call);
+      const data = op?.args.find((arg) => typeof arg === "object" && "data" in arg) as { data: Uint8Array };
+      return [...data.data];
+    };
+    const scheduler = { policy: "SCHED_DEADLINE", runtime: 1, deadline: 2, period: 3 } as const;
+    const flagged = { ...scheduler, flags: ["SCHED_FLAG_RECLAIM", "SCHED_FLAG_RESET_ON_FORK"] as const };
+    const words32 = new Uint32Array(Uint8Array.from(dataOf({ scheduler: flagged }, "sched_setattr")).buffer);
+    // size, policy, flags (2), nice, priority, runtime (2), deadline (2), period (2), util_min, util_max
+    expect([...words32]).toEqual([56, 6, 3, 0, 0, 0, 1, 0, 2, 0, 3, 0, 0, 0]);
+    expect(dataOf({ execCPUAffinity: { final: "1,3-4" } }, "sched_setaffinity")).toEqual([0x1a, 0, 0, 0, 0, 0, 0, 0]);
+  });
+
+  test("personality and domain name", () => {
+    expect(has(commandText({}, { personality: { domain: "LINUX32" } }), "personality(PER_LINUX32)")).toBe(true);
+    expect(has(textOf({ domainname: "nis" }), 'setdomainname("nis", 3)')).toBe(true);
+    expect(textOf()).not.toMatch(/personality|setdomainname/);
+  });
+
+  test("sysctls are written to the mounted proc before anything covers it", () => {
+    const sysctl = { "net.ipv4.ip_forward": "1", "net/ipv4/conf/eth0.1/forwarding": "0" };
+    const lines = linesOf(planOf(specWith({ linux: { sysctl } })));
+    const opened = lines.filter((line) => line.startsWith("sysctl = openat2("));
+    expect(opened).toEqual([
+      'sysctl = openat2(mount0, "sys/net/ipv4/ip_forward", {O_WRONLY|O_CLOEXEC, RESOLVE_NO_SYMLINKS}, sizeof)',
+      'sysctl = openat2(mount0, "sys/net/ipv4/conf/eth0.1/forwarding", {O_WRONLY|O_CLOEXEC, RESOLVE_NO_SYMLINKS}, sizeof)',
+    ]);
+    expect(lines.indexOf(opened[0] as string)).toBeLessThan(position(lines, "# mount on "));
+    expect(lines).toContain('write(sysctl, "1", 1)');
+  });
+
+  test.each<[string, Partial<Spec["linux"]>, string]>([
+    ["kernel.core_pattern", {}, "it is the whole machine's"],
+    ["vm.overcommit_memory", {}, "it is the whole machine's"],
+    ["kernel.hostname", {}, "it is the whole machine's"],
+    ["net.ipv4.ip_forward", without("network"), "the network namespace is not the sandbox's own"],
+    ["kernel.shmmax", without("ipc"), "the ipc namespace is not the sandbox's own"],
+    ["fs.mqueue.msg_max", without("ipc"), "the ipc namespace"],
+    ["kernel.domainname", without("uts"), "the uts namespace"],
+    ["user.max_user_namespaces", without("user"), "the user namespace"],
+    ["net/../kernel/core_pattern", {}, "not a name"],
+    ["net..ipv4", {}, "not a name"],
+    ["net/./x", {}, "not a name"],
+    ["/net/x", {}, "not a name"],
+  ])("the sysctl %s is refused with %j", (name, linux, why) => {
+    expect(() => textOf({ linux: { ...linux, sysctl: { [name]: "1" } } })).toThrow(why);
+  });
+
+  test("sysctls need a proc", () => {
+    expect(() => textOf({ mounts: [], linux: { sysctl: { "kernel.sem": "1" } } })).toThrow(
+      "nothing is mounted on /proc",
+    );
+  });
+
   test("an unknown capability is refused", () => {
     expect(() => commandText({ capabilities: { bounding: ["CAP_FLY"] } })).toThrow(
       'use the capability "CAP_FLY": unknown',

@@ -5,10 +5,11 @@ import { STAT, STRUCTS, fillStruct, struct, type Layout, type StructName } from 
 import { ARCHES, evaluate, missingCompiler } from "./headers.ts";
 
 /** The kernel's own headers where there are any: the C library's `struct stat` and `struct sigaction` are others. */
-const KERNEL_HEADERS = "sched time resource capability filter seccomp signal signalfd openat2 mount uio poll termios"
-  .split(" ")
-  .map((name) => `linux/${name}.h`)
-  .concat("asm/stat.h", "asm/statfs.h");
+const KERNEL_HEADERS =
+  "sched sched/types time resource capability filter seccomp signal signalfd openat2 mount uio poll termios"
+    .split(" ")
+    .map((name) => `linux/${name}.h`)
+    .concat("asm/stat.h", "asm/statfs.h");
 /** Those that the kernel has no public header for, or one that brings the C library along. */
 const LIBRARY_STRUCTS = new Set<string>(["msghdr", "cmsghdr", "ucred", "ifreq"]);
 

@@ -18,6 +18,7 @@ import type { Arch, Data, Op, Plan, Ref, Step } from "../../syscalls/index.ts";
 import { compileSeccomp, seccompFlags } from "../seccomp/index.ts";
 import type { CapabilitySets, SeccompProfile, Spec } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
+import { attributeSteps } from "./attributes.ts";
 import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
 import { openOrMake, type Alone } from "./mounts.ts";
@@ -39,6 +40,7 @@ export function commandSteps(
   return [
     stdioStep(session),
     ...rlimitSteps(spec),
+    ...attributeSteps(spec),
     {
       action: `open the working directory "${process.cwd}"`,
       ops: openOrMake(process.cwd, "directory", "cwd", alone),

@@ -10,12 +10,14 @@
 import { cstring, named, ref, stringArray, structure, TsboxError, words } from "../../syscalls/index.ts";
 import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
+import { affinityStep } from "./attributes.ts";
 import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
 import { aloneStep, commandSteps, waitForInit } from "./command.ts";
 import { flags } from "./constants.ts";
 import { filesystemSteps, hostSteps } from "./filesystem.ts";
 import { READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
+import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import { inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
 
 /** What the specification cannot say. */
@@ -70,6 +72,7 @@ export interface SandboxPlan extends OwnedPlan {
 /** @throws TsboxError `invalid_option`, `unsupported` */
 export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   checkSupported(spec);
+  checkSysctl(spec);
   const has = (type: NamespaceType) => spec.linux.namespaces.some((n) => n.type === type);
   const inUse = words("in use", 0, 0);
   const { steps, ...owner } = ownerPart(spec, beside, facts, inUse);
@@ -89,9 +92,11 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     ...(filesystem ? [filesystem.drop] : []),
     becomeInit(),
     { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
+    ...sysctlSteps(spec),
     ...(filesystem?.attached ?? []),
   ];
   if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
+  if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
   if (has("network")) plan.push(loopbackUp());
   plan.push(...(beside.idle ? [...aloneStep(alone), readyStep()] : commandSteps(spec, facts, has("pid"), alone)));
   return { plan, owner, inUse, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
@@ -115,7 +120,9 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
   // not CLONE_VM: what happens to the command before its execve must not reach the process that waits for it
   const cloneFlags = flags("CLONE_PIDFD", ...(into ? (["CLONE_INTO_CGROUP"] as const) : []));
   const own = types.includes("pid");
+  const { initial } = spec.process.execCPUAffinity ?? {};
   return [
+    ...(initial === undefined ? [] : [affinityStep(initial)]),
     {
       action: "join the sandbox",
       ops: [
@@ -235,6 +242,15 @@ function hostnameStep(hostname: string): Step {
   return {
     action: `set the hostname "${hostname}"`,
     ops: [{ call: "sethostname", args: [name, name.data.length - 1] }],
+    code: "invalid_option",
+  };
+}
+
+function domainnameStep(domainname: string): Step {
+  const name = cstring(domainname);
+  return {
+    action: `set the domain name "${domainname}"`,
+    ops: [{ call: "setdomainname", args: [name, name.data.length - 1] }],
     code: "invalid_option",
   };
 }

@@ -10,6 +10,7 @@ export {
   type OwnedPlan,
   type SandboxPlan,
 } from "./compile.ts";
+export { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "./attributes.ts";
 export { IN_USE } from "./clone.ts";
 export { CAPABILITIES, RLIMITS } from "./constants.ts";
 export { FrameReader, type ExitFrame, type Frame } from "./frame.ts";

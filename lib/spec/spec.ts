@@ -25,7 +25,40 @@ export interface Process {
   capabilities?: CapabilitySets;
   rlimits?: Rlimit[];
   noNewPrivileges?: boolean;
+  scheduler?: Scheduler;
+  ioPriority?: { class: IoClass; priority: number };
+  execCPUAffinity?: {
+    /** Of a process that joins, until it is in the sandbox's cgroup: `"0-1,3"`. */
+    initial?: string;
+    /** Of the command. */
+    final?: string;
+  };
 }
+
+/** @see sched_setattr(2) */
+export interface Scheduler {
+  policy: SchedulerPolicy;
+  nice?: number;
+  /** Of `SCHED_FIFO` and `SCHED_RR`: 1 to 99. */
+  priority?: number;
+  flags?: readonly SchedulerFlag[];
+  /** Of `SCHED_DEADLINE`, like the two below: nanoseconds. */
+  runtime?: number;
+  deadline?: number;
+  period?: number;
+}
+
+export type SchedulerPolicy =
+  "SCHED_OTHER" | "SCHED_FIFO" | "SCHED_RR" | "SCHED_BATCH" | "SCHED_ISO" | "SCHED_IDLE" | "SCHED_DEADLINE";
+export type SchedulerFlag =
+  | "SCHED_FLAG_RESET_ON_FORK"
+  | "SCHED_FLAG_RECLAIM"
+  | "SCHED_FLAG_DL_OVERRUN"
+  | "SCHED_FLAG_KEEP_POLICY"
+  | "SCHED_FLAG_KEEP_PARAMS"
+  | "SCHED_FLAG_UTIL_CLAMP_MIN"
+  | "SCHED_FLAG_UTIL_CLAMP_MAX";
+export type IoClass = "IOPRIO_CLASS_RT" | "IOPRIO_CLASS_BE" | "IOPRIO_CLASS_IDLE";
 
 /** Capability names as the specification writes them: `"CAP_CHOWN"`. */
 export interface CapabilitySets {
@@ -68,6 +101,9 @@ export interface Linux {
   maskedPaths?: readonly string[];
   readonlyPaths?: readonly string[];
   seccomp?: SeccompProfile;
+  /** By name, `"net.ipv4.ip_forward"`; only those of namespaces that are the sandbox's own. */
+  sysctl?: Readonly<Record<string, string>>;
+  personality?: { domain: "LINUX" | "LINUX32" };
 }
 
 export interface Resources {
