@@ -2,7 +2,7 @@
  * What a caller may ask of a sandbox.
  * @module
  */
-import type { SeccompProfile } from "../spec/index.ts";
+import type { CapabilitySets, IoClass, Scheduler, SeccompProfile } from "../spec/index.ts";
 
 /** Bytes, or a number with a unit: `"512mb"`, `"1g"`, `"64k"` (powers of 1024, as Docker counts). */
 export type Size = number | string;
@@ -32,8 +32,11 @@ export type MountOption =
 export type Sharing = "private" | "host";
 
 export interface SecurityOptions {
-  /** Exactly these capabilities (`"CAP_CHOWN"` or `"CHOWN"`); default {@link DEFAULT_CAPABILITIES}. */
-  capabilities?: string[];
+  /**
+   * Exactly these capabilities (`"CAP_CHOWN"` or `"CHOWN"`); default {@link DEFAULT_CAPABILITIES}. Root has them, other
+   * users can get them by setuid programs at most; or all five sets, of which one that is not named is empty.
+   */
+  capabilities?: string[] | CapabilitySets;
   /** `"default"`, `"none"`, or an OCI profile. */
   seccomp?: "default" | "none" | SeccompProfile;
   /** The root filesystem cannot be written; default true for `"host"`, false for a directory. */
@@ -49,10 +52,26 @@ export interface SandboxOptions {
    */
   rootfs?: string;
   hostname?: string;
+  /** NIS domain name, `(none)` where nothing is said. */
+  domainname?: string;
+  /** Kernel parameters of the sandbox's own namespaces: `{ "net.ipv4.ip_forward": "1" }`. */
+  sysctls?: Record<string, string>;
+  /** `"LINUX32"`: uname(2) tells of a 32-bit machine. */
+  personality?: "LINUX" | "LINUX32";
+  /** How the processes share the CPUs. Real-time policies and negative nice values need rights on the host. */
+  scheduler?: Scheduler;
+  /** `IOPRIO_CLASS_BE` with a priority from 0, the highest, to 7. */
+  ioPriority?: { class: IoClass; priority?: number };
+  /** CPUs that the processes run on: `"0-3,7"`. They may choose others; a limit is `limits.cpus`. */
+  cpuAffinity?: string;
   /** The whole environment, next to `PATH`, `HOME` and `HOSTNAME`; nothing of the caller's is inherited. */
   env?: Record<string, string>;
   /** `"uid"`, `"uid:gid"`, `"name"` or `"name:group"`, names looked up inside the root filesystem; default `"0:0"`. */
   user?: string;
+  /** Groups besides those of the user, by number, or by name inside the root filesystem. */
+  groups?: (number | string)[];
+  /** Bits that new files do not get; default `0o022`. */
+  umask?: number;
   /** Working directory, made where it does not exist; default `"/"`. */
   cwd?: string;
   mounts?: MountOption[];

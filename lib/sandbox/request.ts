@@ -6,7 +6,8 @@ import { resolve } from "node:path";
 import { access, ARCH, effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts";
 import { CAPABILITIES, type Beside, type Root } from "../plan/index.ts";
 import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
-import type { Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
+import type { CapabilitySets, Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
+import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umaskOf } from "./attributes.ts";
 import { checkChoice, checkHostPath, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { resourcesOf, rlimitsOf } from "./limits.ts";
@@ -42,9 +43,12 @@ const MAX_HOSTNAME_BYTES = 64;
 export const ROOT_ID_BASE = 0x77770000;
 const ROOT_ID_COUNT = 65536;
 
-const SANDBOX_OPTIONS = "rootfs hostname env user cwd mounts limits network namespaces security ulimits signal".split(
-  " ",
-);
+const SANDBOX_OPTIONS = [
+  "rootfs hostname env user cwd mounts limits network namespaces security ulimits signal",
+  "groups umask domainname sysctls personality scheduler ioPriority cpuAffinity",
+]
+  .join(" ")
+  .split(" ");
 const STDIO_OPTIONS = ["stdin", "stdout", "stderr"];
 const NAMESPACES = ["pid", "uts", "ipc", "user", "cgroup"] as const;
 
@@ -65,6 +69,7 @@ export function specFor(args: string[], options: RunOptions): { spec: Spec; besi
     process,
     root: { path, readonly: options.security?.readOnly ?? root.kind === "tmpfs" },
     hostname,
+    ...domainnameOf(options),
     mounts: ownMounts
       ? [
           ...mounts,
@@ -76,6 +81,7 @@ export function specFor(args: string[], options: RunOptions): { spec: Spec; besi
       namespaces: namespaces.map((type) => ({ type })),
       ...idMaps(options, process.user),
       resources: resourcesOf(options),
+      ...kernelAttributesOf(options),
       ...(ownMounts ? { maskedPaths: maskedPaths(options, privileged), readonlyPaths: READ_ONLY } : {}),
     },
   };
@@ -87,18 +93,20 @@ export function specFor(args: string[], options: RunOptions): { spec: Spec; besi
 /** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */
 export function processFor(args: string[], options: SandboxOptions, more: SpawnOptions): Process {
   args.forEach((arg) => checkText("argument", arg));
-  const { home, ...user } = findUser(checkText("user", more.user ?? options.user ?? "0:0"), accountsOf(options));
-  const capabilities = capabilitiesOf(options.security);
-  // as execve(2) has it: root has them, others only what was raised for them
-  const effective = user.uid === 0 ? capabilities : [];
+  const accounts = accountsOf(options);
+  const { home, ...user } = findUser(checkText("user", more.user ?? options.user ?? "0:0"), accounts);
+  const umask = umaskOf(options);
+  if (options.groups !== undefined)
+    user.additionalGids = [...new Set([...user.additionalGids, ...additionalGidsOf(options, accounts)])];
   return {
-    user,
+    user: umask === undefined ? user : { ...user, umask },
     args,
     env: environment({ PATH, HOME: home, HOSTNAME: hostnameOf(options) }, options.env, more.env),
     cwd: checkPath("working directory", more.cwd ?? options.cwd ?? "/"),
-    capabilities: { bounding: capabilities, effective, permitted: effective },
+    capabilities: capabilitySets(options.security, user.uid),
     rlimits: rlimitsOf(options),
     noNewPrivileges: options.security?.noNewPrivileges ?? true,
+    ...attributesOf(options),
   };
 }
 
@@ -191,11 +199,37 @@ function idMaps(options: SandboxOptions, { uid, gid }: Process["user"]): Pick<Li
 const maskedPaths = (options: SandboxOptions, privileged: boolean): readonly string[] =>
   options.network === "host" && !privileged ? MASKED_HOST_SYS : MASKED;
 
-function capabilitiesOf(security: SecurityOptions | undefined): readonly string[] {
-  const names = security?.capabilities;
-  if (names === undefined) return DEFAULT_CAPABILITIES;
-  if (!Array.isArray(names)) throw invalid(`use the capabilities ${show(names)}: not an array`);
-  return names.map(capabilityName);
+function capabilitySets(security: SecurityOptions | undefined, uid: number): CapabilitySets {
+  const wanted = security?.capabilities;
+  if (wanted !== undefined && !Array.isArray(wanted) && typeof wanted === "object") return exactly(wanted);
+  const bounding = wanted === undefined ? DEFAULT_CAPABILITIES : namesOf("capabilities", wanted);
+  // as execve(2) has it: root has them, others only what was raised for them
+  const effective = uid === 0 ? bounding : [];
+  return { bounding, effective, permitted: effective };
+}
+
+const CAPABILITY_SETS = ["bounding", "effective", "permitted", "inheritable", "ambient"] as const;
+
+/** @see capabilities(7) */
+function exactly(wanted: CapabilitySets): CapabilitySets {
+  checkKeys("capability set", wanted, CAPABILITY_SETS);
+  const sets: CapabilitySets = {};
+  for (const set of CAPABILITY_SETS)
+    if (wanted[set] !== undefined) sets[set] = namesOf(`${set} capabilities`, wanted[set]);
+  const within = (set: keyof CapabilitySets, other: keyof CapabilitySets) => {
+    const beyond = sets[set]?.find((name) => !sets[other]?.includes(name));
+    if (beyond !== undefined) throw invalid(`use the ${set} capability "${beyond}": it is not among the ${other} ones`);
+  };
+  within("effective", "permitted");
+  within("ambient", "permitted");
+  within("ambient", "inheritable");
+  within("inheritable", "bounding");
+  return sets;
+}
+
+function namesOf(what: string, names: unknown): string[] {
+  if (!Array.isArray(names)) throw invalid(`use the ${what} ${show(names)}: not an array`);
+  return names.map((name) => capabilityName(name as string));
 }
 
 /** `CAP_CHOWN` for `chown`, `CHOWN` and `CAP_CHOWN`. */

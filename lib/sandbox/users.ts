@@ -18,7 +18,7 @@ export interface User {
 /** Where names are looked up: a directory, or the text of the two files. */
 export type Accounts = { directory: string } | { passwd: string; group: string };
 
-const MAX_ID = 2 ** 32 - 2;
+export const MAX_ID = 2 ** 32 - 2;
 const FORM = /^([^:]+)(?::([^:]+))?$/;
 
 /**
@@ -49,7 +49,8 @@ export function findUser(user: string, accounts: Accounts): User {
   };
 }
 
-function findGroup(name: string, accounts: Accounts): number {
+/** @throws TsboxError `invalid_option`, `user_not_found` */
+export function findGroup(name: string, accounts: Accounts): number {
   const id = numeric(name);
   if (id !== undefined) return id;
   const known = records(accounts, "group").find(([group]) => group === name);

@@ -1,0 +1,104 @@
+/** Attributes of a request's processes and namespaces, as the specification has them. @module */
+import { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "../plan/index.ts";
+import type { Linux, Process, Scheduler } from "../spec/index.ts";
+import { checkChoice, checkKeys, checkText, invalid, show } from "./check.ts";
+import type { SandboxOptions } from "./options.ts";
+import { findGroup, MAX_ID, type Accounts } from "./users.ts";
+
+const SCHEDULER_KEYS = ["policy", "nice", "priority", "flags", "runtime", "deadline", "period"];
+const MAX_DOMAINNAME_BYTES = 64;
+
+/** What a process has besides its user and its environment; nothing where nothing is asked for. */
+export function attributesOf({ scheduler, ioPriority, cpuAffinity }: SandboxOptions): Partial<Process> {
+  const process: Partial<Process> = {};
+  if (scheduler !== undefined) process.scheduler = schedulerOf(scheduler);
+  if (ioPriority !== undefined) process.ioPriority = ioPriorityOf(ioPriority);
+  if (cpuAffinity !== undefined) {
+    cpuMask(checkText("CPUs", cpuAffinity));
+    process.execCPUAffinity = { initial: cpuAffinity, final: cpuAffinity };
+  }
+  return process;
+}
+
+/** @throws TsboxError `invalid_option`, `user_not_found` */
+export function additionalGidsOf({ groups }: SandboxOptions, accounts: Accounts): number[] {
+  if (groups === undefined) return [];
+  if (!Array.isArray(groups)) throw invalid(`use the groups ${show(groups)}: not an array`);
+  return groups.map((group) =>
+    findGroup(
+      typeof group === "number" ? String(checkInteger("group", group, 0, MAX_ID)) : checkText("group", group),
+      accounts,
+    ),
+  );
+}
+
+export function umaskOf({ umask }: SandboxOptions): number | undefined {
+  return umask === undefined ? undefined : checkInteger("umask", umask, 0, 0o777);
+}
+
+/** Of the sandbox, rather than of a process. */
+export function kernelAttributesOf({ personality, sysctls }: SandboxOptions): Partial<Linux> {
+  const linux: Partial<Linux> = {};
+  if (personality !== undefined)
+    linux.personality = { domain: checkChoice("personality", personality, ...namesOf(PERSONALITIES)) };
+  if (sysctls !== undefined) {
+    if (typeof sysctls !== "object" || sysctls === null || Array.isArray(sysctls))
+      throw invalid(`use the sysctls ${show(sysctls)}: not an object`, '{ "net.ipv4.ip_forward": "1" }');
+    for (const [name, value] of Object.entries(sysctls)) checkText(`value of the sysctl ${show(name)}`, value);
+    linux.sysctl = sysctls;
+  }
+  return linux;
+}
+
+export function domainnameOf({ domainname, namespaces }: SandboxOptions): { domainname?: string } {
+  if (domainname === undefined) return {};
+  checkText("domain name", domainname);
+  if (domainname === "" || new TextEncoder().encode(domainname).length > MAX_DOMAINNAME_BYTES)
+    throw invalid(`use the domain name ${show(domainname)}: 1 to 64 bytes`);
+  if ((namespaces?.uts ?? "private") !== "private")
+    throw invalid("use a domain name in a shared UTS namespace: it would be that of others");
+  return { domainname };
+}
+
+const namesOf = <Name extends string>(table: Record<Name, number>): Name[] => Object.keys(table) as Name[];
+
+/** @returns the value, which is a whole number of that range */
+export function checkInteger(what: string, value: unknown, least: number, most: number): number {
+  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value as number;
+  throw invalid(`use the ${what} ${show(value)}: not understood`, `a whole number from ${least} to ${most}`);
+}
+
+function ioPriorityOf(ioPriority: unknown): NonNullable<Process["ioPriority"]> {
+  checkKeys("I/O priority", ioPriority, ["class", "priority"]);
+  const wanted = ioPriority as NonNullable<Process["ioPriority"]>;
+  if (wanted.class === undefined) throw invalid("use an I/O priority without a class", namesOf(IO_CLASSES).join(", "));
+  return {
+    class: checkChoice("I/O class", wanted.class, ...namesOf(IO_CLASSES)),
+    priority: checkInteger("I/O priority", wanted.priority ?? 0, 0, 7),
+  };
+}
+
+const isRealTime = (policy: string) => policy === "SCHED_FIFO" || policy === "SCHED_RR";
+
+function schedulerOf(wanted: unknown): Scheduler {
+  checkKeys("scheduler", wanted, SCHEDULER_KEYS);
+  const { policy, flags, nice, priority, runtime, deadline, period } = wanted as Scheduler;
+  if (policy === undefined) throw invalid("use a scheduler without a policy", namesOf(POLICIES).join(", "));
+  const scheduler: Scheduler = { policy: checkChoice("scheduling policy", policy, ...namesOf(POLICIES)) };
+  if (nice !== undefined) scheduler.nice = checkInteger("nice value", nice, -20, 19);
+  if (priority !== undefined) {
+    if (!isRealTime(policy))
+      throw invalid(`use a scheduling priority with ${policy}: only SCHED_FIFO and SCHED_RR have one`);
+    scheduler.priority = checkInteger("scheduling priority", priority, 1, 99);
+  } else if (isRealTime(policy)) throw invalid(`use ${policy} without a priority`, "a priority from 1 to 99");
+  for (const [name, value] of Object.entries({ runtime, deadline, period })) {
+    if (value === undefined) continue;
+    if (policy !== "SCHED_DEADLINE")
+      throw invalid(`use the ${name} of a scheduler with ${policy}: only SCHED_DEADLINE has one`);
+    scheduler[name as "runtime"] = checkInteger(`${name} in nanoseconds`, value, 0, Number.MAX_SAFE_INTEGER);
+  }
+  if (flags === undefined) return scheduler;
+  if (!Array.isArray(flags)) throw invalid(`use the scheduling flags ${show(flags)}: not an array`);
+  scheduler.flags = flags.map((flag) => checkChoice("scheduling flag", flag as unknown, ...namesOf(SCHEDULER_FLAGS)));
+  return scheduler;
+}
