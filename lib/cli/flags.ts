@@ -12,6 +12,12 @@ export interface RunFlags {
   user?: string;
   hostname?: string;
   timeout?: string;
+  groupAdd?: string[];
+  umask?: string;
+  domainname?: string;
+  sysctl?: string[];
+  /** Accepted, and always the case. */
+  init?: boolean;
   volume?: string[];
   tmpfs?: string[];
   readOnly?: boolean;
@@ -40,8 +46,12 @@ const GROUPS: Record<string, [flags: string, description: string][]> = {
     ["--env-file <FILE>...", "Read variables from a file, one per line"],
     ["-w, --workdir <DIR>", "Working directory inside (default /)"],
     ["-u, --user <USER>", 'Name or uid, and group: "1000:1000" (default root)'],
+    ["--group-add <GROUP>...", "A group besides the user's own, by name or gid"],
+    ["--umask <MODE>", "Bits that new files do not get (default 0022)"],
     ["-h, --hostname <NAME>", "Host name inside"],
+    ["--domainname <NAME>", "NIS domain name inside"],
     ["--timeout <TIME>", 'Kill everything inside after "500ms", "2s", "1m"'],
+    ["--init", "Accepted, and always so: pid 1 forwards and reaps"],
     ["--rm", "Accepted, and always so: nothing of a sandbox stays"],
   ],
   "Files:": [
@@ -61,6 +71,7 @@ const GROUPS: Record<string, [flags: string, description: string][]> = {
     ["--cap-add <NAME>...", "Add a capability; ALL for every one"],
     ["--cap-drop <NAME>...", "Drop a capability; ALL for every one"],
     ["--security-opt <OPTION>...", "seccomp=unconfined, seccomp=FILE.json, or no-new-privileges=false (default true)"],
+    ["--sysctl <NAME=VALUE>...", 'A kernel parameter of its own namespaces: "net.…"'],
     ["--pid <host>", "Share the host's pid namespace"],
     ["--ipc <host>", "Share the host's IPC namespace"],
     ["--uts <host>", "Share the host's name"],

@@ -52,6 +52,10 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
   if (flags.workdir !== undefined) options.cwd = flags.workdir;
   if (flags.user !== undefined) options.user = flags.user;
   if (flags.hostname !== undefined) options.hostname = flags.hostname;
+  if (flags.domainname !== undefined) options.domainname = flags.domainname;
+  if (flags.groupAdd !== undefined) options.groups = flags.groupAdd;
+  if (flags.umask !== undefined) options.umask = umask(flags.umask);
+  if (flags.sysctl !== undefined) options.sysctls = Object.fromEntries(flags.sysctl.map(sysctl));
   if (flags.network !== undefined) options.network = network(flags.network);
   return options;
 }
@@ -162,6 +166,17 @@ function ulimit(text: string): [name: string, limits: [soft: number, hard: numbe
 
 const amount = (word = "") => (word === "-1" || word === "unlimited" ? Infinity : Number(word));
 
+function umask(text: string): number {
+  if (!/^[0-7]{1,4}$/.test(text)) throw invalid("--umask", text, "not an octal number", '"0077"');
+  return Number.parseInt(text, 8);
+}
+
+function sysctl(text: string): [name: string, value: string] {
+  const [, name, value] = /^([^=]+)=([^]*)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw invalid("--sysctl", text, "no value", '"net.ipv4.ip_forward=1"');
+  return [name, value];
+}
+
 function network(name: string): false | "host" {
   if (name === "none") return false;
   if (name === "host") return "host";
@@ -186,13 +201,14 @@ function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
 function security(flags: RunFlags, world: World): SecurityOptions {
   const result: SecurityOptions = {};
   if (flags.readOnly !== undefined) result.readOnly = flags.readOnly;
-  if (flags.capAdd || flags.capDrop) result.capabilities = capabilities(flags.capAdd ?? [], flags.capDrop ?? []);
+  const named = flags.capAdd || flags.capDrop ? capabilities(flags.capAdd ?? [], flags.capDrop ?? []) : undefined;
+  if (named) result.capabilities = named;
   for (const text of flags.securityOpt ?? []) {
     const [, name, value] = /^([^=:]*)(?:[=:]([^]*))?$/.exec(text) ?? [];
     if (name === "no-new-privileges" && (value === undefined || value === "true" || value === "false")) {
       result.noNewPrivileges = value !== "false";
     } else if (name === "seccomp" && value) {
-      result.seccomp = seccomp(value, result.capabilities ?? DEFAULT_CAPABILITIES, world);
+      result.seccomp = seccomp(value, named ?? DEFAULT_CAPABILITIES, world);
     } else {
       const hint = "seccomp=unconfined, seccomp=FILE.json or no-new-privileges[=false]";
       throw invalid("--security-opt", text, "not supported", hint);
