@@ -3,7 +3,7 @@
  * took for it. The processes of a plan share the owner's memory, and so the times are simply there afterwards.
  * @module
  */
-import { mapArena, named, printPlan, trySyscall, type Op, type Plan } from "../syscalls/index.ts";
+import { IMAGE, mapArena, named, printPlan, trySyscall, type Op, type Plan } from "../syscalls/index.ts";
 
 const CLOCK_MONOTONIC = named("CLOCK_MONOTONIC", 1);
 const BYTES = 16;
@@ -24,7 +24,11 @@ export class Clocks {
   /** @param each a clock behind each step, or behind each system call */
   wind(plan: Plan, each: "step" | "call"): Plan {
     let process = "owner";
+    // an image has other memory
+    let mine = true;
     return plan.map((step) => {
+      mine &&= step.ops[0]?.label !== IMAGE;
+      if (!mine) return step;
       const ops: Op[] = [];
       for (const op of step.ops) {
         ops.push(op);

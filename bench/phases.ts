@@ -9,11 +9,11 @@ import { makeCgroup } from "../lib/cgroup/index.ts";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import { compile } from "../lib/plan/index.ts";
 // not faces: what the engine does in one go is done here bit by bit
-import { layOut, type Layout } from "../lib/sandbox/layout.ts";
+import { layOut, layoutOf, type Layout } from "../lib/sandbox/layout.ts";
 import { bury, factsFor, launch } from "../lib/sandbox/launch.ts";
 import { closePipes, openPipes } from "../lib/sandbox/pipes.ts";
 import { specFor } from "../lib/sandbox/request.ts";
-import { ARCH, buffer, close, named, Program } from "../syscalls/index.ts";
+import { buffer, close, named } from "../syscalls/index.ts";
 import { Clocks, nowUs, timeAt } from "./clocks.ts";
 import { LIMITS } from "./contenders.ts";
 import { median } from "./measure.ts";
@@ -184,5 +184,5 @@ function windUp(clocks: Clocks): Layout {
   const compiled = compile(spec, beside, factsFor(spec, cgroup.membership));
   void cgroup.remove();
   const plan = clocks.wind(compiled.plan, flag("calls") ? "call" : "step");
-  return { compiled: { ...compiled, plan }, program: new Program(plan, ARCH) };
+  return layoutOf({ ...compiled, plan }, true);
 }

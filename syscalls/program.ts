@@ -150,7 +150,24 @@ interface Pointer {
   offset: number;
 }
 
-/** A plan laid out: where its ops, slots and data are. It can be written, and run, any number of times. */
+/** A step that begins with this label, and all behind it, are an image of their own. */
+export const IMAGE = "image";
+
+const imageStart = (plan: Plan): number => {
+  const start = plan.findIndex(({ ops }) => ops[0]?.call === "label" && ops[0].label === IMAGE);
+  return start < 0 ? plan.length : start;
+};
+
+/** The steps of a plan that are in one program with this one. */
+const partOf = (plan: Plan, index: number): { from: number; to: number } => {
+  const start = imageStart(plan);
+  return index < start ? { from: 0, to: start } : { from: start, to: plan.length };
+};
+
+/**
+ * A plan laid out, up to where its image begins, or that image: where its ops, slots and data are. It can be written,
+ * and run, any number of times.
+ */
 export class Program {
   readonly plan: Plan;
   readonly arch: Arch;
@@ -161,10 +178,12 @@ export class Program {
   readonly #offsets = new Map<Data, number>();
   #laidOut: { image: Uint8Array; pointers: Pointer[] } | undefined;
 
-  constructor(plan: Plan, arch: Arch) {
+  constructor(plan: Plan, arch: Arch, part: "in place" | "image" = "in place") {
     this.plan = plan;
     this.arch = arch;
+    const { from, to } = partOf(plan, part === "image" ? plan.length : 0);
     plan.forEach((step, index) => {
+      if (index < from || index >= to) return;
       for (const op of step.ops) {
         if (op.call === "label") this.#setLabel(op.label as string);
         else this.#ops.push({ op, step: index });
@@ -307,8 +326,9 @@ export function reportedCall(view: DataView, plan: Plan): string | undefined {
 }
 
 function reportedOp(view: DataView, plan: Plan): Op | undefined {
-  const ops = plan.flatMap((s) => s.ops).filter((op) => op.call !== "label");
-  return ops[view.getUint32(12, true)];
+  const { from, to } = partOf(plan, view.getUint32(0, true) - 1);
+  const ops = plan.slice(from, to).flatMap((s) => s.ops);
+  return ops.filter((op) => op.call !== "label")[view.getUint32(12, true)];
 }
 
 const show = (arg: Argument): string => {

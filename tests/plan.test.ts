@@ -161,10 +161,12 @@ describe("every plan", () => {
 
   test.each(PLANS)("can be laid out on both architectures: %s", (_, make) => {
     for (const arch of ["x64", "arm64"] as const) {
-      const program = new Program(make(arch), arch);
-      const bytes = new Uint8Array(program.size);
-      program.write(bytes, new DataView(bytes.buffer), 0x1000_0000, {}, -1);
-      expect(bytes.some((byte) => byte !== 0)).toBe(true);
+      for (const part of ["in place", "image"] as const) {
+        const program = new Program(make(arch), arch, part);
+        const bytes = new Uint8Array(program.size);
+        program.write(bytes, new DataView(bytes.buffer), 0x1000_0000, {}, -1);
+        expect(bytes.some((byte) => byte !== 0)).toBe(true);
+      }
     }
   });
 
@@ -195,7 +197,7 @@ describe("every plan that executes a command", () => {
     const lines = commandOf(make);
     const order = [
       "close_range(3, control-1, 0)",
-      "close_range(control+1, ~0U, 0)",
+      lines.includes("image:") ? "close_range(control+2, ~0U, 0)" : "close_range(control+1, ~0U, 0)",
       "prctl(PR_CAPBSET_DROP",
       "setgroups(",
       "setresgid(",
@@ -211,6 +213,23 @@ describe("every plan that executes a command", () => {
     const positions = order.map((text) => position(lines, text));
     expect(positions).toEqual(positions.toSorted((a, b) => a - b));
   });
+
+  test.each(COMMANDS)(
+    "does so in memory that is not the owner's, where nothing but the socket is open: %s",
+    (name, make) => {
+      const lines = commandOf(make);
+      // what joins is an image as a whole
+      if (name.startsWith("joins")) return expect(lines).not.toContain("image:");
+      const start = lines.indexOf("image:");
+      expect(lines.slice(0, start).findLast((line) => line.includes("("))).toStartWith("execveat(control+1, ");
+      const calls = lines.slice(start).flatMap((line) => /^(?:.* = )?(\w+)\(/.exec(line)?.[1] ?? []);
+      const allowed = "fcntl rt_sigaction rt_sigprocmask prctl seccomp openat2 close execve jump jumpIf fail".split(
+        " ",
+      );
+      for (const call of calls) expect(allowed).toContain(call);
+      expect(calls.filter((call) => call === "fcntl")).toHaveLength(1);
+    },
+  );
 
   test.each(COMMANDS)("needs nothing but openat2, close and execve of its own filter: %s", (_, make) => {
     const lines = commandOf(make);

@@ -4,6 +4,7 @@
  */
 import {
   cstring,
+  IMAGE,
   named,
   offsetOf,
   ref,
@@ -21,29 +22,30 @@ import type { Facts } from "./compile.ts";
 import { attributeSteps } from "./attributes.ts";
 import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
+import { CONTROL_FD } from "./init.ts";
 import { openOrMake, type Alone } from "./mounts.ts";
 
 /**
- * @param alone waits for init; nothing where it is not made at the same time
+ * @param alone waits for init, in a process that shares the owner's memory; none in an image
  * @param argv the command's arguments, where they are bound rather than those of the specification
  */
 export function commandSteps(
   spec: Spec,
   facts: Facts,
   session: boolean,
-  alone: Alone = () => [],
+  alone?: Alone,
   argv: Data | Ref = argvData(spec),
 ): Plan {
   const { process } = spec;
   // without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN
   const early = spec.linux.seccomp !== undefined && !process.noNewPrivileges;
   return [
-    stdioStep(session),
+    stdioStep(session, alone !== undefined),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
     {
       action: `open the working directory "${process.cwd}"`,
-      ops: openOrMake(process.cwd, "directory", "cwd", alone),
+      ops: openOrMake(process.cwd, "directory", "cwd", alone ?? (() => [])),
       path: process.cwd,
       code: "invalid_option",
       hint: () =>
@@ -61,15 +63,18 @@ export function commandSteps(
       code: "invalid_option",
       hint: () => "the working directory has to be one that the user may enter",
     },
-    ...aloneStep(alone),
+    ...(alone ? [aloneStep(alone), ...leaveMemorySteps()] : []),
     signalStep(),
     ...(early ? [] : [filterStep(spec, facts)]),
     executeStep(spec, argv),
   ];
 }
 
-/** Also closes everything else but the socket that a failure is told over: no name may lead to the host any more. */
-function stdioStep(session: boolean): Step {
+/**
+ * Also closes everything else but the socket that a failure is told over, and the image: no name may lead to the host
+ * any more.
+ */
+function stdioStep(session: boolean, image: boolean): Step {
   const names = ["stdin", "stdout", "stderr"];
   const open = flags("O_RDWR", "O_CLOEXEC");
   const ops: Op[] = session ? [{ call: "setsid", args: [] }] : [];
@@ -92,10 +97,17 @@ function stdioStep(session: boolean): Step {
     );
   }
   names.forEach((name, fd) => ops.push({ call: "dup3", args: [ref(name), fd, 0] }));
+  // EINVAL: it is there already
+  const beside: Op = {
+    call: "dup3",
+    args: [ref("command-image"), ref("control+1"), flags("O_CLOEXEC")],
+    onError: { ignore: "EINVAL" },
+  };
   ops.push(
+    ...(image ? [beside] : []),
     // EINVAL: there is nothing below it
     { call: "close_range", args: [3, ref("control-1"), 0], onError: { ignore: "EINVAL" } },
-    { call: "close_range", args: [ref("control+1"), named("~0U", 0xffffffff), 0] },
+    { call: "close_range", args: [ref(image ? "control+2" : "control+1"), named("~0U", 0xffffffff), 0] },
   );
   return { action: "connect stdin, stdout and stderr, and close everything else", ops };
 }
@@ -193,12 +205,37 @@ function capsetOps(sets: CapabilitySets): Op[] {
 }
 
 /** What runs next is not trusted any more. */
-export function aloneStep(alone: Alone): Plan {
-  const wait = alone("command");
-  if (wait.length === 0) return [];
+export function aloneStep(alone: Alone): Step {
   // the change of user cleared the flag of the address space, which is still the owner's too
   const dumpable: Op = { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] };
-  return [{ action: "wait until init is by itself, and the host's root is gone", ops: [dumpable, ...wait] }];
+  return { action: "wait until init is by itself, and the host's root is gone", ops: [dumpable, ...alone("command")] };
+}
+
+/**
+ * A process's `/proc/self/exe` goes with its memory, which is the owner's till here. Whatever the kernel follows that
+ * link for while it executes the command, such as the interpreter that a script names, would get the owner's program
+ * (CVE-2019-5736).
+ */
+function leaveMemorySteps(): Plan {
+  const [name, environment] = [stringArray(["tsbox-command"]), stringArray([])];
+  const setFlags = named("F_SETFD", 2);
+  return [
+    {
+      action: "leave the owner's memory by an image",
+      ops: [
+        { call: "dup3", args: [ref("control"), CONTROL_FD, 0], onError: { ignore: "EINVAL" } },
+        { call: "fcntl", args: [CONTROL_FD, setFlags, 0] },
+        { call: "execveat", args: [ref("control+1"), cstring(""), name, environment, flags("AT_EMPTY_PATH")] },
+      ],
+    },
+    {
+      action: "keep the socket to the owner from the command",
+      ops: [
+        { call: "label", args: [], label: IMAGE },
+        { call: "fcntl", args: [CONTROL_FD, setFlags, named("FD_CLOEXEC", 1)] },
+      ],
+    },
+  ];
 }
 
 /**

@@ -98,7 +98,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
   if (has("network")) plan.push(loopbackUp());
-  plan.push(...(beside.idle ? [...aloneStep(alone), readyStep()] : commandSteps(spec, facts, has("pid"), alone)));
+  plan.push(...(beside.idle ? [aloneStep(alone), readyStep()] : commandSteps(spec, facts, has("pid"), alone)));
   return { plan, owner, inUse, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
 }
 

@@ -65,7 +65,9 @@ function kindOfKernelPath(path: string): "file" | "directory" | undefined {
 export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup, layout?: Layout): Launched {
   using opened = new Descriptors();
   const made = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
-  const bound: Record<string, number> = { init: initImage(made.compiled.init), ...stdio };
+  if (!made.kept) opened.add(made.commandImage);
+  const images = { init: initImage(made.compiled.init), "command-image": made.commandImage };
+  const bound: Record<string, number> = { ...images, ...stdio };
   bindCgroup(bound, cgroup, opened);
   const control = bindControl(bound, opened);
   return start(made, bound, control, made.compiled.plan);
@@ -145,7 +147,13 @@ function bindCgroup(bound: Record<string, number>, cgroup: Cgroup, opened: Descr
 function bindControl(bound: Record<string, number>, opened: Descriptors): number {
   const [owner, control] = sys.socketPair();
   opened.add(control);
-  Object.assign(bound, { owner, control, "control-1": control - 1, "control+1": control + 1 });
+  Object.assign(bound, {
+    owner,
+    control,
+    "control-1": control - 1,
+    "control+1": control + 1,
+    "control+2": control + 2,
+  });
   return owner;
 }
 

@@ -2,8 +2,8 @@
  * Plans laid out as programs. Servers ask for the same sandbox thousands of times: the last few are kept.
  * @module
  */
-import { ARCH, Program, type Plan } from "../../syscalls/index.ts";
-import { compile, compileJoin, compileJoiner } from "../plan/index.ts";
+import { ARCH, close, elfImage, Program, sealedFile, type Plan } from "../../syscalls/index.ts";
+import { compile, compileJoin, compileJoiner, CONTROL_FD } from "../plan/index.ts";
 import type { Beside, Facts, OwnedPlan, SandboxPlan } from "../plan/index.ts";
 import { isFrozen } from "../seccomp/index.ts";
 import type { Spec } from "../spec/index.ts";
@@ -11,6 +11,10 @@ import type { Spec } from "../spec/index.ts";
 export interface Layout {
   compiled: SandboxPlan;
   program: Program;
+  /** What the command's process leaves the owner's memory by: a descriptor, or -1 where there is no command. */
+  commandImage: number;
+  /** For the next sandbox that is the same; whoever starts another closes its image. */
+  kept: boolean;
 }
 
 /** Of a process that joins a sandbox: whatever its arguments are, but for the command's name. */
@@ -19,7 +23,7 @@ export interface JoinLayout {
   program: Program;
 }
 
-/** A layout takes 50 to 100 KB. */
+/** A layout takes 50 to 100 KB, and a descriptor. */
 const KEPT = 16;
 const layouts = new Map<string, Layout>();
 const joinLayouts = new Map<string, JoinLayout>();
@@ -66,10 +70,20 @@ function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
 }
 
 export function layOut(spec: Spec, beside: Beside, facts: Facts): Layout {
-  return keep(layouts, keyOf(spec, beside, facts), () => {
-    const compiled = compile(spec, beside, facts);
-    return { compiled, program: new Program(compiled.plan, ARCH) };
-  });
+  const key = keyOf(spec, beside, facts);
+  return keep(layouts, key, () => layoutOf(compile(spec, beside, facts), key !== undefined), closeImage);
+}
+
+export function layoutOf(compiled: SandboxPlan, kept = false): Layout {
+  const { plan, init } = compiled;
+  const commandImage =
+    init === "idle" ? -1 : sealedFile("tsbox-command", elfImage(new Program(plan, ARCH, "image"), {}, CONTROL_FD));
+  return { compiled, program: new Program(plan, ARCH), commandImage, kept };
+}
+
+/** Whoever has been started with it has a descriptor of their own. */
+function closeImage({ commandImage }: Layout): void {
+  if (commandImage >= 0) close(commandImage);
 }
 
 /** @param cgroup how it is joined */
@@ -97,13 +111,17 @@ export function layOutJoiner(kept: number): { compiled: OwnedPlan; program: Prog
 }
 
 /** The one that is kept, or a new one; the least recently used one goes. */
-function keep<T>(kept: Map<string, T>, key: string | undefined, make: () => T): T {
+function keep<T>(kept: Map<string, T>, key: string | undefined, make: () => T, release?: (layout: T) => void): T {
   if (key === undefined) return make();
   const known = kept.get(key);
   const layout = known ?? make();
-  // the first is the least recently used one
   if (known) kept.delete(key);
-  else if (kept.size >= KEPT) kept.delete(kept.keys().next().value as string);
+  else if (kept.size >= KEPT) {
+    // the first is the least recently used one
+    const oldest = kept.keys().next().value as string;
+    release?.(kept.get(oldest) as T);
+    kept.delete(oldest);
+  }
   kept.set(key, layout);
   return layout;
 }

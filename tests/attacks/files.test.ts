@@ -1,6 +1,6 @@
 /** Attacks by way of the file system: each is stopped, and each has a control that shows that it would work. @module */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, openSync, closeSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, openSync, closeSync, readFileSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Sandbox, TsboxError, type RunOptions } from "../../lib/index.ts";
 import { failureOf } from "../support/failure.ts";
@@ -8,7 +8,7 @@ import { noBusybox, notRoot, testUnless } from "../support/machine.ts";
 import type { Op } from "../../syscalls/index.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "../support/probe.ts";
 import { Folder, makeRootfs } from "../support/rootfs.ts";
-import { inTurn, insertBefore, runChanged, withoutCalls, type Change } from "../support/unprotected.ts";
+import { inTurn, insertBefore, runChanged, withoutCalls, withoutStep, type Change } from "../support/unprotected.ts";
 
 /** What the attacks are after. */
 const outside = new Folder();
@@ -260,19 +260,49 @@ describe("CVE-2019-5736: a command that is the program of its maker", () => {
     }
   });
 
-  // a gap: the command's process shares the owner's memory until its execve, and so its exe as well
-  const notYet = noBusybox === undefined ? test.failing : test.skip;
-  notYet("as the interpreter of a script, it is not the owner's program (not so yet)", async () => {
+  /** Root filesystems in which executing `/bin/evil` leads back to /proc/self/exe, with a loader that tells. */
+  const INTERPRETERS: [string, (root: Folder) => void][] = [
+    ["of a script", () => {}],
+    ["of a script, by a symlink", (root) => root.link("bin/evil", "../interpreter")],
+    [
+      "of the interpreter of a script",
+      (root) => {
+        root.write("bin/evil", "#!/bin/nested\n", 0o755);
+        root.write("bin/nested", "#!/proc/thread-self/exe\n", 0o755);
+      },
+    ],
+  ];
+  const withInterpreter = (make: (root: Folder) => void) => {
     const root = hostile();
     // the loader that the owner's program names is the attacker's too
     for (const loader of ["lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1", "lib/ld-musl-x86_64.so.1"])
       root.write(loader, readsExe, 0o755);
-    root.write("bin/evil", "#!/proc/self/exe\n", 0o755);
-    const ran = await Sandbox.run(["/bin/evil"], { rootfs: root.path }).catch((error: TsboxError) => error);
-    if (ran instanceof TsboxError) expect(ran.code).toMatch(/^command_not_/);
-    // had it run, the loader would have told that the link can be read
-    else expect(outcomes(ran.stdoutBytes)).toEqual([]);
-  });
+    root.write("interpreter", "#!/proc/self/exe\n", 0o755);
+    make(root);
+    if (!existsSync(join(root.path, "bin/evil"))) root.write("bin/evil", "#!/proc/self/exe\n", 0o755);
+    return root;
+  };
+  for (const [what, make] of INTERPRETERS) {
+    attack(`as the interpreter ${what}, it is not the owner's program`, async () => {
+      const root = withInterpreter(make);
+      for (const command of ["/bin/evil", "evil"]) {
+        const { exitCode, stdoutBytes } = await Sandbox.run([command], { rootfs: root.path });
+        // an image of ours, which finds none of its descriptors
+        expect([exitCode, stdoutBytes.length]).toEqual([127, 0]);
+        await using box = await Sandbox.create({ rootfs: root.path });
+        const joined = box.spawn([command], { stderr: "ignore" });
+        expect([await new Response(joined.stdout).text(), await joined.exited]).toEqual(["", 127]);
+      }
+    });
+
+    attack(`the control: executed out of the owner's memory, it is (${what})`, async () => {
+      const root = withInterpreter(make);
+      const inPlace = withoutStep(/^(leave the owner's memory|keep the socket)/);
+      const { stdoutBytes } = await runChanged(["/bin/evil"], { rootfs: root.path }, { plan: inPlace });
+      // the loader has run with the owner's program as its own: the link can be read
+      expect(outcomes(stdoutBytes)[0]).toBe(realpathSync(process.execPath).length);
+    });
+  }
 
   attack("the running program's file is the sandbox's own", async () => {
     const root = hostile();

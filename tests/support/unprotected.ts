@@ -7,12 +7,12 @@ import { makeCgroup } from "../../lib/cgroup/index.ts";
 import type { RunOptions } from "../../lib/index.ts";
 import { compile } from "../../lib/plan/index.ts";
 // not faces: what the engine does in one go is taken apart here
-import type { Layout } from "../../lib/sandbox/layout.ts";
+import { layoutOf } from "../../lib/sandbox/layout.ts";
 import { bury, factsFor, launch } from "../../lib/sandbox/launch.ts";
 import { closePipes, openPipes } from "../../lib/sandbox/pipes.ts";
 import { specFor } from "../../lib/sandbox/request.ts";
 import type { Spec } from "../../lib/spec/index.ts";
-import { ARCH, close, Program, type Op, type Plan, type Step } from "../../syscalls/index.ts";
+import { close, type Op, type Plan, type Step } from "../../syscalls/index.ts";
 
 export interface Change {
   /** What was asked for, before it is compiled. */
@@ -47,8 +47,7 @@ export async function runChanged(command: string[], options: RunOptions, change:
   try {
     const compiled = compile(spec, beside, factsFor(spec, cgroup.membership));
     const plan = change.plan?.(compiled.plan) ?? compiled.plan;
-    const layout: Layout = { compiled: { ...compiled, plan }, program: new Program(plan, ARCH) };
-    const launched = launch(spec, beside, pipes.stdio, cgroup, layout);
+    const launched = launch(spec, beside, pipes.stdio, cgroup, layoutOf({ ...compiled, plan }));
     for (const fd of pipes.theirs.splice(0)) close(fd);
     const read = (output: typeof pipes.stdout) => output?.readToEnd((chunk) => chunk, false) ?? new Uint8Array();
     const [stdoutBytes, stderr, { exit, failure }] = await Promise.all([
