@@ -111,6 +111,8 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
   [["--tmpfs", "/tmp:ro,noexec"], { mounts: [{ type: "tmpfs", target: "/tmp", readOnly: true, noExec: true }] }],
   [["--read-only"], { security: { readOnly: true } }],
   [["--read-only=false"], { security: { readOnly: false } }],
+  [["--bun"], { runtime: true }],
+  [["--bun=false"], { runtime: false }],
   // limits
   [
     ["-m", "128m", "--cpus", ".5", "--pids-limit", "64", "--timeout", "2s"],

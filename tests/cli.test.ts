@@ -318,6 +318,52 @@ describe("dist/tsbox", () => {
     expect(stdout.toString()).toStartWith("{");
     expect(stdout.toString()).not.toContain("sprung");
   });
+  /** What a variable makes of `tsbox plan run --spec true`, in a folder with a preload script. */
+  function sprung(env: Record<string, string>, ...words: string[]): Ended {
+    writeFileSync(join(folder, "sprung.ts"), 'console.log("sprung");\n');
+    writeFileSync(join(folder, "sprung.toml"), 'preload = ["./sprung.ts"]\n');
+    return tsboxAs([BINARY], words.length === 0 ? ["plan", "run", "--spec", "true"] : words, { env });
+  }
+  const PRELOADS: Record<string, string>[] = [
+    { BUN_OPTIONS: "--preload ./sprung.ts" },
+    { BUN_OPTIONS: "-r ./sprung.ts" },
+    { BUN_OPTIONS: "--import ./sprung.ts" },
+    { BUN_OPTIONS: "--config=./sprung.toml" },
+    { BUN_INSPECT_PRELOAD: "./sprung.ts" },
+  ];
+  for (const env of PRELOADS) {
+    testUnless(missing, `${JSON.stringify(env)} brings no code into it`, () => {
+      const { status, stdout, stderr } = sprung(env);
+      expect(stdout + stderr).not.toContain("sprung");
+      expect(status).not.toBe(0);
+      // it would, were it not for the flags that are compiled in
+      const asBun = sprung({ ...env, BUN_BE_BUN: "1" }, "-e", "0");
+      expect([asBun.status, asBun.stdout]).toEqual([0, "sprung\n"]);
+    });
+  }
+  testUnless(noSandbox ?? missing, "no variable opens an inspector", () => {
+    const inspect = "127.0.0.1:0";
+    expect(sprung({ BUN_INSPECT: inspect }).stderr).toContain("BUN_INSPECT cannot be used");
+    const env = { BUN_OPTIONS: `--inspect=${inspect}` };
+    expect(sprung(env, "run", "sleep", "0.5")).toEqual({ status: 0, stdout: "", stderr: "" });
+    writeFileSync(join(folder, "sleep.ts"), "await Bun.sleep(500)");
+    expect(sprung({ ...env, BUN_BE_BUN: "1" }, "sleep.ts").stderr).toContain("Listening");
+  });
+  testUnless(missing, "variables do not become words, and do not weaken what is compiled in", () => {
+    const options = "run -e console.log('sprung') --disallow-code-generation-from-strings --preload=./sprung.ts";
+    expect(sprung({ BUN_OPTIONS: options }).stdout).not.toContain("sprung");
+    const { status, stdout } = sprung({ BUN_OPTIONS: "--eval console.log('sprung')" });
+    expect([status, stdout.startsWith("{")]).toEqual([0, true]);
+    expect(JSON.parse(stdout)).toMatchObject({ process: { args: ["true"] } });
+  });
+  testUnless(noSandbox ?? missing, "is the Bun that runs a script inside", () => {
+    writeFileSync(join(folder, "data/script.ts"), "const n: number = 42; console.log(n, process.argv.length);");
+    const { status, stdout, stderr } = tsboxAs(
+      [BINARY],
+      ["run", "-v", "./data:/app:ro", "-w", "/app", "bun", "script.ts"],
+    );
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "42 2\n", stderr: "" });
+  });
   testUnless(noSandbox ?? missing, "runs commands", () => {
     expect(tsboxAs([BINARY], ["run", "-i", "cat"], { stdin: "in" })).toEqual({ status: 0, stdout: "in", stderr: "" });
     expect(tsboxAs([BINARY], ["run", "sh", "-c", "exit 7"]).status).toBe(7);

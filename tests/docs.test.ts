@@ -77,7 +77,7 @@ const EXAMPLES = [...SOURCES, ...PAPERS.filter((file) => file !== "CONTRIBUTING.
 const fileOf = (block: Block) => `example-${EXAMPLES.indexOf(block)}.ts`;
 
 beforeAll(() => {
-  folder.directory("src");
+  folder.write("src/script.ts", 'console.log("a script");');
   folder.link("rootfs", rootfs.path);
   for (const block of EXAMPLES) folder.write(fileOf(block), moduleOf(block));
   const compilerOptions = { typeRoots: [join(root, "node_modules/@types")], types: ["bun"], noUnusedLocals: false };

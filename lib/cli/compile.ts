@@ -1,7 +1,8 @@
 /**
  * Makes the binary, `dist/tsbox`: `bun lib/cli/compile.ts`.
  *
- * Nothing of the folder where it is started may configure it, so `.env` and `bunfig.toml` are not read.
+ * Nothing of the folder where it is started may configure it, so `.env` and `bunfig.toml` are not read; and of the
+ * environment as little as Bun lets us prevent (docs/security.md).
  * @module
  */
 import { readFileSync } from "node:fs";
@@ -40,6 +41,8 @@ await Bun.build({
     outfile: `${import.meta.dir}/../../dist/tsbox`,
     autoloadDotenv: false,
     autoloadBunfig: false,
+    // only what is in the binary is code: no preload of BUN_OPTIONS, no inspector of BUN_INSPECT, no native addon
+    execArgv: ["--disallow-code-generation-from-strings=strict", "--no-addons"],
     // a command lives for 20 ms: what is compiled for speed in that time is never worth it (measured: 18 ms, not 22)
     jitPolicy: 100,
   },

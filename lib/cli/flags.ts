@@ -21,6 +21,7 @@ export interface RunFlags {
   volume?: string[];
   tmpfs?: string[];
   readOnly?: boolean;
+  bun?: boolean;
   memory?: string;
   cpus?: string;
   pidsLimit?: string;
@@ -59,6 +60,7 @@ const GROUPS: Record<string, [flags: string, description: string][]> = {
     ["-v, --volume <SRC:DST>...", 'Bind mount of a file or directory; read-only: ":ro"'],
     ["--tmpfs <DST>...", 'A filesystem in memory: "/tmp:size=64m,mode=1777"'],
     ["--read-only", "The root filesystem cannot be written"],
+    ["--bun", "tsbox's own Bun as bun; always so for that command"],
   ],
   "Limits:": [
     ["-m, --memory <SIZE>", 'Memory of all processes together: "64m", "1g"'],

@@ -56,6 +56,7 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
   if (flags.groupAdd !== undefined) options.groups = flags.groupAdd;
   if (flags.umask !== undefined) options.umask = umask(flags.umask);
   if (flags.sysctl !== undefined) options.sysctls = Object.fromEntries(flags.sysctl.map(sysctl));
+  if (flags.bun !== undefined) options.runtime = flags.bun;
   if (flags.network !== undefined) options.network = network(flags.network);
   return options;
 }

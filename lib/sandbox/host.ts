@@ -8,7 +8,7 @@ import type { Mount } from "../spec/index.ts";
 import { frozen } from "./mounts.ts";
 
 /** Directories with programs and libraries. */
-const SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"];
+export const SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"];
 /** What programs need of /etc and everybody may know; all else, `/etc/shadow` first, is not there. */
 const ETC_DIRECTORIES = ["alternatives", "ssl/certs", "fonts", "ld.so.conf.d", "ca-certificates"];
 /** Settings of interpreters, in a directory for each version. */

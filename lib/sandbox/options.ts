@@ -75,6 +75,11 @@ export interface SandboxOptions {
   /** Working directory, made where it does not exist; default `"/"`. */
   cwd?: string;
   mounts?: MountOption[];
+  /**
+   * The JavaScript runtime that this program runs on, read-only, as the command `bun` (or `deno`): behind the other
+   * directories of `PATH`. Default: where that is the command, and a view of the host has none.
+   */
+  runtime?: boolean;
   limits?: Limits;
   /** `false`: a namespace with only a loopback interface (default); `"host"`: the host's network. */
   network?: false | "host";

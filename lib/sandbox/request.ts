@@ -13,6 +13,7 @@ import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { resourcesOf, rlimitsOf } from "./limits.ts";
 import { privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
 import type { MountOption, RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
+import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { findUser, type Accounts } from "./users.ts";
 
 /** What programs in a container usually need, and no more: Docker's set without MKNOD, NET_RAW and AUDIT_WRITE. */
@@ -44,7 +45,7 @@ export const ROOT_ID_BASE = 0x77770000;
 const ROOT_ID_COUNT = 65536;
 
 const SANDBOX_OPTIONS = [
-  "rootfs hostname env user cwd mounts limits network namespaces security ulimits signal",
+  "rootfs hostname env user cwd mounts runtime limits network namespaces security ulimits signal",
   "groups umask domainname sysctls personality scheduler ioPriority cpuAffinity",
 ]
   .join(" ")
@@ -56,8 +57,9 @@ const NAMESPACES = ["pid", "uts", "ipc", "user", "cgroup"] as const;
  * @param args the command; none for a sandbox that waits for processes to join
  * @throws TsboxError `invalid_option`, `rootfs_not_found`, `mount_failed`, `user_not_found`
  */
-export function specFor(args: string[], options: RunOptions): { spec: Spec; beside: Beside } {
-  checkOptions(options, args.length === 0 ? [] : STDIO_OPTIONS);
+export function specFor(args: string[], request: RunOptions): { spec: Spec; beside: Beside } {
+  checkOptions(request, args.length === 0 ? [] : STDIO_OPTIONS);
+  const options = wantsRuntime(args[0], request, PATH) ? { ...request, runtime: true } : request;
   const { root, mounts, path } = rootOf(options);
   const process = processFor(args, options, {});
   const hostname = hostnameOf(options);
@@ -74,6 +76,7 @@ export function specFor(args: string[], options: RunOptions): { spec: Spec; besi
       ? [
           ...mounts,
           ...standardMounts(namespaces, privileged),
+          ...(options.runtime ? [runtimeMount()] : []),
           ...requestedMounts(options.mounts, privileged && namespaces.includes("user")),
         ]
       : [],
@@ -101,7 +104,11 @@ export function processFor(args: string[], options: SandboxOptions, more: SpawnO
   return {
     user: umask === undefined ? user : { ...user, umask },
     args,
-    env: environment({ PATH, HOME: home, HOSTNAME: hostnameOf(options) }, options.env, more.env),
+    env: environment(
+      { PATH, HOME: home, HOSTNAME: hostnameOf(options), ...(options.runtime ? runtimeEnvironment(PATH) : {}) },
+      options.env,
+      more.env,
+    ),
     cwd: checkPath("working directory", more.cwd ?? options.cwd ?? "/"),
     capabilities: capabilitySets(options.security, user.uid),
     rlimits: rlimitsOf(options),
@@ -146,7 +153,14 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
   }
   const { mounts, cwd = "/" } = options;
   const asked = Array.isArray(mounts) ? mounts.map((mount: Partial<MountOption> | null) => mount?.target ?? "/") : [];
-  const targets = ["proc", "sys", "dev", ...asked, ...(cwd === "/" ? [] : [cwd])];
+  const targets = [
+    "proc",
+    "sys",
+    "dev",
+    ...asked,
+    ...(options.runtime ? [RUNTIME_TARGET] : []),
+    ...(cwd === "/" ? [] : [cwd]),
+  ];
   // without a layer of its own there is nowhere to make a missing mount point
   const direct = options.security?.readOnly === true && targets.every((target) => existsIn(path, target));
   return { root: { kind: direct ? "directory" : "overlay" }, mounts: [], path };

@@ -18,6 +18,11 @@ export async function openBun(): Promise<Runtime> {
   if (!libcSyscall) throw new Error(`open the C library: none of ${LIBC_NAMES.join(", ")}`);
   return {
     name: "bun",
+    // a compiled program is Bun as well, when it is told so
+    executable() {
+      const env: Record<string, string> = Bun.isStandaloneExecutable ? { BUN_BE_BUN: "1" } : {};
+      return { path: process.execPath, env };
+    },
     libcSyscall,
     native: (address, argumentCount) =>
       CFunction({ ptr: address as never, args: args(argumentCount), returns: FFIType.i64_fast }) as unknown as Native,
