@@ -1,9 +1,10 @@
 /** From the words of a command line to the library's options; needs no sandbox and no root. @module */
 import { describe, expect, test } from "bun:test";
 import { Option } from "commander";
+import { EXPLAINED, explainUnknown } from "../lib/cli/docker.ts";
 import { declareRunFlags, type RunFlags } from "../lib/cli/flags.ts";
 import { runOptions } from "../lib/cli/run-options.ts";
-import { plainFlags, Verb } from "../lib/cli/verb.ts";
+import { plainFlags, UnknownWord, Verb } from "../lib/cli/verb.ts";
 import type { RunOptions, TsboxError } from "../lib/index.ts";
 
 const files: Record<string, string> = {
@@ -81,6 +82,9 @@ const bind = (source: string, target: string, readOnly = false) => ({
 const table: [words: string[], options: Partial<RunOptions>][] = [
   [["--rootfs", "./debian"], { rootfs: "./debian" }],
   [["-i"], { stdin: "inherit" }],
+  [["-a", "stdout", "-a", "Stdin"], { stdin: "inherit", stdout: "inherit", stderr: "ignore" }],
+  [["-i", "-a", "stderr"], { stdin: "inherit", stdout: "ignore", stderr: "inherit" }],
+  [["--sig-proxy=false", "--sig-proxy"], { stdin: "ignore" }],
   [["--interactive=false", "--rm"], { stdin: "ignore" }],
   [["-w", "/src", "-u", "1000:1000", "-h", "box"], { cwd: "/src", user: "1000:1000", hostname: "box" }],
   [["--workdir=/src", "--user=me", "--hostname=box"], { cwd: "/src", user: "me", hostname: "box" }],
@@ -180,6 +184,9 @@ test("rules of a Docker seccomp profile depend on the capabilities", () => {
 });
 
 test.each([
+  [["--rm=false"], 'use --rm "false": it always is so'],
+  [["--init=false"], 'use --init "false": it always is so'],
+  [["-a", "console"], 'use --attach "console": not understood'],
   [["-e", "=B"], 'use --env "=B": no name'],
   [["--env-file", "none.env"], 'use --env-file "none.env": ENOENT'],
   [["--env-file", "spaced.env"], 'use --env-file spaced.env: "TWO WORDS=2": a name contains no white space'],
@@ -238,7 +245,7 @@ test.each([
   [["--memroy", "1g", "ls"], 'unknown option "--memroy"', "did you mean --memory?"],
   [["--bogus", "ls", "--help"], 'unknown option "--bogus"', 'see "tsbox run --help"'],
   [["-iz", "ls"], 'unknown option "-z"', 'see "tsbox run --help"'],
-  [["-d", "ls"], 'unknown option "-d"', 'see "tsbox run --help"'],
+  [["-Z", "ls"], 'unknown option "-Z"', 'see "tsbox run --help"'],
   [["-e"], 'option "-e, --env <K=V>" argument missing', 'see "tsbox run --help"'],
   [["-i"], 'missing required argument "COMMAND"', 'see "tsbox run --help"'],
   [["--rm=maybe", "ls"], 'use --rm "maybe": not understood', "true or false"],
@@ -252,4 +259,25 @@ test("Go's flag syntax becomes commander's", () => {
   expect(plainFlags(["-im=1g", "--interactive=F", "-im2g", "--memory=", "--", "-i=0"], options)).toEqual(
     ["-i", "-m", "1g", "--no-interactive", "-i", "-m", "2g", "--memory", "", "--", "-i=0"], //
   );
+});
+
+describe("what Docker has and tsbox does not", () => {
+  const run = new Verb("tsbox").enablePositionalOptions().command("run");
+  declareRunFlags(run);
+  const declared = run.options.flatMap(({ short, long }) => [short, long]);
+
+  test("is explained, and what is explained is not there", () => {
+    expect(EXPLAINED.length).toBeGreaterThan(50);
+    expect(EXPLAINED.filter((flag) => declared.includes(flag))).toEqual([]);
+    for (const flag of EXPLAINED) {
+      const error = explainUnknown(new UnknownWord("unknown option", "", `${flag}=x`, "tsbox run"));
+      expect(error.message).toStartWith(`use ${flag}: `);
+      expect(error.hint).not.toBe("");
+    }
+  });
+
+  test("for other verbs nothing is explained that is not theirs", () => {
+    const unknown = new UnknownWord("unknown option", "see", "--name", "tsbox doctor");
+    expect(explainUnknown(unknown)).toBe(unknown);
+  });
 });

@@ -79,12 +79,18 @@ describe("help and usage", () => {
     [["plan", "rum"], 'unknown command "rum"', "did you mean run?"],
     [["run"], 'missing required argument "COMMAND"', 'see "tsbox run --help"'],
     [["run", "--memroy", "1g", "true"], 'unknown option "--memroy"', "did you mean --memory?"],
-    [["run", "--privileged", "true"], 'unknown option "--privileged"', 'see "tsbox run --help"'],
+    [["run", "--privileged", "true"], "use --privileged: nothing takes all protections away at once", "--cap-add ALL"],
+    [["run", "--name=web", "true"], "use --name: a sandbox is gone with its command", "nohup"],
+    [["run", "-p", "80:80", "true"], "use -p: a sandbox has a loopback, or the host's network", "--network host"],
+    [["plan", "run", "--entrypoint", "sh"], "use --entrypoint: there is no image", "write the command"],
+    [["ps"], 'run the command "ps": a sandbox is gone with its command', '"tsbox run" runs'],
+    [["pull", "debian"], 'run the command "pull": images are not there yet', "--rootfs"],
     [["run", "-v", "data:/data", "true"], 'use --volume "data:/data": named volumes are not supported yet', "./data"],
   ])("tsbox %j is a mistake", (words, message, hint) => {
     const { status, stdout, stderr } = tsbox(...words);
     expect([status, stdout]).toEqual([125, ""]);
-    expect(stderr).toStartWith(`tsbox: ${message}\n  hint: `);
+    expect(stderr).toStartWith(`tsbox: ${message}`);
+    expect(stderr).toMatch(/^tsbox: .+\n {2}hint: .+\n$/);
     expect(stderr).toContain(hint);
   });
 });
@@ -156,8 +162,8 @@ describe("stdio", () => {
 });
 
 /** Starts a command, waits until it says "ready", sends the signal to tsbox. */
-async function signalled(signal: NodeJS.Signals, script: string): Promise<Ended> {
-  const child = Bun.spawn([...FROM_SOURCE, "run", "sh", "-c", script], { stdout: "pipe", stderr: "pipe" });
+async function signalled(signal: NodeJS.Signals, script: string, ...flags: string[]): Promise<Ended> {
+  const child = Bun.spawn([...FROM_SOURCE, "run", ...flags, "sh", "-c", script], { stdout: "pipe", stderr: "pipe" });
   let stdout = "";
   const decoder = new TextDecoder();
   for await (const chunk of child.stdout) {
@@ -174,6 +180,20 @@ describe("signals", () => {
       expect(await signalled(signal, script)).toEqual({ status: 3, stdout: "ready\ngot\n", stderr: "" });
     });
   }
+  sandboxTest("with --sig-proxy=false it ends tsbox, and the command with it", async () => {
+    const script = "trap 'echo got' TERM; echo ready; while :; do sleep 0.02; done";
+    expect(await signalled("SIGTERM", script, "--sig-proxy=false")).toEqual({
+      status: 143,
+      stdout: "ready\n",
+      stderr: "",
+    });
+  });
+  sandboxTest("each one that comes is passed on, also the second of a kind", async () => {
+    const script = "trap 'echo got; trap \"exit 4\" INT' INT; echo ready; while :; do sleep 0.02; done";
+    const child = Bun.spawn([...FROM_SOURCE, "run", "sh", "-c", script], { stdout: "pipe" });
+    for await (const _ of child.stdout) child.kill("SIGINT");
+    expect(await child.exited).toBe(4);
+  });
   sandboxTest("a command that does not handle it dies of it", async () => {
     expect(await signalled("SIGTERM", "echo ready; exec sleep 30")).toMatchObject({ status: 143, stdout: "ready\n" });
   });
@@ -201,6 +221,14 @@ function processes(): string[] {
 }
 
 describe("flags", () => {
+  sandboxTest("-a connects what it names, and no other stream", () => {
+    const script = "read word; echo out $word; echo err >&2";
+    const attached = (...flags: string[]) =>
+      tsboxAs(FROM_SOURCE, ["run", ...flags, "sh", "-c", script], { stdin: "in" });
+    expect(attached("-a", "stdout")).toMatchObject({ stdout: "out\n", stderr: "" });
+    expect(attached("-a", "stdin", "-a", "stderr")).toMatchObject({ stdout: "", stderr: "err\n" });
+    expect(attached("-a=STDIN", "-a=STDOUT")).toMatchObject({ stdout: "out in\n", stderr: "" });
+  });
   sandboxTest("-e and --env-file make the environment, and nothing else of the caller's is in it", () => {
     writeFileSync(join(folder, "some.env"), "# comment\nFILE=yes\nBOTH=file\n");
     const words = ["run", "-e", "A=1", "-eTAKEN", "-e", "BOTH=flag", "--env-file", "some.env", "env"];

@@ -36,6 +36,7 @@ export interface Value {
 
 /** Words that no declaration can list. */
 const KNOWN: Record<string, () => string[]> = {
+  "--attach": () => ["stdin", "stdout", "stderr"],
   "--cap-add": () => capabilities(),
   "--cap-drop": () => capabilities(),
   "--ulimit": () => RLIMITS.map((name) => `${name.slice("RLIMIT_".length).toLowerCase()}=`),

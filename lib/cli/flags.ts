@@ -6,6 +6,8 @@ import type { Verb } from "./verb.ts";
 export interface RunFlags {
   rootfs?: string;
   interactive?: boolean;
+  attach?: string[];
+  sigProxy?: boolean;
   env?: string[];
   envFile?: string[];
   workdir?: string;
@@ -43,6 +45,8 @@ export interface RunFlags {
 const GROUPS: Record<string, [flags: string, description: string][]> = {
   "Process:": [
     ["-i, --interactive", "Connect stdin; without it, the command reads /dev/null"],
+    ["-a, --attach <STREAM>...", "Connect these only (default stdout and stderr)"],
+    ["--sig-proxy", "Pass signals on (default true)"],
     ["-e, --env <K=V>...", "Set a variable; without a value, the caller's"],
     ["--env-file <FILE>...", "Read variables from a file, one per line"],
     ["-w, --workdir <DIR>", "Working directory inside (default /)"],

@@ -9,7 +9,7 @@ import { addDoctor } from "./doctor.ts";
 import { addPlan } from "./plan.ts";
 import { reportFailure } from "./report.ts";
 import { addRun } from "./run.ts";
-import { Verb } from "./verb.ts";
+import { UnknownWord, Verb } from "./verb.ts";
 
 const tsbox = new Verb("tsbox")
   .usage("COMMAND")
@@ -25,6 +25,7 @@ addDoctor(tsbox);
 addCompletion(tsbox);
 
 const words = process.argv.slice(2);
-tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch((error: unknown) => {
-  process.exit(reportFailure(error));
+tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch(async (error: unknown) => {
+  const explained = error instanceof UnknownWord ? (await import("./docker.ts")).explainUnknown(error) : error;
+  process.exit(reportFailure(explained));
 });

@@ -37,11 +37,12 @@ const invalid = (flag: string, value: string, why: string, hint?: string) =>
 
 /** @throws TsboxError `invalid_option` */
 export function runOptions(flags: RunFlags, world: World): RunOptions {
+  for (const name of ["rm", "init"] as const) {
+    if (flags[name] === false) throw invalid(`--${name}`, "false", "it always is so", "leave it out");
+  }
   const options: RunOptions = {
     rootfs: flags.rootfs ?? "host",
-    stdin: flags.interactive ? "inherit" : "ignore",
-    stdout: "inherit",
-    stderr: "inherit",
+    ...stdio(flags),
     env: environment(flags, world),
     mounts: [...(flags.volume ?? []).map((v) => volume(v, world)), ...(flags.tmpfs ?? []).map(tmpfs)],
     limits: limits(flags),
@@ -59,6 +60,16 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
   if (flags.bun !== undefined) options.runtime = flags.bun;
   if (flags.network !== undefined) options.network = network(flags.network);
   return options;
+}
+
+/** As Docker's `--attach`, of which `-i` is a part. */
+function stdio({ attach, interactive }: RunFlags): Pick<RunOptions, "stdin" | "stdout" | "stderr"> {
+  const streams = attach?.map((name) => name.toLowerCase());
+  const unknown = streams?.findIndex((name) => !["stdin", "stdout", "stderr"].includes(name)) ?? -1;
+  if (unknown >= 0) throw invalid("--attach", attach?.[unknown] ?? "", "not understood", "stdin, stdout or stderr");
+  const output = (name: string) => (streams === undefined || streams.includes(name) ? "inherit" : "ignore");
+  const stdin = interactive || streams?.includes("stdin") ? "inherit" : "ignore";
+  return { stdin, stdout: output("stdout"), stderr: output("stderr") };
 }
 
 /** Files first, in their order, then `-e`; a name without a value is the caller's variable, if there is one. */

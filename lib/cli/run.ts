@@ -23,7 +23,7 @@ async function run(command: string[], flags: RunFlags): Promise<number> {
     import("./run-options.ts"),
   ]);
   const sandboxed = Sandbox.spawn(command, runOptions(flags, callersWorld()));
-  for (const signal of FORWARDED) process.on(signal, () => sandboxed.kill(signal));
+  if (flags.sigProxy !== false) for (const signal of FORWARDED) process.on(signal, () => sandboxed.kill(signal));
   const ending = await sandboxed.result();
   explain(ending.reason, flags);
   return exitStatus(ending);

@@ -7,6 +7,19 @@ import { Command, type HelpContext, type Option } from "commander";
 import { print } from "./print.ts";
 import { FAILED, UsageError } from "./report.ts";
 
+/** A flag or a command that is not declared. */
+export class UnknownWord extends UsageError {
+  readonly word: string;
+  /** `"tsbox run"` */
+  readonly verb: string;
+
+  constructor(message: string, hint: string, word: string, verb: string) {
+    super(message, hint);
+    this.word = word;
+    this.verb = verb;
+  }
+}
+
 export class Verb extends Command {
   #declare: ((verb: Verb) => void) | undefined;
 
@@ -51,7 +64,9 @@ export class Verb extends Command {
   override error(message: string): never {
     const [what = "", suggestion] = message.replace(/^error: /, "").split("\n");
     const hint = suggestion?.replace(/^\(D(.*)\)$/, "d$1") ?? `see "${this.path()} --help"`;
-    throw new UsageError(what.replaceAll("'", '"'), hint);
+    const [, word] = /^unknown (?:option|command) '(.*)'$/.exec(what) ?? [];
+    const text = what.replaceAll("'", '"');
+    throw word === undefined ? new UsageError(text, hint) : new UnknownWord(text, hint, word, this.path());
   }
 }
 
