@@ -1,7 +1,8 @@
 /** Every example of the course runs, and prints what it says it does. @module */
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { descendants, eventually } from "./support/processes.ts";
 import { noLimits, noSandbox, SLOW, testUnless } from "./support/machine.ts";
 
 const folder = join(import.meta.dir, "../examples");
@@ -92,6 +93,75 @@ testUnless(noSandbox, "05-server.ts", async () => {
   expect((await fetch(url)).status).toBe(404);
 });
 
+testUnless(
+  noSandbox,
+  "08-stream.ts",
+  async () => {
+    const server = Bun.spawn([process.execPath, join(folder, "08-stream.ts")], { env: { ...process.env, PORT: "0" } });
+    await using _ = server;
+    const url = await listening(server.stdout);
+    const post = (language: string, body: string, signal?: AbortSignal) =>
+      fetch(url + language, { method: "POST", body, signal: signal ?? null });
+    const programs: [language: string, program: string, printed: string][] = [
+      ["javascript", "for (const n of [2, 1]) { console.log(n); await Bun.sleep(300); } process.exit(7)", "2\n1\n"],
+    ];
+    if (existsSync("/usr/bin/python3")) programs.push(["python", "print(6 * 7); exit(7)", "42\n"]);
+    for (const [language, program, printed] of programs) {
+      const events = eventsOf(await (await post(language, program)).text());
+      const outputs = events.flatMap(([name, data]) => (name === "stdout" ? [data] : []));
+      expect([language, outputs.join("")]).toEqual([language, printed]);
+      expect(events.at(-1)).toEqual(["end", { exitCode: 7, reason: "exit" }]);
+    }
+    const flood = eventsOf(await (await post("javascript", "for (;;) console.error('line')")).text());
+    expect(flood.at(-1)).toEqual(["end", { exitCode: null, reason: "output" }]);
+
+    // what was printed is here before the program ends; who goes away takes it along
+    const leaving = new AbortController();
+    const first = (await post("javascript", "console.log('here'); setInterval(() => {}, 1000)", leaving.signal)).body;
+    const { value } = (await first?.getReader().read()) ?? {};
+    expect(eventsOf(new TextDecoder().decode(value))).toEqual([["stdout", "here\n"]]);
+    expect(descendants(server.pid).length).toBeGreaterThan(0);
+    leaving.abort();
+    expect(await eventually(() => descendants(server.pid).length === 0)).toBe(true);
+    expect((await fetch(url)).status).toBe(404);
+  },
+  30_000 * Math.min(SLOW, 6),
+);
+
+function eventsOf(text: string): [name: string, data: unknown][] {
+  return [...text.matchAll(/^event: (\w+)\ndata: (.*)\n\n/gm)].map(([, name = "", data = ""]) => [
+    name,
+    JSON.parse(data),
+  ]);
+}
+
+testUnless(
+  noSandbox,
+  "09-shell.ts",
+  () => {
+    const lines = ["echo hello >file", "cd /tmp; pwd", "cat /work/file", "hostname; ls /home", "exit 3"];
+    const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, join(folder, "09-shell.ts")], {
+      stdin: Buffer.from(`${lines.join("\n")}\n`),
+      stderr: "pipe",
+    });
+    expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 3, stderr: "" });
+    expect(stdout.toString()).toBe("/tmp\nhello\nbox\nthe shell ended: exit 3\n");
+  },
+  20_000 * SLOW,
+);
+
+testUnless(
+  noSandbox,
+  "10-fresh.test.ts",
+  () => {
+    const command = [process.execPath, "test", "--timeout", "30000", join(folder, "10-fresh.test.ts")];
+    const { exitCode, stderr } = Bun.spawnSync(command, { stderr: "pipe", stdout: "ignore" });
+    expect(stderr.toString()).toContain("\n 5 pass\n 0 fail\n");
+    expect(exitCode).toBe(0);
+  },
+  40_000 * Math.min(SLOW, 6),
+);
+
 /** The address that the server prints. */
 async function listening(stdout: ReadableStream<Uint8Array>): Promise<string> {
   let text = "";
@@ -105,10 +175,11 @@ async function listening(stdout: ReadableStream<Uint8Array>): Promise<string> {
 
 test("none is missing here, and each is short and says what it is", () => {
   const names = readdirSync(folder).toSorted();
-  expect(names).toEqual([...Object.keys(PRINTS), "05-server.ts"].toSorted());
+  const others = ["05-server.ts", "08-stream.ts", "09-shell.ts", "10-fresh.test.ts"];
+  expect(names).toEqual([...Object.keys(PRINTS), ...others].toSorted());
   for (const name of names) {
     const lines = readFileSync(join(folder, name), "utf8").trimEnd().split("\n");
     expect([name, lines[0]]).toEqual([name, "/**"]);
-    expect([name, lines.length < 40]).toEqual([name, true]);
+    expect([name, lines.length < 60]).toEqual([name, true]);
   }
 });
