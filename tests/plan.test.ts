@@ -436,6 +436,11 @@ describe("mounts", () => {
     [["nosuid", "nodev", "noexec"], "MOUNT_ATTR_NOSUID|MOUNT_ATTR_NODEV|MOUNT_ATTR_NOEXEC", []],
     [["mode=700", "size=64k"], "0", ['"mode", "700"', '"size", "64k"']],
     [["rw", "relatime", "private"], "0", []],
+    [["ro", "rw", "noexec", "exec", "defaults", "silent"], "0", []],
+    [["noatime", "nodiratime", "nosymfollow"], "MOUNT_ATTR_NOATIME|MOUNT_ATTR_NODIRATIME|MOUNT_ATTR_NOSYMFOLLOW", []],
+    [["noatime", "strictatime"], "MOUNT_ATTR_STRICTATIME", []],
+    [["strictatime", "relatime"], "0", []],
+    [["rro", "rnoexec"], "MOUNT_ATTR_RDONLY|MOUNT_ATTR_NOEXEC", []],
   ])("tmpfs with %j", (options, attributes, data) => {
     const text = textOf({ mounts: [{ destination: "/m", type: "tmpfs", source: "tmpfs", options }] });
     expect(has(text, `mount0 = fsmount(config, FSMOUNT_CLOEXEC, ${attributes})`)).toBe(true);
@@ -446,8 +451,78 @@ describe("mounts", () => {
     expect(strings).toEqual(data);
   });
 
+  test.each([
+    // what is read-only at the top only, and what all the way down
+    [
+      ["rbind", "ro"],
+      ["AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_PRIVATE}", "AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY}"],
+    ],
+    [["rbind", "rro"], ["AT_EMPTY_PATH|AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE}"]],
+    [["bind", "ro"], ["AT_EMPTY_PATH|AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE}"]],
+    [["rbind", "rrw"], ["AT_EMPTY_PATH|AT_RECURSIVE, {attr_clr=MOUNT_ATTR_RDONLY, propagation=MS_PRIVATE}"]],
+    [
+      ["rbind", "rnoatime", "rro"],
+      [
+        "AT_EMPTY_PATH|AT_RECURSIVE, {attr_set=MOUNT_ATTR_NOATIME|MOUNT_ATTR_RDONLY, attr_clr=MOUNT_ATTR__ATIME, propagation=MS_PRIVATE}",
+      ],
+    ],
+    [["rbind", "rrelatime"], ["AT_EMPTY_PATH|AT_RECURSIVE, {attr_clr=MOUNT_ATTR__ATIME, propagation=MS_PRIVATE}"]],
+    [["rbind", "rslave"], ["AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_SLAVE}"]],
+    // what is below must not stay shared with the host either
+    [["rbind", "slave"], ["AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_SLAVE}"]],
+    [["rbind", "private"], ["AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_PRIVATE}"]],
+    [
+      ["rbind", "unbindable"],
+      ["AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_PRIVATE}", "AT_EMPTY_PATH, {propagation=MS_UNBINDABLE}"],
+    ],
+    [
+      ["rbind", "rslave", "rshared"],
+      ["AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_SLAVE}", "AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_SHARED}"],
+    ],
+    [["bind", "shared"], ["AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_SHARED}"]],
+    [[], ["AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_PRIVATE}"]],
+  ] as [string[], string[]][])("a bind mount with %j", (options, expected) => {
+    const text = textOf({ mounts: [{ destination: "/in", type: "bind", source: "/src/dir", options }] });
+    const made = [...text.matchAll(/mount_setattr\(mount0, "", (.*), 32\)/g)].map(([, call]) => call);
+    expect(made).toEqual(expected);
+  });
+
+  test("an option that is none of a bind mount is an error", () => {
+    for (const option of ["size=1", "nosuchthing", "sync", "rsync", "tmpcopyup", "toString"]) {
+      const mounts = [{ destination: "/in", type: "bind", source: "/src/dir", options: ["rbind", option] }];
+      expect(() => planOf(specWith({ mounts }))).toThrow(`with the option "${option}"`);
+    }
+  });
+
+  test("a mount that is there is changed, without following symlinks", () => {
+    const text = textOf({ mounts: [{ destination: "/in", options: ["remount", "bind", "ro", "rslave"] }] });
+    const step = text.slice(text.indexOf('# change the mount on "/in"')).split("\n#")[0];
+    expect(step).toContain("RESOLVE_NO_SYMLINKS");
+    expect(step).toContain('mount_setattr(target, "", AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY}');
+    expect(step).toContain('mount_setattr(target, "", AT_EMPTY_PATH|AT_RECURSIVE, {propagation=MS_SLAVE}');
+    expect(has(text, "mount0 =")).toBe(false);
+  });
+
+  test("rootfsPropagation is set at the end, and one that is none is an error", () => {
+    const text = textOf({ linux: { rootfsPropagation: "rslave" } });
+    expect(text).toContain('mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, {propagation=MS_SLAVE}, 32)');
+    expect(() => planOf(specWith({ linux: { rootfsPropagation: "ro" } }))).toThrow('rootfsPropagation "ro": unknown');
+  });
+
+  test("a source that is to be made is made by whoever opens it", () => {
+    const mounts = [{ destination: "/in", type: "bind", source: "/new/dir", options: ["rbind"] }];
+    for (const privileged of [true, false]) {
+      const lines = linesOf(
+        planOf(specWith({ mounts }), facts({ privileged }), { ...beside(), created: ["/new/dir"] }),
+      );
+      expect(position(lines, 'mkdirat(AT_FDCWD, "/new/dir"')).toBeLessThan(
+        position(lines, 'open_tree(AT_FDCWD, "/new/dir"'),
+      );
+    }
+  });
+
   test("a bind mount's attributes are set on all that lies below it", () => {
-    const mounts = [{ destination: "/in", type: "bind", source: "/src/dir", options: ["rbind", "ro", "nodev"] }];
+    const mounts = [{ destination: "/in", type: "bind", source: "/src/dir", options: ["rbind", "rro", "rnodev"] }];
     for (const privileged of [true, false]) {
       const text = textOf({ mounts }, facts({ privileged }));
       expect(text).toContain(

@@ -42,7 +42,7 @@ describe("namespaces", () => {
 
   test("sysfs and proc of a namespace that is the host's are bound, not mounted", () => {
     expect(mountOn(specOf({ network: "host" }), "/sys")).toMatchObject({ type: "bind", source: "/sys" });
-    expect(mountOn(specOf({ network: "host" }), "/sys")?.options).toContain("ro");
+    expect(mountOn(specOf({ network: "host" }), "/sys")?.options).toContain("rro");
     expect(mountOn(specOf({ namespaces: { pid: "host" } }), "/proc")).toMatchObject({ type: "bind", source: "/proc" });
   });
 
@@ -104,7 +104,7 @@ describe("root filesystem and mounts", () => {
   test("what is bound of the host is read-only, without setuid and devices", () => {
     const bound = specOf().mounts.filter(({ type }) => type === "bind");
     expect(bound.map(({ destination }) => destination)).toContain("/usr");
-    for (const { options } of bound) expect(options).toEqual(["rbind", "ro", "nosuid", "nodev"]);
+    for (const { options } of bound) expect(options).toEqual(["rbind", "rro", "rnosuid", "rnodev"]);
   });
 
   test("requested mounts come last, so that they are seen", () => {
@@ -118,10 +118,10 @@ describe("root filesystem and mounts", () => {
       ],
     });
     // root's sandboxes have other ids than the files
-    const [bound, ids] = [["rbind", "nosuid", "nodev"], asRoot ? ["idmap"] : []];
+    const [bound, ids] = [["rbind", "rnosuid", "rnodev"], asRoot ? ["idmap"] : []];
     expect(mounts.slice(-4)).toEqual([
       { destination: "/tmp/in", type: "bind", source, options: [...bound, ...ids] },
-      { destination: "/ro", type: "bind", source, options: [...bound, "ro", ...ids] },
+      { destination: "/ro", type: "bind", source, options: [...bound, "rro", ...ids] },
       {
         destination: "/fast",
         type: "tmpfs",
@@ -390,6 +390,32 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["a tmpfs with a bad mode", { mounts: [{ type: "tmpfs", target: "/x", mode: 0o10000 }] }, "mode"],
   ["a tmpfs with a mode that is a string", { mounts: [{ type: "tmpfs", target: "/x", mode: "755" }] }, "mode"],
   ["a bind mount with a size", { mounts: [{ type: "bind", source: "/", target: "/x", size: 1 }] }, '"size": unknown'],
+  [
+    "a bind mount that shares with the host out of a user namespace",
+    { mounts: [{ type: "bind", source: "/usr", target: "/x", propagation: "rshared" }] },
+    'the propagation "rshared": not out of a user namespace',
+    "rslave",
+  ],
+  [
+    "a propagation that is none",
+    { mounts: [{ type: "bind", source: "/usr", target: "/x", propagation: "public" }] },
+    "propagation",
+  ],
+  [
+    "an exception from nothing",
+    { mounts: [{ type: "bind", source: "/usr", target: "/x", recursive: "writable" }] },
+    'recursive "writable"',
+  ],
+  ["recursive that is a number", { mounts: [{ type: "bind", source: "/", target: "/x", recursive: 1 }] }, "recursive"],
+  ["create that is a string", { mounts: [{ type: "bind", source: "/", target: "/x", create: "yes" }] }, "create"],
+  ["noExec that is a string", { mounts: [{ type: "bind", source: "/", target: "/x", noExec: "yes" }] }, "noExec"],
+  ["devices that are a string", { devices: "/dev/null" }, "not an array"],
+  ["a device that is a number", { devices: [7] }, "device"],
+  ["a device with an unknown key", { devices: [{ source: "/dev/null", mode: 1 }] }, '"mode": unknown'],
+  ["a device on /", { devices: [{ source: "/dev/null", target: "/" }] }, 'mount on "/"'],
+  ["a size of shared memory that is none", { shmSize: "lots" }, "shmSize"],
+  ["no shared memory", { shmSize: 0 }, "shmSize"],
+  ["shared memory in the host's mount namespace", { shmSize: 1, namespaces: { mount: "host" } }, '"shmSize"'],
   ["a bind mount without a source", { mounts: [{ type: "bind", target: "/x" }] }, "mount source"],
   ["a bind mount with NUL", { mounts: [{ type: "bind", source: "/\0", target: "/x" }] }, "NUL"],
   [

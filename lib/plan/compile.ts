@@ -16,6 +16,7 @@ import { aloneStep, commandSteps, waitForInit } from "./command.ts";
 import { flags } from "./constants.ts";
 import { filesystemSteps, hostSteps } from "./filesystem.ts";
 import { READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
+import { checkMount } from "./mount-options.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import { inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
@@ -25,6 +26,8 @@ export interface Beside {
   root: Root;
   /** No command: init waits for processes that join. */
   idle: boolean;
+  /** Sources of bind mounts that are made, as directories, where they do not exist. */
+  created?: readonly string[];
 }
 
 /**
@@ -72,6 +75,7 @@ export interface SandboxPlan extends OwnedPlan {
 /** @throws TsboxError `invalid_option`, `unsupported` */
 export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   checkSupported(spec);
+  spec.mounts.forEach(checkMount);
   checkSysctl(spec);
   const has = (type: NamespaceType) => spec.linux.namespaces.some((n) => n.type === type);
   const inUse = words("in use", 0, 0);
@@ -79,7 +83,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   const second = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_PIDFD");
   const dropped = has("mount") ? words("the host's root is dropped", 0) : undefined;
   const alone = waitForInit(inUse, dropped);
-  const filesystem = dropped && filesystemSteps(spec, beside.root, facts, dropped, alone);
+  const filesystem = dropped && filesystemSteps(spec, beside, facts, dropped, alone);
   const plan: Plan = [
     ...steps,
     ...enterSteps(facts, has),

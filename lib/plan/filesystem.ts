@@ -8,6 +8,7 @@ import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, Spec } from "../spec/index.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
+import { isBind, parseMountOptions } from "./mount-options.ts";
 import * as mounts from "./mounts.ts";
 import { dropOldRoot, rootSteps } from "./root.ts";
 
@@ -24,7 +25,13 @@ const devicesOf = (spec: Spec) =>
 
 /** What needs no ids yet, and so can be done while the owner writes the id maps. */
 export function hostSteps(spec: Spec, facts: Facts): Plan {
-  const attr = structure("{propagation=MS_PRIVATE}", "mount_attr", { propagation: flags("MS_PRIVATE").value });
+  // a slave still hears of the host's mounts, and tells nothing of its own
+  const hears = spec.mounts.some(
+    (mount) =>
+      isBind(mount) && parseMountOptions(mount.options ?? []).propagation.some(({ type }) => type === "MS_SLAVE"),
+  );
+  const type = flags(hears ? "MS_SLAVE" : "MS_PRIVATE");
+  const attr = structure(`{propagation=${type.text}}`, "mount_attr", { propagation: type.value });
   const steps: Plan = [
     {
       action: "keep mounts of this namespace to itself",
@@ -50,25 +57,34 @@ export interface FilesystemSteps {
 /** @param dropped where the first process tells that it has dropped the host's root @param alone waits for that */
 export function filesystemSteps(
   spec: Spec,
-  root: Beside["root"],
+  beside: Beside,
   facts: Facts,
   dropped: Data,
   alone: mounts.Alone,
 ): FilesystemSteps {
+  const { root } = beside;
   const trees = spec.mounts.map((mount, index) => ({ mount, tree: mountSlot(index) }));
-  const opened = trees.flatMap(({ mount, tree }) => openMount(mount, tree, facts));
+  const opened = trees.flatMap(({ mount, tree }) => openMount(mount, tree, beside, facts));
   const [devices, masked] = [devicesOf(spec), maskedOf(spec, facts)];
   // one empty file system covers all masked directories
   const [first] = masked.filter((path) => !isFile(facts)(path));
   if (first !== undefined) {
-    opened.push(mounts.openFilesystem("tmpfs", `mask:${first}`, [], ["MOUNT_ATTR_RDONLY"], `a cover for "${first}"`));
+    opened.push(mounts.openFilesystem("tmpfs", `mask:${first}`, ["ro"], `a cover for "${first}"`));
   }
   opened.push(...rootSteps(spec, root, facts.privileged));
   const attached: Plan = [];
   for (const { mount, tree } of trees) {
-    const kind = facts.sources.get(mount.source ?? "") ?? "directory";
-    attached.push(mounts.attach(mount.destination, tree, kind, alone));
-    if (mount.destination === "/dev" && devices.length > 0) attached.push(deviceStep(devices, tree, spec.mounts));
+    if (isRemount(mount)) {
+      attached.push(mounts.remount(mount.destination, mount.options ?? []));
+      continue;
+    }
+    attached.push(mounts.attach(mount.destination, tree, kindOf(mount, beside, facts), alone));
+    if (mount.destination === "/dev" && devices.length > 0) {
+      const directories = spec.mounts.filter(
+        (other) => !isRemount(other) && kindOf(other, beside, facts) === "directory",
+      );
+      attached.push(deviceStep(devices, tree, directories));
+    }
   }
   for (const path of masked) {
     const again = first !== undefined && path !== first && !isFile(facts)(path);
@@ -85,14 +101,27 @@ export function filesystemSteps(
   if (spec.root.readonly && root.kind !== "directory") {
     attached.push({ action: "make the root filesystem read-only", ops: [mounts.readOnlyMount("/")] });
   }
+  const { rootfsPropagation } = spec.linux;
+  if (rootfsPropagation !== undefined) attached.push(mounts.propagateRoot(rootfsPropagation));
   return { opened, drop: dropOldRoot(root, dropped), attached };
 }
 
-function openMount(mount: Mount, tree: string, facts: Facts): Plan {
+export function openBind({ source = "", options = [] }: Mount, tree: string, { created }: Beside): Step {
+  const step = mounts.openSource(source, tree, options);
+  return created?.includes(source) ? { ...step, ops: [...mounts.makeDirectories(source), ...step.ops] } : step;
+}
+
+const isRemount = ({ options }: Mount): boolean => options?.includes("remount") ?? false;
+
+function kindOf({ source = "" }: Mount, { created }: Beside, facts: Facts): "file" | "directory" {
+  return created?.includes(source) ? "directory" : (facts.sources.get(source) ?? "directory");
+}
+
+function openMount(mount: Mount, tree: string, beside: Beside, facts: Facts): Plan {
   const options = mount.options ?? [];
-  if (mount.type === "bind") return facts.privileged ? [] : [mounts.openSource(mount.source ?? "", tree, options)];
-  const [data, attributes] = [mounts.dataOf(options), mounts.attributesOf(options)];
-  return [mounts.openFilesystem(mount.type ?? "", tree, data, attributes, `"${mount.destination}"`)];
+  if (isRemount(mount)) return [];
+  if (isBind(mount)) return facts.privileged ? [] : [openBind(mount, tree, beside)];
+  return [mounts.openFilesystem(mount.type ?? "", tree, options, `"${mount.destination}"`)];
 }
 
 const DEVICES = ["null", "zero", "full", "random", "urandom", "tty"];

@@ -14,4 +14,5 @@ export { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from ".
 export { IN_USE } from "./clone.ts";
 export { CAPABILITIES, RLIMITS } from "./constants.ts";
 export { FrameReader, type ExitFrame, type Frame } from "./frame.ts";
+export { isBind } from "./mount-options.ts";
 export { CONTROL_FD, initSteps, type InitKind } from "./init.ts";

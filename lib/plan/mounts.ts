@@ -4,40 +4,57 @@
  * @module
  * @see open_tree(2), fsopen(2), move_mount(2), mount_setattr(2), openat2(2)
  */
-import { cstring, named, ref, structure } from "../../syscalls/index.ts";
+import { cstring, named, ref, structure, TsboxError } from "../../syscalls/index.ts";
 import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
 import { flags } from "./constants.ts";
-
-export type Attribute = Parameters<typeof flags>[number];
+import { parseMountOptions, type Attribute, type Attributes, type MountOptions } from "./mount-options.ts";
 
 const here = flags("AT_FDCWD");
 const nothing = cstring("");
+const RECURSIVELY = flags("AT_EMPTY_PATH", "AT_RECURSIVE");
+const ALONE = flags("AT_EMPTY_PATH");
 
-/** Mount options that are attributes of the mount; all others belong to the file system. */
-const ATTRIBUTES: Record<string, Attribute> = {
-  ro: "MOUNT_ATTR_RDONLY",
-  nosuid: "MOUNT_ATTR_NOSUID",
-  nodev: "MOUNT_ATTR_NODEV",
-  noexec: "MOUNT_ATTR_NOEXEC",
-  strictatime: "MOUNT_ATTR_STRICTATIME",
+/** mount_setattr(2) on an open tree. */
+function setAttributes(tree: string, how: Named, { set, clear }: Attributes, propagation?: Attribute): Op {
+  const fields = {
+    attr_set: flags(...set),
+    attr_clr: flags(...clear),
+    propagation: flags(...[propagation ?? []].flat()),
+  };
+  const told = Object.entries(fields).filter(([, { value }]) => value !== 0);
+  const attr = structure(
+    `{${told.map(([field, { text }]) => `${field}=${text}`).join(", ")}}`,
+    "mount_attr",
+    Object.fromEntries(told.map(([field, { value }]) => [field, value])),
+  );
+  return { call: "mount_setattr", args: [ref(tree), nothing, how, attr, 32] };
+}
+
+const isEmpty = ({ set, clear }: Attributes) => set.length + clear.length === 0;
+const NONE: Attributes = { set: [], clear: [] };
+
+/** What all below gets where the top alone is named: it must not stay shared with the host unless that is wanted. */
+const BELOW: Partial<Record<Attribute, Attribute>> = {
+  MS_PRIVATE: "MS_PRIVATE",
+  MS_UNBINDABLE: "MS_PRIVATE",
+  MS_SLAVE: "MS_SLAVE",
 };
-/** What a mount is like when nothing is said. */
-const DEFAULTS = new Set(["rw", "suid", "dev", "exec", "relatime", "private", "rprivate", "bind", "rbind", "idmap"]);
-
-export const attributesOf = (options: string[]): Attribute[] => options.flatMap((option) => ATTRIBUTES[option] ?? []);
-export const dataOf = (options: string[]): string[] => options.filter((o) => !(o in ATTRIBUTES) && !DEFAULTS.has(o));
 
 /**
- * mount_setattr(2) on an open tree, and on everything below it. A copy of a shared mount is shared with it, and what
- * is mounted there would be on the host as well.
+ * A copy of a shared mount is shared with it, and what is mounted there would be on the host as well: so every tree is
+ * private, unless something else is asked for.
  */
-function setAttributes(tree: string, attributes: Attribute[]): Op {
-  const [set, isPrivate] = [flags(...attributes), flags("MS_PRIVATE")];
-  const attr = structure(`{attr_set=${set.text}, propagation=${isPrivate.text}}`, "mount_attr", {
-    attr_set: set.value,
-    propagation: isPrivate.value,
-  });
-  return { call: "mount_setattr", args: [ref(tree), nothing, flags("AT_EMPTY_PATH", "AT_RECURSIVE"), attr, 32] };
+function attributeOps(tree: string, { own, recursive, rbind, propagation }: MountOptions): Op[] {
+  const merged: Attributes = { set: [...recursive.set, ...own.set], clear: [...recursive.clear, ...own.clear] };
+  const [first = { type: "MS_PRIVATE", recursive: true } as const, ...more] = propagation;
+  const everywhere = first.recursive || !rbind ? first.type : BELOW[first.type];
+  const all = rbind ? recursive : merged;
+  const ops: Op[] = [];
+  if (everywhere || !isEmpty(all)) ops.push(setAttributes(tree, RECURSIVELY, all, everywhere));
+  if (rbind && !isEmpty(own)) ops.push(setAttributes(tree, ALONE, own));
+  for (const { type, recursive: below } of everywhere === first.type ? more : propagation)
+    ops.push(setAttributes(tree, below ? RECURSIVELY : ALONE, NONE, type));
+  return ops;
 }
 
 /** Makes the mount that a path lies on read-only. */
@@ -46,15 +63,34 @@ export function readOnlyMount(path: string): Op {
   return { call: "mount_setattr", args: [here, cstring(path), 0, attr, 32] };
 }
 
+/** `linux.rootfsPropagation`: how the new root passes on what is mounted later. */
+export function propagateRoot(name: string): Step {
+  const [first, ...more] = parseMountOptions([name]).propagation;
+  if (!first || more.length > 0) {
+    throw new TsboxError(`use the rootfsPropagation "${name}": unknown`, {
+      code: "invalid_option",
+      hint: "private, shared, slave, unbindable, or one of them with an r before it",
+    });
+  }
+  const type = flags(first.type);
+  const attr = structure(`{propagation=${type.text}}`, "mount_attr", { propagation: type.value });
+  const below = first.recursive ? flags("AT_RECURSIVE") : 0;
+  return {
+    action: `make the root filesystem ${name}`,
+    ops: [{ call: "mount_setattr", args: [here, cstring("/"), below, attr, 32] }],
+    code: "mount_failed",
+  };
+}
+
 /** A detached copy of a path of the host. */
-export function openSource(path: string, tree: string, options: string[] = []): Step {
-  const attributes = attributesOf(options);
-  const how = options.includes("rbind")
+export function openSource(path: string, tree: string, options?: readonly string[]): Step {
+  const parsed = parseMountOptions(options ?? []);
+  const how = parsed.rbind
     ? flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE")
     : flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC");
   const ops: Op[] = [{ call: "open_tree", args: [here, cstring(path), how], out: tree }];
   // nothing is mounted on a single device
-  if (options.length > 0) ops.push(setAttributes(tree, attributes));
+  if (options) ops.push(...attributeOps(tree, parsed));
   return {
     action: `open "${path}"`,
     ops,
@@ -64,20 +100,26 @@ export function openSource(path: string, tree: string, options: string[] = []): 
   };
 }
 
+/** Makes a directory of the host, and those above it. */
+export function makeDirectories(path: string): Op[] {
+  const parts = path.split("/").filter(Boolean);
+  // where one cannot be made, opening it fails and tells why
+  return parts.map((_, index): Op => ({
+    call: "mkdirat",
+    args: [here, cstring(`/${parts.slice(0, index + 1).join("/")}`), 0o755],
+    onError: "ignore",
+  }));
+}
+
 /** Files of an open tree look owned as `attr` says, which holds a user namespace. */
 export const mapIds = (tree: string, attr: Data): Op => ({
   call: "mount_setattr",
   args: [ref(tree), nothing, flags("AT_EMPTY_PATH", "AT_RECURSIVE"), attr, 32],
 });
 
-/** A new file system, not attached yet. @param data its own options, `key=value` or a flag */
-export function openFilesystem(
-  type: string,
-  tree: string,
-  data: string[],
-  attributes: Attribute[],
-  what: string,
-): Step {
+/** A new file system, not attached yet. @param options also its own, `key=value` or a flag */
+export function openFilesystem(type: string, tree: string, options: readonly string[], what: string): Step {
+  const { data, own, recursive, propagation } = parseMountOptions(options);
   const config = "config";
   const ops: Op[] = [{ call: "fsopen", args: [cstring(type), flags("FSOPEN_CLOEXEC")], out: config }];
   for (const option of data) {
@@ -90,7 +132,13 @@ export function openFilesystem(
     );
   }
   ops.push({ call: "fsconfig", args: [ref(config), flags("FSCONFIG_CMD_CREATE"), 0, 0, 0] });
-  ops.push({ call: "fsmount", args: [ref(config), flags("FSMOUNT_CLOEXEC"), flags(...attributes)], out: tree });
+  ops.push({
+    call: "fsmount",
+    args: [ref(config), flags("FSMOUNT_CLOEXEC"), flags(...own.set, ...recursive.set)],
+    out: tree,
+  });
+  for (const { type: wanted } of propagation)
+    if (wanted !== "MS_PRIVATE") ops.push(setAttributes(tree, ALONE, NONE, wanted));
   return {
     action: `make a ${type} for ${what}`,
     ops,
@@ -187,12 +235,27 @@ export function cover(action: string, path: string, tree: string, prepare: Op[] 
   return { action, ops, code: "mount_failed", path, hint: targetHint("directory") };
 }
 
+const READ_ONLY_COVER = parseMountOptions(["rro", "rnosuid", "rnodev", "rnoexec"]);
+
+/** Changes what is mounted at a path already, and nothing that a symlink leads to. */
+export function remount(path: string, options: readonly string[]): Step {
+  const { own, recursive, propagation } = parseMountOptions(options);
+  const ops: Op[] = [openInRoot(path, "target", false)];
+  if (!isEmpty(recursive)) ops.push(setAttributes("target", RECURSIVELY, recursive));
+  if (!isEmpty(own)) ops.push(setAttributes("target", ALONE, own));
+  for (const { type, recursive: below } of propagation)
+    ops.push(setAttributes("target", below ? RECURSIVELY : ALONE, NONE, type));
+  ops.push({ call: "close", args: [ref("target")] });
+  const hint = (errno: string | undefined) => (errno === "EINVAL" ? "nothing is mounted there" : undefined);
+  return { action: `change the mount on "${path}"`, ops, code: "mount_failed", path, hint };
+}
+
 /** A read-only copy of what is to be covered by it. */
 export function copyOfTarget(tree: string): Op[] {
   const how = flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE", "AT_EMPTY_PATH");
   return [
     { call: "open_tree", args: [ref("target"), nothing, how], out: tree },
-    setAttributes(tree, ["MOUNT_ATTR_RDONLY", "MOUNT_ATTR_NOSUID", "MOUNT_ATTR_NODEV", "MOUNT_ATTR_NOEXEC"]),
+    ...attributeOps(tree, READ_ONLY_COVER),
   ];
 }
 

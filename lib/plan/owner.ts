@@ -6,12 +6,13 @@
  */
 import { buffer, cstring, named, offsetOf, ref, structure, words } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
-import type { IdMapping, NamespaceType, Spec } from "../spec/index.ts";
+import type { IdMapping, Mount, NamespaceType, Spec } from "../spec/index.ts";
 import { byte, cloneStep, NEW, pipeOps } from "./clone.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
-import { mountSlot } from "./filesystem.ts";
-import { mapIds, openSource } from "./mounts.ts";
+import { mountSlot, openBind } from "./filesystem.ts";
+import { isBind } from "./mount-options.ts";
+import { mapIds } from "./mounts.ts";
 import { openRoot } from "./root.ts";
 
 /**
@@ -70,14 +71,16 @@ export function inOwnersThread(steps: Plan, opened: string[]): OwnerPart {
   return { steps: [hold, ...steps, end], opened: [...opened, "map"], signals };
 }
 
+const isOpened = (mount: Mount): boolean => isBind(mount) && !mount.options?.includes("remount");
+
 function sourceSlots(spec: Spec, beside: Beside): string[] {
-  const slots = spec.mounts.flatMap(({ type }, index) => (type === "bind" ? [mountSlot(index)] : []));
+  const slots = spec.mounts.flatMap((mount, index) => (isOpened(mount) ? [mountSlot(index)] : []));
   return beside.root.kind === "tmpfs" ? slots : [...slots, "rootfs"];
 }
 
 function sourceSteps(spec: Spec, beside: Beside): Plan {
-  const steps = spec.mounts.flatMap(({ type, source = "", options }, index) =>
-    type === "bind" ? [openSource(source, mountSlot(index), options)] : [],
+  const steps = spec.mounts.flatMap((mount, index) =>
+    isOpened(mount) ? [openBind(mount, mountSlot(index), beside)] : [],
   );
   if (beside.root.kind !== "tmpfs") steps.push(openRoot(spec, beside.root));
   return steps;

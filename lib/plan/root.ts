@@ -8,7 +8,7 @@ import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Spec } from "../spec/index.ts";
 import type { Root, RootEntry } from "./compile.ts";
 import { flags } from "./constants.ts";
-import { attributesOf, moveTo, openFilesystem, openSource } from "./mounts.ts";
+import { moveTo, openFilesystem, openSource } from "./mounts.ts";
 
 const here = flags("AT_FDCWD");
 
@@ -20,13 +20,7 @@ const coverSlash = (tree: string): Op[] => [moveTo(tree, here, "/"), { call: "fc
 
 function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
   if (root.kind === "tmpfs") {
-    const made = openFilesystem(
-      "tmpfs",
-      "root",
-      ["mode=755"],
-      attributesOf(["nodev", "nosuid"]),
-      "the root filesystem",
-    );
+    const made = openFilesystem("tmpfs", "root", ["mode=755", "nodev", "nosuid"], "the root filesystem");
     return [
       { ...made, ops: [...made.ops, ...coverSlash("root")] },
       { action: "lay out the root filesystem", ops: root.entries.flatMap(entryOps) },
@@ -43,16 +37,16 @@ function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
 /** As the slot `rootfs`. */
 export function openRoot(spec: Spec, root: Root): Step {
   const readOnly = root.kind === "directory" && spec.root.readonly;
-  return openSource(spec.root.path, "rootfs", ["rbind", "nodev", ...(readOnly ? ["ro"] : [])]);
+  return openSource(spec.root.path, "rootfs", ["rbind", "rnodev", ...(readOnly ? ["rro"] : [])]);
 }
 
 function overlaySteps(): Plan {
-  const layers = openFilesystem("tmpfs", "layers", ["mode=755"], [], "the writable layer");
+  const layers = openFilesystem("tmpfs", "layers", ["mode=755"], "the writable layer");
   const directories = ["lower", "upper", "work", "merged"];
   const mkdir = (name: string): Op => ({ call: "mkdirat", args: [here, cstring(name), 0o755] });
   // userxattr: a user namespace may not write the trusted ones. Since Linux 5.11
-  const data = ["lowerdir=lower", "upperdir=upper", "workdir=work", "userxattr"];
-  const overlay = openFilesystem("overlay", "merged", data, attributesOf(["nodev"]), "the root filesystem");
+  const data = ["lowerdir=lower", "upperdir=upper", "workdir=work", "userxattr", "nodev"];
+  const overlay = openFilesystem("overlay", "merged", data, "the root filesystem");
   const enter: Op[] = [moveTo("merged", here, "merged"), { call: "chdir", args: [cstring("merged")] }];
   return [
     { ...layers, ops: [...layers.ops, ...coverSlash("layers"), ...directories.map(mkdir)] },

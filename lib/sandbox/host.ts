@@ -67,7 +67,7 @@ function takeView(): HostRoot {
   ];
   const mounts: Mount[] = [];
   const bind = (path: string) =>
-    mounts.push({ destination: path, type: "bind", source: path, options: ["rbind", "ro", "nosuid", "nodev"] });
+    mounts.push({ destination: path, type: "bind", source: path, options: ["rbind", "rro", "rnosuid", "rnodev"] });
   for (const path of SYSTEM) {
     if (!existsSync(path)) continue;
     if (lstatSync(path).isSymbolicLink()) entries.push({ path, symlink: readlinkSync(path) });

@@ -9,6 +9,7 @@ import type { Cgroup } from "../cgroup/index.ts";
 import {
   FrameReader,
   initSteps,
+  isBind,
   IN_USE,
   type Beside,
   type Facts,
@@ -43,9 +44,10 @@ export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
     if (kind) kernelPaths.set(path, kind);
   }
   const sources = new Map<string, "file" | "directory">();
-  for (const { type, source = "" } of spec.mounts) {
+  for (const mount of spec.mounts) {
+    const { source = "" } = mount;
     // what is not there is told when it is opened
-    if (type === "bind") sources.set(source, sys.kindOfPath(source) ?? "file");
+    if (isBind(mount)) sources.set(source, sys.kindOfPath(source) ?? "file");
   }
   return { arch: ARCH, privileged: sys.effectiveUid() === 0, sources, kernelPaths, cgroup: membership };
 }

@@ -61,6 +61,7 @@ function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
       restOfFacts,
       root,
       beside.idle,
+      beside.created,
       [...sources],
     ]),
     ...[...Object.values(capabilities), ...mounts, maskedPaths, readonlyPaths].map(textOf),

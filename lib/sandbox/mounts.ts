@@ -1,22 +1,37 @@
 /** What is mounted in every sandbox, and what a request adds, as the specification's mounts. @module */
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
 import { checkChoice, checkHostPath, checkKeys, checkPath, invalid, show } from "./check.ts";
-import type { MountOption, SandboxOptions } from "./options.ts";
+import type { BindMount, DeviceOption, MountOption, Propagation, SandboxOptions, Size } from "./options.ts";
 import { parseSize } from "./parse.ts";
 
 const STRICT = ["nosuid", "noexec", "nodev"];
+const below = (options: string[]) => options.map((option) => `r${option}`);
+const SHM = "/dev/shm";
 const SHM_BYTES = 64 * 1024 * 1024;
 
 const standard = new Map<string, Mount[]>();
 
 /** The same mounts, frozen, for the same namespaces. */
-export function standardMounts(namespaces: readonly NamespaceType[], privileged: boolean): Mount[] {
+export function standardMounts(
+  namespaces: readonly NamespaceType[],
+  privileged: boolean,
+  shmSize: SandboxOptions["shmSize"],
+): Mount[] {
   const key = `${namespaces.join(" ")} ${privileged}`;
   let mounts = standard.get(key);
   if (!mounts) standard.set(key, (mounts = makeStandardMounts(namespaces, privileged).map(frozen)));
-  return mounts;
+  return shmSize === undefined
+    ? mounts
+    : mounts.map((mount) => (mount.destination === SHM ? sized(mount, shmSize) : mount));
+}
+
+function sized(mount: Mount, size: Size): Mount {
+  const bytes = parseSize("use the shmSize", size);
+  if (bytes === 0) throw invalid("use the shmSize 0: not a size");
+  return { ...mount, options: [...STRICT, "mode=1777", `size=${bytes}`] };
 }
 
 /** A mount that many sandboxes have. */
@@ -36,7 +51,7 @@ function makeStandardMounts(namespaces: readonly NamespaceType[], privileged: bo
   const kernel = (destination: string, type: string, shows: NamespaceType, options: string[]): Mount =>
     has(shows) || !has("user")
       ? { destination, type, source: type, options }
-      : { destination, type: "bind", source: destination, options: [how, ...options] };
+      : { destination, type: "bind", source: destination, options: [how, ...below(options)] };
   const mounts: Mount[] = [
     kernel("/proc", "proc", "pid", STRICT),
     { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "noexec", "mode=755", "size=64k"] },
@@ -46,7 +61,7 @@ function makeStandardMounts(namespaces: readonly NamespaceType[], privileged: bo
       source: "devpts",
       options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
     },
-    { destination: "/dev/shm", type: "tmpfs", source: "shm", options: [...STRICT, "mode=1777", `size=${SHM_BYTES}`] },
+    { destination: SHM, type: "tmpfs", source: "shm", options: [...STRICT, "mode=1777", `size=${SHM_BYTES}`] },
     kernel("/sys", "sysfs", "network", [...STRICT, "ro"]),
   ];
   // a message queue file system shows an IPC namespace, and belongs to whoever made that
@@ -68,11 +83,19 @@ export function privateMounts(): Mount[] {
   }));
 }
 
+/** How mounts are made that reach the host. */
+export interface Host {
+  /** Files of bound directories look owned as they do outside. */
+  idMapped: boolean;
+  userNamespace: boolean;
+}
+
 /** @throws TsboxError `invalid_option`, `mount_failed` */
-export function requestedMounts(mounts: SandboxOptions["mounts"], idMapped: boolean): Mount[] {
-  if (mounts === undefined) return [];
-  if (!Array.isArray(mounts)) throw invalid(`use the mounts ${show(mounts)}: not an array`);
-  const made = mounts.map((mount) => mountOf(mount, idMapped));
+export function requestedMounts({ mounts, devices }: SandboxOptions, host: Host): Mount[] {
+  if (mounts === undefined && devices === undefined) return [];
+  if (mounts !== undefined && !Array.isArray(mounts)) throw invalid(`use the mounts ${show(mounts)}: not an array`);
+  if (devices !== undefined && !Array.isArray(devices)) throw invalid(`use the devices ${show(devices)}: not an array`);
+  const made = [...(mounts ?? []).map((mount) => mountOf(mount, host)), ...(devices ?? []).map(deviceOf)];
   made.forEach(({ destination }, index) => {
     if (made.findIndex((mount) => mount.destination === destination) !== index) {
       throw invalid(`mount on "${destination}": two mounts have that target`);
@@ -81,46 +104,98 @@ export function requestedMounts(mounts: SandboxOptions["mounts"], idMapped: bool
   return made;
 }
 
-function mountOf(mount: MountOption, idMapped: boolean): Mount {
-  checkKeys("mount", mount, ["type", "source", "target", "readOnly", "size", "mode", "noExec"]);
-  const destination = checkPath("mount target", mount.target).replace(/(.)\/+$/, "$1");
-  if (destination === "/") throw invalid('mount on "/": that is the root filesystem', "use `rootfs`");
+/** Sources that are made where they do not exist. */
+export const createdSources = ({ mounts }: SandboxOptions): string[] =>
+  (mounts ?? []).flatMap((mount) => (mount.type === "bind" && mount.create ? [resolve(mount.source)] : []));
+
+const BIND_KEYS = ["type", "source", "target", "readOnly", "noExec", "recursive", "propagation", "create"];
+const TMPFS_KEYS = ["type", "target", "size", "mode", "readOnly", "noExec"];
+
+function mountOf(mount: MountOption, host: Host): Mount {
+  checkKeys("mount", mount, [...new Set([...BIND_KEYS, ...TMPFS_KEYS])]);
+  const destination = targetOf(mount.target);
   checkChoice<boolean>("readOnly", mount.readOnly, false, true);
+  checkChoice<boolean>("noExec", mount.noExec, false, true);
   if (mount.type === "tmpfs") return tmpfs(mount, destination);
-  if (mount.type === "bind") return bind(mount, destination, idMapped);
+  if (mount.type === "bind") return bind(mount, destination, host);
   throw invalid(
     `mount on "${destination}": the type ${show((mount as { type: unknown }).type)} is unknown`,
     '"bind" or "tmpfs"',
   );
 }
 
+function targetOf(target: unknown): string {
+  const destination = checkPath("mount target", target).replace(/(.)\/+$/, "$1");
+  if (destination === "/") throw invalid('mount on "/": that is the root filesystem', "use `rootfs`");
+  return destination;
+}
+
 function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: string): Mount {
-  checkKeys("tmpfs mount", mount, ["type", "target", "size", "mode", "readOnly", "noExec"]);
+  checkKeys("tmpfs mount", mount, TMPFS_KEYS);
   const mode = mount.mode ?? 0o1777;
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777)
     throw invalid(`mount on "${destination}" with the mode ${show(mode)}: 0 to 0o7777`);
   const options = ["nosuid", "nodev", `mode=${mode.toString(8)}`];
   if (mount.readOnly) options.push("ro");
-  if (checkChoice<boolean>("noExec", mount.noExec, false, true)) options.push("noexec");
+  if (mount.noExec) options.push("noexec");
   if (mount.size !== undefined)
     options.push(`size=${parseSize(`mount on "${destination}" with the size`, mount.size)}`);
   return { destination, type: "tmpfs", source: "tmpfs", options };
 }
 
-function bind(mount: Extract<MountOption, { type: "bind" }>, destination: string, idMapped: boolean): Mount {
-  checkKeys("bind mount", mount, ["type", "source", "target", "readOnly"]);
+function bind(mount: BindMount, destination: string, host: Host): Mount {
+  checkKeys("bind mount", mount, BIND_KEYS);
   const wanted = checkHostPath("mount source", mount.source);
   const source = resolve(wanted);
-  if (kindOfPath(source) === undefined) {
+  const create = checkChoice<boolean>("create", mount.create, false, true);
+  if (!create && kindOfPath(source) === undefined) {
     throw new TsboxError(`mount ${show(wanted)} on "${destination}": no such file or directory`, {
       code: "mount_failed",
       path: wanted,
-      hint: "the source has to exist on the host",
+      hint: "the source has to exist on the host, or be made with `create: true`",
     });
   }
-  const options = ["rbind", "nosuid", "nodev"];
-  if (mount.readOnly) options.push("ro");
-  // files look owned as they do outside
-  if (idMapped) options.push("idmap");
+  const recursive = checkChoice<boolean | "writable">("recursive", mount.recursive, true, false, "writable");
+  if (recursive === "writable" && !mount.readOnly)
+    throw invalid(`mount on "${destination}" with recursive "writable": only what is readOnly has an exception`);
+  const options = [recursive === false ? "bind" : "rbind", "rnosuid", "rnodev"];
+  if (mount.readOnly) options.push(recursive === "writable" ? "ro" : "rro");
+  if (mount.noExec) options.push("rnoexec");
+  const propagation = propagationOf(mount, destination, host);
+  if (propagation !== "rprivate") options.push(propagation);
+  if (host.idMapped) options.push("idmap");
   return { destination, type: "bind", source, options };
+}
+
+function propagationOf({ propagation }: BindMount, destination: string, host: Host): Propagation {
+  const words = ["rprivate", "private", "rslave", "slave", "rshared", "shared"] as const;
+  const wanted = checkChoice<Propagation>("propagation", propagation, ...words);
+  // a mount that a sandbox makes would be the host's
+  if (wanted.endsWith("shared") && host.userNamespace) {
+    throw invalid(
+      `mount on "${destination}" with the propagation "${wanted}": not out of a user namespace`,
+      "\"rslave\" shows the host's mounts inside; or share the host's user namespace",
+    );
+  }
+  return wanted;
+}
+
+/** A user namespace may make no device nodes: they are bound. */
+function deviceOf(device: string | DeviceOption): Mount {
+  const wanted = typeof device === "string" ? { source: device } : device;
+  checkKeys("device", wanted, ["source", "target"]);
+  const source = resolve(checkHostPath("device", wanted.source));
+  const stat = statSync(source, { throwIfNoEntry: false });
+  if (!stat?.isCharacterDevice() && !stat?.isBlockDevice()) {
+    throw new TsboxError(`use the device "${source}": ${stat ? "not a device" : "no such file"}`, {
+      code: "mount_failed",
+      path: source,
+    });
+  }
+  return {
+    destination: targetOf(wanted.target ?? source),
+    type: "bind",
+    source,
+    options: ["bind", "nosuid", "noexec"],
+  };
 }

@@ -22,11 +22,42 @@ export interface Limits {
   output?: Size;
 }
 
+export type Propagation = "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared";
+
+/** A file or directory of the host; never with setuid or devices. */
+export interface BindMount {
+  type: "bind";
+  source: string;
+  target: string;
+  /** Also what is mounted below the source. */
+  readOnly?: boolean;
+  noExec?: boolean;
+  /**
+   * What is mounted below the source comes along (default). `false`: it does not; `"writable"`: it does, and `readOnly`
+   * does not count for it.
+   */
+  recursive?: boolean | "writable";
+  /**
+   * Whether what is mounted there later is seen on the other side: `rslave` shows the host's mounts inside; `rshared`
+   * also the other way round, and needs `namespaces: { user: "host" }`. Default `rprivate`.
+   */
+  propagation?: Propagation;
+  /** A source that does not exist is made, as a directory; default false. */
+  create?: boolean;
+}
+
 export type MountOption =
-  /** A file or directory of the host. */
-  | { type: "bind"; source: string; target: string; readOnly?: boolean }
+  | BindMount
   /** An empty file system in memory; `size` defaults to half of the machine's memory, as the kernel does. */
   | { type: "tmpfs"; target: string; size?: Size; mode?: number; readOnly?: boolean; noExec?: boolean };
+
+/** A device of the host. */
+export interface DeviceOption {
+  /** `"/dev/fuse"` */
+  source: string;
+  /** Where it is inside; default: there as well. */
+  target?: string;
+}
 
 /** `"private"` makes a new namespace, `"host"` shares the caller's. */
 export type Sharing = "private" | "host";
@@ -80,6 +111,10 @@ export interface SandboxOptions {
    * directories of `PATH`. Default: where that is the command, and a view of the host has none.
    */
   runtime?: boolean;
+  /** Devices of the host besides `null`, `zero`, `full`, `random`, `urandom` and `tty`: what they can do, a sandbox can. */
+  devices?: (string | DeviceOption)[];
+  /** Of `/dev/shm`; default 64 MiB. */
+  shmSize?: Size;
   limits?: Limits;
   /** `false`: a namespace with only a loopback interface (default); `"host"`: the host's network. */
   network?: false | "host";

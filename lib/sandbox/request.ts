@@ -11,7 +11,7 @@ import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umask
 import { checkChoice, checkHostPath, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { resourcesOf, rlimitsOf } from "./limits.ts";
-import { privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
+import { createdSources, privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
 import type { MountOption, RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { findUser, type Accounts } from "./users.ts";
@@ -46,7 +46,7 @@ const ROOT_ID_COUNT = 65536;
 
 const SANDBOX_OPTIONS = [
   "rootfs hostname env user cwd mounts runtime limits network namespaces security ulimits signal",
-  "groups umask domainname sysctls personality scheduler ioPriority cpuAffinity",
+  "devices shmSize groups umask domainname sysctls personality scheduler ioPriority cpuAffinity",
 ]
   .join(" ")
   .split(" ");
@@ -66,6 +66,7 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
   const namespaces = namespacesOf(options);
   const ownMounts = namespaces.includes("mount");
   const privileged = effectiveUid() === 0;
+  const userNamespace = namespaces.includes("user");
   const spec: Spec = {
     ociVersion: "1.2.0",
     process,
@@ -75,9 +76,9 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
     mounts: ownMounts
       ? [
           ...mounts,
-          ...standardMounts(namespaces, privileged),
+          ...standardMounts(namespaces, privileged, options.shmSize),
           ...(options.runtime ? [runtimeMount()] : []),
-          ...requestedMounts(options.mounts, privileged && namespaces.includes("user")),
+          ...requestedMounts(options, { idMapped: privileged && userNamespace, userNamespace }),
         ]
       : [],
     linux: {
@@ -90,7 +91,8 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
   };
   const seccomp = seccompOf(options, process.capabilities?.bounding ?? []);
   if (seccomp) spec.linux.seccomp = seccomp;
-  return { spec, beside: { root, idle: args.length === 0 } };
+  const created = createdSources(options);
+  return { spec, beside: { root, idle: args.length === 0, ...(created.length > 0 ? { created } : {}) } };
 }
 
 /** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */
@@ -124,7 +126,7 @@ function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   for (const name of ["readOnly", "noNewPrivileges"] as const)
     checkChoice<boolean>(name, options.security?.[name], false, true);
   if (options.namespaces?.mount !== "host") return;
-  const without = (["rootfs", "mounts"] as const).find(
+  const without = (["rootfs", "mounts", "devices", "shmSize"] as const).find(
     (name) => options[name] !== undefined && options[name] !== "host",
   );
   const contradiction = without ?? (options.security?.readOnly === undefined ? undefined : "security.readOnly");

@@ -98,6 +98,8 @@ export interface Linux {
   resources?: Resources;
   /** Below tsbox's own cgroup; empty or absent where there are no limits. */
   cgroupsPath?: string;
+  /** `"private"`, `"shared"`, `"slave"`, `"unbindable"`, or one of them with an `r` before it. */
+  rootfsPropagation?: string;
   maskedPaths?: readonly string[];
   readonlyPaths?: readonly string[];
   seccomp?: SeccompProfile;

@@ -1,0 +1,217 @@
+/** Mounts that a request adds: what their options come to. @module */
+import { afterAll, describe, expect } from "bun:test";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { Sandbox, type MountOption, type RunOptions } from "../lib/index.ts";
+import { failureOf } from "./support/failure.ts";
+import { noBusybox, notRoot, testUnless } from "./support/machine.ts";
+import { Folder, makeRootfs } from "./support/rootfs.ts";
+import { runChanged } from "./support/unprotected.ts";
+
+const root = makeRootfs();
+const outside = new Folder();
+afterAll(() => [root, outside].forEach((folder) => folder.remove()));
+
+async function sh(line: string, options: RunOptions = {}): Promise<string> {
+  const { exitCode, stdout, stderr } = await Sandbox.run(["/bin/sh", "-c", line], { rootfs: root.path, ...options });
+  expect([stderr, exitCode]).toEqual(["", 0]);
+  return stdout.trim();
+}
+
+/** Runs lines of a program whose mounts nobody else sees. */
+function inMountNamespace(propagation: string, body: string): string {
+  const script = outside.script(`
+    const { execSync } = require("node:child_process");
+    const host = (line) => execSync(line, { encoding: "utf8" }).trim();
+    const rootfs = ${JSON.stringify(root.path)};
+    const sh = async (line, mounts, more = {}) => {
+      const { stdout, stderr } = await Sandbox.run(["/bin/sh", "-c", line], { rootfs, mounts, ...more });
+      return (stdout + stderr).trim();
+    };
+    ${body}`);
+  const line = `mount -t tmpfs none /mnt && mount --make-rshared /mnt && exec ${process.execPath} ${script}`;
+  const { stdout, stderr } = Bun.spawnSync(["unshare", "--mount", "--propagation", propagation, "sh", "-c", line]);
+  expect(stderr.toString()).toBe("");
+  return stdout.toString().trim();
+}
+
+describe("a bound directory with a mount below it", () => {
+  const write = "touch /in/top 2>/dev/null && echo top; touch /in/below/x 2>/dev/null && echo below; true";
+  const set = 'host("mkdir -p /mnt/a/below; mount -t tmpfs -o mode=777 none /mnt/a/below; chmod 777 /mnt/a");';
+  const cases: [what: string, more: Partial<MountOption>, written: string][] = [
+    ["can be written", {}, "top\nbelow"],
+    ["is read-only all the way down", { readOnly: true }, ""],
+    ["with an exception, is read-only at the top", { readOnly: true, recursive: "writable" }, "below"],
+  ];
+  for (const [what, more, written] of cases) {
+    testUnless(notRoot, what, () => {
+      const mount = JSON.stringify({ type: "bind", source: "/mnt/a", target: "/in", ...more });
+      expect(inMountNamespace("private", `${set} console.log(await sh(${JSON.stringify(write)}, [${mount}]));`)).toBe(
+        written,
+      );
+    });
+  }
+
+  testUnless(notRoot, "without it, where that is wanted", () => {
+    const mount = '{ type: "bind", source: "/mnt/a", target: "/in", recursive: false }';
+    const out = inMountNamespace(
+      "private",
+      `${set} host("touch /mnt/a/below/file"); console.log(await sh("ls /in/below | wc -l; ls /in", [${mount}]));`,
+    );
+    expect(out).toBe("0\nbelow");
+  });
+});
+
+describe("propagation", () => {
+  const later = (propagation: string) =>
+    inMountNamespace(
+      "private",
+      `host("mkdir -p /mnt/a/later");
+       await using box = await Sandbox.create({ rootfs, mounts: [{ type: "bind", source: "/mnt/a", target: "/in", propagation: "${propagation}" }] });
+       host("mount -t tmpfs -o mode=777 none /mnt/a/later; touch /mnt/a/later/file");
+       console.log(await new Response(box.spawn(["ls", "/in/later"]).stdout).text());`,
+    );
+  testUnless(notRoot, "what the host mounts later is seen with rslave", () => {
+    expect(later("rslave")).toBe("file");
+  });
+  testUnless(notRoot, "and not otherwise", () => {
+    expect(later("rprivate")).toBe("");
+  });
+
+  /** Mounts inside, with the capability; the filter would refuse it. */
+  const mountsInside = (propagation: string) =>
+    inMountNamespace(
+      "private",
+      `host("mkdir -p /mnt/a/new");
+       await using box = await Sandbox.create({ rootfs, namespaces: { user: "host" }, security: { seccomp: "none", capabilities: ["SYS_ADMIN"] },
+         mounts: [{ type: "bind", source: "/mnt/a", target: "/in", propagation: "${propagation}" }] });
+       const inside = box.spawn(["mount", "-t", "tmpfs", "none", "/in/new"]);
+       console.log(await inside.exited, host("grep -c ' /mnt/a/new ' /proc/self/mounts || true"));`,
+    );
+  testUnless(notRoot, "what is mounted inside reaches the host with rshared alone", () => {
+    expect(["rshared", "rslave", "rprivate"].map(mountsInside)).toEqual(["0 1", "0 0", "0 0"]);
+  });
+});
+
+describe("options of a bind mount", () => {
+  testUnless(noBusybox, "noExec: nothing in it is executed", async () => {
+    const source = outside.directory("programs");
+    outside.write("programs/run", "#!/bin/sh\necho ran\n", 0o755);
+    const run = (noExec: boolean) =>
+      sh("/in/run 2>/dev/null || echo refused", { mounts: [{ type: "bind", source, target: "/in", noExec }] });
+    expect([await run(false), await run(true)]).toEqual(["ran", "refused"]);
+  });
+
+  testUnless(noBusybox, "create: a source that is not there is made; a plan makes nothing", async () => {
+    const source = join(outside.path, "made/by/it");
+    const options: RunOptions = {
+      rootfs: root.path,
+      mounts: [{ type: "bind", source, target: "/in", create: true }],
+    };
+    expect(Sandbox.plan(["true"], options)).toContain(`mkdirat(AT_FDCWD, "${source}"`);
+    expect(existsSync(source)).toBe(false);
+    expect(await sh("echo x >/in/x; ls /in", options)).toBe("x");
+    expect(readdirSync(source)).toEqual(["x"]);
+    expect(statSync(source).uid).toBe(process.geteuid?.() ?? -1);
+    expect(await sh("ls /in", options)).toBe("x");
+  });
+
+  testUnless(noBusybox, "create, below a file: an error, and nothing else is made", async () => {
+    const file = outside.write("file");
+    const mounts: MountOption[] = [{ type: "bind", source: `${file}/below`, target: "/in", create: true }];
+    const error = await failureOf(() => sh("true", { mounts }));
+    expect([error.code, error.path]).toEqual(["mount_failed", `${file}/below`]);
+  });
+});
+
+describe("devices", () => {
+  testUnless(noBusybox, "one of the host's is there, under the name that is asked for", async () => {
+    const devices = [
+      "/dev/zero",
+      { source: "/dev/zero", target: "/dev/nought" },
+      { source: "/dev/full", target: "/x/full" },
+    ];
+    const wanted = devices.slice(1);
+    const line =
+      "head -c 3 /dev/nought | od -An -tx1; (echo x >/x/full) 2>/dev/null || echo full; ls -l /dev/nought | cut -c1";
+    expect(await sh(line, { devices: wanted })).toBe("00 00 00\nfull\nc");
+  });
+
+  testUnless(noBusybox, "what is none, or is not there, is an error", async () => {
+    const file = outside.write("plain");
+    for (const device of [file, outside.path, "/dev/none-such"]) {
+      const error = await failureOf(() => sh("true", { devices: [device] }));
+      expect([error.code, error.path]).toEqual(["mount_failed", device]);
+    }
+  });
+
+  testUnless(noBusybox, "a file can be bound in /dev, too", async () => {
+    const source = outside.write("log", "hello\n");
+    expect(await sh("cat /dev/log", { mounts: [{ type: "bind", source, target: "/dev/log" }] })).toBe("hello");
+  });
+});
+
+testUnless(noBusybox, "/dev/shm has the size that is asked for", async () => {
+  const size = (shmSize?: string) => sh("stat -f -c '%b %S' /dev/shm", shmSize ? { shmSize } : {});
+  expect(await size()).toBe(`${(64 * 1024 * 1024) / 4096} 4096`);
+  expect(await size("1m")).toBe("256 4096");
+});
+
+describe("options of the specification, in a sandbox", () => {
+  const options = (spec: string[], type = "tmpfs") =>
+    runChanged(
+      ["/bin/sh", "-c", "grep ' /in ' /proc/self/mountinfo | cut -d' ' -f6-; true"],
+      { rootfs: root.path },
+      { spec: ({ mounts }) => void mounts.push({ destination: "/in", type, source: type, options: spec }) },
+    );
+
+  testUnless(noBusybox, "attributes are those of the mount", async () => {
+    const { stdout } = await options(["ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "nosymfollow"]);
+    expect(stdout).toMatch(/^ro,nosuid,nodev,noexec,noatime,nodiratime,nosymfollow - tmpfs/);
+  });
+
+  testUnless(
+    noBusybox,
+    "the others are the file system's: sync, lazytime, and what it does not know is an error",
+    async () => {
+      expect((await options(["sync", "dirsync", "mode=700"])).stdout).toMatch(/- tmpfs \S+ rw,sync,dirsync,.*mode=700/);
+      expect((await options(["lazytime"])).stdout).toMatch(/lazytime/);
+      const error = await failureOf(() => options(["nosuchthing"]));
+      expect([error.code, error.message.split(": ").at(-1)]).toEqual(["mount_failed", "EINVAL"]);
+      expect(error.hint).toContain("nosuchthing");
+    },
+  );
+
+  testUnless(noBusybox, "shared and unbindable, and a root that passes mounts on", async () => {
+    expect((await options(["shared"])).stdout).toContain("shared:");
+    expect((await options(["unbindable"])).stdout).toContain("unbindable");
+    expect((await options(["private"])).stdout).not.toContain("shared:");
+    const { stdout } = await runChanged(
+      ["/bin/sh", "-c", "grep ' / / ' /proc/self/mountinfo"],
+      { rootfs: root.path },
+      { spec: ({ linux }) => void (linux.rootfsPropagation = "shared") },
+    );
+    expect(stdout).toContain("shared:");
+  });
+
+  testUnless(noBusybox, "remount changes what is there, and nothing else", async () => {
+    const { stdout } = await runChanged(
+      [
+        "/bin/sh",
+        "-c",
+        "grep ' /dev/shm ' /proc/self/mountinfo | cut -d' ' -f6; touch /dev/shm/x 2>/dev/null || echo refused",
+      ],
+      { rootfs: root.path },
+      { spec: ({ mounts }) => void mounts.push({ destination: "/dev/shm", options: ["remount", "ro"] }) },
+    );
+    expect(stdout).toBe("ro,nosuid,nodev,noexec,relatime\nrefused\n");
+    const error = await failureOf(() =>
+      runChanged(
+        ["/bin/true"],
+        { rootfs: root.path },
+        { spec: ({ mounts }) => void mounts.push({ destination: "/etc", options: ["remount", "ro"] }) },
+      ),
+    );
+    expect([error.code, error.path, error.hint]).toEqual(["mount_failed", "/etc", "nothing is mounted there"]);
+  });
+});
