@@ -21,7 +21,10 @@ export interface RunFlags {
   /** Accepted, and always the case. */
   init?: boolean;
   volume?: string[];
+  mount?: string[];
   tmpfs?: string[];
+  device?: string[];
+  shmSize?: string;
   readOnly?: boolean;
   bun?: boolean;
   memory?: string;
@@ -63,6 +66,9 @@ const GROUPS: Record<string, [flags: string, description: string][]> = {
     ["--rootfs <DIR|host>", "A directory; or the host's programs (default host)"],
     ["-v, --volume <SRC:DST>...", 'Bind mount of a file or directory; read-only: ":ro"'],
     ["--tmpfs <DST>...", 'A filesystem in memory: "/tmp:size=64m,mode=1777"'],
+    ["--mount <OPTIONS>...", '"type=bind,source=./a,target=/a,readonly", type=tmpfs'],
+    ["--device <SRC[:DST]>...", 'A device of the host: "/dev/fuse"'],
+    ["--shm-size <SIZE>", "Of /dev/shm (default 64m)"],
     ["--read-only", "The root filesystem cannot be written"],
     ["--bun", "tsbox's own Bun as bun; always so for that command"],
   ],

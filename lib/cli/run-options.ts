@@ -9,8 +9,10 @@ import { TsboxError } from "../index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
 import { capabilityName, DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
 import { resolveDockerProfile, type DockerProfile } from "../seccomp/index.ts";
-import type { Limits, MountOption, RunOptions, SecurityOptions, Sharing } from "../index.ts";
+import type { Limits, RunOptions, SecurityOptions, Sharing } from "../index.ts";
 import type { RunFlags } from "./flags.ts";
+import { invalid } from "./invalid.ts";
+import { device, mount, tmpfs, volume } from "./mount-flags.ts";
 
 /** What flags can refer to. */
 export interface World {
@@ -32,9 +34,6 @@ export function callersWorld(): World {
   };
 }
 
-const invalid = (flag: string, value: string, why: string, hint?: string) =>
-  new TsboxError(`use ${flag} ${JSON.stringify(value)}: ${why}`, { code: "invalid_option", ...(hint ? { hint } : {}) });
-
 /** @throws TsboxError `invalid_option` */
 export function runOptions(flags: RunFlags, world: World): RunOptions {
   for (const name of ["rm", "init"] as const) {
@@ -44,12 +43,18 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
     rootfs: flags.rootfs ?? "host",
     ...stdio(flags),
     env: environment(flags, world),
-    mounts: [...(flags.volume ?? []).map((v) => volume(v, world)), ...(flags.tmpfs ?? []).map(tmpfs)],
+    mounts: [
+      ...(flags.volume ?? []).map((text) => volume(text, world.cwd)),
+      ...(flags.mount ?? []).map((text) => mount(text, world.cwd)),
+      ...(flags.tmpfs ?? []).map(tmpfs),
+    ],
     limits: limits(flags),
     ulimits: Object.fromEntries((flags.ulimit ?? []).map(ulimit)),
     namespaces: namespaces(flags),
     security: security(flags, world),
   };
+  if (flags.device !== undefined) options.devices = flags.device.map(device);
+  if (flags.shmSize !== undefined) options.shmSize = flags.shmSize;
   if (flags.workdir !== undefined) options.cwd = flags.workdir;
   if (flags.user !== undefined) options.user = flags.user;
   if (flags.hostname !== undefined) options.hostname = flags.hostname;
@@ -109,48 +114,6 @@ function readFile(flag: string, path: string, world: World): string {
     throw new TsboxError(`use ${flag} ${JSON.stringify(path)}: ${why}`, { code: "invalid_option", path, cause });
   }
 }
-
-const VOLUME_HINT = '"/source:/target" or "./source:/target", and ":ro" for read-only';
-
-function volume(text: string, world: World): MountOption {
-  const [source = "", target, mode, ...more] = text.split(":");
-  if (target === undefined) throw invalid("--volume", text, "anonymous volumes are not supported yet", VOLUME_HINT);
-  if (source === "" || target === "" || more.length > 0) throw invalid("--volume", text, "not understood", VOLUME_HINT);
-  if (source.startsWith("~")) {
-    throw invalid("--volume", text, "~ is the shell's, and only at the start of a word", 'write "$HOME/..."');
-  }
-  if (!/^[./]/.test(source)) {
-    throw invalid("--volume", text, "named volumes are not supported yet", `for a directory: "./${source}:${target}"`);
-  }
-  const words = mode === undefined ? [] : mode.split(",");
-  const unknown = words.find((word) => word !== "ro" && word !== "rw");
-  if (unknown !== undefined) throw invalid("--volume", text, `unknown option "${unknown}"`, "ro or rw");
-  if (words.includes("ro") && words.includes("rw")) throw invalid("--volume", text, "both ro and rw");
-  return { type: "bind", source: resolve(world.cwd, source), target, readOnly: words.includes("ro") };
-}
-
-function tmpfs(text: string): MountOption {
-  const [, target = "", words] = /^([^:]*)(?::([^]*))?$/.exec(text) ?? [];
-  const mount: MountOption = { type: "tmpfs", target };
-  for (const word of words === undefined ? [] : words.split(",")) {
-    const [, name, value] = /^([^=]*)(?:=([^]*))?$/.exec(word) ?? [];
-    if (word === "ro") mount.readOnly = true;
-    else if (word === "noexec") mount.noExec = true;
-    else if (name === "size" && value) mount.size = value;
-    else if (name === "mode" && value && /^[0-7]{3,4}$/.test(value)) mount.mode = Number.parseInt(value, 8);
-    else if (!TMPFS_USUAL.has(word)) {
-      throw invalid(
-        "--tmpfs",
-        text,
-        `unknown option "${word}"`,
-        "size=64m, mode=1777, ro, noexec; always nosuid, nodev",
-      );
-    }
-  }
-  return mount;
-}
-/** What it is like without a word. */
-const TMPFS_USUAL = new Set(["rw", "exec", "nosuid", "nodev"]);
 
 function limits(flags: RunFlags): Limits {
   const { memory, cpus, pidsLimit, timeout } = flags;
