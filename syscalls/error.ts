@@ -36,6 +36,20 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
+/** A value in a message, as it would be written in source; long ones cut. */
+export function show(value: unknown): string {
+  const text = typeof value === "string" || (typeof value === "object" && value !== null) ? json(value) : String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+}
+
+function json(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? Object.prototype.toString.call(value);
+  } catch {
+    return Object.prototype.toString.call(value); // circular, or with a BigInt in it
+  }
+}
+
 /**
  * Every failure of the library. `message` starts with the action and quotes values:
  * `mount "proc" on "/proc": EPERM`.

@@ -2,12 +2,13 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import * as fc from "fast-check";
-import { Sandbox, type RunOptions, type TsboxError } from "../lib/index.ts";
+import { Sandbox, TsboxError, type RunOptions } from "../lib/index.ts";
 import { parseDuration, parseSize } from "../lib/sandbox/parse.ts";
 import { ROOT_ID_BASE } from "../lib/sandbox/request.ts";
 import { signalName, signalNumber } from "../lib/sandbox/signals.ts";
 import type { NamespaceType, Spec } from "../lib/spec/index.ts";
 import { failureOf } from "./support/failure.ts";
+import { cgroups, descendants, descriptors } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 import { asRoot } from "./support/machine.ts";
 
@@ -298,7 +299,7 @@ const WAYS: ((command: string[], options?: RunOptions) => unknown)[] = [
 /** Options as a program without types would pass them: what is said of them, and the remedy. */
 const BAD: [name: string, options: unknown, message: string, hint?: string][] = [
   ["an unknown option", { memory: "1g" }, 'use the option "memory": unknown', "limits"],
-  ["options that are an array", ["x"], 'use the option "0": unknown', "rootfs"],
+  ["options that are an array", ["x"], 'use the options ["x"]: not an object'],
   ["a hostname that is a number", { hostname: 5 }, "use the hostname 5: not a string"],
   ["an empty hostname", { hostname: "" }, 'use the hostname ""'],
   ["a hostname of 65 bytes", { hostname: "h".repeat(65) }, "1 to 64 bytes"],
@@ -462,11 +463,22 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["an unknown capability", { security: { capabilities: ["FLY"] } }, 'use the capability "FLY": unknown', "CAP_CHOWN"],
   ["a capability that is a number", { security: { capabilities: [5] } }, "use the capability 5: not a string"],
   ["capabilities that are a string", { security: { capabilities: "ALL" } }, 'use the capabilities "ALL": not an array'],
+  [
+    "seccomp that is false, which is not to be taken for none",
+    { security: { seccomp: false } },
+    "profile false",
+    '"none"',
+  ],
+  ["an option that is null", { rootfs: null }, 'use the option "rootfs" null', "leave it out"],
+  ["limits in a Map, which would be none", { limits: new Map([["memory", "1g"]]) }, "use the limit {}: not an object"],
+  ["a memory limit in an array", { limits: { memory: ["64m"] } }, "use the memory limit"],
+  ["a ulimit of three", { ulimits: { nofile: [1, 2, 3] } }, 'set the limit "nofile" to [1,2,3]', "[soft, hard]"],
+  ["a hole among the mounts", { mounts: Array(1) }, "use the mount undefined"],
   ["an unknown seccomp profile", { security: { seccomp: "strict" } }, 'use the seccomp profile "strict"', '"none"'],
   ["a readOnly that is a word", { security: { readOnly: "yes" } }, 'use the readOnly "yes"', "true"],
   ["a noNewPrivileges that is a number", { security: { noNewPrivileges: 0 } }, "use the noNewPrivileges 0"],
   ["ulimits that are a string", { ulimits: "nofile=5" }, "not an object"],
-  ["ulimits that are an array", { ulimits: [64] }, 'set the limit "0": unknown', "nofile"],
+  ["ulimits that are an array", { ulimits: [64] }, "use the ulimits [64]: not an object", "nofile"],
   ["an unknown ulimit", { ulimits: { files: 5 } }, 'set the limit "files": unknown', "nofile"],
   ["a ulimit below zero", { ulimits: { nofile: -1 } }, 'set the limit "nofile" to -1', "Infinity"],
   ["a ulimit that is a string", { ulimits: { nofile: "5" } }, 'set the limit "nofile" to "5"'],
@@ -478,6 +490,125 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["stderr that is a number", { stderr: 2 }, "use stderr 2", '"inherit"'],
   ["a signal that is none", { signal: "SIGTERM" }, 'use the signal "SIGTERM": not an AbortSignal'],
 ];
+
+const circular: Record<string, unknown> = {};
+circular["self"] = circular;
+/** What nobody should pass: each of these in the place of every option. */
+const JUNK: [name: string, value: unknown][] = [
+  ...[null, true, 0, -1, 1.5, NaN, Infinity, 2 ** 53, "", "\0", "x", "x".repeat(100_000), "\ud800"].map(
+    (value): [string, unknown] => [String(value).slice(0, 20), value],
+  ),
+  ...[[], ["x"], [null], [[]], [1, 2, 3], Array(3), {}, { a: 1 }, { a: null }, JSON.parse('{"__proto__":{}}')].map(
+    (value): [string, unknown] => [JSON.stringify(value), value],
+  ),
+  ["a huge array", Array.from({ length: 100_000 }, () => "x")],
+  ["an object without a prototype", Object.create(null)],
+  ["an object in a circle", circular],
+  ["an object that is no JSON", { toJSON: () => undefined }],
+  ["an object with a BigInt", { a: 10n }],
+  ["a function", () => {}],
+  ["a symbol", Symbol("x")],
+  ["a BigInt", 10n],
+  ["a Map", new Map([["memory", "1g"]])],
+  ["a Date", new Date(0)],
+  ["a Promise", Promise.resolve(1)],
+  ["bytes", new Uint8Array(3)],
+  ["a boxed string", Object("host")],
+];
+
+/** The names that an error lists where it does not know one. */
+function namesIn(make: (value: unknown) => unknown): string[] {
+  try {
+    Sandbox.spec(["true"], make({ nope: 1 }) as RunOptions);
+  } catch (error) {
+    return ((error as TsboxError).hint ?? "").replace(/^known: /, "").split(", ");
+  }
+  throw new Error("an unknown name was taken");
+}
+
+/** Every option that there is, found by asking: how it is put into options. */
+function everyOption(): [path: string, make: (value: unknown) => unknown][] {
+  const all: [string, (value: unknown) => unknown][] = [["", (value) => value]];
+  const within = (path: string, make: (value: unknown) => unknown) => {
+    for (const name of namesIn(make)) all.push([`${path}.${name}`, (value) => make({ [name]: value })]);
+  };
+  within("", (value) => value);
+  for (const group of ["limits", "security", "namespaces", "scheduler", "ioPriority"])
+    within(group, (value) => ({ [group]: value }));
+  within("capabilities", (value) => ({ security: { capabilities: value } }));
+  for (const mount of [
+    { type: "bind", source: "/usr", target: "/x" },
+    { type: "tmpfs", target: "/x" },
+  ]) {
+    within(mount.type, (value) => ({ mounts: [{ ...mount, ...(value as object) }] }));
+  }
+  all.push(
+    ["a mount", (value) => ({ mounts: [value] })],
+    ["a device", (value) => ({ devices: [value] })],
+    ["a variable", (value) => ({ env: { A: value } })],
+    ["a ulimit", (value) => ({ ulimits: { nofile: value } })],
+    ["a soft limit", (value) => ({ ulimits: { nofile: [value, 5] } })],
+    ["a sysctl", (value) => ({ sysctls: { "net.ipv4.ip_forward": value } })],
+    ["a group", (value) => ({ groups: [value] })],
+    ["a capability", (value) => ({ security: { capabilities: [value] } })],
+  );
+  for (const name of ["defaultAction", "architectures", "syscalls", "flags", "defaultErrnoRet"])
+    all.push([`seccomp.${name}`, (value) => seccomp({ [name]: value })]);
+  for (const name of ["names", "action", "errnoRet", "args"])
+    all.push([`a seccomp rule's ${name}`, (value) => seccomp({ syscalls: [{ ...RULE, [name]: value }] })]);
+  for (const name of ["index", "value", "op"])
+    all.push([
+      `a seccomp condition's ${name}`,
+      (value) => seccomp({ syscalls: [{ ...RULE, args: [{ ...CONDITION, [name]: value }] }] }),
+    ]);
+  return all;
+}
+const RULE = { names: ["read"], action: "SCMP_ACT_ERRNO" };
+const CONDITION = { index: 0, value: 0, op: "SCMP_CMP_EQ" };
+const seccomp = (more: object) => ({ security: { seccomp: { defaultAction: "SCMP_ACT_ALLOW", ...more } } });
+
+function refusal(attempt: (command: string[], options: RunOptions) => unknown, options: RunOptions): unknown {
+  try {
+    attempt(["true"], options);
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+describe("no option takes what it cannot use:", () => {
+  const CODES = ["invalid_option", "rootfs_not_found", "mount_failed", "user_not_found"];
+  const OBJECTS = ["a Map", "a Date", "a Promise", "bytes", "a boxed string", "a symbol", "a function"];
+  const before = descriptors().size;
+
+  test("there are many options", () => expect(everyOption().length).toBeGreaterThan(75));
+
+  test.each(everyOption())("%s", (path, make) => {
+    for (const [name, value] of JUNK) {
+      const refusals = [Sandbox.spec, Sandbox.plan].map((attempt) => refusal(attempt, make(value) as RunOptions));
+      for (const error of refusals) {
+        if (error === undefined) continue;
+        expect([name, error]).toEqual([name, expect.any(TsboxError)]);
+        expect(CODES).toContain((error as TsboxError).code);
+        expect([name, (error as TsboxError).message.length < 300]).toEqual([name, true]);
+      }
+      // what is no data is not taken for left out
+      const taken = refusals.every((error) => error === undefined);
+      if (taken && OBJECTS.includes(name)) expect([path, name]).toEqual([".stdin", "bytes"]);
+    }
+  });
+
+  test("and nothing is left of the attempts", () => {
+    for (const [, make] of everyOption()) {
+      for (const [, value] of JUNK.slice(-8)) {
+        const options = { stdin: "nothing that is read", ...(make(value) as object), mounts: "none" };
+        expect(() => Sandbox.spawn(["true"], options as unknown as RunOptions)).toThrow();
+      }
+    }
+    expect(descriptors().size).toBe(before);
+    expect([descendants(), cgroups()]).toEqual([[], []]);
+  });
+});
 
 describe("is refused, before anything is made:", () => {
   test.each(BAD.map(([name, options, message, hint = ""]) => [name, options, message, hint]))("%s", async (...bad) => {

@@ -52,7 +52,7 @@ describe("a request comes with it", () => {
       destination: TARGET,
       type: "bind",
       source: process.execPath,
-      options: ["rbind", "ro", "nosuid", "nodev"],
+      options: ["rbind", "rro", "rnosuid", "rnodev"],
     });
   });
 

@@ -4,7 +4,7 @@
  * @module
  * @see personality(2), sched_setattr(2), ioprio_set(2), sched_setaffinity(2)
  */
-import { named, structure, STRUCTS, TsboxError } from "../../syscalls/index.ts";
+import { named, show, structure, STRUCTS, TsboxError } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { IoClass, Scheduler, SchedulerFlag, SchedulerPolicy, Spec } from "../spec/index.ts";
 
@@ -50,7 +50,7 @@ export function attributeSteps({ process, linux: { personality } }: Spec): Plan 
 function numberOf<Word extends string>(what: string, word: Word, table: Record<Word, number>): number {
   if (!Object.hasOwn(table, word)) {
     const hint = Object.keys(table).join(", ");
-    throw new TsboxError(`use the ${what} ${JSON.stringify(word)}: unknown`, { code: "invalid_option", hint });
+    throw new TsboxError(`use the ${what} ${show(word)}: unknown`, { code: "invalid_option", hint });
   }
   return table[word];
 }
@@ -77,7 +77,7 @@ const MAX_CPUS = 8192;
 /** @throws TsboxError `invalid_option` */
 export function cpuMask(list: string): Data {
   const refused = (why: string) =>
-    new TsboxError(`use the CPUs ${JSON.stringify(list)}: ${why}`, {
+    new TsboxError(`use the CPUs ${show(list)}: ${why}`, {
       code: "invalid_option",
       hint: 'numbers and ranges of them: "0-3,7"',
     });

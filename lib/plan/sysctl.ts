@@ -3,7 +3,7 @@
  * @module
  * @see sysctl(8), namespaces(7), https://docs.kernel.org/admin-guide/sysctl/
  */
-import { cstring, named, ref, structure, TsboxError } from "../../syscalls/index.ts";
+import { cstring, named, ref, show, structure, TsboxError } from "../../syscalls/index.ts";
 import type { Argument, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { flags } from "./constants.ts";
@@ -29,7 +29,7 @@ export function checkSysctl({ linux: { sysctl = {}, namespaces } }: Spec): void 
   for (const name of Object.keys(sysctl)) {
     const type = namespaceOf(name);
     const refused = (why: string, hint: string) =>
-      new TsboxError(`set the sysctl ${JSON.stringify(name)}: ${why}`, { code: "invalid_option", hint });
+      new TsboxError(`set the sysctl ${show(name)}: ${why}`, { code: "invalid_option", hint });
     if (!FORM.test(name) || partsOf(name).some((part) => /^\.*$/.test(part)))
       throw refused("not a name", '"net.ipv4.ip_forward", or with slashes');
     if (!type) {

@@ -1,7 +1,7 @@
 /** Attributes of a request's processes and namespaces, as the specification has them. @module */
 import { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "../plan/index.ts";
 import type { Linux, Process, Scheduler } from "../spec/index.ts";
-import { checkChoice, checkKeys, checkText, invalid, show } from "./check.ts";
+import { checkArray, checkChoice, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
 import type { SandboxOptions } from "./options.ts";
 import { findGroup, MAX_ID, type Accounts } from "./users.ts";
 
@@ -23,8 +23,7 @@ export function attributesOf({ scheduler, ioPriority, cpuAffinity }: SandboxOpti
 /** @throws TsboxError `invalid_option`, `user_not_found` */
 export function additionalGidsOf({ groups }: SandboxOptions, accounts: Accounts): number[] {
   if (groups === undefined) return [];
-  if (!Array.isArray(groups)) throw invalid(`use the groups ${show(groups)}: not an array`);
-  return groups.map((group) =>
+  return checkArray("groups", groups).map((group) =>
     findGroup(
       typeof group === "number" ? String(checkInteger("group", group, 0, MAX_ID)) : checkText("group", group),
       accounts,
@@ -42,8 +41,7 @@ export function kernelAttributesOf({ personality, sysctls }: SandboxOptions): Pa
   if (personality !== undefined)
     linux.personality = { domain: checkChoice("personality", personality, ...namesOf(PERSONALITIES)) };
   if (sysctls !== undefined) {
-    if (typeof sysctls !== "object" || sysctls === null || Array.isArray(sysctls))
-      throw invalid(`use the sysctls ${show(sysctls)}: not an object`, '{ "net.ipv4.ip_forward": "1" }');
+    checkObject("sysctls", sysctls, '{ "net.ipv4.ip_forward": "1" }');
     for (const [name, value] of Object.entries(sysctls)) checkText(`value of the sysctl ${show(name)}`, value);
     linux.sysctl = sysctls;
   }
@@ -98,7 +96,8 @@ function schedulerOf(wanted: unknown): Scheduler {
     scheduler[name as "runtime"] = checkInteger(`${name} in nanoseconds`, value, 0, Number.MAX_SAFE_INTEGER);
   }
   if (flags === undefined) return scheduler;
-  if (!Array.isArray(flags)) throw invalid(`use the scheduling flags ${show(flags)}: not an array`);
-  scheduler.flags = flags.map((flag) => checkChoice("scheduling flag", flag as unknown, ...namesOf(SCHEDULER_FLAGS)));
+  scheduler.flags = checkArray("scheduling flags", flags).map((flag) =>
+    checkChoice("scheduling flag", flag, ...namesOf(SCHEDULER_FLAGS)),
+  );
   return scheduler;
 }

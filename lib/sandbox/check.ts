@@ -1,24 +1,34 @@
 /** What callers pass is checked before anything is made: every error names the option and what it may be. @module */
-import { TsboxError } from "../../syscalls/index.ts";
+import { show, TsboxError } from "../../syscalls/index.ts";
+
+export { show };
 
 export const invalid = (message: string, hint?: string): TsboxError =>
   new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
 
-/** As it would be written in source; long ones cut. */
-export function show(value: unknown): string {
-  const text = typeof value === "string" || typeof value === "object" ? JSON.stringify(value) : String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
+/**
+ * An object with properties of its own. A Map, a Promise and the like have none: what they hold would be ignored.
+ */
+export function checkObject(what: string, value: unknown, hint?: string): void {
+  if (Object.prototype.toString.call(value) !== "[object Object]")
+    throw invalid(`use the ${what} ${show(value)}: not an object`, hint);
 }
 
 /** `value` is an object (or absent) with no other keys. */
 export function checkKeys(what: string, value: unknown, known: readonly string[]): void {
   if (value === undefined) return;
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw invalid(`use the ${what} ${show(value)}: not an object`, `its keys: ${known.join(", ")}`);
+  checkObject(what, value, `its keys: ${known.join(", ")}`);
+  for (const key of Object.keys(value as object)) {
+    if (!known.includes(key)) throw invalid(`use the ${what} ${show(key)}: unknown`, `known: ${known.join(", ")}`);
+    if ((value as Record<string, unknown>)[key] === null)
+      throw invalid(`use the ${what} "${key}" null: not understood`, "leave it out");
   }
-  for (const key of Object.keys(value)) {
-    if (!known.includes(key)) throw invalid(`use the ${what} "${key}": unknown`, `known: ${known.join(", ")}`);
-  }
+}
+
+/** What is in an array, its holes as undefined. */
+export function checkArray(what: string, value: unknown): unknown[] {
+  if (!Array.isArray(value)) throw invalid(`use the ${what} ${show(value)}: not an array`);
+  return [...value];
 }
 
 /** A string without NUL bytes. */
@@ -32,6 +42,7 @@ export function checkText(what: string, value: unknown): string {
 export function checkHostPath(what: string, value: unknown): string {
   const path = checkText(what, value);
   if (path === "") throw invalid(`use the ${what} "": empty`);
+  if (path.length > 4095) throw invalid(`use the ${what} ${show(path)}: longer than 4095 bytes`);
   return path;
 }
 

@@ -1,7 +1,7 @@
 /** Limits of a request as the specification's resources and rlimits. @module */
 import { RLIMITS } from "../plan/index.ts";
 import type { Resources, Rlimit } from "../spec/index.ts";
-import { checkKeys, invalid, show } from "./check.ts";
+import { checkKeys, checkObject, invalid, show } from "./check.ts";
 import type { SandboxOptions } from "./options.ts";
 import { parseSize } from "./parse.ts";
 
@@ -42,17 +42,17 @@ export function resourcesOf({ limits }: SandboxOptions): Resources {
 }
 
 export function rlimitsOf({ ulimits }: SandboxOptions): Rlimit[] {
-  if (ulimits !== undefined && (typeof ulimits !== "object" || ulimits === null))
-    throw invalid(`use the ulimits ${show(ulimits)}: not an object`);
+  if (ulimits !== undefined) checkObject("ulimits", ulimits, "{ nofile: 1024 }");
   return Object.entries(ulimits ?? {}).map(([name, value]) => {
     const type = `RLIMIT_${name.toUpperCase().replace(/^RLIMIT_/, "")}`;
     if (!RLIMITS.includes(type)) {
       throw invalid(
-        `set the limit "${name}": unknown`,
+        `set the limit ${show(name)}: unknown`,
         RLIMITS.map((known) => known.slice(7).toLowerCase()).join(", "),
       );
     }
-    const [soft, hard] = Array.isArray(value) ? value : [value, value];
+    const [soft, hard, ...more] = Array.isArray(value) ? value : [value, value];
+    if (more.length > 0) throw invalid(`set the limit "${name}" to ${show(value)}: not understood`, "[soft, hard]");
     for (const bound of [soft, hard]) {
       if (bound !== Infinity && !(Number.isSafeInteger(bound) && bound >= 0)) {
         throw invalid(`set the limit "${name}" to ${show(bound)}: not understood`, "a whole number, or Infinity");

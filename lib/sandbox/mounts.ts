@@ -1,9 +1,9 @@
 /** What is mounted in every sandbox, and what a request adds, as the specification's mounts. @module */
-import { statSync } from "node:fs";
+import { statSync, type Stats } from "node:fs";
 import { resolve } from "node:path";
 import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
-import { checkChoice, checkHostPath, checkKeys, checkPath, invalid, show } from "./check.ts";
+import { checkArray, checkChoice, checkHostPath, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
 import type { BindMount, DeviceOption, MountOption, Propagation, SandboxOptions, Size } from "./options.ts";
 import { parseSize } from "./parse.ts";
 
@@ -93,9 +93,10 @@ export interface Host {
 /** @throws TsboxError `invalid_option`, `mount_failed` */
 export function requestedMounts({ mounts, devices }: SandboxOptions, host: Host): Mount[] {
   if (mounts === undefined && devices === undefined) return [];
-  if (mounts !== undefined && !Array.isArray(mounts)) throw invalid(`use the mounts ${show(mounts)}: not an array`);
-  if (devices !== undefined && !Array.isArray(devices)) throw invalid(`use the devices ${show(devices)}: not an array`);
-  const made = [...(mounts ?? []).map((mount) => mountOf(mount, host)), ...(devices ?? []).map(deviceOf)];
+  const made = [
+    ...checkArray("mounts", mounts ?? []).map((mount) => mountOf(mount as MountOption, host)),
+    ...checkArray("devices", devices ?? []).map((device) => deviceOf(device as DeviceOption)),
+  ];
   made.forEach(({ destination }, index) => {
     if (made.findIndex((mount) => mount.destination === destination) !== index) {
       throw invalid(`mount on "${destination}": two mounts have that target`);
@@ -112,6 +113,7 @@ const BIND_KEYS = ["type", "source", "target", "readOnly", "noExec", "recursive"
 const TMPFS_KEYS = ["type", "target", "size", "mode", "readOnly", "noExec"];
 
 function mountOf(mount: MountOption, host: Host): Mount {
+  checkObject("mount", mount, '{ type: "bind", source: "./src", target: "/src" }');
   checkKeys("mount", mount, [...new Set([...BIND_KEYS, ...TMPFS_KEYS])]);
   const destination = targetOf(mount.target);
   checkChoice<boolean>("readOnly", mount.readOnly, false, true);
@@ -183,15 +185,18 @@ function propagationOf({ propagation }: BindMount, destination: string, host: Ho
 /** A user namespace may make no device nodes: they are bound. */
 function deviceOf(device: string | DeviceOption): Mount {
   const wanted = typeof device === "string" ? { source: device } : device;
+  checkObject("device", wanted, '"/dev/fuse", or { source: "/dev/fuse", target: "/dev/fuse" }');
   checkKeys("device", wanted, ["source", "target"]);
   const source = resolve(checkHostPath("device", wanted.source));
-  const stat = statSync(source, { throwIfNoEntry: false });
-  if (!stat?.isCharacterDevice() && !stat?.isBlockDevice()) {
-    throw new TsboxError(`use the device "${source}": ${stat ? "not a device" : "no such file"}`, {
-      code: "mount_failed",
-      path: source,
-    });
+  const refused = (why: string) =>
+    new TsboxError(`use the device ${show(source)}: ${why}`, { code: "mount_failed", path: source });
+  let stat: Stats | undefined;
+  try {
+    stat = statSync(source, { throwIfNoEntry: false });
+  } catch (error) {
+    throw refused((error as { code?: string }).code ?? "cannot be looked at"); // ELOOP, EACCES
   }
+  if (!stat?.isCharacterDevice() && !stat?.isBlockDevice()) throw refused(stat ? "not a device" : "no such file");
   return {
     destination: targetOf(wanted.target ?? source),
     type: "bind",

@@ -12,7 +12,7 @@ export function parseSize(what: string, size: Size): number {
     if (!Number.isSafeInteger(size) || size < 0) throw notUnderstood(what, size, hint);
     return size;
   }
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(String(size).trim());
+  const match = typeof size === "string" && /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(size.trim());
   if (!match) throw notUnderstood(what, size, hint);
   const bytes = Math.floor(Number(match[1]) * 1024 ** " kmgt".indexOf((match[2] || " ").toLowerCase()));
   if (!Number.isSafeInteger(bytes)) throw notUnderstood(what, size, hint);
@@ -26,7 +26,7 @@ export function parseDuration(what: string, duration: Duration): number {
     if (!Number.isFinite(duration) || duration <= 0) throw notUnderstood(what, duration, hint);
     return duration;
   }
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(String(duration).trim());
+  const match = typeof duration === "string" && /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(duration.trim());
   if (!match || Number(match[1]) === 0) throw notUnderstood(what, duration, hint);
   return Number(match[1]) * { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] as "ms" | "s" | "m" | "h"];
 }

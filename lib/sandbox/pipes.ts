@@ -4,6 +4,7 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { runtime, TsboxError } from "../../syscalls/index.ts";
+import { invalid, show } from "./check.ts";
 import type { Stdio } from "./launch.ts";
 import type { SpawnOptions, Stdin } from "./options.ts";
 
@@ -22,7 +23,20 @@ export interface Pipes {
 }
 
 /** @throws TsboxError `invalid_option` */
+export function checkStdio({ stdin, stdout, stderr }: SpawnOptions): void {
+  if (stdin !== undefined && typeof stdin !== "string" && !isContent(stdin)) {
+    const data = "data: a string, bytes, a Blob, a Response or a ReadableStream";
+    throw invalid(`use stdin ${show(stdin)}: not understood`, `"ignore", "inherit", "pipe", or ${data}`);
+  }
+  for (const [name, how] of Object.entries({ stdout, stderr })) {
+    if (how !== undefined && how !== "pipe" && how !== "inherit" && how !== "ignore")
+      throw invalid(`use ${name} ${show(how)}: not understood`, '"pipe", "inherit" or "ignore"');
+  }
+}
+
+/** @throws TsboxError `invalid_option` */
 export function openPipes(options: SpawnOptions): Pipes {
+  checkStdio(options);
   const pipes: Pipes = { stdio: { stdin: -1, stdout: -1, stderr: -1 }, theirs: [] };
   try {
     openStdin(options.stdin ?? "ignore", pipes);
@@ -49,12 +63,6 @@ function openStdin(stdin: Stdin, pipes: Pipes): void {
     pipes.stdio.stdin = 0;
     return;
   }
-  if (typeof stdin !== "string" && !isContent(stdin)) {
-    throw new TsboxError(`use stdin ${JSON.stringify(stdin)}: not understood`, {
-      code: "invalid_option",
-      hint: '"ignore", "inherit", "pipe", or data: a string, bytes, a Blob, a Response or a ReadableStream',
-    });
-  }
   const [theirs, ours] = sys.pipe();
   pipes.theirs.push(theirs);
   pipes.stdio.stdin = theirs;
@@ -70,12 +78,6 @@ function openOutput(name: "stdout" | "stderr", how: SpawnOptions["stdout"], pipe
   if (how === "inherit") {
     pipes.stdio[name] = name === "stdout" ? 1 : 2;
     return undefined;
-  }
-  if (how !== "pipe") {
-    throw new TsboxError(`use ${name} ${JSON.stringify(how)}: not understood`, {
-      code: "invalid_option",
-      hint: '"pipe", "inherit" or "ignore"',
-    });
   }
   const [ours, theirs] = sys.pipe();
   pipes.theirs.push(theirs);

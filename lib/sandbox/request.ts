@@ -8,7 +8,17 @@ import { CAPABILITIES, type Beside, type Root } from "../plan/index.ts";
 import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
 import type { CapabilitySets, Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
 import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umaskOf } from "./attributes.ts";
-import { checkChoice, checkHostPath, checkKeys, checkPath, checkText, invalid, show } from "./check.ts";
+import {
+  checkArray,
+  checkChoice,
+  checkHostPath,
+  checkKeys,
+  checkObject,
+  checkPath,
+  checkText,
+  invalid,
+  show,
+} from "./check.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { resourcesOf, rlimitsOf } from "./limits.ts";
 import { createdSources, privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
@@ -147,7 +157,7 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
   }
   const path = resolve(rootfs);
   if (!existsIn(path, ".")) {
-    throw new TsboxError(`use the root filesystem "${rootfs}": no such directory`, {
+    throw new TsboxError(`use the root filesystem ${show(rootfs)}: no such directory`, {
       code: "rootfs_not_found",
       path: rootfs,
       hint: 'name a directory that holds a root filesystem, or "host"',
@@ -244,20 +254,19 @@ function exactly(wanted: CapabilitySets): CapabilitySets {
 }
 
 function namesOf(what: string, names: unknown): string[] {
-  if (!Array.isArray(names)) throw invalid(`use the ${what} ${show(names)}: not an array`);
-  return names.map((name) => capabilityName(name as string));
+  return checkArray(what, names).map((name) => capabilityName(name as string));
 }
 
 /** `CAP_CHOWN` for `chown`, `CHOWN` and `CAP_CHOWN`. */
 export function capabilityName(name: string): string {
   const full = `CAP_${checkText("capability", name).toUpperCase().replace(/^CAP_/, "")}`;
-  if (!CAPABILITIES.includes(full)) throw invalid(`use the capability "${name}": unknown`, CAPABILITIES.join(", "));
+  if (!CAPABILITIES.includes(full)) throw invalid(`use the capability ${show(name)}: unknown`, CAPABILITIES.join(", "));
   return full;
 }
 
 function seccompOf(options: SandboxOptions, capabilities: readonly string[]): SeccompProfile | undefined {
   const wanted = options.security?.seccomp ?? "default";
-  if (typeof wanted === "string") checkChoice("seccomp profile", wanted, "default", "none");
+  if (typeof wanted !== "object") checkChoice<string>("seccomp profile", wanted, "default", "none");
   const profile =
     wanted === "default"
       ? defaultProfile(capabilities, ARCH)
@@ -269,15 +278,15 @@ function seccompOf(options: SandboxOptions, capabilities: readonly string[]): Se
 }
 
 function environment(...layers: (Record<string, string> | undefined)[]): string[] {
-  const bad = layers.find(
-    (layer) => layer !== undefined && (typeof layer !== "object" || layer === null || Array.isArray(layer)),
-  );
-  if (bad !== undefined)
-    throw invalid(`use the environment ${show(bad)}: not an object`, 'names and values: { LANG: "C" }');
-  const env = Object.assign({}, ...layers.map((layer) => layer ?? {})) as Record<string, string>;
+  const env = Object.create(null) as Record<string, string>;
+  for (const layer of layers) {
+    if (layer === undefined) continue;
+    checkObject("environment", layer, 'names and values: { LANG: "C" }');
+    Object.assign(env, layer);
+  }
   return Object.entries(env).map(([name, value]) => {
     if (name === "" || name.includes("=") || name.includes("\0"))
       throw invalid(`set the variable ${show(name)}: not a name`);
-    return `${name}=${checkText(`value of the variable "${name}"`, value)}`;
+    return `${name}=${checkText(`value of the variable ${show(name)}`, value)}`;
   });
 }

@@ -48,7 +48,7 @@ function isSeen(name: string, path: string): boolean {
 
 export function runtimeMount(): Mount {
   const source = runtime.executable()?.path as string;
-  return { destination: RUNTIME_TARGET, type: "bind", source, options: ["rbind", "ro", "nosuid", "nodev"] };
+  return { destination: RUNTIME_TARGET, type: "bind", source, options: ["rbind", "rro", "rnosuid", "rnodev"] };
 }
 
 /** What has to be in the environment for it. */

@@ -7,11 +7,11 @@ import { printPlan, TsboxError } from "../../syscalls/index.ts";
 import { cgroupPlan, makeCgroup, type Cgroup } from "../cgroup/index.ts";
 import { compile } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
-import { checkSignal } from "./check.ts";
+import { checkObject, checkSignal } from "./check.ts";
 import { bury, factsFor, join, kill, launch, type Launched } from "./launch.ts";
 import type { Reason, RunOptions, RunResult, SandboxOptions, SpawnOptions } from "./options.ts";
 import { parseDuration, parseSize } from "./parse.ts";
-import { closePipes, openPipes } from "./pipes.ts";
+import { checkStdio, closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
 import { checkSpawnOptions, processFor, specFor } from "./request.ts";
 import { shellOf, type Shell } from "./shell.ts";
@@ -69,6 +69,7 @@ export class Sandbox implements AsyncDisposable {
    * where it fires.
    */
   static async run(command: string[], options: RunOptions = {}): Promise<RunResult> {
+    checkObject("options", options);
     if (options.stdin === "pipe") {
       throw new TsboxError('use stdin "pipe": a run has nobody to write to it', {
         code: "invalid_option",
@@ -88,8 +89,7 @@ export class Sandbox implements AsyncDisposable {
    * @throws TsboxError for what is known before it runs; all else is told by {@link SandboxProcess.result}
    */
   static spawn(command: string[], options: RunOptions = {}): SandboxProcess {
-    checkCommand(command);
-    checkSignal(options.signal);
+    checkRequest(command, options);
     const [timeMs, output] = [timeLimit(options), { left: outputLimit(options) }];
     const started = performance.now();
     const { spec, beside } = specFor(command, options);
@@ -125,8 +125,7 @@ export class Sandbox implements AsyncDisposable {
    * @throws TsboxError, as {@link Sandbox.run}
    */
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
-    checkSignal(options.signal);
-    [timeLimit, outputLimit].forEach((check) => check(options));
+    checkOptions(options);
     const { spec, beside } = specFor([], options);
     const cgroup = makeCgroup(spec.linux.resources ?? {});
     let launched: Launched | undefined;
@@ -219,18 +218,36 @@ export class Sandbox implements AsyncDisposable {
 
   /** The OCI runtime specification (config.json) that a request comes to. Nothing is run. */
   static spec(command: string[], options: RunOptions = {}): Spec {
-    checkCommand(command);
-    // parts of it are those of other sandboxes too
-    return structuredClone(specFor(command, options).spec);
+    checkRequest(command, options);
+    const { spec } = specFor(command, options);
+    try {
+      return structuredClone(spec); // parts of it are those of other sandboxes too
+    } catch (cause) {
+      // all else in it was made here
+      throw new TsboxError("use the seccomp profile: it is not only data", { code: "invalid_option", cause });
+    }
   }
 
   /** The system calls that a request comes to, one a line, each group with its reason. Nothing is run. */
   static plan(command: string[], options: RunOptions = {}): string {
-    checkCommand(command);
+    checkRequest(command, options);
     const { spec, beside } = specFor(command, options);
     const { steps, membership } = cgroupPlan(spec.linux.resources ?? {});
     return printPlan([...steps, ...compile(spec, beside, factsFor(spec, membership)).plan]);
   }
+}
+
+function checkRequest(command: string[], options: RunOptions): void {
+  checkCommand(command);
+  checkOptions(options);
+  checkStdio(options);
+}
+
+/** What the specification does not say. */
+function checkOptions(options: SandboxOptions): void {
+  checkObject("options", options);
+  checkSignal(options.signal);
+  [timeLimit, outputLimit].forEach((check) => check(options));
 }
 
 function checkCommand(command: string[]): void {

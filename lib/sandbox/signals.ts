@@ -1,6 +1,6 @@
 /** Signals by name and number. @see signal(7) @module */
 import { constants } from "node:os";
-import { TsboxError } from "../../syscalls/index.ts";
+import { show, TsboxError } from "../../syscalls/index.ts";
 
 const NUMBERS = new Map<string, number>(Object.entries(constants.signals));
 const NAMES = new Map([...NUMBERS].map(([name, number]) => [number, name]));
@@ -22,7 +22,7 @@ export function signalNumber(signal: number | string): number {
     const number = NUMBERS.get(name) ?? NUMBERS.get(`SIG${name}`) ?? Number(/^SIG(\d+)$/.exec(name)?.[1]);
     if (number >= 1 && number <= LAST_SIGNAL) return number;
   }
-  throw new TsboxError(`send the signal ${JSON.stringify(signal)}: there is none`, {
+  throw new TsboxError(`send the signal ${show(signal)}: there is none`, {
     code: "invalid_option",
     hint: 'a name such as "SIGTERM", or a number from 1 to 64',
   });

@@ -78,7 +78,7 @@ function idOf(field: string | undefined): number {
 }
 
 const notFound = (kind: string, name: string) =>
-  new TsboxError(`use the ${kind} "${name}": not known inside the root filesystem`, {
+  new TsboxError(`use the ${kind} ${show(name)}: not known inside the root filesystem`, {
     code: "user_not_found",
     hint: `its /etc/${kind === "user" ? "passwd" : "group"} has no such line; a number works without`,
   });

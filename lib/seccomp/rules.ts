@@ -4,7 +4,7 @@
  * @module
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config-linux.md#seccomp, seccomp_rule_add(3)
  */
-import { SYSCALLS, TsboxError, type Arch, type SyscallName } from "../../syscalls/index.ts";
+import { show, SYSCALLS, TsboxError, type Arch, type SyscallName } from "../../syscalls/index.ts";
 import type { SeccompArgument, SeccompProfile, SeccompRule } from "../spec/index.ts";
 
 /** `SECCOMP_RET_*`. KILL is KILL_THREAD, as in libseccomp. */
@@ -84,8 +84,6 @@ export interface Rules {
 
 const bad = (what: string, hint: string) =>
   new TsboxError(`use the seccomp profile: ${what}`, { code: "invalid_option", hint });
-
-const show = (value: unknown) => (typeof value === "bigint" ? `${value}` : (JSON.stringify(value) ?? String(value)));
 
 /** A list that may be left out. @throws TsboxError `invalid_option` where it is something else */
 export function listOf<T>(value: readonly T[] | null | undefined, where: string): readonly T[] {
