@@ -158,6 +158,53 @@ describe("output", () => {
   });
 });
 
+describe("disk", () => {
+  const places: [string, RunOptions][] = [
+    ["a directory's layer", { rootfs: root.path }],
+    ["the host's private directories", { rootfs: "host" }],
+  ];
+  const inPlace = (line: string, place: RunOptions, limits: RunOptions["limits"] = { disk: "1mb" }) =>
+    Sandbox.run(["sh", "-c", line], { ...place, limits });
+
+  for (const [name, place] of places) {
+    sandboxTest(`${name}: no more than that can be written: disk`, async () => {
+      const full = await inPlace("head -c 4m /dev/zero >/tmp/file; code=$?; stat -c %s /tmp/file; exit $code", place);
+      expect([full.reason, full.stdout]).toEqual(["disk", `${2 ** 20}\n`]);
+      expect(full.exitCode).not.toBe(0);
+      // without a limit it is written
+      const free = await inPlace("head -c 4m /dev/zero >/tmp/file && stat -c %s /tmp/file", place, {});
+      expect(free).toMatchObject({ reason: "exit", exitCode: 0, stdout: `${2 ** 22}\n` });
+    });
+
+    sandboxTest(`${name}: as much as is allowed is no reason, nor is a command that does well`, async () => {
+      expect(await inPlace("head -c 900k /dev/zero >/tmp/file; exit 3", place)).toMatchObject({ reason: "exit" });
+      expect(await inPlace("head -c 4m /dev/zero >/tmp/file; exit 0", place)).toMatchObject({ reason: "exit" });
+    });
+
+    sandboxTest(`${name}: empty files count by their number`, async () => {
+      const line = "cd /tmp; i=0; while [ $i -lt 3000 ]; do : >$i || exit 1; i=$((i+1)); done";
+      expect(await inPlace(line, place)).toMatchObject({ reason: "disk" });
+      expect(await inPlace(line, place, { disk: "8mb" })).toMatchObject({ reason: "exit", exitCode: 0 });
+    });
+  }
+
+  sandboxTest("all of the host's private directories count together, and only they can be written", async () => {
+    const line =
+      "head -c 700k /dev/zero >/tmp/a && head -c 700k /dev/zero >/var/tmp/b; echo $?; echo >/etc/x; stat -c %a /root /tmp";
+    const { stdout, stderr } = await inPlace(line, { rootfs: "host" });
+    expect(stdout).toBe("1\n700\n1777\n");
+    expect(stderr).toContain("/etc/x: Read-only file system");
+  });
+
+  sandboxTest("a process that joins a box is told the same", async () => {
+    await using box = await Sandbox.create({ rootfs: root.path, limits: { disk: "1mb" } });
+    const write = (size: string) =>
+      box.spawn(["sh", "-c", `head -c ${size} /dev/zero >/tmp/file`], { stderr: "ignore" });
+    expect(await write("2m").result()).toMatchObject({ reason: "disk" });
+    expect(await write("10k").result()).toMatchObject({ reason: "exit", exitCode: 0 });
+  });
+});
+
 describe("ulimits", () => {
   sandboxTest("a process that exceeds one is killed by its signal, which is told", async () => {
     const result = await run("exec head -c 9000 /dev/zero >/tmp/file", { ulimits: { fsize: 4096 } });

@@ -30,6 +30,7 @@ export interface RunFlags {
   memory?: string;
   cpus?: string;
   pidsLimit?: string;
+  disk?: string;
   ulimit?: string[];
   network?: string;
   capAdd?: string[];
@@ -76,6 +77,7 @@ const GROUPS: Record<string, [flags: string, description: string][]> = {
     ["-m, --memory <SIZE>", 'Memory of all processes together: "64m", "1g"'],
     ["--cpus <NUMBER>", "CPUs' worth of time: 0.5 is half of one"],
     ["--pids-limit <NUMBER>", "Processes and threads at a time; -1: unlimited"],
+    ["--disk <SIZE>", 'What can be written to the root filesystem: "64m"'],
     ["--ulimit <NAME=N[:N]>...", 'Limit of setrlimit(2): "nofile=1024:2048"'],
   ],
   "Isolation:": [

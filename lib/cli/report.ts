@@ -47,6 +47,7 @@ export function explain(reason: Reason, flags: { timeout?: string; memory?: stri
   if (reason === "timeout") complain(`killed after ${flags.timeout} (--timeout)`);
   if (reason === "oom") complain(flags.memory === undefined ? "out of memory" : `out of memory (-m ${flags.memory})`);
   if (reason === "pids") complain("out of processes", "raise --pids-limit");
+  if (reason === "disk") complain("no place left for files", "raise --disk");
   if (reason === "seccomp")
     complain("killed by the seccomp filter", "--security-opt seccomp=FILE.json allows other system calls");
 }

@@ -116,11 +116,12 @@ function readFile(flag: string, path: string, world: World): string {
 }
 
 function limits(flags: RunFlags): Limits {
-  const { memory, cpus, pidsLimit, timeout } = flags;
+  const { memory, cpus, pidsLimit, disk, timeout } = flags;
   const result: Limits = {};
   if (memory !== undefined) result.memory = memory;
   if (cpus !== undefined) result.cpus = number("--cpus", cpus);
   if (pidsLimit !== undefined && pidsLimit !== "-1") result.pids = number("--pids-limit", pidsLimit);
+  if (disk !== undefined) result.disk = disk;
   if (timeout !== undefined) {
     if (/^[\d.]+$/.test(timeout)) throw invalid("--timeout", timeout, "no unit", `"${timeout}s" or "${timeout}ms"`);
     result.time = timeout;

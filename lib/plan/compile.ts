@@ -34,7 +34,22 @@ export interface Beside {
  * `directory`: the root path itself. `overlay`: the root path under a writable layer in memory. `tmpfs`: an empty
  * root that the mounts fill, with these directories, links and files.
  */
-export type Root = { kind: "directory" | "overlay" } | { kind: "tmpfs"; entries: RootEntry[] };
+export type Root =
+  | { kind: "directory" }
+  | { kind: "overlay"; limit?: DiskLimit }
+  | {
+      kind: "tmpfs";
+      entries: RootEntry[];
+      limit?: DiskLimit;
+      /** Directories that can be written even where the rest cannot. */
+      writable?: readonly string[];
+    };
+
+/** Of what can be written in memory: without one, it is half of the machine's. */
+export interface DiskLimit {
+  sizeBytes: number;
+  inodes: number;
+}
 
 export interface RootEntry {
   path: string;
@@ -70,7 +85,11 @@ export interface OwnedPlan {
 export interface SandboxPlan extends OwnedPlan {
   /** The kind of init whose image is bound as `init`. */
   init: Exclude<InitKind, "outside">;
+  /** It tells whether the root filesystem was full. */
+  sized: boolean;
 }
+
+export const isSized = (root: Root): boolean => root.kind !== "directory" && root.limit !== undefined;
 
 /** @throws TsboxError `invalid_option`, `unsupported` */
 export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
@@ -103,7 +122,8 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
   if (has("network")) plan.push(loopbackUp());
   plan.push(...(beside.idle ? [aloneStep(alone), readyStep()] : commandSteps(spec, facts, has("pid"), alone)));
-  return { plan, owner, inUse, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
+  const sized = isSized(beside.root);
+  return { plan, owner, inUse, sized, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
 }
 
 /**
@@ -112,7 +132,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
  * in the specification only the first counts.
  * @throws TsboxError `invalid_option`
  */
-export function compileJoin(spec: Spec, facts: Facts): Plan {
+export function compileJoin(spec: Spec, facts: Facts, sized = false): Plan {
   // from inside the cgroup namespace, cgroup v2 clones nothing into a cgroup of it that comes from outside (ENOENT)
   const types = spec.linux.namespaces.map((n) => n.type);
   const joined = types.filter((type) => type !== "cgroup").flatMap((type) => NEW[type] ?? []);
@@ -138,7 +158,7 @@ export function compileJoin(spec: Spec, facts: Facts): Plan {
     },
     cloneStep("clone the command's process", { label: "second", flags: cloneFlags, pidfd: true, intoCgroup: into }),
     initDescriptors(named("0", 0)),
-    ...initSteps(own ? "outside" : "group"),
+    ...initSteps(own ? "outside" : "group", sized),
     {
       action: "join the cgroup",
       ops: [{ call: "label", args: [], label: "second" }, ...joinCgroup(facts), ...enterCgroup],

@@ -73,6 +73,10 @@ export function filesystemSteps(
   }
   opened.push(...rootSteps(spec, root, facts.privileged));
   const attached: Plan = [];
+  for (const path of (root.kind === "tmpfs" && root.writable) || []) {
+    const tree = `writable:${path}`;
+    attached.push(mounts.cover(`keep "${path}" writable`, path, tree, mounts.anotherMount(tree)));
+  }
   for (const { mount, tree } of trees) {
     if (isRemount(mount)) {
       attached.push(mounts.remount(mount.destination, mount.options ?? []));

@@ -6,9 +6,20 @@
  * Descriptor 4 is a pidfd of the command. What goes to the owner is frames, which `frame.ts` reads.
  * @module
  */
-import { buffer, cstring, named, ref, struct, words, type Op, type Plan } from "../../syscalls/index.ts";
+import {
+  buffer,
+  cstring,
+  named,
+  offsetOf,
+  ref,
+  struct,
+  STRUCTS,
+  words,
+  type Op,
+  type Plan,
+} from "../../syscalls/index.ts";
 import type { Data } from "../../syscalls/index.ts";
-import { EXIT_FRAME_BYTES, EXIT_TAG } from "./frame.ts";
+import { DISK_FULL_TAG, EXIT_FRAME_BYTES, EXIT_TAG, READY_FRAME_BYTES } from "./frame.ts";
 
 export const CONTROL_FD = 3;
 export const PIDFD = 4;
@@ -24,7 +35,8 @@ const POLLIN = 1;
  */
 export type InitKind = "command" | "idle" | "group" | "outside";
 
-export function initSteps(kind: InitKind): Plan {
+/** @param sized the root filesystem has a size of its own, and init tells whether it is full */
+export function initSteps(kind: InitKind, sized = false): Plan {
   const [control, signals] = [CONTROL_FD, -1].map((fd) => [...struct("pollfd", { fd, events: POLLIN })]);
   const polled: Data = { data: Uint8Array.from([control, signals].flat() as number[]), text: "[control, signals]" };
   const harden: Op[] = [
@@ -40,7 +52,7 @@ export function initSteps(kind: InitKind): Plan {
   ];
   return [
     { action: "make init a hard target: nobody inside may trace it or look into it", ops: harden },
-    { action: "wait for the owner, for signals and for children", ops: loop(kind, polled) },
+    { action: "wait for the owner, for signals and for children", ops: loop(kind, polled, sized) },
   ];
 }
 
@@ -49,7 +61,7 @@ const ENDING_OUTSIDE: Op[] = [
   { call: "wait4", args: [-1, 0, 0, 0], onError: "ignore" },
 ];
 
-function loop(kind: InitKind, polled: Data): Op[] {
+function loop(kind: InitKind, polled: Data, sized: boolean): Op[] {
   const byte = buffer("byte", 8);
   const info = buffer("siginfo", 128);
   const exit = buffer("exit frame", EXIT_FRAME_BYTES);
@@ -85,11 +97,36 @@ function loop(kind: InitKind, polled: Data): Op[] {
     { call: "jumpIf", args: [ref("pid"), 1, 2], label: "wait" },
     ...(kind === "idle" ? [{ call: "jump", args: [], label: "reap" } satisfies Op] : []),
     ...(kind === "command" ? [{ call: "jumpIf", args: [ref("pid"), 2, 1], label: "reap" } satisfies Op] : []),
+    ...(sized ? tellDiskFull() : []),
     { call: "write", args: [CONTROL_FD, exit, EXIT_FRAME_BYTES], onError: "ignore" },
     ...end,
     { call: "label", args: [], label: "die" },
     // a pid namespace ends with its init, which waits for all in it; an orphan outside might find nobody who reaps it
     ...(kind === "outside" ? ENDING_OUTSIDE : []),
     ...end,
+  ];
+}
+
+/** What is asked is what init's own root lies on: nothing that is mounted inside changes that. */
+function tellDiskFull(): Op[] {
+  const info = buffer("statfs", STRUCTS.statfs.size);
+  const free = (field: "f_bfree" | "f_ffree"): Op => ({
+    call: "load",
+    args: [{ at: info, offset: offsetOf("statfs", field) }, 8],
+    out: "free",
+  });
+  return [
+    { call: "statfs", args: [cstring("/"), info], onError: { jump: "disk told" } },
+    free("f_bfree"),
+    { call: "jumpIf", args: [ref("free"), 0, 0], label: "disk full" },
+    free("f_ffree"),
+    { call: "jumpIf", args: [ref("free"), 0, 1], label: "disk told" },
+    { call: "label", args: [], label: "disk full" },
+    {
+      call: "write",
+      args: [CONTROL_FD, words("disk full frame", DISK_FULL_TAG, 0), READY_FRAME_BYTES],
+      onError: "ignore",
+    },
+    { call: "label", args: [], label: "disk told" },
   ];
 }

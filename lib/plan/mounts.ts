@@ -259,6 +259,15 @@ export function copyOfTarget(tree: string): Op[] {
   ];
 }
 
+/** The same directory as a mount of its own, which stays what it is when the one below it becomes read-only. */
+export const anotherMount = (tree: string): Op[] => [
+  {
+    call: "open_tree",
+    args: [ref("target"), nothing, flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_EMPTY_PATH")],
+    out: tree,
+  },
+];
+
 /** Another mount of what covers a path already. */
 export const copyOfCover = (path: string, tree: string): Op[] => [
   { call: "open_tree", args: [here, cstring(path), flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC")], out: tree },

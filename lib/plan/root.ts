@@ -6,7 +6,7 @@
 import { cstring, named, ref } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Spec } from "../spec/index.ts";
-import type { Root, RootEntry } from "./compile.ts";
+import type { DiskLimit, Root, RootEntry } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { moveTo, openFilesystem, openSource } from "./mounts.ts";
 
@@ -20,14 +20,19 @@ const coverSlash = (tree: string): Op[] => [moveTo(tree, here, "/"), { call: "fc
 
 function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
   if (root.kind === "tmpfs") {
-    const made = openFilesystem("tmpfs", "root", ["mode=755", "nodev", "nosuid"], "the root filesystem");
+    const made = openFilesystem(
+      "tmpfs",
+      "root",
+      ["mode=755", "nodev", "nosuid", ...sizeOf(root.limit)],
+      "the root filesystem",
+    );
     return [
       { ...made, ops: [...made.ops, ...coverSlash("root")] },
       { action: "lay out the root filesystem", ops: root.entries.flatMap(entryOps) },
     ];
   }
   const source = opened ? [] : [openRoot(spec, root)];
-  if (root.kind === "overlay") return [...source, ...overlaySteps()];
+  if (root.kind === "overlay") return [...source, ...overlaySteps(root.limit)];
   return [
     ...source,
     { action: `put "${spec.root.path}" over the host's root`, ops: coverSlash("rootfs"), code: "mount_failed" },
@@ -40,8 +45,11 @@ export function openRoot(spec: Spec, root: Root): Step {
   return openSource(spec.root.path, "rootfs", ["rbind", "rnodev", ...(readOnly ? ["rro"] : [])]);
 }
 
-function overlaySteps(): Plan {
-  const layers = openFilesystem("tmpfs", "layers", ["mode=755"], "the writable layer");
+const sizeOf = (limit: DiskLimit | undefined): string[] =>
+  limit ? [`size=${limit.sizeBytes}`, `nr_inodes=${limit.inodes}`] : [];
+
+function overlaySteps(limit: DiskLimit | undefined): Plan {
+  const layers = openFilesystem("tmpfs", "layers", ["mode=755", ...sizeOf(limit)], "the writable layer");
   const directories = ["lower", "upper", "work", "merged"];
   const mkdir = (name: string): Op => ({ call: "mkdirat", args: [here, cstring(name), 0o755] });
   // userxattr: a user namespace may not write the trusted ones. Since Linux 5.11

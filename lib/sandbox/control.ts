@@ -11,6 +11,8 @@ import { failureOf } from "./failure.ts";
 export interface Told {
   exit?: ExitFrame;
   ready?: boolean;
+  /** At the end of the process, the root filesystem was as full as its limit allows. */
+  diskFull?: boolean;
   failure?: TsboxError;
 }
 
@@ -32,7 +34,8 @@ export class Control {
       for (const frame of cutter.take(chunk)) {
         if (frame.kind === "failed") told.failure ??= failureOf(frame.report, plan);
         else if (frame.kind === "ready") told.ready = true;
-        else told.exit = frame;
+        else if (frame.kind === "diskFull") told.diskFull = true;
+        else if (frame.kind === "exit") told.exit = frame;
       }
       if (told.exit || told.ready || told.failure) resolve(told);
     };

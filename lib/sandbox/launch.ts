@@ -68,7 +68,7 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup,
   using opened = new Descriptors();
   const made = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
   if (!made.kept) opened.add(made.commandImage);
-  const images = { init: initImage(made.compiled.init), "command-image": made.commandImage };
+  const images = { init: initImage(made.compiled.init, made.compiled.sized), "command-image": made.commandImage };
   const bound: Record<string, number> = { ...images, ...stdio };
   bindCgroup(bound, cgroup, opened);
   const control = bindControl(bound, opened);
@@ -79,9 +79,9 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup,
  * Starts a process that joins a sandbox, as an image: nothing of the owner's memory goes along.
  * @param sandbox a pidfd of its init
  */
-export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup): Launched {
+export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup, sized: boolean): Launched {
   using opened = new Descriptors();
-  const { plan, program } = layOutJoin(spec, cgroup.membership);
+  const { plan, program } = layOutJoin(spec, cgroup.membership, sized);
   const bound: Record<string, number> = { sandbox, ...stdio };
   bindCgroup(bound, cgroup, opened);
   const kept = Object.values(bound).filter((fd) => fd >= 0);
@@ -159,14 +159,15 @@ function bindControl(bound: Record<string, number>, opened: Descriptors): number
   return owner;
 }
 
-const images = new Map<InitKind, number>();
+const images = new Map<string, number>();
 
 /** Sealed, so that no sandbox can change what the next one runs; one descriptor a kind for the life of this process. */
-function initImage(kind: Exclude<InitKind, "outside">): number {
-  let fd = images.get(kind);
+function initImage(kind: Exclude<InitKind, "outside">, sized: boolean): number {
+  const key = sized ? `${kind} sized` : kind;
+  let fd = images.get(key);
   if (fd === undefined) {
-    fd = sys.sealedFile("tsbox-init", sys.elfImage(new Program(initSteps(kind), ARCH)));
-    images.set(kind, fd);
+    fd = sys.sealedFile("tsbox-init", sys.elfImage(new Program(initSteps(kind, sized), ARCH)));
+    images.set(key, fd);
   }
   return fd;
 }

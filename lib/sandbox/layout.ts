@@ -51,7 +51,10 @@ function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
   const { seccomp, maskedPaths, readonlyPaths, ...restOfLinux } = linux;
   if (seccomp && !isFrozen(seccomp)) return undefined;
   const { sources, kernelPaths, ...restOfFacts } = facts;
-  const root = beside.root.kind === "tmpfs" ? identityOf(beside.root.entries) : beside.root.kind;
+  const root =
+    beside.root.kind === "tmpfs"
+      ? [identityOf(beside.root.entries), beside.root.limit, beside.root.writable]
+      : beside.root;
   return [
     JSON.stringify([
       rest,
@@ -87,14 +90,15 @@ function closeImage({ commandImage }: Layout): void {
   if (commandImage >= 0) close(commandImage);
 }
 
-/** @param cgroup how it is joined */
-export function layOutJoin(spec: Spec, cgroup: Facts["cgroup"]): JoinLayout {
+/** @param cgroup how it is joined @param sized its root filesystem has a size of its own */
+export function layOutJoin(spec: Spec, cgroup: Facts["cgroup"], sized: boolean): JoinLayout {
   const { process } = spec;
   // nothing is mounted: what the machine has of files does not matter
   const facts: Facts = { arch: ARCH, privileged: true, sources: NONE, kernelPaths: NONE, cgroup };
   const joined = { ...spec, mounts: [], process: { ...process, args: process.args.slice(0, 1) } };
-  return keep(joinLayouts, keyOf(joined, { root: { kind: "directory" }, idle: false }, facts), () => {
-    const plan = compileJoin(joined, facts);
+  const key = keyOf(joined, { root: { kind: sized ? "overlay" : "directory" }, idle: false }, facts);
+  return keep(joinLayouts, key, () => {
+    const plan = compileJoin(joined, facts, sized);
     return { plan, program: new Program(plan, ARCH) };
   });
 }

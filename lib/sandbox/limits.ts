@@ -1,11 +1,11 @@
 /** Limits of a request as the specification's resources and rlimits. @module */
-import { RLIMITS } from "../plan/index.ts";
+import { RLIMITS, type DiskLimit, type RootEntry } from "../plan/index.ts";
 import type { Resources, Rlimit } from "../spec/index.ts";
 import { checkKeys, checkObject, invalid, show } from "./check.ts";
 import type { SandboxOptions } from "./options.ts";
 import { parseSize } from "./parse.ts";
 
-const LIMITS = ["memory", "cpus", "pids", "time", "output"];
+const LIMITS = ["memory", "cpus", "pids", "time", "output", "disk"];
 /** The kernel itself needs about this much for a process and its mounts. */
 const MIN_MEMORY_BYTES = 512 * 1024;
 const CPU_PERIOD_US = 100_000;
@@ -39,6 +39,23 @@ export function resourcesOf({ limits }: SandboxOptions): Resources {
     resources.pids = { limit: pids + 1 };
   }
   return resources;
+}
+
+const PAGE_BYTES = 4096;
+const MIN_DISK_BYTES = 64 * 1024;
+const MIN_INODES = 1024;
+
+/**
+ * Files without content take memory too, so their number has a limit as well: two for each page.
+ * @param own what is written to the layer before the command, and does not count
+ */
+export function diskLimitOf({ limits }: SandboxOptions, own: readonly RootEntry[] = []): DiskLimit | undefined {
+  if (limits?.disk === undefined) return undefined;
+  const bytes = parseSize("use the disk limit", limits.disk);
+  if (bytes < MIN_DISK_BYTES) throw invalid(`use the disk limit ${show(limits.disk)}: too little`, "at least 64k");
+  const pages = own.reduce((sum, { file }) => sum + Math.ceil((file?.length ?? 0) / PAGE_BYTES), 0);
+  const sizeBytes = (Math.ceil(bytes / PAGE_BYTES) + pages) * PAGE_BYTES;
+  return { sizeBytes, inodes: Math.max(MIN_INODES, (bytes / PAGE_BYTES) * 2) + own.length };
 }
 
 export function rlimitsOf({ ulimits }: SandboxOptions): Rlimit[] {

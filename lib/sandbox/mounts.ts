@@ -70,8 +70,10 @@ function makeStandardMounts(namespaces: readonly NamespaceType[], privileged: bo
 }
 
 /** Private directories over the host's own, with `rootfs: "host"`. */
+export const PRIVATE_DIRECTORIES: readonly string[] = ["/tmp", "/home", "/root", "/run", "/var/tmp"];
+
 export function privateMounts(): Mount[] {
-  return ["/tmp", "/home", "/root", "/run", "/var/tmp"].map((destination) => ({
+  return PRIVATE_DIRECTORIES.map((destination) => ({
     destination,
     type: "tmpfs",
     source: "tmpfs",

@@ -20,6 +20,11 @@ export interface Limits {
   time?: Duration;
   /** Bytes of stdout and stderr together, after which the process is killed; what was within the limit is kept. */
   output?: Size;
+  /**
+   * Bytes of files that can be written, all together: of the layer over a root filesystem, or of the host's private
+   * directories (`/tmp`, `/home`, …). Mounts that are asked for and `/dev/shm` have sizes of their own.
+   */
+  disk?: Size;
 }
 
 export type Propagation = "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared";
@@ -158,11 +163,12 @@ export interface RunOptions extends SandboxOptions {
  * Why a process ended:
  * - `exit`, `signal`: by itself, or by a signal of somebody inside;
  * - `timeout`, `output`: killed for the limit of that name;
- * - `oom`, `pids`: it did not do well, and the kernel had killed for memory or denied a process;
+ * - `oom`, `pids`, `disk`: it did not do well, and the kernel had killed for memory, had denied a process, or there
+ *   was no place left for files;
  * - `seccomp`: a system call that the filter kills for;
  * - `killed`: by the owner, an `AbortSignal`, or whoever killed the sandbox's init.
  */
-export type Reason = "exit" | "signal" | "oom" | "timeout" | "output" | "pids" | "seccomp" | "killed";
+export type Reason = "exit" | "signal" | "oom" | "timeout" | "output" | "pids" | "disk" | "seccomp" | "killed";
 
 export interface Usage {
   /** From the request to when nothing was left. */

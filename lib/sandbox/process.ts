@@ -185,7 +185,7 @@ export class SandboxProcess implements AsyncDisposable {
   async #supervise(signal: AbortSignal | undefined): Promise<ProcessResult> {
     const abort = () => this.end("killed");
     signal?.addEventListener("abort", abort, { once: true });
-    const { failure, ...told } = await this.#launched.control.told;
+    const { failure, diskFull = false, ...told } = await this.#launched.control.told;
     // one that was killed before it had started ends with a failed step, which is not its own exit
     const exit = failure ? undefined : told.exit;
     signal?.removeEventListener("abort", abort);
@@ -200,11 +200,11 @@ export class SandboxProcess implements AsyncDisposable {
     if (!exit && (status & 0x7f) === 0 && !this.#ended && !this.#around.ending()) {
       throw new TsboxError("start the process: it ended before it could say why", { code: "system" });
     }
-    this.#settled = this.#resultOf(exit, counters);
+    this.#settled = this.#resultOf(exit, { ...counters, diskFull });
     return this.#settled;
   }
 
-  #resultOf(exit: ExitFrame | undefined, counters: Counters): ProcessResult {
+  #resultOf(exit: ExitFrame | undefined, counters: Hits): ProcessResult {
     const signal = exit ? exit.signal : SIGKILL;
     return {
       exitCode: exit ? exit.exitCode : null,
@@ -219,12 +219,16 @@ export class SandboxProcess implements AsyncDisposable {
   }
 }
 
+/** What the kernel said of limits. */
+type Hits = Counters & { diskFull: boolean };
+
 /** A limit is the reason where it was hit and the process did not do well. */
-function reasonOf(exit: ExitFrame | undefined, counters: Counters): Reason {
+function reasonOf(exit: ExitFrame | undefined, counters: Hits): Reason {
   if (exit?.exitCode === 0) return "exit";
   if (counters.oomKills > 0) return "oom";
   if (exit?.signal === SIGSYS) return "seccomp";
   if (counters.pidsDenied > 0) return "pids";
+  if (counters.diskFull) return "disk";
   if (!exit) return "killed";
   return exit.signal === 0 ? "exit" : "signal";
 }

@@ -20,8 +20,8 @@ import {
   show,
 } from "./check.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
-import { resourcesOf, rlimitsOf } from "./limits.ts";
-import { createdSources, privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
+import { diskLimitOf, resourcesOf, rlimitsOf } from "./limits.ts";
+import { createdSources, PRIVATE_DIRECTORIES, privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
 import type { MountOption, RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { findUser, type Accounts } from "./users.ts";
@@ -139,7 +139,10 @@ function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   const without = (["rootfs", "mounts", "devices", "shmSize"] as const).find(
     (name) => options[name] !== undefined && options[name] !== "host",
   );
-  const contradiction = without ?? (options.security?.readOnly === undefined ? undefined : "security.readOnly");
+  const contradiction =
+    without ??
+    (options.security?.readOnly !== undefined ? "security.readOnly" : undefined) ??
+    (options.limits?.disk !== undefined ? "limits.disk" : undefined);
   if (contradiction)
     throw invalid(`use "${contradiction}" in the host's mount namespace: nothing can be mounted there`);
 }
@@ -153,6 +156,9 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
   const rootfs = checkHostPath("root filesystem", options.rootfs ?? "host");
   if (rootfs === "host") {
     const { entries, mounts } = hostRoot();
+    const limit = diskLimitOf(options, entries);
+    // one file system has one limit: then these are directories of the root
+    if (limit) return { root: { kind: "tmpfs", entries, limit, writable: PRIVATE_DIRECTORIES }, mounts, path: "/" };
     return { root: { kind: "tmpfs", entries }, mounts: [...mounts, ...privateMounts()], path: "/" };
   }
   const path = resolve(rootfs);
@@ -175,7 +181,8 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
   ];
   // without a layer of its own there is nowhere to make a missing mount point
   const direct = options.security?.readOnly === true && targets.every((target) => existsIn(path, target));
-  return { root: { kind: direct ? "directory" : "overlay" }, mounts: [], path };
+  const limit = diskLimitOf(options);
+  return { root: direct ? { kind: "directory" } : { kind: "overlay", ...(limit && { limit }) }, mounts: [], path };
 }
 
 const F_OK = 0;

@@ -5,7 +5,7 @@
 import * as sys from "../../syscalls/index.ts";
 import { printPlan, TsboxError } from "../../syscalls/index.ts";
 import { cgroupPlan, makeCgroup, type Cgroup } from "../cgroup/index.ts";
-import { compile } from "../plan/index.ts";
+import { compile, isSized } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { checkObject, checkSignal } from "./check.ts";
 import { bury, factsFor, join, kill, launch, type Launched } from "./launch.ts";
@@ -29,6 +29,7 @@ import { shellOf, type Shell } from "./shell.ts";
 export class Sandbox implements AsyncDisposable {
   readonly #options: SandboxOptions;
   readonly #spec: Spec;
+  readonly #sized: boolean;
   readonly #launched: Launched;
   readonly #pidfd: number;
   readonly #cgroup: Cgroup;
@@ -39,9 +40,10 @@ export class Sandbox implements AsyncDisposable {
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
-  private constructor(options: SandboxOptions, spec: Spec, launched: Launched, cgroup: Cgroup) {
+  private constructor(options: SandboxOptions, spec: Spec, sized: boolean, launched: Launched, cgroup: Cgroup) {
     this.#options = options;
     this.#spec = spec;
+    this.#sized = sized;
     this.#launched = launched;
     this.#pidfd = sys.openPidfd(launched.pid);
     this.#cgroup = cgroup;
@@ -140,7 +142,7 @@ export class Sandbox implements AsyncDisposable {
       await cgroup.remove();
       throw error;
     }
-    const box = new Sandbox(options, spec, launched, cgroup);
+    const box = new Sandbox(options, spec, isSized(beside.root), launched, cgroup);
     if (options.signal?.aborted) await box.#stop("killed");
     options.signal?.throwIfAborted();
     return box;
@@ -165,7 +167,7 @@ export class Sandbox implements AsyncDisposable {
     const pipes = openPipes({ stderr: "inherit", ...options });
     let launched: Launched;
     try {
-      launched = join(spec, this.#pidfd, pipes.stdio, this.#cgroup);
+      launched = join(spec, this.#pidfd, pipes.stdio, this.#cgroup, this.#sized);
     } catch (error) {
       closePipes(pipes);
       throw error;
