@@ -59,6 +59,14 @@ describe("help and usage", () => {
   test("--version is the package's", () => {
     expect(tsbox("--version")).toEqual({ status: 0, stdout: `tsbox ${version}\n`, stderr: "" });
   });
+  test("version names what a report of a problem needs", () => {
+    const { status, stdout } = tsbox("version");
+    expect([status, stdout.split("\n").map((line) => line.split(" ")[0])]).toEqual([
+      0,
+      ["tsbox", "bun", "linux", "architecture", ""],
+    ]);
+    expect(JSON.parse(tsbox("version", "--json").stdout)).toMatchObject({ tsbox: version, bun: Bun.version });
+  });
   test.each([[[]], [["--help"]], [["-h"]], [["help"]]])("tsbox %j lists the commands", (words) => {
     const { status, stdout, stderr } = tsbox(...words);
     expect([status, stderr]).toEqual([0, ""]);

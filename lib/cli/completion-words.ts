@@ -37,6 +37,7 @@ export interface Value {
 /** Words that no declaration can list. */
 const KNOWN: Record<string, () => string[]> = {
   "--attach": () => ["stdin", "stdout", "stderr"],
+  "--mount": () => ["type=bind,source=", "type=tmpfs,target="],
   "--cap-add": () => capabilities(),
   "--cap-drop": () => capabilities(),
   "--ulimit": () => RLIMITS.map((name) => `${name.slice("RLIMIT_".length).toLowerCase()}=`),

@@ -25,6 +25,7 @@ const HEALTH: Reason = ["there are no health checks", "leave it out"];
 const LOGS: Reason = ["stdout and stderr are tsbox's own, and nobody keeps logs", "redirect them: >out.log 2>err.log"];
 const VOLUMES: Reason = ["named volumes are not there yet", "-v mounts a directory"];
 const REAL_TIME: Reason = ["real-time groups are not supported: few kernels have them", "--cpus limits CPU time"];
+const WINDOWS: Reason = ["that is for Windows", "leave it out"];
 const NO_LABELS: Reason = ["there is nothing that lasts and could be labelled", "leave it out"];
 
 /** Flags of `docker run`. */
@@ -32,12 +33,15 @@ const FLAGS: Record<string, Reason> = {
   "--add-host": ["/etc/hosts is that of the root filesystem", 'bind one of your own: "-v ./hosts:/etc/hosts:ro"'],
   "--annotation": NO_LABELS,
   "--cidfile": ["a sandbox has no id", "leave it out"],
+  "--cpu-count": WINDOWS,
+  "--cpu-percent": WINDOWS,
   "--cpu-rt-period": REAL_TIME,
   "--cpu-rt-runtime": REAL_TIME,
   "--detach": DURABLE,
   "--detach-keys": DURABLE,
   "--disable-content-trust": IMAGES,
   "--dns": NETWORK,
+  "--dns-opt": NETWORK,
   "--dns-option": NETWORK,
   "--dns-search": NETWORK,
   "--entrypoint": ["there is no image whose entry point it could replace", "write the command, and its arguments"],
@@ -51,7 +55,9 @@ const FLAGS: Record<string, Reason> = {
   "--health-timeout": HEALTH,
   "--ip": NETWORK,
   "--ip6": NETWORK,
-  "--isolation": ["that is for Windows", "leave it out"],
+  "--io-maxbandwidth": WINDOWS,
+  "--io-maxiops": WINDOWS,
+  "--isolation": WINDOWS,
   "--kernel-memory": ["the kernel has no such limit any more", "-m counts the kernel's memory, too"],
   "--label": NO_LABELS,
   "--label-file": NO_LABELS,
@@ -61,6 +67,7 @@ const FLAGS: Record<string, Reason> = {
   "--log-opt": LOGS,
   "--mac-address": NETWORK,
   "--name": DURABLE,
+  "--net-alias": NETWORK,
   "--network-alias": NETWORK,
   "--no-healthcheck": HEALTH,
   "--oom-kill-disable": [

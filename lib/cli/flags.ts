@@ -33,6 +33,8 @@ export interface RunFlags {
   disk?: string;
   ulimit?: string[];
   network?: string;
+  /** Docker's older word for it. */
+  net?: string;
   capAdd?: string[];
   capDrop?: string[];
   securityOpt?: string[];
@@ -118,6 +120,7 @@ export function declareRunFlags(verb: Verb): void {
       if (option.isBoolean()) verb.addOption(new Option(`--no-${option.name()}`).hideHelp()); // --read-only=false
     }
   }
+  verb.addOption(new Option("--net <none|host>").hideHelp());
   verb.optionsGroup("Help:").helpOption("--help", "Print this help and quit");
   verb.usage("[FLAGS] COMMAND [ARG...]").argument("<COMMAND>").argument("[ARG...]").passThroughOptions();
   verb.addHelpText("after", EXAMPLES);

@@ -10,6 +10,7 @@ import { addPlan } from "./plan.ts";
 import { reportFailure } from "./report.ts";
 import { addRun } from "./run.ts";
 import { UnknownWord, Verb } from "./verb.ts";
+import { addVersion } from "./version.ts";
 
 const tsbox = new Verb("tsbox")
   .usage("COMMAND")
@@ -23,6 +24,7 @@ addRun(tsbox);
 addPlan(tsbox);
 addDoctor(tsbox);
 addCompletion(tsbox);
+addVersion(tsbox, version);
 
 const words = process.argv.slice(2);
 tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch(async (error: unknown) => {

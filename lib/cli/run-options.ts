@@ -63,7 +63,8 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
   if (flags.umask !== undefined) options.umask = umask(flags.umask);
   if (flags.sysctl !== undefined) options.sysctls = Object.fromEntries(flags.sysctl.map(sysctl));
   if (flags.bun !== undefined) options.runtime = flags.bun;
-  if (flags.network !== undefined) options.network = network(flags.network);
+  const networkName = flags.network ?? flags.net;
+  if (networkName !== undefined) options.network = network(networkName);
   return options;
 }
 
