@@ -1,4 +1,13 @@
 /** tsbox: containers and sandboxes for Bun and Deno. @module */
 export { TsboxError, type ErrorCode } from "../syscalls/index.ts";
-export { Sandbox, SandboxProcess, ShellCommand, ShellError, ShellOutput } from "./sandbox/index.ts";
+export {
+  BoxFile,
+  BoxFiles,
+  FileStat,
+  Sandbox,
+  SandboxProcess,
+  ShellCommand,
+  ShellError,
+  ShellOutput,
+} from "./sandbox/index.ts";
 export type * from "./sandbox/index.ts";

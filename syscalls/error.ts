@@ -13,6 +13,9 @@ export type ErrorCode =
   | "argument_too_long" // arguments and environment exceed what execve(2) takes
   | "mount_failed" // a mount, its source or its target was refused
   | "user_not_found" // a user or group name is not known inside the root filesystem
+  | "file_not_found" // a path leads nowhere inside the sandbox
+  | "file_refused" // it leads to what is not read, written or followed: a device, a pipe, a magic link
+  | "archive_refused" // an archive is malformed, or holds what is not unpacked
   | "limit_unavailable" // a limit was asked for that this machine cannot apply
   | "unsupported" // the kernel or the JavaScript runtime lacks a feature
   | "permission_denied" // the host forbids it (user namespaces, capabilities, ...)

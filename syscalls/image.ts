@@ -11,7 +11,7 @@ import { stringsAt, type Program } from "./program.ts";
 // addresses they do, although the file is packed to 4 KiB.
 const CODE_ADDRESS = 0x401000;
 /** `IMAGE_PROGRAM` of executor.c. */
-const PROGRAM_ADDRESS = 0x602000;
+export const PROGRAM_ADDRESS = 0x602000;
 const PAGE = 4096;
 const LARGEST_PAGE = 65536;
 const [PT_LOAD, PT_GNU_STACK] = [1, 0x6474e551];

@@ -45,9 +45,9 @@ export interface Op {
   args: Argument[];
   /** Names the result. */
   out?: string;
-  onError?: "ignore" | { ignore: keyof typeof ERRNO } | { jump: string };
-  /** Label: its name. Jumps: where to. */
-  label?: string;
+  onError?: "ignore" | { ignore: keyof typeof ERRNO } | { jump: string | number };
+  /** Label: its name. Jumps: where to; a number is the index of an op of another part. */
+  label?: string | number;
 }
 
 export interface Step {
@@ -139,9 +139,9 @@ export const ref = (name: string): Ref => ({ ref: name });
 
 const CONTROL = { end: -1, jump: -2, store: -3, load: -4, jumpIf: -5, spawn: -6, fail: -7, print: -8 };
 const ON_ERROR = { fail: 0, ignore: 1, ignoreErrno: 2, jump: 3 };
-const HEAD_BYTES = 4096;
-const SLOTS_AT = 16;
-const OP_BYTES = 64;
+export const HEAD_BYTES = 4096;
+export const SLOTS_AT = 16;
+export const OP_BYTES = 64;
 const SLOT_COUNT = 256;
 
 /** The word at `at` holds the address of what lies at `offset`. */
@@ -164,6 +164,14 @@ const partOf = (plan: Plan, index: number): { from: number; to: number } => {
   return index < start ? { from: 0, to: start } : { from: start, to: plan.length };
 };
 
+/** Ops that are written, while it runs, behind those of a program that goes on with them. */
+export interface Part {
+  /** Index of its first op in the whole program. */
+  first: number;
+  /** The first slot that is its own. */
+  slots: number;
+}
+
 /**
  * A plan laid out, up to where its image begins, or that image: where its ops, slots and data are. It can be written,
  * and run, any number of times.
@@ -176,11 +184,16 @@ export class Program {
   readonly #labels = new Map<string, number>();
   readonly #ops: { op: Op; step: number }[] = [];
   readonly #offsets = new Map<Data, number>();
+  readonly #part: Part | undefined;
+  readonly #opsAt: number;
   #laidOut: { image: Uint8Array; pointers: Pointer[] } | undefined;
 
-  constructor(plan: Plan, arch: Arch, part: "in place" | "image" = "in place") {
+  /** @param part of the plan; or what is a part of another program, and has no head of its own */
+  constructor(plan: Plan, arch: Arch, part: "in place" | "image" | Part = "in place") {
     this.plan = plan;
     this.arch = arch;
+    this.#part = typeof part === "string" ? undefined : part;
+    this.#opsAt = this.#part ? 0 : HEAD_BYTES;
     const { from, to } = partOf(plan, part === "image" ? plan.length : 0);
     plan.forEach((step, index) => {
       if (index < from || index >= to) return;
@@ -189,7 +202,7 @@ export class Program {
         else this.#ops.push({ op, step: index });
       }
     });
-    let end = HEAD_BYTES + (this.#ops.length + 1) * OP_BYTES;
+    let end = this.#opsAt + (this.#ops.length + 1) * OP_BYTES;
     const place = (data: Data) => {
       if (this.#offsets.has(data)) return;
       const align = data.align ?? 8;
@@ -212,7 +225,7 @@ export class Program {
   slot(name: string): number {
     let slot = this.#slots.get(name);
     if (slot === undefined) {
-      slot = this.#slots.size + 1;
+      slot = this.#slots.size + (this.#part?.slots ?? 1);
       if (slot >= SLOT_COUNT) {
         throw new TsboxError(`lay out the plan: more than ${SLOT_COUNT - 1} results`, {
           code: "unsupported",
@@ -226,12 +239,12 @@ export class Program {
 
   #setLabel(name: string): void {
     if (this.#labels.has(name)) throw new Error(`plan: two labels "${name}"`);
-    this.#labels.set(name, this.#ops.length);
+    this.#labels.set(name, (this.#part?.first ?? 0) + this.#ops.length);
   }
 
   /** Index of the op behind a label. */
-  label(name: string): number {
-    const index = this.#labels.get(name);
+  label(name: string | number): number {
+    const index = typeof name === "number" ? name : this.#labels.get(name);
     if (index === undefined) throw new Error(`plan: no label "${name}"`);
     return index;
   }
@@ -248,11 +261,16 @@ export class Program {
    * @param bound values of slots that the program finds there
    */
   write(bytes: Uint8Array, view: DataView, address: number, bound: Record<string, number>, reportFd: number): void {
+    this.writePart(bytes, view, address);
+    view.setInt32(8, reportFd, true);
+    for (const [name, value] of Object.entries(bound)) setWord(view, SLOTS_AT + this.slot(name) * 8, value);
+  }
+
+  /** The same without a head; `address` is that of its first op, if it is a part. */
+  writePart(bytes: Uint8Array, view: DataView, address: number): void {
     const { image, pointers } = (this.#laidOut ??= this.#layOut());
     bytes.set(image);
     for (const { at, offset } of pointers) setWord(view, at, address + offset);
-    view.setInt32(8, reportFd, true);
-    for (const [name, value] of Object.entries(bound)) setWord(view, SLOTS_AT + this.slot(name) * 8, value);
   }
 
   /** Everything but what depends on the address. */
@@ -260,11 +278,13 @@ export class Program {
     const image = new Uint8Array(this.size);
     const view = new DataView(image.buffer);
     const pointers: Pointer[] = [];
-    this.#ops.forEach(({ op, step }, index) => this.#writeOp(view, HEAD_BYTES + index * OP_BYTES, op, step, pointers));
-    view.setInt32(HEAD_BYTES + this.#ops.length * OP_BYTES, CONTROL.end, true);
+    const at = this.#opsAt;
+    this.#ops.forEach(({ op, step }, index) => this.#writeOp(view, at + index * OP_BYTES, op, step, pointers));
+    view.setInt32(at + this.#ops.length * OP_BYTES, CONTROL.end, true);
     for (const [data, offset] of this.#offsets) {
       image.set(data.data, offset);
-      for (const { offset: at, to } of data.pointers ?? []) pointers.push({ at: offset + at, offset: this.offset(to) });
+      for (const pointer of data.pointers ?? [])
+        pointers.push({ at: offset + pointer.offset, offset: this.offset(pointer.to) });
     }
     return { image, pointers };
   }
@@ -284,13 +304,13 @@ export class Program {
       else value = arg.value;
       if (value !== 0) setWord(view, at + 16 + i * 8, value);
     }
-    if (op.call === "spawn") setWord(view, at + 16 + 16, this.label(op.label as string));
+    if (op.call === "spawn") setWord(view, at + 16 + 16, this.label(op.label ?? ""));
     const error = op.onError;
     let [onError, target] = [ON_ERROR.fail, 0];
     if (error === "ignore") onError = ON_ERROR.ignore;
     else if (error && "ignore" in error) [onError, target] = [ON_ERROR.ignoreErrno, ERRNO[error.ignore]];
     else if (error) [onError, target] = [ON_ERROR.jump, this.label(error.jump)];
-    if (op.call === "jump" || op.call === "jumpIf") target = this.label(op.label as string);
+    if (op.call === "jump" || op.call === "jumpIf") target = this.label(op.label ?? "");
     view.setInt32(at, nr, true);
     view.setUint8(at + 4, op.out === undefined ? 0 : this.slot(op.out));
     view.setUint8(at + 5, onError);

@@ -136,6 +136,31 @@ export const STRUCTS = {
       f_flags: [80, 8],
     },
   },
+  /** `struct statx`. @see statx(2), linux/stat.h */
+  statx: {
+    size: 256,
+    fields: {
+      stx_mask: [0, 4],
+      stx_blksize: [4, 4],
+      stx_attributes: [8, 8],
+      stx_nlink: [16, 4],
+      stx_uid: [20, 4],
+      stx_gid: [24, 4],
+      stx_mode: [28, 2],
+      stx_ino: [32, 8],
+      stx_size: [40, 8],
+      stx_blocks: [48, 8],
+      stx_attributes_mask: [56, 8],
+      stx_atime: [64, 16],
+      stx_btime: [80, 16],
+      stx_ctime: [96, 16],
+      stx_mtime: [112, 16],
+      stx_rdev_major: [128, 4],
+      stx_rdev_minor: [132, 4],
+      stx_dev_major: [136, 4],
+      stx_dev_minor: [140, 4],
+    },
+  },
   /** `struct iovec`. @see readv(2), linux/uio.h */
   iovec: { size: 16, fields: { iov_base: [0, 8], iov_len: [8, 8] } },
   /** `struct pollfd`. @see poll(2), asm-generic/poll.h */

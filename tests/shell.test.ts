@@ -110,6 +110,13 @@ END`.quiet();
   });
 });
 
+describe("text", () => {
+  boxTest("of any characters is as it was written", async () => {
+    expect(await box.$`printf %s 'é€😀'`.text()).toBe("é€😀");
+    expect(await box.$`printf '%s' a\ b \\u00E9`.text()).toBe("a b\\u00E9");
+  });
+});
+
 describe("input", () => {
   boxTest("behind < is read by that command, and by no other", async () => {
     const bytes = new TextEncoder().encode("b\na\n");

@@ -27,14 +27,14 @@ import { openOrMake, type Alone } from "./mounts.ts";
 
 /**
  * @param alone waits for init, in a process that shares the owner's memory; none in an image
- * @param argv the command's arguments, where they are bound rather than those of the specification
+ * @param last what the process does when it is what it has to be
  */
 export function commandSteps(
   spec: Spec,
   facts: Facts,
   session: boolean,
   alone?: Alone,
-  argv: Data | Ref = argvData(spec),
+  last: Plan = [executeStep(spec)],
 ): Plan {
   const { process } = spec;
   // without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN
@@ -66,7 +66,7 @@ export function commandSteps(
     ...(alone ? [aloneStep(alone), ...leaveMemorySteps()] : []),
     signalStep(),
     ...(early ? [] : [filterStep(spec, facts)]),
-    executeStep(spec, argv),
+    ...last,
   ];
 }
 
@@ -313,8 +313,11 @@ function argvData({ process: { args } }: Spec): Data {
   return { ...stringArray(args), text: JSON.stringify(args) };
 }
 
-/** Tries each directory of PATH, as execvp(3) does; a name with a slash is taken as it is. */
-function executeStep(spec: Spec, argv: Data | Ref): Step {
+/**
+ * Tries each directory of PATH, as execvp(3) does; a name with a slash is taken as it is.
+ * @param argv the arguments, where they are bound rather than those of the specification
+ */
+export function executeStep(spec: Spec, argv: Data | Ref = argvData(spec)): Step {
   const { args, env } = spec.process;
   const command = args[0] ?? "";
   const envp = stringArray(env);

@@ -11,8 +11,9 @@ import { cstring, named, ref, stringArray, structure, TsboxError, words } from "
 import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { affinityStep } from "./attributes.ts";
+import { agentSteps } from "./agent.ts";
 import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
-import { aloneStep, commandSteps, waitForInit } from "./command.ts";
+import { aloneStep, commandSteps, executeStep, waitForInit } from "./command.ts";
 import { flags } from "./constants.ts";
 import { filesystemSteps, hostSteps } from "./filesystem.ts";
 import { READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
@@ -74,6 +75,8 @@ export interface Facts {
   cgroup: { tasks: number; into: boolean };
 }
 
+export type JoinKind = "command" | "agent";
+
 /** A plan that begins in the owner's thread. */
 export interface OwnedPlan {
   plan: Plan;
@@ -130,9 +133,10 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
  * The program of a process that joins a running sandbox, for the image placement: it must not bring the owner's memory
  * along. Bound are `sandbox` (a pidfd of init), the cgroup, stdio, and all of the command's arguments as `argv`: of those
  * in the specification only the first counts.
+ * @param kind what it becomes: the command, or an agent that makes calls for the owner
  * @throws TsboxError `invalid_option`
  */
-export function compileJoin(spec: Spec, facts: Facts, sized = false): Plan {
+export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinKind = "command"): Plan {
   // from inside the cgroup namespace, cgroup v2 clones nothing into a cgroup of it that comes from outside (ENOENT)
   const types = spec.linux.namespaces.map((n) => n.type);
   const joined = types.filter((type) => type !== "cgroup").flatMap((type) => NEW[type] ?? []);
@@ -171,7 +175,7 @@ export function compileJoin(spec: Spec, facts: Facts, sized = false): Plan {
     },
     // not dumpable: whoever is inside already must not look into it
     ...(uidMappings ? [becomeKnown(uidMappings[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, 0)] : []),
-    ...commandSteps(spec, facts, own, undefined, ref("argv")),
+    ...commandSteps(spec, facts, own, undefined, kind === "agent" ? agentSteps() : [executeStep(spec, ref("argv"))]),
   ];
 }
 

@@ -7,12 +7,15 @@ export {
   type Beside,
   type Facts,
   type DiskLimit,
+  type JoinKind,
   type Root,
   type RootEntry,
   type OwnedPlan,
   type SandboxPlan,
 } from "./compile.ts";
+export { AGENT, agentRequest } from "./agent.ts";
 export { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "./attributes.ts";
+export { flags } from "./constants.ts";
 export { IN_USE } from "./clone.ts";
 export { CAPABILITIES, RLIMITS } from "./constants.ts";
 export { FrameReader, type ExitFrame, type Frame } from "./frame.ts";

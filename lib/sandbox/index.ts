@@ -1,6 +1,10 @@
 /** Sandboxes. @module */
 export { capabilityName, DEFAULT_CAPABILITIES } from "./request.ts";
 export { SandboxProcess } from "./process.ts";
+export { BoxFile, BoxFiles } from "./files.ts";
+export type * from "./files.ts";
+export { FileStat, type FileType } from "./file-stat.ts";
+export type { DirectoryEntry } from "./directory.ts";
 export { Sandbox } from "./sandbox.ts";
 export { ShellCommand, ShellError, ShellOutput, type Shell } from "./shell.ts";
 export type { ShellValue } from "./shell-line.ts";

@@ -14,6 +14,7 @@ import {
   type Beside,
   type Facts,
   type InitKind,
+  type JoinKind,
   type OwnedPlan,
 } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
@@ -79,9 +80,16 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup,
  * Starts a process that joins a sandbox, as an image: nothing of the owner's memory goes along.
  * @param sandbox a pidfd of its init
  */
-export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup, sized: boolean): Launched {
+export function join(
+  spec: Spec,
+  sandbox: number,
+  stdio: Stdio,
+  cgroup: Cgroup,
+  sized: boolean,
+  kind: JoinKind = "command",
+): Launched & { program: Program } {
   using opened = new Descriptors();
-  const { plan, program } = layOutJoin(spec, cgroup.membership, sized);
+  const { plan, program } = layOutJoin(spec, cgroup.membership, sized, kind);
   const bound: Record<string, number> = { sandbox, ...stdio };
   bindCgroup(bound, cgroup, opened);
   const kept = Object.values(bound).filter((fd) => fd >= 0);
@@ -91,7 +99,7 @@ export function join(spec: Spec, sandbox: number, stdio: Stdio, cgroup: Cgroup, 
   const joiner = Object.fromEntries(kept.map((fd, index) => [`kept${index}`, fd]));
   joiner["image"] = opened.add(sys.sealedFile("tsbox-join", content));
   // nothing but the image tells a failure over the socket
-  return start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan);
+  return { ...start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan), program };
 }
 
 /** A plan and its layout, whatever it is for. */

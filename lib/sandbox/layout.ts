@@ -4,7 +4,7 @@
  */
 import { ARCH, close, elfImage, Program, sealedFile, type Plan } from "../../syscalls/index.ts";
 import { compile, compileJoin, compileJoiner, CONTROL_FD } from "../plan/index.ts";
-import type { Beside, Facts, OwnedPlan, SandboxPlan } from "../plan/index.ts";
+import type { Beside, Facts, JoinKind, OwnedPlan, SandboxPlan } from "../plan/index.ts";
 import { isFrozen } from "../seccomp/index.ts";
 import type { Spec } from "../spec/index.ts";
 
@@ -91,14 +91,14 @@ function closeImage({ commandImage }: Layout): void {
 }
 
 /** @param cgroup how it is joined @param sized its root filesystem has a size of its own */
-export function layOutJoin(spec: Spec, cgroup: Facts["cgroup"], sized: boolean): JoinLayout {
+export function layOutJoin(spec: Spec, cgroup: Facts["cgroup"], sized: boolean, kind: JoinKind): JoinLayout {
   const { process } = spec;
   // nothing is mounted: what the machine has of files does not matter
   const facts: Facts = { arch: ARCH, privileged: true, sources: NONE, kernelPaths: NONE, cgroup };
   const joined = { ...spec, mounts: [], process: { ...process, args: process.args.slice(0, 1) } };
-  const key = keyOf(joined, { root: { kind: sized ? "overlay" : "directory" }, idle: false }, facts);
+  const key = keyOf(joined, { root: { kind: sized ? "overlay" : "directory" }, idle: kind === "agent" }, facts);
   return keep(joinLayouts, key, () => {
-    const plan = compileJoin(joined, facts, sized);
+    const plan = compileJoin(joined, facts, sized, kind);
     return { plan, program: new Program(plan, ARCH) };
   });
 }

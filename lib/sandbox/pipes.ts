@@ -211,7 +211,7 @@ export class Output {
   }
 }
 
-function concatenate(chunks: Uint8Array[]): Uint8Array {
+export function concatenate(chunks: Uint8Array[]): Uint8Array {
   if (chunks.length === 1) return chunks[0] as Uint8Array;
   const all = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
   let at = 0;

@@ -129,6 +129,16 @@ export function processFor(args: string[], options: SandboxOptions, more: SpawnO
   };
 }
 
+/**
+ * The sandbox, as one that makes calls for its owner joins it: with the rights of the sandbox's user, but under the
+ * default filter, as the calls are not those of whom the sandbox is for.
+ */
+export function agentSpec(spec: Spec, options: SandboxOptions): Spec {
+  const process = { ...processFor([], options, { cwd: "/" }), noNewPrivileges: true };
+  const seccomp = defaultProfile(process.capabilities?.bounding ?? [], ARCH);
+  return { ...spec, process, linux: { ...spec.linux, seccomp } };
+}
+
 function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   checkKeys("option", options, [...SANDBOX_OPTIONS, ...stdio]);
   checkKeys("namespace", options.namespaces, [...NAMESPACES, "mount"]);

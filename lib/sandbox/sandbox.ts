@@ -7,13 +7,15 @@ import { printPlan, TsboxError } from "../../syscalls/index.ts";
 import { cgroupPlan, makeCgroup, type Cgroup } from "../cgroup/index.ts";
 import { compile, isSized } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
+import { Agent } from "./agent.ts";
 import { checkObject, checkSignal } from "./check.ts";
+import { BoxFiles } from "./files.ts";
 import { bury, factsFor, join, kill, launch, type Launched } from "./launch.ts";
 import type { Reason, RunOptions, RunResult, SandboxOptions, SpawnOptions } from "./options.ts";
 import { parseDuration, parseSize } from "./parse.ts";
 import { checkStdio, closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
-import { checkSpawnOptions, processFor, specFor } from "./request.ts";
+import { agentSpec, checkSpawnOptions, processFor, specFor } from "./request.ts";
 import { shellOf, type Shell } from "./shell.ts";
 
 /**
@@ -37,6 +39,8 @@ export class Sandbox implements AsyncDisposable {
   readonly #running = new Set<SandboxProcess>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #shell: Shell | undefined;
+  #files: BoxFiles | undefined;
+  #agent: Agent | undefined;
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -190,6 +194,23 @@ export class Sandbox implements AsyncDisposable {
     return (this.#shell ??= shellOf((command, options) => this.spawn(command, options)));
   }
 
+  /** The files of the sandbox, read and written by its own user from inside of it. */
+  get fs(): BoxFiles {
+    return (this.#files ??= new BoxFiles(() => this.#agentInside()));
+  }
+
+  /** One serves all, as long as there is something to do. */
+  #agentInside(): Agent {
+    if (this.#stopped) throw new TsboxError("reach files: the sandbox has ended", { code: "sandbox_closed" });
+    if (!this.#agent || this.#agent.isOver) {
+      const spec = agentSpec(this.#spec, this.#options);
+      this.#agent = new Agent((stdin) =>
+        join(spec, this.#pidfd, { stdin, stdout: -1, stderr: -1 }, this.#cgroup, this.#sized, "agent"),
+      );
+    }
+    return this.#agent;
+  }
+
   /** Kills everything inside, and waits until nothing is left of it. More calls do no harm. */
   stop(): Promise<void> {
     return this.#stop("killed");
@@ -212,7 +233,9 @@ export class Sandbox implements AsyncDisposable {
     // those in a pid namespace of the sandbox die with it; the others have to be told
     const running = [...this.#running];
     for (const process of running) process.end(this.#ending ?? "killed");
+    this.#agent?.close();
     await Promise.all(running.map((process) => process.result().catch(() => {})));
+    await this.#agent?.ended;
     await bury(this.#launched);
     sys.close(this.#pidfd);
     await this.#cgroup.remove();

@@ -25,7 +25,7 @@ export function shellLine(strings: TemplateStringsArray, values: readonly unknow
     quotes.read(text);
     script += text;
   };
-  strings.raw.forEach((text, index) => {
+  strings.raw.map(withCharacters).forEach((text, index) => {
     const value = values[index];
     const redirects = /<\s*$/.test(text) && isInput(value);
     add(redirects ? text.trimEnd() : text);
@@ -47,6 +47,13 @@ export function shellLine(strings: TemplateStringsArray, values: readonly unknow
   const from = input === undefined ? "" : `exec ${INPUT_FD}<&0 </dev/null; `;
   return { script: head + from + script, args, ...(input === undefined ? {} : { input }) };
 }
+
+/** Bun writes `\u00E9` into the raw text of a template for `é`; a shell knows no such thing. */
+const withCharacters = (text: string): string =>
+  text.replaceAll(/\\(?:u\{([\da-f]+)\}|u([\da-f]{4})|[^])/gi, (escape, long?: string, short?: string) => {
+    const code = parseInt(long ?? short ?? "0", 16);
+    return code >= 0x80 && code <= 0x10ffff ? String.fromCodePoint(code) : escape;
+  });
 
 /** Where the whole script's stdin is, for the one command that reads it. */
 const INPUT_FD = 3;

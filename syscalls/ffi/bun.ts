@@ -35,7 +35,8 @@ export async function openBun(): Promise<Runtime> {
         fd,
         socket: {
           open: (connected: typeof socket) => void (socket = connected),
-          data: (_: unknown, chunk: Uint8Array) => take(chunk),
+          // its memory is used again, and `slice` of a Buffer is no copy
+          data: (_: unknown, chunk: Uint8Array) => take(new Uint8Array(chunk)),
           error: () => {}, // ECONNRESET: the other end has ended without reading all; close follows
           close: ended,
         },

@@ -18,7 +18,7 @@ export interface Runtime {
   memory(address: number, length: number): ArrayBuffer;
   /** The bytes that arrive at a descriptor, without blocking the event loop. The descriptor stays the caller's. */
   readable(fd: number): ReadableStream<Uint8Array>;
-  /** What arrives at a socket, as it arrives; quicker than {@link readable}. Takes the descriptor over. */
+  /** What arrives at a socket, in chunks that stay as they are; quicker than {@link readable}. Takes the descriptor over. */
   receive(fd: number, take: (chunk: Uint8Array) => void, ended: () => void): Receiver;
   /** Writes to a pipe or socket as fast as it is read, without blocking the event loop. The descriptor stays the caller's. */
   writer(fd: number): (bytes: Uint8Array) => Promise<void>;

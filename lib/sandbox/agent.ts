@@ -1,0 +1,252 @@
+/**
+ * A process in a sandbox that makes system calls for its owner: what it may do is what the sandbox's own user may, in the
+ * sandbox's root filesystem and within its limits. What it answers comes from inside, and is looked at as such.
+ * @module
+ */
+import * as sys from "../../syscalls/index.ts";
+import { errnoName, runtime, TsboxError, type Op, type Program, type Receiver } from "../../syscalls/index.ts";
+import { AGENT, agentRequest } from "../plan/index.ts";
+import { bury, type Launched } from "./launch.ts";
+import { concatenate } from "./pipes.ts";
+
+const { results: RESULTS, firstResult: FIRST_RESULT } = AGENT;
+const HEAD_BYTES = 16;
+/** Of a result that no call has given. */
+const ECANCELED = 125;
+/** How long an agent waits for more to do. */
+const IDLE_MS = 100;
+/** What is sent at a time fits into the buffer of every socket. */
+const PART_BYTES = 65536;
+
+/** A call that failed in the sandbox. */
+export interface Failed {
+  call: string;
+  errno: number;
+}
+
+/** What came of a request. */
+export class Reply {
+  readonly failed: Failed | undefined;
+  /** The outbox. */
+  readonly bytes: Uint8Array;
+  readonly #results: BigInt64Array;
+  readonly #program: Program;
+
+  constructor(ops: Op[], program: Program, results: BigInt64Array, bytes: Uint8Array) {
+    this.bytes = bytes;
+    this.#results = results;
+    this.#program = program;
+    for (const { call, out } of ops) {
+      if (out === undefined || call === "load") continue;
+      const result = this.get(out);
+      if (result < 0 && result !== -ECANCELED) this.failed ??= { call, errno: -result };
+    }
+  }
+
+  /** The result of the op with this `out`; -ECANCELED where one before it failed. */
+  get(out: string): number {
+    return Number(this.word(out));
+  }
+
+  word(out: string): bigint {
+    return this.#results[this.#program.slot(out) - FIRST_RESULT] ?? 0n;
+  }
+}
+
+export interface Request {
+  /** The result that is named `bytes` is how much of the outbox comes back. */
+  ops: Op[];
+  payload?: Uint8Array | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+interface Waiting {
+  resolve(reply: { results: BigInt64Array; bytes: Uint8Array }): void;
+  reject(error: unknown): void;
+}
+
+export class Agent {
+  /** When nothing is left of it. */
+  readonly ended: Promise<void>;
+  readonly #fd: number;
+  readonly #reply: number;
+  readonly #receiver: Receiver;
+  readonly #launched: Launched;
+  readonly #chunks: Uint8Array[] = [];
+  #received = 0;
+  #waiting: Waiting | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+  #users = 0;
+  #idle: ReturnType<typeof setTimeout> | undefined;
+  #over: Promise<TsboxError> | undefined;
+
+  /** @param join starts it, with the socket as its stdin */
+  constructor(join: (socket: number) => Launched & { program: Program }) {
+    const [ours, theirs] = sys.socketPair();
+    try {
+      this.#launched = join(theirs);
+      this.#reply = (this.#launched as ReturnType<typeof join>).program.label("reply");
+    } catch (error) {
+      sys.close(ours);
+      throw error;
+    } finally {
+      sys.close(theirs);
+    }
+    this.#fd = ours;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    this.#receiver = runtime.receive(
+      ours,
+      (chunk) => this.#take(chunk),
+      () => this.#end(resolve),
+    );
+    this.#finish = resolve;
+  }
+
+  readonly #finish: () => void;
+
+  get isOver(): boolean {
+    return this.#over !== undefined;
+  }
+
+  /** As long as somebody uses it, it does not end by itself. */
+  use(): Disposable {
+    this.#users++;
+    clearTimeout(this.#idle);
+    return {
+      [Symbol.dispose]: () => {
+        if (--this.#users === 0) this.#idle = setTimeout(() => this.close(), IDLE_MS);
+      },
+    };
+  }
+
+  /** Makes calls, one request after another. @throws what `signal` gives as its reason; TsboxError where it has ended */
+  async request({ ops, payload, signal }: Request): Promise<Reply> {
+    signal?.throwIfAborted();
+    using _ = this.use();
+    const exchanged = this.#last.then(() => this.#exchange(ops, payload));
+    // one that is not waited for any more is still answered, before the next
+    this.#last = exchanged.catch(() => {});
+    return unlessAborted(exchanged, signal);
+  }
+
+  /** Ends it. */
+  close(): void {
+    this.#receiver.close();
+    this.#end(this.#finish);
+  }
+
+  async #exchange(ops: Op[], payload: Uint8Array = new Uint8Array()): Promise<Reply> {
+    if (this.#over) throw await this.#over;
+    const program = agentRequest([
+      ...ops.map((op) => this.#guarded(op)),
+      { call: "jump", args: [], label: this.#reply },
+    ]);
+    // the first of all results: the bytes that come back
+    program.slot("bytes");
+    if (program.size > AGENT.opsBytes) throw new RangeError("agent: the request is too long");
+    const answer = new Promise<{ results: BigInt64Array; bytes: Uint8Array }>((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+    });
+    answer.catch(() => {});
+    await this.#send(requestBytes(program, payload));
+    const { results, bytes } = await answer;
+    return new Reply(ops, program, results, bytes);
+  }
+
+  /** The first failure ends a request. */
+  #guarded(op: Op): Op {
+    return op.onError === undefined ? { ...op, onError: { jump: this.#reply } } : op;
+  }
+
+  async #send(bytes: Uint8Array): Promise<void> {
+    const EAGAIN = 11;
+    for (let at = 0; at < bytes.length && !this.#over;) {
+      const sent = sys.send(this.#fd, bytes.subarray(at, at + PART_BYTES));
+      if (sent > 0) at += sent;
+      else if (sent === -EAGAIN) await new Promise((resolve) => setTimeout(resolve, 1));
+      else return; // it has ended, which the receiver is told as well
+    }
+  }
+
+  #take(chunk: Uint8Array): void {
+    this.#chunks.push(chunk);
+    this.#received += chunk.length;
+    if (this.#received < RESULTS * 8) return;
+    const head = this.#chunks.length === 1 ? this.#chunks[0]! : concatenate(this.#chunks);
+    this.#chunks.splice(0, this.#chunks.length, head);
+    const results = new BigInt64Array(head.slice(0, RESULTS * 8).buffer);
+    const size = Math.max(0, Math.min(Number(results[0]), AGENT.outboxBytes));
+    if (this.#received < RESULTS * 8 + size) return;
+    this.#chunks.length = 0;
+    this.#received = 0;
+    this.#waiting?.resolve({ results, bytes: head.subarray(RESULTS * 8, RESULTS * 8 + size) });
+    this.#waiting = undefined;
+  }
+
+  #end(resolve: () => void): void {
+    if (this.#over) return;
+    clearTimeout(this.#idle);
+    const { control } = this.#launched;
+    this.#over = control.told.then(
+      ({ failure }) =>
+        failure ??
+        new TsboxError("reach into the sandbox: the process there that does it has ended", { code: "sandbox_closed" }),
+    );
+    void this.#over.then((error) => this.#waiting?.reject(error));
+    void bury(this.#launched).then(resolve);
+  }
+}
+
+/** Rejects when the signal fires; what it was about goes on. */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  return new Promise<T>((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", abort, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+function requestBytes(program: Program, payload: Uint8Array): Uint8Array {
+  const opsAt = HEAD_BYTES + RESULTS * 8;
+  const bytes = new Uint8Array(opsAt + program.size + payload.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, program.size, true);
+  view.setUint32(8, payload.length, true);
+  for (let result = 0; result < RESULTS; result++) view.setBigInt64(HEAD_BYTES + result * 8, BigInt(-ECANCELED), true);
+  program.writePart(bytes.subarray(opsAt), new DataView(bytes.buffer, opsAt), AGENT.opsAddress);
+  bytes.set(payload, opsAt + program.size);
+  return bytes;
+}
+
+/** `open "/x": ENOENT`, with the code and what can be done about it. */
+export function fileError(action: string, { call, errno }: Failed, path: string): TsboxError {
+  const name = errnoName(errno);
+  return new TsboxError(`${action} "${path}": ${name}`, { ...explain(name), errno, syscall: call, path });
+}
+
+function explain(errno: string): Pick<TsboxError, "code" | "hint"> {
+  switch (errno) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return { code: "file_not_found" };
+    case "ELOOP":
+    case "EXDEV":
+      return { code: "file_refused", hint: "a symlink loop, or a magic link of /proc, which is not followed" };
+    case "EACCES":
+    case "EPERM":
+      return { code: "permission_denied", hint: "files are read and written by the sandbox's own user" };
+    case "EROFS":
+      return {
+        code: "permission_denied",
+        hint: "what is mounted there is read-only: a tmpfs or a bind mount is needed",
+      };
+    case "ENOSPC":
+    case "EDQUOT":
+    case "EFBIG":
+      return { code: "system", hint: "the sandbox's file system, or a limit of its processes, takes no more" };
+    default:
+      return { code: "system" };
+  }
+}
