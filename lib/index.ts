@@ -11,3 +11,4 @@ export {
   ShellOutput,
 } from "./sandbox/index.ts";
 export type * from "./sandbox/index.ts";
+export { Terminal, type TerminalOptions } from "./terminal/index.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 import { TsboxError } from "./error.ts";
+import { offsetOf, struct, STRUCTS } from "./structs.ts";
 import { mapArena, syscall, systemError, trySyscall } from "./kernel.ts";
 
 const AT_FDCWD = -100;
@@ -77,6 +78,13 @@ export function write(fd: number, bytes: Uint8Array): number {
     done += n;
   }
   return done;
+}
+
+/** `ssize_t write(int fd, const void *buf, size_t count)`: up to 64 KiB, how many it took, or -errno. @see write(2) */
+export function writeNow(fd: number, bytes: Uint8Array): number {
+  const part = bytes.subarray(0, scratch.size);
+  scratch.bytes.set(part);
+  return trySyscall("write", fd, scratch.address, part.length);
 }
 
 /** `ssize_t sendto(int fd, …, MSG_NOSIGNAL | MSG_DONTWAIT)`: bytes sent, or -errno. @see send(2) */
@@ -241,4 +249,65 @@ export function kindOfPath(file: string): "file" | "directory" | undefined {
   }
   const F_OK = 0;
   return access(file, F_OK) ? "file" : undefined;
+}
+
+/** `ssize_t recvmsg(int fd, …, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)`: the descriptor that has been passed, or -errno. @see recvmsg(2) */
+export function receiveDescriptor(socket: number): number {
+  const [iovec, control, byte] = [64, 128, 192];
+  const [SOL_SOCKET, SCM_RIGHTS, MSG_FLAGS] = [1, 1, 0x40000000 | 0x40];
+  scratch.bytes.fill(0, 0, 256);
+  const word = (at: number, value: number) => scratch.view.setBigUint64(at, BigInt(value), true);
+  word(offsetOf("msghdr", "msg_iov"), scratch.address + iovec);
+  word(offsetOf("msghdr", "msg_iovlen"), 1);
+  word(offsetOf("msghdr", "msg_control"), scratch.address + control);
+  word(offsetOf("msghdr", "msg_controllen"), STRUCTS.cmsghdr.size + 8);
+  word(iovec + offsetOf("iovec", "iov_base"), scratch.address + byte);
+  word(iovec + offsetOf("iovec", "iov_len"), 1);
+  const n = trySyscall("recvmsg", socket, scratch.address, MSG_FLAGS);
+  if (n < 0) return n;
+  const is = (field: "cmsg_level" | "cmsg_type", value: number) =>
+    scratch.view.getInt32(control + offsetOf("cmsghdr", field), true) === value;
+  if (!is("cmsg_level", SOL_SOCKET) || !is("cmsg_type", SCM_RIGHTS)) return -EINVAL;
+  return scratch.view.getInt32(control + STRUCTS.cmsghdr.size, true);
+}
+
+export interface TerminalSize {
+  cols: number;
+  rows: number;
+}
+
+/** `int ioctl(int fd, TIOCSWINSZ, const struct winsize *)`: 0 or -errno. @see TIOCSWINSZ(2const) */
+export function setTerminalSize(fd: number, { cols, rows }: TerminalSize): number {
+  const TIOCSWINSZ = 0x5414;
+  scratch.bytes.set(struct("winsize", { ws_col: cols, ws_row: rows }));
+  return trySyscall("ioctl", fd, TIOCSWINSZ, scratch.address);
+}
+
+/** `int ioctl(int fd, TIOCGWINSZ, struct winsize *)`: undefined where it is no terminal. @see TIOCGWINSZ(2const) */
+export function terminalSize(fd: number): TerminalSize | undefined {
+  const TIOCGWINSZ = 0x5413;
+  if (trySyscall("ioctl", fd, TIOCGWINSZ, scratch.address) < 0) return undefined;
+  const at = (field: "ws_col" | "ws_row") => scratch.view.getUint16(offsetOf("winsize", field), true);
+  return { cols: at("ws_col"), rows: at("ws_row") };
+}
+
+/** `int ioctl(int fd, TCGETS, struct termios *)`: undefined where it is no terminal. @see TCGETS(2const) */
+export function terminalSettings(fd: number): Uint8Array | undefined {
+  const TCGETS = 0x5401;
+  if (trySyscall("ioctl", fd, TCGETS, scratch.address) < 0) return undefined;
+  return scratch.bytes.slice(0, STRUCTS.termios.size);
+}
+
+/** `int ioctl(int fd, TCSETSW, const struct termios *)`: 0 or -errno. @see TCSETSW(2const) */
+export function setTerminalSettings(fd: number, settings: Uint8Array): number {
+  const TCSETSW = 0x5403;
+  scratch.bytes.set(settings);
+  return trySyscall("ioctl", fd, TCSETSW, scratch.address);
+}
+
+/** `int fcntl(int fd, F_SETFL, … | O_NONBLOCK)` @see F_SETFL(2const) */
+export function setNonBlocking(fd: number): void {
+  const [F_GETFL, F_SETFL, O_NONBLOCK] = [3, 4, 0o4000];
+  const status = trySyscall("fcntl", fd, F_GETFL);
+  trySyscall("fcntl", fd, F_SETFL, status | O_NONBLOCK);
 }

@@ -167,6 +167,11 @@ export const STRUCTS = {
   pollfd: { size: 8, fields: { fd: [0, 4], events: [4, 2], revents: [6, 2] } },
   /** `struct winsize`: of a terminal. @see ioctl_tty(2), asm-generic/termios.h */
   winsize: { size: 8, fields: { ws_row: [0, 2], ws_col: [2, 2], ws_xpixel: [4, 2], ws_ypixel: [6, 2] } },
+  /** `struct termios` as the kernel has it, not the C library's. @see TCGETS(2const), asm-generic/termbits.h */
+  termios: {
+    size: 36,
+    fields: { c_iflag: [0, 4], c_oflag: [4, 4], c_cflag: [8, 4], c_lflag: [12, 4], c_line: [16, 1], c_cc: [17, 19] },
+  },
 
   // ── sockets ──
 

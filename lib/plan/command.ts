@@ -24,6 +24,7 @@ import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
 import { CONTROL_FD } from "./init.ts";
 import { openOrMake, type Alone } from "./mounts.ts";
+import { controlTerminal } from "./terminal.ts";
 
 /**
  * @param alone waits for init, in a process that shares the owner's memory; none in an image
@@ -40,7 +41,7 @@ export function commandSteps(
   // without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN
   const early = spec.linux.seccomp !== undefined && !process.noNewPrivileges;
   return [
-    stdioStep(session, alone !== undefined),
+    stdioStep(spec, session, alone !== undefined),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
     {
@@ -74,7 +75,7 @@ export function commandSteps(
  * Also closes everything else but the socket that a failure is told over, and the image: no name may lead to the host
  * any more.
  */
-function stdioStep(session: boolean, image: boolean): Step {
+function stdioStep({ process: { terminal } }: Spec, session: boolean, image: boolean): Step {
   const names = ["stdin", "stdout", "stderr"];
   const open = flags("O_RDWR", "O_CLOEXEC");
   const ops: Op[] = session ? [{ call: "setsid", args: [] }] : [];
@@ -97,6 +98,7 @@ function stdioStep(session: boolean, image: boolean): Step {
     );
   }
   names.forEach((name, fd) => ops.push({ call: "dup3", args: [ref(name), fd, 0] }));
+  if (terminal) ops.push(controlTerminal);
   // EINVAL: it is there already
   const beside: Op = {
     call: "dup3",

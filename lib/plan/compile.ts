@@ -16,10 +16,11 @@ import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
 import { aloneStep, commandSteps, executeStep, waitForInit } from "./command.ts";
 import { flags } from "./constants.ts";
 import { filesystemSteps, hostSteps } from "./filesystem.ts";
-import { READY_FRAME_BYTES, READY_TAG } from "./frame.ts";
+import { READY_TAG, REPORT_BYTES } from "./frame.ts";
 import { checkMount } from "./mount-options.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
+import { joinedTerminalSteps, terminalSteps } from "./terminal.ts";
 import { inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
 
 /** What the specification cannot say. */
@@ -124,6 +125,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
   if (has("network")) plan.push(loopbackUp());
+  if (!beside.idle) plan.push(...terminalSteps(spec, alone));
   plan.push(...(beside.idle ? [aloneStep(alone), readyStep()] : commandSteps(spec, facts, has("pid"), alone)));
   const sized = isSized(beside.root);
   return { plan, owner, inUse, sized, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
@@ -175,6 +177,7 @@ export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinK
     },
     // not dumpable: whoever is inside already must not look into it
     ...(uidMappings ? [becomeKnown(uidMappings[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, 0)] : []),
+    ...joinedTerminalSteps(spec),
     ...commandSteps(spec, facts, own, undefined, kind === "agent" ? agentSteps() : [executeStep(spec, ref("argv"))]),
   ];
 }
@@ -327,7 +330,7 @@ function readyStep(): Step {
   return {
     action: "tell the owner that everything stands",
     ops: [
-      { call: "write", args: [ref("control"), frame, READY_FRAME_BYTES] },
+      { call: "write", args: [ref("control"), frame, REPORT_BYTES] },
       { call: "exit_group", args: [0] },
     ],
   };

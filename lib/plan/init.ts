@@ -19,7 +19,7 @@ import {
   type Plan,
 } from "../../syscalls/index.ts";
 import type { Data } from "../../syscalls/index.ts";
-import { DISK_FULL_TAG, EXIT_FRAME_BYTES, EXIT_TAG, READY_FRAME_BYTES } from "./frame.ts";
+import { DISK_FULL_TAG, EXIT_FRAME_BYTES, EXIT_TAG, REPORT_BYTES } from "./frame.ts";
 
 export const CONTROL_FD = 3;
 export const PIDFD = 4;
@@ -124,7 +124,7 @@ function tellDiskFull(): Op[] {
     { call: "label", args: [], label: "disk full" },
     {
       call: "write",
-      args: [CONTROL_FD, words("disk full frame", DISK_FULL_TAG, 0), READY_FRAME_BYTES],
+      args: [CONTROL_FD, words("disk full frame", DISK_FULL_TAG, 0), REPORT_BYTES],
       onError: "ignore",
     },
     { call: "label", args: [], label: "disk told" },

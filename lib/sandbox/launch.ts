@@ -33,6 +33,8 @@ export interface Stdio {
 export interface Launched {
   pid: number;
   control: Control;
+  /** The owner's end of the command's terminal, where it has one; undefined where it could not be started. */
+  terminal?: Promise<number | undefined>;
   /** Once it has been reaped: gives the memory of the plan back. */
   release(): void;
 }
@@ -73,7 +75,8 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup,
   const bound: Record<string, number> = { ...images, ...stdio };
   bindCgroup(bound, cgroup, opened);
   const control = bindControl(bound, opened);
-  return start(made, bound, control, made.compiled.plan);
+  const terminal = bindTerminal(spec, bound, opened);
+  return start(made, bound, control, made.compiled.plan, terminal);
 }
 
 /**
@@ -92,6 +95,7 @@ export function join(
   const { plan, program } = layOutJoin(spec, cgroup.membership, sized, kind);
   const bound: Record<string, number> = { sandbox, ...stdio };
   bindCgroup(bound, cgroup, opened);
+  const terminal = bindTerminal(spec, bound, opened);
   const kept = Object.values(bound).filter((fd) => fd >= 0);
   const control = bindControl(bound, opened);
   kept.push(bound["control"] as number);
@@ -99,7 +103,8 @@ export function join(
   const joiner = Object.fromEntries(kept.map((fd, index) => [`kept${index}`, fd]));
   joiner["image"] = opened.add(sys.sealedFile("tsbox-join", content));
   // nothing but the image tells a failure over the socket
-  return { ...start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan), program };
+  const started = start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan, terminal);
+  return { ...started, program };
 }
 
 /** A plan and its layout, whatever it is for. */
@@ -109,16 +114,35 @@ interface Started {
 }
 
 /** Walks the owner's part of a plan; what it clones walks the rest. */
-function start({ compiled, program }: Started, bound: Record<string, number>, control: number, plan: Plan): Launched {
+function start(
+  { compiled, program }: Started,
+  bound: Record<string, number>,
+  control: number,
+  plan: Plan,
+  terminalSocket: number | undefined,
+): Launched {
   const arena = takeArena(program.size);
   program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
   const release = () => retire(arena, program.offset(compiled.inUse));
   if (sys.runProgram(arena.address, 0) < 0) {
     const error = giveUp(compiled, program, arena, control);
     release();
+    if (terminalSocket !== undefined) sys.close(terminalSocket);
     throw error;
   }
-  return { pid: program.result(arena, "first"), control: new Control(control, plan), release };
+  const pid = program.result(arena, "first");
+  if (terminalSocket === undefined) return { pid, control: new Control(control, plan), release };
+  const { promise, resolve } = Promise.withResolvers<number | undefined>();
+  const take = () => {
+    const fd = sys.receiveDescriptor(terminalSocket);
+    resolve(fd < 0 ? undefined : fd);
+  };
+  const told = new Control(control, plan, take);
+  void told.told.then(() => {
+    sys.close(terminalSocket);
+    resolve(undefined);
+  });
+  return { pid, control: told, terminal: promise, release };
 }
 
 /** After a failed step of the owner's: undoes the others. @returns the first failure, which may be the child's */
@@ -165,6 +189,14 @@ function bindControl(bound: Record<string, number>, opened: Descriptors): number
     "control+2": control + 2,
   });
   return owner;
+}
+
+/** @returns the owner's end of the socket that the command's terminal is passed over */
+function bindTerminal(spec: Spec, bound: Record<string, number>, opened: Descriptors): number | undefined {
+  if (!spec.process.terminal) return undefined;
+  const [ours, theirs] = sys.socketPair();
+  bound["terminal-socket"] = opened.add(theirs);
+  return ours;
 }
 
 const images = new Map<string, number>();

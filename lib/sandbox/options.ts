@@ -2,6 +2,7 @@
  * What a caller may ask of a sandbox.
  * @module
  */
+import type { TerminalOptions } from "../terminal/index.ts";
 import type { CapabilitySets, IoClass, Scheduler, SeccompProfile } from "../spec/index.ts";
 
 /** Bytes, or a number with a unit: `"512mb"`, `"1g"`, `"64k"` (powers of 1024, as Docker counts). */
@@ -140,7 +141,7 @@ export type Stdin = "ignore" | "inherit" | "pipe" | string | Uint8Array | Blob |
 /** Where a process writes to. */
 export type Stdout = "pipe" | "inherit" | "ignore";
 
-export interface SpawnOptions {
+export interface SpawnOptions extends WithTerminal {
   stdin?: Stdin;
   stdout?: Stdout;
   stderr?: Stdout;
@@ -152,8 +153,13 @@ export interface SpawnOptions {
   signal?: AbortSignal;
 }
 
+/** What the command has a terminal for, rather than stdin, stdout and stderr: 80 by 24 where nothing is said. */
+export interface WithTerminal {
+  terminal?: boolean | TerminalOptions;
+}
+
 /** Options of `Sandbox.run`: a sandbox and its one process. Stdout and stderr are collected unless told otherwise. */
-export interface RunOptions extends SandboxOptions {
+export interface RunOptions extends SandboxOptions, WithTerminal {
   stdin?: Stdin;
   stdout?: Stdout;
   stderr?: Stdout;

@@ -4,8 +4,10 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { runtime, TsboxError } from "../../syscalls/index.ts";
+import type { TerminalOptions } from "../terminal/index.ts";
 import { invalid, show } from "./check.ts";
 import type { Stdio } from "./launch.ts";
+import { terminalOptions } from "./terminal.ts";
 import type { SpawnOptions, Stdin } from "./options.ts";
 
 /** Data that the owner writes for the process, rather than the caller. */
@@ -20,6 +22,8 @@ export interface Pipes {
   stderr?: Output;
   /** Written to stdin while the process runs. */
   content?: Content;
+  /** In the place of all three. */
+  terminal?: TerminalOptions;
 }
 
 /** @throws TsboxError `invalid_option` */
@@ -38,6 +42,8 @@ export function checkStdio({ stdin, stdout, stderr }: SpawnOptions): void {
 export function openPipes(options: SpawnOptions): Pipes {
   checkStdio(options);
   const pipes: Pipes = { stdio: { stdin: -1, stdout: -1, stderr: -1 }, theirs: [] };
+  const terminal = terminalOptions(options.terminal);
+  if (terminal) return { ...pipes, terminal };
   try {
     openStdin(options.stdin ?? "ignore", pipes);
     pipes.stdout = openOutput("stdout", options.stdout ?? "pipe", pipes);

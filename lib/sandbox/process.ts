@@ -6,6 +6,7 @@ import * as sys from "../../syscalls/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import type { Counters } from "../cgroup/index.ts";
 import type { ExitFrame } from "../plan/index.ts";
+import { sizeOf, Terminal } from "../terminal/index.ts";
 import { bury, kill, type Launched } from "./launch.ts";
 import type { ProcessResult, Reason } from "./options.ts";
 import { closePipes, feed, type Input, type Output, type Pipes } from "./pipes.ts";
@@ -52,6 +53,8 @@ const LAZY_LOOKS = 8;
 export class SandboxProcess implements AsyncDisposable {
   /** Where `stdin: "pipe"` was asked for. */
   readonly stdin: Input | undefined;
+  /** Where `terminal` was asked for; there are no streams then. */
+  readonly terminal: Terminal | undefined;
   readonly #launched: Launched;
   readonly #pipes: Pipes;
   readonly #around: Surroundings;
@@ -68,6 +71,10 @@ export class SandboxProcess implements AsyncDisposable {
     this.#pipes = pipes;
     this.#around = around;
     this.#started = started;
+    if (pipes.terminal) {
+      this.terminal = new Terminal(pipes.terminal, sizeOf(pipes.terminal), (chunk) => this.#count(chunk));
+      this.terminal.attach(launched.terminal ?? Promise.resolve(undefined));
+    }
     this.#result = this.#supervise(signal);
     // whoever does not ask how it ended does not want to be told by a crash
     this.#result.catch(() => {});
@@ -144,6 +151,10 @@ export class SandboxProcess implements AsyncDisposable {
 
   /** @internal All of stdout and stderr, and how it ended. @param watch sees it as it comes */
   async collect(watch?: Watch): Promise<[stdout: Uint8Array, stderr: Uint8Array, result: ProcessResult]> {
+    if (this.terminal) {
+      const shown = new Response(this.terminal.readable).bytes();
+      return Promise.all([shown, new Uint8Array(), this.#result]);
+    }
     const { stdout, stderr } = this.#pipes;
     const ended = this.#result.then(
       () => true,
@@ -172,6 +183,7 @@ export class SandboxProcess implements AsyncDisposable {
     this.end("killed");
     await this.#result.catch(() => {});
     closePipes(this.#pipes);
+    this.terminal?.close();
   }
 
   #count(chunk: Uint8Array): Uint8Array {

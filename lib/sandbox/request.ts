@@ -24,6 +24,7 @@ import { diskLimitOf, resourcesOf, rlimitsOf } from "./limits.ts";
 import { createdSources, PRIVATE_DIRECTORIES, privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
 import type { MountOption, RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
+import { terminalOf } from "./terminal.ts";
 import { findUser, type Accounts } from "./users.ts";
 
 /** What programs in a container usually need, and no more: Docker's set without MKNOD, NET_RAW and AUDIT_WRITE. */
@@ -60,7 +61,7 @@ const SANDBOX_OPTIONS = [
 ]
   .join(" ")
   .split(" ");
-const STDIO_OPTIONS = ["stdin", "stdout", "stderr"];
+const STDIO_OPTIONS = ["stdin", "stdout", "stderr", "terminal"];
 const NAMESPACES = ["pid", "uts", "ipc", "user", "cgroup"] as const;
 
 /**
@@ -71,7 +72,7 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
   checkOptions(request, args.length === 0 ? [] : STDIO_OPTIONS);
   const options = wantsRuntime(args[0], request, PATH) ? { ...request, runtime: true } : request;
   const { root, mounts, path } = rootOf(options);
-  const process = processFor(args, options, {});
+  const process = processFor(args, options, {}, options);
   const hostname = hostnameOf(options);
   const namespaces = namespacesOf(options);
   const ownMounts = namespaces.includes("mount");
@@ -106,18 +107,31 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
 }
 
 /** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */
-export function processFor(args: string[], options: SandboxOptions, more: SpawnOptions): Process {
+export function processFor(
+  args: string[],
+  options: SandboxOptions,
+  more: SpawnOptions,
+  stdio: RunOptions | SpawnOptions = more,
+): Process {
   args.forEach((arg) => checkText("argument", arg));
   const accounts = accountsOf(options);
   const { home, ...user } = findUser(checkText("user", more.user ?? options.user ?? "0:0"), accounts);
   const umask = umaskOf(options);
+  const terminal = terminalOf(stdio, options);
   if (options.groups !== undefined)
     user.additionalGids = [...new Set([...user.additionalGids, ...additionalGidsOf(options, accounts)])];
   return {
     user: umask === undefined ? user : { ...user, umask },
     args,
+    ...terminal.process,
     env: environment(
-      { PATH, HOME: home, HOSTNAME: hostnameOf(options), ...(options.runtime ? runtimeEnvironment(PATH) : {}) },
+      {
+        ...terminal.env,
+        PATH,
+        HOME: home,
+        HOSTNAME: hostnameOf(options),
+        ...(options.runtime ? runtimeEnvironment(PATH) : {}),
+      },
       options.env,
       more.env,
     ),

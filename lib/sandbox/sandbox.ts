@@ -82,7 +82,7 @@ export class Sandbox implements AsyncDisposable {
         hint: "pass a string, bytes, a Blob, a Response or a ReadableStream, or use Sandbox.spawn",
       });
     }
-    const process = Sandbox.spawn(command, { stderr: "pipe", ...options });
+    const process = Sandbox.spawn(command, options.terminal ? options : { stderr: "pipe", ...options });
     const [stdoutBytes, stderrBytes, result] = await process.collect();
     options.signal?.throwIfAborted();
     const text = new TextDecoder();

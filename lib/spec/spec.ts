@@ -18,6 +18,8 @@ export interface Spec {
 
 export interface Process {
   terminal?: boolean;
+  /** In characters. */
+  consoleSize?: { width: number; height: number };
   user: { uid: number; gid: number; umask?: number; additionalGids?: number[] };
   args: string[];
   env: string[];

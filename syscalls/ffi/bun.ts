@@ -18,6 +18,8 @@ export async function openBun(): Promise<Runtime> {
   if (!libcSyscall) throw new Error(`open the C library: none of ${LIBC_NAMES.join(", ")}`);
   return {
     name: "bun",
+    // it takes others for files, and reads at an offset: ESPIPE
+    nonBlockingTerminals: true,
     // a compiled program is Bun as well, when it is told so
     executable() {
       const env: Record<string, string> = Bun.isStandaloneExecutable ? { BUN_BE_BUN: "1" } : {};

@@ -39,6 +39,7 @@ export function openDeno(): Runtime {
   if (!libc) throw new Error(`open the C library: none of ${LIBC_NAMES.join(", ")}`);
   return {
     name: "deno",
+    nonBlockingTerminals: false,
     executable: () => (Deno.build.standalone ? undefined : { path: Deno.execPath(), env: {} }),
     libcSyscall: toNumber(libc.symbols.syscall),
     native(address, argumentCount) {

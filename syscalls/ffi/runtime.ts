@@ -20,6 +20,8 @@ export interface Runtime {
   readable(fd: number): ReadableStream<Uint8Array>;
   /** What arrives at a socket, in chunks that stay as they are; quicker than {@link readable}. Takes the descriptor over. */
   receive(fd: number, take: (chunk: Uint8Array) => void, ended: () => void): Receiver;
+  /** Whether {@link readable} and {@link writer} want the descriptor of a terminal to be non-blocking. */
+  readonly nonBlockingTerminals: boolean;
   /** Writes to a pipe or socket as fast as it is read, without blocking the event loop. The descriptor stays the caller's. */
   writer(fd: number): (bytes: Uint8Array) => Promise<void>;
 }
