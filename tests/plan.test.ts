@@ -109,6 +109,13 @@ for (const type of ALL)
   ]);
 PLANS.push(["cgroup v1", (arch) => planOf(fullSpec(), facts({ arch, cgroup: { tasks: 3, into: false } }))]);
 PLANS.push(["cgroup v2", (arch) => planOf(fullSpec(), facts({ arch, cgroup: { tasks: 0, into: true } }))]);
+const withTerminal = (spec: Spec): Spec => ({
+  ...spec,
+  mounts: [...spec.mounts, { destination: "/dev/pts", type: "devpts", source: "devpts", options: ["newinstance"] }],
+  process: { ...spec.process, terminal: true, consoleSize: { width: 100, height: 30 } },
+});
+PLANS.push(["terminal", (arch) => planOf(withTerminal(fullSpec()), facts({ arch }))]);
+PLANS.push(["joins with a terminal", (arch) => compileJoin(withTerminal(fullSpec()), facts({ arch }))]);
 PLANS.push(["joins", (arch) => compileJoin(fullSpec(), facts({ arch }))]);
 PLANS.push([
   "joins, cgroup v1 and v2",
@@ -427,6 +434,34 @@ describe("root filesystem", () => {
     const readOnly = position(lines, 'mount_setattr(AT_FDCWD, "/", 0, {attr_set=MOUNT_ATTR_RDONLY}');
     expect(readOnly).toBeGreaterThan(lines.findLastIndex((line) => line.startsWith("# mount on ")));
     expect(has(textOf({}, facts(), beside(root)), '"/", 0, {attr_set=MOUNT_ATTR_RDONLY}')).toBe(false);
+  });
+});
+
+describe("a terminal", () => {
+  test("comes of the devpts itself, and no name of the root filesystem is followed to it", () => {
+    const text = printPlan(planOf(withTerminal(specWith())));
+    const steps = text.slice(text.indexOf("# make a terminal"), text.indexOf("# pass the other end"));
+    expect(steps).toContain('terminal = openat(mount3, "ptmx", O_RDWR|O_NOCTTY|O_CLOEXEC, 0)');
+    expect(steps).toContain("peer = ioctl(terminal, TIOCGPTPEER, O_RDWR|O_NOCTTY|O_CLOEXEC)");
+    expect(steps).toContain("ioctl(terminal, TIOCSWINSZ, {30 rows, 100 columns})");
+    expect(steps).toContain('console = open_tree(peer, "", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH)');
+    expect(text).toContain("ioctl(0, TIOCSCTTY, 0)");
+  });
+
+  test("of a process that joins: nothing but a devpts is opened, and no symlink is followed", () => {
+    const text = printPlan(compileJoin(withTerminal(specWith()), facts()));
+    const steps = text.slice(text.indexOf("# make a terminal"), text.indexOf("# pass the other end"));
+    expect(steps).toContain(
+      'devpts = openat2(AT_FDCWD, "/dev/pts", {O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYMLINKS}',
+    );
+    expect(steps).toContain("jumpIf(type, DEVPTS_SUPER_MAGIC, ==, → devpts)\n  fail(ENODEV)");
+    expect(steps).toContain('terminal = openat(devpts, "ptmx"');
+  });
+
+  test("without a devpts is an error, and without being asked for there is none", () => {
+    expect(() => planOf({ ...specWith(), process: { ...specWith().process, terminal: true } })).toThrow("no devpts");
+    for (const text of [textOf(), printPlan(compileJoin(fullSpec(), facts()))])
+      expect(has(text, "terminal") || has(text, "TIOC")).toBe(false);
   });
 });
 

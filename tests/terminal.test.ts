@@ -65,9 +65,22 @@ describe("a process that joins with a terminal", () => {
     expect(text.replaceAll("\r", "")).toBe("/dev/pts/0\ngot hello\n");
     expect(await first.exited).toBe(0);
     await using second = box.spawn(["/bin/sh", "-i"], { terminal: true });
-    await second.terminal?.write("stty size; cat\n\x03\necho status $?; exit 5\n");
-    const session = await new Response(second.terminal?.readable).text();
-    expect(session).toContain("24 80");
+    // each is typed once the answer to the one before has been shown
+    const typing: [after: string, typed: string][] = [
+      ["# ", "stty size; cat\n"],
+      ["24 80", "read by cat\n"],
+      ["read by cat\r\nread by cat", "\x03"],
+      ["^C", "echo status $?; exit 5\n"],
+    ];
+    let session = "";
+    for await (const chunk of second.terminal?.readable ?? []) {
+      session += new TextDecoder().decode(chunk);
+      const [after, typed] = typing[0] ?? [];
+      if (after !== undefined && typed !== undefined && session.includes(after)) {
+        typing.shift();
+        await second.terminal?.write(typed);
+      }
+    }
     expect(session).toContain("status 130");
     expect(await second.exited).toBe(5);
   });
