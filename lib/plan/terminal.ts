@@ -85,10 +85,9 @@ function openSteps({ process: { consoleSize, user } }: Spec, open: Op[]): Plan {
 
 function consoleSteps(alone: mounts.Alone): Plan {
   const how = flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_EMPTY_PATH");
+  const open: Op = { call: "open_tree", args: [ref("peer"), cstring(""), how], out: "console" };
   const step = mounts.attach("/dev/console", "console", "file", alone);
-  return [
-    { ...step, ops: [{ call: "open_tree", args: [ref("peer"), cstring(""), how], out: "console" }, ...step.ops] },
-  ];
+  return [{ ...step, action: 'bind the terminal on "/dev/console"', ops: [open, ...step.ops] }];
 }
 
 /** sendmsg(2) of the owner's end, and a frame that tells that it is there. */
