@@ -1,11 +1,13 @@
 /** From the words of a command line to the library's options; needs no sandbox and no root. @module */
 import { describe, expect, test } from "bun:test";
 import { Option } from "commander";
+import * as fc from "fast-check";
 import { EXPLAINED, explainUnknown } from "../lib/cli/docker.ts";
 import { declareRunFlags, type RunFlags } from "../lib/cli/flags.ts";
 import { runOptions } from "../lib/cli/run-options.ts";
 import { plainFlags, UnknownWord, Verb } from "../lib/cli/verb.ts";
-import type { RunOptions, TsboxError } from "../lib/index.ts";
+import { UsageError } from "../lib/cli/report.ts";
+import { Sandbox, TsboxError, type RunOptions } from "../lib/index.ts";
 
 const files: Record<string, string> = {
   "/cwd/a.env": '\ufeff# a comment\n\nA=1\n  B=two words \r\nCALLER\nGONE\nQUOTED="x"\nEQUALS=a=b\n#C=3',
@@ -372,5 +374,36 @@ describe("what Docker has and tsbox does not", () => {
   test("for other verbs nothing is explained that is not theirs", () => {
     const unknown = new UnknownWord("unknown option", "see", "--name", "tsbox doctor");
     expect(explainUnknown(unknown)).toBe(unknown);
+  });
+});
+
+describe("whatever a flag is given", () => {
+  const run = new Verb("tsbox").enablePositionalOptions().command("run");
+  declareRunFlags(run);
+  const flags = run.options.filter(({ required, negate }) => required && !negate).map(({ long }) => long as string);
+  const NASTY = [
+    ..."\0|-1|=|a=|=b|a=b|:|::|:::|/:/|,|,,|a,b|/|/x:/y:z|..|~|NaN|1e999|0x10|-0|1.5|1g|1h|host|none|type=|😀".split(
+      "|",
+    ),
+    "",
+    " ",
+    "x".repeat(100_000),
+    "container:x",
+    "seccomp=",
+    "size=1,size=2",
+    "nofile=1:2",
+    "a\nb=c",
+  ];
+
+  test.each(flags)("%s takes it or says why not", (flag) => {
+    fc.assert(
+      fc.property(fc.oneof(fc.constantFrom(...NASTY), fc.string()), (value) => {
+        try {
+          Sandbox.plan(["true"], optionsOf(`${flag}=${value}`));
+        } catch (error) {
+          expect(error instanceof TsboxError || error instanceof UsageError ? undefined : error).toBeUndefined();
+        }
+      }),
+    );
   });
 });

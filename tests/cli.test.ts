@@ -16,6 +16,7 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "tsbox-cli-"));
   mkdirSync(join(folder, "data"));
   writeFileSync(join(folder, "data/file"), "from the host\n");
+  writeFileSync(join(folder, "data/latin1.env"), Buffer.from("NAME=caf\xe9\n", "latin1"));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -127,6 +128,7 @@ describe("exit status", () => {
     [["-v", "/no/such/source:/data"], "/no/such/source"],
     [["-m", "lots"], "lots"],
     [["-w", "relative"], "relative"],
+    [["--env-file", "data/latin1.env"], "data/latin1.env"],
     [["--ulimit", "bogus=1"], "bogus"],
   ])("is 125 where tsbox fails: %j", (flags, named) => {
     const { status, stdout, stderr } = run(...flags, "true");

@@ -8,6 +8,7 @@ import { ROOT_ID_BASE } from "../lib/sandbox/request.ts";
 import { signalName, signalNumber } from "../lib/sandbox/signals.ts";
 import type { NamespaceType, Spec } from "../lib/spec/index.ts";
 import { failureOf } from "./support/failure.ts";
+import { JUNK } from "./support/junk.ts";
 import { cgroups, descendants, descriptors } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 import { asRoot } from "./support/machine.ts";
@@ -489,31 +490,6 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["stdout that is a file", { stdout: "file" }, 'use stdout "file"', '"inherit"'],
   ["stderr that is a number", { stderr: 2 }, "use stderr 2", '"inherit"'],
   ["a signal that is none", { signal: "SIGTERM" }, 'use the signal "SIGTERM": not an AbortSignal'],
-];
-
-const circular: Record<string, unknown> = {};
-circular["self"] = circular;
-/** What nobody should pass: each of these in the place of every option. */
-const JUNK: [name: string, value: unknown][] = [
-  ...[null, true, 0, -1, 1.5, NaN, Infinity, 2 ** 53, "", "\0", "x", "x".repeat(100_000), "\ud800"].map(
-    (value): [string, unknown] => [String(value).slice(0, 20), value],
-  ),
-  ...[[], ["x"], [null], [[]], [1, 2, 3], Array(3), {}, { a: 1 }, { a: null }, JSON.parse('{"__proto__":{}}')].map(
-    (value): [string, unknown] => [JSON.stringify(value), value],
-  ),
-  ["a huge array", Array.from({ length: 100_000 }, () => "x")],
-  ["an object without a prototype", Object.create(null)],
-  ["an object in a circle", circular],
-  ["an object that is no JSON", { toJSON: () => undefined }],
-  ["an object with a BigInt", { a: 10n }],
-  ["a function", () => {}],
-  ["a symbol", Symbol("x")],
-  ["a BigInt", 10n],
-  ["a Map", new Map([["memory", "1g"]])],
-  ["a Date", new Date(0)],
-  ["a Promise", Promise.resolve(1)],
-  ["bytes", new Uint8Array(3)],
-  ["a boxed string", Object("host")],
 ];
 
 /** The names that an error lists where it does not know one. */

@@ -28,7 +28,7 @@ export function callersWorld(): World {
   return {
     env: process.env,
     cwd: process.cwd(),
-    readFile: (path) => readFileSync(path, "utf8"),
+    readFile: (path) => new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)),
     arch: process.arch === "arm64" ? "arm64" : "x64",
     kernelRelease: release(),
   };
@@ -111,7 +111,7 @@ function readFile(flag: string, path: string, world: World): string {
   try {
     return world.readFile(resolve(world.cwd, path));
   } catch (cause) {
-    const why = (cause as { code?: string }).code ?? "cannot be read";
+    const why = cause instanceof TypeError ? "not UTF-8" : ((cause as { code?: string }).code ?? "cannot be read");
     throw new TsboxError(`use ${flag} ${JSON.stringify(path)}: ${why}`, { code: "invalid_option", path, cause });
   }
 }

@@ -17,7 +17,7 @@ export function signalName(signal: number): string {
 export function signalNumber(signal: number | string): number {
   if (typeof signal === "number") {
     if (Number.isInteger(signal) && signal >= 1 && signal <= LAST_SIGNAL) return signal;
-  } else {
+  } else if (typeof signal === "string") {
     const name = signal.toUpperCase();
     const number = NUMBERS.get(name) ?? NUMBERS.get(`SIG${name}`) ?? Number(/^SIG(\d+)$/.exec(name)?.[1]);
     if (number >= 1 && number <= LAST_SIGNAL) return number;
