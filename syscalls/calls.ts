@@ -3,28 +3,13 @@
  * {@link TsboxError}, except where a negative errno is said to be the answer.
  * @module
  */
-import { TsboxError } from "./error.ts";
+import { syscall, systemError, trySyscall } from "./kernel.ts";
+import { path, PATH_BYTES, scratch } from "./scratch.ts";
 import { offsetOf, struct, STRUCTS } from "./structs.ts";
-import { mapArena, syscall, systemError, trySyscall } from "./kernel.ts";
 
 const AT_FDCWD = -100;
 const O_CLOEXEC = 0o2000000;
-const [EINVAL, ENOENT, EEXIST] = [22, 2, 17];
-
-const scratch = mapArena(65536);
-/** Paths lie at the start, all else behind them. */
-const PATH_BYTES = 8192;
-const encoder = new TextEncoder();
-
-function path(text: string): number {
-  const { written } = encoder.encodeInto(text + "\0", scratch.bytes.subarray(0, PATH_BYTES));
-  if (scratch.bytes[written - 1] !== 0 || text.includes("\0")) {
-    throw new TsboxError(`use the path ${JSON.stringify(text.slice(0, 80))}: it is too long or contains a NUL byte`, {
-      code: "invalid_option",
-    });
-  }
-  return scratch.address;
-}
+const EINVAL = 22;
 
 /** What was opened for the length of a block: `using opened = new Descriptors()`. */
 export class Descriptors {
@@ -158,37 +143,6 @@ export function waitBriefly(pidfd: number, timeoutUs: number): void {
   trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8);
 }
 
-/** One write to a file of the kernel's; -errno on failure. */
-export function writeKernelFile(file: string, text: string): number {
-  const fd = trySyscall("openat", AT_FDCWD, path(file), O_WRONLY | O_CLOEXEC, 0);
-  if (fd < 0) return fd;
-  const result = write(fd, encoder.encode(text));
-  close(fd);
-  return result;
-}
-
-/** The text of a file of the kernel's, up to 64 KiB; undefined where it cannot be read. */
-export function readKernelFile(file: string): string | undefined {
-  const fd = trySyscall("openat", AT_FDCWD, path(file), O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return undefined;
-  const bytes = read(fd);
-  close(fd);
-  return typeof bytes === "number" ? undefined : new TextDecoder().decode(bytes);
-}
-
-/** `int mkdirat(AT_FDCWD, const char *path, mode_t mode)`: 0, also where it exists, or -errno. @see mkdirat(2) */
-export function makeDirectory(directory: string): number {
-  const result = trySyscall("mkdirat", AT_FDCWD, path(directory), 0o755);
-  return result === -EEXIST ? 0 : result;
-}
-
-/** `int unlinkat(AT_FDCWD, const char *path, AT_REMOVEDIR)`: 0, also where it is gone, or -errno. @see unlinkat(2) */
-export function removeDirectory(directory: string): number {
-  const AT_REMOVEDIR = 0x200;
-  const result = trySyscall("unlinkat", AT_FDCWD, path(directory), AT_REMOVEDIR);
-  return result === -ENOENT ? 0 : result;
-}
-
 /**
  * `pid_t wait4(pid_t pid, int *status, WNOHANG, NULL)`: the wait status of a child that has ended, which is reaped;
  * undefined while it runs. @see wait4(2)
@@ -228,28 +182,11 @@ export function sealedFile(name: string, content: Uint8Array): number {
   return fd;
 }
 
-/** `int faccessat2(AT_FDCWD, const char *path, int mode, AT_EACCESS)`: whether it is allowed. @see faccessat2(2) */
-export function access(file: string, mode: number): boolean {
-  const AT_EACCESS = 0x200;
-  return trySyscall("faccessat2", AT_FDCWD, path(file), mode, AT_EACCESS) === 0;
-}
-
 /** `uid_t geteuid(void)` @see geteuid(2) */
 export const effectiveUid = (): number => trySyscall("geteuid");
 
 /** `gid_t getegid(void)` @see getegid(2) */
 export const effectiveGid = (): number => trySyscall("getegid");
-
-/** What a path leads to; undefined where it leads nowhere, or may not be looked at. */
-export function kindOfPath(file: string): "file" | "directory" | undefined {
-  const fd = trySyscall("openat", AT_FDCWD, path(file), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  if (fd >= 0) {
-    close(fd);
-    return "directory";
-  }
-  const F_OK = 0;
-  return access(file, F_OK) ? "file" : undefined;
-}
 
 /** `ssize_t recvmsg(int fd, …, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)`: the descriptor that has been passed, or -errno. @see recvmsg(2) */
 export function receiveDescriptor(socket: number): number {

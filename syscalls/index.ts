@@ -2,6 +2,7 @@
 export * from "./calls.ts";
 export * from "./error.ts";
 export * from "./errno.ts";
+export * from "./files.ts";
 export * from "./image.ts";
 export * from "./kernel.ts";
 export * from "./program.ts";

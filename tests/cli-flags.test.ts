@@ -27,7 +27,7 @@ const world = {
   env: { CALLER: "the caller's" },
   cwd: "/cwd",
   arch: "x64" as const,
-  kernelRelease: "6.18.0",
+  kernelRelease: () => "6.18.0",
   readFile(path: string): string {
     const text = files[path];
     if (text === undefined) throw Object.assign(new Error("no such file"), { code: "ENOENT" });

@@ -5,7 +5,6 @@
  * @module
  * @see cgroups(7), https://docs.kernel.org/admin-guide/cgroup-v2.html
  */
-import { dirname } from "node:path";
 import * as sys from "../../syscalls/index.ts";
 import { cstring, errnoName, named, ref, TsboxError, type Op, type Plan } from "../../syscalls/index.ts";
 import type { Resources } from "../spec/index.ts";
@@ -202,7 +201,7 @@ function findPlace(controller: Controller, { v1, v2 }: Hierarchies, able: Able):
 /** The nearest group, upwards from this process's own, that can have children with these controllers. */
 function findV2Parent(v2: { own: string; mount: string }, controllers: Controller[], able: Able): string | undefined {
   const { own, mount } = v2;
-  for (let directory = own; directory.startsWith(mount); directory = dirname(directory)) {
+  for (let directory = own; directory.startsWith(mount); directory = directory.slice(0, directory.lastIndexOf("/"))) {
     if (isWritable(directory) && able(controllers, directory)) return directory;
   }
   return undefined;

@@ -3,7 +3,7 @@
  * @module
  * @see cgroups(7), proc_pid_mountinfo(5), proc_pid_cgroup(5)
  */
-import { readFileSync } from "node:fs";
+import { readKernelFile } from "../../syscalls/index.ts";
 
 export interface Hierarchies {
   /** Per controller: this process's own directory in its v1 hierarchy. */
@@ -14,8 +14,8 @@ export interface Hierarchies {
 
 /** @param text of /proc/self/mountinfo and /proc/self/cgroup, for tests */
 export function findHierarchies(
-  mountinfo = readFileSync("/proc/self/mountinfo", "utf8"),
-  membership = readFileSync("/proc/self/cgroup", "utf8"),
+  mountinfo = readKernelFile("/proc/self/mountinfo") ?? "",
+  membership = readKernelFile("/proc/self/cgroup") ?? "",
 ): Hierarchies {
   const found: Hierarchies = { v1: new Map() };
   // 31 23 0:28 ROOT MOUNTPOINT options - TYPE SOURCE SUPEROPTIONS

@@ -3,7 +3,6 @@
  * owner was killed: nothing else has to be recorded.
  * @module
  */
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import * as sys from "../../syscalls/index.ts";
 
 const NAME = /^tsbox-(\d+)-(\d+)-(\d+)-\d+$/;
@@ -33,7 +32,7 @@ export function sweepLater(directory: string): void {
 }
 
 function sweep(directory: string): void {
-  for (const name of readdirSync(directory)) {
+  for (const name of sys.namesIn(directory)) {
     if (isAbandoned(name)) removeAbandoned(`${directory}/${name}`);
   }
 }
@@ -42,7 +41,7 @@ function sweep(directory: string): void {
 function isAbandoned(name: string): boolean {
   const [, namespace, pid, start] = NAME.exec(name) ?? [];
   if (namespace === undefined || namespace !== pidNamespace()) return false;
-  if (readlinkSync("/proc/self") !== String(process.pid)) return false;
+  if (sys.readLink("/proc/self") !== String(process.pid)) return false;
   return startTime(Number(pid)) !== start;
 }
 
@@ -91,14 +90,10 @@ export async function removeWhenEmpty(directories: string[]): Promise<void> {
   }
 }
 
-const pidNamespace = (): string => String(statSync("/proc/self/ns/pid").ino);
+const pidNamespace = (): string => String(sys.statFile("/proc/self/ns/pid")?.inode);
 
 /** When a process started, in clock ticks since boot; undefined where there is none. @see proc_pid_stat(5) */
 function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  } catch {
-    return undefined;
-  }
+  const stat = sys.readKernelFile(`/proc/${pid}/stat`);
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
 }

@@ -3,8 +3,8 @@
  * @module
  * @see https://docs.docker.com/reference/cli/docker/container/run/#mount
  */
-import { resolve } from "node:path";
 import type { BindMount, DeviceOption, MountOption, Propagation } from "../index.ts";
+import { absolute } from "../sandbox/index.ts";
 import { invalid } from "./invalid.ts";
 
 const VOLUME_HINT = '"/source:/target" or "./source:/target", and ":ro" for read-only';
@@ -23,7 +23,7 @@ export function volume(text: string, cwd: string): MountOption {
     throw invalid("--volume", text, "named volumes are not supported yet", `for a directory: "./${source}:${target}"`);
   }
   const words = mode === undefined ? [] : mode.split(",");
-  const made: BindMount = { type: "bind", source: resolve(cwd, source), target, readOnly: words.includes("ro") };
+  const made: BindMount = { type: "bind", source: absolute(source, cwd), target, readOnly: words.includes("ro") };
   for (const word of words) {
     if (word === "z" || word === "Z") throw invalid("--volume", text, `"${word}" is not supported`, SELINUX);
     if (PROPAGATION.includes(word)) made.propagation = word as Propagation;
@@ -87,7 +87,7 @@ export function mount(text: string, cwd: string): MountOption {
     return value;
   };
   return type === "bind"
-    ? bindMount(text, fields, resolve(cwd, required("source")), required("target"))
+    ? bindMount(text, fields, absolute(required("source"), cwd), required("target"))
     : tmpfsMount(text, fields, required("target"));
 }
 

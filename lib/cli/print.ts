@@ -1,8 +1,9 @@
 /** Output of tsbox itself. @module */
-import { writeSync } from "node:fs";
 
 /** Writes all of it before it returns. A reader that has gone ends tsbox, as SIGPIPE ends other programs. */
 export function print(text: string, fd = 1): void {
+  // loading it takes a millisecond, which a command that prints nothing of its own need not pay (measured)
+  const { writeSync } = process.getBuiltinModule("node:fs");
   const bytes = new TextEncoder().encode(text);
   for (let done = 0; done < bytes.length;) {
     try {

@@ -3,7 +3,6 @@
  * @module
  * @see https://docs.docker.com/engine/containers/run/#exit-status
  */
-import { constants } from "node:os";
 import type { Reason } from "../index.ts";
 import { print } from "./print.ts";
 
@@ -33,13 +32,16 @@ export interface Ending {
 
 export function exitStatus({ exitCode, signalCode, reason }: Ending): number {
   if (reason === "timeout") return TIMED_OUT;
-  if (reason === "oom") return 128 + constants.signals.SIGKILL;
+  if (reason === "oom") return 128 + 9;
   return exitCode ?? 128 + signalNumber(signalCode ?? "SIGKILL");
 }
 
 function signalNumber(name: string): number {
   // a real-time signal is written as its number
-  return constants.signals[name as NodeJS.Signals] ?? Number(/^SIG(\d+)$/.exec(name)?.[1] ?? 0);
+  return (
+    process.getBuiltinModule("node:os").constants.signals[name as NodeJS.Signals] ??
+    Number(/^SIG(\d+)$/.exec(name)?.[1] ?? 0)
+  );
 }
 
 /** What the person who typed the command has to be told about its end, if anything. */

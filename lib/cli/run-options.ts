@@ -2,12 +2,9 @@
  * From the flags of `tsbox run` to the library's options; what the values mean beyond their syntax is checked there.
  * @module
  */
-import { readFileSync } from "node:fs";
-import { release } from "node:os";
-import { resolve } from "node:path";
 import { TsboxError } from "../index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
-import { capabilityName, DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
+import { absolute, capabilityName, DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
 import { resolveDockerProfile, type DockerProfile } from "../seccomp/index.ts";
 import type { Limits, RunOptions, SecurityOptions, Sharing } from "../index.ts";
 import type { RunFlags } from "./flags.ts";
@@ -21,16 +18,20 @@ export interface World {
   readFile(path: string): string;
   arch: "x64" | "arm64";
   /** `"6.18.0"` */
-  kernelRelease: string;
+  kernelRelease(): string;
 }
 
+/** Parts of the runtime are loaded by the flags that need them (measured: up to two milliseconds). */
 export function callersWorld(): World {
   return {
     env: process.env,
     cwd: process.cwd(),
-    readFile: (path) => new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(path)),
+    readFile: (path) => {
+      const content = process.getBuiltinModule("node:fs").readFileSync(path);
+      return new TextDecoder("utf-8", { fatal: true }).decode(content);
+    },
     arch: process.arch === "arm64" ? "arm64" : "x64",
-    kernelRelease: release(),
+    kernelRelease: () => process.getBuiltinModule("node:os").release(),
   };
 }
 
@@ -109,7 +110,7 @@ function envFileLines(path: string, text: string): string[] {
 
 function readFile(flag: string, path: string, world: World): string {
   try {
-    return world.readFile(resolve(world.cwd, path));
+    return world.readFile(absolute(path, world.cwd));
   } catch (cause) {
     const why = cause instanceof TypeError ? "not UTF-8" : ((cause as { code?: string }).code ?? "cannot be read");
     throw new TsboxError(`use ${flag} ${JSON.stringify(path)}: ${why}`, { code: "invalid_option", path, cause });
@@ -219,5 +220,9 @@ function seccomp(value: string, allowed: readonly string[], world: World): NonNu
   if (typeof profile !== "object" || typeof profile?.defaultAction !== "string") {
     throw invalid("--security-opt seccomp", value, "not a seccomp profile", 'it has no "defaultAction"');
   }
-  return resolveDockerProfile(profile, { ...world, capabilities: allowed });
+  return resolveDockerProfile(profile, {
+    arch: world.arch,
+    kernelRelease: world.kernelRelease(),
+    capabilities: allowed,
+  });
 }

@@ -1,7 +1,7 @@
 /** What goes wrong while a sandbox is started, as errors that name the step and the remedy. @module */
-import { existsSync, readFileSync } from "node:fs";
 import {
   errnoName,
+  readKernelFile,
   readReport,
   reportedCall,
   TsboxError,
@@ -79,7 +79,4 @@ const APPARMOR =
   "AppArmor restricts user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for this program";
 const NOT_ALLOWED = "the host does not let this user make user namespaces: sysctl kernel.unprivileged_userns_clone=1";
 
-function isOn(sysctl: string): boolean {
-  const file = `/proc/sys/kernel/${sysctl}`;
-  return existsSync(file) && readFileSync(file, "utf8").trim() === "1";
-}
+const isOn = (sysctl: string): boolean => readKernelFile(`/proc/sys/kernel/${sysctl}`)?.trim() === "1";

@@ -2,7 +2,7 @@
  * The `host` root filesystem: the system's programs and libraries, and nothing that is somebody's.
  * @module
  */
-import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { kindOfPath, namesIn, readFile, readLink, statFile } from "../../syscalls/index.ts";
 import type { RootEntry } from "../plan/index.ts";
 import type { Mount } from "../spec/index.ts";
 import { frozen } from "./mounts.ts";
@@ -37,6 +37,8 @@ const PRIVATE: [path: string, mode: number][] = [
 const PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
 const GROUP = "root:x:0:\nnogroup:x:65534:\n";
 
+const [S_IFMT, S_IFREG] = [0o170000, 0o100000];
+
 /** Who there is inside. */
 export const HOST_ACCOUNTS = { passwd: PASSWD, group: GROUP };
 
@@ -69,18 +71,19 @@ function takeView(): HostRoot {
   const bind = (path: string) =>
     mounts.push({ destination: path, type: "bind", source: path, options: ["rbind", "rro", "rnosuid", "rnodev"] });
   for (const path of SYSTEM) {
-    if (!existsSync(path)) continue;
-    if (lstatSync(path).isSymbolicLink()) entries.push({ path, symlink: readlinkSync(path) });
-    else bind(path);
+    const symlink = readLink(path);
+    if (symlink !== undefined) entries.push({ path, symlink });
+    else if (kindOfPath(path)) bind(path);
   }
-  const etc = [...ETC_DIRECTORIES, ...readdirSync("/etc").filter((name) => ETC_PATTERN.test(name))];
+  const etc = [...ETC_DIRECTORIES, ...namesIn("/etc").filter((name) => ETC_PATTERN.test(name))];
   for (const path of etc.map((name) => `/etc/${name}`)) {
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() && !lstatSync(path).isSymbolicLink()) bind(path);
+    if (kindOfPath(path) === "directory" && readLink(path) === undefined) bind(path);
   }
   for (const path of ETC_FILES.map((name) => `/etc/${name}`)) {
-    const stat = statSync(path, { throwIfNoEntry: false });
+    const mode = statFile(path)?.mode ?? 0;
     // what not everybody may read is a secret
-    if (stat?.isFile() && (stat.mode & 0o004) !== 0) entries.push({ path, file: new Uint8Array(readFileSync(path)) });
+    const file = (mode & S_IFMT) === S_IFREG && (mode & 0o004) !== 0 ? readFile(path) : undefined;
+    if (file) entries.push({ path, file });
   }
   for (const [path, mode] of PRIVATE) entries.push({ path, directory: mode });
   return { entries, mounts: mounts.map(frozen) };

@@ -1,4 +1,5 @@
 /** Sandboxes. @module */
+export { absolute } from "../../syscalls/index.ts";
 export { capabilityName, DEFAULT_CAPABILITIES } from "./request.ts";
 export { SandboxProcess } from "./process.ts";
 export { BoxFile, BoxFiles } from "./files.ts";

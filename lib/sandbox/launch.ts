@@ -2,7 +2,6 @@
  * Performs a sandbox's plan: memory, descriptors, the clone, the id maps.
  * @module
  */
-import { setImmediate } from "node:timers";
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, type Arena, type Plan, type TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";

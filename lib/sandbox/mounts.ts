@@ -1,7 +1,5 @@
 /** What is mounted in every sandbox, and what a request adds, as the specification's mounts. @module */
-import { statSync, type Stats } from "node:fs";
-import { resolve } from "node:path";
-import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
+import { absolute, kindOfPath, statFile, TsboxError } from "../../syscalls/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
 import { checkArray, checkChoice, checkHostPath, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
 import type { BindMount, DeviceOption, MountOption, Propagation, SandboxOptions, Size } from "./options.ts";
@@ -109,7 +107,7 @@ export function requestedMounts({ mounts, devices }: SandboxOptions, host: Host)
 
 /** Sources that are made where they do not exist. */
 export const createdSources = ({ mounts }: SandboxOptions): string[] =>
-  (mounts ?? []).flatMap((mount) => (mount.type === "bind" && mount.create ? [resolve(mount.source)] : []));
+  (mounts ?? []).flatMap((mount) => (mount.type === "bind" && mount.create ? [absolute(mount.source)] : []));
 
 const BIND_KEYS = ["type", "source", "target", "readOnly", "noExec", "recursive", "propagation", "create"];
 const TMPFS_KEYS = ["type", "target", "size", "mode", "readOnly", "noExec"];
@@ -150,7 +148,7 @@ function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: stri
 function bind(mount: BindMount, destination: string, host: Host): Mount {
   checkKeys("bind mount", mount, BIND_KEYS);
   const wanted = checkHostPath("mount source", mount.source);
-  const source = resolve(wanted);
+  const source = absolute(wanted);
   const create = checkChoice<boolean>("create", mount.create, false, true);
   if (!create && kindOfPath(source) === undefined) {
     throw new TsboxError(`mount ${show(wanted)} on "${destination}": no such file or directory`, {
@@ -184,21 +182,19 @@ function propagationOf({ propagation }: BindMount, destination: string, host: Ho
   return wanted;
 }
 
+const [S_IFMT, S_IFCHR, S_IFBLK] = [0o170000, 0o020000, 0o060000];
+
 /** A user namespace may make no device nodes: they are bound. */
 function deviceOf(device: string | DeviceOption): Mount {
   const wanted = typeof device === "string" ? { source: device } : device;
   checkObject("device", wanted, '"/dev/fuse", or { source: "/dev/fuse", target: "/dev/fuse" }');
   checkKeys("device", wanted, ["source", "target"]);
-  const source = resolve(checkHostPath("device", wanted.source));
-  const refused = (why: string) =>
-    new TsboxError(`use the device ${show(source)}: ${why}`, { code: "mount_failed", path: source });
-  let stat: Stats | undefined;
-  try {
-    stat = statSync(source, { throwIfNoEntry: false });
-  } catch (error) {
-    throw refused((error as { code?: string }).code ?? "cannot be looked at"); // ELOOP, EACCES
+  const source = absolute(checkHostPath("device", wanted.source));
+  const mode = statFile(source)?.mode;
+  if (mode === undefined || ![S_IFCHR, S_IFBLK].includes(mode & S_IFMT)) {
+    const why = mode === undefined ? "no such file" : "not a device";
+    throw new TsboxError(`use the device ${show(source)}: ${why}`, { code: "mount_failed", path: source });
   }
-  if (!stat?.isCharacterDevice() && !stat?.isBlockDevice()) throw refused(stat ? "not a device" : "no such file");
   return {
     destination: targetOf(wanted.target ?? source),
     type: "bind",

@@ -2,8 +2,7 @@
  * Request to specification: what a caller asked for as an OCI runtime spec, and what the spec cannot say beside it.
  * @module
  */
-import { resolve } from "node:path";
-import { access, ARCH, effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts";
+import { absolute, access, ARCH, effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts";
 import { CAPABILITIES, type Beside, type Root } from "../plan/index.ts";
 import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
 import type { CapabilitySets, Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
@@ -185,7 +184,7 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
     if (limit) return { root: { kind: "tmpfs", entries, limit, writable: PRIVATE_DIRECTORIES }, mounts, path: "/" };
     return { root: { kind: "tmpfs", entries }, mounts: [...mounts, ...privateMounts()], path: "/" };
   }
-  const path = resolve(rootfs);
+  const path = absolute(rootfs);
   if (!existsIn(path, ".")) {
     throw new TsboxError(`use the root filesystem ${show(rootfs)}: no such directory`, {
       code: "rootfs_not_found",

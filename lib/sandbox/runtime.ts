@@ -3,7 +3,6 @@
  * installed to run somebody's script.
  * @module
  */
-import { realpathSync } from "node:fs";
 import { runtime, TsboxError } from "../../syscalls/index.ts";
 import type { Mount } from "../spec/index.ts";
 import { checkChoice, invalid } from "./check.ts";
@@ -36,6 +35,7 @@ export function wantsRuntime(command: string | undefined, options: SandboxOption
 
 /** Whether a view of the host has this program. */
 function isSeen(name: string, path: string): boolean {
+  const { realpathSync } = process.getBuiltinModule("node:fs");
   return path.split(":").some((each) => {
     try {
       const real = realpathSync(`${each}/${name}`);

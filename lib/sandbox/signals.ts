@@ -1,16 +1,18 @@
-/** Signals by name and number. @see signal(7) @module */
-import { constants } from "node:os";
+/** Signals by name and number, the same on x86-64 and aarch64. @see signal(7) @module */
 import { show, TsboxError } from "../../syscalls/index.ts";
 
-const NUMBERS = new Map<string, number>(Object.entries(constants.signals));
-const NAMES = new Map([...NUMBERS].map(([name, number]) => [number, name]));
-/** Two names for one number: the one that signal(7) lists first. */
-for (const name of ["SIGABRT", "SIGCHLD", "SIGIO"]) NAMES.set(NUMBERS.get(name) ?? 0, name);
+/** From 1 on. */
+const NAMES =
+  "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+    .split(" ")
+    .map((name) => `SIG${name}`);
+const NUMBERS = new Map(NAMES.map((name, index) => [name, index + 1]));
+NUMBERS.set("SIGIOT", 6).set("SIGCLD", 17).set("SIGPOLL", 29);
 const LAST_SIGNAL = 64;
 
 /** `"SIGKILL"` for 9. */
 export function signalName(signal: number): string {
-  return NAMES.get(signal) ?? `SIG${signal}`;
+  return NAMES[signal - 1] ?? `SIG${signal}`;
 }
 
 /** 9 for `9`, `"SIGKILL"` and `"KILL"`. @throws TsboxError `invalid_option` */

@@ -1,0 +1,118 @@
+/**
+ * Files of the host by their path. The engine uses these rather than `node:fs` and `node:path`: to load those takes a
+ * seventh of the time that a whole `tsbox run` takes (measured: 2.1 of 15 ms).
+ * @module
+ */
+import { close, O_DIRECTORY, O_PATH, O_RDONLY, O_WRONLY, read, write } from "./calls.ts";
+import { trySyscall } from "./kernel.ts";
+import { ARCH } from "./numbers.ts";
+import { encoder, path, PATH_BYTES, scratch } from "./scratch.ts";
+import { STAT } from "./structs.ts";
+
+const AT_FDCWD = -100;
+const O_CLOEXEC = 0o2000000;
+const [ENOENT, EEXIST] = [2, 17];
+const decoder = new TextDecoder();
+
+/** One write to a file of the kernel's; -errno on failure. */
+export function writeKernelFile(file: string, text: string): number {
+  const fd = trySyscall("openat", AT_FDCWD, path(file), O_WRONLY | O_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  const result = write(fd, encoder.encode(text));
+  close(fd);
+  return result;
+}
+
+/** The content of a file; undefined where it cannot be read. */
+export function readFile(file: string): Uint8Array | undefined {
+  const fd = trySyscall("openat", AT_FDCWD, path(file), O_RDONLY | O_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  const parts: Uint8Array[] = [];
+  let part = read(fd);
+  for (; typeof part !== "number" && part.length > 0; part = read(fd)) parts.push(part);
+  close(fd);
+  if (typeof part === "number") return undefined;
+  const content = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  parts.reduce((at, each) => (content.set(each, at), at + each.length), 0);
+  return content;
+}
+
+/** The text of a file, such as the kernel's; undefined where it cannot be read. */
+export function readKernelFile(file: string): string | undefined {
+  const content = readFile(file);
+  return content && decoder.decode(content);
+}
+
+/** `int mkdirat(AT_FDCWD, const char *path, mode_t mode)`: 0, also where it exists, or -errno. @see mkdirat(2) */
+export function makeDirectory(directory: string): number {
+  const result = trySyscall("mkdirat", AT_FDCWD, path(directory), 0o755);
+  return result === -EEXIST ? 0 : result;
+}
+
+/** `int unlinkat(AT_FDCWD, const char *path, AT_REMOVEDIR)`: 0, also where it is gone, or -errno. @see unlinkat(2) */
+export function removeDirectory(directory: string): number {
+  const AT_REMOVEDIR = 0x200;
+  const result = trySyscall("unlinkat", AT_FDCWD, path(directory), AT_REMOVEDIR);
+  return result === -ENOENT ? 0 : result;
+}
+
+/**
+ * `ssize_t getdents64(int fd, struct linux_dirent64 *dirp, size_t count)`: the names in a directory, in no order; none
+ * where it cannot be read. @see getdents(2)
+ */
+export function namesIn(directory: string): string[] {
+  const fd = trySyscall("openat", AT_FDCWD, path(directory), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  const names: string[] = [];
+  if (fd < 0) return names;
+  for (let length; (length = trySyscall("getdents64", fd, scratch.address, scratch.size)) > 0;) {
+    // { u64 d_ino; s64 d_off; u16 d_reclen; u8 d_type; char d_name[] }
+    for (let at = 0; at < length; at += scratch.view.getUint16(at + 16, true)) {
+      names.push(decoder.decode(scratch.bytes.subarray(at + 19, scratch.bytes.indexOf(0, at + 19))));
+    }
+  }
+  close(fd);
+  return names.filter((name) => name !== "." && name !== "..");
+}
+
+/** `ssize_t readlinkat(AT_FDCWD, const char *path, char *buf, size_t size)`; undefined for what is no symlink. @see readlink(2) */
+export function readLink(file: string): string | undefined {
+  const length = trySyscall("readlinkat", AT_FDCWD, path(file), scratch.address + PATH_BYTES, PATH_BYTES);
+  return length < 0 ? undefined : decoder.decode(scratch.bytes.subarray(PATH_BYTES, PATH_BYTES + length));
+}
+
+/** `int fstatat(AT_FDCWD, const char *path, struct stat *buf, 0)`; undefined where there is nothing. @see stat(2) */
+export function statFile(file: string): { mode: number; inode: bigint } | undefined {
+  if (trySyscall("newfstatat", AT_FDCWD, path(file), scratch.address + PATH_BYTES, 0) < 0) return undefined;
+  const { st_mode, st_ino } = STAT[ARCH].fields;
+  return {
+    mode: scratch.view.getUint32(PATH_BYTES + st_mode[0], true),
+    inode: scratch.view.getBigUint64(PATH_BYTES + st_ino[0], true),
+  };
+}
+
+/** `int faccessat2(AT_FDCWD, const char *path, int mode, AT_EACCESS)`: whether it is allowed. @see faccessat2(2) */
+export function access(file: string, mode: number): boolean {
+  const AT_EACCESS = 0x200;
+  return trySyscall("faccessat2", AT_FDCWD, path(file), mode, AT_EACCESS) === 0;
+}
+
+/** What a path leads to; undefined where it leads nowhere, or may not be looked at. */
+export function kindOfPath(file: string): "file" | "directory" | undefined {
+  const fd = trySyscall("openat", AT_FDCWD, path(file), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd >= 0) {
+    close(fd);
+    return "directory";
+  }
+  const F_OK = 0;
+  return access(file, F_OK) ? "file" : undefined;
+}
+
+/** A path without ".", ".." and empty parts; symlinks stay. */
+export function absolute(file: string, from = process.cwd()): string {
+  const parts: string[] = [];
+  for (const part of (file.startsWith("/") ? file : `${from}/${file}`).split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
