@@ -3,8 +3,11 @@ import { LIBC_NAMES, type Native, type Runtime } from "./runtime.ts";
 
 const args = (count: number) => Array.from({ length: count }, () => "i64" as const);
 
-export async function openBun(): Promise<Runtime> {
-  const { dlopen, CFunction, FFIType, toArrayBuffer } = await import("bun:ffi");
+export function openBun(): Runtime {
+  // not imported: Deno has no such module, and to wait for one takes a millisecond (measured)
+  const { dlopen, CFunction, FFIType, toArrayBuffer } = process.getBuiltinModule(
+    "bun:ffi",
+  ) as unknown as typeof import("bun:ffi");
   let libcSyscall: Native | undefined;
   for (const name of LIBC_NAMES) {
     try {

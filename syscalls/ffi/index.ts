@@ -4,4 +4,4 @@ import { openDeno } from "./deno.ts";
 import type { Runtime } from "./runtime.ts";
 
 export type { Native, Receiver, Runtime } from "./runtime.ts";
-export const runtime: Runtime = "Bun" in globalThis ? await openBun() : openDeno();
+export const runtime: Runtime = "Bun" in globalThis ? openBun() : openDeno();
