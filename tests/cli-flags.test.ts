@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { Option } from "commander";
 import * as fc from "fast-check";
 import { EXPLAINED, explainUnknown } from "../lib/cli/docker.ts";
-import { declareRunFlags, type RunFlags } from "../lib/cli/flags.ts";
+import { declareRun, RUN_FLAGS, type RunFlags } from "../lib/cli/flags.ts";
 import { runOptions } from "../lib/cli/run-options.ts";
 import { plainFlags, UnknownWord, Verb } from "../lib/cli/verb.ts";
 import { UsageError } from "../lib/cli/report.ts";
@@ -44,7 +44,7 @@ function parse(...words: string[]): { command: string[]; flags: RunFlags } {
     .action(
       (command: string, args: string[], flags: RunFlags) => void (parsed = { command: [command, ...args], flags }),
     )
-    .declareLater(declareRunFlags);
+    .declareLater(declareRun, RUN_FLAGS);
   tsbox.parse(["run", ...words], { from: "user" });
   if (!parsed) throw new Error("the action was not called");
   return parsed;
@@ -323,7 +323,8 @@ test.each([
 
 test("Go's flag syntax becomes commander's", () => {
   const options = [new Option("-i, --interactive"), new Option("-m, --memory <SIZE>")];
-  expect(plainFlags(["-im=1g", "--interactive=F", "-im2g", "--memory=", "--", "-i=0"], options)).toEqual(
+  const find = (name: string) => options.find(({ short, long }) => short === name || long === name);
+  expect(plainFlags(["-im=1g", "--interactive=F", "-im2g", "--memory=", "--", "-i=0"], find)).toEqual(
     ["-i", "-m", "1g", "--no-interactive", "-i", "-m", "2g", "--memory", "", "--", "-i=0"], //
   );
 });
@@ -353,7 +354,7 @@ const PENDING = [
 
 describe("what Docker has and tsbox does not", () => {
   const run = new Verb("tsbox").enablePositionalOptions().command("run");
-  declareRunFlags(run);
+  run.declareLater(declareRun, RUN_FLAGS).declared();
   const declared = run.options.flatMap(({ short, long }) => [short, long]);
 
   test("is explained, and what is explained is not there", () => {

@@ -1,6 +1,6 @@
 /** The flags of `tsbox run`: Docker's names and words. @module */
 import { Option } from "commander";
-import type { Verb } from "./verb.ts";
+import type { FlagGroups, Verb } from "./verb.ts";
 
 /** The flags as they were typed. */
 export interface RunFlags {
@@ -47,8 +47,7 @@ export interface RunFlags {
   rm?: boolean;
 }
 
-/** `...` behind a flag: it may be given more than once. */
-const GROUPS: Record<string, [flags: string, description: string][]> = {
+export const RUN_FLAGS: FlagGroups = {
   "Process:": [
     ["-i, --interactive", "Connect stdin; without it, the command reads /dev/null"],
     ["-a, --attach <STREAM>...", "Connect these only (default stdout and stderr)"],
@@ -107,19 +106,8 @@ Examples:
   tsbox run --rootfs ./debian -u 1000:1000 --tmpfs /tmp:size=64m bash -c 'id; df /tmp'
 `;
 
-/** Declares the flags of `tsbox run` on a verb. */
-export function declareRunFlags(verb: Verb): void {
-  for (const [group, flags] of Object.entries(GROUPS)) {
-    verb.optionsGroup(group);
-    for (const [words, description] of flags) {
-      const option = new Option(words.replace(/\.\.\.$/, ""), description);
-      if (words.endsWith("...")) {
-        option.argParser((value: string, before: string[] = []) => [...before, value]);
-      }
-      verb.addOption(option);
-      if (option.isBoolean()) verb.addOption(new Option(`--no-${option.name()}`).hideHelp()); // --read-only=false
-    }
-  }
+/** What the verbs that take them have besides. */
+export function declareRun(verb: Verb): void {
   verb.addOption(new Option("--net <none|host>").hideHelp());
   verb.optionsGroup("Help:").helpOption("--help", "Print this help and quit");
   verb.usage("[FLAGS] COMMAND [ARG...]").argument("<COMMAND>").argument("[ARG...]").passThroughOptions();

@@ -1,5 +1,5 @@
 /** `tsbox plan`: what a command would do, without doing it. @module */
-import { declareRunFlags, type RunFlags } from "./flags.ts";
+import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
 import { print } from "./print.ts";
 import type { Verb } from "./verb.ts";
 
@@ -21,8 +21,8 @@ export function addPlan(tsbox: Verb): void {
       print(flags.spec ? `${JSON.stringify(Sandbox.spec(words, options), null, 2)}\n` : Sandbox.plan(words, options));
       process.exit(0);
     })
-    .declareLater((verb) => {
-      verb.optionsGroup("Output:").option("--spec", "Print the OCI runtime spec (config.json) instead");
-      declareRunFlags(verb);
+    .declareLater(declareRun, {
+      "Output:": [["--spec", "Print the OCI runtime spec (config.json) instead"]],
+      ...RUN_FLAGS,
     });
 }

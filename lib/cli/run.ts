@@ -1,5 +1,5 @@
 /** `tsbox run`: a command in a sandbox of its own. @module */
-import { declareRunFlags, type RunFlags } from "./flags.ts";
+import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
 import { exitStatus, explain } from "./report.ts";
 import type { Verb } from "./verb.ts";
 
@@ -14,7 +14,7 @@ export function addRun(tsbox: Verb): void {
     .action(async (command: string, args: string[], flags: RunFlags) => {
       process.exit(await run([command, ...args], flags));
     })
-    .declareLater(declareRunFlags);
+    .declareLater(declareRun, RUN_FLAGS);
 }
 
 async function run(command: string[], flags: RunFlags): Promise<number> {

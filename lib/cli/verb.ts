@@ -3,7 +3,7 @@
  * errors that end in a hint.
  * @module
  */
-import { Command, type HelpContext, type Option } from "commander";
+import { Command, Option, type HelpContext } from "commander";
 import { print } from "./print.ts";
 import { FAILED, UsageError } from "./report.ts";
 
@@ -20,8 +20,13 @@ export class UnknownWord extends UsageError {
   }
 }
 
+/** By the title of a group: how a flag is written, and what it does. `...` behind one: it may be given more than once. */
+export type FlagGroups = Record<string, [written: string, description: string][]>;
+
 export class Verb extends Command {
   #declare: ((verb: Verb) => void) | undefined;
+  #flags: FlagGroups = {};
+  readonly #met = new Set<Option>();
 
   constructor(name?: string) {
     super(name);
@@ -33,17 +38,61 @@ export class Verb extends Command {
     return new Verb(name);
   }
 
-  /** Puts off what only the verb that is used needs: its flags (measured: 0.8 ms for thirty of them). */
-  declareLater(declare: (verb: Verb) => void): this {
+  /**
+   * Puts off what only the verb that is used needs. Of its flags, a command line needs those that are on it (measured:
+   * 0.8 ms for thirty of them).
+   */
+  declareLater(declare: (verb: Verb) => void, flags: FlagGroups = {}): this {
     this.#declare = declare;
+    this.#flags = flags;
     return this;
   }
 
-  /** With what was put off. */
+  /** With what was put off: all of it, as help and suggestions show it. */
   declared(): this {
+    this.#declareRest();
+    const flags = Object.entries(this.#flags);
+    if (flags.length === 0) return this;
+    this.#flags = {};
+    // in their order, also where some are there already
+    const others = this.options.filter((option) => !this.#met.has(option));
+    (this.options as Option[]).splice(0, Infinity, ...others);
+    for (const [title, group] of flags) {
+      this.optionsGroup(title);
+      for (const [written, description] of group) this.#declareFlag(written, description);
+    }
+    return this;
+  }
+
+  /** What is no flag. */
+  #declareRest(): void {
     this.#declare?.(this);
     this.#declare = undefined;
-    return this;
+  }
+
+  #declareFlag(written: string, description: string): void {
+    const option = new Option(written.replace(/\.\.\.$/, ""), description);
+    if (written.endsWith("...")) option.argParser((value: string, before: string[] = []) => [...before, value]);
+    const options = [option];
+    if (option.isBoolean()) options.push(new Option(`--no-${option.name()}`).hideHelp()); // --read-only=false
+    for (const each of options) {
+      this.#met.add(each);
+      this.addOption(each);
+    }
+  }
+
+  /** The flag of a name, declared by now. */
+  #find(name: string): Option | undefined {
+    const known = () => this.options.find((option) => option.short === name || option.long === name);
+    const found = known();
+    if (found) return found;
+    const positive = name.replace(/^--no-/, "--");
+    const flag = Object.values(this.#flags)
+      .flat()
+      .find(([written]) => written.split(/[ ,.]+/).some((word) => word === name || word === positive));
+    if (flag) this.#declareFlag(...flag);
+    else this.declared();
+    return known();
   }
 
   override helpInformation(context?: HelpContext): string {
@@ -52,8 +101,8 @@ export class Verb extends Command {
   }
 
   override parseOptions(words: string[]): { operands: string[]; unknown: string[] } {
-    this.declared();
-    return super.parseOptions(plainFlags(words, this.options));
+    this.#declareRest();
+    return super.parseOptions(plainFlags(words, (name) => this.#find(name)));
   }
 
   /** `tsbox plan run` */
@@ -78,8 +127,7 @@ const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
  * `--read-only=false` (as `--no-read-only`), `-ie A=B` (as `-i -e A=B`). An unknown flag becomes the last word, so
  * that a `--help` behind it, which may belong to the command, is not taken for ours.
  */
-export function plainFlags(words: string[], options: readonly Option[]): string[] {
-  const find = (flag: string) => options.find((option) => option.short === flag || option.long === flag);
+export function plainFlags(words: string[], find: (name: string) => Option | undefined): string[] {
   const plain: string[] = [];
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as string;
