@@ -380,7 +380,7 @@ describe("what Docker has and tsbox does not", () => {
 
 describe("whatever a flag is given", () => {
   const run = new Verb("tsbox").enablePositionalOptions().command("run");
-  declareRunFlags(run);
+  run.declareLater(declareRun, RUN_FLAGS).declared();
   const flags = run.options.filter(({ required, negate }) => required && !negate).map(({ long }) => long as string);
   const NASTY = [
     ..."\0|-1|=|a=|=b|a=b|:|::|:::|/:/|,|,,|a,b|/|/x:/y:z|..|~|NaN|1e999|0x10|-0|1.5|1g|1h|host|none|type=|😀".split(
