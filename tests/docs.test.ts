@@ -54,7 +54,10 @@ function moduleOf({ code }: Block): string {
     const used = new RegExp(`\\b${name}\\b`).test(code);
     if (used && !new RegExp(`(const|using) ${name}\\b`).test(code)) lines.push(declaration);
   }
-  return [...lines, code, ""].join("\n").replaceAll('from "tsbox"', `from ${JSON.stringify(join(root, library))}`);
+  return [...lines, code, ""]
+    .join("\n")
+    .replaceAll('from "tsbox"', `from ${JSON.stringify(join(root, library))}`)
+    .replaceAll('from "tsbox/doctor"', `from ${JSON.stringify(join(root, "lib/doctor/index.ts"))}`);
 }
 
 function namesFrom(library: string, code: string): string {
