@@ -1,4 +1,5 @@
 /** The kernel as TypeScript sees it. @module */
+export * from "./bpf.ts";
 export * from "./calls.ts";
 export * from "./error.ts";
 export * from "./errno.ts";

@@ -2,7 +2,9 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { makeCgroup, settingsOf } from "../lib/cgroup/index.ts";
 import { findHierarchies } from "../lib/cgroup/hierarchy.ts";
+import { weightOfShares, type Write } from "../lib/cgroup/settings.ts";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
+import type { Resources } from "../lib/spec/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { asRoot, inGuest, noBusybox, noLimits, SLOW, testUnless, withLimits } from "./support/machine.ts";
 import { cgroups, eventually } from "./support/processes.ts";
@@ -309,18 +311,90 @@ test.each([
   [{ cpu: { quota: 1000 } }, ["cpu: cpu.cfs_period_us=100000 cpu.cfs_quota_us=1000 | cpu.max=1000 100000"]],
   [
     { memory: { limit: 100 } },
-    ["memory: memory.limit_in_bytes=100 memory.memsw.limit_in_bytes=100 | memory.max=100 memory.swap.max=0"],
+    [
+      "memory: memory.limit_in_bytes=100 | memory.max=100",
+      "memory: memory.memsw.limit_in_bytes=100? | memory.swap.max=0?",
+    ],
   ],
   [
     { memory: { limit: 100, swap: 150 } },
-    ["memory: memory.limit_in_bytes=100 memory.memsw.limit_in_bytes=150 | memory.max=100 memory.swap.max=50"],
+    [
+      "memory: memory.limit_in_bytes=100 | memory.max=100",
+      "memory: memory.memsw.limit_in_bytes=150 | memory.swap.max=50",
+    ],
   ],
-])("resources %j as files of version 1 and 2", (resources, expected) => {
-  const files = (settings: { file: string; value: string }[]) =>
-    settings.map(({ file, value }) => `${file}=${value}`).join(" ");
+  [
+    { memory: { limit: 100, swap: -1 } },
+    [
+      "memory: memory.limit_in_bytes=100 | memory.max=100",
+      "memory: memory.memsw.limit_in_bytes=-1 | memory.swap.max=max",
+    ],
+  ],
+  [
+    { memory: { reservation: 50, swappiness: 10, disableOOMKiller: true } },
+    [
+      "memory: memory.soft_limit_in_bytes=50 | memory.low=50",
+      "memory: memory.swappiness=10 | no a group's own swappiness",
+      "memory: memory.oom_control=1 | no groups without OOM killer",
+    ],
+  ],
+  [
+    { cpu: { shares: 1024, burst: 500, period: 50_000, idle: 1 as const } },
+    [
+      "cpu: cpu.shares=1024 cpu.cfs_period_us=50000 cpu.cfs_burst_us=500 cpu.idle=1 | cpu.weight=100 cpu.max=max 50000 cpu.max.burst=500 cpu.idle=1",
+    ],
+  ],
+  [{ cpu: { quota: -1 } }, ["cpu: cpu.cfs_period_us=100000 cpu.cfs_quota_us=-1 | cpu.max=max 100000"]],
+  [{ cpu: { cpus: "0-1", mems: "0" } }, ["cpuset: cpuset.cpus=0-1 cpuset.mems=0 | cpuset.cpus=0-1 cpuset.mems=0"]],
+  [{ pids: { limit: -1 } }, ["pids: pids.max=max | pids.max=max"]],
+  [
+    { blockIO: { weight: 505, weightDevice: [{ major: 8, minor: 0, weight: 10 }] } },
+    [
+      "io: blkio.weight=505/blkio.bfq.weight=505 blkio.weight_device=8:0 10/blkio.bfq.weight_device=8:0 10 | " +
+        "io.bfq.weight=default 505/io.weight=default 5001 io.bfq.weight=8:0 10/io.weight=8:0 1",
+    ],
+  ],
+  [
+    {
+      blockIO: {
+        throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 1000 }],
+        throttleWriteIOPSDevice: [{ major: 8, minor: 16, rate: 0 }],
+      },
+    },
+    [
+      "io: blkio.throttle.read_bps_device=8:0 1000 blkio.throttle.write_iops_device=8:16 0 | " +
+        "io.max=8:0 rbps=1000 io.max=8:16 wiops=max",
+    ],
+  ],
+  [
+    { hugepageLimits: [{ pageSize: "2MB", limit: 4 << 20 }] },
+    ["hugetlb: hugetlb.2MB.limit_in_bytes=4194304 | hugetlb.2MB.max=4194304"],
+  ],
+  [
+    {
+      devices: [
+        { allow: false },
+        { allow: true, type: "c" as const, major: 1, minor: 3, access: "rw" },
+        { allow: true, type: "b" as const, major: 8 },
+      ],
+    },
+    ["devices: devices.deny=a devices.allow=c 1:3 rw devices.allow=b 8:* rwm | "],
+  ],
+  [{ unified: { "memory.high": "max" } }, ['memory: no "memory.high" | memory.high=max']],
+])("resources %j as files of version 1 and 2", (resources: Resources, expected) => {
+  const one = ({ file, value, optional, or }: Write) =>
+    `${file}=${value}${optional ? "?" : ""}${or ? `/${or.file}=${or.value}` : ""}`;
+  const files = (settings: Write[] | { lacks: string }) =>
+    Array.isArray(settings) ? settings.map(one).join(" ") : `no ${settings.lacks}`;
   expect(settingsOf(resources).map(({ controller, v1, v2 }) => `${controller}: ${files(v1)} | ${files(v2)}`)).toEqual(
     expected,
   );
+});
+
+test("shares become weights, and the defaults of both are the same", () => {
+  expect([1, 2, 1024, 262_144, 1e9].map(weightOfShares)).toEqual([1, 1, 100, 10_000, 10_000]);
+  const weights = Array.from({ length: 17 }, (_, power) => weightOfShares(2 ** (power + 2)));
+  expect(weights).toEqual(weights.toSorted((a, b) => a - b));
 });
 
 describe("where this process is among the control groups", () => {
@@ -366,7 +440,7 @@ describe("where this process is among the control groups", () => {
     ],
   ])("%s", (_, mountinfo, membership, expected) => {
     const { v1, ...rest } = findHierarchies(mountinfo, membership);
-    expect({ v1: [...v1], ...rest }).toEqual(expected as never);
+    expect({ v1: [...v1].map(([name, { own }]) => [name, own]), ...rest }).toEqual(expected as never);
   });
 });
 

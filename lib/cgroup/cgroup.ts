@@ -1,276 +1,302 @@
 /**
- * The control group of one sandbox: memory, CPU and processes, on v1, v2 and machines that have both.
- *
- * It is a child of the group that this process is in, or of the nearest one above where the controllers can be had.
+ * The control group of one sandbox, on v1, v2 and machines that have both: limits, counters, pausing.
  * @module
  * @see cgroups(7), https://docs.kernel.org/admin-guide/cgroup-v2.html
  */
 import * as sys from "../../syscalls/index.ts";
-import { cstring, errnoName, named, ref, TsboxError, type Op, type Plan } from "../../syscalls/index.ts";
-import type { Resources } from "../spec/index.ts";
-import { findHierarchies, type Hierarchies } from "./hierarchy.ts";
+import { errnoName, TsboxError } from "../../syscalls/index.ts";
+import type { DeviceRule, Resources } from "../spec/index.ts";
+import * as counters from "./counters.ts";
+import type { Amounts, Counters, CpuTime, Directory } from "./counters.ts";
+import { deviceProgram } from "./devices.ts";
+import { Freezer } from "./freezer.ts";
 import { nextName, removeAtExit, removeWhenEmpty, sweepLater } from "./owner.ts";
+import {
+  enable,
+  findPlaces,
+  isWritable,
+  ownHierarchies,
+  parentOf,
+  unavailable,
+  type Able,
+  type Place,
+} from "./place.ts";
+import { CONTROLLERS, settingsOf, type Controller, type Setting, type Write } from "./settings.ts";
 
-const CONTROLLERS = ["memory", "cpu", "pids"] as const;
-type Controller = (typeof CONTROLLERS)[number];
-
-/** What the kernel counted. */
-export interface Counters {
-  oomKills: number;
-  /** How often a process could not be made for the limit on their number. */
-  pidsDenied: number;
-  peakMemoryBytes?: number;
+export interface GroupOptions {
+  /** `linux.cgroupsPath`. */
+  path?: string | undefined;
+  /** CPU time is to be counted, where that is possible. */
+  countCpu?: boolean | undefined;
+  /** Is told of each limit that is not possible here, and is left out; without it, that is an error. */
+  leaveOut?: ((error: TsboxError) => void) | undefined;
 }
-
-export interface Cgroup {
-  /** How many v1 `tasks` files a process has to write to, and whether there is a v2 directory to be cloned into. */
-  readonly membership: { tasks: number; into: boolean };
-  /** Opens these as `cgroup0`, `cgroup1`, … and `cgroup`; the caller closes them. */
-  open(): Record<string, number>;
-  counters(): Counters;
-  /** Once its processes are gone. */
-  remove(): Promise<void>;
-}
-
-const NONE: Cgroup = {
-  membership: { tasks: 0, into: false },
-  open: () => ({}),
-  counters: () => ({ oomKills: 0, pidsDenied: 0 }),
-  remove: async () => {},
-};
 
 /**
- * Makes the control group that applies the limits, if there are any.
+ * Makes the control group that applies the limits; a group without directories where there are none.
  * @throws TsboxError `limit_unavailable`: a limit cannot be applied here, and what would help
  */
-export function makeCgroup(resources: Resources): Cgroup {
+export function makeCgroup(resources: Resources, { path, countCpu, leaveOut }: GroupOptions = {}): Cgroup {
+  const cgroup = new Cgroup(path);
+  if (!countCpu && path === undefined && Object.keys(resources).length === 0) return cgroup;
   const settings = settingsOf(resources);
-  if (settings.length === 0) return NONE;
-  const places = new Map<Controller, Place>();
-  for (const { controller } of settings) places.set(controller, placeOf(controller));
-  const name = nextName();
-  const directories = [...new Set([...places.values()].map((place) => `${place.parent}/${name}`))];
   try {
-    for (const directory of directories) must(`make the control group "${directory}"`, sys.makeDirectory(directory));
-    for (const setting of settings) apply(setting, places.get(setting.controller) as Place, name);
+    if (path !== undefined) cgroup.extend(controllersBelow(cgroup.below));
+    if (leaveOut) applySome(cgroup, settings, resources, leaveOut);
+    else cgroup.apply(settings, resources.devices);
+    if (countCpu) applyWhatCan(() => cgroup.extend(["cpuacct"]));
   } catch (error) {
-    for (const directory of directories) sys.removeDirectory(directory);
+    void cgroup.remove();
     throw error;
   }
-  removeAtExit(directories);
-  return new MadeCgroup(places, name);
+  return cgroup;
 }
 
-/** The calls that {@link makeCgroup} would make, and how the group would be joined; for a plan that is only printed. */
-export function cgroupPlan(resources: Resources): { steps: Plan; membership: Cgroup["membership"] } {
-  const steps: Plan = [];
-  const [tasks, v2] = [new Set<string>(), new Set<string>()];
-  for (const setting of settingsOf(resources)) {
-    try {
-      const place = findPlace(setting.controller, findHierarchies(), isEnabled);
-      const directory = `${place.parent}/tsbox-…`;
-      (place.version === "v1" ? tasks : v2).add(directory);
-      steps.push({
-        action: `limit ${setting.controller}`,
-        ops: [
-          { call: "mkdirat", args: [here, cstring(directory), 0o755], onError: { ignore: "EEXIST" } },
-          ...setting[place.version].flatMap(({ file, value }): Op[] => [
-            {
-              call: "openat",
-              args: [here, cstring(`${directory}/${file}`), named("O_WRONLY|O_CLOEXEC", 0o2000001), 0],
-              out: "file",
-            },
-            { call: "write", args: [ref("file"), cstring(value), value.length] },
-          ]),
-        ],
-      });
-    } catch (error) {
-      if (!(error instanceof TsboxError)) throw error;
-      steps.push({ action: `${error.message}: ${error.hint}`, ops: [] });
-    }
-  }
-  return { steps, membership: { tasks: tasks.size, into: v2.size > 0 } };
-}
-
-const here = named("AT_FDCWD", -100);
-
-interface Setting {
-  controller: Controller;
-  /** The file and the value, by version; `optional` files exist only where the kernel accounts for swap. */
-  v1: { file: string; value: string; optional?: boolean }[];
-  v2: { file: string; value: string; optional?: boolean }[];
-}
-
-/** Pure: what has to be written where. */
-export function settingsOf({ memory, cpu, pids }: Resources): Setting[] {
-  const settings: Setting[] = [];
-  if (memory?.limit !== undefined) {
-    const limit = String(memory.limit);
-    const swap = memory.swap ?? memory.limit; // memory and swap together, as the specification counts
-    settings.push({
-      controller: "memory",
-      v1: [
-        { file: "memory.limit_in_bytes", value: limit },
-        { file: "memory.memsw.limit_in_bytes", value: String(swap), optional: true },
-      ],
-      v2: [
-        { file: "memory.max", value: limit },
-        { file: "memory.swap.max", value: String(swap - memory.limit), optional: true },
-      ],
-    });
-  }
-  if (cpu?.quota !== undefined) {
-    const period = cpu.period ?? 100_000;
-    settings.push({
-      controller: "cpu",
-      v1: [
-        { file: "cpu.cfs_period_us", value: String(period) },
-        { file: "cpu.cfs_quota_us", value: String(cpu.quota) },
-      ],
-      v2: [{ file: "cpu.max", value: `${cpu.quota} ${period}` }],
-    });
-  }
-  if (pids !== undefined) {
-    const file = { file: "pids.max", value: String(pids.limit) };
-    settings.push({ controller: "pids", v1: [file], v2: [file] });
-  }
-  return settings;
-}
-
-function apply(setting: Setting, place: Place, name: string): void {
-  const ENOENT = -2;
-  for (const { file, value, optional } of setting[place.version]) {
-    const result = sys.writeKernelFile(`${place.parent}/${name}/${file}`, value);
-    if (!(optional && result === ENOENT)) must(`limit ${setting.controller}: write "${value}" to "${file}"`, result);
+/** One by one, only where they are not possible together. */
+function applySome(
+  cgroup: Cgroup,
+  settings: readonly Setting[],
+  { devices }: Resources,
+  leaveOut: (error: TsboxError) => void,
+): void {
+  if (applyWhatCan(() => cgroup.apply(settings, devices)) === undefined) return;
+  for (const setting of settings) {
+    const error = applyWhatCan(() => cgroup.apply([setting], devices));
+    if (error) leaveOut(error);
   }
 }
 
-function must(action: string, result: number): void {
-  if (result >= 0) return;
-  throw new TsboxError(`${action}: ${errnoName(-result)}`, { code: "limit_unavailable", errno: -result });
-}
-
-/** Where a controller's groups are made. */
-interface Place {
-  version: "v1" | "v2";
-  parent: string;
-}
-
-const known = new Map<Controller, Place>();
-let hierarchies: Hierarchies | undefined;
-
-function placeOf(controller: Controller): Place {
-  const place = known.get(controller) ?? learnPlace(controller);
-  sweepLater(place.parent);
-  return place;
-}
-
-function learnPlace(controller: Controller): Place {
-  hierarchies ??= findHierarchies();
-  const place = findPlace(controller, hierarchies, enable);
-  known.set(controller, place);
-  // one place for all that v2 has: a process is in one group there, and one with processes takes no more controllers
-  const { parent, version } = place;
-  if (version === "v2") for (const name of CONTROLLERS) if (isEnabled([name], parent)) known.set(name, place);
-  return place;
-}
-
-type Able = (controllers: Controller[], directory: string) => boolean;
-
-/** @param able whether children of a group can have these controllers; asking may enable them */
-function findPlace(controller: Controller, { v1, v2 }: Hierarchies, able: Able): Place {
-  const own = v1.get(controller);
-  if (own !== undefined) {
-    if (isWritable(own)) return { version: "v1", parent: own };
-    throw unavailable(controller, "control groups of version 1 belong to root: run as root, or boot with cgroup v2");
+function applyWhatCan(attempt: () => void): TsboxError | undefined {
+  try {
+    attempt();
+    return undefined;
+  } catch (error) {
+    if (error instanceof TsboxError && error.code === "limit_unavailable") return error;
+    throw error;
   }
-  if (!v2) throw unavailable(controller, "no control groups are mounted: mount cgroup2 on /sys/fs/cgroup");
-  const available = controllersIn(`${v2.mount}/cgroup.controllers`);
-  if (!available.includes(controller)) throw unavailable(controller, `the kernel has no ${controller} controller`);
-  const wanted = CONTROLLERS.filter((name) => !v1.has(name) && available.includes(name));
-  const parent = findV2Parent(v2, wanted, able);
-  if (parent !== undefined) return { version: "v2", parent };
-  throw unavailable(
-    controller,
-    sys.effectiveUid() === 0
-      ? `its controllers cannot be enabled in "${v2.own}" or above it`
-      : "no control group is delegated to this user: systemd-run --user --scope -p Delegate=yes COMMAND makes one",
-  );
 }
 
-/** The nearest group, upwards from this process's own, that can have children with these controllers. */
-function findV2Parent(v2: { own: string; mount: string }, controllers: Controller[], able: Able): string | undefined {
-  const { own, mount } = v2;
-  for (let directory = own; directory.startsWith(mount); directory = directory.slice(0, directory.lastIndexOf("/"))) {
-    if (isWritable(directory) && able(controllers, directory)) return directory;
-  }
-  return undefined;
+/** Those of a parent that was asked for: what it limits itself counts for the sandbox as well. */
+function controllersBelow(below: string | undefined): Controller[] {
+  const { v1, v2 } = ownHierarchies();
+  const found = CONTROLLERS.filter((name) => {
+    const mount = v1.get(name === "io" ? "blkio" : name)?.mount;
+    return mount !== undefined && isWritable(`${mount}${below}`);
+  });
+  // in version 2 any controller's place is that of all
+  if (v2 && !v1.has("cpuacct") && isWritable(`${v2.mount}${below}`)) found.push("cpuacct");
+  return found.length > 0 ? found : ["memory"];
 }
 
-const unavailable = (controller: string, hint: string) =>
-  new TsboxError(`limit ${controller}: not possible here`, { code: "limit_unavailable", hint });
+/** Places of what was asked for before. */
+const known = new Map<string, Map<Controller, Place>>();
 
-function isWritable(directory: string): boolean {
-  const W_OK = 2;
-  return sys.access(directory, W_OK) && sys.access(`${directory}/cgroup.procs`, W_OK);
-}
+export class Cgroup {
+  /** The group that this one is made in, from the mount of its hierarchy; undefined: the own one. */
+  readonly below: string | undefined;
+  #name: string | undefined;
+  readonly #directories = new Map<Controller, Directory>();
+  #freezer: Freezer | undefined;
 
-const controllersIn = (file: string): string[] => (sys.readKernelFile(file) ?? "").trim().split(" ");
-
-function isEnabled(controllers: Controller[], directory: string): boolean {
-  const enabled = controllersIn(`${directory}/cgroup.subtree_control`);
-  return controllers.every((name) => enabled.includes(name));
-}
-
-function enable(controllers: Controller[], directory: string): boolean {
-  if (isEnabled(controllers, directory)) return true;
-  const all = controllers.map((name) => `+${name}`).join(" ");
-  sys.writeKernelFile(`${directory}/cgroup.subtree_control`, all);
-  return isEnabled(controllers, directory);
-}
-
-class MadeCgroup implements Cgroup {
-  readonly membership: { tasks: number; into: boolean };
-  readonly #v1: string[] = [];
-  readonly #v2: string | undefined;
-  readonly #directories: Map<Controller, string>;
-
-  constructor(places: Map<Controller, Place>, name: string) {
-    this.#directories = new Map([...places].map(([controller, place]) => [controller, `${place.parent}/${name}`]));
-    for (const [controller, place] of places) {
-      const directory = this.#directories.get(controller) as string;
-      if (place.version === "v2") this.#v2 = directory;
-      else if (!this.#v1.includes(directory)) this.#v1.push(directory);
-    }
-    this.membership = { tasks: this.#v1.length, into: this.#v2 !== undefined };
+  /** @param path `linux.cgroupsPath` */
+  constructor(path?: string) {
+    if (path === undefined) return;
+    const end = path.lastIndexOf("/");
+    this.below = path.slice(0, end);
+    if (end + 1 < path.length) this.#name = path.slice(end + 1);
   }
 
+  /** How many v1 `tasks` files a process has to write to, and whether there is a v2 directory to be cloned into. */
+  get membership(): { tasks: number; into: boolean } {
+    if (this.#directories.size === 0) return { tasks: 0, into: false };
+    return { tasks: this.#paths("v1").length, into: this.#paths("v2").length > 0 };
+  }
+
+  /** Opens these as `cgroup0`, `cgroup1`, … and `cgroup`; the caller closes them. */
   open(): Record<string, number> {
     const opened: Record<string, number> = {};
+    if (this.#directories.size === 0) return opened;
     // `tasks`, not `cgroup.procs`: moving one thread takes no global lock, which can wait for 10 ms (measured)
-    this.#v1.forEach((directory, index) => (opened[`cgroup${index}`] = sys.open(`${directory}/tasks`, sys.O_WRONLY)));
-    if (this.#v2 !== undefined) opened["cgroup"] = sys.open(this.#v2, sys.O_PATH | sys.O_DIRECTORY);
+    this.#paths("v1").forEach((path, index) => (opened[`cgroup${index}`] = sys.open(`${path}/tasks`, sys.O_WRONLY)));
+    for (const path of this.#paths("v2")) opened["cgroup"] = sys.open(path, sys.O_PATH | sys.O_DIRECTORY);
     return opened;
   }
 
+  /** Which processes are in from their start: what is frozen in version 1 is moved there. */
+  #paths(version: "v1" | "v2"): string[] {
+    const found = [...this.#directories].filter(
+      ([controller, one]) => one.version === version && !(controller === "freezer" && version === "v1"),
+    );
+    return [...new Set(found.map(([, { path }]) => path))];
+  }
+
+  /**
+   * Makes the group for more controllers.
+   * @param members processes of the sandbox that have to be in it, too
+   * @throws TsboxError `limit_unavailable`
+   */
+  extend(controllers: readonly Controller[], members?: () => number[]): void {
+    const missing = controllers.filter((controller) => !this.#directories.has(controller));
+    if (missing.length === 0) return;
+    for (const [controller, { version, parent }] of this.#placesOf(missing)) {
+      sweepLater(parent);
+      const path = `${parent}/${(this.#name ??= nextName())}`;
+      must(`make the control group "${path}"`, sys.makeDirectory(path));
+      removeAtExit([path]);
+      this.#directories.set(controller, { version, path });
+      if (controller === "cpuset" && version === "v1") inheritCpuset(path);
+    }
+    if (!members) return;
+    const paths = missing.map((controller) => this.#directories.get(controller)?.path as string);
+    for (const path of new Set(paths)) moveInto(path, members());
+  }
+
+  #placesOf(controllers: readonly Controller[]): Map<Controller, Place> {
+    const [v2] = this.#paths("v2");
+    if (v2 !== undefined) {
+      const here: Able = (names, directory) => directory === parentOf(v2) && enable(names, directory);
+      return findPlaces(controllers, this.below, here);
+    }
+    const key = `${this.below} ${controllers.join(" ")}`;
+    let places = known.get(key);
+    if (!places) known.set(key, (places = findPlaces(controllers, this.below, enable)));
+    return places;
+  }
+
+  /** @throws TsboxError `limit_unavailable` */
+  apply(settings: readonly Setting[], devices: readonly DeviceRule[] = [], members?: () => number[]): void {
+    const controllers = [...new Set(settings.map(({ controller }) => controller))];
+    this.extend(controllers, members);
+    for (const controller of controllers) {
+      const { version, path } = this.#directories.get(controller) as Directory;
+      const own = settings.filter((setting) => setting.controller === controller);
+      writeAll(
+        controller,
+        path,
+        own.flatMap((setting) => writesOf(setting, version)),
+      );
+      if (controller === "devices" && version === "v2") decideDevices(path, devices);
+    }
+  }
+
   counters(): Counters {
+    if (this.#directories.size === 0) return { oomKills: 0, pidsDenied: 0 };
     const [memory, pids] = [this.#directories.get("memory"), this.#directories.get("pids")];
-    const v2 = memory === this.#v2;
-    const peak = memory && sys.readKernelFile(`${memory}/${v2 ? "memory.peak" : "memory.max_usage_in_bytes"}`);
+    const peakMemoryBytes = memory && counters.readPeakMemory(memory);
+    const cpu = this.cpuTime();
     return {
-      oomKills:
-        memory === undefined ? 0 : field(`${memory}/${v2 ? "memory.events" : "memory.oom_control"}`, "oom_kill"),
-      pidsDenied: pids === undefined ? 0 : field(`${pids}/pids.events`, "max"),
-      ...(peak ? { peakMemoryBytes: Number(peak) } : {}),
+      oomKills: memory ? counters.readOomKills(memory) : 0,
+      pidsDenied: pids ? counters.readPidsDenied(pids) : 0,
+      ...(peakMemoryBytes === undefined ? {} : { peakMemoryBytes }),
+      ...(cpu && { cpu }),
     };
   }
 
-  remove(): Promise<void> {
-    return removeWhenEmpty([...new Set(this.#directories.values())]);
+  /** Of all that are, or were, in the group; undefined where it is not counted. */
+  cpuTime(): CpuTime | undefined {
+    const counted = this.#directories.get("cpuacct") ?? this.#ofVersion2();
+    return counted && counters.readCpuTime(counted);
+  }
+
+  /** Every group of version 2 counts, unless it was made later, to pause a box. */
+  #ofVersion2(): Directory | undefined {
+    const found = [...this.#directories].find(([name, { version }]) => version === "v2" && name !== "freezer");
+    return found?.[1];
+  }
+
+  /** What is not counted in this group is left out. */
+  amounts(): Amounts {
+    const [memory, pids, io] = (["memory", "pids", "io"] as const).map((name) => this.#directories.get(name));
+    const [memoryBytes, count] = [memory && counters.readMemory(memory), pids && counters.readPids(pids)];
+    return {
+      ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      ...(count === undefined ? {} : { pids: count }),
+      ...(io ? counters.readIo(io) : {}),
+    };
+  }
+
+  /**
+   * Stops these processes, and those that they make, until {@link thaw}.
+   * @throws TsboxError `limit_unavailable`
+   */
+  async freeze(members: () => number[]): Promise<void> {
+    if (!this.#freezer) {
+      this.extend(["freezer"]);
+      this.#freezer = new Freezer(this.#directories.get("freezer") as Directory);
+    }
+    await this.#freezer.freeze(members);
+  }
+
+  thaw(): void {
+    this.#freezer?.thaw();
+  }
+
+  /** Once its processes are gone. */
+  async remove(): Promise<void> {
+    if (this.#directories.size === 0) return;
+    const paths = [...this.#directories.values()].map(({ path }) => path);
+    await removeWhenEmpty([...(this.#freezer ? [this.#freezer.path] : []), ...new Set(paths)]);
   }
 }
 
-function field(file: string, name: string): number {
-  const line = (sys.readKernelFile(file) ?? "").split("\n").find((l) => l.startsWith(`${name} `));
-  return Number(line?.slice(name.length + 1) ?? 0);
+const ENOENT = -2;
+
+function writesOf({ controller, ...files }: Setting, version: "v1" | "v2"): Write[] {
+  const writes = files[version];
+  if (Array.isArray(writes)) return writes;
+  throw unavailable(controller, `cgroup ${version} has no ${writes.lacks}`);
 }
+
+function writeAll(controller: Controller, directory: string, writes: readonly Write[]): void {
+  // one of two limits may have to be raised before the other can be
+  const refused = writes.filter((one) => writeFile(directory, one) < 0);
+  for (const one of refused) {
+    const { file, value } = one;
+    must(`limit ${controller}: write "${value}" to "${file}"`, writeFile(directory, one));
+  }
+}
+
+function writeFile(directory: string, { file, value, optional, or }: Write): number {
+  const result = sys.writeKernelFile(`${directory}/${file}`, value);
+  if (result === ENOENT && or) return sys.writeKernelFile(`${directory}/${or.file}`, or.value);
+  return result === ENOENT && optional ? 0 : result;
+}
+
+export function must(action: string, result: number): void {
+  if (result >= 0) return;
+  throw new TsboxError(`${action}: ${errnoName(-result)}`, {
+    code: "limit_unavailable",
+    errno: -result,
+    ...(result === ENOENT ? { hint: "this kernel has no such file: it lacks what the limit needs" } : {}),
+  });
+}
+
+function decideDevices(path: string, rules: readonly DeviceRule[]): void {
+  using opened = new sys.Descriptors();
+  const group = opened.add(sys.open(path, sys.O_RDONLY | sys.O_DIRECTORY));
+  sys.attachDeviceProgram(group, deviceProgram(rules));
+}
+
+/** No process may be in a group of version 1 without CPUs and memory nodes; new ones have none. */
+function inheritCpuset(path: string): void {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    const value = (sys.readKernelFile(`${parentOf(path)}/${file}`) ?? "").trim();
+    must(`inherit "${file}"`, sys.writeKernelFile(`${path}/${file}`, value));
+  }
+}
+
+/** Those that are in it, or below it, stay where they are. */
+function moveInto(path: string, pids: readonly number[]): void {
+  const inside = new RegExp(`${path.slice(path.lastIndexOf("/"))}(/|$)`);
+  const isVersion2 = sys.access(`${path}/cgroup.controllers`, F_OK);
+  for (const pid of pids) {
+    if (isVersion2 && inside.test(version2Of(pid))) continue;
+    const result = sys.writeKernelFile(`${path}/cgroup.procs`, String(pid));
+    // one that has ended needs no limit
+    if (result !== ESRCH) must(`move process ${pid} to its control group`, result);
+  }
+}
+
+const ESRCH = -3;
+const F_OK = 0;
+const version2Of = (pid: number) => /^0::(.*)$/m.exec(sys.readKernelFile(`/proc/${pid}/cgroup`) ?? "")?.[1] ?? "";

@@ -5,11 +5,16 @@
  */
 import { readKernelFile } from "../../syscalls/index.ts";
 
+/** Where it is mounted, and this process's own directory in it. */
+export interface Hierarchy {
+  mount: string;
+  own: string;
+}
+
 export interface Hierarchies {
-  /** Per controller: this process's own directory in its v1 hierarchy. */
-  v1: Map<string, string>;
-  /** The v2 tree: where it is mounted, and this process's own directory in it. */
-  v2?: { mount: string; own: string };
+  /** Per controller its v1 hierarchy. */
+  v1: Map<string, Hierarchy>;
+  v2?: Hierarchy;
 }
 
 /** @param text of /proc/self/mountinfo and /proc/self/cgroup, for tests */
@@ -35,9 +40,9 @@ export function findHierarchies(
       names === "" ? m.type === "cgroup2" : m.type === "cgroup" && m.options.includes(controllers[0] as string),
     );
     if (!mount) continue;
-    const own = mount.mount + below(mount.root, path);
-    if (names === "") found.v2 = { mount: mount.mount, own: own.replace(/\/$/, "") };
-    else for (const controller of controllers) found.v1.set(controller, own.replace(/\/$/, ""));
+    const hierarchy = { mount: mount.mount, own: (mount.mount + below(mount.root, path)).replace(/\/$/, "") };
+    if (names === "") found.v2 = hierarchy;
+    else for (const controller of controllers) found.v1.set(controller, hierarchy);
   }
   return found;
 }

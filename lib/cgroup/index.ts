@@ -1,3 +1,6 @@
-/** Control groups. @module */
-export { cgroupPlan, makeCgroup, settingsOf, type Cgroup, type Counters } from "./cgroup.ts";
+/** Control groups: limits, counters, pausing, on versions 1 and 2. @module */
+export { Cgroup, makeCgroup, type GroupOptions } from "./cgroup.ts";
+export type { Amounts, Counters, CpuTime } from "./counters.ts";
 export { findHierarchies } from "./hierarchy.ts";
+export { cgroupPlan } from "./plan.ts";
+export { settingsOf } from "./settings.ts";

@@ -8,6 +8,8 @@ import * as sys from "../../syscalls/index.ts";
 const NAME = /^tsbox-(\d+)-(\d+)-(\d+)-\d+$/;
 const SIGKILL = 9;
 const EBUSY = -16;
+/** Below a group of version 2: what is frozen of it. */
+export const PAUSED = "paused";
 let made = 0;
 let owner: string | undefined;
 
@@ -47,7 +49,7 @@ function isAbandoned(name: string): boolean {
 
 function removeAbandoned(directory: string): void {
   killAll(directory);
-  void removeWhenEmpty([directory]);
+  void removeWhenEmpty([`${directory}/${PAUSED}`, directory]);
 }
 
 function killAll(directory: string): void {
@@ -60,6 +62,8 @@ function killAll(directory: string): void {
     if (members().includes(pid)) sys.sendSignal(pidfd, SIGKILL);
     sys.close(pidfd);
   }
+  // what is frozen in version 1 dies when it goes on
+  sys.writeKernelFile(`${directory}/freezer.state`, "THAWED");
 }
 
 const alive = new Set<string>();
@@ -75,7 +79,8 @@ export function removeAtExit(directories: string[]): void {
 function removeAll(): void {
   const pause = new Int32Array(new SharedArrayBuffer(4));
   for (const directory of alive) killAll(directory);
-  for (const directory of alive) {
+  // those below others are younger
+  for (const directory of [...alive].toReversed()) {
     for (let turn = 0; sys.removeDirectory(directory) === EBUSY && turn < 200; turn++) Atomics.wait(pause, 0, 0, 1);
   }
 }

@@ -153,7 +153,7 @@ function subordinate(): HostFacts["subordinate"] {
 
 function cgroupFacts(): CgroupFacts {
   const { v1, v2 } = findHierarchies();
-  const memory = v1.get("memory");
+  const memory = v1.get("memory")?.own;
   const facts: CgroupFacts = {
     v1: [...v1.keys()].filter((name) => !name.startsWith("name=")),
     swapAccounting: existsSync(

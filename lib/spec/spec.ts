@@ -98,7 +98,10 @@ export interface Linux {
   uidMappings?: IdMapping[];
   gidMappings?: IdMapping[];
   resources?: Resources;
-  /** Below tsbox's own cgroup; empty or absent where there are no limits. */
+  /**
+   * Of the sandbox's control group: absolute from the mount of each hierarchy, else below the owner's own group. Where
+   * it ends with a slash, the last name is tsbox's own choice. Absent: a name of tsbox's own below the owner's group.
+   */
   cgroupsPath?: string;
   /** `"private"`, `"shared"`, `"slave"`, `"unbindable"`, or one of them with an `r` before it. */
   rootfsPropagation?: string;
@@ -110,11 +113,59 @@ export interface Linux {
   personality?: { domain: "LINUX" | "LINUX32" };
 }
 
+/** Numbers of -1 are unlimited. */
 export interface Resources {
-  memory?: { limit?: number; swap?: number };
-  /** Microseconds. */
-  cpu?: { quota?: number; period?: number };
+  /** Bytes; `swap` is memory and swap together. */
+  memory?: {
+    limit?: number;
+    reservation?: number;
+    swap?: number;
+    swappiness?: number;
+    disableOOMKiller?: boolean;
+  };
+  /** Microseconds; lists as `"0-2,5"`. */
+  cpu?: {
+    shares?: number;
+    quota?: number;
+    burst?: number;
+    period?: number;
+    idle?: 0 | 1;
+    cpus?: string;
+    mems?: string;
+  };
   pids?: { limit: number };
+  blockIO?: BlockIO;
+  hugepageLimits?: { pageSize: string; limit: number }[];
+  devices?: DeviceRule[];
+  /** Files of cgroup v2, and what is written to them. */
+  unified?: Record<string, string>;
+}
+
+/** Weights from 10 to 1000; bytes and operations per second. */
+export interface BlockIO {
+  weight?: number;
+  weightDevice?: { major: number; minor: number; weight: number }[];
+  throttleReadBpsDevice?: Throttle[];
+  throttleWriteBpsDevice?: Throttle[];
+  throttleReadIOPSDevice?: Throttle[];
+  throttleWriteIOPSDevice?: Throttle[];
+}
+
+export interface Throttle {
+  major: number;
+  minor: number;
+  rate: number;
+}
+
+/** The last one that applies decides; without a number, any. */
+export interface DeviceRule {
+  allow: boolean;
+  /** All, block or character devices. */
+  type?: "a" | "b" | "c";
+  major?: number;
+  minor?: number;
+  /** Of `"rwm"`: read, write, mknod; all where nothing is said. */
+  access?: string;
 }
 
 export type SeccompAction =
