@@ -105,6 +105,8 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
     ["-e", "A=flag", "--env-file", "a.env"],
     { env: { A: "flag", B: "two words ", CALLER: "the caller's", QUOTED: '"x"', EQUALS: "a=b" } },
   ],
+  [["-t"], { terminal: { name: "xterm" } }],
+  [["-it"], { terminal: { name: "xterm" } }],
   // files
   [["-v", "/a:/b"], { mounts: [bind("/a", "/b")] }],
   [["-v", "./a:/b:ro", "-v", "../c:/d:rw"], { mounts: [bind("/cwd/a", "/b", true), bind("/c", "/d")] }],
@@ -223,6 +225,7 @@ test.each([
   [["-v", "~/a:/b"], 'use --volume "~/a:/b": ~ is the shell\'s, and only at the start of a word'],
   [["--umask", "9"], 'use --umask "9": not an octal number'],
   [["--sysctl", "net.ipv4.ip_forward"], 'use --sysctl "net.ipv4.ip_forward": no value'],
+  [["-t", "-a", "stdout"], 'use --attach "stdout": with -t there are no streams'],
   [["--mount", "src=/a,dst=/b"], 'use --mount "src=/a,dst=/b": volumes are not supported yet'],
   [
     ["--mount", "type=npipe,src=/a,dst=/b"],
@@ -349,7 +352,7 @@ const DOCKER_RUN = [
 const PENDING = [
   "--blkio-weight --blkio-weight-device --cgroup-parent --cpu-period --cpu-quota --cpu-shares -c --cpuset-cpus",
   "--cpuset-mems --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops",
-  "--memory-reservation --memory-swap --memory-swappiness --oom-score-adj --stop-signal --tty -t",
+  "--memory-reservation --memory-swap --memory-swappiness --oom-score-adj --stop-signal",
 ].join(" ");
 
 describe("what Docker has and tsbox does not", () => {

@@ -6,6 +6,7 @@ import type { FlagGroups, Verb } from "./verb.ts";
 export interface RunFlags {
   rootfs?: string;
   interactive?: boolean;
+  tty?: boolean;
   attach?: string[];
   sigProxy?: boolean;
   env?: string[];
@@ -52,6 +53,7 @@ export const RUN_FLAGS: FlagGroups = {
     ["-i, --interactive", "Connect stdin; without it, the command reads /dev/null"],
     ["-a, --attach <STREAM>...", "Connect these only (default stdout and stderr)"],
     ["--sig-proxy", "Pass signals on (default true)"],
+    ["-t, --tty", "A terminal for the command; -it: joined to your own"],
     ["-e, --env <K=V>...", "Set a variable; without a value, the caller's"],
     ["--env-file <FILE>...", "Read variables from a file, one per line"],
     ["-w, --workdir <DIR>", "Working directory inside (default /)"],

@@ -70,10 +70,14 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
 }
 
 /** As Docker's `--attach`, of which `-i` is a part. */
-function stdio({ attach, interactive }: RunFlags): Pick<RunOptions, "stdin" | "stdout" | "stderr"> {
+function stdio({ attach, interactive, tty }: RunFlags): Pick<RunOptions, "stdin" | "stdout" | "stderr" | "terminal"> {
   const streams = attach?.map((name) => name.toLowerCase());
   const unknown = streams?.findIndex((name) => !["stdin", "stdout", "stderr"].includes(name)) ?? -1;
   if (unknown >= 0) throw invalid("--attach", attach?.[unknown] ?? "", "not understood", "stdin, stdout or stderr");
+  if (tty) {
+    if (attach) throw invalid("--attach", attach.join(), "with -t there are no streams", "leave it out");
+    return { terminal: { name: "xterm" } }; // as Docker's
+  }
   const output = (name: string) => (streams === undefined || streams.includes(name) ? "inherit" : "ignore");
   const stdin = interactive || streams?.includes("stdin") ? "inherit" : "ignore";
   return { stdin, stdout: output("stdout"), stderr: output("stderr") };

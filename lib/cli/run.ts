@@ -1,6 +1,7 @@
 /** `tsbox run`: a command in a sandbox of its own. @module */
 import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
 import { exitStatus, explain } from "./report.ts";
+import type { RunOptions, SandboxProcess } from "../index.ts";
 import type { Verb } from "./verb.ts";
 
 const SUMMARY = "Run a command in a sandbox of its own";
@@ -22,9 +23,21 @@ async function run(command: string[], flags: RunFlags): Promise<number> {
     import("../index.ts"),
     import("./run-options.ts"),
   ]);
-  const sandboxed = Sandbox.spawn(command, runOptions(flags, callersWorld()));
+  const options = runOptions(flags, callersWorld());
+  const join = flags.tty ? await terminals(flags, options) : undefined;
+  const sandboxed = Sandbox.spawn(command, options);
   if (flags.sigProxy !== false) for (const signal of FORWARDED) process.on(signal, () => sandboxed.kill(signal));
+  await join?.(sandboxed);
   const ending = await sandboxed.result();
   explain(ending.reason, flags);
   return exitStatus(ending);
+}
+
+/** The command's terminal gets the size of the one that somebody sits at. @returns what joins the two */
+async function terminals(flags: RunFlags, options: RunOptions): Promise<(sandboxed: SandboxProcess) => Promise<void>> {
+  const { callersSize, checkTerminal, joinTerminals } = await import("./terminal.ts");
+  const interactive = flags.interactive === true;
+  if (interactive) checkTerminal();
+  if (typeof options.terminal === "object") Object.assign(options.terminal, callersSize());
+  return (sandboxed) => joinTerminals(sandboxed, interactive);
 }
