@@ -7,7 +7,7 @@ import { TAR_WASM } from "./tar.wasm.ts";
 /** Size of a tar block, in bytes. */
 export const TAR_BLOCK_BYTES = 512;
 
-/** Reads numbers out of the tar headers that lie in its window. */
+/** Reads and writes the numbers of tar headers that lie in its window. */
 export interface TarScanner {
   /** 64 KiB that the caller fills with tar blocks; offsets below count from its start. */
   readonly window: Uint8Array<ArrayBuffer>;
@@ -15,11 +15,20 @@ export interface TarScanner {
   checksum(offset: number): number;
   /** The number in the octal or base-256 field at `offset`; undefined when it is malformed, negative or above 2^53. */
   parseOctal(offset: number, lengthBytes: number): number | undefined;
+  /** Whether the block at `offset` is all zeros, as those at the end of an archive are. */
+  isZero(offset: number): boolean;
+  /** Writes a whole number of 0 or more into a field: in octal, or in base-256 where that is too small for it. */
+  putNumber(offset: number, lengthBytes: number, value: number): void;
+  /** Writes the checksum of the header at `offset`, which has to be complete but for it. */
+  putChecksum(offset: number): void;
 }
 
 interface TarExports {
   memory: WebAssembly.Memory;
   checksum(offset: number): number;
+  isZero(offset: number): number;
+  putNumber(offset: number, length: number, value: bigint): void;
+  putChecksum(offset: number): void;
   parseOctal(offset: number, length: number): bigint;
 }
 
@@ -38,10 +47,14 @@ let tarModule: WebAssembly.Module | undefined;
  */
 export function createTarScanner(): TarScanner {
   tarModule ??= new WebAssembly.Module(Uint8Array.fromBase64(TAR_WASM));
-  const { memory, checksum, parseOctal } = new WebAssembly.Instance(tarModule).exports as unknown as TarExports;
+  const exports = new WebAssembly.Instance(tarModule).exports as unknown as TarExports;
+  const { memory, checksum, parseOctal, isZero, putNumber, putChecksum } = exports;
   return {
     window: new Uint8Array(memory.buffer as ArrayBuffer),
     checksum,
+    isZero: (offset) => isZero(offset) !== 0,
+    putNumber: (offset, lengthBytes, value) => putNumber(offset, lengthBytes, BigInt(value)),
+    putChecksum,
     parseOctal(offset, lengthBytes) {
       const value = parseOctal(offset, lengthBytes);
       return value < 0n || value > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(value);

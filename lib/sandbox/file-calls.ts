@@ -33,6 +33,7 @@ const [RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT] = [0x02, 0x10];
 /** How a path is opened. Nothing that is not a file is waited for, or becomes a terminal. */
 export const OPEN = {
   read: O_NONBLOCK | O_NOCTTY,
+  readItself: O_NONBLOCK | O_NOCTTY | O_NOFOLLOW,
   write: O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY,
   create: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
   look: O_PATH,
@@ -70,6 +71,7 @@ export function statOps(of: "fd" | number): Op[] {
       args: [of === "fd" ? ref("fd") : of, cstring(""), AT_EMPTY_PATH, STATX_BASIC_STATS, stat],
       out: "stat",
     },
+    word("attributes", "stx_attributes"),
     word("links+uid", "stx_nlink"),
     word("gid+mode", "stx_gid"),
     word("ino", "stx_ino"),
@@ -78,6 +80,8 @@ export function statOps(of: "fd" | number): Op[] {
     word("dev", "stx_dev_major"),
   ];
 }
+
+const STATX_ATTR_MOUNT_ROOT = 0x2000n;
 
 export function statOf(reply: Reply): FileStat {
   const half = (word: bigint, index: 0 | 1) => Number((word >> BigInt(index * 32)) & 0xffffffffn);
@@ -91,6 +95,7 @@ export function statOf(reply: Reply): FileStat {
     ino: reply.word("ino"),
     dev: BigInt.asUintN(64, dev),
     mtimeMs: reply.get("mtime") * 1000,
+    isMountRoot: (reply.word("attributes") & STATX_ATTR_MOUNT_ROOT) !== 0n,
   });
 }
 

@@ -15,6 +15,10 @@ const TYPES: Record<number, FileType> = {
 /** Of `S_IFMT` bits, or of `d_type`, which are the same. Undefined where the file system does not say. */
 export const fileTypeOf = (bits: number): FileType | undefined => TYPES[bits];
 
+type StatNumbers = Pick<FileStat, "mode" | "size" | "uid" | "gid" | "nlink" | "ino" | "dev" | "isMountRoot"> & {
+  mtimeMs: number;
+};
+
 export class FileStat {
   readonly type: FileType;
   /** Permission bits, with setuid, setgid and sticky. */
@@ -29,9 +33,11 @@ export class FileStat {
   /** Together they name a file, whatever its paths are. */
   readonly ino: bigint;
   readonly dev: bigint;
+  /** Whether something is mounted there. Since Linux 5.8. */
+  readonly isMountRoot: boolean;
 
   /** @internal */
-  constructor(stat: Pick<FileStat, "mode" | "size" | "uid" | "gid" | "nlink" | "ino" | "dev"> & { mtimeMs: number }) {
+  constructor(stat: StatNumbers) {
     this.type = fileTypeOf(stat.mode >> 12) ?? "file";
     this.mode = stat.mode & 0o7777;
     this.size = stat.size;
@@ -41,6 +47,7 @@ export class FileStat {
     this.mtime = new Date(stat.mtimeMs);
     this.ino = stat.ino;
     this.dev = stat.dev;
+    this.isMountRoot = stat.isMountRoot;
   }
 
   isFile(): boolean {

@@ -7,6 +7,10 @@ import { TsboxError } from "../../syscalls/index.ts";
 import { fileError, unlessAborted, type Agent } from "./agent.ts";
 import { checkChoice, checkKeys, checkPath, checkSignal, invalid, show } from "./check.ts";
 import { entriesOf, removeDirectory, type DirectoryEntry } from "./directory.ts";
+import type { Size } from "./options.ts";
+import { pack } from "./pack.ts";
+import { parseSize } from "./parse.ts";
+import { unpack, type Unpacked } from "./unpack.ts";
 import { callInParent, close, open, OPEN, read, splitPath, write, type Opened } from "./file-calls.ts";
 import type { FileStat } from "./file-stat.ts";
 import { concatenate, isContent, type Content } from "./pipes.ts";
@@ -36,6 +40,15 @@ export interface RmOptions extends FileOptions {
   /** What is not there is no error. */
   force?: boolean;
 }
+
+export interface UntarOptions extends FileOptions {
+  /** Default 100,000 entries, and 1 GiB of files. `Infinity` is no limit. */
+  limits?: { entries?: number; bytes?: Size };
+  /** Files belong to whom the archive says, and keep setuid, setgid and sticky bits. */
+  sameOwner?: boolean;
+}
+
+const [MAX_ENTRIES, MAX_BYTES] = [100_000, 2 ** 30];
 
 /** What can be written to a file. */
 export type FileContent = Content | ArrayBuffer | BoxFile;
@@ -205,6 +218,51 @@ export class BoxFiles {
     return stat;
   }
 
+  /**
+   * What is below a directory as a tar archive, its names beginning there; or a file under its own name. Symlinks are
+   * packed, not followed; what is mounted below, sockets, pipes and devices are left out.
+   *
+   * @example
+   * ```ts
+   * await box.$`mkdir /tmp/src; echo hello >/tmp/src/greeting`;
+   * await box.fs.untar("/tmp/copy", box.fs.tar("/tmp/src"));
+   * console.log((await box.fs.file("/tmp/copy/greeting").text()).trim()); // hello
+   * ```
+   */
+  tar(path: string, options: FileOptions = {}): ReadableStream<Uint8Array> {
+    checkOptions(options);
+    checkPath("path", path);
+    const files = this.#agent;
+    return streamOf(
+      (async function* () {
+        yield* pack(files(), path, options.signal);
+      })(),
+    );
+  }
+
+  /**
+   * Unpacks a tar archive into a directory, which is made where it is missing. Files belong to the sandbox's user, unless
+   * `sameOwner`. Refused are names that are absolute or have `..` in them, links that lead out of the directory,
+   * devices and pipes, and what exceeds the limits; what came before stays.
+   * @throws TsboxError `archive_refused`, and as {@link BoxFiles.write}
+   */
+  async untar(path: string, archive: FileContent, options: UntarOptions = {}): Promise<Unpacked> {
+    checkOptions(options, "limits", "sameOwner");
+    checkKeys("limit", options.limits, ["bytes", "entries"]);
+    checkPath("path", path);
+    const { entries = MAX_ENTRIES, bytes = MAX_BYTES } = options.limits ?? {};
+    if (!(Number.isInteger(entries) || entries === Infinity) || entries < 0)
+      throw invalid(`use the limit of entries ${show(entries)}: not a whole number of 0 or more`);
+    const limits = { entries, bytes: bytes === Infinity ? bytes : parseSize("use the limit of bytes", bytes) };
+    const sameOwner = checkChoice<boolean>("sameOwner", options.sameOwner, false, true);
+    const { signal } = options;
+    const chunks = chunksOf(archive, signal);
+    const agent = this.#agent();
+    using _ = agent.use();
+    await this.mkdir(path, { recursive: true, signal });
+    return await unpack(agent, path, toAsync(chunks), limits, { sameOwner, signal });
+  }
+
   /** Whether a path leads to something. */
   async exists(path: string, options: FileOptions = {}): Promise<boolean> {
     try {
@@ -234,18 +292,7 @@ export class BoxFile {
   /** It is opened when it is first read, and no more of it is read than is asked for. */
   stream(options: FileOptions = {}): ReadableStream<Uint8Array> {
     checkOptions(options);
-    const chunks = this.#chunks(options.signal);
-    return new ReadableStream<Uint8Array>(
-      {
-        async pull(controller) {
-          const { done, value } = await chunks.next();
-          if (done) controller.close();
-          else controller.enqueue(value);
-        },
-        cancel: async () => void (await chunks.return()),
-      },
-      { highWaterMark: 0 },
-    );
+    return streamOf(this.#chunks(options.signal));
   }
 
   async bytes(options: FileOptions = {}): Promise<Uint8Array> {
@@ -300,6 +347,24 @@ export class BoxFile {
       close(agent, fd);
     }
   }
+}
+
+/** Nothing is done before it is read, and no more than is asked for. */
+const streamOf = (chunks: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> =>
+  new ReadableStream(
+    {
+      async pull(controller) {
+        const { done, value } = await chunks.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: async () => void (await chunks.return()),
+    },
+    { highWaterMark: 0 },
+  );
+
+async function* toAsync(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
+  yield* chunks;
 }
 
 const notAFile = (action: string, path: string, { type }: FileStat) =>

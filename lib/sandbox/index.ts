@@ -4,6 +4,7 @@ export { capabilityName, DEFAULT_CAPABILITIES } from "./request.ts";
 export { SandboxProcess } from "./process.ts";
 export { BoxFile, BoxFiles } from "./files.ts";
 export type * from "./files.ts";
+export type { Unpacked } from "./unpack.ts";
 export { FileStat, type FileType } from "./file-stat.ts";
 export type { DirectoryEntry } from "./directory.ts";
 export { Sandbox } from "./sandbox.ts";

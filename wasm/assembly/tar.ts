@@ -1,8 +1,8 @@
 /**
- * The numbers of a tar header, read where they lie.
+ * The numbers of a tar header, read and written where they lie.
  *
  * The host copies 512-byte blocks into linear memory and passes offsets; only numbers cross the border. Formats:
- * POSIX ustar and GNU tar (base-256 numbers). Names, PAX records and the order of entries are not read here.
+ * POSIX ustar and GNU tar (base-256 numbers). Names, PAX records and the order of entries are not looked at here.
  *
  *      0        100   108   116   124    136    148     156  157       257             512
  *      ├─ name ──┼ mode┼ uid ┼ gid ┼ size ┼ mtime┼ chksum ┼type┼ linkname ┼ magic … prefix ┤
@@ -62,6 +62,35 @@ function parseBase256(offset: usize, end: usize): i64 {
     value = (value << 8) | load<u8>(at);
   }
   return value;
+}
+
+/** Whether the block at `offset` is all zeros, as those at the end of an archive are. */
+export function isZero(offset: usize): bool {
+  let bits = i64x2.splat(0);
+  for (let at: usize = 0; at < BLOCK; at += 16) bits = v128.or(bits, v128.load(offset + at));
+  return !v128.any_true(bits);
+}
+
+/**
+ * Writes a number of 0 or more into the field of `length` bytes at `offset`: in octal with a NUL at its end, or, where
+ * that is too small for it, in base-256, as GNU tar does.
+ */
+export function putNumber(offset: usize, length: u32, value: i64): void {
+  const digits = length - 1;
+  const fits = digits >= 21 || value >> (3 * digits) == 0;
+  let rest = value;
+  if (fits) store<u8>(offset + digits, 0);
+  for (let at: i32 = fits ? digits - 1 : length - 1; at >= 0; at--) {
+    store<u8>(offset + at, <u8>(fits ? 0x30 | (rest & 7) : rest & 0xff));
+    rest >>= fits ? 3 : 8;
+  }
+  if (!fits) store<u8>(offset, 0x80);
+}
+
+/** Writes the checksum of the header at `offset`: six digits, a NUL and a space. */
+export function putChecksum(offset: usize): void {
+  putNumber(offset + CHKSUM, 7, checksum(offset));
+  store<u8>(offset + CHKSUM + 7, SPACE);
 }
 
 // @ts-ignore: decorator
