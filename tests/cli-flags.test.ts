@@ -91,6 +91,11 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
   [["-w", "/src", "-u", "1000:1000", "-h", "box"], { cwd: "/src", user: "1000:1000", hostname: "box" }],
   [["--workdir=/src", "--user=me", "--hostname=box"], { cwd: "/src", user: "me", hostname: "box" }],
   [["--group-add", "5", "--group-add=audio", "--umask", "0077"], { groups: ["5", "audio"], umask: 0o77 }],
+  [["--oom-score-adj", "-5"], { oomScoreAdj: -5 }],
+  [
+    ["--pid", "ns:/proc/1/ns/pid", "--network=ns:/run/netns/x", "--userns", "ns:/u"],
+    { namespaces: { pid: "ns:/proc/1/ns/pid", user: "ns:/u" }, network: "ns:/run/netns/x" },
+  ],
   [["--domainname", "nis", "--init", "--rm"], { domainname: "nis" }],
   [
     ["--sysctl", "net.ipv4.ip_forward=1", "--sysctl=kernel.msgmax=65536"],
@@ -223,6 +228,7 @@ test.each([
   [["-v", "/a:/b:ro,rw"], 'use --volume "/a:/b:ro,rw": both ro and rw'],
   [["-v", "/a:/b:z"], 'use --volume "/a:/b:z": "z" is not supported'],
   [["-v", "~/a:/b"], 'use --volume "~/a:/b": ~ is the shell\'s, and only at the start of a word'],
+  [["--oom-score-adj", "low"], 'use --oom-score-adj "low": not a whole number'],
   [["--umask", "9"], 'use --umask "9": not an octal number'],
   [["--sysctl", "net.ipv4.ip_forward"], 'use --sysctl "net.ipv4.ip_forward": no value'],
   [["-t", "-a", "stdout"], 'use --attach "stdout": with -t there are no streams'],

@@ -38,8 +38,15 @@ function specWith({
     },
   };
 }
-const without = (...types: NamespaceType[]) => ({
+const without = (...types: NamespaceType[]): Partial<Spec["linux"]> => ({
   namespaces: ALL.filter((t) => !types.includes(t)).map((type) => ({ type })),
+  ...(types.includes("user") ? NO_MAPS : {}),
+});
+const NO_MAPS = { uidMappings: undefined, gidMappings: undefined } as unknown as Partial<Spec["linux"]>;
+/** With these namespaces joined by their paths, and no others of the host's. */
+const joining = (...types: NamespaceType[]): Partial<Spec["linux"]> => ({
+  namespaces: ALL.map((type) => (types.includes(type) ? { type, path: `/ns/${type}` } : { type })),
+  ...(types.includes("user") ? NO_MAPS : {}),
 });
 
 const facts = (changes: Partial<Facts> = {}): Facts => ({
@@ -107,6 +114,19 @@ for (const type of ALL)
     (arch) =>
       planOf(specWith({ linux: without(type), mounts: type === "mount" ? [] : specWith().mounts }), facts({ arch })),
   ]);
+for (const types of [["network"], ["pid", "user", "network"], ["uts", "ipc", "cgroup"]] as NamespaceType[][])
+  PLANS.push([
+    `the ${types.join(", ")} namespace of others`,
+    (arch) => planOf(specWith({ linux: joining(...types) }), facts({ arch })),
+  ]);
+PLANS.push([
+  "an OOM score and a time namespace",
+  (arch) => {
+    const namespaces = [...ALL, "time" as const].map((type) => ({ type }));
+    const linux = { namespaces, timeOffsets: { monotonic: { secs: 5 } } };
+    return planOf(specWith({ process: { oomScoreAdj: 500 }, linux }), facts({ arch, kernel: [6, 1] }));
+  },
+]);
 PLANS.push(["cgroup v1", (arch) => planOf(fullSpec(), facts({ arch, cgroup: { tasks: 3, into: false } }))]);
 PLANS.push(["cgroup v2", (arch) => planOf(fullSpec(), facts({ arch, cgroup: { tasks: 0, into: true } }))]);
 const withTerminal = (spec: Spec): Spec => ({
@@ -379,11 +399,81 @@ describe("namespaces", () => {
     ).toBe(false);
   });
 
-  test.each([
-    ["one to join", { type: "pid" as const, path: "/proc/1/ns/pid" }],
-    ["a time namespace", { type: "time" as const }],
-  ])("%s is refused rather than ignored", (_, namespace) => {
-    expect(() => planOf(specWith({ linux: { namespaces: [namespace] } }))).toThrow("not supported yet");
+  const OWN_USER = ["pid", "network", "mount", "ipc", "uts", "cgroup"] as const;
+  test.each(OWN_USER.map((type) => [type, type === "mount" ? "CLONE_NEWNS" : (FLAGS[type] ?? "CLONE_NEWCGROUP")]))(
+    "%s is joined by its path, before there is a user namespace of its own, and not made",
+    (type, flag) => {
+      const spec = specWith({ linux: joining(type), mounts: type === "mount" ? [] : specWith().mounts });
+      const lines = linesOf(planOf(spec));
+      expect(position(lines, `openat(AT_FDCWD, "/ns/${type}"`)).toBeLessThan(position(lines, "spawn("));
+      const joins = position(lines, `setns(${type} namespace, ${flag})`);
+      expect(joins).toBeGreaterThan(position(lines, "# begin the process between"));
+      expect(joins).toBeLessThan(lastPosition(lines, "spawn({flags=CLONE_VM|CLONE_CHILD_CLEARTID|CLONE_CLEAR_SIGHAND"));
+      expect(makes(spec, flag)).toBe(0);
+      expect(makes(spec, "CLONE_NEWUSER")).toBe(1);
+    },
+  );
+
+  test("a user namespace is joined after what the owner's rights allow, and before what it gives rights for", () => {
+    const spec = specWith({ linux: joining("user", "network", "pid") });
+    const lines = linesOf(planOf(spec));
+    const calls = lines.filter((line) => line.includes("setns("));
+    expect(calls).toEqual([
+      "joined pid = setns(pid namespace, CLONE_NEWPID)  [may fail]",
+      "joined network = setns(network namespace, CLONE_NEWNET)  [may fail]",
+      "setns(user namespace, CLONE_NEWUSER)",
+      "setns(pid namespace, CLONE_NEWPID)",
+      "setns(network namespace, CLONE_NEWNET)",
+    ]);
+    expect(lines).toContain("jumpIf(joined network, 0, ==, → in the network namespace)");
+    expect(makes(spec, "CLONE_NEWUSER")).toBe(0);
+    expect(lines.join("\n")).not.toContain("uid_map");
+  });
+
+  test("who joins uses no memory of the owner's, and nobody may look into it", () => {
+    for (const type of ["pid", "user"] as const) {
+      const lines = linesOf(planOf(specWith({ linux: joining(type) })));
+      const clones = lines.filter((line) => line.includes("spawn("));
+      expect(clones[0]).toContain("spawn({flags=CLONE_CLEAR_SIGHAND, exit_signal=SIGCHLD}");
+      expect(clones[1]).toContain("CLONE_PARENT");
+      const hidden = lines.indexOf("prctl(PR_SET_DUMPABLE, 0)");
+      expect(hidden).toBeGreaterThan(position(lines, "# begin the process between"));
+      expect(hidden).toBeLessThan(position(lines, "setns("));
+      expect(lines).not.toContain("prctl(PR_SET_DUMPABLE, 1)");
+    }
+    expect(textOf()).not.toMatch(/between|CLONE_PARENT|setns/);
+  });
+
+  test("the OOM score is written by a process that shares its memory with nobody", () => {
+    const lines = linesOf(planOf(specWith({ process: { oomScoreAdj: -5 } })));
+    expect(lines.find((line) => line.includes("spawn("))).not.toContain("CLONE_VM");
+    expect(lines.indexOf('write(oom, "-5", 2)')).toBeGreaterThan(position(lines, "# begin the process between"));
+    expect(lines.indexOf('write(oom, "-5", 2)')).toBeLessThan(position(lines, "# tell the owner the first process"));
+    expect(has(printPlan(compileJoin(specWith({ process: { oomScoreAdj: 7 } }), facts())), 'write(oom, "7", 1)')).toBe(
+      true,
+    );
+  });
+
+  test("a time namespace is made with its offsets before the second process", () => {
+    const namespaces = [...ALL, "time" as const].map((type) => ({ type }));
+    const timeOffsets = { monotonic: { secs: -3, nanosecs: 4 }, boottime: { secs: 86400 } };
+    const at = facts({ kernel: [6, 18] });
+    const lines = linesOf(planOf(specWith({ linux: { namespaces, timeOffsets } }), at));
+    expect(lines).toContain("unshare(CLONE_NEWTIME)");
+    expect(lines).toContain('write(offsets, "monotonic -3 4\\nboottime 86400 0\\n", 32)');
+    expect(position(lines, "write(offsets")).toBeLessThan(position(lines, "# clone the second process"));
+    expect(position(lines, "write(offsets")).toBeGreaterThan(position(lines, "# become 0:0 of the user namespace"));
+    expect(() => planOf(specWith({ linux: { timeOffsets } }))).toThrow("the time namespace is not the sandbox's own");
+    expect(() => planOf(specWith({ linux: { namespaces } }), facts({ kernel: [6, 0] }))).toThrow("too old");
+  });
+
+  test.each<[string, Partial<Spec["linux"]>]>([
+    ["it is named twice", { namespaces: [{ type: "pid" }, { type: "pid", path: "/x" }] }],
+    ['"ns/pid" is not an absolute path', { namespaces: [{ type: "pid", path: "ns/pid" }] }],
+    ["id maps are those of a new one", { namespaces: [{ type: "user", path: "/x" }] }],
+    ["id maps are those of a new one", { namespaces: [{ type: "pid" }] }],
+  ])("refused: %s", (why, linux) => {
+    expect(() => planOf(specWith({ linux }))).toThrow(why);
   });
 });
 

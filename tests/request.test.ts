@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as fc from "fast-check";
 import { Sandbox, TsboxError, type RunOptions } from "../lib/index.ts";
 import { parseDuration, parseSize } from "../lib/sandbox/parse.ts";
-import { ROOT_ID_BASE } from "../lib/sandbox/request.ts";
+import { ROOT_ID_BASE } from "../lib/sandbox/namespaces.ts";
 import { signalName, signalNumber } from "../lib/sandbox/signals.ts";
 import type { NamespaceType, Spec } from "../lib/spec/index.ts";
 import { failureOf } from "./support/failure.ts";
@@ -450,7 +450,7 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["an output limit that is a word", { limits: { output: "some" } }, 'use the output limit "some"', "64k"],
   ["a network that is true", { network: true }, "use the network true: not understood", '"host"'],
   ["a network that is not known", { network: "bridge" }, 'use the network "bridge"', '"host"'],
-  ["an unknown namespace", { namespaces: { time: "host" } }, 'use the namespace "time": unknown', "uts"],
+  ["an unknown namespace", { namespaces: { clock: "host" } }, 'use the namespace "clock": unknown', "uts"],
   ["the network among the namespaces", { namespaces: { net: "host" } }, 'use the namespace "net": unknown'],
   ["a namespace that is a boolean", { namespaces: { pid: false } }, "use the pid namespace false", '"private"'],
   ["a root filesystem in the host's mount namespace", { namespaces: { mount: "host" }, rootfs: "/" }, 'use "rootfs"'],

@@ -19,6 +19,7 @@ export interface RunFlags {
   umask?: string;
   domainname?: string;
   sysctl?: string[];
+  oomScoreAdj?: string;
   /** Accepted, and always the case. */
   init?: boolean;
   volume?: string[];
@@ -81,18 +82,19 @@ export const RUN_FLAGS: FlagGroups = {
     ["--cpus <NUMBER>", "CPUs' worth of time: 0.5 is half of one"],
     ["--pids-limit <NUMBER>", "Processes and threads at a time; -1: unlimited"],
     ["--disk <SIZE>", 'What can be written to the root filesystem: "64m"'],
+    ["--oom-score-adj <NUMBER>", "How readily it is killed for memory: -1000 to 1000"],
     ["--ulimit <NAME=N[:N]>...", 'Limit of setrlimit(2): "nofile=1024:2048"'],
   ],
   "Isolation:": [
-    ["--network <none|host>", "Only a loopback (default), or the host's network"],
+    ["--network <none|host>", "Only a loopback (default), the host's, or ns:PATH"],
     ["--cap-add <NAME>...", "Add a capability; ALL for every one"],
     ["--cap-drop <NAME>...", "Drop a capability; ALL for every one"],
     ["--security-opt <OPTION>...", "seccomp=unconfined, seccomp=FILE.json, or no-new-privileges=false (default true)"],
     ["--sysctl <NAME=VALUE>...", 'A kernel parameter of its own namespaces: "net.…"'],
-    ["--pid <host>", "Share the host's pid namespace"],
-    ["--ipc <host>", "Share the host's IPC namespace"],
-    ["--uts <host>", "Share the host's name"],
-    ["--userns <host>", "No user namespace: root inside is root outside"],
+    ["--pid <host>", "Share the host's pid namespace, or ns:/proc/PID/ns/pid"],
+    ["--ipc <host>", "Share the host's IPC namespace, or ns:PATH"],
+    ["--uts <host>", "Share the host's name, or ns:PATH"],
+    ["--userns <host>", "No user namespace: root inside is root outside; or ns:PATH"],
     ["--cgroupns <host>", "Share the host's view of cgroups"],
   ],
 };

@@ -62,6 +62,7 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
   if (flags.domainname !== undefined) options.domainname = flags.domainname;
   if (flags.groupAdd !== undefined) options.groups = flags.groupAdd;
   if (flags.umask !== undefined) options.umask = umask(flags.umask);
+  if (flags.oomScoreAdj !== undefined) options.oomScoreAdj = integer("--oom-score-adj", flags.oomScoreAdj);
   if (flags.sysctl !== undefined) options.sysctls = Object.fromEntries(flags.sysctl.map(sysctl));
   if (flags.bun !== undefined) options.runtime = flags.bun;
   const networkName = flags.network ?? flags.net;
@@ -140,6 +141,11 @@ function number(flag: string, text: string): number {
   return Number(text);
 }
 
+function integer(flag: string, text: string): number {
+  if (!/^-?\d+$/.test(text)) throw invalid(flag, text, "not a whole number");
+  return Number(text);
+}
+
 function ulimit(text: string): [name: string, limits: [soft: number, hard: number]] {
   const [, name, soft, hard = soft] = /^([a-z]+)=(-1|unlimited|\d+)(?::(-1|unlimited|\d+))?$/.exec(text) ?? [];
   if (name === undefined) throw invalid("--ulimit", text, "not understood", '"nofile=1024" or "nofile=1024:2048"');
@@ -147,6 +153,8 @@ function ulimit(text: string): [name: string, limits: [soft: number, hard: numbe
 }
 
 const amount = (word = "") => (word === "-1" || word === "unlimited" ? Infinity : Number(word));
+
+const isPath = (sharing: string): sharing is `ns:${string}` => sharing.startsWith("ns:");
 
 function umask(text: string): number {
   if (!/^[0-7]{1,4}$/.test(text)) throw invalid("--umask", text, "not an octal number", '"0077"');
@@ -159,10 +167,10 @@ function sysctl(text: string): [name: string, value: string] {
   return [name, value];
 }
 
-function network(name: string): false | "host" {
+function network(name: string): false | "host" | `ns:${string}` {
   if (name === "none") return false;
-  if (name === "host") return "host";
-  throw invalid("--network", name, "not supported yet", "none or host");
+  if (name === "host" || isPath(name)) return name;
+  throw invalid("--network", name, "not supported yet", "none, host or ns:PATH");
 }
 
 function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
@@ -172,8 +180,8 @@ function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
   for (const name of Object.keys(wanted) as (keyof typeof wanted)[]) {
     const sharing = wanted[name];
     if (sharing === undefined) continue;
-    if (sharing !== "host" && sharing !== "private") {
-      throw invalid(flagNames[name], sharing, "not understood", "host or private");
+    if (sharing !== "host" && sharing !== "private" && !isPath(sharing)) {
+      throw invalid(flagNames[name], sharing, "not understood", "host, private or ns:PATH");
     }
     result[name] = sharing;
   }

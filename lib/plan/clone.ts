@@ -12,7 +12,7 @@ const CLONE_ARGS_BYTES = STRUCTS.clone_args.size;
 const STACK_BYTES = 8192;
 const SIGCHLD = 17;
 
-export const NEW: Record<NamespaceType, Parameters<typeof flags>[0] | undefined> = {
+export const NEW: Record<NamespaceType, Parameters<typeof flags>[0]> = {
   pid: "CLONE_NEWPID",
   network: "CLONE_NEWNET",
   mount: "CLONE_NEWNS",
@@ -20,7 +20,7 @@ export const NEW: Record<NamespaceType, Parameters<typeof flags>[0] | undefined>
   uts: "CLONE_NEWUTS",
   user: "CLONE_NEWUSER",
   cgroup: "CLONE_NEWCGROUP",
-  time: undefined,
+  time: "CLONE_NEWTIME",
 };
 
 /** Words of the plan's memory, one for each process that is cloned in place; the kernel clears them. */
@@ -28,20 +28,25 @@ export const IN_USE = { first: 0, second: 8 };
 
 export interface Clone {
   /** The new process goes on behind this label; its pid is the slot of the same name. */
-  label: "first" | "second";
+  label: "between" | "first" | "second";
   flags: Named;
   /** With CLONE_VM: where the kernel tells that the process has left the memory. */
   inUse?: Data;
   /** As the slot `pidfd`. */
   pidfd?: boolean;
+  /** A child of the caller's parent. */
+  sibling?: boolean;
   /** Into the v2 group bound as `cgroup`. */
   intoCgroup?: boolean;
 }
 
-function cloneArguments({ label, flags: wanted, inUse }: Clone): Data {
-  const args = structure(`{flags=${wanted.text}, exit_signal=SIGCHLD}`, "clone_args", {
+function cloneArguments({ label, flags: own, inUse, sibling }: Clone): Data {
+  const parent = flags("CLONE_PARENT");
+  const wanted = sibling ? named(`${own.text}|${parent.text}`, Number(own.value) + Number(parent.value)) : own;
+  // a sibling has the signal of the caller
+  const args = structure(`{flags=${wanted.text}${sibling ? "" : ", exit_signal=SIGCHLD"}}`, "clone_args", {
     flags: wanted.value,
-    exit_signal: SIGCHLD,
+    exit_signal: sibling ? 0 : SIGCHLD,
     stack_size: inUse ? STACK_BYTES : 0,
   });
   args.pointers = inUse
@@ -56,7 +61,7 @@ export function cloneStep(action: string, clone: Clone): Step {
   const ops: Op[] = [];
   const fd = buffer("pidfd", 8);
   if (clone.pidfd) args.pointers?.push({ offset: offsetOf("clone_args", "pidfd"), to: fd });
-  const word = inUse && { at: inUse, offset: IN_USE[label] };
+  const word = inUse && label !== "between" && { at: inUse, offset: IN_USE[label] };
   if (word)
     ops.push(
       { call: "store", args: [word, 1, 8] },
@@ -77,13 +82,13 @@ export function cloneStep(action: string, clone: Clone): Step {
 /** A byte between two processes. */
 export const byte = (): Data => buffer("byte", 8);
 
-/** Makes a pipe as the slots `go-read` and `go-write`. */
-export function pipeOps(): Op[] {
+/** Makes a pipe as the slots `NAME-read` and `NAME-write`. */
+export function pipeOps(name: string): Op[] {
   const ends = buffer("[read, write]", 8);
   return [
     { call: "pipe2", args: [ends, flags("O_CLOEXEC")] },
-    { call: "load", args: [ends, 4], out: "go-read" },
-    { call: "load", args: [{ at: ends, offset: 4 }, 4], out: "go-write" },
+    { call: "load", args: [ends, 4], out: `${name}-read` },
+    { call: "load", args: [{ at: ends, offset: 4 }, 4], out: `${name}-write` },
   ];
 }
 

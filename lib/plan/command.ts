@@ -23,6 +23,7 @@ import { attributeSteps } from "./attributes.ts";
 import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
 import { CONTROL_FD } from "./init.ts";
+import { isWatched } from "./intermediate.ts";
 import { openOrMake, type Alone } from "./mounts.ts";
 import { controlTerminal } from "./terminal.ts";
 
@@ -64,7 +65,7 @@ export function commandSteps(
       code: "invalid_option",
       hint: () => "the working directory has to be one that the user may enter",
     },
-    ...(alone ? [aloneStep(alone), ...leaveMemorySteps()] : []),
+    ...(alone ? [aloneStep(spec, alone), ...leaveMemorySteps()] : []),
     signalStep(),
     ...(early ? [] : [filterStep(spec, facts)]),
     ...last,
@@ -207,9 +208,9 @@ function capsetOps(sets: CapabilitySets): Op[] {
 }
 
 /** What runs next is not trusted any more. */
-export function aloneStep(alone: Alone): Step {
+export function aloneStep(spec: Spec, alone: Alone): Step {
   // the change of user cleared the flag of the address space, which is still the owner's too
-  const dumpable: Op = { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 1] };
+  const dumpable: Op = { call: "prctl", args: [flags("PR_SET_DUMPABLE"), isWatched(spec) ? 0 : 1] };
   return { action: "wait until init is by itself, and the host's root is gone", ops: [dumpable, ...alone("command")] };
 }
 

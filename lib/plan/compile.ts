@@ -7,7 +7,7 @@
  * becomes the command.
  * @module
  */
-import { cstring, named, ref, stringArray, structure, TsboxError, words } from "../../syscalls/index.ts";
+import { cstring, named, ref, stringArray, structure, words } from "../../syscalls/index.ts";
 import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { affinityStep } from "./attributes.ts";
@@ -15,13 +15,15 @@ import { agentSteps } from "./agent.ts";
 import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
 import { aloneStep, commandSteps, executeStep, waitForInit } from "./command.ts";
 import { flags } from "./constants.ts";
-import { filesystemSteps, hostSteps } from "./filesystem.ts";
+import { betweenSteps, filesystemSteps, hostSteps } from "./filesystem.ts";
 import { READY_TAG, REPORT_BYTES } from "./frame.ts";
 import { checkMount } from "./mount-options.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
+import { checkTime, timeSteps } from "./time.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
+import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
 import { joinedTerminalSteps, terminalSteps } from "./terminal.ts";
-import { inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
+import { firstClone, inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
 
 /** What the specification cannot say. */
 export interface Beside {
@@ -74,6 +76,8 @@ export interface Facts {
    * v2 directory, bound as `cgroup`.
    */
   cgroup: { tasks: number; into: boolean };
+  /** Major and minor version, where the specification asks for something that older ones have not. */
+  kernel?: readonly [major: number, minor: number];
 }
 
 export type JoinKind = "command" | "agent";
@@ -97,21 +101,26 @@ export const isSized = (root: Root): boolean => root.kind !== "directory" && roo
 
 /** @throws TsboxError `invalid_option`, `unsupported` */
 export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
-  checkSupported(spec);
+  checkNamespaces(spec);
   spec.mounts.forEach(checkMount);
   checkSysctl(spec);
-  const has = (type: NamespaceType) => spec.linux.namespaces.some((n) => n.type === type);
+  checkTime(spec, facts);
+  const owns = (type: NamespaceType) => isOwn(spec, type);
   const inUse = words("in use", 0, 0);
   const { steps, ...owner } = ownerPart(spec, beside, facts, inUse);
   const second = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_PIDFD");
-  const dropped = has("mount") ? words("the host's root is dropped", 0) : undefined;
+  const dropped = owns("mount") ? words("the host's root is dropped", 0) : undefined;
   const alone = waitForInit(inUse, dropped);
   const filesystem = dropped && filesystemSteps(spec, beside, facts, dropped, alone);
   const plan: Plan = [
     ...steps,
-    ...enterSteps(facts, has),
-    ...(has("mount") ? hostSteps(spec, facts) : []),
+    ...(isApart(spec)
+      ? intermediateSteps(spec, firstClone(spec, facts, inUse), betweenSteps(spec, beside, facts))
+      : []),
+    ...enterSteps(facts, owns),
+    ...(owns("mount") ? hostSteps(spec, facts) : []),
     ...mappedSteps(spec),
+    ...timeSteps(spec),
     ...(filesystem?.opened ?? []),
     // as soon as there is something for it to do: the kernel takes a while to drop the host's root and to load init,
     // which the first process does while the second goes on (measured)
@@ -122,13 +131,13 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     ...sysctlSteps(spec),
     ...(filesystem?.attached ?? []),
   ];
-  if (spec.hostname !== undefined && has("uts")) plan.push(hostnameStep(spec.hostname));
+  if (spec.hostname !== undefined && owns("uts")) plan.push(hostnameStep(spec.hostname));
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
-  if (has("network")) plan.push(loopbackUp());
+  if (owns("network")) plan.push(loopbackUp());
   if (!beside.idle) plan.push(...terminalSteps(spec, alone));
-  plan.push(...(beside.idle ? [aloneStep(alone), readyStep()] : commandSteps(spec, facts, has("pid"), alone)));
+  plan.push(...(beside.idle ? [aloneStep(spec, alone), readyStep()] : commandSteps(spec, facts, owns("pid"), alone)));
   const sized = isSized(beside.root);
-  return { plan, owner, inUse, sized, init: beside.idle ? "idle" : has("pid") ? "command" : "group" };
+  return { plan, owner, inUse, sized, init: beside.idle ? "idle" : owns("pid") ? "command" : "group" };
 }
 
 /**
@@ -149,9 +158,10 @@ export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinK
   const { uidMappings, gidMappings } = spec.linux;
   // not CLONE_VM: what happens to the command before its execve must not reach the process that waits for it
   const cloneFlags = flags("CLONE_PIDFD", ...(into ? (["CLONE_INTO_CGROUP"] as const) : []));
-  const own = types.includes("pid");
-  const { initial } = spec.process.execCPUAffinity ?? {};
+  const own = isOwn(spec, "pid");
+  const { oomScoreAdj, execCPUAffinity: { initial } = {} } = spec.process;
   return [
+    ...(oomScoreAdj === undefined ? [] : [oomStep(oomScoreAdj)]),
     ...(initial === undefined ? [] : [affinityStep(initial)]),
     {
       action: "join the sandbox",
@@ -176,7 +186,9 @@ export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinK
       ops: [{ call: "fcntl", args: [ref("control"), named("F_SETFD", 2), named("FD_CLOEXEC", 1)] }],
     },
     // not dumpable: whoever is inside already must not look into it
-    ...(uidMappings ? [becomeKnown(uidMappings[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, 0)] : []),
+    ...(types.includes("user")
+      ? [becomeKnown(uidMappings?.[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, 0)]
+      : []),
     ...joinedTerminalSteps(spec),
     ...commandSteps(spec, facts, own, undefined, kind === "agent" ? agentSteps() : [executeStep(spec, ref("argv"))]),
   ];
@@ -213,7 +225,7 @@ const joinCgroup = ({ cgroup }: Facts): Op[] =>
   Array.from({ length: cgroup.tasks }, (_, i) => ({ call: "write", args: [ref(`cgroup${i}`), cstring("0"), 1] }));
 
 /** The first process, up to where there is a second. */
-function enterSteps(facts: Facts, has: (type: NamespaceType) => boolean): Plan {
+function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean): Plan {
   const begin: Op[] = [
     { call: "label", args: [], label: "first" },
     // or an end of file would never be seen
@@ -222,7 +234,7 @@ function enterSteps(facts: Facts, has: (type: NamespaceType) => boolean): Plan {
   const steps: Plan = [{ action: "begin the first process, and leave the owner its end of the socket", ops: begin }];
   const join = joinCgroup(facts);
   if (join.length > 0) steps.push({ action: "join the cgroup", ops: join, code: "limit_unavailable" });
-  const later = LATER.filter(has);
+  const later = LATER.filter((type) => type !== "time" && owns(type));
   if (later.length > 0) {
     const made = flags(...later.flatMap((type) => NEW[type] ?? []));
     steps.push({ action: `make the ${later.join(" and ")} namespace`, ops: [{ call: "unshare", args: [made] }] });
@@ -230,14 +242,16 @@ function enterSteps(facts: Facts, has: (type: NamespaceType) => boolean): Plan {
   // what a terminal sends to the owner's group is the owner's to forward. In a pid namespace of its own the command
   // leads a session by itself
   steps.push(
-    has("pid")
+    owns("pid")
       ? { action: "lead a process group of its own", ops: [{ call: "setpgid", args: [0, 0] }] }
       : { action: "lead a session of its own", ops: [{ call: "setsid", args: [] }] },
   );
   return steps;
 }
 
-function mappedSteps({ linux: { uidMappings, gidMappings } }: Spec): Plan {
+function mappedSteps(spec: Spec): Plan {
+  const { uidMappings, gidMappings } = spec.linux;
+  if (isJoined(spec, "user")) return [becomeKnown(0, 0, 0)];
   if (!uidMappings) return [];
   return [
     {
@@ -252,7 +266,7 @@ function mappedSteps({ linux: { uidMappings, gidMappings } }: Spec): Plan {
       ],
     },
     // the change of user clears the flag of the address space, which is still the owner's too
-    becomeKnown(uidMappings[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, 1),
+    becomeKnown(uidMappings[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, isWatched(spec) ? 0 : 1),
   ];
 }
 
@@ -334,18 +348,4 @@ function readyStep(): Step {
       { call: "exit_group", args: [0] },
     ],
   };
-}
-
-/** Refuses what this compiler does not know rather than ignoring it. */
-function checkSupported(spec: Spec): void {
-  for (const namespace of spec.linux.namespaces) {
-    if (namespace.path !== undefined || namespace.type === "time") {
-      throw new TsboxError(
-        `use the ${namespace.type} namespace: joining one and time namespaces are not supported yet`,
-        {
-          code: "unsupported",
-        },
-      );
-    }
-  }
 }

@@ -3,7 +3,9 @@ import { named, type Named } from "../../syscalls/index.ts";
 
 const table = {
   CLONE_VM: 0x100,
+  CLONE_NEWTIME: 0x80,
   CLONE_PIDFD: 0x1000,
+  CLONE_PARENT: 0x8000,
   CLONE_CHILD_CLEARTID: 0x200000,
   CLONE_NEWNS: 0x20000,
   CLONE_NEWCGROUP: 0x2000000,

@@ -8,6 +8,7 @@ import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, Spec } from "../spec/index.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
+import { isJoined } from "./intermediate.ts";
 import { isBind, parseMountOptions } from "./mount-options.ts";
 import * as mounts from "./mounts.ts";
 import { dropOldRoot, rootSteps } from "./root.ts";
@@ -64,7 +65,8 @@ export function filesystemSteps(
 ): FilesystemSteps {
   const { root } = beside;
   const trees = spec.mounts.map((mount, index) => ({ mount, tree: mountSlot(index) }));
-  const opened = trees.flatMap(({ mount, tree }) => openMount(mount, tree, beside, facts));
+  const mine = trees.filter(({ mount }) => !isOpenedBetween(spec, mount));
+  const opened = mine.flatMap(({ mount, tree }) => openMount(mount, tree, beside, facts));
   const [devices, masked] = [devicesOf(spec), maskedOf(spec, facts)];
   // one empty file system covers all masked directories
   const [first] = masked.filter((path) => !isFile(facts)(path));
@@ -120,6 +122,16 @@ const isRemount = ({ options }: Mount): boolean => options?.includes("remount") 
 function kindOf({ source = "" }: Mount, { created }: Beside, facts: Facts): "file" | "directory" {
   return created?.includes(source) ? "directory" : (facts.sources.get(source) ?? "directory");
 }
+
+/** A sysfs shows a network namespace, for which whoever mounts it needs rights: those that the owner has over one. */
+const isOpenedBetween = (spec: Spec, { type }: Mount): boolean =>
+  type === "sysfs" && isJoined(spec, "network") && !isJoined(spec, "user");
+
+/** What is opened in the namespaces that are joined, before there is a user namespace of the sandbox's own. */
+export const betweenSteps = (spec: Spec, beside: Beside, facts: Facts): Plan =>
+  spec.mounts.flatMap((mount, index) =>
+    isOpenedBetween(spec, mount) ? openMount(mount, mountSlot(index), beside, facts) : [],
+  );
 
 function openMount(mount: Mount, tree: string, beside: Beside, facts: Facts): Plan {
   const options = mount.options ?? [];

@@ -7,10 +7,11 @@
 import { buffer, cstring, named, offsetOf, ref, structure, words } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { IdMapping, Mount, NamespaceType, Spec } from "../spec/index.ts";
-import { byte, cloneStep, NEW, pipeOps } from "./clone.ts";
+import { byte, cloneStep, NEW, pipeOps, type Clone } from "./clone.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { mountSlot, openBind } from "./filesystem.ts";
+import { cloneIntermediate, isApart, isJoined, namespaceSlot } from "./intermediate.ts";
 import { isBind } from "./mount-options.ts";
 import { mapIds } from "./mounts.ts";
 import { openRoot } from "./root.ts";
@@ -19,7 +20,7 @@ import { openRoot } from "./root.ts";
  * Made by the new process itself: a cgroup namespace is rooted where the process then is, and a network namespace takes
  * the kernel a millisecond, for which the owner's thread would stand still (measured).
  */
-export const LATER: NamespaceType[] = ["cgroup", "network"];
+export const LATER: NamespaceType[] = ["cgroup", "network", "time"];
 
 /** The part of a plan that is walked in the owner's thread. */
 export interface OwnerPart {
@@ -31,26 +32,39 @@ export interface OwnerPart {
 }
 
 export function ownerPart(spec: Spec, beside: Beside, facts: Facts, inUse: Data): OwnerPart {
-  const { namespaces, uidMappings } = spec.linux;
-  const early = namespaces.flatMap((n) => (LATER.includes(n.type) ? [] : (NEW[n.type] ?? [])));
+  const { uidMappings } = spec.linux;
+  const apart = isApart(spec);
+  const steps = facts.privileged ? sourceSteps(spec, beside) : [];
+  if (uidMappings) steps.push({ action: "make a pipe, to tell when the id maps are written", ops: pipeOps("go") });
+  const mountIds = uidMappings || isJoined(spec, "user") ? mountIdSteps(spec, beside, facts) : [];
+  const between = apart ? cloneIntermediate(spec, facts.cgroup.into, uidMappings ? [] : mountIds) : undefined;
+  if (between) steps.push(...between.steps);
+  else steps.push(cloneStep("clone the sandbox's first process into its namespaces", firstClone(spec, facts, inUse)));
+  if (uidMappings) steps.push(idMapStep(spec, facts), ...mountIds, GO);
+  const opened = [...(facts.privileged ? sourceSlots(spec, beside) : []), ...(between?.opened ?? [])];
+  if (uidMappings) opened.push("go-read", "go-write", "process");
+  if (uidMappings && mountIds.length > 0) opened.push("ids");
+  return inOwnersThread(steps, opened);
+}
+
+/** Of the first process, whoever clones it. */
+export function firstClone(spec: Spec, { cgroup: { into } }: Facts, inUse: Data): Clone {
+  const early = spec.linux.namespaces.flatMap(({ type, path }) =>
+    path !== undefined || LATER.includes(type) ? [] : NEW[type],
+  );
+  const intoCgroup = into && !isApart(spec);
   const cloneFlags = flags(
     "CLONE_VM",
     "CLONE_CHILD_CLEARTID",
     "CLONE_CLEAR_SIGHAND",
-    ...(facts.cgroup.into ? (["CLONE_INTO_CGROUP"] as const) : []),
+    ...(intoCgroup ? (["CLONE_INTO_CGROUP"] as const) : []),
     ...early,
   );
-  const clone = { label: "first", flags: cloneFlags, inUse, intoCgroup: facts.cgroup.into } as const;
-  const steps = facts.privileged ? sourceSteps(spec, beside) : [];
-  if (uidMappings) steps.push({ action: "make a pipe, to tell when the id maps are written", ops: pipeOps() });
-  steps.push(cloneStep("clone the sandbox's first process into its namespaces", clone));
-  const mountIds = uidMappings ? mountIdSteps(spec, beside, facts) : [];
-  if (uidMappings) steps.push(idMapStep(spec, facts), ...mountIds, GO);
-  const opened = facts.privileged ? sourceSlots(spec, beside) : [];
-  if (uidMappings) opened.push("go-read", "go-write", "process");
-  if (mountIds.length > 0) opened.push("ids");
-  return inOwnersThread(steps, opened);
+  return { label: "first", flags: cloneFlags, inUse, intoCgroup };
 }
+
+/** What a step closes as soon as it is done with it. */
+const CLOSED = ["map", "told-write"];
 
 /** No signal may reach a process that shares the owner's memory: its handlers are the owner's. */
 export function inOwnersThread(steps: Plan, opened: string[]): OwnerPart {
@@ -68,7 +82,7 @@ export function inOwnersThread(steps: Plan, opened: string[]): OwnerPart {
       { call: "end", args: [] },
     ],
   };
-  return { steps: [hold, ...steps, end], opened: [...opened, "map"], signals };
+  return { steps: [hold, ...steps, end], opened: [...opened, ...CLOSED], signals };
 }
 
 const isOpened = (mount: Mount): boolean => isBind(mount) && !mount.options?.includes("remount");
@@ -125,7 +139,9 @@ function mountIdSteps(spec: Spec, beside: Beside, { privileged }: Facts): Plan {
   const trees = spec.mounts.flatMap(({ options }, index) => (options?.includes("idmap") ? [mountSlot(index)] : []));
   if (beside.root.kind !== "tmpfs") trees.push("rootfs");
   if (!privileged || trees.length === 0) return [];
-  const open: Op = { call: "openat", args: [ref("process"), cstring("ns/user"), flags("O_CLOEXEC"), 0], out: "ids" };
+  const joined = isJoined(spec, "user");
+  const ids = joined ? namespaceSlot("user") : "ids";
+  const open: Op = { call: "openat", args: [ref("process"), cstring("ns/user"), flags("O_CLOEXEC"), 0], out: ids };
   const attr = structure("{attr_set=MOUNT_ATTR_IDMAP, userns_fd=ids}", "mount_attr", {
     attr_set: flags("MOUNT_ATTR_IDMAP").value,
   });
@@ -133,8 +149,8 @@ function mountIdSteps(spec: Spec, beside: Beside, { privileged }: Facts): Plan {
     {
       action: "map the ids of files in mounts",
       ops: [
-        open,
-        { call: "store", args: [{ at: attr, offset: offsetOf("mount_attr", "userns_fd") }, ref("ids"), 8] },
+        ...(joined ? [] : [open]),
+        { call: "store", args: [{ at: attr, offset: offsetOf("mount_attr", "userns_fd") }, ref(ids), 8] },
         ...trees.map((tree) => mapIds(tree, attr)),
       ],
       code: "mount_failed",

@@ -9,8 +9,9 @@ const SCHEDULER_KEYS = ["policy", "nice", "priority", "flags", "runtime", "deadl
 const MAX_DOMAINNAME_BYTES = 64;
 
 /** What a process has besides its user and its environment; nothing where nothing is asked for. */
-export function attributesOf({ scheduler, ioPriority, cpuAffinity }: SandboxOptions): Partial<Process> {
+export function attributesOf({ scheduler, ioPriority, cpuAffinity, oomScoreAdj }: SandboxOptions): Partial<Process> {
   const process: Partial<Process> = {};
+  if (oomScoreAdj !== undefined) process.oomScoreAdj = checkInteger("OOM score", oomScoreAdj, -1000, 1000);
   if (scheduler !== undefined) process.scheduler = schedulerOf(scheduler);
   if (ioPriority !== undefined) process.ioPriority = ioPriorityOf(ioPriority);
   if (cpuAffinity !== undefined) {
@@ -36,8 +37,9 @@ export function umaskOf({ umask }: SandboxOptions): number | undefined {
 }
 
 /** Of the sandbox, rather than of a process. */
-export function kernelAttributesOf({ personality, sysctls }: SandboxOptions): Partial<Linux> {
+export function kernelAttributesOf({ personality, sysctls, timeOffsets }: SandboxOptions): Partial<Linux> {
   const linux: Partial<Linux> = {};
+  if (timeOffsets !== undefined) linux.timeOffsets = timeOffsetsOf(timeOffsets);
   if (personality !== undefined)
     linux.personality = { domain: checkChoice("personality", personality, ...namesOf(PERSONALITIES)) };
   if (sysctls !== undefined) {
@@ -56,6 +58,17 @@ export function domainnameOf({ domainname, namespaces }: SandboxOptions): { doma
   if ((namespaces?.uts ?? "private") !== "private")
     throw invalid("use a domain name in a shared UTS namespace: it would be that of others");
   return { domainname };
+}
+
+function timeOffsetsOf(wanted: unknown): NonNullable<Linux["timeOffsets"]> {
+  checkKeys("time offset", wanted, ["monotonic", "boottime"]);
+  for (const [clock, offset] of Object.entries(wanted as object)) {
+    checkKeys(`offset of the ${clock} clock`, offset, ["secs", "nanosecs"]);
+    const { secs, nanosecs = 0 } = offset as { secs: unknown; nanosecs?: unknown };
+    checkInteger(`seconds of the ${clock} clock`, secs, -(2 ** 40), 2 ** 40);
+    checkInteger(`nanoseconds of the ${clock} clock`, nanosecs, 0, 999_999_999);
+  }
+  return wanted as NonNullable<Linux["timeOffsets"]>;
 }
 
 const namesOf = <Name extends string>(table: Record<Name, number>): Name[] => Object.keys(table) as Name[];

@@ -1,6 +1,6 @@
 /** Sandboxes. @module */
 export { absolute } from "../../syscalls/index.ts";
-export { capabilityName, DEFAULT_CAPABILITIES } from "./request.ts";
+export { capabilityName, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 export { SandboxProcess } from "./process.ts";
 export { BoxFile, BoxFiles } from "./files.ts";
 export type * from "./files.ts";

@@ -2,6 +2,7 @@
  * Performs a sandbox's plan: memory, descriptors, the clone, the id maps.
  * @module
  */
+import { release } from "node:os";
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, type Arena, type Plan, type TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
@@ -51,7 +52,16 @@ export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
     // what is not there is told when it is opened
     if (isBind(mount)) sources.set(source, sys.kindOfPath(source) ?? "file");
   }
-  return { arch: ARCH, privileged: sys.effectiveUid() === 0, sources, kernelPaths, cgroup: membership };
+  const facts: Facts = { arch: ARCH, privileged: sys.effectiveUid() === 0, sources, kernelPaths, cgroup: membership };
+  if (spec.linux.namespaces.some(({ type }) => type === "time")) facts.kernel = kernelVersion();
+  return facts;
+}
+
+function kernelVersion(): [major: number, minor: number] {
+  const [major = 0, minor = 0] = release()
+    .split(".")
+    .map((part) => Number.parseInt(part, 10));
+  return [major, minor];
 }
 
 const kernelPathKinds = new Map<string, "file" | "directory" | undefined>();
@@ -153,7 +163,7 @@ function giveUp({ owner, plan }: OwnedPlan, program: Program, arena: Arena, cont
     const fd = program.result(arena, slot);
     if (fd > 2) sys.close(fd);
   }
-  const child = program.result(arena, "first");
+  const child = program.result(arena, "first") || program.result(arena, "between");
   // it reads end of file where it waits for the id maps, and ends
   if (child > 0) while (sys.reap(child) === undefined);
   const told = child > 0 ? childsFailure(control) : undefined;

@@ -2,6 +2,7 @@
 import { absolute, kindOfPath, statFile, TsboxError } from "../../syscalls/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
 import { checkArray, checkChoice, checkHostPath, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
+import { owns, type Namespaces } from "./namespaces.ts";
 import type { BindMount, DeviceOption, MountOption, Propagation, SandboxOptions, Size } from "./options.ts";
 import { parseSize } from "./parse.ts";
 
@@ -14,11 +15,11 @@ const standard = new Map<string, Mount[]>();
 
 /** The same mounts, frozen, for the same namespaces. */
 export function standardMounts(
-  namespaces: readonly NamespaceType[],
+  namespaces: Namespaces,
   privileged: boolean,
   shmSize: SandboxOptions["shmSize"],
 ): Mount[] {
-  const key = `${namespaces.join(" ")} ${privileged}`;
+  const key = `${namespaces.map(({ type, path }) => (path ? `${type}:joined` : type)).join(" ")} ${privileged}`;
   let mounts = standard.get(key);
   if (!mounts) standard.set(key, (mounts = makeStandardMounts(namespaces, privileged).map(frozen)));
   return shmSize === undefined
@@ -42,8 +43,8 @@ export function frozen(mount: Mount): Mount {
  * As Docker's. A kernel lets a user namespace mount proc and sysfs only for namespaces of its own: proc shows a pid
  * namespace, sysfs a network namespace. A shared one comes with the host's mount.
  */
-function makeStandardMounts(namespaces: readonly NamespaceType[], privileged: boolean): Mount[] {
-  const has = (type: NamespaceType) => namespaces.includes(type);
+function makeStandardMounts(namespaces: Namespaces, privileged: boolean): Mount[] {
+  const has = (type: NamespaceType) => namespaces.some((namespace) => namespace.type === type);
   // what is mounted below them cannot be left out by an ordinary user
   const how = privileged ? "bind" : "rbind";
   const kernel = (destination: string, type: string, shows: NamespaceType, options: string[]): Mount =>
@@ -63,7 +64,8 @@ function makeStandardMounts(namespaces: readonly NamespaceType[], privileged: bo
     kernel("/sys", "sysfs", "network", [...STRICT, "ro"]),
   ];
   // a message queue file system shows an IPC namespace, and belongs to whoever made that
-  if (has("ipc")) mounts.push({ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: STRICT });
+  if (owns(namespaces, "ipc"))
+    mounts.push({ destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: STRICT });
   return mounts;
 }
 

@@ -3,7 +3,7 @@
  * @module
  */
 import type { TerminalOptions } from "../terminal/index.ts";
-import type { CapabilitySets, IoClass, Scheduler, SeccompProfile } from "../spec/index.ts";
+import type { CapabilitySets, IoClass, NamespaceType, Scheduler, SeccompProfile, TimeOffset } from "../spec/index.ts";
 
 /** Bytes, or a number with a unit: `"512mb"`, `"1g"`, `"64k"` (powers of 1024, as Docker counts). */
 export type Size = number | string;
@@ -65,8 +65,13 @@ export interface DeviceOption {
   target?: string;
 }
 
-/** `"private"` makes a new namespace, `"host"` shares the caller's. */
-export type Sharing = "private" | "host";
+/** A `Sandbox` whose namespaces others can join, for as long as it lives. */
+export interface Shareable {
+  namespace(type: NamespaceType): string;
+}
+
+/** `"private"` makes a new namespace, `"host"` shares the caller's, a sandbox its own; or the path of one. */
+export type Sharing = "private" | "host" | `ns:${string}` | Shareable;
 
 export interface SecurityOptions {
   /**
@@ -122,13 +127,20 @@ export interface SandboxOptions {
   /** Of `/dev/shm`; default 64 MiB. */
   shmSize?: Size;
   limits?: Limits;
-  /** `false`: a namespace with only a loopback interface (default); `"host"`: the host's network. */
-  network?: false | "host";
+  /** `false`: a namespace with only a loopback interface (default); `"host"`: the host's network; or that of another. */
+  network?: false | Exclude<Sharing, "private">;
   /**
    * With the host's mount namespace there is no root filesystem and there are no mounts: the command sees the host's
    * files with what its id map leaves of the caller's rights.
    */
-  namespaces?: { pid?: Sharing; mount?: Sharing; uts?: Sharing; ipc?: Sharing; user?: Sharing; cgroup?: Sharing };
+  namespaces?: Partial<Record<"pid" | "mount" | "uts" | "ipc" | "user" | "cgroup" | "time", Sharing>>;
+  /** How far the clocks of a time namespace of its own are ahead of the host's. Since Linux 6.1. */
+  timeOffsets?: Partial<Record<"monotonic" | "boottime", TimeOffset>>;
+  /**
+   * What the kernel adds to how readily it kills the processes for memory, -1000 to 1000; less than the caller's own
+   * needs rights on the host. The sandbox starts later by what a copy of the caller's memory maps takes.
+   */
+  oomScoreAdj?: number;
   security?: SecurityOptions;
   /** Resource limits by name (`"nofile"`), `n` or `[soft, hard]`; `Infinity` is unlimited. */
   ulimits?: Record<string, number | [soft: number, hard: number]>;

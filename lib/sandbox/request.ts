@@ -2,11 +2,12 @@
  * Request to specification: what a caller asked for as an OCI runtime spec, and what the spec cannot say beside it.
  * @module
  */
-import { absolute, access, ARCH, effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts";
-import { CAPABILITIES, type Beside, type Root } from "../plan/index.ts";
+import { absolute, access, ARCH, effectiveUid, TsboxError } from "../../syscalls/index.ts";
+import type { Beside, Root } from "../plan/index.ts";
 import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
-import type { CapabilitySets, Linux, Mount, NamespaceType, Process, SeccompProfile, Spec } from "../spec/index.ts";
+import type { Mount, Process, SeccompProfile, Spec } from "../spec/index.ts";
 import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umaskOf } from "./attributes.ts";
+import { capabilitySets } from "./capabilities.ts";
 import {
   checkArray,
   checkChoice,
@@ -20,18 +21,12 @@ import {
 } from "./check.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { diskLimitOf, resourcesOf, rlimitsOf } from "./limits.ts";
+import { idMaps, namespacesOf, owns, type Namespaces } from "./namespaces.ts";
 import { createdSources, PRIVATE_DIRECTORIES, privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
-import type { MountOption, RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
+import type { MountOption, RunOptions, SandboxOptions, SpawnOptions } from "./options.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
 import { findUser, type Accounts } from "./users.ts";
-
-/** What programs in a container usually need, and no more: Docker's set without MKNOD, NET_RAW and AUDIT_WRITE. */
-export const DEFAULT_CAPABILITIES: readonly string[] = Object.freeze(
-  "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT"
-    .split(" ")
-    .map((name) => `CAP_${name}`),
-);
 
 const inDirectory = (directory: string, names: string) => names.split(" ").map((name) => `${directory}/${name}`);
 const MASKED: readonly string[] = Object.freeze([
@@ -50,18 +45,13 @@ const READ_ONLY: readonly string[] = Object.freeze(inDirectory("/proc", "bus fs 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const MAX_HOSTNAME_BYTES = 64;
 
-/** Ids of root's sandboxes on the host: above the ranges that distributions and systemd give out, below 2^31. */
-export const ROOT_ID_BASE = 0x77770000;
-const ROOT_ID_COUNT = 65536;
-
 const SANDBOX_OPTIONS = [
   "rootfs hostname env user cwd mounts runtime limits network namespaces security ulimits signal",
-  "devices shmSize groups umask domainname sysctls personality scheduler ioPriority cpuAffinity",
+  "devices shmSize groups umask domainname sysctls personality scheduler ioPriority cpuAffinity oomScoreAdj timeOffsets",
 ]
   .join(" ")
   .split(" ");
 const STDIO_OPTIONS = ["stdin", "stdout", "stderr", "terminal"];
-const NAMESPACES = ["pid", "uts", "ipc", "user", "cgroup"] as const;
 
 /**
  * @param args the command; none for a sandbox that waits for processes to join
@@ -74,9 +64,9 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
   const process = processFor(args, options, {}, options);
   const hostname = hostnameOf(options);
   const namespaces = namespacesOf(options);
-  const ownMounts = namespaces.includes("mount");
+  const ownMounts = owns(namespaces, "mount");
   const privileged = effectiveUid() === 0;
-  const userNamespace = namespaces.includes("user");
+  const userNamespace = namespaces.some(({ type }) => type === "user");
   const spec: Spec = {
     ociVersion: "1.2.0",
     process,
@@ -92,14 +82,14 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
         ]
       : [],
     linux: {
-      namespaces: namespaces.map((type) => ({ type })),
-      ...idMaps(options, process.user),
+      namespaces,
+      ...idMaps(namespaces, process.user),
       resources: resourcesOf(options),
       ...kernelAttributesOf(options),
       ...(ownMounts ? { maskedPaths: maskedPaths(options, privileged), readonlyPaths: READ_ONLY } : {}),
     },
   };
-  const seccomp = seccompOf(options, process.capabilities?.bounding ?? []);
+  const seccomp = seccompOf(options, namespaces, process.capabilities?.bounding ?? []);
   if (seccomp) spec.linux.seccomp = seccomp;
   const created = createdSources(options);
   return { spec, beside: { root, idle: args.length === 0, ...(created.length > 0 ? { created } : {}) } };
@@ -154,11 +144,10 @@ export function agentSpec(spec: Spec, options: SandboxOptions): Spec {
 
 function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   checkKeys("option", options, [...SANDBOX_OPTIONS, ...stdio]);
-  checkKeys("namespace", options.namespaces, [...NAMESPACES, "mount"]);
   checkKeys("security option", options.security, ["capabilities", "seccomp", "readOnly", "noNewPrivileges"]);
   for (const name of ["readOnly", "noNewPrivileges"] as const)
     checkChoice<boolean>(name, options.security?.[name], false, true);
-  if (options.namespaces?.mount !== "host") return;
+  if ((options.namespaces?.mount ?? "private") === "private") return;
   const without = (["rootfs", "mounts", "devices", "shmSize"] as const).find(
     (name) => options[name] !== undefined && options[name] !== "host",
   );
@@ -167,7 +156,7 @@ function checkOptions(options: RunOptions, stdio: readonly string[]): void {
     (options.security?.readOnly !== undefined ? "security.readOnly" : undefined) ??
     (options.limits?.disk !== undefined ? "limits.disk" : undefined);
   if (contradiction)
-    throw invalid(`use "${contradiction}" in the host's mount namespace: nothing can be mounted there`);
+    throw invalid(`use "${contradiction}" in a shared mount namespace: nothing can be mounted there`);
 }
 
 /** @throws TsboxError `invalid_option` */
@@ -223,78 +212,14 @@ function hostnameOf(options: SandboxOptions): string {
   return hostname;
 }
 
-function namespacesOf(options: SandboxOptions): NamespaceType[] {
-  const own = (type: (typeof NAMESPACES)[number] | "mount") =>
-    checkChoice(`${type} namespace`, options.namespaces?.[type], "private", "host") === "private";
-  const types: NamespaceType[] = [...(["mount", ...NAMESPACES] as const)].filter(own);
-  if (options.hostname !== undefined && !types.includes("uts"))
-    throw invalid("use a hostname in the host's UTS namespace: it would be the host's");
-  if (checkChoice<false | "host">("network", options.network, false, "host") === false) types.push("network");
-  return types;
-}
-
-function idMaps(options: SandboxOptions, { uid, gid }: Process["user"]): Pick<Linux, "uidMappings" | "gidMappings"> {
-  const [callerUid, callerGid] = [effectiveUid(), effectiveGid()];
-  if (options.namespaces?.user === "host") {
-    if (callerUid === 0) return {};
-    throw new TsboxError("use the host's user namespace: only root may make the other namespaces there", {
-      code: "permission_denied",
-      hint: "leave the user namespace private, or run as root",
-    });
-  }
-  if (callerUid === 0) {
-    const map = [{ containerID: 0, hostID: ROOT_ID_BASE, size: ROOT_ID_COUNT }];
-    return { uidMappings: map, gidMappings: map };
-  }
-  return {
-    uidMappings: [{ containerID: uid, hostID: callerUid, size: 1 }],
-    gidMappings: [{ containerID: gid, hostID: callerGid, size: 1 }],
-  };
-}
-
 const maskedPaths = (options: SandboxOptions, privileged: boolean): readonly string[] =>
   options.network === "host" && !privileged ? MASKED_HOST_SYS : MASKED;
 
-function capabilitySets(security: SecurityOptions | undefined, uid: number): CapabilitySets {
-  const wanted = security?.capabilities;
-  if (wanted !== undefined && !Array.isArray(wanted) && typeof wanted === "object") return exactly(wanted);
-  const bounding = wanted === undefined ? DEFAULT_CAPABILITIES : namesOf("capabilities", wanted);
-  // as execve(2) has it: root has them, others only what was raised for them
-  const effective = uid === 0 ? bounding : [];
-  return { bounding, effective, permitted: effective };
-}
-
-const CAPABILITY_SETS = ["bounding", "effective", "permitted", "inheritable", "ambient"] as const;
-
-/** @see capabilities(7) */
-function exactly(wanted: CapabilitySets): CapabilitySets {
-  checkKeys("capability set", wanted, CAPABILITY_SETS);
-  const sets: CapabilitySets = {};
-  for (const set of CAPABILITY_SETS)
-    if (wanted[set] !== undefined) sets[set] = namesOf(`${set} capabilities`, wanted[set]);
-  const within = (set: keyof CapabilitySets, other: keyof CapabilitySets) => {
-    const beyond = sets[set]?.find((name) => !sets[other]?.includes(name));
-    if (beyond !== undefined) throw invalid(`use the ${set} capability "${beyond}": it is not among the ${other} ones`);
-  };
-  within("effective", "permitted");
-  within("ambient", "permitted");
-  within("ambient", "inheritable");
-  within("inheritable", "bounding");
-  return sets;
-}
-
-function namesOf(what: string, names: unknown): string[] {
-  return checkArray(what, names).map((name) => capabilityName(name as string));
-}
-
-/** `CAP_CHOWN` for `chown`, `CHOWN` and `CAP_CHOWN`. */
-export function capabilityName(name: string): string {
-  const full = `CAP_${checkText("capability", name).toUpperCase().replace(/^CAP_/, "")}`;
-  if (!CAPABILITIES.includes(full)) throw invalid(`use the capability ${show(name)}: unknown`, CAPABILITIES.join(", "));
-  return full;
-}
-
-function seccompOf(options: SandboxOptions, capabilities: readonly string[]): SeccompProfile | undefined {
+function seccompOf(
+  options: SandboxOptions,
+  namespaces: Namespaces,
+  capabilities: readonly string[],
+): SeccompProfile | undefined {
   const wanted = options.security?.seccomp ?? "default";
   if (typeof wanted !== "object") checkChoice<string>("seccomp profile", wanted, "default", "none");
   const profile =
@@ -304,7 +229,7 @@ function seccompOf(options: SandboxOptions, capabilities: readonly string[]): Se
         ? undefined
         : (wanted as SeccompProfile);
   // a shared pid namespace ends with nothing: what is killed instead is a process group, which nobody may leave
-  return options.namespaces?.pid === "host" ? denyLeavingGroup(profile) : profile;
+  return owns(namespaces, "pid") ? profile : denyLeavingGroup(profile);
 }
 
 function environment(...layers: (Record<string, string> | undefined)[]): string[] {

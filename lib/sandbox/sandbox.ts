@@ -6,7 +6,7 @@ import * as sys from "../../syscalls/index.ts";
 import { printPlan, TsboxError } from "../../syscalls/index.ts";
 import { cgroupPlan, makeCgroup, type Cgroup } from "../cgroup/index.ts";
 import { compile, isSized } from "../plan/index.ts";
-import type { Spec } from "../spec/index.ts";
+import type { NamespaceType, Spec } from "../spec/index.ts";
 import { Agent } from "./agent.ts";
 import { checkObject, checkSignal } from "./check.ts";
 import { BoxFiles } from "./files.ts";
@@ -155,6 +155,17 @@ export class Sandbox implements AsyncDisposable {
   /** Process id of the sandbox's init on the host. */
   get pid(): number {
     return this.#launched.pid;
+  }
+
+  /**
+   * The path of one of its namespaces, as long as it lives; for `namespaces` of another sandbox, pass the sandbox itself.
+   * @throws TsboxError `sandbox_closed`
+   */
+  namespace(type: NamespaceType): string {
+    // its init is not reaped before it is stopped: the pid cannot be that of another process
+    if (this.#stopped) throw new TsboxError("join a namespace: the sandbox has ended", { code: "sandbox_closed" });
+    const name = type === "network" ? "net" : type === "mount" ? "mnt" : type;
+    return `/proc/${this.pid}/ns/${name}`;
   }
 
   /**

@@ -29,6 +29,8 @@ export interface Process {
   noNewPrivileges?: boolean;
   scheduler?: Scheduler;
   ioPriority?: { class: IoClass; priority: number };
+  /** -1000 to 1000. */
+  oomScoreAdj?: number;
   execCPUAffinity?: {
     /** Of a process that joins, until it is in the sandbox's cgroup: `"0-1,3"`. */
     initial?: string;
@@ -93,6 +95,11 @@ export interface IdMapping {
   size: number;
 }
 
+export interface TimeOffset {
+  secs: number;
+  nanosecs?: number;
+}
+
 export interface Linux {
   namespaces: { type: NamespaceType; path?: string }[];
   uidMappings?: IdMapping[];
@@ -110,6 +117,8 @@ export interface Linux {
   seccomp?: SeccompProfile;
   /** By name, `"net.ipv4.ip_forward"`; only those of namespaces that are the sandbox's own. */
   sysctl?: Readonly<Record<string, string>>;
+  /** Of the clocks of a time namespace that is new. */
+  timeOffsets?: Partial<Record<"monotonic" | "boottime", TimeOffset>>;
   personality?: { domain: "LINUX" | "LINUX32" };
 }
 
