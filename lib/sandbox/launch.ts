@@ -2,7 +2,7 @@
  * Performs a sandbox's plan: memory, descriptors, the clone, the id maps.
  * @module
  */
-import { release } from "node:os";
+import * as os from "node:os";
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, type Arena, type Plan, type TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
@@ -58,7 +58,8 @@ export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
 }
 
 function kernelVersion(): [major: number, minor: number] {
-  const [major = 0, minor = 0] = release()
+  const [major = 0, minor = 0] = os
+    .release()
     .split(".")
     .map((part) => Number.parseInt(part, 10));
   return [major, minor];

@@ -8,17 +8,7 @@ import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
 import type { Mount, Process, SeccompProfile, Spec } from "../spec/index.ts";
 import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umaskOf } from "./attributes.ts";
 import { capabilitySets } from "./capabilities.ts";
-import {
-  checkArray,
-  checkChoice,
-  checkHostPath,
-  checkKeys,
-  checkObject,
-  checkPath,
-  checkText,
-  invalid,
-  show,
-} from "./check.ts";
+import { checkChoice, checkHostPath, checkKeys, checkObject, checkPath, checkText, invalid, show } from "./check.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { diskLimitOf, resourcesOf, rlimitsOf } from "./limits.ts";
 import { idMaps, namespacesOf, owns, type Namespaces } from "./namespaces.ts";
@@ -155,8 +145,7 @@ function checkOptions(options: RunOptions, stdio: readonly string[]): void {
     without ??
     (options.security?.readOnly !== undefined ? "security.readOnly" : undefined) ??
     (options.limits?.disk !== undefined ? "limits.disk" : undefined);
-  if (contradiction)
-    throw invalid(`use "${contradiction}" in a shared mount namespace: nothing can be mounted there`);
+  if (contradiction) throw invalid(`use "${contradiction}" in a shared mount namespace: nothing can be mounted there`);
 }
 
 /** @throws TsboxError `invalid_option` */
