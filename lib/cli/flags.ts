@@ -82,7 +82,7 @@ export const RUN_FLAGS: FlagGroups = {
     ["--cpus <NUMBER>", "CPUs' worth of time: 0.5 is half of one"],
     ["--pids-limit <NUMBER>", "Processes and threads at a time; -1: unlimited"],
     ["--disk <SIZE>", 'What can be written to the root filesystem: "64m"'],
-    ["--oom-score-adj <NUMBER>", "How readily it is killed for memory: -1000 to 1000"],
+    ["--oom-score-adj <NUM>", "How readily it is killed for memory: -1000 to 1000"],
     ["--ulimit <NAME=N[:N]>...", 'Limit of setrlimit(2): "nofile=1024:2048"'],
   ],
   "Isolation:": [
