@@ -2,7 +2,6 @@
  * Performs a sandbox's plan: memory, descriptors, the clone, the id maps.
  * @module
  */
-import * as os from "node:os";
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, type Arena, type Plan, type TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
@@ -58,10 +57,8 @@ export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
 }
 
 function kernelVersion(): [major: number, minor: number] {
-  const [major = 0, minor = 0] = os
-    .release()
-    .split(".")
-    .map((part) => Number.parseInt(part, 10));
+  const release = sys.readKernelFile("/proc/sys/kernel/osrelease") ?? "";
+  const [major = 0, minor = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
   return [major, minor];
 }
 
