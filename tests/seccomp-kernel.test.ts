@@ -8,7 +8,7 @@
  * which the probe hands its results over and ends.
  * @module
  */
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -168,40 +168,93 @@ describe.skipIf(!hasSeccomp)(`the kernel answers as the interpreter does${reason
   });
 });
 
-// the program reads a filter, loads it, and makes two i386 calls: getpid and, past all tables, 9999
+// the program reads how many calls there are, each an i386 number and its first argument, and a filter, which it loads;
+// what it writes are the answers, made with a cookie that the filter lets through
 const I386 = `
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 static struct sock_filter code[4096];
-static int i386(int nr) { int r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(nr) : "memory", "r8", "r9", "r10", "r11"); return r; }
-int main(void) {
-	int before = i386(20);
+static struct { uint64_t number, argument; } calls[4096];
+static int64_t answers[4096];
+static int64_t i386(uint64_t nr, uint64_t argument)
+{
+	int64_t r;
+	register uint64_t rbx __asm__("rbx") = argument;
+	__asm__ volatile("int $0x80" : "=a"(r) : "a"(nr), "r"(rbx), "c"(0), "d"(0) : "memory", "r8", "r9", "r10", "r11");
+	return r;
+}
+int main(void)
+{
+	uint64_t count;
+	if (read(0, &count, 8) != 8 || read(0, calls, count * 16) != (long)count * 16) return 1;
 	struct sock_fprog program = { read(0, code, sizeof code) / sizeof *code, code };
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)) return 1;
-	int answers[3] = { before, i386(20), i386(9999) };
-	return write(1, answers, sizeof answers) != sizeof answers;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program)) return 2;
+	for (uint64_t i = 0; i < count; i++) answers[i] = i386(calls[i].number, calls[i].argument);
+	syscall(SYS_write, 1, answers, count * 8, 0, 0, ${COOKIE}L);
+	syscall(SYS_exit_group, 0, 0, 0, 0, 0, ${COOKIE}L);
 }`;
 
 // the sysctl is there where the kernel has the i386 ABI
 const noI386 = !hasSeccomp || !existsSync("/proc/sys/abi/vsyscall32") || !Bun.which("gcc");
-test.skipIf(noI386)(
-  `i386 calls are not implemented${noI386 ? " (skipped: needs a kernel with the i386 ABI and seccomp, and gcc)" : ""}`,
-  async () => {
-    const folder = mkdtempSync(join(tmpdir(), "tsbox-seccomp-"));
-    try {
-      const [source, program] = [join(folder, "i386.c"), join(folder, "i386")];
-      writeFileSync(source, I386);
-      expect(Bun.spawnSync(["gcc", "-O1", "-o", program, source], { stderr: "inherit" }).exitCode).toBe(0);
-      const filter = compileSeccomp(defaultProfile([], ARCH), ARCH);
-      const result = Bun.spawnSync([program], { stdin: filter, stdout: "pipe" });
-      const answers = [...new Int32Array(new Uint8Array(result.stdout).buffer)];
-      expect(answers.slice(1)).toEqual([-38, -38]);
-      expect(answers[0]).toBeGreaterThan(0);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  },
-);
+const needsI386 = noI386 ? " (skipped: needs a kernel with the i386 ABI and seccomp, and gcc)" : "";
+
+describe.skipIf(noI386)(`i386 calls of a 64-bit program${needsI386}`, () => {
+  let [folder, program] = ["", ""];
+  beforeAll(() => {
+    if (noI386) return;
+    folder = mkdtempSync(join(tmpdir(), "tsbox-seccomp-"));
+    program = join(folder, "i386");
+    writeFileSync(`${program}.c`, I386);
+    expect(Bun.spawnSync(["gcc", "-O1", "-o", program, `${program}.c`], { stderr: "inherit" }).exitCode).toBe(0);
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** The kernel has to answer what the interpreter says. @returns how often it said what */
+  function compareI386(given: SeccompProfile, calls: [number: number, argument: number | bigint][]) {
+    const filter = compileSeccomp(given, ARCH);
+    const { filter: loaded, answers } = harmless(filter);
+    const words = BigUint64Array.from([calls.length, ...calls.flat()].map(BigInt));
+    const stdin = Buffer.concat([new Uint8Array(words.buffer), loaded]);
+    const { stdout, exitCode } = Bun.spawnSync([program], { stdin, stdout: "pipe" });
+    expect(exitCode).toBe(0);
+    const told = [...new BigInt64Array(new Uint8Array(stdout).buffer)].map((result) => {
+      const answer = answers[-Number(BigInt.asIntN(32, result)) - FIRST_ERRNO];
+      return answer === undefined ? `the call ran: ${result}` : readVerdict(answer);
+    });
+    const expected = calls.map(([number, argument]) =>
+      readVerdict(runFilter(filter, { number, args: [argument], arch: AUDIT_ARCH.i386 })),
+    );
+    expect(told.map((answer, i) => [...(calls[i] ?? []), answer])).toEqual(
+      expected.map((answer, i) => [...(calls[i] ?? []), answer]),
+    );
+    return told;
+  }
+
+  const everyNumber = [...Array(520).keys(), 9999, 0x3fffffff, 0x40000000].map((n): [number, number] => [n, 0]);
+
+  test("are not implemented by default, whatever their number", () => {
+    expect(new Set(compareI386(defaultProfile([], ARCH), everyNumber))).toEqual(new Set(["ENOSYS"]));
+  });
+
+  test("are filtered with their own numbers where the profile lists them", () => {
+    const listed = { ...defaultProfile([], ARCH), architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"] };
+    const told = compareI386(listed, everyNumber);
+    const [I386_UNSHARE, I386_GETPID, I386_MOUNT] = [310, 20, 21];
+    expect([I386_UNSHARE, I386_GETPID, I386_MOUNT].map((number) => told[number])).toEqual(["EPERM", "allow", "EPERM"]);
+  });
+
+  test("are compared by the words that the kernel looks at", () => {
+    const [PERSONALITY, above] = [136, 2n ** 32n];
+    const listed = { ...defaultProfile([], ARCH), architectures: ["SCMP_ARCH_X86"] };
+    const calls = [0, 8, 9, 0x20008].flatMap((value): [number, bigint][] => [
+      [PERSONALITY, BigInt(value)],
+      [PERSONALITY, BigInt(value) + above],
+    ]);
+    const told = compareI386(listed, calls);
+    expect(told).toEqual(["allow", "allow", "allow", "allow", "EPERM", "EPERM", "allow", "allow"]);
+  });
+});

@@ -17,7 +17,7 @@ const CAPABILITIES = ["CAP_SYS_CHROOT"];
 /** The text of `default.blob.ts`. */
 export function defaultBlob(): string {
   const filters = (["x64", "arm64"] as const).map((arch) => {
-    const filter = compileRules(readRules(defaultProfile(CAPABILITIES, arch), arch), arch);
+    const filter = compileRules(readRules(defaultProfile(CAPABILITIES, arch), arch));
     return `  "${arch} ${CAPABILITIES.join(" ")}":\n    "${Buffer.from(filter).toString("base64")}",`;
   });
   return [

@@ -1,20 +1,16 @@
 /**
  * Compiles an OCI seccomp profile to a classic BPF program: a binary search over ranges of system call numbers.
  *
- * The filter speaks of the machine's own 64-bit system calls. Those of another ABI (i386 and x32 on x86-64, 32-bit ARM
- * on aarch64) fail with ENOSYS whatever `architectures` lists, so 32-bit programs do not run under a filter: their
- * numbers mean other calls, and no table of them is here.
+ * Each ABI that the profile lists is searched with numbers of its own. Calls of others (i386 and x32 on x86-64, 32-bit
+ * ARM on aarch64) fail with ENOSYS.
  * @module
  * @see seccomp(2)
  */
 import { TsboxError, type Arch } from "../../syscalls/index.ts";
 import type { SeccompProfile } from "../spec/index.ts";
 import { AND, Assembler, JEQ, JGE, JGT, LD, type Label } from "./assembler.ts";
-import { NOT_IMPLEMENTED, readRules, type Alternative, type Condition, type Rules } from "./rules.ts";
+import { NOT_IMPLEMENTED, readRules, type Alternative, type Answer, type Condition, type Rules } from "./rules.ts";
 
-const AUDIT_ARCH = { x64: 0xc000003e, arm64: 0xc00000b7 };
-/** `__X32_SYSCALL_BIT` */
-const X32 = 0x40000000;
 /** Offsets in `struct seccomp_data`; an argument is two words, the lower one first. */
 const [NUMBER, ARCHITECTURE, ARGUMENTS] = [0, 4, 16];
 /** `BPF_MAXINSNS` */
@@ -30,7 +26,7 @@ const compiled = new WeakMap<SeccompProfile, Partial<Record<Arch, Uint8Array>>>(
 export function compileSeccomp(profile: SeccompProfile, arch: Arch): Uint8Array {
   const known = compiled.get(profile)?.[arch];
   if (known) return known;
-  const filter = compileRules(readRules(profile, arch), arch);
+  const filter = compileRules(readRules(profile, arch));
   if (isFrozen(profile)) rememberFilter(profile, arch, filter);
   return filter;
 }
@@ -59,11 +55,15 @@ export function freezeProfile(profile: SeccompProfile): SeccompProfile {
 }
 
 /** @internal */
-export function compileRules(rules: Rules, arch: Arch): Uint8Array {
+export function compileRules(rules: readonly Rules[]): Uint8Array {
   const out = new Assembler();
-  const foreign = out.answer(NOT_IMPLEMENTED);
-  const search = out.step(LD, NUMBER, searchNumber(out, rangesOf(rules, arch), rules.otherwise));
-  out.step(LD, ARCHITECTURE, out.test(JEQ, AUDIT_ARCH[arch], search, foreign));
+  const byAudit = Map.groupBy(rules, ({ abi }) => abi.audit);
+  let entry = out.answer(NOT_IMPLEMENTED);
+  for (const [audit, abis] of [...byAudit].toReversed()) {
+    const search = searchNumber(out, rangesOf(abis), (abis[0] as Rules).otherwise);
+    entry = out.test(JEQ, audit, out.step(LD, NUMBER, search), entry);
+  }
+  out.step(LD, ARCHITECTURE, entry);
   if (out.length > MAX_INSTRUCTIONS) {
     throw new TsboxError(`use the seccomp profile: it compiles to ${out.length} instructions`, {
       code: "invalid_option",
@@ -76,20 +76,34 @@ export function compileRules(rules: Rules, arch: Arch): Uint8Array {
 /** The system calls from a number on, up to the next range. */
 interface Range {
   from: number;
-  answer: number | Alternative[];
+  answer: Answer;
 }
 
 /** All numbers; neighbours with the same answer share a range. */
-function rangesOf({ calls, otherwise, beyond }: Rules, arch: Arch): Range[] {
+function rangesOf(abis: readonly Rules[]): Range[] {
   const ranges: Range[] = [];
-  const add = (from: number, answer: Range["answer"]) => {
+  const add = (from: number, answer: Answer) => {
+    while ((ranges.at(-1)?.from ?? -1) >= from) ranges.pop();
     if (ranges.at(-1)?.answer !== answer) ranges.push({ from, answer });
   };
-  for (let number = 0; number < calls.length; number++) add(number, calls[number] ?? otherwise);
-  add(calls.length, beyond);
-  if (arch === "x64") add(X32, NOT_IMPLEMENTED);
+  for (const { abi, calls, otherwise, beyond } of abis) {
+    const numbers = [...calls.keys()].toSorted((a, b) => a - b);
+    const last = numbers.findLast((number) => number < PRIVATE) ?? -1;
+    add(abi.base, otherwise);
+    for (const number of numbers) {
+      add(abi.base + number, calls.get(number) as Answer);
+      add(abi.base + number + 1, number < last ? otherwise : beyond);
+    }
+    for (const { from, end } of abi.foreign ?? []) {
+      add(from, NOT_IMPLEMENTED);
+      if (end !== undefined) add(end, beyond);
+    }
+  }
   return ranges;
 }
+
+/** Numbers from here on say nothing of how new the others are: ARM's private ones. */
+const PRIVATE = 0xf0000;
 
 /** Finds the range of the number in A, from ranges[first] up to ranges[end]. */
 function searchNumber(out: Assembler, ranges: Range[], otherwise: number, first = 0, end = ranges.length): Label {
@@ -146,11 +160,12 @@ function testWord(out: Assembler, at: number, mask: number, value: number, yes: 
 
 /** Upper word greater, or equal and the lower word greater (or equal, with JGE). */
 function testGreater(out: Assembler, condition: Condition, code: number, yes: Label, no: Label): Label {
-  const { index, high, low } = condition;
+  const { index, high, low, maskHigh } = condition;
   // every number is at least 0
   if (code === JGE && high === 0 && low === 0) return yes;
   const at = offsetOf(index);
   const lower = out.step(LD, at.low, out.test(code, low, out.loaded(at.low, yes), out.loaded(at.low, no)));
+  if (maskHigh === 0) return lower;
   const [greater, less] = [out.loaded(at.high, yes), out.loaded(at.high, no)];
   return out.step(LD, at.high, out.test(JGT, high, greater, out.test(JEQ, high, lower, less)));
 }

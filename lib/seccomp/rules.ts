@@ -4,8 +4,9 @@
  * @module
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config-linux.md#seccomp, seccomp_rule_add(3)
  */
-import { show, SYSCALLS, TsboxError, type Arch, type SyscallName } from "../../syscalls/index.ts";
+import { show, TsboxError, type Arch } from "../../syscalls/index.ts";
 import type { SeccompArgument, SeccompProfile, SeccompRule } from "../spec/index.ts";
+import { ABIS, type Abi, type Multiplexer } from "./abi.ts";
 
 /** `SECCOMP_RET_*`. KILL is KILL_THREAD, as in libseccomp. */
 const ACTIONS = new Map([
@@ -55,7 +56,10 @@ const OPERATORS = new Map([
   ["SCMP_CMP_GE", 1],
 ]);
 
-/** A condition on one argument: `(argument & mask) op value`, unsigned, 64 bits in halves. */
+/**
+ * A condition on one argument: `(argument & mask) op value`, unsigned, 64 bits in halves. Without any bit of the upper
+ * half in its mask it is about the lower one.
+ */
 export interface Condition {
   index: number;
   op: SeccompArgument["op"];
@@ -73,14 +77,18 @@ export interface Alternative {
   verdict: number;
 }
 
+/** What a profile says of the calls of one ABI. */
 export interface Rules {
+  abi: Abi;
   /** The default action. */
   otherwise: number;
   /** The answer to numbers beyond all that the profile names: calls newer than the profile. */
   beyond: number;
   /** By number: one answer, or alternatives, the first of which whose conditions hold decides; else the default. */
-  calls: (number | Alternative[] | undefined)[];
+  calls: ReadonlyMap<number, Answer>;
 }
+
+export type Answer = number | Alternative[];
 
 const bad = (what: string, hint: string) =>
   new TsboxError(`use the seccomp profile: ${what}`, { code: "invalid_option", hint });
@@ -92,32 +100,82 @@ export function listOf<T>(value: readonly T[] | null | undefined, where: string)
   return value;
 }
 
-/** @throws TsboxError `invalid_option`; `unsupported` for SCMP_ACT_NOTIFY */
-export function readRules(profile: SeccompProfile, arch: Arch): Rules {
+/**
+ * For each ABI that the profile lists, the machine's own before all.
+ * @throws TsboxError `invalid_option`; `unsupported` for SCMP_ACT_NOTIFY
+ */
+export function readRules(profile: SeccompProfile, arch: Arch): Rules[] {
   if (typeof profile !== "object" || profile === null || Array.isArray(profile)) {
     throw bad(`it is ${show(profile)}`, "an object with a defaultAction");
   }
   refuseDockerFormat(profile, "the profile", ["archMap"]);
   const otherwise = readVerdict(profile.defaultAction, profile.defaultErrnoRet, "default", "defaultErrnoRet");
-  for (const name of listOf(profile.architectures, "architectures")) {
-    if (!ARCHITECTURES.includes(name)) throw bad(`architecture ${show(name)} is unknown`, ARCHITECTURES.join(", "));
-  }
+  const architectures = listOf(profile.architectures, "architectures");
+  const odd = architectures.findIndex((name) => !ARCHITECTURES.includes(name));
+  if (odd >= 0) throw bad(`architecture ${show(architectures[odd])} is unknown`, ARCHITECTURES.join(", "));
   seccompFlags(profile);
-  const found: (Alternative[] | undefined)[] = [];
-  listOf(profile.syscalls, "syscalls").forEach((rule, index) => {
+  const byName = new Map<string, Alternative[]>();
+  Array.from(listOf(profile.syscalls, "syscalls")).forEach((rule, index) => {
     const alternatives = readRule(rule, `syscalls[${index}]`);
-    for (const name of rule.names) {
-      // a name that this kernel interface lacks is passed over, as by runc: profiles are written for many machines
-      const number = SYSCALLS[name as SyscallName]?.[arch === "x64" ? 0 : 1] ?? -1;
-      if (number < 0) continue;
-      const known = found[number];
-      found[number] = known ? [...known, ...alternatives] : alternatives;
-    }
+    for (const name of new Set(rule.names)) byName.set(name, [...(byName.get(name) ?? []), ...alternatives]);
   });
-  const calls = found.map((alternatives) => alternatives && decide(alternatives, otherwise));
-  const strict = calls.length > 0 && !PERMISSIVE.includes(profile.defaultAction);
-  return { otherwise, beyond: strict ? NOT_IMPLEMENTED : otherwise, calls };
+  const strict = !PERMISSIVE.includes(profile.defaultAction);
+  const [native, ...others] = ABIS[arch];
+  return [native, ...others.filter(({ name }) => architectures.includes(name))].map((abi) => {
+    const calls = callsOf(abi, byName, otherwise);
+    return { abi, otherwise, beyond: strict && calls.size > 0 ? NOT_IMPLEMENTED : otherwise, calls };
+  });
 }
+
+/** A name that the ABI lacks is passed over, as by runc: profiles are written for many machines. */
+function callsOf(abi: Abi, byName: ReadonlyMap<string, Alternative[]>, otherwise: number): Map<number, Answer> {
+  const found = new Map<number, Alternative[]>();
+  const words = abi.bits === 32 ? lowerWords : (alternatives: Alternative[]) => alternatives;
+  for (const [name, alternatives] of byName) {
+    for (const number of abi.numbers(name)) found.set(number, [...(found.get(number) ?? []), ...words(alternatives)]);
+  }
+  const calls = new Map<number, Answer>();
+  for (const [number, alternatives] of found) calls.set(number, decide(alternatives, otherwise));
+  for (const multiplexer of abi.multiplexers) {
+    const [number] = abi.numbers(multiplexer.name) as [number];
+    const parts = partsOf(multiplexer, byName, otherwise);
+    const whole = calls.get(number) ?? [];
+    const rest = typeof whole === "number" ? [{ where: multiplexer.name, conditions: [], verdict: whole }] : whole;
+    if (parts.length > 0) calls.set(number, [...parts, ...rest]);
+  }
+  return calls;
+}
+
+const lowerWords = (alternatives: Alternative[]): Alternative[] =>
+  alternatives.map((one) => ({
+    ...one,
+    conditions: one.conditions
+      .map((condition) => ({ ...condition, high: 0, maskHigh: 0 }))
+      .filter(({ maskLow }) => maskLow !== 0),
+  }));
+
+/**
+ * What a multiplexer does goes by the rules of the calls that it stands for. Conditions of theirs would be about
+ * memory, where no filter can look: the strictest of their answers stands for all.
+ */
+function partsOf(
+  { name: where, mask, calls }: Multiplexer,
+  byName: ReadonlyMap<string, Alternative[]>,
+  otherwise: number,
+): Alternative[] {
+  return [...calls].flatMap(([name, low]) => {
+    const alternatives = byName.get(name);
+    if (!alternatives) return [];
+    const answer = decide(alternatives, otherwise);
+    const verdict = typeof answer === "number" ? answer : strictest([otherwise, ...answer.map((one) => one.verdict)]);
+    const condition = { index: 0, op: "SCMP_CMP_MASKED_EQ", high: 0, low, maskHigh: 0, maskLow: mask } as const;
+    return [{ where, conditions: [condition], verdict }];
+  });
+}
+
+/** As the kernel chooses among filters: the smallest, as signed numbers. */
+const strictest = (verdicts: number[]): number =>
+  verdicts.reduce((least, verdict) => ((verdict | 0) < (least | 0) ? verdict : least));
 
 /**
  * The `flags` that seccomp(2) has to be called with. No `flags` means none (runc then sets SPEC_ALLOW, which
@@ -147,11 +205,11 @@ function readRule(rule: SeccompRule, where: string): Alternative[] {
   refuseDockerFormat(rule, where, ["includes", "excludes", "name"]);
   const names = listOf(rule.names, `${where}.names`);
   if (names.length === 0) throw bad(`${where} has no names`, "list the system calls that the rule is for");
-  const odd = names.find((name) => typeof name !== "string" || name === "");
-  if (odd !== undefined) throw bad(`${where}.names has ${show(odd)}`, "a name is a text that is not empty");
+  const odd = names.findIndex((name) => typeof name !== "string" || name === "");
+  if (odd >= 0) throw bad(`${where}.names has ${show(names[odd])}`, "a name is a text that is not empty");
   const verdict = readVerdict(rule.action, rule.errnoRet, where, `${where}.errnoRet`);
   const args = listOf(rule.args, `${where}.args`);
-  const conditions = args.map((arg, index) => readCondition(arg, `${where}.args[${index}]`));
+  const conditions = Array.from(args, (arg, index) => readCondition(arg, `${where}.args[${index}]`));
   // runc: conditions on the same argument are alternatives, not a range
   if (new Set(conditions.map(({ index }) => index)).size < conditions.length) {
     return conditions.map((condition) => ({ where, conditions: constrain([condition]), verdict }));
@@ -216,7 +274,7 @@ function halves(value: unknown, where: string): [high: number, low: number] {
  * - a rule without conditions beats all that have some, the first of them the others;
  * - among rules with conditions the order is libseccomp's, whatever the profile's: see {@link byPrecedence}.
  */
-function decide(alternatives: Alternative[], otherwise: number): number | Alternative[] {
+function decide(alternatives: Alternative[], otherwise: number): Answer {
   const [first] = alternatives as [Alternative];
   if (alternatives.length === 1 && first.conditions.length === 0) return first.verdict;
   const telling = alternatives.filter(({ verdict }) => verdict !== otherwise);
