@@ -242,6 +242,18 @@ export function setTerminalSettings(fd: number, settings: Uint8Array): number {
   return trySyscall("ioctl", fd, TCSETSW, scratch.address);
 }
 
+/**
+ * `int ioctl(int fd, TIOCGPTPEER, int flags)`, and a byte from there: a read of the master that blocks another thread
+ * returns, which closing it does not do. @see TIOCGPTPEER(2const)
+ */
+export function wakeTerminalReader(master: number): void {
+  const [TIOCGPTPEER, O_WRONLY_NOCTTY_NONBLOCK] = [0x5441, 1 | 0o400 | 0o4000];
+  const peer = trySyscall("ioctl", master, TIOCGPTPEER, O_WRONLY_NOCTTY_NONBLOCK | O_CLOEXEC);
+  if (peer < 0) return;
+  write(peer, new Uint8Array(1));
+  close(peer);
+}
+
 /** `int fcntl(int fd, F_SETFL, … | O_NONBLOCK)` @see F_SETFL(2const) */
 export function setNonBlocking(fd: number): void {
   const [F_GETFL, F_SETFL, O_NONBLOCK] = [3, 4, 0o4000];

@@ -146,6 +146,7 @@ export class Terminal implements AsyncDisposable {
     if (this.#fd < 0) return;
     forgotten.unregister(this);
     void this.#reader?.cancel().catch(() => {});
+    if (this.#reader && !runtime.nonBlockingTerminals) sys.wakeTerminalReader(this.#fd);
     sys.close(this.#fd);
     this.#fd = -1;
   }
