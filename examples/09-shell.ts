@@ -1,9 +1,9 @@
 /**
- * A shell in a box: one shell that lives as long as the box does, for whoever types. What it changes goes with it.
+ * A shell in a box, with a terminal of its own where you sit at one. What it changes goes with it.
  *
  *     bun examples/09-shell.ts
+ *     echo 'id; ls /' | bun examples/09-shell.ts
  */
-import { createInterface } from "node:readline";
 import { Sandbox } from "../lib/index.ts";
 
 await using box = await Sandbox.create({
@@ -11,17 +11,25 @@ await using box = await Sandbox.create({
   mounts: [{ type: "tmpfs", target: "/work", size: "16mb" }],
   limits: { time: "1h" },
 });
-const shell = box.spawn(["sh"], { stdin: "pipe", stdout: "inherit", stderr: "inherit", cwd: "/work" });
+const { stdin, stdout } = process;
 
-const prompt = () => void (process.stdin.isTTY && process.stdout.write("box$ "));
-prompt();
-for await (const line of createInterface({ input: process.stdin })) {
-  await shell.stdin?.write(`${line}\n`);
-  if (process.stdin.isTTY) await Bun.sleep(50); // what it prints should come before the next prompt
-  if (shell.exitCode !== null || shell.signalCode !== null) break;
-  prompt();
+/** What is typed goes in as it is, Ctrl-C included: it is for what runs in the box. */
+function onTerminal() {
+  const size = { cols: stdout.columns, rows: stdout.rows };
+  const shell = box.spawn(["sh"], {
+    cwd: "/work",
+    terminal: { ...size, data: (_, bytes) => void stdout.write(bytes) },
+  });
+  stdin.setRawMode(true);
+  stdin.on("data", (bytes) => void shell.terminal?.write(bytes));
+  stdout.on("resize", () => shell.terminal?.resize(stdout.columns, stdout.rows));
+  return shell;
 }
-await shell.stdin?.end();
+
+const shell = stdin.isTTY
+  ? onTerminal()
+  : box.spawn(["sh"], { cwd: "/work", stdin: "inherit", stdout: "inherit", stderr: "inherit" });
 const { exitCode, reason } = await shell.result();
+if (stdin.isTTY) stdin.setRawMode(false);
 console.log(`the shell ended: ${reason} ${exitCode}`);
 process.exit(exitCode ?? 1);

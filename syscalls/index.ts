@@ -1,5 +1,6 @@
 /** The kernel as TypeScript sees it. @module */
 export * from "./bpf.ts";
+export * from "./bytes.ts";
 export * from "./calls.ts";
 export * from "./error.ts";
 export * from "./errno.ts";

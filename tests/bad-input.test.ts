@@ -47,6 +47,8 @@ const CALLS: [what: string, call: (value: never) => unknown, takes: string[]][] 
   ["signal", (value) => box.spawn(["true"], { signal: value }), []],
   ["what is written", (value) => written(value), ["", "\0", "x", "x".repeat(20), "\ud800", "bytes"]],
   ["a signal", (value) => killed(value), []],
+  ["what is typed", (value) => typed(value), ["", "\0", "x", "x".repeat(20), "\ud800", "bytes"]],
+  ["the size of a terminal", (value) => resized(value), []],
 ];
 function PLAIN(): string[] {
   return ["{}", "an object without a prototype"];
@@ -60,6 +62,19 @@ async function written(value: never): Promise<void> {
     await cat.stdin?.end();
     await cat.result();
   }
+}
+
+async function typed(value: never): Promise<void> {
+  await using process = box.spawn(["true"], { terminal: true });
+  await using terminal = process.terminal;
+  // nobody reads what is typed, and the terminal takes only so much
+  await Promise.race([terminal?.write(value), process.result()]);
+}
+
+async function resized(value: never): Promise<void> {
+  await using process = box.spawn(["true"], { terminal: true });
+  await using terminal = process.terminal;
+  terminal?.resize(value, 24);
 }
 
 async function killed(value: never): Promise<void> {

@@ -107,8 +107,8 @@ export class Input {
    * Resolves when the chunk is in the pipe, with its length.
    * @throws TsboxError `invalid_option`; where the process no longer reads (EPIPE)
    */
-  async write(chunk: string | ArrayBuffer | ArrayBufferView): Promise<number> {
-    const bytes = bytesOf(chunk);
+  async write(chunk: sys.Chunk): Promise<number> {
+    const bytes = sys.bytesOf(chunk);
     const written = this.#last.then(async () => {
       if (this.#fd < 0) throw new TsboxError("write to stdin: it is closed", { code: "sandbox_closed" });
       // Bun's sink accepts what it has not written; in parts, it never holds much
@@ -132,14 +132,6 @@ export class Input {
 }
 
 const PART_BYTES = 65536;
-
-/** A copy: the caller may go on with its own. */
-function bytesOf(chunk: string | ArrayBuffer | ArrayBufferView): Uint8Array {
-  if (typeof chunk === "string") return new TextEncoder().encode(chunk);
-  if (ArrayBuffer.isView(chunk)) return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength).slice();
-  if (chunk instanceof ArrayBuffer) return new Uint8Array(chunk.slice());
-  throw invalid(`write ${show(chunk)} to stdin: not understood`, "a string, an ArrayBuffer, or bytes");
-}
 
 /** Writes content as fast as it is read; a process that stops reading ends it. */
 export async function feed(input: Input, content: Content): Promise<void> {

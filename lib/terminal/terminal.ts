@@ -4,7 +4,7 @@
  * @see pty(7)
  */
 import * as sys from "../../syscalls/index.ts";
-import { runtime, TsboxError } from "../../syscalls/index.ts";
+import { runtime, show, TsboxError } from "../../syscalls/index.ts";
 
 export interface TerminalOptions {
   /** Columns; default 80. */
@@ -102,9 +102,9 @@ export class Terminal implements AsyncDisposable {
     return undefined;
   }
 
-  /** As if it were typed. Resolves when the command can read it, with its length. @throws TsboxError `sandbox_closed` */
-  write(chunk: string | ArrayBuffer | Uint8Array): Promise<number> {
-    const bytes = typeof chunk === "string" ? new TextEncoder().encode(chunk) : new Uint8Array(chunk as ArrayBuffer);
+  /** As if it were typed. Resolves when the command can read it, with its length. @throws TsboxError `sandbox_closed`, `invalid_option` */
+  async write(chunk: sys.Chunk): Promise<number> {
+    const bytes = sys.bytesOf(chunk);
     const written = this.#last.then(async () => {
       await this.#opened;
       for (let done = 0; done < bytes.length;) {
@@ -165,7 +165,7 @@ const MAX_SIZE = 65535;
 export function sizeOf({ cols = 80, rows = 24 }: Pick<TerminalOptions, "cols" | "rows">): sys.TerminalSize {
   for (const [name, value] of Object.entries({ cols, rows })) {
     if (!Number.isInteger(value) || value < 1 || value > MAX_SIZE) {
-      throw new TsboxError(`use a terminal with ${name} ${JSON.stringify(value)}: 1 to ${MAX_SIZE}`, {
+      throw new TsboxError(`use a terminal with ${name} ${show(value)}: 1 to ${MAX_SIZE}`, {
         code: "invalid_option",
       });
     }
