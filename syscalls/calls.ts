@@ -260,3 +260,9 @@ export function setNonBlocking(fd: number): void {
   const status = trySyscall("fcntl", fd, F_GETFL);
   trySyscall("fcntl", fd, F_SETFL, status | O_NONBLOCK);
 }
+
+/** `int flock(int fd, LOCK_EX | LOCK_NB)`: false where somebody else has it. @see flock(2) */
+export function lock(fd: number): boolean {
+  const LOCK_EX_NB = 2 | 4;
+  return trySyscall("flock", fd, LOCK_EX_NB) === 0;
+}

@@ -142,6 +142,7 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
   [["--device", "/dev/fuse"], { devices: [{ source: "/dev/fuse" }] }],
   [["--device", "/dev/fuse:/dev/f:rwm"], { devices: [{ source: "/dev/fuse", target: "/dev/f" }] }],
   [["--device", "/dev/fuse:rw"], { devices: [{ source: "/dev/fuse" }] }],
+  [["--writable-layer", "./layer"], { writableLayer: "./layer" }],
   [["--shm-size", "1g"], { shmSize: "1g" }],
   [["--read-only"], { security: { readOnly: true } }],
   [["--read-only=false"], { security: { readOnly: false } }],

@@ -157,6 +157,71 @@ testUnless(noBusybox, "/dev/shm has the size that is asked for", async () => {
   expect(await size("1m")).toBe("256 4096");
 });
 
+describe("a writable layer in a directory", () => {
+  testUnless(noBusybox, "keeps what is written and what is removed; the root filesystem stays as it is", async () => {
+    const writableLayer = outside.directory("layer");
+    const before = readdirSync(join(root.path, "etc"));
+    await sh("echo kept >/etc/new; rm /etc/group; mkdir -p /a/b", { writableLayer });
+    expect(await sh("cat /etc/new; ls /etc; ls -d /a/b", { writableLayer })).toBe("kept\nnew\npasswd\n/a/b");
+    expect(readdirSync(join(root.path, "etc"))).toEqual(before);
+    // what is in it belongs outside to the numbers that it has inside, or to the user
+    const { uid } = statSync(join(writableLayer, "upper/etc/new"));
+    expect(uid).toBe(process.geteuid?.() ?? -1);
+    expect(await sh("ls /etc")).toBe("group\npasswd");
+  });
+
+  testUnless(noBusybox, "is for one sandbox at a time, and free when that is gone, however", async () => {
+    const writableLayer = outside.directory("busy");
+    const box = await Sandbox.create({ rootfs: root.path, writableLayer });
+    const error = await failureOf(() => sh("true", { writableLayer }));
+    expect([error.code, error.path, error.message]).toEqual([
+      "mount_failed",
+      writableLayer,
+      `use the writableLayer "${writableLayer}": another sandbox does`,
+    ]);
+    await box.stop();
+    await sh("true", { writableLayer });
+    await failureOf(() => sh("true", { writableLayer, mounts: [{ type: "tmpfs", target: "/etc/passwd" }] }));
+    await sh("true", { writableLayer });
+    const owner = Bun.spawn([
+      process.execPath,
+      outside.script(
+        `await Sandbox.create({ rootfs: ${JSON.stringify(root.path)}, writableLayer: ${JSON.stringify(writableLayer)} }); console.log("up"); await Bun.sleep(60_000);`,
+      ),
+    ]);
+    await owner.stdout.getReader().read();
+    expect((await failureOf(() => sh("true", { writableLayer }))).code).toBe("mount_failed");
+    owner.kill("SIGKILL");
+    await owner.exited;
+    await sh("true", { writableLayer });
+  });
+
+  testUnless(noBusybox, "that cannot be one is an error", async () => {
+    using hostile = new Folder();
+    const inside = hostile.directory("root/layer");
+    hostile.directory("root/bin");
+    hostile.link("link", inside);
+    const cases: [options: RunOptions, message: string][] = [
+      [{ writableLayer: join(hostile.path, "none") }, "no such directory"],
+      [{ writableLayer: hostile.write("file") }, "no such directory"],
+      [{ writableLayer: "" }, "empty"],
+      [{ rootfs: join(hostile.path, "root"), writableLayer: inside }, "in the other"],
+      [{ rootfs: join(hostile.path, "root"), writableLayer: join(hostile.path, "link") }, "in the other"],
+      [{ rootfs: join(hostile.path, "root"), writableLayer: hostile.path }, "in the other"],
+      [{ rootfs: "host", writableLayer: inside }, "a view of the host"],
+      [{ writableLayer: inside, security: { readOnly: true } }, "readOnly"],
+      [{ writableLayer: inside, limits: { disk: "1mb" } }, "limits.disk"],
+      [{ writableLayer: 7 as never }, "not a string"],
+    ];
+    for (const [options, message] of cases) {
+      const error = await failureOf(() => Sandbox.run(["true"], { rootfs: root.path, ...options }));
+      expect(["invalid_option", "mount_failed"]).toContain(error.code);
+      expect(error.message).toContain(message);
+    }
+    expect(readdirSync(inside)).toEqual([]);
+  });
+});
+
 describe("options of the specification, in a sandbox", () => {
   const options = (spec: string[], type = "tmpfs") =>
     runChanged(

@@ -519,6 +519,19 @@ describe("root filesystem", () => {
     expect(has(text, "write(file, 3 bytes, 3)")).toBe(true);
   });
 
+  test("an overlay whose upper layer is a directory: both of its parts on one mount, with the ids of the sandbox", () => {
+    const how: Beside = { root: { kind: "overlay", layer: "/srv/layer" }, idle: false };
+    for (const privileged of [true, false]) {
+      const text = textOf({}, facts({ privileged }), how);
+      const parts = ['mkdirat(AT_FDCWD, "/srv/layer/upper"', 'layer = open_tree(AT_FDCWD, "/srv/layer"'];
+      expect(parts.map((part) => has(text, part))).toEqual([true, true]);
+      expect(text).toContain('fsconfig(config, FSCONFIG_SET_STRING, "upperdir", "layer/upper", 0)');
+      expect(text).toContain('fsconfig(config, FSCONFIG_SET_STRING, "workdir", "layer/work", 0)');
+      const ids = /mount_setattr\(layer, "", AT_EMPTY_PATH\|AT_RECURSIVE, \{attr_set=MOUNT_ATTR_IDMAP/;
+      expect(ids.test(text)).toBe(privileged);
+    }
+  });
+
   test.each(["overlay", "tmpfs"])("%s: read-only at the end, when mount points have been made", (root) => {
     const lines = linesOf(planOf(specWith({ root: { path: "/srv/root", readonly: true } }), facts(), beside(root)));
     const readOnly = position(lines, 'mount_setattr(AT_FDCWD, "/", 0, {attr_set=MOUNT_ATTR_RDONLY}');

@@ -27,6 +27,7 @@ export interface RunFlags {
   tmpfs?: string[];
   device?: string[];
   shmSize?: string;
+  writableLayer?: string;
   readOnly?: boolean;
   bun?: boolean;
   memory?: string;
@@ -74,6 +75,7 @@ export const RUN_FLAGS: FlagGroups = {
     ["--mount <OPTIONS>...", '"type=bind,source=./a,target=/a,readonly", type=tmpfs'],
     ["--device <SRC[:DST]>...", 'A device of the host: "/dev/fuse"'],
     ["--shm-size <SIZE>", "Of /dev/shm (default 64m)"],
+    ["--writable-layer <DIR>", "Keeps what is written over the --rootfs for the next"],
     ["--read-only", "The root filesystem cannot be written"],
     ["--bun", "tsbox's own Bun as bun; always so for that command"],
   ],

@@ -55,6 +55,7 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
     security: security(flags, world),
   };
   if (flags.device !== undefined) options.devices = flags.device.map(device);
+  if (flags.writableLayer !== undefined) options.writableLayer = flags.writableLayer;
   if (flags.shmSize !== undefined) options.shmSize = flags.shmSize;
   if (flags.workdir !== undefined) options.cwd = flags.workdir;
   if (flags.user !== undefined) options.user = flags.user;

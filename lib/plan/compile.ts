@@ -40,7 +40,8 @@ export interface Beside {
  */
 export type Root =
   | { kind: "directory" }
-  | { kind: "overlay"; limit?: DiskLimit }
+  /** `layer`: a directory of the host that what is written is kept in, rather than memory. */
+  | { kind: "overlay"; limit?: DiskLimit; layer?: string }
   | {
       kind: "tmpfs";
       entries: RootEntry[];

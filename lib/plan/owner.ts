@@ -14,7 +14,7 @@ import { mountSlot, openBind } from "./filesystem.ts";
 import { cloneIntermediate, isApart, isJoined, namespaceSlot } from "./intermediate.ts";
 import { isBind } from "./mount-options.ts";
 import { mapIds } from "./mounts.ts";
-import { openRoot } from "./root.ts";
+import { openRoot, rootSlots } from "./root.ts";
 
 /**
  * Made by the new process itself: a cgroup namespace is rooted where the process then is, and a network namespace takes
@@ -89,14 +89,14 @@ const isOpened = (mount: Mount): boolean => isBind(mount) && !mount.options?.inc
 
 function sourceSlots(spec: Spec, beside: Beside): string[] {
   const slots = spec.mounts.flatMap((mount, index) => (isOpened(mount) ? [mountSlot(index)] : []));
-  return beside.root.kind === "tmpfs" ? slots : [...slots, "rootfs"];
+  return [...slots, ...rootSlots(beside.root)];
 }
 
 function sourceSteps(spec: Spec, beside: Beside): Plan {
   const steps = spec.mounts.flatMap((mount, index) =>
     isOpened(mount) ? [openBind(mount, mountSlot(index), beside)] : [],
   );
-  if (beside.root.kind !== "tmpfs") steps.push(openRoot(spec, beside.root));
+  if (beside.root.kind !== "tmpfs") steps.push(...openRoot(spec, beside.root));
   return steps;
 }
 
@@ -137,7 +137,7 @@ function idMapStep(spec: Spec, { privileged }: Facts): Step {
 /** So that files in the root filesystem and in bind mounts look owned as they do outside. */
 function mountIdSteps(spec: Spec, beside: Beside, { privileged }: Facts): Plan {
   const trees = spec.mounts.flatMap(({ options }, index) => (options?.includes("idmap") ? [mountSlot(index)] : []));
-  if (beside.root.kind !== "tmpfs") trees.push("rootfs");
+  trees.push(...rootSlots(beside.root));
   if (!privileged || trees.length === 0) return [];
   const joined = isJoined(spec, "user");
   const ids = joined ? namespaceSlot("user") : "ids";

@@ -31,34 +31,57 @@ function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
       { action: "lay out the root filesystem", ops: root.entries.flatMap(entryOps) },
     ];
   }
-  const source = opened ? [] : [openRoot(spec, root)];
-  if (root.kind === "overlay") return [...source, ...overlaySteps(root.limit)];
+  const source = opened ? [] : openRoot(spec, root);
+  if (root.kind === "overlay") return [...source, ...overlaySteps(root)];
   return [
     ...source,
     { action: `put "${spec.root.path}" over the host's root`, ops: coverSlash("rootfs"), code: "mount_failed" },
   ];
 }
 
-/** As the slot `rootfs`. */
-export function openRoot(spec: Spec, root: Root): Step {
+/** As the slots {@link rootSlots}. */
+export function openRoot(spec: Spec, root: Root): Plan {
   const readOnly = root.kind === "directory" && spec.root.readonly;
-  return openSource(spec.root.path, "rootfs", ["rbind", "rnodev", ...(readOnly ? ["rro"] : [])]);
+  const steps = [openSource(spec.root.path, "rootfs", ["rbind", "rnodev", ...(readOnly ? ["rro"] : [])])];
+  if (root.kind !== "overlay" || root.layer === undefined) return steps;
+  const { layer } = root;
+  const make = ["upper", "work"].map((name): Op => ({
+    call: "mkdirat",
+    args: [here, cstring(`${layer}/${name}`), 0o755],
+    onError: { ignore: "EEXIST" },
+  }));
+  const open = openSource(layer, "layer", []);
+  return [...steps, { ...open, ops: [...make, ...open.ops] }];
+}
+
+/** Open trees that the root filesystem is made of. */
+export function rootSlots(root: Root): string[] {
+  if (root.kind === "tmpfs") return [];
+  return root.kind === "overlay" && root.layer !== undefined ? ["rootfs", "layer"] : ["rootfs"];
 }
 
 const sizeOf = (limit: DiskLimit | undefined): string[] =>
   limit ? [`size=${limit.sizeBytes}`, `nr_inodes=${limit.inodes}`] : [];
 
-function overlaySteps(limit: DiskLimit | undefined): Plan {
-  const layers = openFilesystem("tmpfs", "layers", ["mode=755", ...sizeOf(limit)], "the writable layer");
-  const directories = ["lower", "upper", "work", "merged"];
+function overlaySteps({ limit, layer }: Extract<Root, { kind: "overlay" }>): Plan {
+  const what = layer === undefined ? "the writable layer" : "the places of the layers";
+  const layers = openFilesystem("tmpfs", "layers", ["mode=755", ...sizeOf(limit)], what);
+  // both have to be on one mount
+  const [upper, work] = layer === undefined ? ["upper", "work"] : ["layer/upper", "layer/work"];
+  const directories = ["lower", ...(layer === undefined ? [upper, work] : ["layer"]), "merged"];
   const mkdir = (name: string): Op => ({ call: "mkdirat", args: [here, cstring(name), 0o755] });
   // userxattr: a user namespace may not write the trusted ones. Since Linux 5.11
-  const data = ["lowerdir=lower", "upperdir=upper", "workdir=work", "userxattr", "nodev"];
+  const data = ["lowerdir=lower", `upperdir=${upper}`, `workdir=${work}`, "userxattr", "nodev"];
   const overlay = openFilesystem("overlay", "merged", data, "the root filesystem");
+  const place = [moveTo("rootfs", here, "lower"), ...(layer === undefined ? [] : [moveTo("layer", here, "layer")])];
   const enter: Op[] = [moveTo("merged", here, "merged"), { call: "chdir", args: [cstring("merged")] }];
+  const hint: Step["hint"] = (errno) =>
+    layer !== undefined && errno === "EINVAL"
+      ? `the file system of "${layer}" cannot be the upper one of an overlay: it is one itself, or has no user attributes`
+      : overlay.hint?.(errno);
   return [
     { ...layers, ops: [...layers.ops, ...coverSlash("layers"), ...directories.map(mkdir)] },
-    { ...overlay, ops: [moveTo("rootfs", here, "lower"), ...overlay.ops, ...enter] },
+    { ...overlay, ops: [...place, ...overlay.ops, ...enter], hint },
   ];
 }
 

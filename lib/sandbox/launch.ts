@@ -3,7 +3,7 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
-import { ARCH, Descriptors, Program, type Arena, type Plan, type TsboxError } from "../../syscalls/index.ts";
+import { ARCH, Descriptors, Program, type Arena, type Plan, TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import {
   FrameReader,
@@ -83,7 +83,16 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup,
   bindCgroup(bound, cgroup, opened);
   const control = bindControl(bound, opened);
   const terminal = bindTerminal(spec, bound, opened);
-  return start(made, bound, control, made.compiled.plan, terminal);
+  const layer = beside.root.kind === "overlay" ? beside.root.layer : undefined;
+  if (layer === undefined) return start(made, bound, control, made.compiled.plan, terminal);
+  const lock = lockLayer(layer);
+  try {
+    const launched = start(made, bound, control, made.compiled.plan, terminal);
+    return { ...launched, release: () => (launched.release(), sys.close(lock)) };
+  } catch (error) {
+    sys.close(lock);
+    throw error;
+  }
 }
 
 /**
@@ -196,6 +205,14 @@ function bindControl(bound: Record<string, number>, opened: Descriptors): number
     "control+2": control + 2,
   });
   return owner;
+}
+
+/** What two overlays write at a time is undefined. Gone with this process, like the sandbox. */
+function lockLayer(layer: string): number {
+  const fd = sys.open(layer, sys.O_RDONLY | sys.O_DIRECTORY);
+  if (sys.lock(fd)) return fd;
+  sys.close(fd);
+  throw new TsboxError(`use the writableLayer "${layer}": another sandbox does`, { code: "mount_failed", path: layer });
 }
 
 /** @returns the owner's end of the socket that the command's terminal is passed over */

@@ -93,6 +93,11 @@ export interface SandboxOptions {
    * overlay in memory that goes with the sandbox; the directory itself is never changed.
    */
   rootfs?: string;
+  /**
+   * A directory that keeps what is written over a root filesystem that is a directory: the next sandbox with both finds
+   * it there. One at a time. What it holds lies in `upper`, as overlayfs stores it.
+   */
+  writableLayer?: string;
   hostname?: string;
   /** NIS domain name, `(none)` where nothing is said. */
   domainname?: string;

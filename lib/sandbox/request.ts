@@ -2,7 +2,7 @@
  * Request to specification: what a caller asked for as an OCI runtime spec, and what the spec cannot say beside it.
  * @module
  */
-import { absolute, access, ARCH, effectiveUid, TsboxError } from "../../syscalls/index.ts";
+import { absolute, access, ARCH, effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Beside, Root } from "../plan/index.ts";
 import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
 import type { Mount, Process, SeccompProfile, Spec } from "../spec/index.ts";
@@ -37,7 +37,7 @@ const MAX_HOSTNAME_BYTES = 64;
 
 const SANDBOX_OPTIONS = [
   "rootfs hostname env user cwd mounts runtime limits network namespaces security ulimits signal",
-  "devices shmSize groups umask domainname sysctls personality scheduler ioPriority cpuAffinity oomScoreAdj timeOffsets",
+  "writableLayer devices shmSize groups umask domainname sysctls personality scheduler ioPriority cpuAffinity oomScoreAdj timeOffsets",
 ]
   .join(" ")
   .split(" ");
@@ -138,7 +138,7 @@ function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   for (const name of ["readOnly", "noNewPrivileges"] as const)
     checkChoice<boolean>(name, options.security?.[name], false, true);
   if ((options.namespaces?.mount ?? "private") === "private") return;
-  const without = (["rootfs", "mounts", "devices", "shmSize"] as const).find(
+  const without = (["rootfs", "writableLayer", "mounts", "devices", "shmSize"] as const).find(
     (name) => options[name] !== undefined && options[name] !== "host",
   );
   const contradiction =
@@ -156,6 +156,7 @@ export function checkSpawnOptions(options: SpawnOptions): void {
 function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: string } {
   const rootfs = checkHostPath("root filesystem", options.rootfs ?? "host");
   if (rootfs === "host") {
+    if (options.writableLayer !== undefined) throw invalid("use a writableLayer over a view of the host: it has none");
     const { entries, mounts } = hostRoot();
     const limit = diskLimitOf(options, entries);
     // one file system has one limit: then these are directories of the root
@@ -183,7 +184,30 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
   // without a layer of its own there is nowhere to make a missing mount point
   const direct = options.security?.readOnly === true && targets.every((target) => existsIn(path, target));
   const limit = diskLimitOf(options);
+  const layer = writableLayerOf(options, path);
+  if (layer !== undefined) return { root: { kind: "overlay", layer }, mounts: [], path };
   return { root: direct ? { kind: "directory" } : { kind: "overlay", ...(limit && { limit }) }, mounts: [], path };
+}
+
+function writableLayerOf({ writableLayer, security, limits }: SandboxOptions, rootfs: string): string | undefined {
+  if (writableLayer === undefined) return undefined;
+  const named = absolute(checkHostPath("writableLayer", writableLayer));
+  if (kindOfPath(named) !== "directory") {
+    throw new TsboxError(`use the writableLayer ${show(writableLayer)}: no such directory`, {
+      code: "mount_failed",
+      path: writableLayer,
+      hint: "make it first",
+    });
+  }
+  const { realpathSync } = process.getBuiltinModule("node:fs"); // not loaded for those who do not ask
+  const [layer, root] = [realpathSync(named), realpathSync(rootfs)];
+  if (`${layer}/`.startsWith(`${root}/`) || `${root}/`.startsWith(`${layer}/`))
+    throw invalid(`use the writableLayer ${show(writableLayer)}: one of it and the root filesystem is in the other`);
+  if (security?.readOnly)
+    throw invalid("use a writableLayer of a root filesystem that is readOnly: nothing is written");
+  if (limits?.disk !== undefined)
+    throw invalid("use limits.disk with a writableLayer: that is as large as its file system lets it be");
+  return layer;
 }
 
 const F_OK = 0;
