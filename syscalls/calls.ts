@@ -5,7 +5,7 @@
  */
 import { syscall, systemError, trySyscall } from "./kernel.ts";
 import { path, PATH_BYTES, scratch } from "./scratch.ts";
-import { offsetOf, struct, STRUCTS } from "./structs.ts";
+import { fillStruct, offsetOf, struct, STRUCTS } from "./structs.ts";
 
 const AT_FDCWD = -100;
 const O_CLOEXEC = 0o2000000;
@@ -84,9 +84,22 @@ export const O_WRONLY = 1;
 export const O_PATH = 0o10000000;
 export const O_DIRECTORY = process.arch === "arm64" ? 0o40000 : 0o200000;
 
-/** `int openat(AT_FDCWD, const char *path, int flags)` @see openat(2) */
-export function open(file: string, flags: number): number {
-  return syscall(`open "${file}"`, "openat", AT_FDCWD, path(file), flags | O_CLOEXEC, 0);
+/** `int openat(AT_FDCWD, const char *path, int flags, mode_t mode)` @see openat(2) */
+export function open(file: string, flags: number, mode = 0): number {
+  return syscall(`open "${file}"`, "openat", AT_FDCWD, path(file), flags | O_CLOEXEC, mode);
+}
+
+/**
+ * `int fcntl(int fd, F_OFD_SETLK, struct flock *lock)`: locks one byte of an open file, or gives it back; false where
+ * another open file has it. @see fcntl_locking(2)
+ */
+export function lockByte(fd: number, at: number, locked: boolean): boolean {
+  const [F_OFD_SETLK, F_WRLCK, F_UNLCK] = [37, 1, 2];
+  const lock = { l_type: locked ? F_WRLCK : F_UNLCK, l_whence: 0, l_start: at, l_len: 1, l_pid: 0 };
+  fillStruct(scratch.view, 0, "flock", lock);
+  const result = trySyscall("fcntl", fd, F_OFD_SETLK, scratch.address);
+  if (result < 0 && result !== -EAGAIN) throw systemError("lock a byte of a file", "fcntl", -result);
+  return result === 0;
 }
 
 /**

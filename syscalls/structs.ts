@@ -70,6 +70,11 @@ export const STRUCTS = {
   /** `struct __user_cap_data_struct`; version 3 takes two, the low 32 capabilities first. @see capset(2), linux/capability.h */
   __user_cap_data_struct: { size: 12, fields: { effective: [0, 4], permitted: [4, 4], inheritable: [8, 4] } },
 
+  // ── files ──
+
+  /** `struct flock`; `l_pid` is 0 with open file description locks. @see fcntl_locking(2), asm-generic/fcntl.h */
+  flock: { size: 32, fields: { l_type: [0, 2], l_whence: [2, 2], l_start: [8, 8], l_len: [16, 8], l_pid: [24, 4] } },
+
   // ── seccomp ──
 
   /** `struct sock_filter`: one BPF instruction. @see seccomp(2), linux/filter.h */

@@ -897,6 +897,40 @@ describe("init", () => {
   });
 });
 
+describe("maps of subordinate ids", () => {
+  const maps = [
+    { containerID: 0, hostID: 1000, size: 1 },
+    { containerID: 1, hostID: 100_000, size: 65536 },
+  ];
+  const idMapper = { newuidmap: "/usr/bin/newuidmap", newgidmap: "/usr/bin/newgidmap" };
+  const lines = () =>
+    linesOf(planOf(specWith({ linux: { uidMappings: maps } }), facts({ privileged: false, idMapper })));
+
+  test("are written by the two programs, without a shell, before the first process goes on", () => {
+    const [uid, gid, go] = [
+      position(lines(), "# have /usr/bin/newuidmap write an id map"),
+      position(lines(), "# have /usr/bin/newgidmap write an id map"),
+      position(lines(), "# tell the first process to go on"),
+    ];
+    expect([uid, gid, go]).toEqual([uid, gid, go].toSorted((a, b) => a - b));
+    expect(uid).toBeGreaterThan(position(lines(), "# clone the sandbox's first process"));
+    expect(lines()).toContain(
+      'execve("/usr/bin/newuidmap", ["newuidmap", "PID", "0", "1000", "1", "1", "100000", "65536"], [])',
+    );
+    expect(lines().join("\n")).not.toMatch(/openat\(process|"setgroups"|"uid_map"/);
+  });
+
+  test("a program that fails fails the plan", () => {
+    const step = lines().slice(position(lines(), "# have /usr/bin/newuidmap"));
+    const waits = step.findIndex((line) => line.startsWith("wait4(newuidmap"));
+    expect(step.slice(waits + 1, waits + 4)).toEqual([
+      "status = load(wait status, 4)",
+      "jumpIf(status, 0, ==, → newuidmap has written)",
+      "fail(EPERM)",
+    ]);
+  });
+});
+
 describe("what the owner's thread walks", () => {
   const binds = [{ destination: "/a", type: "bind", source: "/src/dir", options: ["rbind", "idmap"] }];
   const owned = ([spec, changes]: [Spec, Partial<Facts>]) => {

@@ -8,7 +8,7 @@ import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
 import type { NamespaceType } from "../spec/index.ts";
 import { flags } from "./constants.ts";
 
-const CLONE_ARGS_BYTES = STRUCTS.clone_args.size;
+export const CLONE_ARGS_BYTES = STRUCTS.clone_args.size;
 const STACK_BYTES = 8192;
 const SIGCHLD = 17;
 

@@ -21,6 +21,7 @@ import { checkMount } from "./mount-options.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
 import { checkTime, timeSteps } from "./time.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
+import type { IdMapper } from "./id-maps.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
 import { joinedTerminalSteps, terminalSteps } from "./terminal.ts";
 import { firstClone, inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
@@ -30,6 +31,8 @@ export interface Beside {
   root: Root;
   /** No command: init waits for processes that join. */
   idle: boolean;
+  /** The id maps are to be of a range that no other sandbox has: those in the specification are an example. */
+  ownIds?: boolean;
   /** Sources of bind mounts that are made, as directories, where they do not exist. */
   created?: readonly string[];
 }
@@ -77,6 +80,8 @@ export interface Facts {
    * v2 directory, bound as `cgroup`.
    */
   cgroup: { tasks: number; into: boolean };
+  /** Where the id maps are for its programs to write. */
+  idMapper?: IdMapper;
   /** Major and minor version, where the specification asks for something that older ones have not. */
   kernel?: readonly [major: number, minor: number];
 }

@@ -6,11 +6,12 @@
  */
 import { buffer, cstring, named, offsetOf, ref, structure, words } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
-import type { IdMapping, Mount, NamespaceType, Spec } from "../spec/index.ts";
+import type { Mount, NamespaceType, Spec } from "../spec/index.ts";
 import { byte, cloneStep, NEW, pipeOps, type Clone } from "./clone.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { mountSlot, openBind } from "./filesystem.ts";
+import { helpedMapSteps, idMapStep } from "./id-maps.ts";
 import { cloneIntermediate, isApart, isJoined, namespaceSlot } from "./intermediate.ts";
 import { isBind } from "./mount-options.ts";
 import { mapIds } from "./mounts.ts";
@@ -40,9 +41,10 @@ export function ownerPart(spec: Spec, beside: Beside, facts: Facts, inUse: Data)
   const between = apart ? cloneIntermediate(spec, facts.cgroup.into, uidMappings ? [] : mountIds) : undefined;
   if (between) steps.push(...between.steps);
   else steps.push(cloneStep("clone the sandbox's first process into its namespaces", firstClone(spec, facts, inUse)));
-  if (uidMappings) steps.push(idMapStep(spec, facts), ...mountIds, GO);
+  if (uidMappings)
+    steps.push(...(facts.idMapper ? helpedMapSteps(spec, facts.idMapper) : [idMapStep(spec, facts)]), ...mountIds, GO);
   const opened = [...(facts.privileged ? sourceSlots(spec, beside) : []), ...(between?.opened ?? [])];
-  if (uidMappings) opened.push("go-read", "go-write", "process");
+  if (uidMappings) opened.push("go-read", "go-write", ...(facts.idMapper ? [] : ["process"]));
   if (uidMappings && mountIds.length > 0) opened.push("ids");
   return inOwnersThread(steps, opened);
 }
@@ -98,40 +100,6 @@ function sourceSteps(spec: Spec, beside: Beside): Plan {
   );
   if (beside.root.kind !== "tmpfs") steps.push(...openRoot(spec, beside.root));
   return steps;
-}
-
-function idMapStep(spec: Spec, { privileged }: Facts): Step {
-  const directory = buffer('"/proc/PID"', 32);
-  directory.data.set(new TextEncoder().encode("/proc/"));
-  const none = buffer("none", 8);
-  const ops: Op[] = [
-    { call: "print", args: [{ at: directory, offset: 6 }, ref("first")] },
-    { call: "openat", args: [flags("AT_FDCWD"), directory, flags("O_PATH", "O_CLOEXEC"), 0], out: "process" },
-  ];
-  const write = (file: string, content: string) => {
-    const text = { data: new TextEncoder().encode(content), text: JSON.stringify(content) };
-    ops.push(
-      { call: "openat", args: [ref("process"), cstring(file), named("O_WRONLY|O_CLOEXEC", 0o2000001), 0], out: "map" },
-      { call: "write", args: [ref("map"), text, text.data.length] },
-      { call: "close", args: [ref("map")] },
-      // its number may be another descriptor's soon
-      { call: "load", args: [none, 4], out: "map" },
-    );
-  };
-  const lines = (maps: IdMapping[] = []) => maps.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join("");
-  // an ordinary user may map its group only once setgroups(2) is given up
-  if (!privileged) write("setgroups", "deny");
-  write("uid_map", lines(spec.linux.uidMappings));
-  write("gid_map", lines(spec.linux.gidMappings));
-  return {
-    action: "write the id maps of the user namespace",
-    ops,
-    code: "permission_denied",
-    hint: (errno) =>
-      errno === "EPERM"
-        ? "the ids are not this user's to map, or a security module restricts user namespaces (AppArmor: sysctl kernel.apparmor_restrict_unprivileged_userns=0)"
-        : undefined,
-  };
 }
 
 /** So that files in the root filesystem and in bind mounts look owned as they do outside. */
