@@ -322,6 +322,47 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["a user with too many parts", { user: "1:2:3" }, "not understood"],
   ["a user without a group after the colon", { user: "1:" }, "not understood"],
   ["a user above the highest id", { user: "4294967295" }, "above 4294967294"],
+  [
+    "a pid namespace that is chosen for it",
+    { namespaces: { pid: "auto" } },
+    'use the pid namespace "auto": not understood',
+  ],
+  ["a namespace by a relative path", { namespaces: { pid: "ns:x" } }, 'pid namespace "x": not an absolute path'],
+  ["id mappings that are an object", { uidMappings: {} }, "use the uidMappings {}: not an array"],
+  ["no id mappings", { uidMappings: [] }, "use the uidMappings []: 1 to 340"],
+  [
+    "an id mapping without a size",
+    { gidMappings: [{ containerID: 0, hostID: 0 }] },
+    "use the size of an id mapping undefined",
+  ],
+  [
+    "id mappings that overlap",
+    {
+      uidMappings: [
+        { containerID: 0, hostID: 10, size: 5 },
+        { containerID: 8, hostID: 14, size: 5 },
+      ],
+    },
+    "the hostID 14 is in two of them",
+  ],
+  [
+    "an id mapping in the namespace of the host",
+    { uidMappings: [{ containerID: 0, hostID: 10, size: 5 }], namespaces: { user: "host" } },
+    "a user namespace that is not the sandbox's own",
+  ],
+  [
+    "an id mapping next to auto",
+    { uidMappings: [{ containerID: 0, hostID: 10, size: 5 }], namespaces: { user: "auto" } },
+    "that is who chooses them",
+  ],
+  [
+    "a user whom no mapping has",
+    { user: "5:0", uidMappings: [{ containerID: 0, hostID: 10, size: 5 }] },
+    "use the user 5: it is not among the ids",
+  ],
+  ["an OOM score above all", { oomScoreAdj: 1001 }, "use the OOM score 1001", "-1000 to 1000"],
+  ["a time offset of no clock", { timeOffsets: { realtime: { secs: 1 } } }, 'use the time offset "realtime": unknown'],
+  ["a time offset without seconds", { timeOffsets: { boottime: {} } }, "seconds of the boottime clock undefined"],
   ["groups that are a string", { groups: "audio" }, 'use the groups "audio": not an array'],
   ["a group that is an object", { groups: [{}] }, "use the group {}: not a string"],
   ["a group below zero", { groups: [-1] }, "use the group -1"],

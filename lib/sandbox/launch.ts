@@ -16,9 +16,12 @@ import {
   type JoinKind,
   type OwnedPlan,
 } from "../plan/index.ts";
-import type { Spec } from "../spec/index.ts";
+import type { IdMapping, Spec } from "../spec/index.ts";
 import { Control } from "./control.ts";
 import { failureOf } from "./failure.ts";
+import { claimIdRange } from "./id-range.ts";
+import { mapsFrom } from "./namespaces.ts";
+import { findIdMapper } from "./subordinate-ids.ts";
 import { layOut, layOutJoin, layOutJoiner, type Layout } from "./layout.ts";
 
 /** Descriptors for the command; -1 is /dev/null. They stay the caller's. */
@@ -53,7 +56,14 @@ export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
   }
   const facts: Facts = { arch: ARCH, privileged: sys.effectiveUid() === 0, sources, kernelPaths, cgroup: membership };
   if (spec.linux.namespaces.some(({ type }) => type === "time")) facts.kernel = kernelVersion();
+  if (!facts.privileged && spec.linux.uidMappings && !isOwnId(spec)) facts.idMapper = findIdMapper();
   return facts;
+}
+
+/** An ordinary user may map its own id by itself. */
+function isOwnId({ linux: { uidMappings = [], gidMappings = [] } }: Spec): boolean {
+  const is = (maps: IdMapping[], id: number) => maps.length === 1 && maps[0]?.hostID === id && maps[0].size === 1;
+  return is(uidMappings, sys.effectiveUid()) && is(gidMappings, sys.effectiveGid());
 }
 
 function kernelVersion(): [major: number, minor: number] {
@@ -75,6 +85,23 @@ function kindOfKernelPath(path: string): "file" | "directory" | undefined {
  * @throws TsboxError what the owner's steps come to; the rest is told over the socket
  */
 export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup, layout?: Layout): Launched {
+  if (!beside.ownIds) return launchMapped(spec, beside, stdio, cgroup, layout);
+  const range = claimIdRange();
+  try {
+    const mapped = { ...spec, linux: { ...spec.linux, ...mapsFrom(range.hostID) } };
+    const launched = launchMapped(mapped, beside, stdio, cgroup, layout);
+    const release = () => {
+      launched.release();
+      range.release();
+    };
+    return { ...launched, release };
+  } catch (error) {
+    range.release();
+    throw error;
+  }
+}
+
+function launchMapped(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup, layout?: Layout): Launched {
   using opened = new Descriptors();
   const made = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
   if (!made.kept) opened.add(made.commandImage);

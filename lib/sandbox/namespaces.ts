@@ -1,7 +1,10 @@
 /** Namespaces of a request, and who is who in its user namespace. @see namespaces(7) @module */
 import { effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts";
-import type { Linux, NamespaceType, Process } from "../spec/index.ts";
-import { checkKeys, checkPath, invalid, show } from "./check.ts";
+import type { IdMapping, Linux, NamespaceType, Process } from "../spec/index.ts";
+import { checkInteger } from "./attributes.ts";
+import { checkArray, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
+import { RANGES } from "./id-range.ts";
+import { subordinateMaps } from "./subordinate-ids.ts";
 import type { SandboxOptions, Shareable, Sharing } from "./options.ts";
 
 export type Namespaces = Linux["namespaces"];
@@ -31,8 +34,9 @@ export function namespacesOf(options: SandboxOptions): Namespaces {
   return found;
 }
 
-function namespaceOf(type: NamespaceType, wanted: Sharing): Namespaces[number] | undefined {
+function namespaceOf(type: NamespaceType, wanted: Sharing | "auto"): Namespaces[number] | undefined {
   if (wanted === "private" && type !== "network") return { type };
+  if (wanted === "auto" && type === "user") return { type };
   if (wanted === "host") return undefined;
   if (typeof wanted === "string" && wanted.startsWith("ns:"))
     return { type, path: checkPath(`path of a ${type} namespace`, wanted.slice(3)) };
@@ -60,11 +64,72 @@ function checkTogether(namespaces: Namespaces, options: SandboxOptions): void {
   }
 }
 
-/** @throws TsboxError `permission_denied` */
-export function idMaps(
-  namespaces: Namespaces,
-  { uid, gid }: Process["user"],
-): Pick<Linux, "uidMappings" | "gidMappings"> {
+type IdMaps = Pick<Linux, "uidMappings" | "gidMappings">;
+
+/** @throws TsboxError `permission_denied`, `invalid_option` */
+export function idMaps(namespaces: Namespaces, user: Process["user"], options: SandboxOptions): IdMaps {
+  const auto = options.namespaces?.user === "auto";
+  if (options.uidMappings === undefined && options.gidMappings === undefined && !auto)
+    return usualMaps(namespaces, user);
+  const maps = auto ? autoMaps(options) : explicitMaps(namespaces, options);
+  checkMapped("user", user.uid, maps.uidMappings);
+  for (const gid of [user.gid, ...(user.additionalGids ?? [])]) checkMapped("group", gid, maps.gidMappings);
+  return maps;
+}
+
+function autoMaps({ uidMappings, gidMappings }: SandboxOptions): IdMaps {
+  if (uidMappings ?? gidMappings)
+    throw invalid('use id mappings with namespaces.user "auto": that is who chooses them');
+  const uid = effectiveUid();
+  if (uid !== 0) return subordinateMaps(uid, effectiveGid());
+  // an example: the range is claimed when the sandbox is started
+  return mapsFrom(RANGES.first);
+}
+
+/** Ids from 0 as those from `hostID`. */
+export function mapsFrom(hostID: number): IdMaps {
+  const map = [{ containerID: 0, hostID, size: RANGES.size }];
+  return { uidMappings: map, gidMappings: map };
+}
+
+function explicitMaps(namespaces: Namespaces, { uidMappings, gidMappings }: SandboxOptions): IdMaps {
+  if (!owns(namespaces, "user"))
+    throw invalid("use id mappings in a user namespace that is not the sandbox's own: it has its own");
+  const maps = { uidMappings: uidMappings ?? gidMappings ?? [], gidMappings: gidMappings ?? uidMappings ?? [] };
+  for (const [name, map] of Object.entries(maps)) checkMap(name, map);
+  return maps;
+}
+
+/** @see user_namespaces(7): so many lines, none of which overlap */
+const MAX_LINES = 340;
+const MAX_ID = 2 ** 32 - 1;
+
+function checkMap(name: string, map: unknown): void {
+  const lines = checkArray(name, map) as IdMapping[];
+  if (lines.length === 0 || lines.length > MAX_LINES)
+    throw invalid(`use the ${name} ${show(map)}: 1 to ${MAX_LINES} of them`);
+  for (const line of lines) {
+    checkObject("id mapping", line);
+    checkKeys("id mapping", line, ["containerID", "hostID", "size"]);
+    checkInteger("containerID of an id mapping", line.containerID, 0, MAX_ID - 1);
+    checkInteger("hostID of an id mapping", line.hostID, 0, MAX_ID - 1);
+    checkInteger("size of an id mapping", line.size, 1, MAX_ID - Math.max(line.containerID, line.hostID));
+  }
+  for (const key of ["containerID", "hostID"] as const) {
+    const sorted = lines.toSorted((a, b) => a[key] - b[key]);
+    const overlap = sorted.find(
+      (line, index) => index > 0 && (sorted[index - 1]?.[key] ?? 0) + (sorted[index - 1]?.size ?? 0) > line[key],
+    );
+    if (overlap) throw invalid(`use the ${name} ${show(map)}: the ${key} ${overlap[key]} is in two of them`);
+  }
+}
+
+function checkMapped(kind: string, id: number, map: IdMapping[] = []): void {
+  if (map.some(({ containerID, size }) => id >= containerID && id < containerID + size)) return;
+  throw invalid(`use the ${kind} ${id}: it is not among the ids of the sandbox`, JSON.stringify(map));
+}
+
+function usualMaps(namespaces: Namespaces, { uid, gid }: Process["user"]): IdMaps {
   const [callerUid, callerGid] = [effectiveUid(), effectiveGid()];
   if (!owns(namespaces, "user")) {
     if (callerUid === 0 || namespaces.some(({ type }) => type === "user")) return {};

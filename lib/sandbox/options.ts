@@ -3,7 +3,15 @@
  * @module
  */
 import type { TerminalOptions } from "../terminal/index.ts";
-import type { CapabilitySets, IoClass, NamespaceType, Scheduler, SeccompProfile, TimeOffset } from "../spec/index.ts";
+import type {
+  CapabilitySets,
+  IdMapping,
+  IoClass,
+  NamespaceType,
+  Scheduler,
+  SeccompProfile,
+  TimeOffset,
+} from "../spec/index.ts";
 
 /** Bytes, or a number with a unit: `"512mb"`, `"1g"`, `"64k"` (powers of 1024, as Docker counts). */
 export type Size = number | string;
@@ -138,7 +146,16 @@ export interface SandboxOptions {
    * With the host's mount namespace there is no root filesystem and there are no mounts: the command sees the host's
    * files with what its id map leaves of the caller's rights.
    */
-  namespaces?: Partial<Record<"pid" | "mount" | "uts" | "ipc" | "user" | "cgroup" | "time", Sharing>>;
+  namespaces?: Partial<Record<"pid" | "mount" | "uts" | "ipc" | "cgroup" | "time", Sharing>> & {
+    /**
+     * `"auto"`: with a range of 65536 ids that no other sandbox of root's has, as long as it lives; for an ordinary user,
+     * with its subordinate ids.
+     */
+    user?: Sharing | "auto";
+  };
+  /** Who is who: ids of the sandbox and the host's that they stand for. One of the two is both where it is alone. */
+  uidMappings?: IdMapping[];
+  gidMappings?: IdMapping[];
   /** How far the clocks of a time namespace of its own are ahead of the host's. Since Linux 6.1. */
   timeOffsets?: Partial<Record<"monotonic" | "boottime", TimeOffset>>;
   /**

@@ -37,7 +37,8 @@ const MAX_HOSTNAME_BYTES = 64;
 
 const SANDBOX_OPTIONS = [
   "rootfs hostname env user cwd mounts runtime limits network namespaces security ulimits signal",
-  "writableLayer devices shmSize groups umask domainname sysctls personality scheduler ioPriority cpuAffinity oomScoreAdj timeOffsets",
+  "writableLayer devices shmSize groups umask domainname sysctls personality scheduler ioPriority cpuAffinity",
+  "oomScoreAdj timeOffsets uidMappings gidMappings",
 ]
   .join(" ")
   .split(" ");
@@ -73,7 +74,7 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
       : [],
     linux: {
       namespaces,
-      ...idMaps(namespaces, process.user),
+      ...idMaps(namespaces, process.user, options),
       resources: resourcesOf(options),
       ...kernelAttributesOf(options),
       ...(ownMounts ? { maskedPaths: maskedPaths(options, privileged), readonlyPaths: READ_ONLY } : {}),
@@ -82,7 +83,8 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
   const seccomp = seccompOf(options, namespaces, process.capabilities?.bounding ?? []);
   if (seccomp) spec.linux.seccomp = seccomp;
   const created = createdSources(options);
-  return { spec, beside: { root, idle: args.length === 0, ...(created.length > 0 ? { created } : {}) } };
+  const ownIds = privileged && options.namespaces?.user === "auto" ? { ownIds: true } : {};
+  return { spec, beside: { root, idle: args.length === 0, ...(created.length > 0 ? { created } : {}), ...ownIds } };
 }
 
 /** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */
