@@ -96,6 +96,17 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
     ["--pid", "ns:/proc/1/ns/pid", "--network=ns:/run/netns/x", "--userns", "ns:/u"],
     { namespaces: { pid: "ns:/proc/1/ns/pid", user: "ns:/u" }, network: "ns:/run/netns/x" },
   ],
+  [
+    ["--userns", "auto", "--uidmap", "0:100000:65536", "--uidmap=70000:5", "--gidmap", "0:1:2"],
+    {
+      namespaces: { user: "auto" },
+      uidMappings: [
+        { containerID: 0, hostID: 100_000, size: 65536 },
+        { containerID: 70_000, hostID: 5, size: 1 },
+      ],
+      gidMappings: [{ containerID: 0, hostID: 1, size: 2 }],
+    },
+  ],
   [["--domainname", "nis", "--init", "--rm"], { domainname: "nis" }],
   [
     ["--sysctl", "net.ipv4.ip_forward=1", "--sysctl=kernel.msgmax=65536"],
@@ -230,6 +241,7 @@ test.each([
   [["-v", "/a:/b:z"], 'use --volume "/a:/b:z": "z" is not supported'],
   [["-v", "~/a:/b"], 'use --volume "~/a:/b": ~ is the shell\'s, and only at the start of a word'],
   [["--oom-score-adj", "low"], 'use --oom-score-adj "low": not a whole number'],
+  [["--uidmap", "0:x:5"], 'use --uidmap "0:x:5": not understood'],
   [["--umask", "9"], 'use --umask "9": not an octal number'],
   [["--sysctl", "net.ipv4.ip_forward"], 'use --sysctl "net.ipv4.ip_forward": no value'],
   [["-t", "-a", "stdout"], 'use --attach "stdout": with -t there are no streams'],

@@ -45,6 +45,8 @@ export interface RunFlags {
   ipc?: string;
   uts?: string;
   userns?: string;
+  uidmap?: string[];
+  gidmap?: string[];
   cgroupns?: string;
   /** Accepted, and always the case. */
   rm?: boolean;
@@ -96,7 +98,9 @@ export const RUN_FLAGS: FlagGroups = {
     ["--pid <host>", "Share the host's pid namespace, or ns:/proc/PID/ns/pid"],
     ["--ipc <host>", "Share the host's IPC namespace, or ns:PATH"],
     ["--uts <host>", "Share the host's name, or ns:PATH"],
-    ["--userns <host>", "No user namespace: root inside is root outside; or ns:PATH"],
+    ["--userns <auto|host>", "auto: ids of its own; host: root inside is root outside; or ns:PATH"],
+    ["--uidmap <IDS>...", 'Users inside as those of the host: "0:100000:65536"'],
+    ["--gidmap <IDS>...", "Groups likewise; one of the two is both"],
     ["--cgroupns <host>", "Share the host's view of cgroups"],
   ],
 };

@@ -6,7 +6,8 @@ import { TsboxError } from "../index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
 import { absolute, capabilityName, DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
 import { resolveDockerProfile, type DockerProfile } from "../seccomp/index.ts";
-import type { Limits, RunOptions, SecurityOptions, Sharing } from "../index.ts";
+import type { Limits, RunOptions, SecurityOptions } from "../index.ts";
+import type { IdMapping } from "../spec/index.ts";
 import type { RunFlags } from "./flags.ts";
 import { invalid } from "./invalid.ts";
 import { device, mount, tmpfs, volume } from "./mount-flags.ts";
@@ -63,6 +64,8 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
   if (flags.domainname !== undefined) options.domainname = flags.domainname;
   if (flags.groupAdd !== undefined) options.groups = flags.groupAdd;
   if (flags.umask !== undefined) options.umask = umask(flags.umask);
+  if (flags.uidmap !== undefined) options.uidMappings = flags.uidmap.map((map) => idMapping("--uidmap", map));
+  if (flags.gidmap !== undefined) options.gidMappings = flags.gidmap.map((map) => idMapping("--gidmap", map));
   if (flags.oomScoreAdj !== undefined) options.oomScoreAdj = integer("--oom-score-adj", flags.oomScoreAdj);
   if (flags.sysctl !== undefined) options.sysctls = Object.fromEntries(flags.sysctl.map(sysctl));
   if (flags.bun !== undefined) options.runtime = flags.bun;
@@ -157,6 +160,13 @@ const amount = (word = "") => (word === "-1" || word === "unlimited" ? Infinity 
 
 const isPath = (sharing: string): sharing is `ns:${string}` => sharing.startsWith("ns:");
 
+/** As Podman's, where root runs it: `"CONTAINER:HOST:SIZE"`. */
+function idMapping(flag: string, text: string): IdMapping {
+  const [, containerID, hostID, size = "1"] = /^(\d+):(\d+)(?::(\d+))?$/.exec(text) ?? [];
+  if (containerID === undefined) throw invalid(flag, text, "not understood", '"0:100000:65536"');
+  return { containerID: Number(containerID), hostID: Number(hostID), size: Number(size) };
+}
+
 function umask(text: string): number {
   if (!/^[0-7]{1,4}$/.test(text)) throw invalid("--umask", text, "not an octal number", '"0077"');
   return Number.parseInt(text, 8);
@@ -177,14 +187,13 @@ function network(name: string): false | "host" | `ns:${string}` {
 function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
   const wanted = { pid: flags.pid, ipc: flags.ipc, uts: flags.uts, user: flags.userns, cgroup: flags.cgroupns };
   const flagNames = { pid: "--pid", ipc: "--ipc", uts: "--uts", user: "--userns", cgroup: "--cgroupns" };
-  const result: Partial<Record<keyof typeof wanted, Sharing>> = {};
+  const result: NonNullable<RunOptions["namespaces"]> = {};
   for (const name of Object.keys(wanted) as (keyof typeof wanted)[]) {
     const sharing = wanted[name];
     if (sharing === undefined) continue;
-    if (sharing !== "host" && sharing !== "private" && !isPath(sharing)) {
-      throw invalid(flagNames[name], sharing, "not understood", "host, private or ns:PATH");
-    }
-    result[name] = sharing;
+    if (sharing === "host" || sharing === "private" || isPath(sharing)) result[name] = sharing;
+    else if (name === "user" && sharing === "auto") result.user = sharing;
+    else throw invalid(flagNames[name], sharing, "not understood", "host, private or ns:PATH");
   }
   return result;
 }
