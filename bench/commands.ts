@@ -8,13 +8,12 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Sandbox } from "../lib/index.ts";
-import { installed, LIMITS, spawned } from "./contenders.ts";
-import { interleave, type Contender, type Rounds, type Samples } from "./measure.ts";
+import { apart, installed, LIMITS, spawned } from "./contenders.ts";
+import { interleave, type Contender, type Rounds } from "./measure.ts";
 import { compare, timings, type Bar } from "./report.ts";
 import { Rootfs, TRUE } from "./rootfs.ts";
 
 const TSBOX = join(import.meta.dir, "../dist/tsbox");
-const HYBRID = "/sys/fs/cgroup/unified";
 /**
  * A command line follows an idle moment. Then the kernel makes those wait that move a process into a cgroup v1 by
  * `cgroup.procs`, as runc and crun do.
@@ -23,29 +22,13 @@ const IDLE_MS = 100;
 const AGAINST: Record<string, number> = { runc: 0.5, crun: 0.8 };
 
 export async function commands(rounds: Rounds): Promise<Bar[]> {
-  const results = await measureApart(rounds);
+  const results = await apart(import.meta.path, { ...rounds, idleMs: IDLE_MS });
   console.log(`### tsbox run against runc run and crun run\n\n${timings(results)}\n`);
   const ours = results.find(({ name }) => name === "tsbox run");
   return Object.entries(AGAINST).flatMap(([name, most]) => {
     const other = results.find((result) => result.name === `${name} run`);
     return ours && other ? [compare(`tsbox run vs ${name} run of the same specification`, ours, other, { most })] : [];
   });
-}
-
-async function measureApart(rounds: Rounds): Promise<Samples[]> {
-  const cover = existsSync(HYBRID) ? `mount -t tmpfs tmpfs ${HYBRID} && ` : "";
-  const child = Bun.spawn(
-    ["unshare", "--mount", "--propagation", "private", "sh", "-c", `${cover}exec "$@"`, "sh"].concat(
-      [process.execPath, import.meta.path],
-      [rounds.warmUp, rounds.count, IDLE_MS].map(String),
-    ),
-    { stdin: "ignore", stdout: "pipe", stderr: "inherit" },
-  );
-  const [text, status] = await Promise.all([child.stdout.text(), child.exited]);
-  if (status !== 0) throw new Error(`commands: exit status ${status}`);
-  const lines = text.trim().split("\n");
-  for (const line of lines.slice(0, -1)) console.log(line); // who is missing
-  return JSON.parse(lines.at(-1) ?? "[]") as Samples[];
 }
 
 function contenders(rootfs: string): Contender[] {

@@ -1,11 +1,11 @@
 /** What is compared: sandboxes of this project, bare processes, and bwrap. @module */
-import { rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Sandbox } from "../lib/index.ts";
 import { compileSeccomp, defaultProfile } from "../lib/seccomp/index.ts";
 import { ARCH } from "../syscalls/index.ts";
 import type { RunOptions } from "../lib/index.ts";
-import type { Contender } from "./measure.ts";
+import type { Contender, Rounds, Samples } from "./measure.ts";
 import { TRUE } from "./rootfs.ts";
 
 export const LIMITS = { memory: "256mb", cpus: 0.5, pids: 100 };
@@ -29,11 +29,21 @@ export const sandboxed = (name: string, options: RunOptions): Contender => ({
   },
 });
 
+interface SpawnedOptions {
+  env?: Record<string, string | undefined>;
+  /** Its descriptor 3. */
+  third?: () => Bun.BunFile;
+}
+
 /** A process of `Bun.spawn`, its output collected as `Sandbox.run` does it. */
-export const spawned = (name: string, command: string[], third?: () => Bun.BunFile): Contender => ({
+export const spawned = (name: string, command: string[], more: SpawnedOptions = {}): Contender => ({
   name,
   async run() {
-    const child = Bun.spawn(command, { stdio: ["ignore", "pipe", "pipe", ...(third ? [third()] : [])] });
+    const third = more.third ? [more.third()] : [];
+    const child = Bun.spawn(command, {
+      stdio: ["ignore", "pipe", "pipe", ...third],
+      ...(more.env ? { env: more.env } : {}),
+    });
     const texts = [child.stdout, child.stderr].map((stream) => new Response(stream as ReadableStream).text());
     const [[, stderr], exitCode] = await Promise.all([Promise.all(texts), child.exited]);
     if (exitCode !== 0) throw new Error(`${name}: exit status ${exitCode}: ${stderr}`);
@@ -55,7 +65,7 @@ export function bwrap(rootfs: string): Contender | undefined {
   const filter = join(rootfs, "../", `${basename(rootfs)}.bpf`);
   writeFileSync(filter, compileSeccomp(defaultProfile([], ARCH), ARCH));
   process.once("exit", () => rmSync(filter, { force: true }));
-  return spawned("bwrap", [path, "--ro-bind", rootfs, "/", ...bwrapFlags, TRUE], () => Bun.file(filter));
+  return spawned("bwrap", [path, "--ro-bind", rootfs, "/", ...bwrapFlags, TRUE], { third: () => Bun.file(filter) });
 }
 
 /** The path of a program; where there is none, it says so. */
@@ -63,4 +73,26 @@ export function installed(name: string): string | undefined {
   const path = Bun.which(name);
   if (path === null) console.log(`${name}: not installed, left out\n`);
   return path ?? undefined;
+}
+
+const HYBRID = "/sys/fs/cgroup/unified";
+
+/**
+ * What a program of the benchmark measures in a mount namespace of its own, with a `/run` of its own and without the v2
+ * tree of a machine that has both versions. Its arguments are the rounds, and its last line the samples as JSON.
+ */
+export async function apart(program: string, { warmUp, count, idleMs = 0 }: Rounds): Promise<Samples[]> {
+  const cover = existsSync(HYBRID) ? `mount -t tmpfs tmpfs ${HYBRID} && ` : "";
+  const child = Bun.spawn(
+    ["unshare", "--mount", "--propagation", "private", "sh", "-c"].concat(
+      [`${cover}mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"`, "sh", process.execPath, program],
+      [warmUp, count, idleMs].map(String),
+    ),
+    { stdin: "ignore", stdout: "pipe", stderr: "inherit" },
+  );
+  const [text, status] = await Promise.all([child.stdout.text(), child.exited]);
+  if (status !== 0) throw new Error(`${basename(program)}: exit status ${status}`);
+  const lines = text.trim().split("\n");
+  for (const line of lines.slice(0, -1)) console.log(line); // who is missing
+  return JSON.parse(lines.at(-1) ?? "[]") as Samples[];
 }

@@ -1,9 +1,7 @@
 /** One sandbox after another, through the library. @module */
-import { Sandbox } from "../lib/index.ts";
 import { bare, bwrap, hostNetwork, LIMITS, ownNetwork, sandboxed } from "./contenders.ts";
-import { interleave, type Contender, type Rounds, type Samples } from "./measure.ts";
+import { interleave, type Rounds, type Samples } from "./measure.ts";
 import { compare, timings, type Bar } from "./report.ts";
-import { TRUE } from "./rootfs.ts";
 
 /** `Sandbox.run` against a process that is not confined at all. */
 export async function againstBare(rootfs: string, rounds: Rounds): Promise<Bar[]> {
@@ -34,23 +32,6 @@ export async function againstBwrap(rootfs: string, rounds: Rounds): Promise<Bar[
   print("Sandbox.run against bwrap --unshare-all", [reference, ours]);
   return [compare("Sandbox.run with a network namespace and limits vs bwrap", ours, reference, { most: 0.7 })];
 }
-
-/** A process more in a sandbox that runs already. */
-export async function inRunningSandbox(rootfs: string, rounds: Rounds): Promise<Bar[]> {
-  await using box = await Sandbox.create(ownNetwork(rootfs));
-  const spawn: Contender = {
-    name: "box.spawn",
-    async run() {
-      const process = box.spawn([TRUE], { stderr: "pipe" });
-      const [, stderr, code] = await Promise.all([read(process.stdout), read(process.stderr), process.exited]);
-      if (code !== 0) throw new Error(`box.spawn: exit status ${code}: ${stderr}`);
-    },
-  };
-  print("box.spawn in a running sandbox", await interleave([bare(rootfs), spawn], rounds));
-  return [];
-}
-
-const read = (stream?: ReadableStream<Uint8Array>) => new Response(stream).text();
 
 function print(title: string, results: Samples[]): void {
   console.log(`### ${title}\n\n${timings(results)}\n`);

@@ -6,7 +6,8 @@
 import { cpus, release } from "node:os";
 import { commands } from "./commands.ts";
 import { leftovers } from "./leftovers.ts";
-import { againstBare, againstBwrap, inRunningSandbox } from "./library.ts";
+import { againstPodman, inRunningSandbox } from "./joining.ts";
+import { againstBare, againstBwrap } from "./library.ts";
 import { bars, type Bar } from "./report.ts";
 import { Rootfs } from "./rootfs.ts";
 import { throughput } from "./throughput.ts";
@@ -27,6 +28,7 @@ const TABLES: Record<string, (rootfs: string) => Promise<Bar[]>> = {
   commands: () => commands(rounds(60)),
   left: (rootfs) => leftovers(rootfs, quick ? 200 : 1000),
   spawn: (rootfs) => inRunningSandbox(rootfs, rounds(200, WARM)),
+  exec: () => againstPodman(rounds(40)),
 };
 
 const wanted = words.filter((word) => !word.startsWith("--"));

@@ -37,7 +37,7 @@ export interface Launched {
   control: Control;
   /** The owner's end of the command's terminal, where it has one; undefined where it could not be started. */
   terminal?: Promise<number | undefined>;
-  /** Once it has been reaped: gives the memory of the plan back. */
+  /** Once it runs, or has been reaped: gives the memory of the plan back. More calls do no harm. */
   release(): void;
 }
 
@@ -166,7 +166,11 @@ function start(
 ): Launched {
   const arena = takeArena(program.size);
   program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
-  const release = () => retire(arena, program.offset(compiled.inUse));
+  let held = true;
+  const release = () => {
+    if (held) retire(arena, program.offset(compiled.inUse));
+    held = false;
+  };
   if (sys.runProgram(arena.address, 0) < 0) {
     const error = giveUp(compiled, program, arena, control);
     release();
@@ -264,6 +268,8 @@ function initImage(kind: Exclude<InitKind, "outside">, sized: boolean): number {
 }
 
 const ARENA_BYTES = 256 * 1024;
+/** More than there are sandboxes that start at the same moment do not help. */
+const MAX_IDLE = 16;
 const idle: Arena[] = [];
 
 function takeArena(size: number): Arena {
@@ -276,7 +282,8 @@ function retire(arena: Arena, inUse: number): void {
   if (Object.values(IN_USE).some((word) => arena.view.getUint32(inUse + word, true) !== 0)) {
     setTimeout(() => retire(arena, inUse), 5).unref?.();
   } else if (arena.size > ARENA_BYTES) sys.unmapArena(arena);
-  else idle.push(arena);
+  else if (idle.length < MAX_IDLE) idle.push(arena);
+  else sys.unmapArena(arena);
 }
 
 /** Waits until nothing is left of what was started. @returns its wait status */

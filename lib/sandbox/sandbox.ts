@@ -146,6 +146,7 @@ export class Sandbox implements AsyncDisposable {
       await cgroup.remove();
       throw error;
     }
+    launched.release();
     const box = new Sandbox(options, spec, isSized(beside.root), launched, cgroup);
     if (options.signal?.aborted) await box.#stop("killed");
     options.signal?.throwIfAborted();
