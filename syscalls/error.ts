@@ -20,6 +20,7 @@ export type ErrorCode =
   | "unsupported" // the kernel or the JavaScript runtime lacks a feature
   | "permission_denied" // the host forbids it (user namespaces, capabilities, ...)
   | "sandbox_closed" // the sandbox is gone
+  | "sandbox_paused" // nothing runs in it until it is resumed
   | "aborted" // an AbortSignal fired
   | "system"; // any other failed system call
 

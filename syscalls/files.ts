@@ -80,14 +80,48 @@ export function readLink(file: string): string | undefined {
   return length < 0 ? undefined : decoder.decode(scratch.bytes.subarray(PATH_BYTES, PATH_BYTES + length));
 }
 
+export interface FileStatus {
+  mode: number;
+  inode: bigint;
+  /** That it lies on, and, of a device node, that it stands for. */
+  device: { major: number; minor: number };
+  special: { major: number; minor: number };
+}
+
+/** The kernel tells 32 bits: 12 of the minor number, 12 of the major one, and 8 of the minor. */
+const deviceOf = (number: number) => ({
+  major: (number >>> 8) & 0xfff,
+  minor: (number & 0xff) | ((number >>> 12) & 0xfff00),
+});
+
 /** `int fstatat(AT_FDCWD, const char *path, struct stat *buf, 0)`; undefined where there is nothing. @see stat(2) */
-export function statFile(file: string): { mode: number; inode: bigint } | undefined {
+export function statFile(file: string): FileStatus | undefined {
   if (trySyscall("newfstatat", AT_FDCWD, path(file), scratch.address + PATH_BYTES, 0) < 0) return undefined;
-  const { st_mode, st_ino } = STAT[ARCH].fields;
+  const { st_mode, st_ino, st_dev, st_rdev } = STAT[ARCH].fields;
+  const device = (at: number) => deviceOf(scratch.view.getUint32(PATH_BYTES + at, true));
   return {
     mode: scratch.view.getUint32(PATH_BYTES + st_mode[0], true),
     inode: scratch.view.getBigUint64(PATH_BYTES + st_ino[0], true),
+    device: device(st_dev[0]),
+    special: device(st_rdev[0]),
   };
+}
+
+const [S_IFMT, S_IFBLK, F_OK] = [0o170000, 0o060000, 0];
+
+/**
+ * The block device that a path is on, or that a device node stands for: of a partition, the disk. Undefined for a file
+ * system on none, or on many.
+ */
+export function blockDeviceOf(file: string): { major: number; minor: number } | undefined {
+  const stat = statFile(file);
+  if (!stat) return undefined;
+  const { major, minor } = (stat.mode & S_IFMT) === S_IFBLK ? stat.special : stat.device;
+  const directory = `/sys/dev/block/${major}:${minor}`;
+  if (!access(directory, F_OK)) return undefined;
+  if (!access(`${directory}/partition`, F_OK)) return { major, minor };
+  const [disk = 0, number = 0] = (readKernelFile(`${directory}/../dev`) ?? "").split(":").map(Number);
+  return { major: disk, minor: number };
 }
 
 /** `int faccessat2(AT_FDCWD, const char *path, int mode, AT_EACCESS)`: whether it is allowed. @see faccessat2(2) */

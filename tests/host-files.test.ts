@@ -45,8 +45,22 @@ test("symlinks, modes and inodes", () => {
   fs.chmodSync(file, 0o4640);
   expect(sys.readLink(link)).toBe("target");
   const { mode, ino } = fs.statSync(file, { bigint: true });
-  expect(sys.statFile(link)).toEqual({ mode: Number(mode), inode: ino });
+  expect(sys.statFile(link)).toMatchObject({ mode: Number(mode), inode: ino });
   expect(Number(mode) & 0o7777).toBe(0o4640);
+});
+
+test("devices, and the disk that a path is on", () => {
+  expect(sys.statFile("/dev/null")?.special).toEqual({ major: 1, minor: 3 });
+  const number = (device: number) => ({ major: (device >> 8) & 0xfff, minor: (device & 0xff) | ((device >>> 12) & 0xfff00) });
+  expect(sys.statFile(directory)?.device).toEqual(number(fs.statSync(directory).dev));
+  expect(sys.blockDeviceOf("/proc")).toBeUndefined();
+  expect(sys.blockDeviceOf("/no/such")).toBeUndefined();
+  const disk = sys.blockDeviceOf(directory);
+  // a file system in memory is on none; a disk is no partition of another
+  if (disk) {
+    const { major, minor } = disk;
+    expect(fs.existsSync(`/sys/dev/block/${major}:${minor}/queue`)).toBe(true);
+  }
 });
 
 test("a path is made absolute as node:path does it", () => {

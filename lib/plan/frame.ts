@@ -17,6 +17,8 @@ export const READY_TAG = -2;
 export const TERMINAL_TAG = -3;
 export const DISK_FULL_TAG = -4;
 const RUSAGE_AT = 8;
+/** In which the kernel counts blocks, whatever the device has. */
+const SECTOR_BYTES = 512;
 export const EXIT_FRAME_BYTES = RUSAGE_AT + STRUCTS.rusage.size;
 /** Of all frames but the exit. */
 export const REPORT_BYTES = 16;
@@ -27,8 +29,12 @@ export interface ExitFrame {
   /** 0 to 255, or null where a signal ended it. */
   exitCode: number | null;
   signal: number;
-  cpuMs: number;
+  userMs: number;
+  systemMs: number;
   peakMemoryBytes: number;
+  /** From and to block devices. */
+  readBytes: number;
+  writeBytes: number;
 }
 
 export type Frame = ExitFrame | { kind: "ready" | "diskFull" | "terminal" } | { kind: "failed"; report: DataView };
@@ -69,11 +75,16 @@ function decode(view: DataView): Frame {
   const signal = status & 0x7f;
   const timeMs = (at: number) =>
     Number(view.getBigInt64(at, true)) * 1000 + Number(view.getBigInt64(at + 8, true)) / 1000;
+  const count = (field: "ru_maxrss" | "ru_inblock" | "ru_oublock") =>
+    Number(view.getBigInt64(RUSAGE_AT + offsetOf("rusage", field), true));
   return {
     kind: "exit",
     exitCode: signal === 0 ? (status >> 8) & 0xff : null,
     signal,
-    cpuMs: timeMs(RUSAGE_AT + offsetOf("rusage", "ru_utime")) + timeMs(RUSAGE_AT + offsetOf("rusage", "ru_stime")),
-    peakMemoryBytes: Number(view.getBigInt64(RUSAGE_AT + offsetOf("rusage", "ru_maxrss"), true)) * 1024,
+    userMs: timeMs(RUSAGE_AT + offsetOf("rusage", "ru_utime")),
+    systemMs: timeMs(RUSAGE_AT + offsetOf("rusage", "ru_stime")),
+    peakMemoryBytes: count("ru_maxrss") * 1024,
+    readBytes: count("ru_inblock") * SECTOR_BYTES,
+    writeBytes: count("ru_oublock") * SECTOR_BYTES,
   };
 }

@@ -1,45 +1,9 @@
-/** Limits of a request as the specification's resources and rlimits. @module */
+/** Limits of a request that no control group keeps: of what is written to disk, and of single processes. @module */
 import { RLIMITS, type DiskLimit, type RootEntry } from "../plan/index.ts";
-import type { Resources, Rlimit } from "../spec/index.ts";
+import type { Rlimit } from "../spec/index.ts";
 import { checkKeys, checkObject, invalid, show } from "./check.ts";
 import type { SandboxOptions } from "./options.ts";
 import { parseSize } from "./parse.ts";
-
-const LIMITS = ["memory", "cpus", "pids", "time", "output", "disk"];
-/** The kernel itself needs about this much for a process and its mounts. */
-const MIN_MEMORY_BYTES = 512 * 1024;
-const CPU_PERIOD_US = 100_000;
-const MIN_CPUS = 0.01;
-const MAX_CPUS = 8192;
-const MAX_PIDS = 2 ** 22;
-
-export function resourcesOf({ limits }: SandboxOptions): Resources {
-  checkKeys("limit", limits, LIMITS);
-  const { memory, cpus, pids } = limits ?? {};
-  const resources: Resources = {};
-  if (memory !== undefined) {
-    const limit = parseSize("use the memory limit", memory);
-    if (limit < MIN_MEMORY_BYTES) throw invalid(`use the memory limit ${show(memory)}: too little`, "at least 512k");
-    resources.memory = { limit, swap: limit };
-  }
-  if (cpus !== undefined) {
-    if (typeof cpus !== "number" || !(cpus >= MIN_CPUS && cpus <= MAX_CPUS)) {
-      throw invalid(
-        `use the CPU limit ${show(cpus)}: not understood`,
-        `a number of CPUs from ${MIN_CPUS}: 0.5 is half of one`,
-      );
-    }
-    resources.cpu = { period: CPU_PERIOD_US, quota: Math.round(cpus * CPU_PERIOD_US) };
-  }
-  if (pids !== undefined) {
-    if (!Number.isInteger(pids) || pids < 1 || pids > MAX_PIDS) {
-      throw invalid(`use the process limit ${show(pids)}: not understood`, `a whole number from 1 to ${MAX_PIDS}`);
-    }
-    // init is in the group too, and is not one that was asked for
-    resources.pids = { limit: pids + 1 };
-  }
-  return resources;
-}
 
 const PAGE_BYTES = 4096;
 const MIN_DISK_BYTES = 64 * 1024;

@@ -21,12 +21,41 @@ export type Duration = number | string;
 export interface Limits {
   /** Memory of all processes together, page cache included. */
   memory?: Size;
+  /** Memory and swap together; `Infinity` for any amount. Default: as `memory`, so that nothing is swapped. */
+  memorySwap?: Size;
+  /** What the sandbox keeps when memory is short elsewhere: a soft limit with cgroup v1, protection with v2. */
+  memoryReservation?: Size;
+  /** 0 to 100: how readily its memory is swapped. Cgroup v1 only. */
+  memorySwappiness?: number;
+  /** `false`: who needs more than `memory` waits for it, and is not killed. Cgroup v1 only. */
+  oomKill?: boolean;
   /** CPUs' worth of time: `0.5` is half of one CPU. */
   cpus?: number;
+  /** The part of the CPUs among those who want them; 1024 is what everybody has. */
+  cpuShares?: number;
+  /** Microseconds that the quota is given for; default 100 000. */
+  cpuPeriodUs?: number;
+  /** The quota of a period; `cpus` says the same in other words. */
+  cpuQuotaUs?: number;
+  /** How much of it can be saved for later. */
+  cpuBurstUs?: number;
+  /** Runs only when nobody else wants to. */
+  cpuIdle?: boolean;
+  /** CPUs that may be used, and memory nodes: `"0-2,5"`. */
+  cpusetCpus?: string;
+  cpusetMems?: string;
   /** Processes and threads at one time. */
   pids?: number;
+  /** Of block devices. */
+  io?: IoLimit | IoLimit[];
+  /** Huge pages, by their size: `{ "2MB": "64mb" }`. */
+  hugepages?: Record<string, Size>;
+  /** Files of cgroup v2, and what is written to them: `{ "memory.high": "64M" }`. */
+  unified?: Record<string, string>;
   /** Wall-clock time, after which everything inside is killed. */
   time?: Duration;
+  /** CPU time of all processes together, those that have ended too, after which everything inside is killed. */
+  cpuTime?: Duration;
   /** Bytes of stdout and stderr together, after which the process is killed; what was within the limit is kept. */
   output?: Size;
   /**
@@ -34,6 +63,21 @@ export interface Limits {
    * directories (`/tmp`, `/home`, …). Mounts that are asked for and `/dev/shm` have sizes of their own.
    */
   disk?: Size;
+  /** Limits that are not possible here are left out, and told in `warnings`, rather than an error. */
+  optional?: boolean;
+}
+
+/** Of one block device: the disk, for a partition. */
+export interface IoLimit {
+  /** A device node, `"8:0"`, or a path on it; default: what the root filesystem's directory is on. */
+  device?: string;
+  /** Bytes, and operations, a second. */
+  readBps?: Size;
+  writeBps?: Size;
+  readIops?: number;
+  writeIops?: number;
+  /** 10 to 1000, of all devices where none is named; where their scheduler has weights (BFQ). */
+  weight?: number;
 }
 
 export type Propagation = "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared";
@@ -89,6 +133,11 @@ export interface SecurityOptions {
   capabilities?: string[] | CapabilitySets;
   /** `"default"`, `"none"`, or an OCI profile. */
   seccomp?: "default" | "none" | SeccompProfile;
+  /**
+   * Only the usual devices, those in `devices`, and these can be used: `"c 10:200 rwm"`, as Docker's. Without any, all
+   * that there is a node for, which are the usual ones.
+   */
+  deviceRules?: string[];
   /** The root filesystem cannot be written; default true for `"host"`, false for a directory. */
   readOnly?: boolean;
   /** Default true. */
@@ -140,6 +189,8 @@ export interface SandboxOptions {
   /** Of `/dev/shm`; default 64 MiB. */
   shmSize?: Size;
   limits?: Limits;
+  /** A control group that the sandbox's own is made in, such as `"/servers"`; it has to be there. */
+  cgroupParent?: string;
   /** `false`: a namespace with only a loopback interface (default); `"host"`: the host's network; or that of another. */
   network?: false | Exclude<Sharing, "private">;
   /**
@@ -202,24 +253,61 @@ export interface RunOptions extends SandboxOptions, WithTerminal {
 /**
  * Why a process ended:
  * - `exit`, `signal`: by itself, or by a signal of somebody inside;
- * - `timeout`, `output`: killed for the limit of that name;
+ * - `timeout`, `cpu-time`, `output`: killed for the limit of that name;
  * - `oom`, `pids`, `disk`: it did not do well, and the kernel had killed for memory, had denied a process, or there
  *   was no place left for files;
  * - `seccomp`: a system call that the filter kills for;
  * - `killed`: by the owner, an `AbortSignal`, or whoever killed the sandbox's init.
  */
-export type Reason = "exit" | "signal" | "oom" | "timeout" | "output" | "pids" | "disk" | "seccomp" | "killed";
+export type Reason =
+  "exit" | "signal" | "oom" | "timeout" | "cpu-time" | "output" | "pids" | "disk" | "seccomp" | "killed";
 
 export interface Usage {
   /** From the request to when nothing was left. */
   wallMs: number;
-  /** User and system time of the process and of those it has waited for. */
+  /**
+   * User and system time: of the whole sandbox where its control group counts it, else of the process and of those it
+   * has waited for.
+   */
   cpuMs: number;
+  cpuUserMs: number;
+  cpuSystemMs: number;
   /**
    * Of the whole sandbox where memory is limited; else of a process spawned in a sandbox that was there already, and
    * undefined for one that came with its sandbox.
    */
   peakMemoryBytes?: number | undefined;
+  /**
+   * From and to block devices, by the process and those it has waited for; undefined where the kernel does not count.
+   * What comes from the page cache is not read, and what stays there is written later.
+   */
+  readBytes?: number | undefined;
+  writeBytes?: number | undefined;
+}
+
+/** What a box uses now, and has used since it was made. */
+export interface BoxUsage {
+  wallMs: number;
+  /** Of all processes, those that have ended too. */
+  cpuMs: number;
+  cpuUserMs: number;
+  cpuSystemMs: number;
+  /** Processes and threads, init among them. */
+  pids: number;
+  /** All that is charged to the box where memory is limited; else what its processes have for themselves. */
+  memoryBytes: number;
+  /** Where memory is limited. */
+  peakMemoryBytes?: number | undefined;
+  /** Where I/O is limited. */
+  readBytes?: number | undefined;
+  writeBytes?: number | undefined;
+}
+
+export interface StatsOptions {
+  /** Between two looks; default `"1s"`. */
+  interval?: Duration;
+  /** Ends it. */
+  signal?: AbortSignal;
 }
 
 /** How a process ended, and what it used. */
@@ -230,6 +318,8 @@ export interface ProcessResult {
   signalCode: string | null;
   reason: Reason;
   usage: Usage;
+  /** Limits that were left out, where they are optional. */
+  warnings: readonly string[];
 }
 
 export interface RunResult extends ProcessResult {

@@ -4,7 +4,7 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
-import type { Counters } from "../cgroup/index.ts";
+import type { Counters, CpuTime } from "../cgroup/index.ts";
 import type { ExitFrame } from "../plan/index.ts";
 import { sizeOf, Terminal } from "../terminal/index.ts";
 import { bury, kill, type Launched } from "./launch.ts";
@@ -17,6 +17,8 @@ export interface Surroundings {
   /** Why everything inside is being killed, if it is. */
   ending(): Reason | undefined;
   counters(): Counters;
+  /** Limits that were left out. */
+  warnings: readonly string[];
   /** Bytes of output that are left; shared by all processes. */
   output: { left: number };
   /** After the process is gone; the result is told when it has settled. */
@@ -224,12 +226,24 @@ export class SandboxProcess implements AsyncDisposable {
       reason: this.#ended ?? this.#around.ending() ?? reasonOf(exit, counters),
       usage: {
         wallMs: performance.now() - this.#started,
-        cpuMs: exit?.cpuMs ?? 0,
+        ...cpuTimeOf(exit, this.#around.joined ? undefined : counters.cpu),
         peakMemoryBytes: counters.peakMemoryBytes ?? (this.#around.joined ? exit?.peakMemoryBytes : undefined),
+        readBytes: countsIo() ? exit?.readBytes : undefined,
+        writeBytes: countsIo() ? exit?.writeBytes : undefined,
       },
+      warnings: this.#around.warnings,
     };
   }
 }
+
+function cpuTimeOf(exit: ExitFrame | undefined, counted: CpuTime | undefined) {
+  const { userMs = 0, systemMs = 0 } = counted ?? exit ?? {};
+  return { cpuMs: counted?.cpuMs ?? userMs + systemMs, cpuUserMs: userMs, cpuSystemMs: systemMs };
+}
+
+let ioCounted: boolean | undefined;
+/** Without CONFIG_TASK_IO_ACCOUNTING, it would be always 0. */
+const countsIo = (): boolean => (ioCounted ??= sys.access("/proc/self/io", 0));
 
 /** What the kernel said of limits. */
 type Hits = Counters & { diskFull: boolean };

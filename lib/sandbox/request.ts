@@ -10,10 +10,11 @@ import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umask
 import { capabilitySets } from "./capabilities.ts";
 import { checkChoice, checkHostPath, checkKeys, checkObject, checkPath, checkText, invalid, show } from "./check.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
-import { diskLimitOf, resourcesOf, rlimitsOf } from "./limits.ts";
+import { diskLimitOf, rlimitsOf } from "./limits.ts";
 import { idMaps, namespacesOf, owns, type Namespaces } from "./namespaces.ts";
 import { createdSources, PRIVATE_DIRECTORIES, privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
 import type { MountOption, RunOptions, SandboxOptions, SpawnOptions } from "./options.ts";
+import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
 import { findUser, type Accounts } from "./users.ts";
@@ -36,7 +37,7 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const MAX_HOSTNAME_BYTES = 64;
 
 const SANDBOX_OPTIONS = [
-  "rootfs hostname env user cwd mounts runtime limits network namespaces security ulimits signal",
+  "rootfs hostname env user cwd mounts runtime limits cgroupParent network namespaces security ulimits signal",
   "writableLayer devices shmSize groups umask domainname sysctls personality scheduler ioPriority cpuAffinity",
   "oomScoreAdj timeOffsets uidMappings gidMappings",
 ]
@@ -76,6 +77,7 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
       namespaces,
       ...idMaps(namespaces, process.user, options),
       resources: resourcesOf(options),
+      ...cgroupsPathOf(options),
       ...kernelAttributesOf(options),
       ...(ownMounts ? { maskedPaths: maskedPaths(options, privileged), readonlyPaths: READ_ONLY } : {}),
     },
@@ -136,7 +138,7 @@ export function agentSpec(spec: Spec, options: SandboxOptions): Spec {
 
 function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   checkKeys("option", options, [...SANDBOX_OPTIONS, ...stdio]);
-  checkKeys("security option", options.security, ["capabilities", "seccomp", "readOnly", "noNewPrivileges"]);
+  checkKeys("security option", options.security, ["capabilities", "seccomp", "readOnly", "noNewPrivileges", "deviceRules"]);
   for (const name of ["readOnly", "noNewPrivileges"] as const)
     checkChoice<boolean>(name, options.security?.[name], false, true);
   if ((options.namespaces?.mount ?? "private") === "private") return;
@@ -225,6 +227,12 @@ function hostnameOf(options: SandboxOptions): string {
   if (hostname === "" || encoder.encode(hostname).length > MAX_HOSTNAME_BYTES)
     throw invalid(`use the hostname ${show(hostname)}: 1 to 64 bytes`);
   return hostname;
+}
+
+/** The name of the group itself is tsbox's own. */
+function cgroupsPathOf({ cgroupParent }: SandboxOptions): Pick<Spec["linux"], "cgroupsPath"> {
+  if (cgroupParent === undefined) return {};
+  return { cgroupsPath: `${absolute(checkPath("cgroup parent", cgroupParent)).replace(/\/$/, "")}/` };
 }
 
 const maskedPaths = (options: SandboxOptions, privileged: boolean): readonly string[] =>

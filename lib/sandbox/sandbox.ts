@@ -4,18 +4,23 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { printPlan, TsboxError } from "../../syscalls/index.ts";
-import { cgroupPlan, makeCgroup, type Cgroup } from "../cgroup/index.ts";
+import { cgroupPlan, makeCgroup, settingsOf, type Cgroup, type Counters } from "../cgroup/index.ts";
 import { compile, isSized } from "../plan/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { Agent } from "./agent.ts";
-import { checkObject, checkSignal } from "./check.ts";
+import { UsageMeter } from "./box-usage.ts";
+import { checkKeys, checkObject, checkSignal } from "./check.ts";
+import { watchCpuTime } from "./cpu-time.ts";
 import { BoxFiles } from "./files.ts";
 import { bury, factsFor, join, kill, launch, type Launched } from "./launch.ts";
-import type { Reason, RunOptions, RunResult, SandboxOptions, SpawnOptions } from "./options.ts";
+import { membersOf } from "./members.ts";
+import type { BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
+import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
 import { parseDuration, parseSize } from "./parse.ts";
 import { checkStdio, closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
 import { agentSpec, checkSpawnOptions, processFor, specFor } from "./request.ts";
+import { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
 import { shellOf, type Shell } from "./shell.ts";
 
 /**
@@ -29,6 +34,8 @@ import { shellOf, type Shell } from "./shell.ts";
  * ```
  */
 export class Sandbox implements AsyncDisposable {
+  /** Limits that are not possible here and were left out, where they are optional. */
+  readonly warnings: readonly string[];
   readonly #options: SandboxOptions;
   readonly #spec: Spec;
   readonly #sized: boolean;
@@ -37,6 +44,10 @@ export class Sandbox implements AsyncDisposable {
   readonly #cgroup: Cgroup;
   readonly #output: { left: number };
   readonly #running = new Set<SandboxProcess>();
+  readonly #closed = Promise.withResolvers<void>();
+  readonly #meter: UsageMeter;
+  #endWatch: (() => void) | undefined;
+  #paused: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #shell: Shell | undefined;
   #files: BoxFiles | undefined;
@@ -44,7 +55,8 @@ export class Sandbox implements AsyncDisposable {
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
-  private constructor(options: SandboxOptions, spec: Spec, sized: boolean, launched: Launched, cgroup: Cgroup) {
+  private constructor(options: SandboxOptions, spec: Spec, sized: boolean, launched: Launched, cgroup: Cgroup, warnings: readonly string[]) {
+    this.warnings = warnings;
     this.#options = options;
     this.#spec = spec;
     this.#sized = sized;
@@ -58,6 +70,10 @@ export class Sandbox implements AsyncDisposable {
       // a box that is waiting for nothing does not keep a script from ending
       this.#timer.unref?.();
     }
+    this.#meter = new UsageMeter(cgroup, () => this.#roots());
+    const cpuMs = cpuTimeLimit(options);
+    if (cpuMs !== undefined)
+      this.#endWatch = watchCpuTime(cpuMs, cgroup, () => this.#roots(), () => void this.#stop("cpu-time"));
     options.signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
@@ -99,7 +115,7 @@ export class Sandbox implements AsyncDisposable {
     const [timeMs, output] = [timeLimit(options), { left: outputLimit(options) }];
     const started = performance.now();
     const { spec, beside } = specFor(command, options);
-    const cgroup = makeCgroup(spec.linux.resources ?? {});
+    const { cgroup, warnings } = groupFor(spec, options);
     const pipes = openAll(options, cgroup);
     let launched: Launched;
     try {
@@ -111,18 +127,25 @@ export class Sandbox implements AsyncDisposable {
     }
     for (const fd of pipes.theirs.splice(0)) sys.close(fd);
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let endWatch: (() => void) | undefined;
     const around: Surroundings = {
       ending: () => undefined,
       counters: () => cgroup.counters(),
       output,
+      warnings,
       joined: false,
       afterwards() {
         clearTimeout(timer);
+        endWatch?.();
         return cgroup.remove();
       },
     };
     const process = new SandboxProcess(launched, pipes, around, started, options.signal);
     if (timeMs !== undefined) timer = setTimeout(() => process.end("timeout"), timeMs);
+    const cpuMs = cpuTimeLimit(options);
+    if (cpuMs !== undefined) {
+      endWatch = watchCpuTime(cpuMs, cgroup, () => [launched.pid], () => process.end("cpu-time"));
+    }
     return process;
   }
 
@@ -133,7 +156,7 @@ export class Sandbox implements AsyncDisposable {
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
     checkOptions(options);
     const { spec, beside } = specFor([], options);
-    const cgroup = makeCgroup(spec.linux.resources ?? {});
+    const { cgroup, warnings } = groupFor(spec, options);
     let launched: Launched | undefined;
     try {
       launched = launch(spec, beside, { stdin: -1, stdout: -1, stderr: -1 }, cgroup);
@@ -147,7 +170,7 @@ export class Sandbox implements AsyncDisposable {
       throw error;
     }
     launched.release();
-    const box = new Sandbox(options, spec, isSized(beside.root), launched, cgroup);
+    const box = new Sandbox(options, spec, isSized(beside.root), launched, cgroup, warnings);
     if (options.signal?.aborted) await box.#stop("killed");
     options.signal?.throwIfAborted();
     return box;
@@ -178,7 +201,9 @@ export class Sandbox implements AsyncDisposable {
     checkSpawnOptions(options);
     checkSignal(options.signal);
     if (this.#stopped) throw new TsboxError("spawn a process: the sandbox has ended", { code: "sandbox_closed" });
+    if (this.#paused) throw new TsboxError("spawn a process: the sandbox is paused", { code: "sandbox_paused" });
     const started = performance.now();
+    const before = this.#cgroup.counters();
     const spec = { ...this.#spec, process: processFor(command, this.#options, options) };
     const pipes = openPipes({ stderr: "inherit", ...options });
     let launched: Launched;
@@ -191,8 +216,9 @@ export class Sandbox implements AsyncDisposable {
     for (const fd of pipes.theirs.splice(0)) sys.close(fd);
     const around: Surroundings = {
       ending: () => this.#ending,
-      counters: () => this.#cgroup.counters(),
+      counters: () => since(before, this.#cgroup.counters()),
       output: this.#output,
+      warnings: this.warnings,
       joined: true,
       afterwards: async () => void this.#running.delete(process),
     };
@@ -223,6 +249,103 @@ export class Sandbox implements AsyncDisposable {
     return this.#agent;
   }
 
+  /**
+   * What the box uses now, and has used since it was made.
+   * @throws TsboxError `sandbox_closed`
+   */
+  usage(): BoxUsage {
+    this.#checkOpen("measure the sandbox");
+    return this.#meter.read();
+  }
+
+  /**
+   * The same, again and again until the box ends.
+   *
+   * @example
+   * ```ts
+   * for await (const { memoryBytes, cpuMs } of box.stats({ interval: "1s" })) {
+   *   if (memoryBytes > 100e6 || cpuMs > 1000) break;
+   *   await box.stop();
+   * }
+   * ```
+   * @throws TsboxError `invalid_option`
+   */
+  stats(options: StatsOptions = {}): AsyncGenerator<BoxUsage, void, void> {
+    checkKeys("option", options, ["interval", "signal"]);
+    checkSignal(options.signal);
+    return this.#stats(parseDuration("use the interval", options.interval ?? "1s"), options.signal);
+  }
+
+  async *#stats(intervalMs: number, signal: AbortSignal | undefined): AsyncGenerator<BoxUsage, void, void> {
+    while (!this.#stopped) {
+      yield this.#meter.read();
+      if (this.#stopped) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, intervalMs);
+      signal?.addEventListener("abort", () => resolve(), { once: true });
+      await Promise.race([promise, this.#closed.promise]);
+      clearTimeout(timer);
+      signal?.throwIfAborted();
+    }
+  }
+
+  /**
+   * Stops all processes inside until {@link resume}, without their noticing. The box can be stopped; time limits go on.
+   * @throws TsboxError `limit_unavailable` where there is no control group that could be frozen, `sandbox_closed`
+   */
+  async pause(): Promise<void> {
+    this.#checkOpen("pause the sandbox");
+    await (this.#paused ??= this.#pause());
+  }
+
+  async #pause(): Promise<void> {
+    try {
+      await this.#cgroup.freeze(() => this.#members());
+    } catch (error) {
+      this.#paused = undefined;
+      throw error;
+    }
+  }
+
+  /** Lets a paused box go on; nothing where it is not paused. */
+  async resume(): Promise<void> {
+    this.#checkOpen("resume the sandbox");
+    await this.#paused;
+    this.#cgroup.thaw();
+    this.#paused = undefined;
+  }
+
+  /** Whether it is paused, or about to be. */
+  get paused(): boolean {
+    return this.#paused !== undefined;
+  }
+
+  /**
+   * Changes limits that control groups keep (memory, CPUs, processes, I/O, huge pages); those that are not named stay.
+   * @throws TsboxError `invalid_option`, `limit_unavailable`, `sandbox_closed`
+   */
+  async update(limits: Limits): Promise<void> {
+    this.#checkOpen("update the sandbox");
+    checkKeys("limit to change", limits, GROUP_LIMITS);
+    const settings = settingsOf(limitsAsResources(limits, this.#options.rootfs));
+    this.#cgroup.apply(settings, [], () => [this.pid, ...this.#members()]);
+  }
+
+  /** Its init, and what waits outside for those that joined. */
+  #roots(): number[] {
+    return [this.pid, ...[...this.#running].map(({ pid }) => pid)];
+  }
+
+  /** All that run inside but init. */
+  #members(): number[] {
+    const roots = this.#roots();
+    return membersOf(roots).flatMap(({ pid }) => (roots.includes(pid) ? [] : [pid]));
+  }
+
+  #checkOpen(action: string): void {
+    if (this.#stopped) throw new TsboxError(`${action}: it has ended`, { code: "sandbox_closed" });
+  }
+
   /** Kills everything inside, and waits until nothing is left of it. More calls do no harm. */
   stop(): Promise<void> {
     return this.#stop("killed");
@@ -240,8 +363,12 @@ export class Sandbox implements AsyncDisposable {
 
   async #end(): Promise<void> {
     clearTimeout(this.#timer);
+    this.#endWatch?.();
+    this.#closed.resolve();
     this.#options.signal?.removeEventListener("abort", this.#abort);
     kill(this.#launched);
+    // with cgroup v1, what is frozen dies when it goes on
+    this.#cgroup.thaw();
     // those in a pid namespace of the sandbox die with it; the others have to be told
     const running = [...this.#running];
     for (const process of running) process.end(this.#ending ?? "killed");
@@ -269,7 +396,7 @@ export class Sandbox implements AsyncDisposable {
   static plan(command: string[], options: RunOptions = {}): string {
     checkRequest(command, options);
     const { spec, beside } = specFor(command, options);
-    const { steps, membership } = cgroupPlan(spec.linux.resources ?? {});
+    const { steps, membership } = cgroupPlan(spec.linux.resources ?? {}, spec.linux.cgroupsPath?.replace(/\/[^/]*$/, ""));
     return printPlan([...steps, ...compile(spec, beside, factsFor(spec, membership)).plan]);
   }
 }
@@ -298,6 +425,28 @@ function checkCommand(command: string[]): void {
 
 const timeLimit = ({ limits }: SandboxOptions): number | undefined =>
   limits?.time === undefined ? undefined : parseDuration("use the time limit", limits.time);
+
+const cpuTimeLimit = ({ limits }: SandboxOptions): number | undefined =>
+  limits?.cpuTime === undefined ? undefined : parseDuration("use the CPU time limit", limits.cpuTime);
+
+const NO_WARNINGS: readonly string[] = Object.freeze([]);
+
+/** @throws TsboxError `limit_unavailable` */
+function groupFor({ linux: { resources = {}, cgroupsPath: path } }: Spec, options: SandboxOptions) {
+  const { limits } = options;
+  const countCpu = cpuTimeLimit(options) !== undefined;
+  if (!limits?.optional) return { cgroup: makeCgroup(resources, { path, countCpu }), warnings: NO_WARNINGS };
+  const warnings: string[] = [];
+  const leaveOut = ({ message, hint }: TsboxError) => warnings.push(hint ? `${message}: ${hint}` : message);
+  return { cgroup: makeCgroup(resources, { path, countCpu, leaveOut }), warnings };
+}
+
+/** What others had run into before a process began is not its own. */
+const since = (before: Counters, now: Counters): Counters => ({
+  ...now,
+  oomKills: now.oomKills - before.oomKills,
+  pidsDenied: now.pidsDenied - before.pidsDenied,
+});
 
 const outputLimit = ({ limits }: SandboxOptions): number =>
   limits?.output === undefined ? Infinity : parseSize("use the output limit", limits.output);

@@ -1,0 +1,96 @@
+/**
+ * The processes of a sandbox, and what they use, as the owner's /proc has them: for what no control group tells.
+ * @module
+ * @see proc_pid_stat(5)
+ */
+import { namesIn, readKernelFile } from "../../syscalls/index.ts";
+
+export interface Member {
+  pid: number;
+  /** The same pid at another time is another process. */
+  id: string;
+  threads: number;
+  userMs: number;
+  systemMs: number;
+  /** Of children that it has waited for. */
+  reapedUserMs: number;
+  reapedSystemMs: number;
+}
+
+interface Entry extends Member {
+  parent: number;
+  group: number;
+}
+
+/** Of the kernel's clock ticks: always 100 in a second. */
+const TICK_MS = 10;
+
+function entryOf(pid: string): Entry | undefined {
+  const stat = readKernelFile(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // the name before it may contain anything
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const number = (index: number) => Number(fields[index]);
+  return {
+    pid: Number(pid),
+    id: `${pid} ${fields[19]}`,
+    parent: number(1),
+    group: number(2),
+    threads: number(17),
+    userMs: number(11) * TICK_MS,
+    systemMs: number(12) * TICK_MS,
+    reapedUserMs: number(13) * TICK_MS,
+    reapedSystemMs: number(14) * TICK_MS,
+  };
+}
+
+/**
+ * All that come from these processes, and they themselves: who is in a pid namespace cannot leave its init, and who
+ * shares the host's cannot leave the process group.
+ */
+export function membersOf(roots: readonly number[]): Member[] {
+  const entries = namesIn("/proc").flatMap((name) => (/^\d+$/.test(name) ? (entryOf(name) ?? []) : []));
+  const children = Map.groupBy(entries, ({ parent }) => parent);
+  const found = new Map<number, Member>();
+  const add = (entry: Entry) => {
+    if (found.has(entry.pid)) return;
+    found.set(entry.pid, entry);
+    children.get(entry.pid)?.forEach(add);
+  };
+  for (const entry of entries) if (roots.includes(entry.pid) || roots.includes(entry.group)) add(entry);
+  return [...found.values()];
+}
+
+/** What a process has in memory for itself: files that it shares with others do not count. */
+export function privateBytes({ pid }: Member): number {
+  const [, resident = 0, shared = 0] = (readKernelFile(`/proc/${pid}/statm`) ?? "").split(" ").map(Number);
+  return (resident - shared) * PAGE_BYTES;
+}
+
+const PAGE_BYTES = 4096;
+
+/**
+ * CPU time of processes that come and go. A process that nobody waits for takes its time along when it ends: then it
+ * counts as far as it was seen.
+ */
+export class SeenCpuTime {
+  #running = new Map<string, { userMs: number; systemMs: number }>();
+  readonly #ended = { userMs: 0, systemMs: 0 };
+
+  /** Of all so far. @param members all that are there now */
+  add(members: readonly Member[]): { userMs: number; systemMs: number } {
+    const running = new Map(members.map((member) => [member.id, member]));
+    for (const [id, { userMs, systemMs }] of this.#running) {
+      if (running.has(id)) continue;
+      this.#ended.userMs += userMs;
+      this.#ended.systemMs += systemMs;
+    }
+    this.#running = running;
+    const sum = (field: "userMs" | "systemMs" | "reapedUserMs" | "reapedSystemMs") =>
+      members.reduce((all, member) => all + member[field], 0);
+    return {
+      userMs: sum("userMs") + Math.max(sum("reapedUserMs"), this.#ended.userMs),
+      systemMs: sum("systemMs") + Math.max(sum("reapedSystemMs"), this.#ended.systemMs),
+    };
+  }
+}
