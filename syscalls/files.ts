@@ -107,7 +107,8 @@ export function statFile(file: string): FileStatus | undefined {
   };
 }
 
-const [S_IFMT, S_IFBLK, F_OK] = [0o170000, 0o060000, 0];
+const [S_IFMT, S_IFBLK] = [0o170000, 0o060000];
+const F_OK = 0;
 
 /**
  * The block device that a path is on, or that a device node stands for: of a partition, the disk. Undefined for a file
@@ -137,7 +138,6 @@ export function kindOfPath(file: string): "file" | "directory" | undefined {
     close(fd);
     return "directory";
   }
-  const F_OK = 0;
   return access(file, F_OK) ? "file" : undefined;
 }
 

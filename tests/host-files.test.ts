@@ -51,7 +51,10 @@ test("symlinks, modes and inodes", () => {
 
 test("devices, and the disk that a path is on", () => {
   expect(sys.statFile("/dev/null")?.special).toEqual({ major: 1, minor: 3 });
-  const number = (device: number) => ({ major: (device >> 8) & 0xfff, minor: (device & 0xff) | ((device >>> 12) & 0xfff00) });
+  const number = (device: number) => ({
+    major: (device >> 8) & 0xfff,
+    minor: (device & 0xff) | ((device >>> 12) & 0xfff00),
+  });
   expect(sys.statFile(directory)?.device).toEqual(number(fs.statSync(directory).dev));
   expect(sys.blockDeviceOf("/proc")).toBeUndefined();
   expect(sys.blockDeviceOf("/no/such")).toBeUndefined();

@@ -58,6 +58,8 @@ function memorySettings(memory: NonNullable<Resources["memory"]>): Setting[] {
   const { limit, reservation, swappiness, disableOOMKiller } = memory;
   // memory and swap together; without a word, what exceeds the limit is not swapped
   const swap = memory.swap ?? limit;
+  // a kernel that accounts for no swap has no file, and nothing more to allow
+  const optional = swap === limit;
   const settings: Setting[] = [];
   if (limit !== undefined) {
     settings.push({
@@ -70,8 +72,8 @@ function memorySettings(memory: NonNullable<Resources["memory"]>): Setting[] {
     const more = swap < 0 ? "max" : String(swap - Math.max(limit ?? 0, 0));
     settings.push({
       controller: "memory",
-      v1: [{ file: "memory.memsw.limit_in_bytes", value: String(swap), optional: memory.swap === undefined }],
-      v2: [{ file: "memory.swap.max", value: more, optional: memory.swap === undefined }],
+      v1: [{ file: "memory.memsw.limit_in_bytes", value: String(swap), optional }],
+      v2: [{ file: "memory.swap.max", value: more, optional }],
     });
   }
   if (reservation !== undefined) {

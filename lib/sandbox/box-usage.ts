@@ -1,4 +1,4 @@
-/** What a box uses: as its control group counts it, and else as the owner's /proc has it. @module */
+/** What a sandbox uses: as its control group counts it, and else as the owner's /proc has it. @module */
 import type { Cgroup } from "../cgroup/index.ts";
 import { membersOf, privateBytes, SeenCpuTime } from "./members.ts";
 import type { BoxUsage } from "./options.ts";
@@ -9,16 +9,30 @@ export class UsageMeter {
   readonly #seen = new SeenCpuTime();
   readonly #started = performance.now();
 
-  /** @param roots what all processes of the box come from */
+  /** @param roots what all its processes come from */
   constructor(cgroup: Cgroup, roots: () => number[]) {
     this.#cgroup = cgroup;
     this.#roots = roots;
   }
 
+  /** A process that the owner has waited for has ended. */
+  tell(exit: { userMs: number; systemMs: number }): void {
+    this.#seen.tell(exit);
+  }
+
+  /** Of all processes, those that have ended too. */
+  cpuMs(): number {
+    const counted = this.#cgroup.cpuTime();
+    if (counted) return counted.cpuMs;
+    const { userMs, systemMs } = this.#seen.add(membersOf(this.#roots()));
+    return userMs + systemMs;
+  }
+
   read(): BoxUsage {
     const { cpu, peakMemoryBytes } = this.#cgroup.counters();
     const { memoryBytes, pids, readBytes, writeBytes } = this.#cgroup.amounts();
-    const looked = cpu && memoryBytes !== undefined && pids !== undefined ? [] : membersOf(this.#roots());
+    const complete = cpu && memoryBytes !== undefined && pids !== undefined;
+    const looked = complete ? [] : membersOf(this.#roots());
     const { userMs, systemMs } = cpu ?? this.#seen.add(looked);
     return {
       wallMs: performance.now() - this.#started,

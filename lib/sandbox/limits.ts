@@ -1,7 +1,7 @@
 /** Limits of a request that no control group keeps: of what is written to disk, and of single processes. @module */
 import { RLIMITS, type DiskLimit, type RootEntry } from "../plan/index.ts";
 import type { Rlimit } from "../spec/index.ts";
-import { checkKeys, checkObject, invalid, show } from "./check.ts";
+import { checkObject, invalid, show } from "./check.ts";
 import type { SandboxOptions } from "./options.ts";
 import { parseSize } from "./parse.ts";
 

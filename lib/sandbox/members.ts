@@ -25,12 +25,15 @@ interface Entry extends Member {
 /** Of the kernel's clock ticks: always 100 in a second. */
 const TICK_MS = 10;
 
+/** Undefined for one that has ended, whether it was reaped or not. */
 function entryOf(pid: string): Entry | undefined {
   const stat = readKernelFile(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
   // the name before it may contain anything
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const number = (index: number) => Number(fields[index]);
+  // one of several threads may have ended, and the others go on
+  if (fields[0] === "Z" && number(17) <= 1) return undefined;
   return {
     pid: Number(pid),
     id: `${pid} ${fields[19]}`,
@@ -69,16 +72,28 @@ export function privateBytes({ pid }: Member): number {
 
 const PAGE_BYTES = 4096;
 
+interface Times {
+  userMs: number;
+  systemMs: number;
+}
+
 /**
  * CPU time of processes that come and go. A process that nobody waits for takes its time along when it ends: then it
  * counts as far as it was seen.
  */
 export class SeenCpuTime {
-  #running = new Map<string, { userMs: number; systemMs: number }>();
-  readonly #ended = { userMs: 0, systemMs: 0 };
+  #running = new Map<string, Times>();
+  readonly #ended: Times = { userMs: 0, systemMs: 0 };
+  readonly #told: Times = { userMs: 0, systemMs: 0 };
+
+  /** Of a process that the owner has waited for, and of those that it had waited for. */
+  tell({ userMs, systemMs }: Times): void {
+    this.#told.userMs += userMs;
+    this.#told.systemMs += systemMs;
+  }
 
   /** Of all so far. @param members all that are there now */
-  add(members: readonly Member[]): { userMs: number; systemMs: number } {
+  add(members: readonly Member[]): Times {
     const running = new Map(members.map((member) => [member.id, member]));
     for (const [id, { userMs, systemMs }] of this.#running) {
       if (running.has(id)) continue;
@@ -89,8 +104,8 @@ export class SeenCpuTime {
     const sum = (field: "userMs" | "systemMs" | "reapedUserMs" | "reapedSystemMs") =>
       members.reduce((all, member) => all + member[field], 0);
     return {
-      userMs: sum("userMs") + Math.max(sum("reapedUserMs"), this.#ended.userMs),
-      systemMs: sum("systemMs") + Math.max(sum("reapedSystemMs"), this.#ended.systemMs),
+      userMs: sum("userMs") + Math.max(sum("reapedUserMs") + this.#told.userMs, this.#ended.userMs),
+      systemMs: sum("systemMs") + Math.max(sum("reapedSystemMs") + this.#told.systemMs, this.#ended.systemMs),
     };
   }
 }

@@ -22,7 +22,7 @@ export interface Surroundings {
   /** Bytes of output that are left; shared by all processes. */
   output: { left: number };
   /** After the process is gone; the result is told when it has settled. */
-  afterwards(): Promise<void>;
+  afterwards(exit: ExitFrame | undefined): Promise<void>;
   /**
    * The process is in a sandbox that was there before. It began in an address space of its own, so the kernel's peak is
    * its own; and what waits for it outside must do so to the end: an orphan that nobody reaps would keep the sandbox's
@@ -208,7 +208,7 @@ export class SandboxProcess implements AsyncDisposable {
     this.#over = true;
     const status = await bury(this.#launched);
     const counters = this.#around.counters();
-    await this.#around.afterwards();
+    await this.#around.afterwards(exit);
     this.stdin?.close();
     if (failure && !this.#ended) throw failure;
     if (!exit && (status & 0x7f) === 0 && !this.#ended && !this.#around.ending()) {

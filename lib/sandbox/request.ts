@@ -138,7 +138,13 @@ export function agentSpec(spec: Spec, options: SandboxOptions): Spec {
 
 function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   checkKeys("option", options, [...SANDBOX_OPTIONS, ...stdio]);
-  checkKeys("security option", options.security, ["capabilities", "seccomp", "readOnly", "noNewPrivileges", "deviceRules"]);
+  checkKeys("security option", options.security, [
+    "capabilities",
+    "seccomp",
+    "readOnly",
+    "noNewPrivileges",
+    "deviceRules",
+  ]);
   for (const name of ["readOnly", "noNewPrivileges"] as const)
     checkChoice<boolean>(name, options.security?.[name], false, true);
   if ((options.namespaces?.mount ?? "private") === "private") return;

@@ -1,7 +1,7 @@
 /** Limits of a request that control groups keep, as the specification's resources. @module */
 import { absolute, blockDeviceOf, statFile } from "../../syscalls/index.ts";
 import type { BlockIO, DeviceRule, Resources } from "../spec/index.ts";
-import { checkChoice, checkKeys, checkText, invalid, show } from "./check.ts";
+import { checkArray, checkChoice, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
 import type { DeviceOption, IoLimit, Limits, SandboxOptions, Size } from "./options.ts";
 import { parseSize } from "./parse.ts";
 
@@ -56,7 +56,7 @@ function memoryOf(limits: Limits): NonNullable<Resources["memory"]> {
   if (memory !== undefined) {
     const limit = parseSize("use the memory limit", memory);
     if (limit < MIN_MEMORY_BYTES) throw invalid(`use the memory limit ${show(memory)}: too little`, "at least 512k");
-    Object.assign(result, { limit });
+    Object.assign(result, { limit, swap: limit });
   }
   if (memorySwap !== undefined) result.swap = swapOf(memorySwap, result.limit);
   if (memoryReservation !== undefined) {
@@ -132,6 +132,7 @@ const RATES = [
 function blockIOOf(limits: IoLimit[], rootfs: string): BlockIO {
   const result: BlockIO = {};
   for (const limit of limits) {
+    checkObject("I/O limit", limit, '{ device: "/dev/sda", readBps: "10mb" }');
     checkKeys("I/O limit", limit, ["device", "weight", ...RATES.map(([name]) => name)]);
     const { device, weight } = limit;
     if (Object.keys(limit).every((key) => key === "device")) throw invalid("use an I/O limit that limits nothing");
@@ -168,8 +169,7 @@ function deviceNumber(device: string): { major: number; minor: number } {
 }
 
 function hugepagesOf(hugepages: Record<string, Size>): NonNullable<Resources["hugepageLimits"]> {
-  if (typeof hugepages !== "object" || hugepages === null || Array.isArray(hugepages))
-    throw invalid(`use the hugepages ${show(hugepages)}: not an object`, '{ "2MB": "64mb" }');
+  checkObject("hugepages", hugepages, '{ "2MB": "64mb" }');
   return Object.entries(hugepages).map(([pageSize, size]) => {
     if (!/^\d+[KMG]B$/.test(pageSize))
       throw invalid(`limit pages of ${show(pageSize)}: not understood`, '"2MB", "1GB"');
@@ -178,8 +178,7 @@ function hugepagesOf(hugepages: Record<string, Size>): NonNullable<Resources["hu
 }
 
 function unifiedOf(unified: Record<string, string>): Record<string, string> {
-  if (typeof unified !== "object" || unified === null || Array.isArray(unified))
-    throw invalid(`use the cgroup files ${show(unified)}: not an object`, '{ "memory.high": "64M" }');
+  checkObject("cgroup files", unified, '{ "memory.high": "64M" }');
   for (const [file, value] of Object.entries(unified)) {
     checkText(`value of the cgroup file ${show(file)}`, value);
     if (!/^[a-z]+\.[a-zA-Z0-9._]+$/.test(file)) throw invalid(`write to the cgroup file ${show(file)}: not a name`);
@@ -211,17 +210,17 @@ function boundDevice(device: string | DeviceOption): DeviceRule[] {
 
 /** `"c 10:200 rwm"`, as Docker's. */
 function deviceRulesOf(rules: string[], bound: NonNullable<SandboxOptions["devices"]>): DeviceRule[] {
-  if (!Array.isArray(rules)) throw invalid(`use the device rules ${show(rules)}: not an array`);
   const number = (text: string | undefined) => (text === "*" ? -1 : Number(text));
   return [
     ...USUAL_DEVICES,
     ...bound.flatMap(boundDevice),
-    ...rules.map((rule): DeviceRule => {
+    ...checkArray("device rules", rules).map((rule): DeviceRule => {
       const [, type, major, minor, access] =
         /^([abc]) (\d+|\*):(\d+|\*) ([rwm]{1,3})$/.exec(checkText("device rule", rule)) ?? [];
-      if (access === undefined)
+      const all = type === "a" && `${major}:${minor} ${access}` === "*:* rwm";
+      if (access === undefined || (type === "a" && !all))
         throw invalid(`use the device rule ${show(rule)}: not understood`, '"c 10:200 rwm", "b 8:* r"');
-      if (type === "a") return { allow: true, type: "a" };
+      if (all) return { allow: true, type: "a" };
       return { allow: true, type: type as "b" | "c", major: number(major), minor: number(minor), access };
     }),
   ];

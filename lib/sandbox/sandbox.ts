@@ -55,7 +55,14 @@ export class Sandbox implements AsyncDisposable {
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
-  private constructor(options: SandboxOptions, spec: Spec, sized: boolean, launched: Launched, cgroup: Cgroup, warnings: readonly string[]) {
+  private constructor(
+    options: SandboxOptions,
+    spec: Spec,
+    sized: boolean,
+    launched: Launched,
+    cgroup: Cgroup,
+    warnings: readonly string[],
+  ) {
     this.warnings = warnings;
     this.#options = options;
     this.#spec = spec;
@@ -73,7 +80,11 @@ export class Sandbox implements AsyncDisposable {
     this.#meter = new UsageMeter(cgroup, () => this.#roots());
     const cpuMs = cpuTimeLimit(options);
     if (cpuMs !== undefined)
-      this.#endWatch = watchCpuTime(cpuMs, cgroup, () => this.#roots(), () => void this.#stop("cpu-time"));
+      this.#endWatch = watchCpuTime(
+        cpuMs,
+        () => this.#meter.cpuMs(),
+        () => void this.#stop("cpu-time"),
+      );
     options.signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
@@ -144,7 +155,12 @@ export class Sandbox implements AsyncDisposable {
     if (timeMs !== undefined) timer = setTimeout(() => process.end("timeout"), timeMs);
     const cpuMs = cpuTimeLimit(options);
     if (cpuMs !== undefined) {
-      endWatch = watchCpuTime(cpuMs, cgroup, () => [launched.pid], () => process.end("cpu-time"));
+      const meter = new UsageMeter(cgroup, () => [launched.pid]);
+      endWatch = watchCpuTime(
+        cpuMs,
+        () => meter.cpuMs(),
+        () => process.end("cpu-time"),
+      );
     }
     return process;
   }
@@ -201,7 +217,7 @@ export class Sandbox implements AsyncDisposable {
     checkSpawnOptions(options);
     checkSignal(options.signal);
     if (this.#stopped) throw new TsboxError("spawn a process: the sandbox has ended", { code: "sandbox_closed" });
-    if (this.#paused) throw new TsboxError("spawn a process: the sandbox is paused", { code: "sandbox_paused" });
+    this.#checkRunning("spawn a process");
     const started = performance.now();
     const before = this.#cgroup.counters();
     const spec = { ...this.#spec, process: processFor(command, this.#options, options) };
@@ -220,7 +236,10 @@ export class Sandbox implements AsyncDisposable {
       output: this.#output,
       warnings: this.warnings,
       joined: true,
-      afterwards: async () => void this.#running.delete(process),
+      afterwards: async (exit) => {
+        this.#running.delete(process);
+        if (exit) this.#meter.tell(exit);
+      },
     };
     const process: SandboxProcess = new SandboxProcess(launched, pipes, around, started, options.signal);
     this.#running.add(process);
@@ -240,6 +259,7 @@ export class Sandbox implements AsyncDisposable {
   /** One serves all, as long as there is something to do. */
   #agentInside(): Agent {
     if (this.#stopped) throw new TsboxError("reach files: the sandbox has ended", { code: "sandbox_closed" });
+    this.#checkRunning("reach files");
     if (!this.#agent || this.#agent.isOver) {
       const spec = agentSpec(this.#spec, this.#options);
       this.#agent = new Agent((stdin) =>
@@ -342,6 +362,10 @@ export class Sandbox implements AsyncDisposable {
     return membersOf(roots).flatMap(({ pid }) => (roots.includes(pid) ? [] : [pid]));
   }
 
+  #checkRunning(action: string): void {
+    if (this.#paused) throw new TsboxError(`${action}: the sandbox is paused`, { code: "sandbox_paused" });
+  }
+
   #checkOpen(action: string): void {
     if (this.#stopped) throw new TsboxError(`${action}: it has ended`, { code: "sandbox_closed" });
   }
@@ -396,7 +420,10 @@ export class Sandbox implements AsyncDisposable {
   static plan(command: string[], options: RunOptions = {}): string {
     checkRequest(command, options);
     const { spec, beside } = specFor(command, options);
-    const { steps, membership } = cgroupPlan(spec.linux.resources ?? {}, spec.linux.cgroupsPath?.replace(/\/[^/]*$/, ""));
+    const { steps, membership } = cgroupPlan(
+      spec.linux.resources ?? {},
+      spec.linux.cgroupsPath?.replace(/\/[^/]*$/, ""),
+    );
     return printPlan([...steps, ...compile(spec, beside, factsFor(spec, membership)).plan]);
   }
 }
@@ -411,7 +438,7 @@ function checkRequest(command: string[], options: RunOptions): void {
 function checkOptions(options: SandboxOptions): void {
   checkObject("options", options);
   checkSignal(options.signal);
-  [timeLimit, outputLimit].forEach((check) => check(options));
+  [timeLimit, cpuTimeLimit, outputLimit].forEach((check) => check(options));
 }
 
 function checkCommand(command: string[]): void {
