@@ -87,16 +87,16 @@ describe("cpus", () => {
   limitTest("a busy loop gets no more than its share of the time", async () => {
     const { usage, reason } = await Sandbox.run(busy, {
       rootfs: root.path,
-      limits: { cpus: 0.2, time: 1000 * Math.min(SLOW, 3) },
+      limits: { cpus: 0.05, time: 1000 * Math.min(SLOW, 3) },
     });
     expect(reason).toBe("timeout");
-    expect(usage.cpuMs / usage.wallMs).toBeLessThan(0.35);
-    expect(usage.cpuMs).toBeGreaterThan(20);
+    expect(usage.cpuMs / usage.wallMs).toBeLessThan(0.12);
+    expect(usage.cpuMs).toBeGreaterThan(5);
   });
 
   sandboxTest("without a limit the same loop gets more", async () => {
     const { usage } = await Sandbox.run(busy, { rootfs: root.path, limits: { time: 700 } });
-    expect(usage.cpuMs / usage.wallMs).toBeGreaterThan(0.4);
+    expect(usage.cpuMs / usage.wallMs).toBeGreaterThan(0.15);
   });
 });
 
