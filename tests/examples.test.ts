@@ -152,6 +152,31 @@ testUnless(
 
 testUnless(
   noSandbox,
+  "09-shell.ts on a terminal",
+  async () => {
+    let shown = "";
+    const data = (_: unknown, bytes: Uint8Array) => void (shown += new TextDecoder().decode(bytes));
+    const child = Bun.spawn([process.execPath, join(folder, "09-shell.ts")], {
+      terminal: { cols: 100, rows: 30, data },
+    });
+    const after = async (text: string, typed: string) => {
+      expect([text, await eventually(() => shown.includes(text))]).toEqual([text, true]);
+      child.terminal?.write(typed);
+    };
+    await after("# ", "tty; stty size; sleep 100\r");
+    await after("30 100", "\x03"); // ends what runs in the box, not the example
+    await after("^C", "");
+    await eventually(() => /\^C\s+.*# $/.test(shown));
+    await after("# ", "exit 5\r");
+    expect(await child.exited).toBe(5);
+    expect(shown).toContain("/dev/pts/0");
+    expect(shown).toContain("the shell ended: exit 5");
+  },
+  20_000 * SLOW,
+);
+
+testUnless(
+  noSandbox,
   "10-fresh.test.ts",
   () => {
     const command = [process.execPath, "test", "--timeout", "30000", join(folder, "10-fresh.test.ts")];
