@@ -3,7 +3,7 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
-import { printPlan, TsboxError } from "../../syscalls/index.ts";
+import { printPlan, show, TsboxError } from "../../syscalls/index.ts";
 import { cgroupPlan, makeCgroup, settingsOf, type Cgroup, type Counters } from "../cgroup/index.ts";
 import { compile, isSized } from "../plan/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
@@ -199,13 +199,16 @@ export class Sandbox implements AsyncDisposable {
 
   /**
    * The path of one of its namespaces, as long as it lives; for `namespaces` of another sandbox, pass the sandbox itself.
-   * @throws TsboxError `sandbox_closed`
+   * @throws TsboxError `sandbox_closed`, `invalid_option`
    */
   namespace(type: NamespaceType): string {
+    if (typeof type !== "string" || !Object.hasOwn(NAMESPACE_FILES, type)) {
+      const hint = Object.keys(NAMESPACE_FILES).join(", ");
+      throw new TsboxError(`find the namespace ${show(type)}: unknown`, { code: "invalid_option", hint });
+    }
     // its init is not reaped before it is stopped: the pid cannot be that of another process
     if (this.#stopped) throw new TsboxError("join a namespace: the sandbox has ended", { code: "sandbox_closed" });
-    const name = type === "network" ? "net" : type === "mount" ? "mnt" : type;
-    return `/proc/${this.pid}/ns/${name}`;
+    return `/proc/${this.pid}/ns/${NAMESPACE_FILES[type]}`;
   }
 
   /**
@@ -427,6 +430,18 @@ export class Sandbox implements AsyncDisposable {
     return printPlan([...steps, ...compile(spec, beside, factsFor(spec, membership)).plan]);
   }
 }
+
+/** In /proc/PID/ns. */
+const NAMESPACE_FILES: Record<NamespaceType, string> = {
+  mount: "mnt",
+  pid: "pid",
+  uts: "uts",
+  ipc: "ipc",
+  user: "user",
+  cgroup: "cgroup",
+  network: "net",
+  time: "time",
+};
 
 function checkRequest(command: string[], options: RunOptions): void {
   checkCommand(command);
