@@ -1,6 +1,6 @@
 /** Mounts that a request adds: what their options come to. @module */
 import { afterAll, describe, expect } from "bun:test";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Sandbox, type MountOption, type RunOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
@@ -10,7 +10,11 @@ import { runChanged } from "./support/unprotected.ts";
 
 const root = makeRootfs();
 const outside = new Folder();
-afterAll(() => [root, outside].forEach((folder) => folder.remove()));
+const closed: string[] = [];
+afterAll(() => {
+  for (const path of closed) chmodSync(path, 0o700);
+  [root, outside].forEach((folder) => folder.remove());
+});
 
 async function sh(line: string, options: RunOptions = {}): Promise<string> {
   const { exitCode, stdout, stderr } = await Sandbox.run(["/bin/sh", "-c", line], { rootfs: root.path, ...options });
@@ -158,8 +162,15 @@ testUnless(noBusybox, "/dev/shm has the size that is asked for", async () => {
 });
 
 describe("a writable layer in a directory", () => {
+  /** The work directory of an overlay lets nobody in, and so keeps an ordinary user from removing it. */
+  const layerNamed = (name: string): string => {
+    const path = outside.directory(name);
+    closed.push(join(path, "work/work"));
+    return path;
+  };
+
   testUnless(noBusybox, "keeps what is written and what is removed; the root filesystem stays as it is", async () => {
-    const writableLayer = outside.directory("layer");
+    const writableLayer = layerNamed("layer");
     const before = readdirSync(join(root.path, "etc"));
     await sh("echo kept >/etc/new; rm /etc/group; mkdir -p /a/b", { writableLayer });
     expect(await sh("cat /etc/new; ls /etc; ls -d /a/b", { writableLayer })).toBe("kept\nnew\npasswd\n/a/b");
@@ -171,7 +182,7 @@ describe("a writable layer in a directory", () => {
   });
 
   testUnless(noBusybox, "is for one sandbox at a time, and free when that is gone, however", async () => {
-    const writableLayer = outside.directory("busy");
+    const writableLayer = layerNamed("busy");
     const box = await Sandbox.create({ rootfs: root.path, writableLayer });
     const error = await failureOf(() => sh("true", { writableLayer }));
     expect([error.code, error.path, error.message]).toEqual([

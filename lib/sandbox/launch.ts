@@ -39,6 +39,8 @@ export interface Launched {
   terminal?: Promise<number | undefined>;
   /** Once it runs, or has been reaped: gives the memory of the plan back. More calls do no harm. */
   release(): void;
+  /** Once it has been reaped: gives back what was its own as long as it ran. */
+  gone?(): void;
 }
 
 /** What the machine is like, as far as this spec needs to know. */
@@ -90,11 +92,11 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup,
   try {
     const mapped = { ...spec, linux: { ...spec.linux, ...mapsFrom(range.hostID) } };
     const launched = launchMapped(mapped, beside, stdio, cgroup, layout);
-    const release = () => {
-      launched.release();
+    const gone = () => {
+      launched.gone?.();
       range.release();
     };
-    return { ...launched, release };
+    return { ...launched, gone };
   } catch (error) {
     range.release();
     throw error;
@@ -115,7 +117,7 @@ function launchMapped(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup, 
   const lock = lockLayer(layer);
   try {
     const launched = start(made, bound, control, made.compiled.plan, terminal);
-    return { ...launched, release: () => (launched.release(), sys.close(lock)) };
+    return { ...launched, gone: () => sys.close(lock) };
   } catch (error) {
     sys.close(lock);
     throw error;
@@ -287,7 +289,7 @@ function retire(arena: Arena, inUse: number): void {
 }
 
 /** Waits until nothing is left of what was started. @returns its wait status */
-export async function bury({ pid, control, release }: Launched): Promise<number> {
+export async function bury({ pid, control, release, gone }: Launched): Promise<number> {
   control.close();
   let status = sys.reap(pid);
   if (status === undefined) {
@@ -299,6 +301,7 @@ export async function bury({ pid, control, release }: Launched): Promise<number>
     for (let turn = 0; (status = sys.reap(pid)) === undefined; turn++) await pause(turn);
   }
   release();
+  gone?.();
   return status;
 }
 
