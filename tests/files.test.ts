@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { Sandbox, type FileContent } from "../lib/index.ts";
+import { Sandbox, type FileContent, type SandboxOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { asRoot, noBusybox, noLimits, testUnless } from "./support/machine.ts";
 import { descendants, descriptors, eventually } from "./support/processes.ts";
@@ -257,6 +257,32 @@ describe("what is not a file", () => {
         expect(["file_refused", "permission_denied", "file_not_found"]).toContain((await failureOf(attempt)).code);
     }
   });
+});
+
+describe("whatever the sandbox is like", () => {
+  const denied = {
+    defaultAction: "SCMP_ACT_ERRNO",
+    syscalls: [{ names: ["execve", "exit_group"], action: "SCMP_ACT_ALLOW" }],
+  };
+  for (const options of [
+    { network: "host" },
+    { namespaces: { pid: "host" } },
+    { namespaces: { cgroup: "host", ipc: "host", uts: "host" } },
+    { security: { capabilities: [] } },
+    { security: { seccomp: "none", noNewPrivileges: false } },
+    { security: { seccomp: denied } },
+    { ulimits: { nofile: 16 }, cwd: "/tmp" },
+    ...(asRoot ? [{ namespaces: { user: "host" } }, { limits: { pids: 4, memory: "64mb" } }] : []),
+  ] as SandboxOptions[]) {
+    boxTest(`files are read and written: ${JSON.stringify(options).slice(0, 60)}`, async () => {
+      await using other = await Sandbox.create({ rootfs: root.path, ...options });
+      await other.fs.write("/tmp/a/b", "x");
+      await other.fs.untar("/tmp/c", other.fs.tar("/tmp/a"));
+      expect(await other.fs.file("/tmp/c/b").text()).toBe("x");
+      await other.fs.rm("/tmp/a", { recursive: true });
+      expect(await other.fs.readdir("/tmp")).toEqual(["c"]);
+    });
+  }
 });
 
 describe("the agent", () => {

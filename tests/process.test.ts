@@ -64,6 +64,22 @@ describe("result", () => {
   });
 });
 
+describe("a box that is given up", () => {
+  sandboxTest("while it is made rejects with the reason, and nothing is left", async () => {
+    for (const delayMs of [0, 0.2, 1, 2, 5]) {
+      const abort = new AbortController();
+      const made = Sandbox.create(inRoot({ signal: abort.signal }));
+      const reason = new Error(`after ${delayMs} ms`);
+      if (delayMs > 0) await Bun.sleep(delayMs);
+      abort.abort(reason);
+      const box = await made.catch((error: unknown) => expect(error).toBe(reason));
+      // one that was quicker ends with the signal
+      await (box as Sandbox | undefined)?.stop();
+    }
+    expect(await eventually(() => descendants().length === 0)).toBe(true);
+  });
+});
+
 describe("processes of a box", () => {
   sandboxTest("have what they are asked for each, although plans are kept", async () => {
     await using box = await Sandbox.create(inRoot({ env: { A: "box" } }));

@@ -6,6 +6,7 @@
 import * as sys from "../../syscalls/index.ts";
 import { errnoName, runtime, TsboxError, type Op, type Program, type Receiver } from "../../syscalls/index.ts";
 import { AGENT, agentRequest } from "../plan/index.ts";
+import { unlessAborted } from "./abort.ts";
 import { bury, type Launched } from "./launch.ts";
 import { concatenate } from "./pipes.ts";
 
@@ -196,16 +197,6 @@ export class Agent {
     void this.#over.then((error) => this.#waiting?.reject(error));
     void bury(this.#launched).then(resolve);
   }
-}
-
-/** Rejects when the signal fires; what it was about goes on. */
-export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  return new Promise<T>((resolve, reject) => {
-    const abort = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", abort, { once: true });
-    void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }
 
 function requestBytes(program: Program, payload: Uint8Array): Uint8Array {

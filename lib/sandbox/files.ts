@@ -4,7 +4,8 @@
  * @module
  */
 import { TsboxError } from "../../syscalls/index.ts";
-import { fileError, unlessAborted, type Agent } from "./agent.ts";
+import { unlessAborted } from "./abort.ts";
+import { fileError, type Agent } from "./agent.ts";
 import { checkChoice, checkKeys, checkPath, checkSignal, invalid, show } from "./check.ts";
 import { entriesOf, removeDirectory, type DirectoryEntry } from "./directory.ts";
 import type { Size } from "./options.ts";

@@ -7,6 +7,7 @@ import { printPlan, show, TsboxError } from "../../syscalls/index.ts";
 import { cgroupPlan, makeCgroup, settingsOf, type Cgroup, type Counters } from "../cgroup/index.ts";
 import { compile, isSized } from "../plan/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
+import { unlessAborted } from "./abort.ts";
 import { Agent } from "./agent.ts";
 import { UsageMeter } from "./box-usage.ts";
 import { checkKeys, checkObject, checkSignal } from "./check.ts";
@@ -176,7 +177,7 @@ export class Sandbox implements AsyncDisposable {
     let launched: Launched | undefined;
     try {
       launched = launch(spec, beside, { stdin: -1, stdout: -1, stderr: -1 }, cgroup);
-      await untilReady(launched);
+      await unlessAborted(untilReady(launched), options.signal);
     } catch (error) {
       if (launched) {
         kill(launched);
