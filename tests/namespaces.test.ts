@@ -72,11 +72,14 @@ describe("namespaces of another sandbox", () => {
     await using box = await make();
     const sleep = box.spawn(["sleep", "77"]);
     const options = sharing(box, ["user", "pid"]);
-    expect(await sh("cat /proc/1/comm; grep -l sleep /proc/[0-9]*/comm | wc -l", options)).toBe("tsbox-init\n1");
+    // a process has its name once it has been executed
+    const sleeping = (count: number) =>
+      `i=0; while [ $(grep -l sleep /proc/[0-9]*/comm | wc -l) -lt ${count} ] && [ $i -lt 500 ]; do i=$((i+1)); usleep 10000; done; grep -l sleep /proc/[0-9]*/comm | wc -l`;
+    expect(await sh(`cat /proc/1/comm; ${sleeping(1)}`, options)).toBe("tsbox-init\n1");
     const guest = Sandbox.spawn(["/bin/sh", "-c", "echo started; sleep 66"], { rootfs: root.path, ...options });
     const reader = guest.stdout!.getReader();
     expect(new TextDecoder().decode((await reader.read()).value)).toBe("started\n");
-    expect(await inBox(box, "grep -l sleep /proc/[0-9]*/comm | wc -l")).toBe("2");
+    expect(await inBox(box, sleeping(2))).toBe("2");
     await box.stop();
     expect((await guest.result()).signalCode).toBe("SIGKILL");
     await sleep.exited;

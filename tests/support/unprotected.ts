@@ -99,7 +99,8 @@ export const insertBefore =
   (which: Which, ...ops: Op[]) =>
   (plan: Plan): Plan =>
     changeSteps(plan, which, (step) => {
-      const begin = step.ops.findIndex(({ call }) => call !== "label");
+      const found = step.ops.findIndex(({ call }) => call !== "label");
+      const begin = found < 0 ? step.ops.length : found;
       return [{ ...step, ops: [...step.ops.slice(0, begin), ...ops, ...step.ops.slice(begin)] }];
     });
 
