@@ -24,15 +24,17 @@ const PERFECT: HostFacts = {
   seccompActions: ["kill_process", "errno", "user_notif"],
   filtered: false,
   devices: ["null", "zero", "full", "random", "urandom", "tty"].map((name) => `/dev/${name}`),
-  subordinate: { uids: 65536, gids: 65536, helpers: ["newuidmap", "newgidmap"] },
   cgroups: { v1: [], v2: { controllers: ["cpu", "memory", "pids"], canKill: true }, swapAccounting: true },
   trials: {
     directory: undefined,
     layer: undefined,
     host: undefined,
+    terminal: undefined,
+    idRange: undefined,
     memory: undefined,
     cpus: undefined,
     pids: undefined,
+    cpuset: undefined,
   },
   directories: {},
 };
@@ -113,8 +115,14 @@ describe("what is lacking is named, with the remedy", () => {
     ["seccomp filters", { seccompActions: [""] }, true, "CONFIG_SECCOMP_FILTER"],
     ["seccomp listeners", { seccompActions: ["kill_process", "errno"] }, false, "Linux 5.0"],
     ["Landlock", { landlockAbi: 0 }, false, "lsm="],
-    ["subordinate ids", { subordinate: { uids: 0, gids: 0, helpers: ["newuidmap", "newgidmap"] } }, false, "usermod"],
-    ["newuidmap, newgidmap", { subordinate: { uids: 1, gids: 1, helpers: [] } }, false, "uidmap"],
+    [
+      "with a range of ids of its own",
+      { trials: { ...PERFECT.trials, idRange: { code: "unsupported", message: "newuidmap: ENOENT" } } },
+      false,
+      "uidmap",
+    ],
+    ["with a terminal", { trials: { ...PERFECT.trials, terminal: refused } }, false, "ask root"],
+    ["cpuset", { trials: { ...PERFECT.trials, cpuset: refused } }, false, "ask root"],
   ])("%s", (name, change, required, hint) => {
     const checks = checksOf({ ...PERFECT, ...change });
     expect(lacks(checks, name)).toEqual({ required, hint: expect.stringContaining(hint) });
@@ -128,7 +136,7 @@ test("settings that restrict users do not matter to root, nor where sandboxes ca
   expect(checksOf({ ...PERFECT, sysctls }).filter(({ ok }) => !ok)).toEqual([]);
   const trials = { ...PERFECT.trials, directory: refused };
   const names = checksOf({ ...PERFECT, privileged: true, sysctls, trials }).map(({ name }) => name);
-  expect(names.filter((name) => name.includes("unprivileged") || name.includes("subordinate"))).toEqual([]);
+  expect(names.filter((name) => name.includes("unprivileged"))).toEqual([]);
 });
 
 test.each<[string, string, boolean]>([
@@ -167,7 +175,8 @@ describe("this host", () => {
     for (const name of ["memory", "pids"]) {
       expect([name, lacks(checks, name) === undefined]).toEqual([name, noLimits === undefined]);
     }
-    expect(checks.some(({ name }) => name === "subordinate ids")).toBe(!asRoot);
+    expect(lacks(checks, "with a terminal")).toBeUndefined();
+    if (asRoot) expect(lacks(checks, "with a range of ids of its own")).toBeUndefined();
   });
 
   testUnless(notRoot, "has a file system without id-mapped mounts", async () => {

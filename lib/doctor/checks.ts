@@ -6,7 +6,7 @@ import type { SyscallName } from "../../syscalls/index.ts";
 import { DEVICES, type HostFacts } from "./facts.ts";
 import type { Outcome } from "./trials.ts";
 
-export type Area = "kernel" | "namespaces" | "sandboxes" | "limits" | "security" | "users";
+export type Area = "kernel" | "namespaces" | "sandboxes" | "limits" | "security";
 
 export interface Check {
   area: Area;
@@ -59,7 +59,6 @@ export function checksOf(facts: HostFacts): Check[] {
     ...sandboxChecks(facts),
     ...limitChecks(facts),
     ...securityChecks(facts),
-    ...userChecks(facts),
   ];
 }
 
@@ -164,6 +163,7 @@ function sandboxChecks({ trials, directories, devices, privileged, release }: Ho
   const missing = Object.keys(DEVICES).filter((path) => !devices.includes(path));
   const usual = "they are in /dev of every usual system: mount devtmpfs, or mknod";
   const found = missing.length === 0 ? "there" : `not there: ${missing.join(" ")}`;
+  const ranges = "it needs newuidmap and newgidmap (Debian, Ubuntu: apt-get install uidmap)";
   const layer = "in a directory, under a writable layer";
   return [
     tried(trials.directory, { area, name: "in a read-only directory", required: true, elsewise: above }),
@@ -172,6 +172,13 @@ function sandboxChecks({ trials, directories, devices, privileged, release }: Ho
     ...Object.entries(directories).map(([path, outcome]) =>
       tried(outcome, { area, name: `with a mount of ${path}`, required: false, elsewise: otherwise(idMapped) }),
     ),
+    tried(trials.terminal, { area, name: "with a terminal", required: false, elsewise: otherwise("see docs/cli.md") }),
+    tried(trials.idRange, {
+      area,
+      name: "with a range of ids of its own",
+      required: false,
+      elsewise: otherwise(ranges),
+    }),
     { area, name: "devices", ...needed(missing.length === 0, found, usual) },
   ];
 }
@@ -188,7 +195,7 @@ function limitChecks({ cgroups, trials, release }: HostFacts): Check[] {
     { area, name: "control groups", ...optional(versions.length > 0, versions.join("; ") || "not mounted", mount) },
   ];
   const elsewise = "see docs/limits.md";
-  for (const name of ["memory", "cpus", "pids"] as const) {
+  for (const name of ["memory", "cpus", "pids", "cpuset"] as const) {
     checks.push(tried(trials[name], { area, name, required: false, elsewise }));
   }
   checks.push({
@@ -232,29 +239,6 @@ function securityChecks({ landlockAbi, seccompActions }: HostFacts): Check[] {
 }
 
 const sinceOf = (abi: number) => (LANDLOCK_SINCE[abi] ? `Linux ${LANDLOCK_SINCE[abi]}` : "newer than tsbox");
-
-/** Root's sandboxes need none of it. */
-function userChecks({ privileged, subordinate: { uids, gids, helpers } }: HostFacts): Check[] {
-  if (privileged) return [];
-  const area = "users";
-  const granted = uids > 0 && gids > 0;
-  return [
-    {
-      area,
-      name: "subordinate ids",
-      ...optional(
-        granted,
-        `${uids} uids, ${gids} gids`,
-        "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER; without, one id is mapped",
-      ),
-    },
-    {
-      area,
-      name: "newuidmap, newgidmap",
-      ...optional(helpers.length === 2, helpers.join(" ") || "not found", "Debian, Ubuntu: apt-get install uidmap"),
-    },
-  ];
-}
 
 /** Whether a release (`"6.18.44-fc"`) is a version (`"5.12"`) or newer. */
 export function isSince(release: string, version: string): boolean {

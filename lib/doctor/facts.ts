@@ -2,8 +2,8 @@
  * What the host is like, as far as sandboxes depend on it: read, or asked the kernel for in ways that change nothing.
  * @module
  */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { arch, release, userInfo } from "node:os";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { arch, release } from "node:os";
 import * as sys from "../../syscalls/index.ts";
 import { errnoName, type SyscallName } from "../../syscalls/index.ts";
 import { findHierarchies } from "../cgroup/index.ts";
@@ -30,8 +30,6 @@ export interface HostFacts {
   filtered: boolean;
   /** Those of {@link DEVICES} that are what they have to be. */
   devices: string[];
-  /** Ids that /etc/subuid and /etc/subgid grant this user, and which of the two helpers can use them. */
-  subordinate: { uids: number; gids: number; helpers: string[] };
   cgroups: CgroupFacts;
   trials: Trials;
   /** Binding each of the directories that were asked about. */
@@ -100,7 +98,6 @@ export async function factsOfHost(directories: readonly string[]): Promise<HostF
     seccompActions: (sys.readKernelFile("/proc/sys/kernel/seccomp/actions_avail") ?? "").trim().split(" "),
     filtered: /^Seccomp:\s*2$/m.test(sys.readKernelFile("/proc/self/status") ?? ""),
     devices: Object.entries(DEVICES).flatMap(([path, [major, minor]]) => (isDevice(path, major, minor) ? [path] : [])),
-    subordinate: subordinate(),
     cgroups: cgroupFacts(),
     trials: await tryAll(),
     directories: await tryMounts(directories),
@@ -133,22 +130,6 @@ function landlockAbi(): number {
 function isDevice(path: string, major: number, minor: number): boolean {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat?.isCharacterDevice() === true && stat.rdev === major * 256 + minor;
-}
-
-/** @see subuid(5), newuidmap(1) */
-function subordinate(): HostFacts["subordinate"] {
-  const { username, uid } = userInfo();
-  const granted = (file: string) =>
-    (existsSync(file) ? readFileSync(file, "utf8") : "")
-      .split("\n")
-      .map((line) => line.split(":"))
-      .filter(([owner]) => owner === username || owner === String(uid))
-      .reduce((sum, [, , count]) => sum + (Number(count) || 0), 0);
-  const directories = (process.env["PATH"] ?? "").split(":");
-  const helpers = ["newuidmap", "newgidmap"].filter((name) =>
-    directories.some((directory) => directory !== "" && existsSync(`${directory}/${name}`)),
-  );
-  return { uids: granted("/etc/subuid"), gids: granted("/etc/subgid"), helpers };
 }
 
 function cgroupFacts(): CgroupFacts {

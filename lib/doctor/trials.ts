@@ -2,20 +2,28 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ARCH, elfImage, Program, TsboxError } from "../../syscalls/index.ts";
+import { ARCH, elfImage, Program, readKernelFile, TsboxError } from "../../syscalls/index.ts";
 import { Sandbox, type Limits, type RunOptions } from "../sandbox/index.ts";
 
 /** Why a trial failed; undefined where it did not. */
 export type Outcome = Pick<TsboxError, "code" | "message" | "hint"> | undefined;
 
-export const TRIALS = ["directory", "layer", "host", "memory", "cpus", "pids"] as const;
+export const TRIALS = [
+  "directory",
+  "layer",
+  "host",
+  "terminal",
+  "idRange",
+  "memory",
+  "cpus",
+  "pids",
+  "cpuset",
+] as const;
 export type Trials = Record<(typeof TRIALS)[number], Outcome>;
 
-const LIMITS: Record<"memory" | "cpus" | "pids", Limits> = {
-  memory: { memory: "64mb" },
-  cpus: { cpus: 1 },
-  pids: { pids: 8 },
-};
+const MEMORY: Limits = { memory: "64mb" };
+const CPUS: Limits = { cpus: 1 };
+const PIDS: Limits = { pids: 8 };
 
 /** @throws what is no {@link TsboxError}, such as a directory for temporary files that cannot be written */
 export async function tryAll(): Promise<Trials> {
@@ -28,9 +36,12 @@ export async function tryAll(): Promise<Trials> {
       directory: await outcome("/true", { rootfs, security }),
       layer: await outcome("/true", { rootfs }),
       host: await outcome("/tmp/doctor/true", bound),
-      memory: await outcome("/true", { rootfs, security, limits: LIMITS.memory }),
-      cpus: await outcome("/true", { rootfs, security, limits: LIMITS.cpus }),
-      pids: await outcome("/true", { rootfs, security, limits: LIMITS.pids }),
+      terminal: await outcome("/true", { rootfs, security, terminal: true }),
+      idRange: await outcome("/true", { rootfs, security, namespaces: { user: "auto" } }),
+      memory: await outcome("/true", { rootfs, security, limits: MEMORY }),
+      cpus: await outcome("/true", { rootfs, security, limits: CPUS }),
+      pids: await outcome("/true", { rootfs, security, limits: PIDS }),
+      cpuset: await outcome("/true", { rootfs, security, limits: { cpusetCpus: firstCpu() } }),
     };
   } finally {
     rmSync(rootfs, { recursive: true, force: true });
@@ -45,6 +56,12 @@ export async function tryMounts(directories: readonly string[]): Promise<Record<
     outcomes[source] = await outcome("true", { mounts });
   }
   return outcomes;
+}
+
+/** One that this process may run on. */
+function firstCpu(): string {
+  const [, cpu = "0"] = /^Cpus_allowed_list:\s*(\d+)/m.exec(readKernelFile("/proc/self/status") ?? "") ?? [];
+  return cpu;
 }
 
 /** A program that needs no loader, and the mount points that a root without a layer has to have. */
