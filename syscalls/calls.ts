@@ -195,6 +195,14 @@ export function sealedFile(name: string, content: Uint8Array): number {
   return fd;
 }
 
+let landlock: number | undefined;
+
+/** `landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION)`: 0 without Landlock. @see landlock_create_ruleset(2) */
+export function landlockAbi(): number {
+  const LANDLOCK_CREATE_RULESET_VERSION = 1;
+  return (landlock ??= Math.max(0, trySyscall("landlock_create_ruleset", 0, 0, LANDLOCK_CREATE_RULESET_VERSION)));
+}
+
 /** `uid_t geteuid(void)` @see geteuid(2) */
 export const effectiveUid = (): number => trySyscall("geteuid");
 

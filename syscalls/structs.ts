@@ -84,6 +84,11 @@ export const STRUCTS = {
   /** `struct seccomp_data`: what a filter sees; `args` are six 64-bit words. @see seccomp(2), linux/seccomp.h */
   seccomp_data: { size: 64, fields: { nr: [0, 4], arch: [4, 4], instruction_pointer: [8, 8], args: [16, 48] } },
 
+  // ── Landlock ──
+
+  /** `struct landlock_path_beneath_attr`, packed. @see landlock_add_rule(2), linux/landlock.h */
+  landlock_path_beneath_attr: { size: 12, fields: { allowed_access: [0, 8], parent_fd: [8, 4] } },
+
   // ── signals ──
 
   /** `struct sigaction` as the kernel takes it, not the C library's; the mask is 8 bytes. @see rt_sigaction(2), asm/signal.h */

@@ -250,9 +250,10 @@ describe("every plan that executes a command", () => {
       const start = lines.indexOf("image:");
       expect(lines.slice(0, start).findLast((line) => line.includes("("))).toStartWith("execveat(control+1, ");
       const calls = lines.slice(start).flatMap((line) => /^(?:.* = )?(\w+)\(/.exec(line)?.[1] ?? []);
-      const allowed = "fcntl rt_sigaction rt_sigprocmask prctl seccomp openat2 close execve jump jumpIf fail".split(
-        " ",
-      );
+      const allowed =
+        "fcntl rt_sigaction rt_sigprocmask prctl seccomp openat2 close execve jump jumpIf fail landlock_create_ruleset landlock_add_rule landlock_restrict_self store".split(
+          " ",
+        );
       for (const call of calls) expect(allowed).toContain(call);
       expect(calls.filter((call) => call === "fcntl")).toHaveLength(1);
     },

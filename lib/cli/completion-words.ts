@@ -41,7 +41,14 @@ const KNOWN: Record<string, () => string[]> = {
   "--cap-add": () => capabilities(),
   "--cap-drop": () => capabilities(),
   "--ulimit": () => RLIMITS.map((name) => `${name.slice("RLIMIT_".length).toLowerCase()}=`),
-  "--security-opt": () => ["seccomp=unconfined", "seccomp=", "no-new-privileges", "no-new-privileges=false"],
+  "--security-opt": () => [
+    "seccomp=unconfined",
+    "seccomp=",
+    "landlock=default",
+    "landlock=none",
+    "no-new-privileges",
+    "no-new-privileges=false",
+  ],
 };
 const capabilities = () => ["ALL", ...CAPABILITIES.map((name) => name.slice("CAP_".length))];
 

@@ -93,7 +93,10 @@ export const RUN_FLAGS: FlagGroups = {
     ["--network <none|host>", "Only a loopback (default), the host's, or ns:PATH"],
     ["--cap-add <NAME>...", "Add a capability; ALL for every one"],
     ["--cap-drop <NAME>...", "Drop a capability; ALL for every one"],
-    ["--security-opt <OPTION>...", "seccomp=unconfined, seccomp=FILE.json, or no-new-privileges=false (default true)"],
+    [
+      "--security-opt <OPTION>...",
+      "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none, or no-new-privileges=false (default true)",
+    ],
     ["--sysctl <NAME=VALUE>...", 'A kernel parameter of its own namespaces: "net.…"'],
     ["--pid <host>", "Share the host's pid namespace, or ns:/proc/PID/ns/pid"],
     ["--ipc <host>", "Share the host's IPC namespace, or ns:PATH"],

@@ -207,10 +207,13 @@ function security(flags: RunFlags, world: World): SecurityOptions {
     const [, name, value] = /^([^=:]*)(?:[=:]([^]*))?$/.exec(text) ?? [];
     if (name === "no-new-privileges" && (value === undefined || value === "true" || value === "false")) {
       result.noNewPrivileges = value !== "false";
+    } else if (name === "landlock" && (value === "default" || value === "none")) {
+      result.landlock = value;
     } else if (name === "seccomp" && value) {
       result.seccomp = seccomp(value, named ?? DEFAULT_CAPABILITIES, world);
     } else {
-      const hint = "seccomp=unconfined, seccomp=FILE.json or no-new-privileges[=false]";
+      const hint =
+        "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none or no-new-privileges[=false]";
       throw invalid("--security-opt", text, "not supported", hint);
     }
   }

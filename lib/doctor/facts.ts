@@ -94,7 +94,7 @@ export async function factsOfHost(directories: readonly string[]): Promise<HostF
     clonesIntoCgroup: clonesIntoCgroup(),
     namespaces: readdirSync("/proc/self/ns"),
     sysctls: Object.fromEntries(sysctls.filter(([, value]) => value !== undefined)) as HostFacts["sysctls"],
-    landlockAbi: landlockAbi(),
+    landlockAbi: sys.landlockAbi(),
     seccompActions: (sys.readKernelFile("/proc/sys/kernel/seccomp/actions_avail") ?? "").trim().split(" "),
     filtered: /^Seccomp:\s*2$/m.test(sys.readKernelFile("/proc/self/status") ?? ""),
     devices: Object.entries(DEVICES).flatMap(([path, [major, minor]]) => (isDevice(path, major, minor) ? [path] : [])),
@@ -119,12 +119,6 @@ function clonesIntoCgroup(): boolean {
   const result = sys.trySyscall("clone3", args.address, SIZE);
   sys.unmapArena(args);
   return errnoName(-result) === "EINVAL";
-}
-
-/** @see landlock_create_ruleset(2) */
-function landlockAbi(): number {
-  const LANDLOCK_CREATE_RULESET_VERSION = 1;
-  return Math.max(0, sys.trySyscall("landlock_create_ruleset", 0, 0, LANDLOCK_CREATE_RULESET_VERSION));
 }
 
 function isDevice(path: string, major: number, minor: number): boolean {

@@ -23,6 +23,7 @@ import { attributeSteps } from "./attributes.ts";
 import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
 import { CONTROL_FD } from "./init.ts";
+import { landlockSteps } from "./landlock.ts";
 import { isWatched } from "./intermediate.ts";
 import { openOrMake, type Alone } from "./mounts.ts";
 import { controlTerminal } from "./terminal.ts";
@@ -39,8 +40,13 @@ export function commandSteps(
   last: Plan = [executeStep(spec)],
 ): Plan {
   const { process } = spec;
-  // without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN
-  const early = spec.linux.seccomp !== undefined && !process.noNewPrivileges;
+  // without no_new_privs, restrictions can be had only as long as there is CAP_SYS_ADMIN
+  const early = (spec.linux.seccomp ?? spec.linux.landlock) !== undefined && !process.noNewPrivileges;
+  const restrictions = [
+    ...privilegeStep(spec),
+    ...landlockSteps(spec, alone !== undefined),
+    ...filterStep(spec, facts),
+  ];
   return [
     stdioStep(spec, session, alone !== undefined),
     ...rlimitSteps(spec),
@@ -53,7 +59,7 @@ export function commandSteps(
       hint: () =>
         "the working directory has to be a directory inside the root filesystem, or one that can be made there",
     },
-    ...(early ? [filterStep(spec, facts)] : []),
+    ...(early ? restrictions : []),
     ...identitySteps(spec),
     {
       action: `change to the working directory "${process.cwd}"`,
@@ -67,7 +73,7 @@ export function commandSteps(
     },
     ...(alone ? [aloneStep(spec, alone), ...leaveMemorySteps()] : []),
     signalStep(),
-    ...(early ? [] : [filterStep(spec, facts)]),
+    ...(early ? [] : restrictions),
     ...last,
   ];
 }
@@ -288,16 +294,20 @@ function signalStep(): Step {
   return { action: "have no signal ignored or blocked", ops };
 }
 
-function filterStep({ process, linux: { seccomp } }: Spec, { arch }: Facts): Step {
-  const ops: Op[] = process.noNewPrivileges
-    ? [{ call: "prctl", args: [flags("PR_SET_NO_NEW_PRIVS"), 1, 0, 0, 0] }]
-    : [];
-  if (seccomp)
-    ops.push({
-      call: "seccomp",
-      args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(seccomp, arch)],
-    });
-  return { action: "give up gaining privileges, and load the seccomp filter", ops };
+function privilegeStep({ process }: Spec): Plan {
+  if (!process.noNewPrivileges) return [];
+  return [
+    {
+      action: "give up gaining privileges",
+      ops: [{ call: "prctl", args: [flags("PR_SET_NO_NEW_PRIVS"), 1, 0, 0, 0] }],
+    },
+  ];
+}
+
+function filterStep({ linux: { seccomp } }: Spec, { arch }: Facts): Plan {
+  if (!seccomp) return [];
+  const args = [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(seccomp, arch)];
+  return [{ action: "load the seccomp filter", ops: [{ call: "seccomp", args }] }];
 }
 
 /** A compiled filter behind a `struct sock_fprog`. */

@@ -138,6 +138,12 @@ export interface SecurityOptions {
    * that there is a node for, which are the usual ones.
    */
   deviceRules?: string[];
+  /**
+   * `"default"`: files can be written, and programs executed, only where the sandbox's mounts are for that; nothing can
+   * be mounted, and with Linux 6.12 no process outside be signalled. Left out, that is so for the `"host"` root
+   * filesystem where the kernel has it, and not with CAP_SYS_ADMIN; asked for, it is an error where it cannot be.
+   */
+  landlock?: "default" | "none";
   /** The root filesystem cannot be written; default true for `"host"`, false for a directory. */
   readOnly?: boolean;
   /** Default true. */

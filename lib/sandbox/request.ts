@@ -10,6 +10,7 @@ import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umask
 import { capabilitySets } from "./capabilities.ts";
 import { checkChoice, checkHostPath, checkKeys, checkObject, checkPath, checkText, invalid, show } from "./check.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
+import { landlockOf } from "./landlock.ts";
 import { diskLimitOf, rlimitsOf } from "./limits.ts";
 import { idMaps, namespacesOf, owns, type Namespaces } from "./namespaces.ts";
 import { createdSources, PRIVATE_DIRECTORIES, privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
@@ -84,6 +85,8 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
   };
   const seccomp = seccompOf(options, namespaces, process.capabilities?.bounding ?? []);
   if (seccomp) spec.linux.seccomp = seccomp;
+  const landlock = landlockOf(options.security, spec, root);
+  if (landlock) spec.linux.landlock = landlock;
   const created = createdSources(options);
   const ownIds = privileged && options.namespaces?.user === "auto" ? { ownIds: true } : {};
   return { spec, beside: { root, idle: args.length === 0, ...(created.length > 0 ? { created } : {}), ...ownIds } };
@@ -141,6 +144,7 @@ function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   checkKeys("security option", options.security, [
     "capabilities",
     "seccomp",
+    "landlock",
     "readOnly",
     "noNewPrivileges",
     "deviceRules",

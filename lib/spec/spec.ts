@@ -120,6 +120,17 @@ export interface Linux {
   /** Of the clocks of a time namespace that is new. */
   timeOffsets?: Partial<Record<"monotonic" | "boottime", TimeOffset>>;
   personality?: { domain: "LINUX" | "LINUX32" };
+  /** Not of the specification: a runtime that does not know it passes over it. */
+  landlock?: Landlock;
+}
+
+/** What may be done to files, whatever mounts and modes say: to read and execute all; to write below some paths. */
+export interface Landlock {
+  /** The kernel's. */
+  abi: number;
+  /** Directories. */
+  writable: readonly string[];
+  writableFiles: readonly string[];
 }
 
 /** Numbers of -1 are unlimited. */

@@ -2,8 +2,9 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { Sandbox, type RunOptions } from "../../lib/index.ts";
-import { close, mapArena, numberOf, syscall, trySyscall, unmapArena, type Op } from "../../syscalls/index.ts";
+import { close, numberOf, syscall, trySyscall, type Op } from "../../syscalls/index.ts";
 import { noBusybox, notRoot, testUnless } from "../support/machine.ts";
+import { bindAbstract } from "../support/abstract-socket.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "../support/probe.ts";
 import { Folder, makeRootfs } from "../support/rootfs.ts";
 
@@ -374,13 +375,4 @@ function commandOf(path: string): string {
   } catch {
     return "";
   }
-}
-
-/** bind(2) and listen(2) on memory that does not move. */
-function bindAbstract(fd: number, address: Uint8Array, length: number): void {
-  const arena = mapArena(4096);
-  arena.bytes.set(address);
-  syscall("bind a socket", "bind", fd, arena.address, length);
-  syscall("listen on a socket", "listen", fd, 5);
-  unmapArena(arena);
 }
