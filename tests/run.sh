@@ -14,7 +14,7 @@ uml=$(readlink -f ../shared/conformance/uml)
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 passed=0 failed=0 skipped=0 broken=0
 user= guest=
-guest_tests="attacks cleanup cli.test examples executor.test image isolation limits process seccomp-kernel"
+guest_tests="attacks bad-input cleanup cli.test doctor examples executor.test image isolation limits process runtime seccomp-kernel"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/tsbox-test.XXXXXX")
 chmod 711 "$work"

@@ -115,6 +115,7 @@ Exit status: the command's own, or 128+N when signal N killed it; 124 after --ti
 Examples:
   tsbox run echo hello
   tsbox run -i -v ./src:/src:ro -w /src python3 - < script.py
+  tsbox run -v .:/app:ro -w /app bun script.ts
   tsbox run -m 128m --cpus 0.5 --pids-limit 64 --timeout 2s -- du -sh /usr
   tsbox run --rootfs ./debian -u 1000:1000 --tmpfs /tmp:size=64m bash -c 'id; df /tmp'
 `;
