@@ -5,10 +5,17 @@ import { dirname, join } from "node:path";
 import { Sandbox, TsboxError, type RunOptions } from "../../lib/index.ts";
 import { failureOf } from "../support/failure.ts";
 import { noBusybox, notRoot, testUnless } from "../support/machine.ts";
-import type { Op } from "../../syscalls/index.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "../support/probe.ts";
 import { Folder, makeRootfs } from "../support/rootfs.ts";
-import { inTurn, insertBefore, runChanged, withoutCalls, withoutStep, type Change } from "../support/unprotected.ts";
+import {
+  inTurn,
+  insertBefore,
+  runChanged,
+  sleep,
+  withoutCalls,
+  withoutStep,
+  type Change,
+} from "../support/unprotected.ts";
 
 /** What the attacks are after. */
 const outside = new Folder();
@@ -99,10 +106,7 @@ describe("a mount point that is a symlink out of the root filesystem", () => {
 });
 
 describe("while the host's root still lies on the new one", () => {
-  const halfASecond = new Uint8Array(16);
-  new DataView(halfASecond.buffer).setUint32(8, 5e8, true);
-  const pause: Op = { call: "clock_nanosleep", args: [1, 0, { data: halfASecond, text: "0.5 s" }, 0] };
-  const slow = insertBefore("drop the host's root", pause);
+  const slow = insertBefore("drop the host's root", sleep(500));
   const ask = (root: Folder, options: RunOptions, plan: Change["plan"]) =>
     runChanged(
       ["/bin/sh", "-c", `/bin/cat ./secret /data/secret 2>/dev/null; true`],

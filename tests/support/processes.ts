@@ -38,11 +38,11 @@ export function adoptOrphans(): void {
   if (trySyscall("prctl", PR_SET_CHILD_SUBREAPER, 1) < 0) throw new Error("cannot become a subreaper");
 }
 
-/** Takes the exit status of adopted orphans that have ended. */
-export function reapOrphans(): void {
+/** Takes the exit status of adopted orphans that have ended. @param own a child that somebody else waits for */
+export function reapOrphans(own?: number): void {
   const WNOHANG = 1;
   for (const { pid, parent, state } of descendants()) {
-    if (parent === process.pid && state === "Z") trySyscall("wait4", pid, 0, WNOHANG);
+    if (parent === process.pid && state === "Z" && pid !== own) trySyscall("wait4", pid, 0, WNOHANG);
   }
 }
 

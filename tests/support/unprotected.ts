@@ -70,19 +70,23 @@ export async function runChanged(command: string[], options: RunOptions, change:
   }
 }
 
-type Which = string | RegExp;
-const names = (which: Which, { action }: Step): boolean =>
-  typeof which === "string" ? action === which : which.test(action);
+/** The action of a step, a pattern that those of some steps match, or an index. */
+type Which = string | RegExp | number;
+
+function isMeant(which: Which, { action }: Step, index: number): boolean {
+  if (typeof which === "number") return index === which;
+  return typeof which === "string" ? action === which : which.test(action);
+}
 
 /** Changes steps; what is not there cannot be left out, and a control that shows nothing is an error. */
 function changeSteps(plan: Plan, which: Which, change: (step: Step) => Step[]): Plan {
-  if (!plan.some((step) => names(which, step))) {
+  if (!plan.some((step, index) => isMeant(which, step, index))) {
     throw new Error(`no step "${which}" among: ${plan.map(({ action }) => action).join(" | ")}`);
   }
-  return plan.flatMap((step) => (names(which, step) ? change(step) : [step]));
+  return plan.flatMap((step, index) => (isMeant(which, step, index) ? change(step) : [step]));
 }
 
-/** Leaves steps out. @param which the action of one, or a pattern that some of them match */
+/** Leaves steps out. */
 export const withoutStep =
   (which: Which) =>
   (plan: Plan): Plan =>
@@ -103,6 +107,14 @@ export const insertBefore =
       const begin = found < 0 ? step.ops.length : found;
       return [{ ...step, ops: [...step.ops.slice(0, begin), ...ops, ...step.ops.slice(begin)] }];
     });
+
+export function sleep(ms: number): Op {
+  const [CLOCK_MONOTONIC, time] = [1, new Uint8Array(16)];
+  const view = new DataView(time.buffer);
+  view.setBigInt64(0, BigInt(Math.floor(ms / 1000)), true);
+  view.setBigInt64(8, BigInt((ms % 1000) * 1e6), true);
+  return { call: "clock_nanosleep", args: [CLOCK_MONOTONIC, 0, { data: time, text: `${ms} ms` }, 0] };
+}
 
 /** One change after the other. */
 export const inTurn =
