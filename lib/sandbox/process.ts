@@ -203,8 +203,8 @@ export class SandboxProcess implements AsyncDisposable {
     // one that was killed before it had started ends with a failed step, which is not its own exit
     const exit = failure ? undefined : told.exit;
     signal?.removeEventListener("abort", abort);
-    // where init did not come so far as to end its process group, or was killed by it, that may be left
-    if (!exit) sys.killGroup(this.pid);
+    // where init could not be loaded, or has been killed, its process group may be left; what waits outside is alive
+    if (failure ? !this.#around.joined : !exit) sys.killGroup(this.pid);
     this.#over = true;
     const status = await bury(this.#launched);
     const counters = this.#around.counters();

@@ -19,7 +19,7 @@ const [STOP_MS, KILL_AFTER_MS] = [250 * SLOW, 40 * SLOW];
 const TIMEOUT_MS = 60_000 * Math.min(SLOW, 5);
 
 /** A program that makes such sandboxes. */
-class Victim {
+class Victim implements AsyncDisposable {
   readonly #process;
   readonly #lines;
 
@@ -53,6 +53,10 @@ class Victim {
   async kill(): Promise<void> {
     this.#process.kill("SIGKILL");
     await this.#process.exited;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.kill();
   }
 
   async end(): Promise<void> {
@@ -114,7 +118,7 @@ describe.each(["private", "host"])("SIGKILL at every step (%s pid namespace)", (
       const owners: number[] = [];
       // its own thread stops
       for (const step of range(0, steps.owner)) {
-        const victim = new Victim(pidNamespace, STOP_MS);
+        await using victim = new Victim(pidNamespace, STOP_MS);
         owners.push(victim.pid);
         await victim.next();
         await victim.begin("fresh", step);
@@ -126,7 +130,7 @@ describe.each(["private", "host"])("SIGKILL at every step (%s pid namespace)", (
         ["fresh", steps.owner],
         ["joins", 0],
       ] as const) {
-        const victim = new Victim(pidNamespace, STOP_MS * 8);
+        await using victim = new Victim(pidNamespace, STOP_MS * 20);
         owners.push(victim.pid);
         await victim.next();
         await victim.begin(what, ...range(from, steps[what]));
@@ -154,7 +158,7 @@ describe.each(["private", "host"])("SIGKILL at every step (%s pid namespace)", (
       `of ${who}: the owner is told, and nothing stays`,
       async () => {
         const before = surroundings();
-        const victim = new Victim(pidNamespace, STOP_MS);
+        await using victim = new Victim(pidNamespace, STOP_MS);
         // what has joined and lost its parent is ours to reap, or else it keeps the sandbox's init from ending
         using reaper = new DisposableStack();
         const timer = setInterval(() => found.reapOrphans(victim.pid), 20);
@@ -171,7 +175,7 @@ describe.each(["private", "host"])("SIGKILL at every step (%s pid namespace)", (
           }
         }
         for (const { told } of seen)
-          expect(told).toEqual([expect.stringMatching(/^(killed|signal|system|permission_denied)$/)]);
+          expect(told).toEqual([expect.stringMatching(/^(killed|signal|system|permission_denied|limit_unavailable)$/)]);
         expect(found.descendants(victim.pid)).toEqual([]);
         // what is kept for the next time is there after the first of each kind
         const counts = seen.map(({ descriptors }) => descriptors);
