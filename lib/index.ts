@@ -9,6 +9,7 @@ export {
   ShellCommand,
   ShellError,
   ShellOutput,
+  Volume,
 } from "./sandbox/index.ts";
 export type * from "./sandbox/index.ts";
 export { Terminal, type TerminalOptions } from "./terminal/index.ts";

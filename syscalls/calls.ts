@@ -283,7 +283,7 @@ export function setNonBlocking(fd: number): void {
 }
 
 /** `int flock(int fd, LOCK_EX | LOCK_NB)`: false where somebody else has it. @see flock(2) */
-export function lock(fd: number): boolean {
+export function lockFile(fd: number): boolean {
   const LOCK_EX_NB = 2 | 4;
   return trySyscall("flock", fd, LOCK_EX_NB) === 0;
 }

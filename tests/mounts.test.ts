@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Sandbox, type MountOption, type RunOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { noBusybox, notRoot, testUnless } from "./support/machine.ts";
+import { descriptors, eventually } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 import { runChanged } from "./support/unprotected.ts";
 
@@ -230,6 +231,70 @@ describe("a writable layer in a directory", () => {
       expect(error.message).toContain(message);
     }
     expect(readdirSync(inside)).toEqual([]);
+  });
+});
+
+describe("a volume of another sandbox", () => {
+  const make = () => Sandbox.create({ rootfs: root.path, mounts: [{ type: "tmpfs", target: "/data", mode: 0o777 }] });
+  const inBox = async (box: Sandbox, line: string) =>
+    (await new Response(box.spawn(["/bin/sh", "-c", line]).stdout).text()).trim();
+
+  testUnless(noBusybox, "is seen by both, and stays when either has gone", async () => {
+    const before = descriptors().size;
+    const first = await make();
+    await inBox(first, "echo one >/data/file");
+    const second = await Sandbox.create({
+      rootfs: root.path,
+      mounts: [{ type: "volume", source: await first.volume("/data"), target: "/shared" }],
+    });
+    expect(await inBox(second, "cat /shared/file; echo two >>/shared/file")).toBe("one");
+    expect(await inBox(first, "cat /data/file")).toBe("one\ntwo");
+    const third = await second.volume("/shared");
+    await first.stop();
+    await second.stop();
+    const mounts: MountOption[] = [{ type: "volume", source: third, target: "/data", readOnly: true }];
+    expect(await sh("cat /data/file; touch /data/x 2>/dev/null || echo read-only", { mounts })).toBe(
+      "one\ntwo\nread-only",
+    );
+    expect(await eventually(() => descriptors().size <= before)).toBe(true);
+  });
+
+  testUnless(noBusybox, "is for one sandbox, and once", async () => {
+    await using box = await make();
+    const source = await box.volume("/data");
+    const mounts: MountOption[] = [{ type: "volume", source, target: "/a" }];
+    const twice = await failureOf(() => sh("true", { mounts: [...mounts, { type: "volume", source, target: "/b" }] }));
+    expect([twice.code, source.open]).toEqual(["invalid_option", true]);
+    expect(Sandbox.plan(["true"], { mounts })).toContain("volume for /a");
+    await sh("true", { mounts });
+    expect(source.open).toBe(false);
+    expect((await failureOf(() => sh("true", { mounts }))).hint).toContain("box.volume");
+    const auto = await failureOf(() => sh("true", { mounts, namespaces: { user: "auto" } }));
+    expect(auto.code).toBe("invalid_option");
+  });
+
+  testUnless(noBusybox, "is a directory inside, whatever symlinks say", async () => {
+    await using box = await make();
+    await inBox(
+      box,
+      `ln -s ${outside.path} /data/out; ln -s /etc /data/in; ln -s /proc/self/cwd /data/magic; echo >/data/f`,
+    );
+    for (const path of ["/none", "/data/out", "/data/f", "/data/magic", "/data/f/x"]) {
+      const error = await failureOf(() => box.volume(path));
+      expect([error.code, error.path]).toEqual(["mount_failed", path]);
+    }
+    using etc = await box.volume("/data/in");
+    expect(await sh("ls /e", { mounts: [{ type: "volume", source: etc, target: "/e" }] })).toBe("group\npasswd");
+    expect((await failureOf(() => box.volume("data"))).code).toBe("invalid_option");
+    await box.stop();
+    expect((await failureOf(() => box.volume("/data"))).code).toBe("sandbox_closed");
+  });
+
+  testUnless(noBusybox, "that is none is an error", async () => {
+    for (const source of ["/data", { path: "/data" }, undefined, 7]) {
+      const mounts = [{ type: "volume", source, target: "/a" }] as never;
+      expect((await failureOf(() => sh("true", { mounts }))).code).toBe("invalid_option");
+    }
   });
 });
 

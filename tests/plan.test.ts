@@ -1,6 +1,6 @@
 /** Specification to plan, as tables and as rules that every plan keeps. Pure: nothing runs, no root is needed. @module */
 import { describe, expect, test } from "bun:test";
-import { compile, compileJoin, initSteps, type Beside, type Facts, type Root } from "../lib/plan/index.ts";
+import { compile, compileJoin, compileTake, initSteps, type Beside, type Facts, type Root } from "../lib/plan/index.ts";
 import type { NamespaceType, Spec } from "../lib/spec/index.ts";
 import { printPlan, Program, SYSCALLS, type Arch, type Op, type Plan } from "../syscalls/index.ts";
 
@@ -646,6 +646,18 @@ describe("mounts", () => {
     const text = textOf({ linux: { rootfsPropagation: "rslave" } });
     expect(text).toContain('mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, {propagation=MS_SLAVE}, 32)');
     expect(() => planOf(specWith({ linux: { rootfsPropagation: "ro" } }))).toThrow('rootfsPropagation "ro": unknown');
+  });
+
+  test("a tree of another sandbox is used as it was passed, and no path of the host is opened", () => {
+    const mounts = [{ destination: "/in", type: "bind", source: "/data", options: ["rbind", "rro"] }];
+    for (const privileged of [true, false]) {
+      const text = textOf({ mounts }, facts({ privileged }), { ...beside(), volumes: ["/in"] });
+      expect(text).toContain("mount0 = fcntl(volume for /in, F_DUPFD_CLOEXEC, 10)");
+      expect(has(text, '"/data"')).toBe(false);
+    }
+    const taken = printPlan(compileTake(specWith(), "/data"));
+    expect(taken).toContain('"/data/.", {O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}');
+    expect(taken.indexOf("PR_SET_DUMPABLE")).toBeLessThan(taken.indexOf("setns(sandbox, "));
   });
 
   test("a source that is to be made is made by whoever opens it", () => {

@@ -35,6 +35,8 @@ export interface Beside {
   ownIds?: boolean;
   /** Sources of bind mounts that are made, as directories, where they do not exist. */
   created?: readonly string[];
+  /** Mount points of bind mounts whose trees come from other sandboxes, each bound as {@link volumeSlot}. */
+  volumes?: readonly string[];
 }
 
 /**

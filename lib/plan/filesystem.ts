@@ -112,15 +112,21 @@ export function filesystemSteps(
   return { opened, drop: dropOldRoot(root, dropped), attached };
 }
 
-export function openBind({ source = "", options = [] }: Mount, tree: string, { created }: Beside): Step {
+export const volumeSlot = (destination: string): string => `volume for ${destination}`;
+
+export function openBind(mount: Mount, tree: string, { created, volumes }: Beside): Step {
+  const { source = "", destination, options = [] } = mount;
+  if (volumes?.includes(destination)) return mounts.useTree(volumeSlot(destination), tree, options);
   const step = mounts.openSource(source, tree, options);
   return created?.includes(source) ? { ...step, ops: [...mounts.makeDirectories(source), ...step.ops] } : step;
 }
 
 const isRemount = ({ options }: Mount): boolean => options?.includes("remount") ?? false;
 
-function kindOf({ source = "" }: Mount, { created }: Beside, facts: Facts): "file" | "directory" {
-  return created?.includes(source) ? "directory" : (facts.sources.get(source) ?? "directory");
+function kindOf({ source = "", destination }: Mount, { created, volumes }: Beside, facts: Facts): "file" | "directory" {
+  return created?.includes(source) || volumes?.includes(destination)
+    ? "directory"
+    : (facts.sources.get(source) ?? "directory");
 }
 
 /** A sysfs shows a network namespace, for which whoever mounts it needs rights: those that the owner has over one. */

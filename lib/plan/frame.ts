@@ -5,7 +5,7 @@
  * tag  n ≥ 1  a step failed, 16 bytes  u32 1 + step · i32 errno · i32 - · u32 op      (written by the executor)
  * tag -1      exit,         152 bytes  i32 tag · u32 wait status · struct rusage
  * tag -2      ready,         16 bytes
- * tag -3      terminal,      16 bytes  its descriptor is on the socket for it
+ * tag -3      passed,        16 bytes  a descriptor is on the socket for them
  * tag -4      disk full,     16 bytes  comes before the exit
  * ```
  * @module
@@ -14,7 +14,7 @@ import { offsetOf, STRUCTS } from "../../syscalls/index.ts";
 
 export const EXIT_TAG = -1;
 export const READY_TAG = -2;
-export const TERMINAL_TAG = -3;
+export const PASSED_TAG = -3;
 export const DISK_FULL_TAG = -4;
 const RUSAGE_AT = 8;
 /** In which the kernel counts blocks, whatever the device has. */
@@ -37,7 +37,7 @@ export interface ExitFrame {
   writeBytes: number;
 }
 
-export type Frame = ExitFrame | { kind: "ready" | "diskFull" | "terminal" } | { kind: "failed"; report: DataView };
+export type Frame = ExitFrame | { kind: "ready" | "diskFull" | "passed" } | { kind: "failed"; report: DataView };
 
 /** Cuts a stream into frames, however its chunks fall. */
 export class FrameReader {
@@ -67,7 +67,7 @@ export class FrameReader {
 function decode(view: DataView): Frame {
   const tag = view.getInt32(0, true);
   if (tag === READY_TAG) return { kind: "ready" };
-  if (tag === TERMINAL_TAG) return { kind: "terminal" };
+  if (tag === PASSED_TAG) return { kind: "passed" };
   if (tag === DISK_FULL_TAG) return { kind: "diskFull" };
   if (tag !== EXIT_TAG)
     return { kind: "failed", report: new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + REPORT_BYTES)) };

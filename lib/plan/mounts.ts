@@ -6,6 +6,7 @@
  */
 import { cstring, named, ref, structure, TsboxError } from "../../syscalls/index.ts";
 import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
+import { F_DUPFD_CLOEXEC } from "./clone.ts";
 import { flags } from "./constants.ts";
 import { parseMountOptions, type Attribute, type Attributes, type MountOptions } from "./mount-options.ts";
 
@@ -111,6 +112,18 @@ export function makeDirectories(path: string): Op[] {
   }));
 }
 
+/** A tree that has been taken from another sandbox, bound as `given`. */
+export function useTree(given: string, tree: string, options: readonly string[]): Step {
+  return {
+    action: `use the "${given}"`,
+    ops: [
+      { call: "fcntl", args: [ref(given), F_DUPFD_CLOEXEC, 10], out: tree },
+      ...attributeOps(tree, parseMountOptions(options)),
+    ],
+    code: "mount_failed",
+  };
+}
+
 /** Files of an open tree look owned as `attr` says, which holds a user namespace. */
 export const mapIds = (tree: string, attr: Data): Op => ({
   call: "mount_setattr",
@@ -167,14 +180,15 @@ const NO_SYMLINKS = structure("{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYM
   flags: OPEN_PATH,
   resolve: RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
 });
+const HOW = { anything: IN_ROOT, "no symlink": NO_SYMLINKS };
 
 /**
  * Opens a path of the new root as the slot `out`, without leaving the root by a symlink or by a magic link of /proc:
  * while the sandbox is being made, /proc/self/fd leads to descriptors of the host (CVE-2024-21626).
  */
-export const openInRoot = (path: string, out: string, symlinks = true): Op => ({
+export const openInRoot = (path: string, out: string, how: keyof typeof HOW = "anything"): Op => ({
   call: "openat2",
-  args: [here, cstring(path), symlinks ? IN_ROOT : NO_SYMLINKS, 24],
+  args: [here, cstring(path), HOW[how], 24],
   out,
 });
 
@@ -190,7 +204,7 @@ export function openOrMake(path: string, kind: "file" | "directory", out: string
   const ops: Op[] = parts.includes("..")
     ? []
     : [
-        { ...openInRoot(path, out, false), onError: { jump: `make ${found}` } },
+        { ...openInRoot(path, out, "no symlink"), onError: { jump: `make ${found}` } },
         { call: "jump", args: [], label: found },
       ];
   ops.push({ call: "label", args: [], label: `make ${found}` }, ...alone(`${where} ${path}`), openInRoot("/", out));
@@ -231,7 +245,7 @@ export function attach(path: string, tree: string, kind: "file" | "directory", a
  * @param prepare makes the cover, once the path is open as the slot `target`
  */
 export function cover(action: string, path: string, tree: string, prepare: Op[] = []): Step {
-  const ops = [openInRoot(path, "target", false), ...prepare, ...attachOps(tree, "target")];
+  const ops = [openInRoot(path, "target", "no symlink"), ...prepare, ...attachOps(tree, "target")];
   return { action, ops, code: "mount_failed", path, hint: targetHint("directory") };
 }
 
@@ -240,7 +254,7 @@ const READ_ONLY_COVER = parseMountOptions(["rro", "rnosuid", "rnodev", "rnoexec"
 /** Changes what is mounted at a path already, and nothing that a symlink leads to. */
 export function remount(path: string, options: readonly string[]): Step {
   const { own, recursive, propagation } = parseMountOptions(options);
-  const ops: Op[] = [openInRoot(path, "target", false)];
+  const ops: Op[] = [openInRoot(path, "target", "no symlink")];
   if (!isEmpty(recursive)) ops.push(setAttributes("target", RECURSIVELY, recursive));
   if (!isEmpty(own)) ops.push(setAttributes("target", ALONE, own));
   for (const { type, recursive: below } of propagation)
@@ -250,13 +264,16 @@ export function remount(path: string, options: readonly string[]): Step {
   return { action: `change the mount on "${path}"`, ops, code: "mount_failed", path, hint };
 }
 
+/** A copy of what is mounted at, and below, an open path. */
+export const openTreeOf = (target: string, tree: string): Op => ({
+  call: "open_tree",
+  args: [ref(target), nothing, flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE", "AT_EMPTY_PATH")],
+  out: tree,
+});
+
 /** A read-only copy of what is to be covered by it. */
 export function copyOfTarget(tree: string): Op[] {
-  const how = flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE", "AT_EMPTY_PATH");
-  return [
-    { call: "open_tree", args: [ref("target"), nothing, how], out: tree },
-    ...attributeOps(tree, READ_ONLY_COVER),
-  ];
+  return [openTreeOf("target", tree), ...attributeOps(tree, READ_ONLY_COVER)];
 }
 
 /** The same directory as a mount of its own, which stays what it is when the one below it becomes read-only. */

@@ -6,21 +6,21 @@
  * @module
  * @see pts(4), ioctl_tty(2), TIOCGPTPEER(2const), unix(7) SCM_RIGHTS
  */
-import { cstring, named, offsetOf, ref, structure, STRUCTS, TsboxError, words } from "../../syscalls/index.ts";
+import { cstring, named, offsetOf, ref, structure, TsboxError, words } from "../../syscalls/index.ts";
 import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { F_DUPFD_CLOEXEC } from "./clone.ts";
 import { flags } from "./constants.ts";
 import { mountSlot } from "./filesystem.ts";
-import { REPORT_BYTES, TERMINAL_TAG } from "./frame.ts";
 import * as mounts from "./mounts.ts";
+import { passOps } from "./pass.ts";
 
 const here = flags("AT_FDCWD");
 const READ_WRITE = flags("O_RDWR", "O_NOCTTY", "O_CLOEXEC");
 
 /**
  * In a sandbox that is being made. Stdin, stdout and stderr become the terminal; the socket that its other end goes
- * to is bound as `terminal-socket`.
+ * to is bound as `pass-socket`.
  * @throws TsboxError `invalid_option`
  */
 export function terminalSteps(spec: Spec, alone: mounts.Alone): Plan {
@@ -50,7 +50,7 @@ const ENODEV = 19;
 function openChecked(): Op[] {
   const statfs = structure("statfs", "statfs", {});
   return [
-    mounts.openInRoot("/dev/pts", "devpts", false),
+    mounts.openInRoot("/dev/pts", "devpts", "no symlink"),
     { call: "fstatfs", args: [ref("devpts"), statfs] },
     { call: "load", args: [{ at: statfs, offset: offsetOf("statfs", "f_type") }, 8], out: "type" },
     { call: "jumpIf", args: [ref("type"), DEVPTS_SUPER_MAGIC, named("==", 0)], label: "devpts" },
@@ -90,32 +90,11 @@ function consoleSteps(alone: mounts.Alone): Plan {
   return [{ ...step, action: 'bind the terminal on "/dev/console"', ops: [open, ...step.ops] }];
 }
 
-/** sendmsg(2) of the owner's end, and a frame that tells that it is there. */
-function passStep(): Step {
-  const [SOL_SOCKET, SCM_RIGHTS, MSG_NOSIGNAL] = [1, 1, named("MSG_NOSIGNAL", 0x4000)];
-  const cmsg = structure("SCM_RIGHTS", "cmsghdr", { cmsg_len: 20, cmsg_level: SOL_SOCKET, cmsg_type: SCM_RIGHTS });
-  const header = STRUCTS.cmsghdr.size;
-  const control = { data: new Uint8Array(header + 8), text: "{SCM_RIGHTS, terminal}" };
-  control.data.set(cmsg.data);
-  const byte = words("a byte", 0);
-  const iovec = structure("{a byte}", "iovec", { iov_len: 1 });
-  iovec.pointers = [{ offset: offsetOf("iovec", "iov_base"), to: byte }];
-  const message = structure("{SCM_RIGHTS, terminal}", "msghdr", { msg_iovlen: 1, msg_controllen: control.data.length });
-  message.pointers = [
-    { offset: offsetOf("msghdr", "msg_iov"), to: iovec },
-    { offset: offsetOf("msghdr", "msg_control"), to: control },
-  ];
-  return {
-    action: "pass the other end of the terminal to the owner",
-    ops: [
-      { call: "store", args: [{ at: control, offset: header }, ref("terminal"), 4] },
-      { call: "sendmsg", args: [ref("terminal-socket"), message, MSG_NOSIGNAL] },
-      { call: "write", args: [ref("control"), words("terminal frame", TERMINAL_TAG, 0), REPORT_BYTES] },
-      // what is left of it here would keep a terminal that the owner has closed from being seen as gone
-      { call: "close", args: [ref("terminal")] },
-    ],
-  };
-}
+const passStep = (): Step => ({
+  action: "pass the other end of the terminal to the owner",
+  // what is left of it here would keep a terminal that the owner has closed from being seen as gone
+  ops: [...passOps("terminal"), { call: "close", args: [ref("terminal")] }],
+});
 
 /** Where stdin is the terminal, and the process the leader of a session. */
 export const controlTerminal: Op = { call: "ioctl", args: [0, flags("TIOCSCTTY"), 0] };

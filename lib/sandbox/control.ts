@@ -23,8 +23,8 @@ export class Control {
   readonly #receiver: Receiver;
   #open = true;
 
-  /** @param fd taken over @param terminalPassed the owner's end of the command's terminal is on the socket for it */
-  constructor(fd: number, plan: Plan, terminalPassed?: () => void) {
+  /** @param fd taken over @param passed a descriptor is on the socket for them */
+  constructor(fd: number, plan: Plan, passed?: () => void) {
     this.#fd = fd;
     const { promise, resolve } = Promise.withResolvers<Told>();
     this.told = promise;
@@ -34,7 +34,7 @@ export class Control {
       for (const frame of cutter.take(chunk)) {
         if (frame.kind === "failed") told.failure ??= failureOf(frame.report, plan);
         else if (frame.kind === "ready") told.ready = true;
-        else if (frame.kind === "terminal") terminalPassed?.();
+        else if (frame.kind === "passed") passed?.();
         else if (frame.kind === "diskFull") told.diskFull = true;
         else if (frame.kind === "exit") told.exit = frame;
       }

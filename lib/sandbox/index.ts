@@ -10,4 +10,5 @@ export type { DirectoryEntry } from "./directory.ts";
 export { Sandbox } from "./sandbox.ts";
 export { ShellCommand, ShellError, ShellOutput, type Shell } from "./shell.ts";
 export type { ShellValue } from "./shell-line.ts";
+export { Volume } from "./volume.ts";
 export type * from "./options.ts";

@@ -6,6 +6,7 @@ import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, type Arena, type Plan, TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import {
+  compileTake,
   FrameReader,
   initSteps,
   isBind,
@@ -15,6 +16,7 @@ import {
   type InitKind,
   type JoinKind,
   type OwnedPlan,
+  volumeSlot,
 } from "../plan/index.ts";
 import type { IdMapping, Spec } from "../spec/index.ts";
 import { Control } from "./control.ts";
@@ -23,6 +25,7 @@ import { claimIdRange } from "./id-range.ts";
 import { mapsFrom } from "./namespaces.ts";
 import { findIdMapper } from "./subordinate-ids.ts";
 import { layOut, layOutJoin, layOutJoiner, type Layout } from "./layout.ts";
+import type { Volume } from "./volume.ts";
 
 /** Descriptors for the command; -1 is /dev/null. They stay the caller's. */
 export interface Stdio {
@@ -35,8 +38,8 @@ export interface Stdio {
 export interface Launched {
   pid: number;
   control: Control;
-  /** The owner's end of the command's terminal, where it has one; undefined where it could not be started. */
-  terminal?: Promise<number | undefined>;
+  /** A descriptor for the owner, where there is to be one: of the command's terminal, or what was taken. Undefined where it failed. */
+  passed?: Promise<number | undefined>;
   /** Once it runs, or has been reaped: gives the memory of the plan back. More calls do no harm. */
   release(): void;
   /** Once it has been reaped: gives back what was its own as long as it ran. */
@@ -86,12 +89,19 @@ function kindOfKernelPath(path: string): "file" | "directory" | undefined {
  * @param layout the benchmark passes one that it has put clocks into
  * @throws TsboxError what the owner's steps come to; the rest is told over the socket
  */
-export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup, layout?: Layout): Launched {
-  if (!beside.ownIds) return launchMapped(spec, beside, stdio, cgroup, layout);
+export function launch(
+  spec: Spec,
+  beside: Beside,
+  stdio: Stdio,
+  cgroup: Cgroup,
+  layout?: Layout,
+  volumes: Volumes = NO_VOLUMES,
+): Launched {
+  if (!beside.ownIds) return launchMapped(spec, beside, stdio, cgroup, layout, volumes);
   const range = claimIdRange();
   try {
     const mapped = { ...spec, linux: { ...spec.linux, ...mapsFrom(range.hostID) } };
-    const launched = launchMapped(mapped, beside, stdio, cgroup, layout);
+    const launched = launchMapped(mapped, beside, stdio, cgroup, layout, volumes);
     const gone = () => {
       launched.gone?.();
       range.release();
@@ -103,13 +113,25 @@ export function launch(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup,
   }
 }
 
-function launchMapped(spec: Spec, beside: Beside, stdio: Stdio, cgroup: Cgroup, layout?: Layout): Launched {
+/** By their mount points. */
+export type Volumes = ReadonlyMap<string, Volume>;
+const NO_VOLUMES: Volumes = new Map();
+
+function launchMapped(
+  spec: Spec,
+  beside: Beside,
+  stdio: Stdio,
+  cgroup: Cgroup,
+  layout: Layout | undefined,
+  volumes: Volumes,
+): Launched {
   using opened = new Descriptors();
   const made = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
   if (!made.kept) opened.add(made.commandImage);
   const images = { init: initImage(made.compiled.init, made.compiled.sized), "command-image": made.commandImage };
   const bound: Record<string, number> = { ...images, ...stdio };
   bindCgroup(bound, cgroup, opened);
+  for (const [destination, volume] of volumes) bound[volumeSlot(destination)] = opened.add(volume.take());
   const control = bindControl(bound, opened);
   const terminal = bindTerminal(spec, bound, opened);
   const layer = beside.root.kind === "overlay" ? beside.root.layer : undefined;
@@ -141,15 +163,34 @@ export function join(
   const bound: Record<string, number> = { sandbox, ...stdio };
   bindCgroup(bound, cgroup, opened);
   const terminal = bindTerminal(spec, bound, opened);
+  return { ...startImage({ plan, program }, bound, opened, terminal, spec.process.args), program };
+}
+
+/** Takes what is mounted at a path of a sandbox, which is passed to the owner as an open tree. */
+export function take(spec: Spec, sandbox: number, path: string): Launched {
+  using opened = new Descriptors();
+  const plan = compileTake(spec, path);
+  const bound: Record<string, number> = { sandbox };
+  const passing = bindPassing(bound, opened);
+  return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, passing);
+}
+
+/** Executes a program that joins, with the descriptors that are bound, as an image. */
+function startImage(
+  { plan, program }: { plan: Plan; program: Program },
+  bound: Record<string, number>,
+  opened: Descriptors,
+  passSocket: number | undefined,
+  args?: string[],
+): Launched {
   const kept = Object.values(bound).filter((fd) => fd >= 0);
   const control = bindControl(bound, opened);
   kept.push(bound["control"] as number);
-  const content = sys.elfImage(program, bound, bound["control"], spec.process.args);
+  const content = sys.elfImage(program, bound, bound["control"], args);
   const joiner = Object.fromEntries(kept.map((fd, index) => [`kept${index}`, fd]));
   joiner["image"] = opened.add(sys.sealedFile("tsbox-join", content));
   // nothing but the image tells a failure over the socket
-  const started = start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan, terminal);
-  return { ...started, program };
+  return start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan, passSocket);
 }
 
 /** A plan and its layout, whatever it is for. */
@@ -164,7 +205,7 @@ function start(
   bound: Record<string, number>,
   control: number,
   plan: Plan,
-  terminalSocket: number | undefined,
+  passSocket: number | undefined,
 ): Launched {
   const arena = takeArena(program.size);
   program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
@@ -176,22 +217,22 @@ function start(
   if (sys.runProgram(arena.address, 0) < 0) {
     const error = giveUp(compiled, program, arena, control);
     release();
-    if (terminalSocket !== undefined) sys.close(terminalSocket);
+    if (passSocket !== undefined) sys.close(passSocket);
     throw error;
   }
   const pid = program.result(arena, "first");
-  if (terminalSocket === undefined) return { pid, control: new Control(control, plan), release };
+  if (passSocket === undefined) return { pid, control: new Control(control, plan), release };
   const { promise, resolve } = Promise.withResolvers<number | undefined>();
-  const take = () => {
-    const fd = sys.receiveDescriptor(terminalSocket);
+  const receive = () => {
+    const fd = sys.receiveDescriptor(passSocket);
     resolve(fd < 0 ? undefined : fd);
   };
-  const told = new Control(control, plan, take);
+  const told = new Control(control, plan, receive);
   void told.told.then(() => {
-    sys.close(terminalSocket);
+    sys.close(passSocket);
     resolve(undefined);
   });
-  return { pid, control: told, terminal: promise, release };
+  return { pid, control: told, passed: promise, release };
 }
 
 /** After a failed step of the owner's: undoes the others. @returns the first failure, which may be the child's */
@@ -243,16 +284,19 @@ function bindControl(bound: Record<string, number>, opened: Descriptors): number
 /** What two overlays write at a time is undefined. Gone with this process, like the sandbox. */
 function lockLayer(layer: string): number {
   const fd = sys.open(layer, sys.O_RDONLY | sys.O_DIRECTORY);
-  if (sys.lock(fd)) return fd;
+  if (sys.lockFile(fd)) return fd;
   sys.close(fd);
   throw new TsboxError(`use the writableLayer "${layer}": another sandbox does`, { code: "mount_failed", path: layer });
 }
 
-/** @returns the owner's end of the socket that the command's terminal is passed over */
 function bindTerminal(spec: Spec, bound: Record<string, number>, opened: Descriptors): number | undefined {
-  if (!spec.process.terminal) return undefined;
+  return spec.process.terminal ? bindPassing(bound, opened) : undefined;
+}
+
+/** @returns the owner's end of the socket that a descriptor is passed over */
+function bindPassing(bound: Record<string, number>, opened: Descriptors): number {
   const [ours, theirs] = sys.socketPair();
-  bound["terminal-socket"] = opened.add(theirs);
+  bound["pass-socket"] = opened.add(theirs);
   return ours;
 }
 

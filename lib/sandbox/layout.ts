@@ -65,6 +65,7 @@ function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
       root,
       beside.idle,
       beside.created,
+      beside.volumes,
       [...sources],
     ]),
     ...[...Object.values(capabilities), ...mounts, maskedPaths, readonlyPaths].map(textOf),

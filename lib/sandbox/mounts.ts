@@ -5,6 +5,7 @@ import { checkArray, checkChoice, checkHostPath, checkKeys, checkObject, checkPa
 import { owns, type Namespaces } from "./namespaces.ts";
 import type { BindMount, DeviceOption, MountOption, Propagation, SandboxOptions, Size } from "./options.ts";
 import { parseSize } from "./parse.ts";
+import { Volume } from "./volume.ts";
 
 const STRICT = ["nosuid", "noexec", "nodev"];
 const below = (options: string[]) => options.map((option) => `r${option}`);
@@ -122,9 +123,10 @@ function mountOf(mount: MountOption, host: Host): Mount {
   checkChoice<boolean>("noExec", mount.noExec, false, true);
   if (mount.type === "tmpfs") return tmpfs(mount, destination);
   if (mount.type === "bind") return bind(mount, destination, host);
+  if (mount.type === "volume") return volume(mount, destination);
   throw invalid(
     `mount on "${destination}": the type ${show((mount as { type: unknown }).type)} is unknown`,
-    '"bind" or "tmpfs"',
+    '"bind", "tmpfs" or "volume"',
   );
 }
 
@@ -169,6 +171,29 @@ function bind(mount: BindMount, destination: string, host: Host): Mount {
   if (propagation !== "rprivate") options.push(propagation);
   if (host.idMapped) options.push("idmap");
   return { destination, type: "bind", source, options };
+}
+
+function volume(mount: Extract<MountOption, { type: "volume" }>, destination: string): Mount {
+  checkKeys("volume mount", mount, ["type", "source", "target", "readOnly", "noExec"]);
+  const { source, readOnly, noExec } = mount;
+  if (!(source instanceof Volume))
+    throw invalid(`mount ${show(source)} on "${destination}": not what box.volume gives`);
+  if (!source.open) source.take(); // tells why not
+  const options = ["rbind", "rnosuid", "rnodev", ...(readOnly ? ["rro"] : []), ...(noExec ? ["rnoexec"] : [])];
+  return { destination, type: "bind", source: source.path, options };
+}
+
+/** Those of a request, by their mount points; there are none in nearly all. */
+export function volumesOf({ mounts = [], namespaces }: SandboxOptions): ReadonlyMap<string, Volume> | undefined {
+  if (!mounts.some(({ type }) => type === "volume")) return undefined;
+  if (namespaces?.user === "auto")
+    throw invalid('mount a volume with ids of its own (namespaces.user "auto"): its files would be nobody\'s');
+  const volumes = mounts.flatMap((mount) =>
+    mount.type === "volume" ? [[targetOf(mount.target), mount.source] as const] : [],
+  );
+  if (new Set(volumes.map(([, source]) => source)).size < volumes.length)
+    throw invalid("mount a volume twice: each is for one mount point", "take another by `box.volume`");
+  return new Map(volumes);
 }
 
 function propagationOf({ propagation }: BindMount, destination: string, host: Host): Propagation {

@@ -2,6 +2,7 @@
  * What a caller may ask of a sandbox.
  * @module
  */
+import type { Volume } from "./volume.ts";
 import type { TerminalOptions } from "../terminal/index.ts";
 import type {
   CapabilitySets,
@@ -106,6 +107,8 @@ export interface BindMount {
 
 export type MountOption =
   | BindMount
+  /** What is mounted in another sandbox. */
+  | { type: "volume"; source: Volume; target: string; readOnly?: boolean; noExec?: boolean }
   /** An empty file system in memory; `size` defaults to half of the machine's memory, as the kernel does. */
   | { type: "tmpfs"; target: string; size?: Size; mode?: number; readOnly?: boolean; noExec?: boolean };
 

@@ -75,7 +75,7 @@ export class SandboxProcess implements AsyncDisposable {
     this.#started = started;
     if (pipes.terminal) {
       this.terminal = new Terminal(pipes.terminal, sizeOf(pipes.terminal), (chunk) => this.#count(chunk));
-      this.terminal.attach(launched.terminal ?? Promise.resolve(undefined));
+      this.terminal.attach(launched.passed ?? Promise.resolve(undefined));
     }
     this.#result = this.#supervise(signal);
     // whoever does not ask how it ended does not want to be told by a crash

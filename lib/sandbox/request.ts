@@ -13,12 +13,20 @@ import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { landlockOf } from "./landlock.ts";
 import { diskLimitOf, rlimitsOf } from "./limits.ts";
 import { idMaps, namespacesOf, owns, type Namespaces } from "./namespaces.ts";
-import { createdSources, PRIVATE_DIRECTORIES, privateMounts, requestedMounts, standardMounts } from "./mounts.ts";
+import {
+  createdSources,
+  PRIVATE_DIRECTORIES,
+  privateMounts,
+  requestedMounts,
+  standardMounts,
+  volumesOf,
+} from "./mounts.ts";
 import type { MountOption, RunOptions, SandboxOptions, SpawnOptions } from "./options.ts";
 import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
 import { findUser, type Accounts } from "./users.ts";
+import type { Volume } from "./volume.ts";
 
 const inDirectory = (directory: string, names: string) => names.split(" ").map((name) => `${directory}/${name}`);
 const MASKED: readonly string[] = Object.freeze([
@@ -46,11 +54,18 @@ const SANDBOX_OPTIONS = [
   .split(" ");
 const STDIO_OPTIONS = ["stdin", "stdout", "stderr", "terminal"];
 
+export interface Requested {
+  spec: Spec;
+  beside: Beside;
+  /** Of other sandboxes, by their mount points. */
+  volumes?: ReadonlyMap<string, Volume>;
+}
+
 /**
  * @param args the command; none for a sandbox that waits for processes to join
  * @throws TsboxError `invalid_option`, `rootfs_not_found`, `mount_failed`, `user_not_found`
  */
-export function specFor(args: string[], request: RunOptions): { spec: Spec; beside: Beside } {
+export function specFor(args: string[], request: RunOptions): Requested {
   checkOptions(request, args.length === 0 ? [] : STDIO_OPTIONS);
   const options = wantsRuntime(args[0], request, PATH) ? { ...request, runtime: true } : request;
   const { root, mounts, path } = rootOf(options);
@@ -88,8 +103,11 @@ export function specFor(args: string[], request: RunOptions): { spec: Spec; besi
   const landlock = landlockOf(options.security, spec, root);
   if (landlock) spec.linux.landlock = landlock;
   const created = createdSources(options);
+  const volumes = volumesOf(options);
   const ownIds = privileged && options.namespaces?.user === "auto" ? { ownIds: true } : {};
-  return { spec, beside: { root, idle: args.length === 0, ...(created.length > 0 ? { created } : {}), ...ownIds } };
+  const beside: Beside = { root, idle: args.length === 0, ...(created.length > 0 ? { created } : {}), ...ownIds };
+  if (!volumes) return { spec, beside };
+  return { spec, beside: { ...beside, volumes: [...volumes.keys()] }, volumes };
 }
 
 /** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */

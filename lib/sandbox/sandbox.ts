@@ -10,10 +10,11 @@ import type { NamespaceType, Spec } from "../spec/index.ts";
 import { unlessAborted } from "./abort.ts";
 import { Agent } from "./agent.ts";
 import { UsageMeter } from "./box-usage.ts";
-import { checkKeys, checkObject, checkSignal } from "./check.ts";
+import { checkKeys, checkObject, checkPath, checkSignal, invalid } from "./check.ts";
 import { watchCpuTime } from "./cpu-time.ts";
 import { BoxFiles } from "./files.ts";
-import { bury, factsFor, join, kill, launch, type Launched } from "./launch.ts";
+import { bury, factsFor, join, kill, launch, take, type Launched } from "./launch.ts";
+import { Volume } from "./volume.ts";
 import { membersOf } from "./members.ts";
 import type { BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
 import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
@@ -126,12 +127,12 @@ export class Sandbox implements AsyncDisposable {
     checkRequest(command, options);
     const [timeMs, output] = [timeLimit(options), { left: outputLimit(options) }];
     const started = performance.now();
-    const { spec, beside } = specFor(command, options);
+    const { spec, beside, volumes } = specFor(command, options);
     const { cgroup, warnings } = groupFor(spec, options);
     const pipes = openAll(options, cgroup);
     let launched: Launched;
     try {
-      launched = launch(spec, beside, pipes.stdio, cgroup);
+      launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes);
     } catch (error) {
       closePipes(pipes);
       void cgroup.remove();
@@ -172,11 +173,11 @@ export class Sandbox implements AsyncDisposable {
    */
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
     checkOptions(options);
-    const { spec, beside } = specFor([], options);
+    const { spec, beside, volumes } = specFor([], options);
     const { cgroup, warnings } = groupFor(spec, options);
     let launched: Launched | undefined;
     try {
-      launched = launch(spec, beside, { stdin: -1, stdout: -1, stderr: -1 }, cgroup);
+      launched = launch(spec, beside, { stdin: -1, stdout: -1, stderr: -1 }, cgroup, undefined, volumes);
       await unlessAborted(untilReady(launched), options.signal);
     } catch (error) {
       if (launched) {
@@ -210,6 +211,24 @@ export class Sandbox implements AsyncDisposable {
     // its init is not reaped before it is stopped: the pid cannot be that of another process
     if (this.#stopped) throw new TsboxError("join a namespace: the sandbox has ended", { code: "sandbox_closed" });
     return `/proc/${this.pid}/ns/${NAMESPACE_FILES[type]}`;
+  }
+
+  /**
+   * A directory of the sandbox, and what is mounted below it, to be mounted in another one.
+   * @throws TsboxError `mount_failed`, `sandbox_closed`, `invalid_option`
+   */
+  async volume(path: string): Promise<Volume> {
+    checkPath("volume", path);
+    if (this.#stopped) throw new TsboxError("take a volume: the sandbox has ended", { code: "sandbox_closed" });
+    const { mount, user } = this.#options.namespaces ?? {};
+    if (mount === "host") throw invalid("take a volume out of the host's mount namespace", "mount it as a bind mount");
+    if (user === "auto") throw invalid('take a volume of ids of its own (namespaces.user "auto"): they are nobody\'s');
+    const taken = take(this.#spec, this.#pidfd, path);
+    const fd = await taken.passed;
+    const { failure } = await taken.control.told;
+    await bury(taken);
+    if (fd !== undefined) return new Volume(fd, path);
+    throw failure ?? new TsboxError(`take the volume "${path}": the sandbox has ended`, { code: "sandbox_closed" });
   }
 
   /**
