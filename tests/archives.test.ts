@@ -16,6 +16,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await box?.stop();
+  // an ordinary user cannot remove what is in a directory that it may not write to
+  Bun.spawnSync(["chmod", "-R", "u+w", outside.path]);
   [root, outside].forEach((folder) => folder.remove());
 });
 const boxTest = (name: string, body: () => unknown) => testUnless(noBusybox, name, body, 60_000);

@@ -303,6 +303,29 @@ describe("the agent", () => {
     expect(await other.fs.file("/tmp/x").text()).toBe("x");
   });
 
+  boxTest("ends as well where a stream was read in part and forgotten", async () => {
+    await using other = await Sandbox.create({ rootfs: root.path });
+    await Bun.sleep(300);
+    const before = descendants().length;
+    await other.fs.write("/tmp/x", "x".repeat(1_000_000));
+    const readSome = async () => void (await other.fs.file("/tmp/x").stream().getReader().read());
+    for (let count = 0; count < 50; count++) await readSome();
+    expect(descendants().length).toBeGreaterThan(before);
+    expect(await eventually(() => (Bun.gc(true), descendants().length === before))).toBe(true);
+  });
+
+  boxTest("answers what takes longer than it would wait", async () => {
+    await using other = await Sandbox.create({ rootfs: root.path });
+    await other.fs.exists("/");
+    const agents = descendants().filter(({ name }) => name.startsWith("tsbox-init"));
+    expect(agents.length).toBeGreaterThan(0);
+    await other.$`for p in /proc/[0-9]*; do [ $p = /proc/1 ] || [ $p = /proc/$$ ] || kill -STOP ${{ raw: "${p#/proc/}" }}; done`;
+    const reading = other.fs.file("/etc/passwd").text();
+    await Bun.sleep(500);
+    await other.$`kill -CONT -1`.nothrow().quiet();
+    expect(await reading).toContain("root");
+  });
+
   boxTest("that is killed from inside is an error, and the next one works", async () => {
     await using other = await Sandbox.create({ rootfs: root.path });
     await other.fs.write("/tmp/x", "xy");

@@ -7,6 +7,7 @@ import * as sys from "../../syscalls/index.ts";
 import { errnoName, runtime, TsboxError, type Op, type Program, type Receiver } from "../../syscalls/index.ts";
 import { AGENT, agentRequest } from "../plan/index.ts";
 import { unlessAborted } from "./abort.ts";
+import type { Told } from "./control.ts";
 import { bury, type Launched } from "./launch.ts";
 import { concatenate } from "./pipes.ts";
 
@@ -73,6 +74,7 @@ export class Agent {
   readonly #reply: number;
   readonly #receiver: Receiver;
   readonly #launched: Launched;
+  readonly #finish: () => void;
   readonly #chunks: Uint8Array[] = [];
   #received = 0;
   #waiting: Waiting | undefined;
@@ -85,8 +87,9 @@ export class Agent {
   constructor(join: (socket: number) => Launched & { program: Program }) {
     const [ours, theirs] = sys.socketPair();
     try {
-      this.#launched = join(theirs);
-      this.#reply = (this.#launched as ReturnType<typeof join>).program.label("reply");
+      const launched = join(theirs);
+      this.#launched = launched;
+      this.#reply = launched.program.label("reply");
     } catch (error) {
       sys.close(ours);
       throw error;
@@ -94,17 +97,11 @@ export class Agent {
       sys.close(theirs);
     }
     this.#fd = ours;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.ended = promise;
-    this.#receiver = runtime.receive(
-      ours,
-      (chunk) => this.#take(chunk),
-      () => this.#end(resolve),
-    );
-    this.#finish = resolve;
+    ({ promise: this.ended, resolve: this.#finish } = Promise.withResolvers<void>());
+    // why it ended is told over the other socket
+    const ended = () => this.#end(this.#launched.control.told);
+    this.#receiver = runtime.receive(ours, (chunk) => this.#take(chunk), ended);
   }
-
-  readonly #finish: () => void;
 
   get isOver(): boolean {
     return this.#over !== undefined;
@@ -116,7 +113,7 @@ export class Agent {
     clearTimeout(this.#idle);
     return {
       [Symbol.dispose]: () => {
-        if (--this.#users === 0) this.#idle = setTimeout(() => this.close(), IDLE_MS);
+        if (--this.#users === 0 && !this.#over) this.#idle = setTimeout(() => this.close(), IDLE_MS);
       },
     };
   }
@@ -128,13 +125,13 @@ export class Agent {
     const exchanged = this.#last.then(() => this.#exchange(ops, payload));
     // one that is not waited for any more is still answered, before the next
     this.#last = exchanged.catch(() => {});
-    return unlessAborted(exchanged, signal);
+    return await unlessAborted(exchanged, signal);
   }
 
   /** Ends it. */
   close(): void {
     this.#receiver.close();
-    this.#end(this.#finish);
+    this.#end(Promise.resolve({}));
   }
 
   async #exchange(ops: Op[], payload: Uint8Array = new Uint8Array()): Promise<Reply> {
@@ -185,17 +182,16 @@ export class Agent {
     this.#waiting = undefined;
   }
 
-  #end(resolve: () => void): void {
+  #end(told: Promise<Told>): void {
     if (this.#over) return;
     clearTimeout(this.#idle);
-    const { control } = this.#launched;
-    this.#over = control.told.then(
-      ({ failure }) =>
-        failure ??
-        new TsboxError("reach into the sandbox: the process there that does it has ended", { code: "sandbox_closed" }),
-    );
-    void this.#over.then((error) => this.#waiting?.reject(error));
-    void bury(this.#launched).then(resolve);
+    const message = "reach into the sandbox: the process there that does it has ended";
+    this.#over = told.then(({ failure }) => failure ?? new TsboxError(message, { code: "sandbox_closed" }));
+    void this.#over.then(async (error) => {
+      this.#waiting?.reject(error);
+      await bury(this.#launched);
+      this.#finish();
+    });
   }
 }
 

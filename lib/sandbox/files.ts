@@ -350,9 +350,12 @@ export class BoxFile {
   }
 }
 
+/** What a stream has opened is closed, also where it is read in part and forgotten. */
+const forgotten = new FinalizationRegistry((chunks: AsyncGenerator<Uint8Array, void>) => void chunks.return());
+
 /** Nothing is done before it is read, and no more than is asked for. */
-const streamOf = (chunks: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> =>
-  new ReadableStream(
+function streamOf(chunks: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> {
+  const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         const { done, value } = await chunks.next();
@@ -363,6 +366,9 @@ const streamOf = (chunks: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint
     },
     { highWaterMark: 0 },
   );
+  forgotten.register(stream, chunks);
+  return stream;
+}
 
 async function* toAsync(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
   yield* chunks;

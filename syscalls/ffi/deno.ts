@@ -1,5 +1,6 @@
 /** The runtime adapter for Deno (`--allow-ffi`). @module */
 import { TsboxError } from "../error.ts";
+import { numberOf } from "../numbers.ts";
 import { LIBC_NAMES, type Native, type Runtime } from "./runtime.ts";
 
 // deno-lint-ignore no-explicit-any
@@ -37,11 +38,14 @@ export function openDeno(): Runtime {
     }
   }
   if (!libc) throw new Error(`open the C library: none of ${LIBC_NAMES.join(", ")}`);
+  const [libcSyscall, F_DUPFD_CLOEXEC] = [toNumber(libc.symbols.syscall), 1030];
+  // a thread may begin to use it when the caller has closed it, and the number is another descriptor's
+  const duplicate = (fd: number) => libcSyscall(numberOf("fcntl"), fd, F_DUPFD_CLOEXEC, 3, 0, 0, 0);
   return {
     name: "deno",
     nonBlockingTerminals: false,
     executable: () => (Deno.build.standalone ? undefined : { path: Deno.execPath(), env: {} }),
-    libcSyscall: toNumber(libc.symbols.syscall),
+    libcSyscall,
     native(address, argumentCount) {
       const pointer = Deno.UnsafePointer.create(BigInt(address));
       const call = new Deno.UnsafeFnPointer(pointer, { parameters: integers(argumentCount), result: "i64" });
@@ -50,42 +54,55 @@ export function openDeno(): Runtime {
     memory: (address, length) =>
       Deno.UnsafePointerView.getArrayBuffer(Deno.UnsafePointer.create(BigInt(address)), length),
     readable(fd) {
+      const own = duplicate(fd);
+      let [reading, cancelled, open] = [false, false, true];
+      const close = () => void (open && !reading && (libc.symbols.close(own), (open = false)));
       return new ReadableStream<Uint8Array>({
         async pull(controller) {
           const buffer = new Uint8Array(65536);
+          reading = true;
           // blocks a thread of Deno's pool, not the event loop; that thread's errno cannot be asked for
-          const length = Number(await libc.symbols.read(fd, buffer, BigInt(buffer.length)));
-          if (length > 0) controller.enqueue(buffer.subarray(0, length));
-          else if (length === 0) controller.close();
+          const length = Number(await libc.symbols.read(own, buffer, BigInt(buffer.length)));
+          reading = false;
+          if (cancelled) return close();
+          if (length > 0) return controller.enqueue(buffer.subarray(0, length));
+          close();
+          if (length === 0) controller.close();
           else controller.error(new Error(`read descriptor ${fd}: the call failed`));
+        },
+        cancel() {
+          cancelled = true;
+          close();
         },
       });
     },
     receive(fd, take, ended) {
       const [SHUT_RD, SHUT_RDWR] = [0, 2];
-      let [reading, open] = [true, true];
+      // as long as a thread may come to read it, its number must not become another descriptor's
+      let [wanted, running, closing, open] = [true, true, false, true];
       const close = () => void (open && libc.symbols.close(fd), (open = false));
       const loop = async () => {
         const buffer = new Uint8Array(65536);
-        while (reading) {
+        while (wanted) {
           const length = Number(await libc.symbols.read(fd, buffer, BigInt(buffer.length)));
           if (length <= 0) break;
-          take(buffer.slice(0, length));
+          if (wanted) take(buffer.slice(0, length));
         }
-        if (!reading) return;
-        reading = false;
-        close();
-        ended();
+        running = false;
+        if (wanted || closing) close();
+        if (wanted) ended();
+        wanted = false;
       };
       void loop();
       const stop = (how: number) => {
-        reading = false;
-        libc.symbols.shutdown(fd, how); // wakes the thread that reads
+        if (running) libc.symbols.shutdown(fd, how); // wakes the thread that reads
+        wanted = false;
       };
       return {
         close() {
-          if (open) stop(SHUT_RDWR);
-          close();
+          closing = true;
+          if (running) stop(SHUT_RDWR);
+          else close();
         },
         // a thread that waits keeps a script from ending
         unref: () => stop(SHUT_RD),
@@ -93,11 +110,16 @@ export function openDeno(): Runtime {
     },
     writer(fd) {
       return async (bytes) => {
-        for (let done = 0; done < bytes.length;) {
-          const part = bytes.subarray(done);
-          const length = Number(await libc.symbols.write(fd, part, BigInt(part.length)));
-          if (length < 0) throw new Error(`write to descriptor ${fd}: the call failed`);
-          done += length;
+        const own = duplicate(fd);
+        try {
+          for (let done = 0; done < bytes.length;) {
+            const part = bytes.subarray(done);
+            const length = Number(await libc.symbols.write(own, part, BigInt(part.length)));
+            if (length < 0) throw new Error(`write to descriptor ${fd}: the call failed`);
+            done += length;
+          }
+        } finally {
+          libc.symbols.close(own);
         }
       };
     },
