@@ -1,14 +1,17 @@
 /** Limits: what each of them does, what is told of it, and that nothing of them stays. @module */
 import { afterAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { makeCgroup, settingsOf } from "../lib/cgroup/index.ts";
 import { findHierarchies } from "../lib/cgroup/hierarchy.ts";
 import { weightOfShares, type Write } from "../lib/cgroup/settings.ts";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import type { Resources } from "../lib/spec/index.ts";
+import { blockDeviceOf } from "../syscalls/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { asRoot, inGuest, noBusybox, noLimits, SLOW, testUnless, withLimits } from "./support/machine.ts";
+import { asRoot, inGuest, noBusybox, noLimits, notRoot, SLOW, testUnless, withLimits } from "./support/machine.ts";
 import { cgroups, eventually } from "./support/processes.ts";
 import { makeRootfs } from "./support/rootfs.ts";
+import { runChanged } from "./support/unprotected.ts";
 
 const root = makeRootfs();
 afterAll(() => root.remove());
@@ -97,6 +100,148 @@ describe("cpus", () => {
   sandboxTest("without a limit the same loop gets more", async () => {
     const { usage } = await Sandbox.run(busy, { rootfs: root.path, limits: { time: 700 } });
     expect(usage.cpuMs / usage.wallMs).toBeGreaterThan(0.15);
+  });
+});
+
+describe("CPU time", () => {
+  const busy = "while :; do :; done";
+  const rows = [
+    ["of the command", busy],
+    ["of children and grandchildren together", `(${busy})& (sh -c '(${busy})& ${busy}')& wait`],
+    ["of orphans", `(setsid sh -c '${busy}' &); exec sleep 100`],
+    [
+      "of many that end soon, and that nobody waits for",
+      "trap '' CHLD; while :; do (i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done)& sleep 0.03; done",
+    ],
+  ] as const;
+  for (const [name, line] of rows) {
+    sandboxTest(`${name}: everything is killed when it is used up: cpu-time`, async () => {
+      const cpuTime = 200 * Math.min(SLOW, 3);
+      const { reason, signalCode, usage } = await run(line, { limits: { cpuTime, time: `${20 * SLOW}s` } });
+      expect([reason, signalCode]).toEqual(["cpu-time", "SIGKILL"]);
+      expect(usage.wallMs).toBeGreaterThanOrEqual(cpuTime / navigator.hardwareConcurrency);
+    });
+  }
+
+  sandboxTest("of a box: all of its processes together", async () => {
+    await using box = await Sandbox.create({ rootfs: root.path, limits: { cpuTime: 300 * Math.min(SLOW, 3) } });
+    const [idle, working] = [box.spawn(["sleep", "100"]), box.spawn(["sh", "-c", busy])];
+    expect(await working.result()).toMatchObject({ reason: "cpu-time" });
+    expect(await idle.result()).toMatchObject({ reason: "cpu-time" });
+  });
+
+  sandboxTest("waiting takes none", async () => {
+    expect(await run("sleep 0.4; exit 3", { limits: { cpuTime: "300ms" } })).toMatchObject({ reason: "exit" });
+  });
+
+  sandboxTest("user and system time are told apart, and are what is used together", async () => {
+    const { usage } = await run("i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done");
+    expect(usage.cpuUserMs).toBeGreaterThan(0);
+    expect(usage.cpuUserMs + usage.cpuSystemMs).toBeCloseTo(usage.cpuMs, 0);
+  });
+});
+
+describe("other controllers", () => {
+  const { v1, v2 } = findHierarchies();
+  const has = (name: string, v2Name = name) =>
+    noLimits ??
+    (v1.has(name) || (v2 && existsSync(`${v2.mount}/cgroup.controllers`) && controllers().includes(v2Name))
+      ? undefined
+      : `there is no ${name} controller`);
+  const controllers = () => readFileSync(`${v2?.mount}/cgroup.controllers`, "utf8").trim().split(" ");
+
+  testUnless(has("cpuset"), "only the CPUs that are named", async () => {
+    expect(await run("nproc", { limits: { cpusetCpus: "0" } })).toMatchObject({ stdout: "1\n", stderr: "" });
+    expect(await run("nproc")).toMatchObject({ stdout: `${navigator.hardwareConcurrency}\n` });
+  });
+
+  testUnless(has("cpu"), "shares, and the quota of a period", async () => {
+    const limits = { cpuShares: 512, cpuPeriodUs: 50_000, cpuQuotaUs: 25_000 };
+    await using box = await Sandbox.create({ rootfs: root.path, limits });
+    const values = [];
+    for (const group of cgroups()) {
+      for (const file of ["cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.weight", "cpu.max"])
+        values.push((await readIfThere(`${group}/${file}`))?.trim());
+    }
+    const found = values.filter((value) => value !== undefined);
+    expect(found).toEqual(v1.has("cpu") ? ["512", "50000", "25000"] : ["59", "25000 50000"]);
+    void box;
+  });
+
+  const disk = blockDeviceOf(root.path);
+  testUnless(
+    has("blkio", "io") ?? (disk ? undefined : "the temporary directory is on no block device"),
+    "bytes a second to the disk",
+    async () => {
+      const target = root.directory("data", 0o777);
+      const write = (limits: RunOptions["limits"]) =>
+        run("dd if=/dev/zero of=/data/file bs=64k count=16 oflag=direct 2>/dev/null", {
+          limits: { time: `${20 * SLOW}s`, ...limits },
+          mounts: [{ type: "bind", source: target, target: "/data" }],
+        });
+      const limited = await write({ io: { writeBps: "1mb" } });
+      const free = await write({});
+      expect([limited.reason, free.reason]).toEqual(["exit", "exit"]);
+      expect(limited.usage.wallMs).toBeGreaterThan(700);
+      expect(limited.usage.wallMs).toBeGreaterThan(2 * free.usage.wallMs);
+      expect(free.usage.writeBytes).toBeGreaterThanOrEqual(2 ** 20);
+    },
+  );
+
+  testUnless(
+    noLimits ?? (v1.has("memory") ? undefined : "needs cgroup v1"),
+    "without the OOM killer, who needs more memory waits for it",
+    async () => {
+      const limits = { memory: "16mb", oomKill: false, time: "700ms" };
+      expect(await run(`exec ${allocate("64M")}`, { limits })).toMatchObject({ reason: "timeout" });
+    },
+  );
+
+  limitTest("what a version lacks is an error that says so, or is left out and told", async () => {
+    const limits = v1.has("memory") ? { unified: { "memory.high": "max" } } : { memorySwappiness: 5 };
+    const error = await failureOf(() => run("true", { limits }));
+    expect(error).toMatchObject({ code: "limit_unavailable", message: "limit memory: not possible here" });
+    const { warnings, reason } = await run("exit 5", { limits: { ...limits, pids: 5, optional: true } });
+    expect([warnings.length, reason]).toEqual([1, "exit"]);
+    expect(warnings[0]).toStartWith("limit memory: not possible here: cgroup v");
+  });
+
+  limitTest("optional limits that are possible are kept", async () => {
+    const { warnings, reason } = await run(`exec ${allocate("64M")}`, { limits: { memory: "16mb", optional: true } });
+    expect([warnings, reason]).toEqual([[], "oom"]);
+  });
+
+  testUnless(notRoot, "a parent that is asked for limits the sandbox as well", async () => {
+    const parent = `/tsbox-test-parent-${process.pid}`;
+    const hierarchy = v1.get("pids")?.mount ?? v2!.mount;
+    if (!v1.has("pids")) writeFileSync(`${hierarchy}/cgroup.subtree_control`, "+pids");
+    mkdirSync(hierarchy + parent);
+    try {
+      writeFileSync(`${hierarchy}${parent}/pids.max`, "4");
+      const fork = "for i in 1 2 3 4 5 6; do sleep 0.1 & done; wait; exit 0";
+      const inside = await run(`${fork} 2>/dev/null`, { cgroupParent: parent });
+      expect(inside.stderr).toContain("fork");
+      expect((await run(fork)).stderr).toBe("");
+      expect(await eventually(() => cgroups().length === 0)).toBe(true);
+    } finally {
+      rmdirSync(hierarchy + parent);
+    }
+    const error = await failureOf(() => run("true", { cgroupParent: `${parent}/no/such` }));
+    expect([error.code, error.hint]).toEqual(["limit_unavailable", expect.stringContaining("mkdir")]);
+  });
+
+  testUnless(notRoot, "of devices only the usual ones, and those that are allowed", async () => {
+    const write = ["sh", "-c", "for d in null zero full; do echo >/dev/$d; echo $?; done 2>/dev/null"];
+    const options: RunOptions = { rootfs: root.path, security: { deviceRules: [] } };
+    // writing to /dev/full fails by itself, but with another error
+    expect((await Sandbox.run(write, options)).stdout).toBe("0\n0\n1\n");
+    const denied = await runChanged(["sh", "-c", "echo >/dev/zero; head -c 1 /dev/null"], options, {
+      spec({ linux: { resources } }) {
+        resources!.devices = resources!.devices!.filter(({ minor }) => minor !== 5);
+      },
+    });
+    expect(denied.stderr).toContain("can't create /dev/zero: Operation not permitted");
+    expect(denied.stderr).not.toContain("/dev/null");
   });
 });
 
@@ -297,6 +442,8 @@ describe("control groups", () => {
       expect(error.message).toContain("not possible here");
       expect(error.hint).toMatch(/run as root|Delegate=yes|mount cgroup2/);
     }
+    const { warnings, stdout } = await run("echo fine", { limits: { memory: "64mb", cpus: 1, optional: true } });
+    expect([warnings.length, stdout]).toEqual([2, "fine\n"]);
     expect(await run("echo fine", { limits: { time: "10s", output: "1k" } })).toMatchObject({ stdout: "fine\n" });
   });
 });

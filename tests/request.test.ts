@@ -235,6 +235,59 @@ describe("limits", () => {
     expect(specOf().linux.resources).toEqual({});
   });
 
+  test("memory, CPUs and huge pages in all their words", () => {
+    const limits = {
+      memory: "64mb",
+      memorySwap: "1gb",
+      memoryReservation: "32mb",
+      memorySwappiness: 0,
+      oomKill: false,
+      cpuShares: 512,
+      cpuPeriodUs: 10_000,
+      cpus: 2,
+      cpuBurstUs: 100,
+      cpuIdle: true,
+      cpusetCpus: "0-1,3",
+      cpusetMems: "0",
+      hugepages: { "2MB": "4mb" },
+      unified: { "memory.high": "32M" },
+    };
+    expect(specOf({ limits }).linux.resources).toEqual({
+      memory: { limit: 2 ** 26, swap: 2 ** 30, reservation: 2 ** 25, swappiness: 0, disableOOMKiller: true },
+      cpu: { shares: 512, period: 10_000, quota: 20_000, burst: 100, idle: 1, cpus: "0-1,3", mems: "0" },
+      hugepageLimits: [{ pageSize: "2MB", limit: 2 ** 22 }],
+      unified: { "memory.high": "32M" },
+    });
+    expect(specOf({ limits: { memory: "1m", memorySwap: Infinity } }).linux.resources?.memory?.swap).toBe(-1);
+  });
+
+  test("I/O of devices, by number and by path; a weight of all", () => {
+    const io = [{ device: "8:16", readBps: "1mb", writeIops: 5 }, { device: "8:0", weight: 20 }, { weight: 500 }];
+    expect(specOf({ limits: { io } }).linux.resources).toEqual({
+      blockIO: {
+        throttleReadBpsDevice: [{ major: 8, minor: 16, rate: 2 ** 20 }],
+        throttleWriteIOPSDevice: [{ major: 8, minor: 16, rate: 5 }],
+        weightDevice: [{ major: 8, minor: 0, weight: 20 }],
+        weight: 500,
+      },
+    });
+  });
+
+  test("device rules come after all that a sandbox usually has", () => {
+    const { devices = [] } = specOf({ security: { deviceRules: ["c 10:200 rw", "b *:* r"] } }).linux.resources ?? {};
+    expect(devices[0]).toEqual({ allow: false, access: "rwm" });
+    expect(devices.slice(-2)).toEqual([
+      { allow: true, type: "c", major: 10, minor: 200, access: "rw" },
+      { allow: true, type: "b", major: -1, minor: -1, access: "r" },
+    ]);
+  });
+
+  test("a cgroup parent is a path that tsbox's own name comes after", () => {
+    expect(specOf({ cgroupParent: "/a/b" }).linux.cgroupsPath).toBe("/a/b/");
+    expect(specOf({ cgroupParent: "/" }).linux.cgroupsPath).toBe("/");
+    expect(specOf().linux.cgroupsPath).toBeUndefined();
+  });
+
   test.each<[number | string, number]>([
     [0, 0],
     [4096, 4096],
@@ -484,6 +537,32 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["a process limit of zero", { limits: { pids: 0 } }, "use the process limit 0"],
   ["a process limit that is not whole", { limits: { pids: 1.5 } }, "use the process limit 1.5"],
   ["a process limit that is infinite", { limits: { pids: Infinity } }, "use the process limit"],
+  ["a swap limit alone", { limits: { memorySwap: "1g" } }, "without a memory limit"],
+  ["a swap limit below memory", { limits: { memory: "2g", memorySwap: "1g" } }, "less than the memory limit"],
+  ["a reservation above memory", { limits: { memory: "1g", memoryReservation: "2g" } }, "above the memory limit"],
+  ["a swappiness of 101", { limits: { memorySwappiness: 101 } }, "use the memory swappiness 101", "0 to 100"],
+  ["no OOM killer without a limit", { limits: { oomKill: false } }, "without a memory limit"],
+  ["both CPUs and a quota", { limits: { cpus: 1, cpuQuotaUs: 5000 } }, "they say the same"],
+  ["CPU shares of one", { limits: { cpuShares: 1 } }, "use the CPU shares 1"],
+  ["a CPU period of an hour", { limits: { cpuPeriodUs: 3.6e9 } }, "use the CPU period"],
+  ["a burst without a quota", { limits: { cpuBurstUs: 5 } }, "without a quota"],
+  ["a burst above the quota", { limits: { cpus: 0.1, cpuBurstUs: 20_000 } }, "use the CPU burst"],
+  ["a CPU set that is none", { limits: { cpusetCpus: "first" } }, 'use the CPU set "first"', "0-2,5"],
+  ["an I/O limit of a file system in memory", { limits: { io: { device: "/proc", readBps: 1 } } }, "not on one block"],
+  ["an I/O limit of nothing", { limits: { io: { device: "/no/such", readBps: 1 } } }, "no such file"],
+  ["an I/O limit that limits nothing", { limits: { io: { device: "8:0" } } }, "limits nothing"],
+  ["an I/O limit of zero", { limits: { io: { device: "8:0", readBps: 0 } } }, "nothing could go on"],
+  ["an I/O weight of one", { limits: { io: { weight: 1 } } }, "use the I/O weight 1", "10 to 1000"],
+  ["huge pages of a size that is none", { limits: { hugepages: { big: "1g" } } }, 'limit pages of "big"', "2MB"],
+  ["a cgroup file that is a path", { limits: { unified: { "../cgroup.procs": "0" } } }, "not a name"],
+  ["a cgroup file of no controller", { limits: { unified: { "nonsense.max": "0" } } }, "of no known controller"],
+  ["a device rule that is none", { security: { deviceRules: ["/dev/fuse"] } }, "use the device rule", "c 10:200 rwm"],
+  ["a device rule for all devices of a number", { security: { deviceRules: ["a 1:3 r"] } }, "use the device rule"],
+  ["a cgroup parent that leads elsewhere", { cgroupParent: "/a/../b" }, '".." in it'],
+  ["a cgroup parent that is no path", { cgroupParent: "a" }, "not an absolute path"],
+  ["a CPU time limit of zero", { limits: { cpuTime: 0 } }, "use the CPU time limit 0", "500ms"],
+  ["a disk limit that is too little", { limits: { disk: "4k" } }, "use the disk limit", "64k"],
+  ["a disk limit in the host's mounts", { namespaces: { mount: "host" }, limits: { disk: "1m" } }, "limits.disk"],
   ["a time limit of zero", { limits: { time: 0 } }, "use the time limit 0: not understood", "500ms"],
   ["a time limit without a unit", { limits: { time: "5" } }, 'use the time limit "5"', "2s"],
   ["a time limit that is infinite", { limits: { time: Infinity } }, "use the time limit"],

@@ -70,10 +70,6 @@ const FLAGS: Record<string, Reason> = {
   "--net-alias": NETWORK,
   "--network-alias": NETWORK,
   "--no-healthcheck": HEALTH,
-  "--oom-kill-disable": [
-    "a sandbox that waits for memory forever cannot be told from one that hangs",
-    "-m kills what needs more, and tsbox says so",
-  ],
   "--platform": IMAGES,
   "--privileged": [
     "nothing takes all protections away at once",

@@ -31,9 +31,28 @@ export interface RunFlags {
   readOnly?: boolean;
   bun?: boolean;
   memory?: string;
+  memorySwap?: string;
+  memoryReservation?: string;
+  memorySwappiness?: string;
+  oomKillDisable?: boolean;
   cpus?: string;
+  cpuShares?: string;
+  cpuPeriod?: string;
+  cpuQuota?: string;
+  cpusetCpus?: string;
+  cpusetMems?: string;
   pidsLimit?: string;
+  blkioWeight?: string;
+  blkioWeightDevice?: string[];
+  deviceReadBps?: string[];
+  deviceWriteBps?: string[];
+  deviceReadIops?: string[];
+  deviceWriteIops?: string[];
+  cpuTime?: string;
   disk?: string;
+  cgroupParent?: string;
+  optionalLimits?: boolean;
+  deviceCgroupRule?: string[];
   ulimit?: string[];
   network?: string;
   /** Docker's older word for it. */
@@ -83,9 +102,27 @@ export const RUN_FLAGS: FlagGroups = {
   ],
   "Limits:": [
     ["-m, --memory <SIZE>", 'Memory of all processes together: "64m", "1g"'],
+    ["--memory-swap <SIZE>", "Memory and swap together (default as -m); -1: any"],
+    ["--memory-reservation <SIZE>", "What it keeps when memory is short elsewhere"],
+    ["--memory-swappiness <0-100>", "How readily it is swapped; cgroup v1 only"],
+    ["--oom-kill-disable", "Wait for memory rather than be killed; cgroup v1 only"],
     ["--cpus <NUMBER>", "CPUs' worth of time: 0.5 is half of one"],
+    ["-c, --cpu-shares <NUMBER>", "Part of the CPUs among those who want them: 2 to 262144"],
+    ["--cpu-period <US>", "Microseconds that a quota is for (default 100000)"],
+    ["--cpu-quota <US>", "Of CPU time in a period; -1: unlimited"],
+    ["--cpuset-cpus <LIST>", 'CPUs that may be used: "0-2,5"'],
+    ["--cpuset-mems <LIST>", "Memory nodes that may be used"],
+    ["--cpu-time <TIME>", 'Kill everything inside after so much CPU time: "2s"'],
     ["--pids-limit <NUMBER>", "Processes and threads at a time; -1: unlimited"],
     ["--disk <SIZE>", 'What can be written to the root filesystem: "64m"'],
+    ["--device-read-bps <DEV:SIZE>...", "Bytes a second from a block device, or a path's"],
+    ["--device-write-bps <DEV:SIZE>...", "Bytes a second to it"],
+    ["--device-read-iops <DEV:N>...", "Reads a second"],
+    ["--device-write-iops <DEV:N>...", "Writes a second"],
+    ["--blkio-weight <10-1000>", "Part of I/O, where the scheduler has weights"],
+    ["--blkio-weight-device <DEV:N>...", "Part of one device's"],
+    ["--cgroup-parent <PATH>", "A control group to be in"],
+    ["--optional-limits", "Leave out, with a warning, what is not possible here"],
     ["--oom-score-adj <NUM>", "How readily it is killed for memory: -1000 to 1000"],
     ["--ulimit <NAME=N[:N]>...", 'Limit of setrlimit(2): "nofile=1024:2048"'],
   ],
@@ -97,6 +134,7 @@ export const RUN_FLAGS: FlagGroups = {
       "--security-opt <OPTION>...",
       "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none, or no-new-privileges=false (default true)",
     ],
+    ["--device-cgroup-rule <RULE>...", 'Only the usual devices and these: "c 10:200 rwm"'],
     ["--sysctl <NAME=VALUE>...", 'A kernel parameter of its own namespaces: "net.…"'],
     ["--pid <host>", "Share the host's pid namespace, or ns:/proc/PID/ns/pid"],
     ["--ipc <host>", "Share the host's IPC namespace, or ns:PATH"],

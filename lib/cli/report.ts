@@ -6,7 +6,7 @@
 import type { Reason } from "../index.ts";
 import { print } from "./print.ts";
 
-/** The command ran longer than `--timeout`; the number of timeout(1). */
+/** The command ran longer than `--timeout`, or used more than `--cpu-time`; the number of timeout(1). */
 const TIMED_OUT = 124;
 /** tsbox itself failed. */
 export const FAILED = 125;
@@ -31,7 +31,7 @@ export interface Ending {
 }
 
 export function exitStatus({ exitCode, signalCode, reason }: Ending): number {
-  if (reason === "timeout") return TIMED_OUT;
+  if (reason === "timeout" || reason === "cpu-time") return TIMED_OUT;
   if (reason === "oom") return 128 + 9;
   return exitCode ?? 128 + signalNumber(signalCode ?? "SIGKILL");
 }
@@ -45,13 +45,19 @@ function signalNumber(name: string): number {
 }
 
 /** What the person who typed the command has to be told about its end, if anything. */
-export function explain(reason: Reason, flags: { timeout?: string; memory?: string }): void {
+export function explain(reason: Reason, flags: { timeout?: string; cpuTime?: string; memory?: string }): void {
   if (reason === "timeout") complain(`killed after ${flags.timeout} (--timeout)`);
+  if (reason === "cpu-time") complain(`killed after ${flags.cpuTime} of CPU time (--cpu-time)`);
   if (reason === "oom") complain(flags.memory === undefined ? "out of memory" : `out of memory (-m ${flags.memory})`);
   if (reason === "pids") complain("out of processes", "raise --pids-limit");
   if (reason === "disk") complain("no place left for files", "raise --disk");
   if (reason === "seccomp")
     complain("killed by the seccomp filter", "--security-opt seccomp=FILE.json allows other system calls");
+}
+
+/** Tells of limits that were left out. */
+export function warn(warnings: readonly string[]): void {
+  for (const warning of warnings) complain(`warning: ${warning}`);
 }
 
 /** Prints why tsbox could not do what it was asked. @returns its exit status */

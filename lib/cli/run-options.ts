@@ -6,7 +6,7 @@ import { TsboxError } from "../index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
 import { absolute, capabilityName, DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
 import { resolveDockerProfile, type DockerProfile } from "../seccomp/index.ts";
-import type { Limits, RunOptions, SecurityOptions } from "../index.ts";
+import type { IoLimit, Limits, RunOptions, SecurityOptions } from "../index.ts";
 import type { IdMapping } from "../spec/index.ts";
 import type { RunFlags } from "./flags.ts";
 import { invalid } from "./invalid.ts";
@@ -61,6 +61,7 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
   if (flags.workdir !== undefined) options.cwd = flags.workdir;
   if (flags.user !== undefined) options.user = flags.user;
   if (flags.hostname !== undefined) options.hostname = flags.hostname;
+  if (flags.cgroupParent !== undefined) options.cgroupParent = `/${flags.cgroupParent.replace(/^\//, "")}`;
   if (flags.domainname !== undefined) options.domainname = flags.domainname;
   if (flags.groupAdd !== undefined) options.groups = flags.groupAdd;
   if (flags.umask !== undefined) options.umask = umask(flags.umask);
@@ -127,17 +128,71 @@ function readFile(flag: string, path: string, world: World): string {
 }
 
 function limits(flags: RunFlags): Limits {
-  const { memory, cpus, pidsLimit, disk, timeout } = flags;
+  const { memory, memoryReservation, cpusetCpus, cpusetMems, disk } = flags;
+  const result: Limits = {
+    ...numbers(flags),
+    ...defined({ memory, memoryReservation, cpusetCpus, cpusetMems, disk }),
+    ...defined({ time: duration("--timeout", flags.timeout), cpuTime: duration("--cpu-time", flags.cpuTime) }),
+  };
+  if (flags.memorySwap !== undefined) result.memorySwap = flags.memorySwap === "-1" ? Infinity : flags.memorySwap;
+  if (flags.oomKillDisable !== undefined) result.oomKill = !flags.oomKillDisable;
+  if (flags.optionalLimits !== undefined) result.optional = flags.optionalLimits;
+  const io = ioLimits(flags);
+  if (io.length > 0) result.io = io;
+  return result;
+}
+
+const NUMBERS = [
+  ["memorySwappiness", "memorySwappiness", "--memory-swappiness"],
+  ["cpus", "cpus", "--cpus"],
+  ["cpuShares", "cpuShares", "--cpu-shares"],
+  ["cpuPeriod", "cpuPeriodUs", "--cpu-period"],
+  ["cpuQuota", "cpuQuotaUs", "--cpu-quota"],
+  ["pidsLimit", "pids", "--pids-limit"],
+] as const;
+/** Docker's word for no limit. */
+const UNLIMITED = new Set(["--cpu-quota -1", "--pids-limit -1"]);
+
+function numbers(flags: RunFlags): Limits {
   const result: Limits = {};
-  if (memory !== undefined) result.memory = memory;
-  if (cpus !== undefined) result.cpus = number("--cpus", cpus);
-  if (pidsLimit !== undefined && pidsLimit !== "-1") result.pids = number("--pids-limit", pidsLimit);
-  if (disk !== undefined) result.disk = disk;
-  if (timeout !== undefined) {
-    if (/^[\d.]+$/.test(timeout)) throw invalid("--timeout", timeout, "no unit", `"${timeout}s" or "${timeout}ms"`);
-    result.time = timeout;
+  for (const [name, limit, flag] of NUMBERS) {
+    const text = flags[name];
+    if (text !== undefined && !UNLIMITED.has(`${flag} ${text}`)) result[limit] = number(flag, text);
   }
   return result;
+}
+
+/** Without those that are not given. */
+const defined = <T extends object>(values: T) =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [Name in keyof T]: Exclude<T[Name], undefined>;
+  };
+
+function duration(flag: string, text: string | undefined): string | undefined {
+  if (text !== undefined && /^[\d.]+$/.test(text)) throw invalid(flag, text, "no unit", `"${text}s" or "${text}ms"`);
+  return text;
+}
+
+const DEVICE_LIMITS = [
+  ["deviceReadBps", "readBps", "--device-read-bps", "/dev/sda:1mb"],
+  ["deviceWriteBps", "writeBps", "--device-write-bps", "/dev/sda:1mb"],
+  ["deviceReadIops", "readIops", "--device-read-iops", "/dev/sda:100"],
+  ["deviceWriteIops", "writeIops", "--device-write-iops", "/dev/sda:100"],
+  ["blkioWeightDevice", "weight", "--blkio-weight-device", "/dev/sda:200"],
+] as const;
+
+function ioLimits(flags: RunFlags): IoLimit[] {
+  const all: IoLimit[] = [];
+  if (flags.blkioWeight !== undefined) all.push({ weight: number("--blkio-weight", flags.blkioWeight) });
+  for (const [name, limit, flag, example] of DEVICE_LIMITS) {
+    for (const text of flags[name] ?? []) {
+      const colon = text.lastIndexOf(":");
+      if (colon <= 0) throw invalid(flag, text, "not understood", `"${example}"`);
+      const value = text.slice(colon + 1);
+      all.push({ device: text.slice(0, colon), [limit]: limit.endsWith("Bps") ? value : number(flag, value) });
+    }
+  }
+  return all;
 }
 
 function number(flag: string, text: string): number {
@@ -201,6 +256,7 @@ function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
 function security(flags: RunFlags, world: World): SecurityOptions {
   const result: SecurityOptions = {};
   if (flags.readOnly !== undefined) result.readOnly = flags.readOnly;
+  if (flags.deviceCgroupRule !== undefined) result.deviceRules = flags.deviceCgroupRule;
   const named = flags.capAdd || flags.capDrop ? capabilities(flags.capAdd ?? [], flags.capDrop ?? []) : undefined;
   if (named) result.capabilities = named;
   for (const text of flags.securityOpt ?? []) {

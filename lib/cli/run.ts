@@ -1,6 +1,6 @@
 /** `tsbox run`: a command in a sandbox of its own. @module */
 import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
-import { exitStatus, explain } from "./report.ts";
+import { exitStatus, explain, warn } from "./report.ts";
 import type { RunOptions, SandboxProcess } from "../index.ts";
 import type { Verb } from "./verb.ts";
 
@@ -26,6 +26,7 @@ async function run(command: string[], flags: RunFlags): Promise<number> {
   const options = runOptions(flags, callersWorld());
   const join = flags.tty ? await terminals(flags, options) : undefined;
   const sandboxed = Sandbox.spawn(command, options);
+  warn(sandboxed.warnings);
   if (flags.sigProxy !== false) for (const signal of FORWARDED) process.on(signal, () => sandboxed.kill(signal));
   await join?.(sandboxed);
   const ending = await sandboxed.result();

@@ -107,6 +107,11 @@ export class SandboxProcess implements AsyncDisposable {
     return this.#settled?.signalCode ?? null;
   }
 
+  /** Limits that are not possible here and were left out, where they are optional. */
+  get warnings(): readonly string[] {
+    return this.#around.warnings;
+  }
+
   /** Whether a signal ended it. */
   get killed(): boolean {
     return this.signalCode !== null;
