@@ -193,7 +193,10 @@ describe("other controllers", () => {
     "without the OOM killer, who needs more memory waits for it",
     async () => {
       const limits = { memory: "16mb", oomKill: false, time: "700ms" };
-      expect(await run(`exec ${allocate("64M")}`, { limits })).toMatchObject({ reason: "timeout" });
+      // a system call that needs memory fails, a program that does waits
+      const line = "x=0123456789; while :; do x=$x$x; done";
+      expect(await run(line, { limits })).toMatchObject({ reason: "timeout" });
+      expect(await run(line, { limits: { ...limits, oomKill: true } })).toMatchObject({ reason: "oom" });
     },
   );
 
