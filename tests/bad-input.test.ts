@@ -77,6 +77,8 @@ const FILE_CALLS: typeof CALLS = [
   ["how it is unpacked", (value) => box.fs.untar("/tmp", "", value), PLAIN],
   ["the directory of a line of shell", (value) => box.$`true`.cwd(value).quiet(), []],
   ["the environment of a line of shell", (value) => box.$`true`.env(value).quiet(), PLAIN],
+  ["new limits", (value) => box.update(value), PLAIN],
+  ["how often it is counted", (value) => tried(box.stats(value)), PLAIN],
   ["a namespace", (value) => void box.namespace(value), []],
 ];
 

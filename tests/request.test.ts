@@ -566,6 +566,7 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["a time limit of zero", { limits: { time: 0 } }, "use the time limit 0: not understood", "500ms"],
   ["a time limit without a unit", { limits: { time: "5" } }, 'use the time limit "5"', "2s"],
   ["a time limit that is infinite", { limits: { time: Infinity } }, "use the time limit"],
+  ["a time limit beyond all timers", { limits: { time: "597h" } }, 'use the time limit "597h": too long', "596h"],
   ["a time limit of zero seconds", { limits: { time: "0s" } }, "use the time limit"],
   ["an output limit that is a word", { limits: { output: "some" } }, 'use the output limit "some"', "64k"],
   ["a network that is true", { network: true }, "use the network true: not understood", '"host"'],

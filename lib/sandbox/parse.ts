@@ -19,8 +19,17 @@ export function parseSize(what: string, size: Size): number {
   return bytes;
 }
 
+/** What a timer takes; a longer one would fire at once. */
+const MAX_DURATION_MS = 2 ** 31 - 1;
+
 /** Milliseconds. */
 export function parseDuration(what: string, duration: Duration): number {
+  const durationMs = milliseconds(what, duration);
+  if (durationMs > MAX_DURATION_MS) throw invalid(`${what} ${show(duration)}: too long`, 'at most "596h"');
+  return durationMs;
+}
+
+function milliseconds(what: string, duration: Duration): number {
   const hint = 'milliseconds, or a number with a unit: "500ms", "2s", "1m", "1h"';
   if (typeof duration === "number") {
     if (!Number.isFinite(duration) || duration <= 0) throw notUnderstood(what, duration, hint);
