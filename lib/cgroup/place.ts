@@ -109,8 +109,23 @@ export function isEnabled(controllers: readonly string[], directory: string): bo
 }
 
 export function enable(controllers: readonly string[], directory: string): boolean {
-  if (isEnabled(controllers, directory)) return true;
-  const all = controllers.map((name) => `+${name}`).join(" ");
-  sys.writeKernelFile(`${directory}/cgroup.subtree_control`, all);
-  return isEnabled(controllers, directory);
+  if (isEnabled(controllers, directory)) return isDomain(directory);
+  const before = controllersIn(`${directory}/cgroup.subtree_control`);
+  const change = (sign: "+" | "-") => {
+    const words = controllers.filter((name) => !before.includes(name)).map((name) => `${sign}${name}`);
+    sys.writeKernelFile(`${directory}/cgroup.subtree_control`, words.join(" "));
+  };
+  change("+");
+  if (isDomain(directory)) return isEnabled(controllers, directory);
+  change("-");
+  return false;
+}
+
+/**
+ * Whether groups below it can have processes. A group with processes of its own may enable controllers that threads can
+ * have, such as pids; but it is the root of a threaded tree then, and groups below it take threads only.
+ */
+function isDomain(directory: string): boolean {
+  // the root of all groups has no type
+  return (sys.readKernelFile(`${directory}/cgroup.type`) ?? "domain").trim() === "domain";
 }
