@@ -4,7 +4,7 @@ import { chmodSync, existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Sandbox, type MountOption, type RunOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { noBusybox, notRoot, testUnless } from "./support/machine.ts";
+import { noBusybox, noLimits, notRoot, testUnless } from "./support/machine.ts";
 import { descriptors, eventually } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 import { runChanged } from "./support/unprotected.ts";
@@ -148,6 +148,23 @@ describe("devices", () => {
       const error = await failureOf(() => sh("true", { devices: [device] }));
       expect([error.code, error.path]).toEqual(["mount_failed", device]);
     }
+  });
+
+  const device = ["/dev/loop-control", "/dev/fuse", "/dev/net/tun"].find((path) => existsSync(path));
+  const noDevice = device === undefined ? "no device to try it with" : undefined;
+  testUnless(noLimits ?? notRoot ?? noDevice, "can be read, or written, as far as it is said", async () => {
+    const line = `(: <${device}) 2>/dev/null && echo read; (: >>${device}) 2>/dev/null && echo written; true`;
+    const opened = (access?: string) =>
+      sh(line, {
+        devices: [{ source: device as string, ...(access === undefined ? {} : { access }) }],
+        namespaces: { user: "host" }, // or its mode lets nobody in
+      });
+    expect([await opened(), await opened("r"), await opened("w"), await opened("rw")]).toEqual([
+      "read\nwritten",
+      "read",
+      "written",
+      "read\nwritten",
+    ]);
   });
 
   testUnless(noBusybox, "a file can be bound in /dev, too", async () => {

@@ -508,6 +508,8 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["devices that are a string", { devices: "/dev/null" }, "not an array"],
   ["a device that is a number", { devices: [7] }, "device"],
   ["a device with an unknown key", { devices: [{ source: "/dev/null", mode: 1 }] }, '"mode": unknown'],
+  ["access to a device that is none", { devices: [{ source: "/dev/null", access: "x" }] }, 'the access "x"'],
+  ["access to a device twice", { devices: [{ source: "/dev/null", access: "rr" }] }, 'the access "rr"'],
   ["a device on /", { devices: [{ source: "/dev/null", target: "/" }] }, 'mount on "/"'],
   ["a size of shared memory that is none", { shmSize: "lots" }, "shmSize"],
   ["no shared memory", { shmSize: 0 }, "shmSize"],

@@ -94,7 +94,7 @@ export const RUN_FLAGS: FlagGroups = {
     ["-v, --volume <SRC:DST>...", 'Bind mount of a file or directory; read-only: ":ro"'],
     ["--tmpfs <DST>...", 'A filesystem in memory: "/tmp:size=64m,mode=1777"'],
     ["--mount <OPTIONS>...", '"type=bind,source=./a,target=/a,readonly", type=tmpfs'],
-    ["--device <SRC[:DST]>...", 'A device of the host: "/dev/fuse"'],
+    ["--device <SRC[:DST]>...", 'A device of the host: "/dev/fuse", "/dev/x:r"'],
     ["--shm-size <SIZE>", "Of /dev/shm (default 64m)"],
     ["--writable-layer <DIR>", "Keeps what is written over the --rootfs for the next"],
     ["--read-only", "The root filesystem cannot be written"],

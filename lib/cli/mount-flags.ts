@@ -154,7 +154,8 @@ export function device(text: string): DeviceOption {
   const [target, ...more] = rest;
   if (!source.startsWith("/") || target === "" || more.length > 0)
     throw invalid("--device", text, "not understood", '"/dev/fuse" or "/dev/fuse:/dev/other"');
-  if (access !== undefined && !(access.includes("r") && access.includes("w")))
-    throw invalid("--device", text, "a part of the access is not supported yet", "rw or rwm");
-  return target === undefined ? { source } : { source, target };
+  const made: DeviceOption = target === undefined ? { source } : { source, target };
+  // all of it needs no control group
+  if (access !== undefined && !(access.includes("r") && access.includes("w"))) made.access = access;
+  return made;
 }

@@ -215,7 +215,7 @@ const [S_IFMT, S_IFCHR, S_IFBLK] = [0o170000, 0o020000, 0o060000];
 function deviceOf(device: string | DeviceOption): Mount {
   const wanted = typeof device === "string" ? { source: device } : device;
   checkObject("device", wanted, '"/dev/fuse", or { source: "/dev/fuse", target: "/dev/fuse" }');
-  checkKeys("device", wanted, ["source", "target"]);
+  checkKeys("device", wanted, ["source", "target", "access"]);
   const source = absolute(checkHostPath("device", wanted.source));
   const mode = statFile(source)?.mode;
   if (mode === undefined || ![S_IFCHR, S_IFBLK].includes(mode & S_IFMT)) {

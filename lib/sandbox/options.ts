@@ -118,6 +118,8 @@ export interface DeviceOption {
   source: string;
   /** Where it is inside; default: there as well. */
   target?: string;
+  /** `"r"`, `"w"`, `"rw"`: read, write. Where it is said, the usual devices and those in `devices` are all there are. */
+  access?: string;
 }
 
 /** A `Sandbox` whose namespaces others can join, for as long as it lives. */

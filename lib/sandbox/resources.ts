@@ -23,7 +23,9 @@ const MAX_PIDS = 2 ** 22;
 
 export function resourcesOf({ limits, rootfs, security, devices }: SandboxOptions): Resources {
   const resources = limits === undefined ? {} : limitsAsResources(limits, rootfs);
-  if (security?.deviceRules !== undefined) resources.devices = deviceRulesOf(security.deviceRules, devices ?? []);
+  const limited = devices?.some((device) => typeof device === "object" && device.access !== undefined);
+  if (security?.deviceRules !== undefined || limited)
+    resources.devices = deviceRulesOf(security?.deviceRules ?? [], devices ?? []);
   return resources;
 }
 
@@ -203,9 +205,15 @@ const USUAL_DEVICES: readonly DeviceRule[] = [
 const [S_IFMT, S_IFCHR] = [0o170000, 0o020000];
 
 function boundDevice(device: string | DeviceOption): DeviceRule[] {
-  const stat = statFile(absolute(typeof device === "string" ? device : device.source));
+  const { source, access = "rw" } = typeof device === "string" ? { source: device } : device;
+  if (!/^(?!.*(.).*\1)[rwm]+$/.test(checkText("device's access", access)))
+    throw invalid(
+      `use the device "${source}" with the access ${show(access)}: not understood`,
+      '"r", "w", "rw" or "rwm"',
+    );
+  const stat = statFile(absolute(source));
   if (!stat) return [];
-  return [{ allow: true, type: (stat.mode & S_IFMT) === S_IFCHR ? "c" : "b", ...stat.special, access: "rw" }];
+  return [{ allow: true, type: (stat.mode & S_IFMT) === S_IFCHR ? "c" : "b", ...stat.special, access }];
 }
 
 /** `"c 10:200 rwm"`, as Docker's. */
