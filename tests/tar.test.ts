@@ -215,6 +215,12 @@ describe("writing", () => {
     expect(lstatSync(join(into, "dir/file")).mtimeMs).toBe(1_000_000_000_000);
   });
 
+  test("a time that is none is 1970", async () => {
+    const times = [NaN, -1000, 8.64e15].map((mtimeMs) => archive([{ name: encode("a"), mtimeMs }]));
+    const entries = await Promise.all(times.map(async (bytes) => entriesOf(await bytes)));
+    expect(entries.map(([entry]) => entry?.mtimeMs)).toEqual([0, 0, 8.64e15]);
+  });
+
   test("what is read is what was written", async () => {
     const name = fc.string({ unit: "grapheme", minLength: 1, maxLength: 300 }).filter((text) => !text.includes("\0"));
     const header = fc.record({

@@ -15,6 +15,7 @@ import {
   type Ref,
 } from "../../syscalls/index.ts";
 import { AGENT, flags } from "../plan/index.ts";
+import { unlessAborted } from "./abort.ts";
 import { fileError, type Agent, type Reply } from "./agent.ts";
 import { FileStat } from "./file-stat.ts";
 
@@ -88,7 +89,7 @@ export function statOf(reply: Reply): FileStat {
   const [linksUid, gidMode, dev] = [reply.word("links+uid"), reply.word("gid+mode"), reply.word("dev")];
   return new FileStat({
     mode: half(gidMode, 1) & 0xffff,
-    size: reply.get("size"),
+    size: Math.max(0, reply.get("size")),
     uid: half(linksUid, 1),
     gid: half(gidMode, 0),
     nlink: half(linksUid, 0),
@@ -120,13 +121,18 @@ export async function open(
   how: number,
   { mode = 0, from, path = String(name), signal }: OpenOptions = {},
 ): Promise<Opened> {
-  // what was opened has to be closed, also where nobody waits any more
-  const reply = await agent.request({ ops: [openOp(name, how, mode, from), ...statOps("fd")] });
-  const fd = reply.get("fd");
-  if (!reply.failed && !signal?.aborted) return { fd, stat: statOf(reply) };
-  if (fd >= 0) close(agent, fd);
   signal?.throwIfAborted();
-  throw fileError(action, reply.failed as NonNullable<typeof reply.failed>, path);
+  const opening = agent.request({ ops: [openOp(name, how, mode, from), ...statOps("fd")] });
+  const closeLater = (reply: Reply) => void (reply.get("fd") >= 0 && close(agent, reply.get("fd")));
+  try {
+    const reply = await unlessAborted(opening, signal);
+    if (reply.failed) throw fileError(action, reply.failed, path);
+    return { fd: reply.get("fd"), stat: statOf(reply) };
+  } catch (error) {
+    // what was opened has to be closed, also where nobody waits any more
+    void opening.then(closeLater, () => {});
+    throw error;
+  }
 }
 
 /** Without waiting for it. */

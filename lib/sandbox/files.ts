@@ -4,29 +4,17 @@
  * @module
  */
 import { TsboxError } from "../../syscalls/index.ts";
-import { unlessAborted } from "./abort.ts";
 import { fileError, type Agent } from "./agent.ts";
-import { checkChoice, checkKeys, checkPath, checkSignal, invalid, show } from "./check.ts";
+import { checkChoice, checkKeys, checkPath, invalid, show } from "./check.ts";
 import { entriesOf, removeDirectory, type DirectoryEntry } from "./directory.ts";
+import { BoxFile, checkOptions, notAFile, type FileOptions, type WriteOptions } from "./file.ts";
+import { callInParent, close, open, OPEN, splitPath, write, type Opened } from "./file-calls.ts";
+import { chunksOf, streamOf, type FileContent } from "./file-content.ts";
+import type { FileStat } from "./file-stat.ts";
 import type { Size } from "./options.ts";
 import { pack } from "./pack.ts";
 import { parseSize } from "./parse.ts";
 import { unpack, type Unpacked } from "./unpack.ts";
-import { callInParent, close, open, OPEN, read, splitPath, write, type Opened } from "./file-calls.ts";
-import type { FileStat } from "./file-stat.ts";
-import { concatenate, isContent, type Content } from "./pipes.ts";
-
-export interface FileOptions {
-  /** Gives up when it fires: the call rejects with its reason. */
-  signal?: AbortSignal | undefined;
-}
-
-export interface WriteOptions extends FileOptions {
-  /** Permissions of a file that is made; default 0o666, less the umask 0o022. */
-  mode?: number;
-  /** Makes missing directories on the way, as `Bun.write` does; default true. */
-  createPath?: boolean;
-}
 
 export interface MkdirOptions extends FileOptions {
   /** Makes missing directories on the way, and takes one that is there for made. */
@@ -50,9 +38,6 @@ export interface UntarOptions extends FileOptions {
 }
 
 const [MAX_ENTRIES, MAX_BYTES] = [100_000, 2 ** 30];
-
-/** What can be written to a file. */
-export type FileContent = Content | ArrayBuffer | BoxFile;
 
 const [EEXIST, EISDIR, ENOENT, EPERM] = [17, 21, 2, 1];
 
@@ -261,7 +246,7 @@ export class BoxFiles {
     const agent = this.#agent();
     using _ = agent.use();
     await this.mkdir(path, { recursive: true, signal });
-    return await unpack(agent, path, toAsync(chunks), limits, { sameOwner, signal });
+    return await unpack(agent, path, chunks, limits, { sameOwner, signal });
   }
 
   /** Whether a path leads to something. */
@@ -276,153 +261,9 @@ export class BoxFiles {
   }
 }
 
-/** A file of a sandbox, in the shape of a `Bun.file`. */
-export class BoxFile {
-  /** Its path. */
-  readonly name: string;
-  readonly #files: BoxFiles;
-  readonly #agent: () => Agent;
-
-  /** @internal */
-  constructor(files: BoxFiles, agent: () => Agent, path: string) {
-    this.name = path;
-    this.#files = files;
-    this.#agent = agent;
-  }
-
-  /** It is opened when it is first read, and no more of it is read than is asked for. */
-  stream(options: FileOptions = {}): ReadableStream<Uint8Array> {
-    checkOptions(options);
-    return streamOf(this.#chunks(options.signal));
-  }
-
-  async bytes(options: FileOptions = {}): Promise<Uint8Array> {
-    checkOptions(options);
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of this.#chunks(options.signal)) chunks.push(chunk);
-    return concatenate(chunks);
-  }
-
-  async text(options: FileOptions = {}): Promise<string> {
-    return new TextDecoder().decode(await this.bytes(options));
-  }
-
-  /** @throws SyntaxError */
-  async json<T = unknown>(options: FileOptions = {}): Promise<T> {
-    return JSON.parse(await this.text(options)) as T;
-  }
-
-  async arrayBuffer(options: FileOptions = {}): Promise<ArrayBuffer> {
-    return (await this.bytes(options)).slice().buffer;
-  }
-
-  exists(options: FileOptions = {}): Promise<boolean> {
-    return this.#files.exists(this.name, options);
-  }
-
-  stat(options: FileOptions = {}): Promise<FileStat> {
-    return this.#files.stat(this.name, options);
-  }
-
-  /** As {@link BoxFiles.write}. */
-  write(content: FileContent, options: WriteOptions = {}): Promise<number> {
-    return this.#files.write(this.name, content, options);
-  }
-
-  delete(options: FileOptions = {}): Promise<void> {
-    return this.#files.rm(this.name, options);
-  }
-
-  async *#chunks(signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void> {
-    const agent = this.#agent();
-    using _ = agent.use();
-    const { fd, stat } = await open(agent, "read", this.name, OPEN.read, { signal });
-    try {
-      if (!stat.isFile()) throw notAFile("read", this.name, stat);
-      for (;;) {
-        const bytes = await read(agent, "read", fd, this.name, signal);
-        if (bytes.length === 0) return;
-        yield bytes;
-      }
-    } finally {
-      close(agent, fd);
-    }
-  }
-}
-
-/** What a stream has opened is closed, also where it is read in part and forgotten. */
-const forgotten = new FinalizationRegistry((chunks: AsyncGenerator<Uint8Array, void>) => void chunks.return());
-
-/** Nothing is done before it is read, and no more than is asked for. */
-function streamOf(chunks: AsyncGenerator<Uint8Array, void>): ReadableStream<Uint8Array> {
-  const stream = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await chunks.next();
-        if (done) controller.close();
-        else controller.enqueue(value);
-      },
-      cancel: async () => void (await chunks.return()),
-    },
-    { highWaterMark: 0 },
-  );
-  forgotten.register(stream, chunks);
-  return stream;
-}
-
-async function* toAsync(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
-  yield* chunks;
-}
-
-const notAFile = (action: string, path: string, { type }: FileStat) =>
-  new TsboxError(`${action} "${path}": it is a ${type}`, {
-    code: "file_refused",
-    path,
-    hint: "only regular files are read and written: anything else could wait for ever",
-  });
-
-/** @throws TsboxError `invalid_option` */
-function checkOptions(options: FileOptions, ...more: string[]): void {
-  checkKeys("option", options, ["signal", ...more]);
-  checkSignal(options.signal);
-}
-
 function checkMode(mode: unknown, otherwise: number): number {
   if (mode === undefined) return otherwise;
   if (typeof mode !== "number" || !Number.isInteger(mode) || mode < 0 || mode > 0o7777)
     throw invalid(`use the mode ${show(mode)}: not permission bits`, "0o644, say; at most 0o7777");
   return mode;
-}
-
-/** Looked at before anything is made. @throws TsboxError `invalid_option` */
-function chunksOf(
-  content: FileContent,
-  signal: AbortSignal | undefined,
-): AsyncIterable<Uint8Array> | Iterable<Uint8Array> {
-  if (typeof content === "string") return [new TextEncoder().encode(content)];
-  if (content instanceof Uint8Array) return [content];
-  if (content instanceof ArrayBuffer) return [new Uint8Array(content)];
-  if (content instanceof BoxFile) return streamChunks(content.stream(), signal);
-  if (!isContent(content))
-    throw invalid(
-      `write ${show(content)}: not content`,
-      "a string, bytes, a Blob, a Response, a ReadableStream, or a file of a sandbox",
-    );
-  const body = content instanceof ReadableStream ? content : content instanceof Blob ? content.stream() : content.body;
-  return body ? streamChunks(body, signal) : [];
-}
-
-async function* streamChunks(stream: ReadableStream<Uint8Array>, signal: AbortSignal | undefined) {
-  const reader = stream.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await unlessAborted(reader.read(), signal);
-      if (done) return;
-      if (!(value instanceof Uint8Array)) throw invalid(`write ${show(value)}: not bytes`, "a stream of Uint8Array");
-      yield value;
-    }
-  } finally {
-    // whoever does not read to the end does not read any more
-    void reader.cancel().catch(() => {});
-  }
 }

@@ -2,7 +2,9 @@
 export { absolute } from "../../syscalls/index.ts";
 export { capabilityName, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 export { SandboxProcess } from "./process.ts";
-export { BoxFile, BoxFiles } from "./files.ts";
+export { BoxFile, type FileOptions, type WriteOptions } from "./file.ts";
+export type { FileContent } from "./file-content.ts";
+export { BoxFiles } from "./files.ts";
 export type * from "./files.ts";
 export type { Unpacked } from "./unpack.ts";
 export { FileStat, type FileType } from "./file-stat.ts";

@@ -39,7 +39,7 @@ const refused = (name: string, why: string, hint?: string) =>
 export async function unpack(
   agent: Agent,
   path: string,
-  source: AsyncIterable<Uint8Array>,
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   limits: UnpackLimits,
   { sameOwner, signal }: { sameOwner: boolean; signal: AbortSignal | undefined },
 ): Promise<Unpacked> {

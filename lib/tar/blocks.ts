@@ -8,8 +8,10 @@ export class Bytes {
   readonly #source: AsyncIterator<Uint8Array>;
   #chunk = new Uint8Array() as Uint8Array;
 
-  constructor(source: AsyncIterable<Uint8Array>) {
-    this.#source = source[Symbol.asyncIterator]();
+  constructor(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
+    this.#source = (async function* () {
+      yield* source;
+    })();
   }
 
   /** So many bytes; undefined at the end of the stream. @throws TsboxError `archive_refused` where it ends within them */

@@ -58,7 +58,9 @@ const FIELDS = {
 const scanner = createTarScanner();
 
 /** @throws TsboxError `archive_refused` */
-export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarEntry, void> {
+export async function* readTar(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): AsyncGenerator<TarEntry, void> {
   const bytes = new Bytes(source);
   const global: PaxRecords = new Map();
   let [own, extensions]: [PaxRecords, number] = [new Map(), 0];

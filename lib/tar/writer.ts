@@ -51,7 +51,8 @@ function block(header: TarHeader & { linkName: Uint8Array; flag: string }): Uint
   scanner.putNumber(108, 8, Math.min(header.uid, MAX_ID));
   scanner.putNumber(116, 8, Math.min(header.gid, MAX_ID));
   scanner.putNumber(124, 12, header.size);
-  scanner.putNumber(136, 12, Math.max(0, Math.floor(header.mtimeMs / 1000)));
+  // what no date can tell, and what was before 1970, is 1970
+  scanner.putNumber(136, 12, Math.max(0, Math.floor(header.mtimeMs / 1000) || 0));
   window.set(encode(header.flag), 156);
   window.set(header.linkName.subarray(0, MAX_NAME_BYTES), 157);
   window.set(encode("ustar\u000000"), 257);

@@ -1,0 +1,108 @@
+/** A file of a running sandbox. @module */
+import { TsboxError } from "../../syscalls/index.ts";
+import type { Agent } from "./agent.ts";
+import { checkKeys, checkSignal } from "./check.ts";
+import { close, open, OPEN, read } from "./file-calls.ts";
+import { streamOf, type FileContent } from "./file-content.ts";
+import type { FileStat } from "./file-stat.ts";
+import type { BoxFiles } from "./files.ts";
+import { concatenate } from "./pipes.ts";
+
+export interface FileOptions {
+  /** Gives up when it fires: the call rejects with its reason. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface WriteOptions extends FileOptions {
+  /** Permissions of a file that is made; default 0o666, less the umask 0o022. */
+  mode?: number;
+  /** Makes missing directories on the way, as `Bun.write` does; default true. */
+  createPath?: boolean;
+}
+
+/** A file of a sandbox, in the shape of a `Bun.file`. */
+export class BoxFile {
+  /** Its path. */
+  readonly name: string;
+  readonly #files: BoxFiles;
+  readonly #agent: () => Agent;
+
+  /** @internal */
+  constructor(files: BoxFiles, agent: () => Agent, path: string) {
+    this.name = path;
+    this.#files = files;
+    this.#agent = agent;
+  }
+
+  /** It is opened when it is first read, and no more of it is read than is asked for. */
+  stream(options: FileOptions = {}): ReadableStream<Uint8Array> {
+    checkOptions(options);
+    return streamOf(this.#chunks(options.signal));
+  }
+
+  async bytes(options: FileOptions = {}): Promise<Uint8Array> {
+    checkOptions(options);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.#chunks(options.signal)) chunks.push(chunk);
+    return concatenate(chunks);
+  }
+
+  async text(options: FileOptions = {}): Promise<string> {
+    return new TextDecoder().decode(await this.bytes(options));
+  }
+
+  /** @throws SyntaxError */
+  async json<T = unknown>(options: FileOptions = {}): Promise<T> {
+    return JSON.parse(await this.text(options)) as T;
+  }
+
+  async arrayBuffer(options: FileOptions = {}): Promise<ArrayBuffer> {
+    return (await this.bytes(options)).slice().buffer;
+  }
+
+  exists(options: FileOptions = {}): Promise<boolean> {
+    return this.#files.exists(this.name, options);
+  }
+
+  stat(options: FileOptions = {}): Promise<FileStat> {
+    return this.#files.stat(this.name, options);
+  }
+
+  /** As {@link BoxFiles.write}. */
+  write(content: FileContent, options: WriteOptions = {}): Promise<number> {
+    return this.#files.write(this.name, content, options);
+  }
+
+  delete(options: FileOptions = {}): Promise<void> {
+    return this.#files.rm(this.name, options);
+  }
+
+  async *#chunks(signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void> {
+    const agent = this.#agent();
+    using _ = agent.use();
+    const { fd, stat } = await open(agent, "read", this.name, OPEN.read, { signal });
+    try {
+      if (!stat.isFile()) throw notAFile("read", this.name, stat);
+      for (;;) {
+        const bytes = await read(agent, "read", fd, this.name, signal);
+        if (bytes.length === 0) return;
+        yield bytes;
+      }
+    } finally {
+      close(agent, fd);
+    }
+  }
+}
+
+export const notAFile = (action: string, path: string, { type }: FileStat) =>
+  new TsboxError(`${action} "${path}": it is a ${type}`, {
+    code: "file_refused",
+    path,
+    hint: "only regular files are read and written: anything else could wait for ever",
+  });
+
+/** @throws TsboxError `invalid_option` */
+export function checkOptions(options: FileOptions, ...more: string[]): void {
+  checkKeys("option", options, ["signal", ...more]);
+  checkSignal(options.signal);
+}
