@@ -115,6 +115,7 @@ describe("what is lacking is named, with the remedy", () => {
     ["seccomp filters", { seccompActions: [""] }, true, "CONFIG_SECCOMP_FILTER"],
     ["seccomp listeners", { seccompActions: ["kill_process", "errno"] }, false, "Linux 5.0"],
     ["Landlock", { landlockAbi: 0 }, false, "lsm="],
+    ["Landlock", { landlockAbi: 1 }, false, "Linux 5.19 or newer"],
     [
       "with a range of ids of its own",
       { trials: { ...PERFECT.trials, idRange: { code: "unsupported", message: "newuidmap: ENOENT" } } },

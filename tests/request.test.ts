@@ -632,8 +632,10 @@ function everyOption(): [path: string, make: (value: unknown) => unknown][] {
     for (const name of namesIn(make)) all.push([`${path}.${name}`, (value) => make({ [name]: value })]);
   };
   within("", (value) => value);
-  for (const group of ["limits", "security", "namespaces", "scheduler", "ioPriority", "terminal"])
+  for (const group of ["limits", "security", "namespaces", "scheduler", "ioPriority", "terminal", "timeOffsets"])
     within(group, (value) => ({ [group]: value }));
+  within("io", (value) => ({ limits: { io: value } }));
+  within("an id mapping", (value) => ({ uidMappings: [value] }));
   within("capabilities", (value) => ({ security: { capabilities: value } }));
   for (const mount of [
     { type: "bind", source: "/usr", target: "/x" },
@@ -643,6 +645,8 @@ function everyOption(): [path: string, make: (value: unknown) => unknown][] {
   }
   all.push(
     ["a mount", (value) => ({ mounts: [value] })],
+    ["huge pages of a size", (value) => ({ limits: { hugepages: { "2MB": value } } })],
+    ["a setting of version 2", (value) => ({ limits: { unified: { "memory.high": value } } })],
     ["a device", (value) => ({ devices: [value] })],
     ["a variable", (value) => ({ env: { A: value } })],
     ["a ulimit", (value) => ({ ulimits: { nofile: value } })],

@@ -49,7 +49,9 @@ const NAMESPACES = {
   cgroup: "4.6",
 };
 
-/** What Landlock can restrict, by its ABI. @see landlock(7) */
+/** The first ABI of Landlock that can allow files to be renamed. */
+const LANDLOCK_OLDEST = 2;
+/** The kernel of each ABI. @see landlock(7) */
 const LANDLOCK_SINCE = ["", "5.13", "5.19", "6.2", "6.7", "6.10", "6.12", "6.15"];
 
 export function checksOf(facts: HostFacts): Check[] {
@@ -230,9 +232,9 @@ function securityChecks({ landlockAbi, seccompActions }: HostFacts): Check[] {
       area,
       name: "Landlock",
       ...optional(
-        landlockAbi > 0,
+        landlockAbi >= LANDLOCK_OLDEST,
         landlockAbi > 0 ? `ABI ${landlockAbi} (${sinceOf(landlockAbi)})` : "not there",
-        "Linux 5.13 or newer, and landlock among the modules of the boot parameter lsm=",
+        "Linux 5.19 or newer, and landlock among the modules of the boot parameter lsm=",
       ),
     },
   ];
