@@ -315,6 +315,27 @@ describe("a volume of another sandbox", () => {
   });
 });
 
+describe("control groups inside", () => {
+  const target = "/sys/fs/cgroup";
+  const limit = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; true";
+
+  testUnless(noLimits, "a program finds its limits there, and changes none of them", async () => {
+    const options: RunOptions = { mounts: [{ type: "cgroup", target }], limits: { memory: "64mb" } };
+    const line = `${limit}; for f in /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; do (echo 1g >$f) 2>/dev/null && echo changed; done; true`;
+    expect(await sh(line, options)).toBe(String(64 * 1024 * 1024));
+    // also where it may mount, and has every right inside
+    const security = { seccomp: "none" as const, capabilities: ["SYS_ADMIN", "DAC_OVERRIDE"] };
+    expect(await sh("touch /sys/fs/cgroup/x 2>/dev/null || echo read-only", { ...options, security })).toBe(
+      "read-only",
+    );
+  });
+
+  testUnless(noBusybox, "of the host's cgroup namespace are refused", async () => {
+    const options: RunOptions = { mounts: [{ type: "cgroup", target }], namespaces: { cgroup: "host" } };
+    expect((await failureOf(() => sh("true", options))).code).toBe("invalid_option");
+  });
+});
+
 describe("options of the specification, in a sandbox", () => {
   const options = (spec: string[], type = "tmpfs") =>
     runChanged(

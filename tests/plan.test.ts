@@ -648,6 +648,39 @@ describe("mounts", () => {
     expect(() => planOf(specWith({ linux: { rootfsPropagation: "ro" } }))).toThrow('rootfsPropagation "ro": unknown');
   });
 
+  describe("of control groups", () => {
+    const mounts = [{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "ro"] }];
+
+    test("version 2: one file system", () => {
+      const text = textOf({ mounts }, facts({ hierarchies: { v1: [], v2: true } }));
+      expect(text).toContain('fsopen("cgroup2"');
+      expect(text).toContain("mount0 = fsmount(config, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID|MOUNT_ATTR_RDONLY)");
+    });
+
+    test("version 1: one for each hierarchy, links for controllers, and read-only at the end", () => {
+      const hierarchies = { v1: [["cpu", "cpuacct"], ["memory"], ["name=systemd"]], v2: true };
+      const lines = linesOf(planOf(specWith({ mounts }), facts({ hierarchies })));
+      const flag = (name: string) => `fsconfig(config, FSCONFIG_SET_FLAG, "${name}", 0, 0)`;
+      for (const name of ["cpu", "cpuacct", "memory", "none"]) expect(lines).toContain(flag(name));
+      expect(lines).toContain('fsconfig(config, FSCONFIG_SET_STRING, "name", "systemd", 0)');
+      const fill = lines.slice(position(lines, '# fill "/sys/fs/cgroup"'));
+      const order = [
+        'mkdirat(mount0, "cpu,cpuacct"',
+        'move_mount(mount0:unified, "", mount0, "unified"',
+        'symlinkat("cpu,cpuacct", mount0, "cpu")',
+        "mount_setattr(mount0",
+      ];
+      const found = order.map((line) => position(fill, line));
+      expect(found).toEqual(found.toSorted((a, b) => a - b));
+    });
+
+    test("without a cgroup namespace, or without any, is an error", () => {
+      const there = facts({ hierarchies: { v1: [], v2: true } });
+      expect(() => planOf(specWith({ mounts, linux: without("cgroup") }), there)).toThrow("they would be the host's");
+      expect(() => planOf(specWith({ mounts }), facts())).toThrow("the machine has none");
+    });
+  });
+
   test("a tree of another sandbox is used as it was passed, and no path of the host is opened", () => {
     const mounts = [{ destination: "/in", type: "bind", source: "/data", options: ["rbind", "rro"] }];
     for (const privileged of [true, false]) {

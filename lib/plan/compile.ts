@@ -12,6 +12,7 @@ import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts"
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { affinityStep } from "./attributes.ts";
 import { agentSteps } from "./agent.ts";
+import type { CgroupHierarchies } from "./cgroup-mount.ts";
 import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
 import { aloneStep, commandSteps, executeStep, waitForInit } from "./command.ts";
 import { flags } from "./constants.ts";
@@ -82,6 +83,8 @@ export interface Facts {
    * v2 directory, bound as `cgroup`.
    */
   cgroup: { tasks: number; into: boolean };
+  /** Where the specification mounts cgroups. */
+  hierarchies?: CgroupHierarchies;
   /** Where the id maps are for its programs to write. */
   idMapper?: IdMapper;
   /** Major and minor version, where the specification asks for something that older ones have not. */

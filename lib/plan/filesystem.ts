@@ -8,7 +8,8 @@ import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, Spec } from "../spec/index.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
-import { isJoined } from "./intermediate.ts";
+import { fillCgroup, openCgroup } from "./cgroup-mount.ts";
+import { isJoined, isOwn } from "./intermediate.ts";
 import { isBind, parseMountOptions } from "./mount-options.ts";
 import * as mounts from "./mounts.ts";
 import { dropOldRoot, rootSteps } from "./root.ts";
@@ -66,7 +67,7 @@ export function filesystemSteps(
   const { root } = beside;
   const trees = spec.mounts.map((mount, index) => ({ mount, tree: mountSlot(index) }));
   const mine = trees.filter(({ mount }) => !isOpenedBetween(spec, mount));
-  const opened = mine.flatMap(({ mount, tree }) => openMount(mount, tree, beside, facts));
+  const opened = mine.flatMap(({ mount, tree }) => openMount(spec, mount, tree, beside, facts));
   const [devices, masked] = [devicesOf(spec), maskedOf(spec, facts)];
   // one empty file system covers all masked directories
   const [first] = masked.filter((path) => !isFile(facts)(path));
@@ -91,6 +92,8 @@ export function filesystemSteps(
       );
       attached.push(deviceStep(devices, tree, directories));
     }
+    const filled = mount.type === "cgroup" ? fillCgroup(mount, tree, facts) : undefined;
+    if (filled) attached.push(filled);
   }
   for (const path of masked) {
     const again = first !== undefined && path !== first && !isFile(facts)(path);
@@ -136,13 +139,14 @@ const isOpenedBetween = (spec: Spec, { type }: Mount): boolean =>
 /** What is opened in the namespaces that are joined, before there is a user namespace of the sandbox's own. */
 export const betweenSteps = (spec: Spec, beside: Beside, facts: Facts): Plan =>
   spec.mounts.flatMap((mount, index) =>
-    isOpenedBetween(spec, mount) ? openMount(mount, mountSlot(index), beside, facts) : [],
+    isOpenedBetween(spec, mount) ? openMount(spec, mount, mountSlot(index), beside, facts) : [],
   );
 
-function openMount(mount: Mount, tree: string, beside: Beside, facts: Facts): Plan {
+function openMount(spec: Spec, mount: Mount, tree: string, beside: Beside, facts: Facts): Plan {
   const options = mount.options ?? [];
   if (isRemount(mount)) return [];
   if (isBind(mount)) return facts.privileged ? [] : [openBind(mount, tree, beside)];
+  if (mount.type === "cgroup") return openCgroup(mount, tree, facts, isOwn(spec, "cgroup"));
   return [mounts.openFilesystem(mount.type ?? "", tree, options, `"${mount.destination}"`)];
 }
 

@@ -64,6 +64,10 @@ export function readOnlyMount(path: string): Op {
   return { call: "mount_setattr", args: [here, cstring(path), 0, attr, 32] };
 }
 
+/** What is attached, and all below it, cannot be written any more. */
+export const readOnlyTree = (tree: string): Op =>
+  setAttributes(tree, RECURSIVELY, { set: ["MOUNT_ATTR_RDONLY"], clear: [] });
+
 /** `linux.rootfsPropagation`: how the new root passes on what is mounted later. */
 export function propagateRoot(name: string): Step {
   const [first, ...more] = parseMountOptions([name]).propagation;

@@ -4,7 +4,7 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, type Arena, type Plan, TsboxError } from "../../syscalls/index.ts";
-import type { Cgroup } from "../cgroup/index.ts";
+import { findHierarchies, type Cgroup } from "../cgroup/index.ts";
 import {
   compileTake,
   FrameReader,
@@ -12,6 +12,7 @@ import {
   isBind,
   IN_USE,
   type Beside,
+  type CgroupHierarchies,
   type Facts,
   type InitKind,
   type JoinKind,
@@ -60,9 +61,17 @@ export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
     if (isBind(mount)) sources.set(source, sys.kindOfPath(source) ?? "file");
   }
   const facts: Facts = { arch: ARCH, privileged: sys.effectiveUid() === 0, sources, kernelPaths, cgroup: membership };
+  if (spec.mounts.some(({ type }) => type === "cgroup")) facts.hierarchies = hierarchies();
   if (spec.linux.namespaces.some(({ type }) => type === "time")) facts.kernel = kernelVersion();
   if (!facts.privileged && spec.linux.uidMappings && !isOwnId(spec)) facts.idMapper = findIdMapper();
   return facts;
+}
+
+function hierarchies(): CgroupHierarchies {
+  const { v1, v2 } = findHierarchies();
+  const controllers = new Map<string, string[]>();
+  for (const [name, { mount }] of v1) controllers.set(mount, [...(controllers.get(mount) ?? []), name]);
+  return { v1: [...controllers.values()], v2: v2 !== undefined };
 }
 
 /** An ordinary user may map its own id by itself. */

@@ -120,13 +120,14 @@ function mountOf(mount: MountOption, host: Host): Mount {
   checkKeys("mount", mount, [...new Set([...BIND_KEYS, ...TMPFS_KEYS])]);
   const destination = targetOf(mount.target);
   checkChoice<boolean>("readOnly", mount.readOnly, false, true);
-  checkChoice<boolean>("noExec", mount.noExec, false, true);
+  if ("noExec" in mount) checkChoice<boolean>("noExec", mount.noExec, false, true);
   if (mount.type === "tmpfs") return tmpfs(mount, destination);
   if (mount.type === "bind") return bind(mount, destination, host);
+  if (mount.type === "cgroup") return cgroup(mount, destination);
   if (mount.type === "volume") return volume(mount, destination);
   throw invalid(
     `mount on "${destination}": the type ${show((mount as { type: unknown }).type)} is unknown`,
-    '"bind", "tmpfs" or "volume"',
+    '"bind", "tmpfs", "cgroup" or "volume"',
   );
 }
 
@@ -171,6 +172,16 @@ function bind(mount: BindMount, destination: string, host: Host): Mount {
   if (propagation !== "rprivate") options.push(propagation);
   if (host.idMapped) options.push("idmap");
   return { destination, type: "bind", source, options };
+}
+
+function cgroup(mount: Extract<MountOption, { type: "cgroup" }>, destination: string): Mount {
+  checkKeys("cgroup mount", mount, ["type", "target", "readOnly"]);
+  return {
+    destination,
+    type: "cgroup",
+    source: "cgroup",
+    options: [...STRICT, ...(mount.readOnly === false ? [] : ["ro"])],
+  };
 }
 
 function volume(mount: Extract<MountOption, { type: "volume" }>, destination: string): Mount {

@@ -109,6 +109,8 @@ export type MountOption =
   | BindMount
   /** What is mounted in another sandbox. */
   | { type: "volume"; source: Volume; target: string; readOnly?: boolean; noExec?: boolean }
+  /** The sandbox's own control groups, as programs look for their limits there; read-only unless said otherwise. */
+  | { type: "cgroup"; target: string; readOnly?: boolean }
   /** An empty file system in memory; `size` defaults to half of the machine's memory, as the kernel does. */
   | { type: "tmpfs"; target: string; size?: Size; mode?: number; readOnly?: boolean; noExec?: boolean };
 
