@@ -95,8 +95,8 @@ export function open(file: string, flags: number, mode = 0): number {
  */
 export function lockByte(fd: number, at: number, locked: boolean): boolean {
   const [F_OFD_SETLK, F_WRLCK, F_UNLCK] = [37, 1, 2];
-  const lock = { l_type: locked ? F_WRLCK : F_UNLCK, l_whence: 0, l_start: at, l_len: 1, l_pid: 0 };
-  fillStruct(scratch.view, 0, "flock", lock);
+  const range = { l_type: locked ? F_WRLCK : F_UNLCK, l_whence: 0, l_start: at, l_len: 1, l_pid: 0 };
+  fillStruct(scratch.view, 0, "flock", range);
   const result = trySyscall("fcntl", fd, F_OFD_SETLK, scratch.address);
   if (result < 0 && result !== -EAGAIN) throw systemError("lock a byte of a file", "fcntl", -result);
   return result === 0;

@@ -943,6 +943,22 @@ describe("init", () => {
   });
 });
 
+test.each<[string, object]>([
+  ["hooks", { hooks: { prestart: [] } }],
+  ["process.apparmorProfile", { process: { apparmorProfile: "x" } }],
+  ["process.selinuxLabel", { process: { selinuxLabel: "x" } }],
+  ["process.user.username", { process: { user: { uid: 0, gid: 0, username: "x" } } }],
+  ["linux.intelRdt", { linux: { intelRdt: {} } }],
+  ["linux.devices", { linux: { devices: [] } }],
+  ["linux.personality.flags", { linux: { personality: { domain: "LINUX", flags: [] } } }],
+  ["linux.resources.rdma", { linux: { resources: { rdma: {} } } }],
+  ["mounts[].label", { mounts: [{ destination: "/x", type: "tmpfs", label: "x" }] }],
+])("a specification with %s is refused rather than compiled without it", (field, changes) => {
+  expect(() => planOf(specWith(changes as Parameters<typeof specWith>[0]))).toThrow(
+    `use "${field}" of the specification: not supported`,
+  );
+});
+
 describe("maps of subordinate ids", () => {
   const maps = [
     { containerID: 0, hostID: 1000, size: 1 },

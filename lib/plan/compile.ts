@@ -21,6 +21,7 @@ import { READY_TAG, REPORT_BYTES } from "./frame.ts";
 import { checkMount } from "./mount-options.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
 import { checkTime, timeSteps } from "./time.ts";
+import { checkSupported } from "./supported.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import type { IdMapper } from "./id-maps.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
@@ -112,6 +113,7 @@ export const isSized = (root: Root): boolean => root.kind !== "directory" && roo
 
 /** @throws TsboxError `invalid_option`, `unsupported` */
 export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
+  checkSupported(spec);
   checkNamespaces(spec);
   spec.mounts.forEach(checkMount);
   checkSysctl(spec);
