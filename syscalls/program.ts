@@ -325,9 +325,10 @@ export class Program {
     return number;
   }
 
-  /** A result after the program ran. */
+  /** A result after the program ran; 0 where nothing in it has that name. */
   result(arena: Arena, name: string): number {
-    return Number(arena.view.getBigInt64(SLOTS_AT + this.slot(name) * 8, true));
+    const slot = this.#slots.get(name);
+    return slot === undefined ? 0 : Number(arena.view.getBigInt64(SLOTS_AT + slot * 8, true));
   }
 }
 

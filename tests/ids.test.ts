@@ -1,9 +1,10 @@
 /** Who is who: ranges of ids of a sandbox's own, subordinate ids, maps as they are asked for. @module */
 import { afterAll, describe, expect } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import { RANGES } from "../lib/sandbox/id-range.ts";
+import { ROOT_ID_BASE } from "../lib/sandbox/namespaces.ts";
 import { failureOf } from "./support/failure.ts";
 import { notRoot, notUser, testUnless } from "./support/machine.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
@@ -108,6 +109,56 @@ describe("maps as they are asked for", () => {
     const uidMappings = [{ containerID: 0, hostID: 0, size: 10 }];
     const error = await failureOf(() => sh("id", { uidMappings }));
     expect(["permission_denied", "unsupported"]).toContain(error.code as string);
+  });
+});
+
+describe("mounts with a map of their own", () => {
+  /** Whoever it is outside is that user inside. */
+  const mountAs = (id: number, source: string, target = "/in"): NonNullable<RunOptions["mounts"]>[number] => ({
+    type: "bind",
+    source,
+    target,
+    uidMappings: [{ containerID: 0, hostID: ROOT_ID_BASE + id, size: 1 }],
+  });
+
+  testUnless(notRoot, "files belong to whom it says, and files that are made to whom it was outside", async () => {
+    const source = outside.directory("mapped");
+    outside.write("mapped/file", "root's");
+    const line = "stat -c %u:%g /in/file /as-is/file; echo 'of 7' >/in/made; stat -c %u /in/made";
+    const mounts = [mountAs(7, source), { type: "bind", source, target: "/as-is", readOnly: true } as const];
+    expect(await sh(line, { mounts, user: "7:7" })).toBe("7:7\n0:0\n7");
+    expect(statSync(`${source}/made`).uid).toBe(0);
+    // in the host's user namespace, the ids are the host's
+    const namespaces = { user: "host" } as const;
+    expect(await sh("stat -c %u /in/file", { mounts, namespaces })).toBe(String(ROOT_ID_BASE + 7));
+  });
+
+  testUnless(notRoot, "others can do nothing with them", async () => {
+    const source = outside.directory("others", 0o700);
+    outside.write("others/file", "of 7", 0o600);
+    const mounts = [mountAs(7, source)];
+    expect(await sh("cat /in/file", { mounts, user: "7:7" })).toBe("of 7");
+    expect(await sh("cat /in/file 2>/dev/null || echo refused", { mounts, user: "8:8" })).toBe("refused");
+    // the control: as outside, root inside is who they belong to
+    expect(await sh("cat /in/file", { mounts: [{ type: "bind", source, target: "/in" }] })).toBe("of 7");
+  });
+
+  testUnless(notRoot, "a file system that has none is told, and nothing stays behind", async () => {
+    const children = () => readFileSync("/proc/thread-self/children", "utf8").trim();
+    const before = children();
+    const error = await failureOf(() => sh("true", { mounts: [mountAs(7, "/proc/version", "/v")] }));
+    expect([error.code, error.message]).toEqual(["mount_failed", 'map the ids of files in the mount on "/v": EINVAL']);
+    expect(children()).toBe(before);
+    expect(await sh("echo well")).toBe("well");
+  });
+
+  testUnless(notUser, "are root's only, and an ordinary user is told so", async () => {
+    const source = outside.directory("mapped");
+    const error = await failureOf(() => sh("true", { mounts: [mountAs(7, source)] }));
+    expect([error.code, error.message]).toEqual([
+      "permission_denied",
+      'map the ids of the mount on "/in": only root may',
+    ]);
   });
 });
 

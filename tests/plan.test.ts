@@ -959,6 +959,47 @@ test.each<[string, object]>([
   );
 });
 
+describe("ids of files in mounts", () => {
+  const bind = (options: string[], more: object = {}) => ({
+    mounts: [{ destination: "/in", type: "bind", source: "/src/dir", options, ...more }],
+  });
+  const own = { uidMappings: MAP, gidMappings: MAP };
+  const calls = (changes: Parameters<typeof specWith>[0]) =>
+    linesOf(planOf(specWith(changes))).filter((line) => /^mount_setattr\(mount0.*IDMAP/.test(line));
+
+  test.each<[string[], string | undefined]>([
+    [["rbind"], undefined],
+    [["rbind", "idmap"], "AT_EMPTY_PATH"],
+    [["rbind", "ridmap"], "AT_EMPTY_PATH|AT_RECURSIVE"],
+  ])("%j: mapped with %s", (options, how) => {
+    const attr = "{attr_set=MOUNT_ATTR_IDMAP, userns_fd=ids}, 32)";
+    const lines = how === undefined ? [] : [`mount_setattr(mount0, "", ${how}, ${attr}`];
+    expect(calls(bind(options))).toEqual(lines);
+    expect(calls(bind(options, own))).toEqual(
+      how === undefined ? [`mount_setattr(mount0, "", AT_EMPTY_PATH, ${attr}`] : lines,
+    );
+  });
+
+  test("a map of its own is that of a user namespace that is made, and never entered", () => {
+    const lines = linesOf(planOf(specWith(bind(["ridmap"], own))));
+    const step = lines.slice(position(lines, '# map the ids of files in the mount on "/in"'));
+    expect(step.find((line) => line.includes("spawn("))).toContain("CLONE_NEWUSER, exit_signal");
+    expect(position(step, "wait4(mapped, 0, 0, 0)")).toBeLessThan(position(step, "mount_setattr(mount0"));
+    expect(position(step, "mount_setattr(mount0")).toBeLessThan(position(step, "# clone the sandbox's first process"));
+    expect(lines.join("\n")).not.toContain("setns(");
+  });
+
+  test.each<[string, Parameters<typeof specWith>[0], Partial<Facts>]>([
+    ["only root may", bind(["idmap"]), { privileged: false }],
+    ["only root may", bind([], own), { privileged: false }],
+    ["a map of users needs one of groups", bind([], { uidMappings: MAP }), {}],
+    ["there is no user namespace", { ...bind(["idmap"]), linux: without("user") }, {}],
+    ["only a new bind mount", { mounts: [{ destination: "/t", type: "tmpfs", options: ["idmap"] }] }, {}],
+  ])("refused: %s", (why, changes, at) => {
+    expect(() => planOf(specWith(changes), facts(at))).toThrow(why);
+  });
+});
+
 describe("maps of subordinate ids", () => {
   const maps = [
     { containerID: 0, hostID: 1000, size: 1 },
@@ -1002,7 +1043,10 @@ describe("what the owner's thread walks", () => {
   };
   const WAYS: [string, [Spec, Partial<Facts>]][] = [
     ["root", [specWith({ mounts: binds }), {}]],
-    ["an ordinary user", [specWith({ mounts: binds }), { privileged: false }]],
+    [
+      "an ordinary user",
+      [specWith({ mounts: binds.map((bind) => ({ ...bind, options: ["rbind"] })) }), { privileged: false }],
+    ],
     ["root in its own user namespace", [specWith({ linux: { ...without("user"), uidMappings: undefined } }), {}]],
   ];
 

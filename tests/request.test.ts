@@ -120,7 +120,7 @@ describe("root filesystem and mounts", () => {
       ],
     });
     // root's sandboxes have other ids than the files
-    const [bound, ids] = [["rbind", "rnosuid", "rnodev"], asRoot ? ["idmap"] : []];
+    const [bound, ids] = [["rbind", "rnosuid", "rnodev"], asRoot ? ["ridmap"] : []];
     expect(mounts.slice(-4)).toEqual([
       { destination: "/tmp/in", type: "bind", source, options: [...bound, ...ids] },
       { destination: "/ro", type: "bind", source, options: [...bound, "rro", ...ids] },
@@ -416,6 +416,11 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["an OOM score above all", { oomScoreAdj: 1001 }, "use the OOM score 1001", "-1000 to 1000"],
   ["a time offset of no clock", { timeOffsets: { realtime: { secs: 1 } } }, 'use the time offset "realtime": unknown'],
   ["a time offset without seconds", { timeOffsets: { boottime: {} } }, "seconds of the boottime clock undefined"],
+  [
+    "a mount whose ids are mapped to none",
+    { mounts: [{ type: "bind", source: "/", target: "/x", uidMappings: [] }] },
+    "use the uidMappings of a mount []: 1 to 340",
+  ],
   ["groups that are a string", { groups: "audio" }, 'use the groups "audio": not an array'],
   ["a group that is an object", { groups: [{}] }, "use the group {}: not a string"],
   ["a group below zero", { groups: [-1] }, "use the group -1"],

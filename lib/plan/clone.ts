@@ -83,8 +83,7 @@ export function cloneStep(action: string, clone: Clone): Step {
 export const byte = (): Data => buffer("byte", 8);
 
 /** Makes a pipe as the slots `NAME-read` and `NAME-write`. */
-export function pipeOps(name: string): Op[] {
-  const ends = buffer("[read, write]", 8);
+export function pipeOps(name: string, ends: Data = buffer("[read, write]", 8)): Op[] {
   return [
     { call: "pipe2", args: [ends, flags("O_CLOEXEC")] },
     { call: "load", args: [ends, 4], out: `${name}-read` },

@@ -18,6 +18,7 @@ import { aloneStep, commandSteps, executeStep, waitForInit } from "./command.ts"
 import { flags } from "./constants.ts";
 import { betweenSteps, filesystemSteps, hostSteps } from "./filesystem.ts";
 import { READY_TAG, REPORT_BYTES } from "./frame.ts";
+import { checkMountIds } from "./mount-ids.ts";
 import { checkMount } from "./mount-options.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
 import { checkTime, timeSteps } from "./time.ts";
@@ -115,6 +116,7 @@ export const isSized = (root: Root): boolean => root.kind !== "directory" && roo
 export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   checkSupported(spec);
   checkNamespaces(spec);
+  checkMountIds(spec, facts);
   spec.mounts.forEach(checkMount);
   checkSysctl(spec);
   checkTime(spec, facts);

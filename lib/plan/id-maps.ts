@@ -17,29 +17,32 @@ export interface IdMapper {
   newgidmap: string;
 }
 
+export const mapLines = (maps: IdMapping[] = []): string =>
+  maps.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join("");
+
+/** @param directory the slot of `/proc/PID` */
+export function writeFile(directory: string, file: string, content: string): Op[] {
+  const text = { data: new TextEncoder().encode(content), text: JSON.stringify(content) };
+  return [
+    { call: "openat", args: [ref(directory), cstring(file), named("O_WRONLY|O_CLOEXEC", 0o2000001), 0], out: "map" },
+    { call: "write", args: [ref("map"), text, text.data.length] },
+    { call: "close", args: [ref("map")] },
+    // its number may be another descriptor's soon
+    { call: "load", args: [buffer("none", 8), 4], out: "map" },
+  ];
+}
+
 export function idMapStep(spec: Spec, { privileged }: Facts): Step {
   const directory = buffer('"/proc/PID"', 32);
   directory.data.set(new TextEncoder().encode("/proc/"));
-  const none = buffer("none", 8);
   const ops: Op[] = [
     { call: "print", args: [{ at: directory, offset: 6 }, ref("first")] },
     { call: "openat", args: [flags("AT_FDCWD"), directory, flags("O_PATH", "O_CLOEXEC"), 0], out: "process" },
   ];
-  const write = (file: string, content: string) => {
-    const text = { data: new TextEncoder().encode(content), text: JSON.stringify(content) };
-    ops.push(
-      { call: "openat", args: [ref("process"), cstring(file), named("O_WRONLY|O_CLOEXEC", 0o2000001), 0], out: "map" },
-      { call: "write", args: [ref("map"), text, text.data.length] },
-      { call: "close", args: [ref("map")] },
-      // its number may be another descriptor's soon
-      { call: "load", args: [none, 4], out: "map" },
-    );
-  };
-  const lines = (maps: IdMapping[] = []) => maps.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join("");
   // an ordinary user may map its group only once setgroups(2) is given up
-  if (!privileged) write("setgroups", "deny");
-  write("uid_map", lines(spec.linux.uidMappings));
-  write("gid_map", lines(spec.linux.gidMappings));
+  if (!privileged) ops.push(...writeFile("process", "setgroups", "deny"));
+  ops.push(...writeFile("process", "uid_map", mapLines(spec.linux.uidMappings)));
+  ops.push(...writeFile("process", "gid_map", mapLines(spec.linux.gidMappings)));
   return {
     action: "write the id maps of the user namespace",
     ops,

@@ -16,6 +16,7 @@ export {
 export { AGENT, agentRequest } from "./agent.ts";
 export { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "./attributes.ts";
 export { flags } from "./constants.ts";
+export { OWN_MAP } from "./mount-ids.ts";
 export type { IdMapper } from "./id-maps.ts";
 export { IN_USE } from "./clone.ts";
 export { CAPABILITIES, RLIMITS } from "./constants.ts";

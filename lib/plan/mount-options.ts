@@ -62,8 +62,8 @@ const PROPAGATION: Record<string, Attribute> = {
   slave: "MS_SLAVE",
   unbindable: "MS_UNBINDABLE",
 };
-/** `idmap`: the owner's part of the plan. The kernel never logs what this interface is told: that is `silent`. */
-const ELSEWHERE = new Set(["bind", "defaults", "idmap", "silent", "loud"]);
+/** `idmap`, `ridmap`: the owner's part of the plan. The kernel never logs what this interface is told: that is `silent`. */
+const ELSEWHERE = new Set(["bind", "defaults", "idmap", "ridmap", "silent", "loud"]);
 
 const has = <T>(table: Record<string, T>, name: string): T | undefined =>
   Object.hasOwn(table, name) ? table[name] : undefined;

@@ -129,9 +129,9 @@ export function useTree(given: string, tree: string, options: readonly string[])
 }
 
 /** Files of an open tree look owned as `attr` says, which holds a user namespace. */
-export const mapIds = (tree: string, attr: Data): Op => ({
+export const mapIds = (tree: string, attr: Data, recursive: boolean): Op => ({
   call: "mount_setattr",
-  args: [ref(tree), nothing, flags("AT_EMPTY_PATH", "AT_RECURSIVE"), attr, 32],
+  args: [ref(tree), nothing, recursive ? flags("AT_EMPTY_PATH", "AT_RECURSIVE") : flags("AT_EMPTY_PATH"), attr, 32],
 });
 
 /** A new file system, not attached yet. @param options also its own, `key=value` or a flag */

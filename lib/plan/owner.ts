@@ -4,7 +4,7 @@
  * @module
  * @see user_namespaces(7), mount_setattr(2)
  */
-import { buffer, cstring, named, offsetOf, ref, structure, words } from "../../syscalls/index.ts";
+import { buffer, named, ref, words } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, NamespaceType, Spec } from "../spec/index.ts";
 import { byte, cloneStep, NEW, pipeOps, type Clone } from "./clone.ts";
@@ -12,9 +12,9 @@ import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { mountSlot, openBind } from "./filesystem.ts";
 import { helpedMapSteps, idMapStep } from "./id-maps.ts";
-import { cloneIntermediate, isApart, isJoined, namespaceSlot } from "./intermediate.ts";
+import { cloneIntermediate, isApart, isJoined } from "./intermediate.ts";
 import { isBind } from "./mount-options.ts";
-import { mapIds } from "./mounts.ts";
+import { mountIdSteps, OWN_MAP, ownMapSteps } from "./mount-ids.ts";
 import { openRoot, rootSlots } from "./root.ts";
 
 /**
@@ -66,7 +66,7 @@ export function firstClone(spec: Spec, { cgroup: { into } }: Facts, inUse: Data)
 }
 
 /** What a step closes as soon as it is done with it. */
-const CLOSED = ["map", "told-write"];
+const CLOSED = ["map", "told-write", ...OWN_MAP.descriptors];
 
 /** No signal may reach a process that shares the owner's memory: its handlers are the owner's. */
 export function inOwnersThread(steps: Plan, opened: string[]): OwnerPart {
@@ -98,36 +98,9 @@ function sourceSteps(spec: Spec, beside: Beside): Plan {
   const steps = spec.mounts.flatMap((mount, index) =>
     isOpened(mount) ? [openBind(mount, mountSlot(index), beside)] : [],
   );
+  steps.push(...ownMapSteps(spec));
   if (beside.root.kind !== "tmpfs") steps.push(...openRoot(spec, beside.root));
   return steps;
-}
-
-/** So that files in the root filesystem and in bind mounts look owned as they do outside. */
-function mountIdSteps(spec: Spec, beside: Beside, { privileged }: Facts): Plan {
-  const trees = spec.mounts.flatMap(({ options }, index) => (options?.includes("idmap") ? [mountSlot(index)] : []));
-  trees.push(...rootSlots(beside.root));
-  if (!privileged || trees.length === 0) return [];
-  const joined = isJoined(spec, "user");
-  const ids = joined ? namespaceSlot("user") : "ids";
-  const open: Op = { call: "openat", args: [ref("process"), cstring("ns/user"), flags("O_CLOEXEC"), 0], out: ids };
-  const attr = structure("{attr_set=MOUNT_ATTR_IDMAP, userns_fd=ids}", "mount_attr", {
-    attr_set: flags("MOUNT_ATTR_IDMAP").value,
-  });
-  return [
-    {
-      action: "map the ids of files in mounts",
-      ops: [
-        ...(joined ? [] : [open]),
-        { call: "store", args: [{ at: attr, offset: offsetOf("mount_attr", "userns_fd") }, ref(ids), 8] },
-        ...trees.map((tree) => mapIds(tree, attr)),
-      ],
-      code: "mount_failed",
-      hint: (errno) =>
-        errno === "EINVAL"
-          ? "the file system of the root or of a bind mount has no id-mapped mounts (since Linux 5.12); share the host's user namespace"
-          : undefined,
-    },
-  ];
 }
 
 const GO: Step = {

@@ -32,7 +32,14 @@ const PROCESS: Fields<Process> = {
   execCPUAffinity: true,
 };
 const USER: Fields<Process["user"]> = { uid: true, gid: true, umask: true, additionalGids: true };
-const MOUNT: Fields<Mount> = { destination: true, type: true, source: true, options: true };
+const MOUNT: Fields<Mount> = {
+  destination: true,
+  type: true,
+  source: true,
+  options: true,
+  uidMappings: true,
+  gidMappings: true,
+};
 const LINUX: Fields<Linux> = {
   namespaces: true,
   uidMappings: true,
@@ -43,6 +50,7 @@ const LINUX: Fields<Linux> = {
   maskedPaths: true,
   readonlyPaths: true,
   seccomp: true,
+  landlock: true,
   sysctl: true,
   timeOffsets: true,
   personality: true,

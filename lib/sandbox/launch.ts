@@ -11,6 +11,7 @@ import {
   initSteps,
   isBind,
   IN_USE,
+  OWN_MAP,
   type Beside,
   type CgroupHierarchies,
   type Facts,
@@ -256,6 +257,8 @@ function giveUp({ owner, plan }: OwnedPlan, program: Program, arena: Arena, cont
   const child = program.result(arena, "first") || program.result(arena, "between");
   // it reads end of file where it waits for the id maps, and ends
   if (child > 0) while (sys.reap(child) === undefined);
+  const mapped = program.result(arena, OWN_MAP.process);
+  if (mapped > 0) while (sys.reap(mapped) === undefined);
   const told = child > 0 ? childsFailure(control) : undefined;
   sys.close(control);
   return failureOf(told ?? report, plan);

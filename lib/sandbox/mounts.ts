@@ -2,7 +2,7 @@
 import { absolute, kindOfPath, statFile, TsboxError } from "../../syscalls/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
 import { checkArray, checkChoice, checkHostPath, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
-import { owns, type Namespaces } from "./namespaces.ts";
+import { checkMap, owns, type Namespaces } from "./namespaces.ts";
 import type { BindMount, DeviceOption, MountOption, Propagation, SandboxOptions, Size } from "./options.ts";
 import { parseSize } from "./parse.ts";
 import { Volume } from "./volume.ts";
@@ -112,7 +112,18 @@ export function requestedMounts({ mounts, devices }: SandboxOptions, host: Host)
 export const createdSources = ({ mounts }: SandboxOptions): string[] =>
   (mounts ?? []).flatMap((mount) => (mount.type === "bind" && mount.create ? [absolute(mount.source)] : []));
 
-const BIND_KEYS = ["type", "source", "target", "readOnly", "noExec", "recursive", "propagation", "create"];
+const BIND_KEYS = [
+  "type",
+  "source",
+  "target",
+  "readOnly",
+  "noExec",
+  "recursive",
+  "propagation",
+  "create",
+  "uidMappings",
+  "gidMappings",
+];
 const TMPFS_KEYS = ["type", "target", "size", "mode", "readOnly", "noExec"];
 
 function mountOf(mount: MountOption, host: Host): Mount {
@@ -170,8 +181,12 @@ function bind(mount: BindMount, destination: string, host: Host): Mount {
   if (mount.noExec) options.push("rnoexec");
   const propagation = propagationOf(mount, destination, host);
   if (propagation !== "rprivate") options.push(propagation);
-  if (host.idMapped) options.push("idmap");
-  return { destination, type: "bind", source, options };
+  const { uidMappings = mount.gidMappings, gidMappings = mount.uidMappings } = mount;
+  if (host.idMapped || uidMappings) options.push("ridmap");
+  if (!uidMappings || !gidMappings) return { destination, type: "bind", source, options };
+  checkMap("uidMappings of a mount", uidMappings);
+  checkMap("gidMappings of a mount", gidMappings);
+  return { destination, type: "bind", source, options, uidMappings, gidMappings };
 }
 
 function cgroup(mount: Extract<MountOption, { type: "cgroup" }>, destination: string): Mount {

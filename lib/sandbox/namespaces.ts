@@ -104,7 +104,7 @@ function explicitMaps(namespaces: Namespaces, { uidMappings, gidMappings }: Sand
 const MAX_LINES = 340;
 const MAX_ID = 2 ** 32 - 1;
 
-function checkMap(name: string, map: unknown): void {
+export function checkMap(name: string, map: unknown): void {
   const lines = checkArray(name, map) as IdMapping[];
   if (lines.length === 0 || lines.length > MAX_LINES)
     throw invalid(`use the ${name} ${show(map)}: 1 to ${MAX_LINES} of them`);

@@ -103,6 +103,12 @@ export interface BindMount {
   propagation?: Propagation;
   /** A source that does not exist is made, as a directory; default false. */
   create?: boolean;
+  /**
+   * Who owns the files: ids on the file system (`containerID`) look like those of the host (`hostID`), of which the
+   * sandbox sees what its own map says. One of the two is both where it is alone. Root's only; default: as outside.
+   */
+  uidMappings?: IdMapping[];
+  gidMappings?: IdMapping[];
 }
 
 export type MountOption =

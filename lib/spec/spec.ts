@@ -85,6 +85,9 @@ export interface Mount {
   type?: string;
   source?: string;
   options?: string[];
+  /** Of ids on the file system (`containerID`) to those of the host; both or none. */
+  uidMappings?: IdMapping[];
+  gidMappings?: IdMapping[];
 }
 
 export type NamespaceType = "pid" | "network" | "mount" | "ipc" | "uts" | "user" | "cgroup" | "time";
