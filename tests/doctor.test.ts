@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { report } from "../lib/cli/doctor.ts";
 import { checksOf, examine, isHealthy, type Check, type HostFacts } from "../lib/doctor/index.ts";
 import { isSince } from "../lib/doctor/checks.ts";
+import { Folder } from "./support/rootfs.ts";
 import { asRoot, noLimits, noSandbox, notRoot, SLOW, testUnless } from "./support/machine.ts";
 
 const root = join(import.meta.dir, "..");
@@ -200,6 +201,15 @@ describe("this host", () => {
       required: false,
       found: "works",
     });
+  });
+
+  testUnless(notRoot, "tries sandboxes elsewhere where /tmp is noexec", () => {
+    using folder = new Folder();
+    const script = 'mount -t tmpfs -o noexec none "$1" && TMPDIR="$1" exec "$2" "$3" doctor';
+    const command = ["unshare", "--mount", "sh", "-c", script, "sh", folder.path, process.execPath];
+    const { exitCode, stdout } = Bun.spawnSync([...command, join(root, "lib/cli/main.ts")]);
+    expect(stdout.toString()).toMatch(/ok +in a read-only directory +works\n/);
+    expect(exitCode).toBe(0);
   });
 
   testUnless(

@@ -1,6 +1,7 @@
 /** Sandboxes that are really made, to see what is possible here; each is gone within a few milliseconds. @module */
+import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { ARCH, elfImage, Program, readKernelFile, TsboxError } from "../../syscalls/index.ts";
 import { Sandbox, type Limits, type RunOptions } from "../sandbox/index.ts";
@@ -25,11 +26,10 @@ const MEMORY: Limits = { memory: "64mb" };
 const CPUS: Limits = { cpus: 1 };
 const PIDS: Limits = { pids: 8 };
 
-/** @throws what is no {@link TsboxError}, such as a directory for temporary files that cannot be written */
+/** @throws TsboxError where there is no place for a root filesystem to try them with */
 export async function tryAll(): Promise<Trials> {
-  const rootfs = mkdtempSync(join(tmpdir(), "tsbox-doctor-"));
+  const rootfs = makeRootfs();
   try {
-    makeRootfs(rootfs);
     const security = { readOnly: true };
     const bound: RunOptions = { mounts: [{ type: "bind", source: rootfs, target: "/tmp/doctor", readOnly: true }] };
     return {
@@ -64,8 +64,27 @@ function firstCpu(): string {
   return cpu;
 }
 
+/** In the first directory for temporary files whose mount is not noexec, as /tmp is on some hosts. */
+function makeRootfs(): string {
+  for (const parent of [tmpdir(), "/var/tmp", homedir(), "/dev/shm"]) {
+    let path: string;
+    try {
+      path = mkdtempSync(join(parent, "tsbox-doctor-"));
+    } catch {
+      continue; // it is not there, or cannot be written
+    }
+    fillRootfs(path);
+    if (spawnSync(join(path, "true")).status === 0) return path;
+    rmSync(path, { recursive: true, force: true });
+  }
+  throw new TsboxError("try out sandboxes: no directory where a program can be written and executed", {
+    code: "system",
+    hint: "name one in the variable TMPDIR",
+  });
+}
+
 /** A program that needs no loader, and the mount points that a root without a layer has to have. */
-function makeRootfs(path: string): void {
+function fillRootfs(path: string): void {
   chmodSync(path, 0o755); // root's sandboxes are other users
   for (const name of ["proc", "sys", "dev"]) mkdirSync(join(path, name));
   const exit = new Program([{ action: "exit", ops: [{ call: "exit_group", args: [0] }] }], ARCH);
