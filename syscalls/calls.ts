@@ -181,8 +181,12 @@ export function openPidfd(pid: number): number {
   return syscall(`open process ${pid}`, "pidfd_open", pid, 0);
 }
 
-/** `int memfd_create(const char *name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)`, filled and sealed. @see memfd_create(2) */
-export function sealedFile(name: string, content: Uint8Array): number {
+/**
+ * `int memfd_create(const char *name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)`, filled and sealed.
+ * @param mode without read permission, the kernel lets nobody look into a process of another user that executes it
+ * @see memfd_create(2), ptrace(2) "Ptrace access mode checking"
+ */
+export function sealedFile(name: string, content: Uint8Array, mode = 0o777): number {
   const [MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_EXEC] = [1, 2, 16];
   let fd = trySyscall("memfd_create", path(name), MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
   // MFD_EXEC: since Linux 6.3
@@ -190,6 +194,7 @@ export function sealedFile(name: string, content: Uint8Array): number {
   if (fd < 0) throw systemError(`make a memory file "${name}"`, "memfd_create", -fd);
   const written = write(fd, content);
   if (written < 0) throw systemError(`fill the memory file "${name}"`, "write", -written);
+  if (mode !== 0o777) syscall(`set the mode of the memory file "${name}"`, "fchmod", fd, mode);
   const [F_ADD_SEALS, ALL_SEALS] = [1033, 15];
   syscall(`seal the memory file "${name}"`, "fcntl", fd, F_ADD_SEALS, ALL_SEALS);
   return fd;

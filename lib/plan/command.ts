@@ -22,9 +22,9 @@ import type { Facts } from "./compile.ts";
 import { attributeSteps } from "./attributes.ts";
 import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
-import { CONTROL_FD } from "./init.ts";
+import { CONTROL_FD, HARD_SIGNAL } from "./init.ts";
 import { landlockSteps } from "./landlock.ts";
-import { isWatched } from "./intermediate.ts";
+import { isJoined, isWatched } from "./intermediate.ts";
 import { openOrMake, type Alone } from "./mounts.ts";
 import { controlTerminal } from "./terminal.ts";
 
@@ -217,7 +217,19 @@ function capsetOps(sets: CapabilitySets): Op[] {
 export function aloneStep(spec: Spec, alone: Alone): Step {
   // the change of user cleared the flag of the address space, which is still the owner's too
   const dumpable: Op = { call: "prctl", args: [flags("PR_SET_DUMPABLE"), isWatched(spec) ? 0 : 1] };
-  return { action: "wait until init is by itself, and the host's root is gone", ops: [dumpable, ...alone("command")] };
+  const ops = [dumpable, ...alone("command")];
+  if (hearsInit(spec)) {
+    const hard = words(`{${HARD_SIGNAL.text}}`, 2 ** (Number(HARD_SIGNAL.value) - 1));
+    // the kernel may still be busy with its execve when it has left the owner's memory
+    ops.push({ call: "rt_sigtimedwait", args: [hard, 0, structure("10 s", "timespec", { tv_sec: 10 }), 8] });
+  }
+  return { action: "wait until init is by itself and a hard target, and the host's root is gone", ops };
+}
+
+/** An init that is no root inside, and so has no capabilities, may send signals only to its own user. */
+function hearsInit(spec: Spec): boolean {
+  const first = spec.linux.uidMappings?.[0]?.containerID ?? 0;
+  return !isJoined(spec, "user") && [0, spec.process.user.uid].includes(first);
 }
 
 /**

@@ -35,8 +35,14 @@ const POLLIN = 1;
  */
 export type InitKind = "command" | "idle" | "group" | "outside";
 
-/** @param sized the root filesystem has a size of its own, and init tells whether it is full */
-export function initSteps(kind: InitKind, sized = false): Plan {
+/** What tells the command's process that init is a hard target: one that does nothing where nobody waits for it. */
+export const HARD_SIGNAL = named("SIGURG", 23);
+
+/**
+ * @param sized the root filesystem has a size of its own, and init tells whether it is full
+ * @param awaited the command's process waits for init to be a hard target
+ */
+export function initSteps(kind: InitKind, sized = false, awaited = false): Plan {
   const [control, signals] = [CONTROL_FD, -1].map((fd) => [...struct("pollfd", { fd, events: POLLIN })]);
   const polled: Data = { data: Uint8Array.from([control, signals].flat() as number[]), text: "[control, signals]" };
   const harden: Op[] = [
@@ -50,6 +56,7 @@ export function initSteps(kind: InitKind, sized = false): Plan {
     },
     { call: "store", args: [{ at: polled, offset: 8 }, ref("signals"), 4] },
   ];
+  if (awaited) harden.push({ call: "pidfd_send_signal", args: [PIDFD, HARD_SIGNAL, 0, 0], onError: "ignore" });
   return [
     { action: "make init a hard target: nobody inside may trace it or look into it", ops: harden },
     { action: "wait for the owner, for signals and for children", ops: loop(kind, polled, sized) },

@@ -82,7 +82,9 @@ export function layOut(spec: Spec, beside: Beside, facts: Facts): Layout {
 export function layoutOf(compiled: SandboxPlan, kept = false): Layout {
   const { plan, init } = compiled;
   const commandImage =
-    init === "idle" ? -1 : sealedFile("tsbox-command", elfImage(new Program(plan, ARCH, "image"), {}, CONTROL_FD));
+    init === "idle"
+      ? -1
+      : sealedFile("tsbox-command", elfImage(new Program(plan, ARCH, "image"), {}, CONTROL_FD), 0o111);
   return { compiled, program: new Program(plan, ARCH), commandImage, kept };
 }
 

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { Sandbox, type RunOptions } from "../../lib/index.ts";
+import { CAPABILITIES } from "../../lib/plan/index.ts";
 import { close, numberOf, syscall, trySyscall, type Op } from "../../syscalls/index.ts";
 import { noBusybox, notRoot, testUnless } from "../support/machine.ts";
 import { bindAbstract } from "../support/abstract-socket.ts";
@@ -205,6 +206,17 @@ describe("init", () => {
     expect((await sh(`sleep 0.1; ${line}; true`)).stdout).toBe("");
     await using box = await Sandbox.create(inRoot());
     expect(await new Response(box.spawn(["sh", "-c", `${line}; true`]).stdout).text()).toBe("");
+  });
+
+  testUnless(notRoot, "not even with every capability, as its program cannot be read either", async () => {
+    const all = { capabilities: [...CAPABILITIES], seccomp: "none" as const };
+    const readable = ["environ", "mem", "maps", "auxv", "root", "cwd", "exe"];
+    const look = readable.map((name) => `(: </proc/1/${name}) 2>/dev/null && echo ${name}`).join("; ");
+    expect((await sh(`${look}; true`, { security: all })).stdout).toBe("");
+    // the control: what joins a box has to look into its init, and so may all in it that have the capability
+    await using box = await Sandbox.create(inRoot({ security: all }));
+    const { stdout } = box.spawn(["sh", "-c", `${look}; true`]);
+    expect((await new Response(stdout).text()).split("\n")).toContain("mem");
   });
 
   attack("the control: a process of one's own can", async () => {
