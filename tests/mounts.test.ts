@@ -373,6 +373,46 @@ describe("options of the specification, in a sandbox", () => {
     expect(stdout).toContain("shared:");
   });
 
+  testUnless(noBusybox, "tmpcopyup: what lies at the mount point is there, and stays as it is below", async () => {
+    root.write("full/a/file", "from the root filesystem\n");
+    root.directory("full", 0o750);
+    const before = readdirSync(join(root.path, "full"));
+    const copied = (line: string, more: string[] = []) =>
+      runChanged(
+        ["/bin/sh", "-c", line],
+        { rootfs: root.path },
+        {
+          spec: ({ mounts }) =>
+            void mounts.push({
+              destination: "/full",
+              type: "tmpfs",
+              source: "tmpfs",
+              options: ["tmpcopyup", "size=1m", ...more],
+            }),
+        },
+      );
+    const { stdout } = await copied(
+      "cat /full/a/file; stat -c %a /full; echo new >/full/a/file; cat /full/a/file; ls /full",
+    );
+    expect(stdout).toBe("from the root filesystem\n750\nnew\na\n");
+    expect([readdirSync(join(root.path, "full")), await sh("cat /full/a/file")]).toEqual([
+      before,
+      "from the root filesystem",
+    ]);
+    const full =
+      "stat -c %a /full; head -c 2000000 /dev/zero >/full/big 2>/dev/null || echo full; touch /full/x 2>/dev/null || echo read-only";
+    expect((await copied(full, ["mode=1777", "noexec"])).stdout).toBe("1777\nfull\n");
+    expect((await copied("touch /full/x 2>/dev/null || echo read-only; cat /full/a/file", ["ro"])).stdout).toBe(
+      "read-only\nfrom the root filesystem\n",
+    );
+    const inNothing = await runChanged(
+      ["/bin/sh", "-c", "ls -A /none-such; grep -c ' /none-such overlay' /proc/mounts"],
+      { rootfs: root.path },
+      { spec: ({ mounts }) => void mounts.push({ destination: "/none-such", type: "tmpfs", options: ["tmpcopyup"] }) },
+    );
+    expect(inNothing.stdout).toBe("1\n");
+  });
+
   testUnless(noBusybox, "remount changes what is there, and nothing else", async () => {
     const { stdout } = await runChanged(
       [

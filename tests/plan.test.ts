@@ -653,6 +653,35 @@ describe("mounts", () => {
     expect(() => planOf(specWith({ linux: { rootfsPropagation: "ro" } }))).toThrow('rootfsPropagation "ro": unknown');
   });
 
+  test.each(["x64", "arm64"] as const)(
+    "tmpcopyup: an overlay of the tmpfs, once the host's root is gone: %s",
+    (arch) => {
+      const options = ["tmpcopyup", "ro", "size=1m"];
+      const mounts = [{ destination: "/full", type: "tmpfs", source: "tmpfs", options }];
+      const plan = planOf(specWith({ mounts }), facts({ arch }));
+      const step = printPlan(plan.filter(({ action }) => action === 'mount on "/full"')).split("\n");
+      const parts = step.map((line) => line.trim());
+      for (const tree of ["mount0:below", "mount0", "mount0:merged"]) {
+        const waits = parts.indexOf(`alone: ${tree} /full:`);
+        expect(waits).toBeGreaterThan(parts.indexOf(`make found ${tree} /full:`));
+        expect(parts.findIndex((line, at) => at > waits && line.includes("RESOLVE_NO_MAGICLINKS"))).toBeGreaterThan(
+          waits,
+        );
+      }
+      const order = [
+        "mount0:below = open_tree(target",
+        "move_mount(mount0, ",
+        "move_mount(mount0:below, ",
+        "mount0:merged = fsmount(config, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY)",
+        "move_mount(mount0:merged, ",
+      ];
+      const found = order.map((line) => parts.findIndex((part) => part.startsWith(line)));
+      expect(found).toEqual(found.toSorted((x, y) => x - y));
+      expect(found).not.toContain(-1);
+      expect(() => new Program(plan, arch)).not.toThrow();
+    },
+  );
+
   describe("of control groups", () => {
     const mounts = [{ destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "ro"] }];
 

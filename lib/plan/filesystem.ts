@@ -8,6 +8,7 @@ import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, Spec } from "../spec/index.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
+import { attachCopiedUp, isCopiedUp, openCopiedUp } from "./copy-up.ts";
 import { fillCgroup, openCgroup } from "./cgroup-mount.ts";
 import { isJoined, isOwn } from "./intermediate.ts";
 import { isBind, parseMountOptions } from "./mount-options.ts";
@@ -85,7 +86,11 @@ export function filesystemSteps(
       attached.push(mounts.remount(mount.destination, mount.options ?? []));
       continue;
     }
-    attached.push(mounts.attach(mount.destination, tree, kindOf(mount, beside, facts), alone));
+    attached.push(
+      isCopiedUp(mount)
+        ? attachCopiedUp(mount, tree, facts.arch, alone)
+        : mounts.attach(mount.destination, tree, kindOf(mount, beside, facts), alone),
+    );
     if (mount.destination === "/dev" && devices.length > 0) {
       const directories = spec.mounts.filter(
         (other) => !isRemount(other) && kindOf(other, beside, facts) === "directory",
@@ -146,6 +151,7 @@ function openMount(spec: Spec, mount: Mount, tree: string, beside: Beside, facts
   const options = mount.options ?? [];
   if (isRemount(mount)) return [];
   if (isBind(mount)) return facts.privileged ? [] : [openBind(mount, tree, beside)];
+  if (isCopiedUp(mount)) return [openCopiedUp(mount, tree)];
   if (mount.type === "cgroup") return openCgroup(mount, tree, facts, isOwn(spec, "cgroup"));
   return [mounts.openFilesystem(mount.type ?? "", tree, options, `"${mount.destination}"`)];
 }
