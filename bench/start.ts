@@ -10,6 +10,7 @@ import { againstPodman, inRunningSandbox } from "./joining.ts";
 import { againstBare, againstBwrap } from "./library.ts";
 import { bars, type Bar } from "./report.ts";
 import { Rootfs } from "./rootfs.ts";
+import { seccomp } from "./seccomp.ts";
 import { throughput } from "./throughput.ts";
 
 const words = process.argv.slice(2);
@@ -27,6 +28,7 @@ const TABLES: Record<string, (rootfs: string) => Promise<Bar[]>> = {
   throughput: (rootfs) => throughput(rootfs, quick ? 2 : 9),
   commands: () => commands(rounds(60)),
   left: (rootfs) => leftovers(rootfs, quick ? 200 : 1000),
+  seccomp: (rootfs) => seccomp(rootfs, rounds(60)),
   spawn: (rootfs) => inRunningSandbox(rootfs, rounds(200, WARM)),
   exec: () => againstPodman(rounds(40)),
 };
