@@ -89,6 +89,10 @@ export function open(file: string, flags: number, mode = 0): number {
   return syscall(`open "${file}"`, "openat", AT_FDCWD, path(file), flags | O_CLOEXEC, mode);
 }
 
+/** The same, or -errno. */
+export const tryOpen = (file: string, flags: number): number =>
+  trySyscall("openat", AT_FDCWD, path(file), flags | O_CLOEXEC, 0);
+
 /**
  * `int fcntl(int fd, F_OFD_SETLK, struct flock *lock)`: locks one byte of an open file, or gives it back; false where
  * another open file has it. @see fcntl_locking(2)

@@ -43,6 +43,12 @@ export function readKernelFile(file: string): string | undefined {
   return content && decoder.decode(content);
 }
 
+/** `ssize_t pread64(int fd, void *buf, size_t count, 0)`: the text of a file of the kernel's, up to 64 KiB. @see pread(2) */
+export function readFromStart(fd: number): string | undefined {
+  const length = trySyscall("pread64", fd, scratch.address, scratch.size, 0);
+  return length < 0 ? undefined : decoder.decode(scratch.bytes.subarray(0, length));
+}
+
 /** `int mkdirat(AT_FDCWD, const char *path, mode_t mode)`: 0, also where it exists, or -errno. @see mkdirat(2) */
 export function makeDirectory(directory: string): number {
   const result = trySyscall("mkdirat", AT_FDCWD, path(directory), 0o755);

@@ -6,10 +6,10 @@ import { findHierarchies } from "../lib/cgroup/hierarchy.ts";
 import { weightOfShares, type Write } from "../lib/cgroup/settings.ts";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import type { Resources } from "../lib/spec/index.ts";
-import { blockDeviceOf } from "../syscalls/index.ts";
+import { blockDeviceOf, Descriptors } from "../syscalls/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { asRoot, inGuest, noBusybox, noLimits, notRoot, SLOW, testUnless, withLimits } from "./support/machine.ts";
-import { cgroups, eventually } from "./support/processes.ts";
+import { cgroups, descriptors, eventually } from "./support/processes.ts";
 import { makeRootfs } from "./support/rootfs.ts";
 import { runChanged } from "./support/unprotected.ts";
 
@@ -431,9 +431,34 @@ describe("control groups", () => {
     expect(cgroups()).toEqual([]);
   });
 
+  limitTest("what a box keeps open of it is read anew each time, and goes with it", async () => {
+    const group = makeCgroup({ pids: { limit: 5 }, memory: { limit: 32 * MIB, swap: 32 * MIB } });
+    const before = descriptors().size;
+    group.keepOpen();
+    for (let count = 0; count < 3; count++) {
+      using opened = new Descriptors();
+      expect(Object.values(group.open(opened)).every((fd) => fd > 2)).toBe(true);
+      expect(group.counters()).toMatchObject({ oomKills: 0, pidsDenied: 0 });
+    }
+    expect(descriptors().size).toBeGreaterThan(before);
+    await group.remove();
+    expect(descriptors().size).toBe(before);
+    await using box = await Sandbox.create({ rootfs: root.path, limits: { memory: "16mb", pids: 5 } });
+    const reasons: string[] = [];
+    for (const line of [
+      "true",
+      "dd if=/dev/zero of=/tmp/x bs=1M count=100",
+      "false",
+      "sleep 1 & sleep 1 & sleep 1 & sleep 1 & sleep 1 & sleep 1 & wait",
+      "false",
+    ])
+      reasons.push((await box.spawn(["sh", "-c", line], { stdout: "ignore", stderr: "ignore" }).result()).reason);
+    expect(reasons).toEqual(["exit", "oom", "exit", "pids", "exit"]);
+  });
+
   test("none is made where nothing is limited", async () => {
     const group = makeCgroup({});
-    expect([group.membership, group.open()]).toEqual([{ tasks: 0, into: false }, {}]);
+    expect([group.membership, group.open(new Descriptors())]).toEqual([{ tasks: 0, into: false }, {}]);
     await group.remove();
     expect(cgroups()).toEqual([]);
   });

@@ -9,6 +9,7 @@ import type { DeviceRule, Resources } from "../spec/index.ts";
 import * as counters from "./counters.ts";
 import type { Amounts, Counters, CpuTime, Directory } from "./counters.ts";
 import { deviceProgram } from "./devices.ts";
+import { KeptFiles } from "./kept-files.ts";
 import { Freezer } from "./freezer.ts";
 import { nextName, removeAtExit, removeWhenEmpty, sweepLater } from "./owner.ts";
 import {
@@ -97,6 +98,7 @@ export class Cgroup {
   #name: string | undefined;
   readonly #directories = new Map<Controller, Directory>();
   #freezer: Freezer | undefined;
+  #kept: KeptFiles | undefined;
 
   /** @param path `linux.cgroupsPath` */
   constructor(path?: string) {
@@ -112,13 +114,20 @@ export class Cgroup {
     return { tasks: this.#paths("v1").length, into: this.#paths("v2").length > 0 };
   }
 
-  /** Opens these as `cgroup0`, `cgroup1`, … and `cgroup`; the caller closes them. */
-  open(): Record<string, number> {
+  /** For a box, which is joined again and again: what that needs stays open until the group is removed. */
+  keepOpen(): void {
+    this.#kept ??= new KeptFiles();
+  }
+
+  /** Opens these as `cgroup0`, `cgroup1`, … and `cgroup`. @param owned closes those that do not stay open */
+  open(owned: sys.Descriptors): Record<string, number> {
     const opened: Record<string, number> = {};
     if (this.#directories.size === 0) return opened;
+    const open = (path: string, flags: number) =>
+      this.#kept?.descriptor(path, flags) ?? owned.add(sys.open(path, flags));
     // `tasks`, not `cgroup.procs`: moving one thread takes no global lock, which can wait for 10 ms (measured)
-    this.#paths("v1").forEach((path, index) => (opened[`cgroup${index}`] = sys.open(`${path}/tasks`, sys.O_WRONLY)));
-    for (const path of this.#paths("v2")) opened["cgroup"] = sys.open(path, sys.O_PATH | sys.O_DIRECTORY);
+    this.#paths("v1").forEach((path, index) => (opened[`cgroup${index}`] = open(`${path}/tasks`, sys.O_WRONLY)));
+    for (const path of this.#paths("v2")) opened["cgroup"] = open(path, sys.O_PATH | sys.O_DIRECTORY);
     return opened;
   }
 
@@ -182,11 +191,12 @@ export class Cgroup {
   counters(): Counters {
     if (this.#directories.size === 0) return { oomKills: 0, pidsDenied: 0 };
     const [memory, pids] = [this.#directories.get("memory"), this.#directories.get("pids")];
-    const peakMemoryBytes = memory && counters.readPeakMemory(memory);
+    const read = this.#kept?.read;
+    const peakMemoryBytes = memory && counters.readPeakMemory(memory, read);
     const cpu = this.cpuTime();
     return {
-      oomKills: memory ? counters.readOomKills(memory) : 0,
-      pidsDenied: pids ? counters.readPidsDenied(pids) : 0,
+      oomKills: memory ? counters.readOomKills(memory, read) : 0,
+      pidsDenied: pids ? counters.readPidsDenied(pids, read) : 0,
       ...(peakMemoryBytes === undefined ? {} : { peakMemoryBytes }),
       ...(cpu && { cpu }),
     };
@@ -195,7 +205,7 @@ export class Cgroup {
   /** Of all that are, or were, in the group; undefined where it is not counted. */
   cpuTime(): CpuTime | undefined {
     const counted = this.#directories.get("cpuacct") ?? this.#ofVersion2();
-    return counted && counters.readCpuTime(counted);
+    return counted && counters.readCpuTime(counted, this.#kept?.read);
   }
 
   /** Every group of version 2 counts, unless it was made later, to pause a box. */
@@ -233,6 +243,8 @@ export class Cgroup {
 
   /** Once its processes are gone. */
   async remove(): Promise<void> {
+    this.#kept?.close();
+    this.#kept = undefined;
     if (this.#directories.size === 0) return;
     const paths = [...this.#directories.values()].map(({ path }) => path);
     await removeWhenEmpty([...(this.#freezer ? [this.#freezer.path] : []), ...new Set(paths)]);

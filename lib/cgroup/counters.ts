@@ -30,29 +30,32 @@ export interface Directory {
   path: string;
 }
 
-export function readOomKills({ version, path }: Directory): number {
-  return field(`${path}/${version === "v2" ? "memory.events" : "memory.oom_control"}`, "oom_kill") ?? 0;
+export function readOomKills({ version, path }: Directory, read?: Read): number {
+  return field(`${path}/${version === "v2" ? "memory.events" : "memory.oom_control"}`, "oom_kill", read) ?? 0;
 }
 
-export const readPidsDenied = ({ path }: Directory): number => field(`${path}/pids.events`, "max") ?? 0;
+export const readPidsDenied = ({ path }: Directory, read?: Read): number =>
+  field(`${path}/pids.events`, "max", read) ?? 0;
 
-export const readPeakMemory = ({ version, path }: Directory): number | undefined =>
-  numberIn(`${path}/${version === "v2" ? "memory.peak" : "memory.max_usage_in_bytes"}`);
+export const readPeakMemory = ({ version, path }: Directory, read?: Read): number | undefined =>
+  numberIn(`${path}/${version === "v2" ? "memory.peak" : "memory.max_usage_in_bytes"}`, read);
 
 export const readMemory = ({ version, path }: Directory): number | undefined =>
   numberIn(`${path}/${version === "v2" ? "memory.current" : "memory.usage_in_bytes"}`);
 
 export const readPids = ({ path }: Directory): number | undefined => numberIn(`${path}/pids.current`);
 
-export function readCpuTime({ version, path }: Directory): CpuTime | undefined {
+export function readCpuTime({ version, path }: Directory, read?: Read): CpuTime | undefined {
   if (version === "v2") {
-    const lines = linesOf(`${path}/cpu.stat`);
+    const lines = linesOf(`${path}/cpu.stat`, read);
     const ms = (name: string) => Number(lines.get(name)) / 1000;
     return lines.has("usage_usec")
       ? { cpuMs: ms("usage_usec"), userMs: ms("user_usec"), systemMs: ms("system_usec") }
       : undefined;
   }
-  const [total, user, system] = ["usage", "usage_user", "usage_sys"].map((name) => numberIn(`${path}/cpuacct.${name}`));
+  const [total, user, system] = ["usage", "usage_user", "usage_sys"].map((name) =>
+    numberIn(`${path}/cpuacct.${name}`, read),
+  );
   if (total === undefined) return undefined;
   return { cpuMs: total / 1e6, userMs: (user ?? 0) / 1e6, systemMs: (system ?? 0) / 1e6 };
 }
@@ -68,15 +71,18 @@ export function readIo({ version, path }: Directory): { readBytes: number; write
   return { readBytes: sum(/(?: Read |\brbytes=)(\d+)/g), writeBytes: sum(/(?: Write |\bwbytes=)(\d+)/g) };
 }
 
-function numberIn(file: string): number | undefined {
-  const text = sys.readKernelFile(file);
+/** The text of a file, wherever it comes from. */
+type Read = typeof sys.readKernelFile;
+
+function numberIn(file: string, read: Read = sys.readKernelFile): number | undefined {
+  const text = read(file);
   return text === undefined ? undefined : Number(text);
 }
 
-const linesOf = (file: string): Map<string, string> =>
-  new Map((sys.readKernelFile(file) ?? "").split("\n").map((line) => line.split(" ") as [string, string]));
+const linesOf = (file: string, read: Read = sys.readKernelFile): Map<string, string> =>
+  new Map((read(file) ?? "").split("\n").map((line) => line.split(" ") as [string, string]));
 
-function field(file: string, name: string): number | undefined {
-  const value = linesOf(file).get(name);
+function field(file: string, name: string, read?: Read): number | undefined {
+  const value = linesOf(file, read).get(name);
   return value === undefined ? undefined : Number(value);
 }

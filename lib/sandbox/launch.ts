@@ -276,7 +276,7 @@ function childsFailure(control: number): DataView | undefined {
 const REPORT_BYTES = 16;
 
 function bindCgroup(bound: Record<string, number>, cgroup: Cgroup, opened: Descriptors): void {
-  for (const [name, fd] of Object.entries(cgroup.open())) bound[name] = opened.add(fd);
+  Object.assign(bound, cgroup.open(opened));
 }
 
 /** @returns the owner's end */

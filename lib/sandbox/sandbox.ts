@@ -188,6 +188,7 @@ export class Sandbox implements AsyncDisposable {
       throw error;
     }
     launched.release();
+    cgroup.keepOpen();
     const box = new Sandbox(options, spec, isSized(beside.root), launched, cgroup, warnings);
     if (options.signal?.aborted) await box.#stop("killed");
     options.signal?.throwIfAborted();
