@@ -868,6 +868,7 @@ describe("process", () => {
     expect(has(commandText({}, { personality: { domain: "LINUX32" } }), "personality(PER_LINUX32)")).toBe(true);
     expect(has(textOf({ domainname: "nis" }), 'setdomainname("nis", 3)')).toBe(true);
     expect(textOf()).not.toMatch(/personality|setdomainname/);
+    expect(() => textOf({ domainname: "nis", linux: without("uts") })).toThrow("a domain name is that of a new one");
   });
 
   test("sysctls are written to the mounted proc before anything covers it", () => {

@@ -34,7 +34,8 @@ export const isJoined = (spec: Spec, type: NamespaceType): boolean =>
   joinedOf(spec).some((joined) => joined.type === type);
 
 /** @throws TsboxError `invalid_option` */
-export function checkNamespaces({ linux: { namespaces, uidMappings, gidMappings } }: Spec): void {
+export function checkNamespaces(spec: Spec): void {
+  const { namespaces, uidMappings, gidMappings } = spec.linux;
   const refused = (type: string, why: string) =>
     new TsboxError(`use the ${type} namespace: ${why}`, { code: "invalid_option" });
   for (const [index, { type, path }] of namespaces.entries()) {
@@ -44,6 +45,7 @@ export function checkNamespaces({ linux: { namespaces, uidMappings, gidMappings 
   const user = namespaces.find(({ type }) => type === "user");
   if ((uidMappings || gidMappings) && (!user || user.path !== undefined))
     throw refused("user", "id maps are those of a new one");
+  if (spec.domainname !== undefined && !isOwn(spec, "uts")) throw refused("uts", "a domain name is that of a new one");
 }
 
 export const namespaceSlot = (type: NamespaceType): string => `${type} namespace`;

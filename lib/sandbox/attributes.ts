@@ -1,7 +1,7 @@
 /** Attributes of a request's processes and namespaces, as the specification has them. @module */
 import { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "../plan/index.ts";
 import type { Linux, Process, Scheduler } from "../spec/index.ts";
-import { checkArray, checkChoice, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
+import { checkArray, checkChoice, checkInteger, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
 import type { SandboxOptions } from "./options.ts";
 import { findGroup, MAX_ID, type Accounts } from "./users.ts";
 
@@ -72,12 +72,6 @@ function timeOffsetsOf(wanted: unknown): NonNullable<Linux["timeOffsets"]> {
 }
 
 const namesOf = <Name extends string>(table: Record<Name, number>): Name[] => Object.keys(table) as Name[];
-
-/** @returns the value, which is a whole number of that range */
-export function checkInteger(what: string, value: unknown, least: number, most: number): number {
-  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value as number;
-  throw invalid(`use the ${what} ${show(value)}: not understood`, `a whole number from ${least} to ${most}`);
-}
 
 function ioPriorityOf(ioPriority: unknown): NonNullable<Process["ioPriority"]> {
   checkKeys("I/O priority", ioPriority, ["class", "priority"]);

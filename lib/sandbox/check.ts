@@ -70,3 +70,9 @@ export function checkChoice<T>(what: string, value: unknown, ...choices: T[]): T
   if (found !== undefined) return found;
   throw invalid(`use the ${what} ${show(value)}: not understood`, choices.map((choice) => show(choice)).join(" or "));
 }
+
+/** @returns the value, which is a whole number of that range */
+export function checkInteger(what: string, value: unknown, least: number, most: number): number {
+  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value as number;
+  throw invalid(`use the ${what} ${show(value)}: not understood`, `a whole number from ${least} to ${most}`);
+}

@@ -1,8 +1,7 @@
 /** Namespaces of a request, and who is who in its user namespace. @see namespaces(7) @module */
 import { effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts";
 import type { IdMapping, Linux, NamespaceType, Process } from "../spec/index.ts";
-import { checkInteger } from "./attributes.ts";
-import { checkArray, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
+import { checkArray, checkInteger, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
 import { RANGES } from "./id-range.ts";
 import { subordinateMaps } from "./subordinate-ids.ts";
 import type { SandboxOptions, Shareable, Sharing } from "./options.ts";
