@@ -74,7 +74,7 @@ describe("namespaces of another sandbox", () => {
     const options = sharing(box, ["user", "pid"]);
     // a process has its name once it has been executed
     const sleeping = (count: number) =>
-      `i=0; while [ $(grep -l sleep /proc/[0-9]*/comm | wc -l) -lt ${count} ] && [ $i -lt 500 ]; do i=$((i+1)); usleep 10000; done; grep -l sleep /proc/[0-9]*/comm | wc -l`;
+      `i=0; while [ $(grep -sl sleep /proc/[0-9]*/comm | wc -l) -lt ${count} ] && [ $i -lt 500 ]; do i=$((i+1)); usleep 10000; done; grep -sl sleep /proc/[0-9]*/comm | wc -l`;
     expect(await sh(`cat /proc/1/comm; ${sleeping(1)}`, options)).toBe("tsbox-init\n1");
     const guest = Sandbox.spawn(["/bin/sh", "-c", "echo started; sleep 66"], { rootfs: root.path, ...options });
     const reader = guest.stdout!.getReader();
@@ -90,7 +90,7 @@ describe("namespaces of another sandbox", () => {
     const options = sharing(box, ["user", "pid"]);
     await sh("sleep 55 >/dev/null 2>&1 & echo", options);
     await sh("(setsid sleep 44 || nohup sleep 44) >/dev/null 2>&1 & echo", options);
-    expect(await inBox(box, "grep -l sleep /proc/[0-9]*/comm | wc -l")).toBe("0");
+    expect(await inBox(box, "grep -sl sleep /proc/[0-9]*/comm | wc -l")).toBe("0");
   });
 
   testUnless(notRoot, "the mount namespace: what is mounted there is seen", async () => {
