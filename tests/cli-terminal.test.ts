@@ -1,11 +1,13 @@
 /** `tsbox run -t` and `-it`, at a real pseudo-terminal. @module */
-import { afterAll, describe, expect } from "bun:test";
+import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { join } from "node:path";
 import { noBusybox, SLOW, testUnless } from "./support/machine.ts";
-import { descendants, eventually } from "./support/processes.ts";
+import { adoptOrphans, descendants, eventually, reapOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
 const root = makeRootfs();
+// or what a shell that has ended leaves behind would not be seen
+beforeAll(adoptOrphans);
 afterAll(() => root.remove());
 
 const PROGRAM = [process.execPath, join(import.meta.dir, "../lib/cli/main.ts")];
@@ -100,9 +102,8 @@ describe("-it", () => {
   cliTest("when the terminal goes away, so does the sandbox", async () => {
     const session = sit("exec 2>/dev/null; tsbox -it sh -c 'trap \"\" HUP; echo up; sleep 1000'");
     await session.after("up", (terminal) => terminal.close());
-    expect(await eventually(() => !descendants().some(({ name }) => name === "sleep"), 10_000 * SLOW)).toBe(true);
-    session.child.kill("SIGKILL");
     await session.child.exited;
+    expect(await eventually(() => (reapOrphans(), descendants().length === 0), 10_000 * SLOW)).toBe(true);
   });
 
   cliTest("without a terminal is an error, as Docker has it", () => {

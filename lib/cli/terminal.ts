@@ -9,8 +9,8 @@ import { print } from "./print.ts";
 import { UsageError } from "./report.ts";
 
 const [STDIN, STDOUT, STDERR] = [0, 1, 2];
-/** What ends tsbox; without a hang-up, a shell that ignores them would stay. */
-const HANGING_UP = ["SIGTERM", "SIGHUP"] as const;
+/** How long a command that ignores a hang-up stays when the terminal that somebody sat at is gone. */
+const GRACE_MS = 500;
 
 /** Undefined where nobody sits at one. */
 export function callersSize(): { cols: number; rows: number } | undefined {
@@ -35,8 +35,15 @@ export async function joinTerminals(sandboxed: SandboxProcess, interactive: bool
     const size = callersSize();
     if (size) terminal.resize(size.cols, size.rows);
   });
-  for (const signal of HANGING_UP) process.on(signal, () => terminal.close());
+  // without a hang-up, a shell that ignores SIGTERM would stay
+  process.on("SIGTERM", () => terminal.close());
+  const gone = () => {
+    terminal.close();
+    setTimeout(() => sandboxed.kill("SIGKILL"), GRACE_MS).unref();
+  };
+  process.on("SIGHUP", gone);
   if (interactive) {
+    process.stdin.on("end", gone).on("error", gone);
     process.stdin.on("data", (typed: Uint8Array) => {
       process.stdin.pause();
       const again = () => process.stdin.resume();
