@@ -478,6 +478,8 @@ describe("namespaces", () => {
     ['"ns/pid" is not an absolute path', { namespaces: [{ type: "pid", path: "ns/pid" }] }],
     ["id maps are those of a new one", { namespaces: [{ type: "user", path: "/x" }] }],
     ["id maps are those of a new one", { namespaces: [{ type: "pid" }] }],
+    ["need a /proc of its own", { ...joining("mount"), sysctl: { "kernel.msgmax": "1" } }],
+    ["need a /proc of its own", { ...joining("mount"), timeOffsets: { boottime: { secs: 1 } } }],
   ])("refused: %s", (why, linux) => {
     expect(() => planOf(specWith({ linux }))).toThrow(why);
   });

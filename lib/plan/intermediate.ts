@@ -45,6 +45,9 @@ export function checkNamespaces(spec: Spec): void {
   const user = namespaces.find(({ type }) => type === "user");
   if ((uidMappings || gidMappings) && (!user || user.path !== undefined))
     throw refused("user", "id maps are those of a new one");
+  // its /proc is what others say that it is
+  const written = spec.linux.sysctl ?? spec.linux.timeOffsets;
+  if (written && isJoined(spec, "mount")) throw refused("mount", "sysctls and time offsets need a /proc of its own");
   if (spec.domainname !== undefined && !isOwn(spec, "uts")) throw refused("uts", "a domain name is that of a new one");
 }
 
