@@ -14,9 +14,11 @@ await upper.stdin?.write("streams\n");
 await upper.stdin?.end();
 console.log((await new Response(upper.stdout).text()).trimEnd());
 
-// one process writes, another reads
-await box.spawn(["sh", "-c", "uname -n >/tmp/name"]).exited;
-console.log(await new Response(box.spawn(["cat", "/tmp/name"]).stdout).text().then((text) => text.trimEnd()));
+// lines of shell, in which values are words; and files, written and read from inside
+await box.fs.write("/tmp/names/$(box).txt", "b\na\n");
+for (const name of await box.fs.readdir("/tmp/names")) console.log(await box.$`sort ${`/tmp/names/${name}`}`.text());
+await box.$`uname -n >/tmp/name`;
+console.log((await box.fs.file("/tmp/name").text()).trimEnd());
 
 // stdin may be data as well: a string, bytes, a Blob, a Response, a ReadableStream
 const counted = box.spawn(["wc", "-l"], { stdin: new Blob(["one\n", "two\n"]) });

@@ -34,7 +34,7 @@ const PRINTS: Record<string, string[]> = {
         ]
       : ["limit memory: not possible here; *"]),
   ],
-  "03-box.ts": ["HELLO STREAMS", "box", "2", "null SIGTERM signal"],
+  "03-box.ts": ["HELLO STREAMS", "a", "b", "", "box", "2", "null SIGTERM signal"],
   "04-files.ts": [
     "written: 42",
     "/in is read-only",
