@@ -166,6 +166,9 @@ describe("refused is", () => {
     ["a symlink to next to it", archive(link("l", "/tmp/refused60")), {}, "outside"],
     ["an empty symlink", archive(link("l", "")), {}, "outside"],
     ["a hard link out", archive(hard("h", "../../etc/passwd")), {}, '".."'],
+    ["a name that no kernel takes", archive(["n".repeat(100_000), {}, "x"]), {}, "too long"],
+    ["a symlink that none takes", archive(link("l", "n".repeat(100_000))), {}, "too long"],
+    ["a hard link to such a name", archive(hard("h", "n".repeat(100_000))), {}, "too long"],
     ["an absolute hard link", archive(hard("h", "/etc/passwd")), {}, "absolute"],
     ["too many entries", archive(["a"], ["b"], ["c"]), { limits: { entries: 2 } }, "2 entries"],
     [

@@ -135,6 +135,17 @@ b" -- '-rf' '*'; ln -s /etc /tmp/full/sub/etc; i=0; while [ $i -lt 100 ]; do mkd
     // a symlink is removed, not what it leads to
     expect(await box.fs.file("/etc/owned").text()).toBe("root's\n");
   });
+
+  boxTest("more than 500 below each other are refused", async () => {
+    const deep = "d/".repeat(100);
+    await box.$`mkdir /tmp/deep; cd /tmp/deep; i=0; while [ $i -lt 6 ]; do mkdir -p ${deep}; cd ${deep}; i=$((i+1)); done`;
+    const attempts = [
+      () => box.fs.rm("/tmp/deep", { recursive: true }),
+      () => new Response(box.fs.tar("/tmp/deep")).bytes(),
+    ];
+    for (const attempt of attempts) expect((await failureOf(attempt)).code).toBe("file_refused");
+    await box.$`rm -rf /tmp/deep`;
+  });
 });
 
 describe("stat", () => {

@@ -1,5 +1,5 @@
 /** Directories of a sandbox: their entries, and how a tree is removed. @module */
-import type { Op } from "../../syscalls/index.ts";
+import { TsboxError, type Op } from "../../syscalls/index.ts";
 import { fileError, type Agent } from "./agent.ts";
 import { AT_REMOVEDIR, close, nameData, open, OPEN, read } from "./file-calls.ts";
 import { fileTypeOf, type FileType } from "./file-stat.ts";
@@ -43,6 +43,17 @@ function decode(bytes: Uint8Array): DirectoryEntry[] {
     at += length;
   }
   return entries;
+}
+
+/** Directories below each other that are walked: each is open as long as one below it is. */
+const MAX_DEPTH = 500;
+
+/** @throws TsboxError `file_refused` */
+export function checkDepth(action: string, path: string): void {
+  if (path.split("/").length <= MAX_DEPTH) return;
+  throw new TsboxError(`${action} "${path.slice(0, 80)}…": more than ${MAX_DEPTH} directories below each other`, {
+    code: "file_refused",
+  });
 }
 
 const [EISDIR, ENOENT, EPERM] = [21, 2, 1];
@@ -95,6 +106,7 @@ export async function removeDirectory(
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  checkDepth("remove", path);
   const directory = await open(agent, "remove", nameData(name), OPEN.directoryItself, { from: parent, path, signal });
   try {
     await empty(agent, directory.fd, path, signal);

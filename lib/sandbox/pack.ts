@@ -2,7 +2,7 @@
 import { tarEnd, tarHeader, tarPadding } from "../tar/index.ts";
 import { AGENT } from "../plan/index.ts";
 import { fileError, type Agent } from "./agent.ts";
-import { entriesOf, type DirectoryEntry } from "./directory.ts";
+import { checkDepth, entriesOf, type DirectoryEntry } from "./directory.ts";
 import { close, nameData, open, OPEN, read, splitPath, type Opened } from "./file-calls.ts";
 import { concatenate } from "./pipes.ts";
 
@@ -14,7 +14,7 @@ interface Packing {
 }
 
 /** Files with several names that are remembered; others are packed once more. */
-const MAX_SEEN = 100_000;
+const MAX_SEEN = 20_000;
 const SLASH = Uint8Array.of(0x2f);
 
 /**
@@ -57,6 +57,7 @@ async function* packDirectory(
 ): AsyncGenerator<Uint8Array, void> {
   const { agent, signal } = packing;
   try {
+    checkDepth("pack", path);
     for await (const entries of entriesOf(agent, directory.fd, path, signal)) {
       for (const entry of entries) {
         const name = concatenate([prefix, entry.nameBytes]);

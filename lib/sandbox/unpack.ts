@@ -46,6 +46,7 @@ export async function unpack(
   const { fd: into } = await open(agent, "unpack to", path, OPEN.look | OPEN.directory, { signal });
   const unpacking: Unpacking = { agent, signal, path, into, sameOwner, parent: undefined };
   const done = { entries: 0, bytes: 0 };
+  let namesLength = 0;
   const directories: [parts: string[], entry: TarEntry][] = [];
   try {
     for await (const entry of readTar(source)) {
@@ -55,6 +56,8 @@ export async function unpack(
       if (done.entries > limits.entries) throw refused(entry.name, `more than ${limits.entries} entries`, LIMITS);
       if (done.bytes > limits.bytes) throw refused(entry.name, `more than ${limits.bytes} bytes`, LIMITS);
       const parts = partsOf(entry.name, entry.name);
+      namesLength += entry.name.length;
+      if (namesLength > MAX_NAMES) throw refused(entry.name, `names of more than ${MAX_NAMES} characters together`);
       if (entry.type === "directory") directories.push([parts, entry]);
       await unpackEntry(unpacking, parts, entry);
     }
@@ -67,10 +70,13 @@ export async function unpack(
   }
 }
 
+/** A path that the kernel takes; and all of them, as those of directories are remembered. */
+const [MAX_NAME, MAX_NAMES] = [4095, 64 * 2 ** 20];
 const LIMITS = "options: { limits: { entries, bytes } }";
 
 /** @throws TsboxError `archive_refused` */
 function partsOf(path: string, name: string): string[] {
+  if (path.length > MAX_NAME) throw refused(name.slice(0, 80), "a name that is too long");
   if (path.startsWith("/")) throw refused(name, "an absolute name");
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.includes("..")) throw refused(name, '".." in its name');
@@ -90,6 +96,7 @@ async function unpackEntry(unpacking: Unpacking, parts: string[], entry: TarEntr
     case "directory":
       return makeDirectory(unpacking, parent, name, entry.name);
     case "symlink":
+      if (entry.linkName.length > MAX_NAME) throw refused(entry.name, "a symlink that is too long");
       checkTarget(unpacking.path, parts, entry);
       return makeSymlink(unpacking, parent, name, entry);
     case "hard link":

@@ -7,6 +7,8 @@ import { refused } from "./blocks.ts";
 
 export type PaxRecords = Map<string, string>;
 
+/** What is looked at; anything else could fill memory. */
+const KNOWN = new Set(["path", "linkpath", "size", "uid", "gid", "mtime"]);
 const [SPACE, EQUALS, NEWLINE] = [0x20, 0x3d, 0x0a];
 const MAX_DIGITS = 8;
 
@@ -20,7 +22,9 @@ export function readPax(bytes: Uint8Array): PaxRecords {
     const equals = bytes.indexOf(EQUALS, space);
     if (!/^[1-9]\d*$/.test(digits) || end > bytes.length || equals < 0 || equals >= end || bytes[end - 1] !== NEWLINE)
       throw refused("a malformed extended header");
-    records.set(text(bytes.subarray(space + 1, equals)), text(bytes.subarray(equals + 1, end - 1)));
+    const key = new TextDecoder().decode(bytes.subarray(space + 1, equals));
+    if (key.startsWith("GNU.sparse.")) throw refused("a sparse file");
+    if (KNOWN.has(key)) records.set(key, text(bytes.subarray(equals + 1, end - 1)));
     at = end;
   }
   return records;

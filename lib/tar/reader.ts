@@ -162,7 +162,6 @@ function whole(name: string): string {
 
 /** What extended headers say goes before what fits into the header. @throws TsboxError `archive_refused` */
 function withRecords(header: Bodiless, records: PaxRecords): Bodiless {
-  for (const key of records.keys()) if (key.startsWith("GNU.sparse.")) throw refused("a sparse file");
   const number = (key: string, otherwise: number): number => {
     const value = records.get(key);
     if (value === undefined || value === "") return otherwise;
