@@ -145,12 +145,19 @@ describe("papers", () => {
     expect([...links, ...named].filter((path) => !existsSync(join(root, path)))).toEqual([]);
   });
 
-  test("docs/security.md names tests that exist", () => {
+  test("docs/security.md names tests that exist, for each protection and of each file of attacks", () => {
     const paper = text("docs/security.md");
     const cited = [...paper.matchAll(/\]\(\.\.\/(tests\/[^)]+)\): ((?:"[^"]+"(?:, )?)+)/g)].flatMap(
       ([, file = "", names = ""]) => [...names.matchAll(/"([^"]+)"/g)].map(([, name = ""]) => ({ file, name })),
     );
-    expect(cited.length).toBeGreaterThan(40);
+    expect(cited.length).toBeGreaterThan(80);
+    const rows = paper
+      .split("\n")
+      .filter((line) => line.startsWith("| ") && !line.startsWith("| ---"))
+      .slice(1);
+    expect(rows.filter((row) => !/\]\(\.\.\/tests\/[^)]+\): "/.test(row))).toEqual([]);
+    const files = new Set(cited.map(({ file }) => file));
+    expect(filesIn("tests/attacks", ".test.ts").filter((file) => !files.has(file))).toEqual([]);
     expect(cited.filter(({ file, name }) => !text(file).includes(JSON.stringify(name)))).toEqual([]);
   });
 
