@@ -249,7 +249,7 @@ function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean): Plan 
   const steps: Plan = [{ action: "begin the first process, and leave the owner its end of the socket", ops: begin }];
   const join = joinCgroup(facts);
   if (join.length > 0) steps.push({ action: "join the cgroup", ops: join, code: "limit_unavailable" });
-  const later = LATER.filter((type) => type !== "time" && owns(type));
+  const later = LATER.filter(owns);
   if (later.length > 0) {
     const made = flags(...later.flatMap((type) => NEW[type] ?? []));
     steps.push({ action: `make the ${later.join(" and ")} namespace`, ops: [{ call: "unshare", args: [made] }] });

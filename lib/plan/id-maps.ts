@@ -32,13 +32,18 @@ export function writeFile(directory: string, file: string, content: string): Op[
   ];
 }
 
-export function idMapStep(spec: Spec, { privileged }: Facts): Step {
+/** Opens `/proc/PID` of a process. @param pid the slot of its pid */
+export function openProcess(pid: string, out: string): Op[] {
   const directory = buffer('"/proc/PID"', 32);
   directory.data.set(new TextEncoder().encode("/proc/"));
-  const ops: Op[] = [
-    { call: "print", args: [{ at: directory, offset: 6 }, ref("first")] },
-    { call: "openat", args: [flags("AT_FDCWD"), directory, flags("O_PATH", "O_CLOEXEC"), 0], out: "process" },
+  return [
+    { call: "print", args: [{ at: directory, offset: 6 }, ref(pid)] },
+    { call: "openat", args: [flags("AT_FDCWD"), directory, flags("O_PATH", "O_CLOEXEC"), 0], out },
   ];
+}
+
+export function idMapStep(spec: Spec, { privileged }: Facts): Step {
+  const ops = openProcess("first", "process");
   // an ordinary user may map its group only once setgroups(2) is given up
   if (!privileged) ops.push(...writeFile("process", "setgroups", "deny"));
   ops.push(...writeFile("process", "uid_map", mapLines(spec.linux.uidMappings)));

@@ -5,13 +5,13 @@
  * @see mount_setattr(2), "ID-mapped mounts"; https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config.md#posix-platform-mounts
  */
 import { buffer, cstring, offsetOf, ref, structure, TsboxError } from "../../syscalls/index.ts";
-import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
+import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, Spec } from "../spec/index.ts";
 import { byte, CLONE_ARGS_BYTES, pipeOps } from "./clone.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { mountSlot } from "./filesystem.ts";
-import { mapLines, writeFile } from "./id-maps.ts";
+import { mapLines, openProcess, writeFile } from "./id-maps.ts";
 import { isJoined, namespaceSlot } from "./intermediate.ts";
 import { isBind } from "./mount-options.ts";
 import { mapIds } from "./mounts.ts";
@@ -87,7 +87,6 @@ function ownMapStep(mount: Mount, index: number): Step {
   });
   args.pointers = [{ offset: offsetOf("clone_args", "stack"), to: buffer("stack of the map's", STACK_BYTES, 16) }];
   const [begin, made] = [`map of ${index}`, `map of ${index} is made`];
-  const directory = procDirectory();
   const ends = buffer("[read, write]", 8);
   const closed = (slot: string): Op[] => [
     { call: "close", args: [ref(slot)] },
@@ -107,8 +106,7 @@ function ownMapStep(mount: Mount, index: number): Step {
       { call: "read", args: [ref(reads), byte(), 1] },
       { call: "exit_group", args: [0] },
       { call: "label", args: [], label: made },
-      { call: "print", args: [{ at: directory, offset: 6 }, ref(OWN_MAP.process)] },
-      { call: "openat", args: [flags("AT_FDCWD"), directory, flags("O_PATH", "O_CLOEXEC"), 0], out: process },
+      ...openProcess(OWN_MAP.process, process),
       ...writeFile(process, "uid_map", mapLines(uidMappings)),
       ...writeFile(process, "gid_map", mapLines(gidMappings)),
       { call: "openat", args: [ref(process), cstring("ns/user"), flags("O_CLOEXEC"), 0], out: ids },
@@ -122,10 +120,4 @@ function ownMapStep(mount: Mount, index: number): Step {
     path: mount.destination,
     hint,
   };
-}
-
-function procDirectory(): Data {
-  const directory = buffer('"/proc/PID"', 32);
-  directory.data.set(new TextEncoder().encode("/proc/"));
-  return directory;
 }

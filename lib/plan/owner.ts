@@ -21,7 +21,7 @@ import { openRoot, rootSlots } from "./root.ts";
  * Made by the new process itself: a cgroup namespace is rooted where the process then is, and a network namespace takes
  * the kernel a millisecond, for which the owner's thread would stand still (measured).
  */
-export const LATER: NamespaceType[] = ["cgroup", "network", "time"];
+export const LATER: NamespaceType[] = ["cgroup", "network"];
 
 /** The part of a plan that is walked in the owner's thread. */
 export interface OwnerPart {
@@ -52,7 +52,8 @@ export function ownerPart(spec: Spec, beside: Beside, facts: Facts, inUse: Data)
 /** Of the first process, whoever clones it. */
 export function firstClone(spec: Spec, { cgroup: { into } }: Facts, inUse: Data): Clone {
   const early = spec.linux.namespaces.flatMap(({ type, path }) =>
-    path !== undefined || LATER.includes(type) ? [] : NEW[type],
+    // a time namespace is entered by executing something, and not by a process that shares memory
+    path !== undefined || type === "time" || LATER.includes(type) ? [] : NEW[type],
   );
   const intoCgroup = into && !isApart(spec);
   const cloneFlags = flags(
