@@ -499,9 +499,11 @@ function groupFor({ linux: { resources = {}, cgroupsPath: path } }: Spec, option
   const { limits } = options;
   const countCpu = cpuTimeLimit(options) !== undefined;
   if (!limits?.optional) return { cgroup: makeCgroup(resources, { path, countCpu }), warnings: NO_WARNINGS };
-  const warnings: string[] = [];
-  const leaveOut = ({ message, hint }: TsboxError) => warnings.push(hint ? `${message}: ${hint}` : message);
-  return { cgroup: makeCgroup(resources, { path, countCpu, leaveOut }), warnings };
+  // what has several files is told once
+  const warnings = new Set<string>();
+  const leaveOut = ({ message, hint }: TsboxError) => warnings.add(hint ? `${message}: ${hint}` : message);
+  const cgroup = makeCgroup(resources, { path, countCpu, leaveOut });
+  return { cgroup, warnings: [...warnings] };
 }
 
 /** What others had run into before a process began is not its own. */
