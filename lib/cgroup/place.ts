@@ -5,7 +5,7 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
-import { findHierarchies, type Hierarchies } from "./hierarchy.ts";
+import { findHierarchies, type Hierarchies, type Hierarchy } from "./hierarchy.ts";
 import type { Controller } from "./settings.ts";
 
 export interface Place {
@@ -55,30 +55,40 @@ function v1Parent(controller: Controller, { mount, own }: { mount: string; own: 
   throw unavailable(controller, "control groups of version 1 belong to root: run as root, or boot with cgroup v2");
 }
 
+/** What a sandbox may be limited by later. */
+const USUAL = ["memory", "cpu", "pids"];
+
 function v2Parent(controllers: readonly Controller[], v2: Hierarchies["v2"], below: string | undefined, able: Able) {
   const [first] = controllers as [Controller];
   if (!v2) throw unavailable(first, "no control groups are mounted: mount cgroup2 on /sys/fs/cgroup");
   const { mount, own } = v2;
   const wanted = controllers.filter((controller) => !inEveryGroup(controller));
-  const available = wanted.length === 0 ? [] : controllersIn(`${mount}/cgroup.controllers`);
+  const available = controllersIn(`${mount}/cgroup.controllers`);
   const missing = wanted.find((controller) => !available.includes(controller));
   if (missing !== undefined) throw unavailable(missing, `the kernel has no ${missing} controller`);
-  const fits = (directory: string) => isWritable(directory) && able(wanted, directory);
   if (below !== undefined) {
     const directory = mount + below;
     if (!isWritable(directory)) throw noParent(first, directory);
     if (able(wanted, directory)) return directory;
     throw unavailable(wanted[0] ?? first, `its controllers cannot be enabled in "${directory}"`);
   }
-  for (let directory = own; directory.startsWith(mount); directory = parentOf(directory)) {
-    if (fits(directory)) return directory;
-  }
+  const later = wanted.length === 0 ? USUAL.filter((name) => available.includes(name)) : [];
+  const parent = nearest(v2, [...wanted, ...later], able) ?? (later.length > 0 ? nearest(v2, [], able) : undefined);
+  if (parent !== undefined) return parent;
   throw unavailable(
     wanted[0] ?? first,
     sys.effectiveUid() === 0
       ? `its controllers cannot be enabled in "${own}" or above it`
       : "no control group is delegated to this user: systemd-run --user --scope -p Delegate=yes COMMAND makes one",
   );
+}
+
+/** Upwards from this process's own group. */
+function nearest({ mount, own }: Hierarchy, controllers: readonly string[], able: Able): string | undefined {
+  for (let directory = own; directory.startsWith(mount); directory = parentOf(directory)) {
+    if (isWritable(directory) && able(controllers, directory)) return directory;
+  }
+  return undefined;
 }
 
 export const parentOf = (directory: string): string => directory.slice(0, directory.lastIndexOf("/"));

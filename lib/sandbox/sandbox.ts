@@ -344,6 +344,7 @@ export class Sandbox implements AsyncDisposable {
 
   async #pause(): Promise<void> {
     try {
+      await this.#untilInside();
       await this.#cgroup.freeze(() => this.#members());
     } catch (error) {
       this.#paused = undefined;
@@ -372,7 +373,16 @@ export class Sandbox implements AsyncDisposable {
     this.#checkOpen("update the sandbox");
     checkKeys("limit to change", limits, GROUP_LIMITS);
     const settings = settingsOf(limitsAsResources(limits, this.#options.rootfs));
+    await this.#untilInside();
     this.#cgroup.apply(settings, [], () => [this.pid, ...this.#members()]);
+  }
+
+  /** Waits for what is being started: it is not inside yet, so it would be frozen and limited by nothing. */
+  async #untilInside(): Promise<void> {
+    const isOutside = (process: SandboxProcess) => this.#running.has(process) && membersOf([process.pid]).length < 2;
+    for (const process of [...this.#running]) {
+      while (isOutside(process)) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
   }
 
   /** Its init, and what waits outside for those that joined. */
