@@ -133,7 +133,8 @@ describe("pause", () => {
       owner.kill("SIGKILL");
       await owner.exited;
       expect(await eventually(() => !processes().some(({ pid, state }) => pid === init && state !== "Z"))).toBe(true);
-      // its group goes with the next sandbox that is limited
+      // its group goes with a sandbox that has one itself: they are looked for once in a second
+      await Bun.sleep(1100);
       await using box = await boxOf();
       await box.pause();
       expect(await eventually(() => cgroups(owner.pid).length === 0)).toBe(true);

@@ -380,7 +380,7 @@ export class Sandbox implements AsyncDisposable {
   /** Waits for what is being started: it is not inside yet, so it would be frozen and limited by nothing. */
   async #untilInside(): Promise<void> {
     const isOutside = (process: SandboxProcess) => this.#running.has(process) && membersOf([process.pid]).length < 2;
-    for (const process of [...this.#running]) {
+    for (const process of this.#running) {
       while (isOutside(process)) await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
