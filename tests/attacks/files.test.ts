@@ -345,6 +345,15 @@ describe("leaving the root filesystem", () => {
     expect(joined).toBe((await sh(root, "ls -A /")).stdout);
   });
 
+  attack("the control: where the host's root is not dropped, .. leads there", async () => {
+    const root = hostile();
+    ["proc", "sys", "dev"].forEach((name) => root.directory(name));
+    const options: RunOptions = { rootfs: root.path, security: { readOnly: true } };
+    const plan = withoutCalls("drop the host's root", "umount2");
+    const { stdout } = await runChanged(["/bin/cat", `/..${secret}`], options, { plan });
+    expect(stdout).toBe("of the host\n");
+  });
+
   /** The classic: a root below the working directory, which is then outside of it. */
   const doubleChroot = probe(
     kept("old", call("openat", AT_FDCWD, cstring("."), 0o200000, 0)),
@@ -520,6 +529,14 @@ describe("kernel settings", () => {
   testUnless(notRoot, "the control: root outside can open them", () => {
     const { stdout } = Bun.spawnSync(["sh", "-c", "(: >>/proc/sys/vm/panic_on_oom) && echo opened"]);
     expect(stdout.toString()).toBe("opened\n");
+  });
+
+  attack("the control: without its cover, a masked file is the kernel's", async () => {
+    const options = { rootfs: hostile().path };
+    const command = ["/bin/cat", "/proc/interrupts"];
+    expect((await Sandbox.run(command, options)).stdout).toBe("");
+    const shown = await runChanged(command, options, { plan: withoutStep('mask "/proc/interrupts"') });
+    expect(shown.stdout).not.toBe("");
   });
 
   attack("cannot be uncovered by mounting proc again, without the capability or with", async () => {

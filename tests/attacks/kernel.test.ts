@@ -8,6 +8,7 @@ import { noBusybox, notRoot, testUnless } from "../support/machine.ts";
 import { bindAbstract } from "../support/abstract-socket.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "../support/probe.ts";
 import { Folder, makeRootfs } from "../support/rootfs.ts";
+import { runChanged, withoutCalls } from "../support/unprotected.ts";
 
 const root = makeRootfs();
 const outside = new Folder();
@@ -184,6 +185,17 @@ describe("descriptors of the owner", () => {
     expect(results).toEqual(ops.map(() => "EBADF"));
     expect(joined).toEqual(ops.map(() => "EBADF"));
     expect(others).not.toContain("30"); // Bun closes them as well
+  });
+
+  attack("the control: where they are not closed, a command goes where they lead", async () => {
+    const directory = openSync("/", "r");
+    const leak = syscall("leak", "fcntl", directory, F_DUPFD, 60);
+    root.write("bin/goes", probe(call("fchdir", leak)), 0o755);
+    const plan = withoutCalls("connect stdin, stdout and stderr, and close everything else", "close_range");
+    const { stdoutBytes } = await runChanged(["/bin/goes"], inRoot(), { plan });
+    closeSync(directory);
+    close(leak);
+    expect(outcomes(stdoutBytes)).toEqual([0]);
   });
 
   test("the control: such a descriptor is inherited by others", () => {
