@@ -128,6 +128,7 @@ describe("exit status", () => {
     [["-v", "/no/such/source:/data"], "/no/such/source"],
     [["-m", "lots"], "lots"],
     [["-w", "relative"], "relative"],
+    [["--stop-signal", "SIGNOPE"], "SIGNOPE"],
     [["--env-file", "data/latin1.env"], "data/latin1.env"],
     [["--ulimit", "bogus=1"], "bogus"],
   ])("is 125 where tsbox fails: %j", (flags, named) => {
@@ -197,6 +198,16 @@ describe("signals", () => {
       stdout: "ready\n",
       stderr: "",
     });
+  });
+  sandboxTest("SIGTERM is passed on as --stop-signal", async () => {
+    const script = "trap 'echo got; exit 3' INT; trap 'echo wrong' TERM; echo ready; while :; do sleep 0.02; done";
+    const ended = await signalled("SIGTERM", script, "--stop-signal", "SIGINT");
+    expect(ended).toEqual({ status: 3, stdout: "ready\ngot\n", stderr: "" });
+  });
+  sandboxTest("what it does not stop is killed after --stop-timeout", async () => {
+    const script = "trap 'echo still here' TERM; echo ready; while :; do sleep 0.02; done";
+    const ended = await signalled("SIGTERM", script, "--stop-timeout", "1");
+    expect(ended).toEqual({ status: 137, stdout: "ready\nstill here\n", stderr: "" });
   });
   sandboxTest("each one that comes is passed on, also the second of a kind", async () => {
     const script = "trap 'echo got; trap \"exit 4\" INT' INT; echo ready; while :; do sleep 0.02; done";

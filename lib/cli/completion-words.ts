@@ -37,6 +37,7 @@ export interface Value {
 /** Words that no declaration can list. */
 const KNOWN: Record<string, () => string[]> = {
   "--attach": () => ["stdin", "stdout", "stderr"],
+  "--stop-signal": () => ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL"],
   "--mount": () => ["type=bind,source=", "type=tmpfs,target="],
   "--cap-add": () => capabilities(),
   "--cap-drop": () => capabilities(),

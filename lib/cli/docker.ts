@@ -81,7 +81,6 @@ const FLAGS: Record<string, Reason> = {
   "--quiet": ["there is nothing to be quiet about: nothing is pulled", "leave it out"],
   "--restart": DURABLE,
   "--runtime": ["tsbox is the runtime", "leave it out"],
-  "--stop-timeout": DURABLE,
   "--storage-opt": ["there is no storage driver", 'a size: "--tmpfs /tmp:size=64m"'],
   "--use-api-socket": ["there is no daemon, and so no socket of it", "leave it out"],
   "--volume-driver": VOLUMES,

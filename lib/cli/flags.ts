@@ -9,6 +9,8 @@ export interface RunFlags {
   tty?: boolean;
   attach?: string[];
   sigProxy?: boolean;
+  stopSignal?: string;
+  stopTimeout?: string;
   env?: string[];
   envFile?: string[];
   workdir?: string;
@@ -76,6 +78,8 @@ export const RUN_FLAGS: FlagGroups = {
     ["-i, --interactive", "Connect stdin; without it, the command reads /dev/null"],
     ["-a, --attach <STREAM>...", "Connect these only (default stdout and stderr)"],
     ["--sig-proxy", "Pass signals on (default true)"],
+    ["--stop-signal <SIGNAL>", "What a SIGTERM is passed on as (default SIGTERM)"],
+    ["--stop-timeout <SECONDS>", "Kill what a SIGTERM has not stopped until then"],
     ["-t, --tty", "A terminal for the command; -it: joined to your own"],
     ["-e, --env <K=V>...", "Set a variable; without a value, the caller's"],
     ["--env-file <FILE>...", "Read variables from a file, one per line"],

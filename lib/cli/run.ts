@@ -2,6 +2,7 @@
 import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
 import { exitStatus, explain, warn } from "./report.ts";
 import type { RunOptions, SandboxProcess } from "../index.ts";
+import type { Stop } from "./stop.ts";
 import type { Verb } from "./verb.ts";
 
 const SUMMARY = "Run a command in a sandbox of its own";
@@ -24,14 +25,26 @@ async function run(command: string[], flags: RunFlags): Promise<number> {
     import("./run-options.ts"),
   ]);
   const options = runOptions(flags, callersWorld());
+  const stops = flags.stopSignal !== undefined || flags.stopTimeout !== undefined;
+  const stop = stops ? (await import("./stop.ts")).stopOf(flags) : undefined;
   const join = flags.tty ? await terminals(flags, options) : undefined;
   const sandboxed = Sandbox.spawn(command, options);
   warn(sandboxed.warnings);
-  if (flags.sigProxy !== false) for (const signal of FORWARDED) process.on(signal, () => sandboxed.kill(signal));
+  if (flags.sigProxy !== false) passSignalsOn(sandboxed, stop);
   await join?.(sandboxed);
   const ending = await sandboxed.result();
   explain(ending.reason, flags);
   return exitStatus(ending);
+}
+
+function passSignalsOn(sandboxed: SandboxProcess, stop?: Stop): void {
+  for (const signal of FORWARDED) {
+    process.on(signal, () => {
+      if (signal !== "SIGTERM" || !stop) return sandboxed.kill(signal);
+      sandboxed.kill(stop.signal);
+      if (stop.timeoutMs !== undefined) setTimeout(() => sandboxed.kill("SIGKILL"), stop.timeoutMs);
+    });
+  }
 }
 
 /** The command's terminal gets the size of the one that somebody sits at. @returns what joins the two */

@@ -9,6 +9,7 @@ export type * from "./files.ts";
 export type { Unpacked } from "./unpack.ts";
 export { FileStat, type FileType } from "./file-stat.ts";
 export type { DirectoryEntry } from "./directory.ts";
+export { signalNumber } from "./signals.ts";
 export { Sandbox } from "./sandbox.ts";
 export { ShellCommand, ShellError, ShellOutput, type Shell } from "./shell.ts";
 export type { ShellValue } from "./shell-line.ts";
