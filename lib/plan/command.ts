@@ -217,14 +217,32 @@ function capsetOps(sets: CapabilitySets): Op[] {
 export function aloneStep(spec: Spec, alone: Alone): Step {
   // the change of user cleared the flag of the address space, which is still the owner's too
   const dumpable: Op = { call: "prctl", args: [flags("PR_SET_DUMPABLE"), isWatched(spec) ? 0 : 1] };
-  const ops = [dumpable, ...alone("command")];
-  if (hearsInit(spec)) {
-    const hard = words(`{${HARD_SIGNAL.text}}`, 2 ** (Number(HARD_SIGNAL.value) - 1));
-    // the kernel may still be busy with its execve when it has left the owner's memory
-    ops.push({ call: "rt_sigtimedwait", args: [hard, 0, structure("10 s", "timespec", { tv_sec: 10 }), 8] });
-  }
+  // the kernel may still be busy with its execve when it has left the owner's memory
+  const ops = [dumpable, ...alone("command"), ...(hearsInit(spec) ? HEAR : [])];
   return { action: "wait until init is by itself and a hard target, and the host's root is gone", ops };
 }
+
+const EINTR = 4;
+const HEAR: Op[] = [
+  { call: "label", args: [], label: "listen" },
+  {
+    call: "rt_sigtimedwait",
+    args: [
+      words(`{${HARD_SIGNAL.text}}`, 2 ** (Number(HARD_SIGNAL.value) - 1)),
+      0,
+      structure("30 s", "timespec", { tv_sec: 30 }),
+      8,
+    ],
+    out: "heard",
+    onError: { jump: "not heard" },
+  },
+  { call: "jump", args: [], label: "heard" },
+  { call: "label", args: [], label: "not heard" },
+  // a pause of the whole sandbox interrupts it
+  { call: "jumpIf", args: [ref("heard"), -EINTR, named("==", 0)], label: "listen" },
+  { call: "fail", args: [ref("heard")] },
+  { call: "label", args: [], label: "heard" },
+];
 
 /** An init that is no root inside, and so has no capabilities, may send signals only to its own user. */
 function hearsInit(spec: Spec): boolean {

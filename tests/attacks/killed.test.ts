@@ -130,7 +130,7 @@ describe.each(["private", "host"])("SIGKILL at every step (%s pid namespace)", (
         ["fresh", steps.owner],
         ["joins", 0],
       ] as const) {
-        await using victim = new Victim(pidNamespace, STOP_MS * 20);
+        await using victim = new Victim(pidNamespace, STOP_MS * (inGuest ? 6 : 20));
         owners.push(victim.pid);
         await victim.next();
         await victim.begin(what, ...range(from, steps[what]));
