@@ -457,6 +457,18 @@ describe("control groups", () => {
     expect(reasons).toEqual(["exit", "oom", "exit", "pids", "exit"]);
   });
 
+  limitTest("a group that is there already is somebody else's, and stays", async () => {
+    const first = makeCgroup({ pids: { limit: 5 } });
+    const [path = ""] = cgroups();
+    const { v1, v2 } = findHierarchies();
+    const name = path.slice((v1.get("pids") ?? v2)!.mount.length);
+    const error = await failureOf(() => makeCgroup({ pids: { limit: 9 } }, { path: name }));
+    expect([error.code, error.message]).toEqual(["limit_unavailable", `make the control group "${path}": EEXIST`]);
+    expect(cgroups()).toEqual([path]);
+    expect((await failureOf(() => makeCgroup({}, { path: "relative" }))).code).toBe("invalid_option");
+    await first.remove();
+  });
+
   test("none is made where nothing is limited", async () => {
     const group = makeCgroup({});
     expect([group.membership, group.open(new Descriptors())]).toEqual([{ tasks: 0, into: false }, {}]);

@@ -100,9 +100,11 @@ export class Cgroup {
   #freezer: Freezer | undefined;
   #kept: KeptFiles | undefined;
 
-  /** @param path `linux.cgroupsPath` */
+  /** @param path `linux.cgroupsPath` @throws TsboxError `invalid_option` */
   constructor(path?: string) {
     if (path === undefined) return;
+    if (!path.startsWith("/"))
+      throw new TsboxError(`use the cgroup path "${path}": not an absolute path`, { code: "invalid_option" });
     const end = path.lastIndexOf("/");
     this.below = path.slice(0, end);
     if (end + 1 < path.length) this.#name = path.slice(end + 1);
@@ -150,7 +152,10 @@ export class Cgroup {
     for (const [controller, { version, parent }] of this.#placesOf(missing)) {
       sweepLater(parent);
       const path = `${parent}/${(this.#name ??= nextName())}`;
-      must(`make the control group "${path}"`, sys.makeDirectory(path));
+      const isOwn = [...this.#directories.values()].some((one) => one.path === path);
+      // one that is there is somebody's, and would go with the sandbox
+      const made = !isOwn && sys.access(path, F_OK) ? EEXIST : sys.makeDirectory(path);
+      must(`make the control group "${path}"`, made);
       removeAtExit([path]);
       this.#directories.set(controller, { version, path });
       if (controller === "cpuset" && version === "v1") inheritCpuset(path);
@@ -251,7 +256,7 @@ export class Cgroup {
   }
 }
 
-const ENOENT = -2;
+const [ENOENT, EEXIST] = [-2, -17];
 
 function writesOf({ controller, ...files }: Setting, version: "v1" | "v2"): Write[] {
   const writes = files[version];

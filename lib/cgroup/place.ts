@@ -103,7 +103,7 @@ const noParent = (controller: string, parent: string) =>
     hint: "the parent has to be there: mkdir it, in each hierarchy of version 1",
   });
 
-/** Why this user's groups cannot be where they are to be; for what is asked of many at once. */
+/** Whether groups can be made in it, and processes moved there. */
 export function isWritable(directory: string): boolean {
   const W_OK = 2;
   return sys.access(directory, W_OK) && sys.access(`${directory}/cgroup.procs`, W_OK);

@@ -109,8 +109,8 @@ export interface Linux {
   gidMappings?: IdMapping[];
   resources?: Resources;
   /**
-   * Of the sandbox's control group: absolute from the mount of each hierarchy, else below the owner's own group. Where
-   * it ends with a slash, the last name is tsbox's own choice. Absent: a name of tsbox's own below the owner's group.
+   * Of the sandbox's control group, from the mount of each hierarchy: it begins with a slash. Where it ends with one,
+   * the last name is tsbox's own choice. Absent: a name of tsbox's own below the owner's group.
    */
   cgroupsPath?: string;
   /** `"private"`, `"shared"`, `"slave"`, `"unbindable"`, or one of them with an `r` before it. */
