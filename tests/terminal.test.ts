@@ -67,7 +67,7 @@ describe("a process that joins with a terminal", () => {
     await using second = box.spawn(line("trap 'echo caught' INT; stty size; cat; exit 5"), { terminal: true });
     // each is typed once the answer to the one before has been shown
     const typing: [after: string, typed: string][] = [
-      ["24 80", "to cat\n"],
+      ["24 80\r\n", "to cat\n"],
       ["to cat\r\nto cat\r\n", "\x03"],
     ];
     let session = "";
