@@ -4,7 +4,7 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { printPlan, show, TsboxError } from "../../syscalls/index.ts";
-import { cgroupPlan, makeCgroup, settingsOf, type Cgroup, type Counters } from "../cgroup/index.ts";
+import { cgroupPlan, settingsOf, type Cgroup } from "../cgroup/index.ts";
 import { compile, isSized } from "../plan/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { unlessAborted } from "./abort.ts";
@@ -12,13 +12,14 @@ import { Agent } from "./agent.ts";
 import { UsageMeter } from "./box-usage.ts";
 import { checkKeys, checkObject, checkPath, checkSignal, invalid } from "./check.ts";
 import { watchCpuTime } from "./cpu-time.ts";
+import { cpuTimeLimit, groupFor, outputLimit, since, timeLimit } from "./group.ts";
 import { BoxFiles } from "./files.ts";
 import { bury, factsFor, join, kill, launch, take, type Launched } from "./launch.ts";
 import { Volume } from "./volume.ts";
 import { membersOf } from "./members.ts";
 import type { BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
 import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
-import { parseDuration, parseSize } from "./parse.ts";
+import { parseDuration } from "./parse.ts";
 import { checkStdio, closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
 import { agentSpec, checkSpawnOptions, processFor, specFor } from "./request.ts";
@@ -495,36 +496,6 @@ function checkCommand(command: string[]): void {
     });
   }
 }
-
-const timeLimit = ({ limits }: SandboxOptions): number | undefined =>
-  limits?.time === undefined ? undefined : parseDuration("use the time limit", limits.time);
-
-const cpuTimeLimit = ({ limits }: SandboxOptions): number | undefined =>
-  limits?.cpuTime === undefined ? undefined : parseDuration("use the CPU time limit", limits.cpuTime);
-
-const NO_WARNINGS: readonly string[] = Object.freeze([]);
-
-/** @throws TsboxError `limit_unavailable` */
-function groupFor({ linux: { resources = {}, cgroupsPath: path } }: Spec, options: SandboxOptions) {
-  const { limits } = options;
-  const countCpu = cpuTimeLimit(options) !== undefined;
-  if (!limits?.optional) return { cgroup: makeCgroup(resources, { path, countCpu }), warnings: NO_WARNINGS };
-  // what has several files is told once
-  const warnings = new Set<string>();
-  const leaveOut = ({ message, hint }: TsboxError) => warnings.add(hint ? `${message}: ${hint}` : message);
-  const cgroup = makeCgroup(resources, { path, countCpu, leaveOut });
-  return { cgroup, warnings: [...warnings] };
-}
-
-/** What others had run into before a process began is not its own. */
-const since = (before: Counters, now: Counters): Counters => ({
-  ...now,
-  oomKills: now.oomKills - before.oomKills,
-  pidsDenied: now.pidsDenied - before.pidsDenied,
-});
-
-const outputLimit = ({ limits }: SandboxOptions): number =>
-  limits?.output === undefined ? Infinity : parseSize("use the output limit", limits.output);
 
 function openAll(options: RunOptions, cgroup: Cgroup) {
   try {
