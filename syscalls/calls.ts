@@ -3,6 +3,7 @@
  * {@link TsboxError}, except where a negative errno is said to be the answer.
  * @module
  */
+import { TsboxError } from "./error.ts";
 import { syscall, systemError, trySyscall } from "./kernel.ts";
 import { path, PATH_BYTES, scratch } from "./scratch.ts";
 import { fillStruct, offsetOf, struct, STRUCTS } from "./structs.ts";
@@ -236,6 +237,45 @@ export function receiveDescriptor(socket: number): number {
     scratch.view.getInt32(control + offsetOf("cmsghdr", field), true) === value;
   if (!is("cmsg_level", SOL_SOCKET) || !is("cmsg_type", SCM_RIGHTS)) return -EINVAL;
   return scratch.view.getInt32(control + STRUCTS.cmsghdr.size, true);
+}
+
+/** `int connect(int fd, const struct sockaddr_un *addr, …)` of a new stream socket. @see unix(7) */
+export function connectSocket(file: string): number {
+  const [AF_UNIX, SOCK_STREAM, PATH_MAX] = [1, 1, 107];
+  const name = new TextEncoder().encode(file);
+  if (name.length > PATH_MAX) {
+    throw new TsboxError(`connect to ${JSON.stringify(file)}: a socket's path has ${PATH_MAX} bytes at most`, {
+      code: "invalid_option",
+    });
+  }
+  const fd = syscall("make a socket", "socket", AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0);
+  scratch.bytes.fill(0, 0, 128);
+  scratch.view.setUint16(0, AF_UNIX, true);
+  scratch.bytes.set(name, 2);
+  const result = trySyscall("connect", fd, scratch.address, 2 + name.length + 1);
+  if (result === 0) return fd;
+  close(fd);
+  throw systemError(`connect to ${JSON.stringify(file)}`, "connect", -result);
+}
+
+/** `ssize_t sendmsg(int fd, …, MSG_NOSIGNAL)`: bytes, and a descriptor with them; or -errno. @see sendmsg(2) */
+export function sendDescriptor(socket: number, bytes: Uint8Array, fd: number): number {
+  const [iovec, control, data] = [64, 128, 192];
+  const [SOL_SOCKET, SCM_RIGHTS, MSG_NOSIGNAL] = [1, 1, 0x4000];
+  scratch.bytes.fill(0, 0, data);
+  const at = scratch.address;
+  fillStruct(scratch.view, 0, "msghdr", {
+    msg_iov: at + iovec,
+    msg_iovlen: 1,
+    msg_control: at + control,
+    msg_controllen: STRUCTS.cmsghdr.size + 8,
+  });
+  fillStruct(scratch.view, iovec, "iovec", { iov_base: at + data, iov_len: bytes.length });
+  const cmsg_len = STRUCTS.cmsghdr.size + 4;
+  fillStruct(scratch.view, control, "cmsghdr", { cmsg_len, cmsg_level: SOL_SOCKET, cmsg_type: SCM_RIGHTS });
+  scratch.view.setInt32(control + STRUCTS.cmsghdr.size, fd, true);
+  scratch.bytes.set(bytes, data);
+  return trySyscall("sendmsg", socket, at, MSG_NOSIGNAL);
 }
 
 export interface TerminalSize {

@@ -83,6 +83,10 @@ export const STRUCTS = {
   sock_fprog: { size: 16, fields: { len: [0, 2], filter: [8, 8] } },
   /** `struct seccomp_data`: what a filter sees; `args` are six 64-bit words. @see seccomp(2), linux/seccomp.h */
   seccomp_data: { size: 64, fields: { nr: [0, 4], arch: [4, 4], instruction_pointer: [8, 8], args: [16, 48] } },
+  /** `struct seccomp_notif`: what a listener reads; `data` is a {@link STRUCTS.seccomp_data}. @see seccomp_unotify(2), linux/seccomp.h */
+  seccomp_notif: { size: 80, fields: { id: [0, 8], pid: [8, 4], flags: [12, 4], data: [16, 64] } },
+  /** `struct seccomp_notif_resp`. @see seccomp_unotify(2), linux/seccomp.h */
+  seccomp_notif_resp: { size: 24, fields: { id: [0, 8], val: [8, 8], error: [16, 4], flags: [20, 4] } },
 
   // ── Landlock ──
 

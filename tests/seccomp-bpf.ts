@@ -54,6 +54,8 @@ export function readVerdict(verdict: number): string {
       return "trap";
     case 0x50000:
       return ERRNOS[data] ?? `errno ${data}`;
+    case 0x7fc00000:
+      return "notify";
     case 0x7ff00000:
       return `trace ${data}`;
     case 0x7ffc0000:

@@ -43,6 +43,7 @@ describe("the meaning of a profile", () => {
     ["kill process", profile("ALLOW", [rule("read", "KILL_PROCESS")]), "read", [], "kill process"],
     ["trap", profile("ALLOW", [rule("read", "TRAP")]), "read", [], "trap"],
     ["log", profile("LOG", []), "read", [], "log"],
+    ["notify", profile("ALLOW", [rule("read", "NOTIFY")]), "read", [], "notify"],
     [
       "a rule that says the default is passed over",
       profile("ERRNO", [rule("read", "ERRNO"), rule("read", "ALLOW")]),
@@ -184,6 +185,10 @@ describe("the meaning of a profile", () => {
     [["SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"], 0],
   ])("the flags %j are %d for seccomp(2)", (flags, expected) => {
     expect(seccompFlags(profile("ALLOW", [], { flags }))).toBe(expected);
+    const killable = flags?.some((flag) => flag.endsWith("WAIT_KILLABLE_RECV")) ? 32 : 0;
+    const NEW_LISTENER = 8;
+    const asking = profile("ALLOW", [rule("read", "NOTIFY")], { flags });
+    expect(seccompFlags(asking)).toBe(expected | killable | NEW_LISTENER);
   });
 });
 
@@ -244,11 +249,6 @@ describe("a bad profile is refused", () => {
       expect(text).toBe(`use the seccomp profile: ${message}`);
       expect([code, typeof hint]).toEqual(["invalid_option", "string"]);
     }
-  });
-
-  test("a listener is not supported yet", () => {
-    const attempt = () => compileSeccomp(profile("ALLOW", [rule("mount", "NOTIFY")]), "x64");
-    expect(attempt).toThrow(expect.objectContaining({ code: "unsupported" }));
   });
 
   test("too long for the kernel", () => {

@@ -2,28 +2,17 @@
  * The last steps, in the command's own process: descriptors, limits, identity, working directory, seccomp, execve.
  * @module
  */
-import {
-  cstring,
-  IMAGE,
-  named,
-  offsetOf,
-  ref,
-  stringArray,
-  struct,
-  structure,
-  STRUCTS,
-  words,
-  TsboxError,
-} from "../../syscalls/index.ts";
-import type { Arch, Data, Op, Plan, Ref, Step } from "../../syscalls/index.ts";
-import { compileSeccomp, seccompFlags } from "../seccomp/index.ts";
-import type { CapabilitySets, SeccompProfile, Spec } from "../spec/index.ts";
+import { cstring, IMAGE, named, ref, stringArray, struct, structure, words, TsboxError } from "../../syscalls/index.ts";
+import type { Data, Op, Plan, Ref, Step } from "../../syscalls/index.ts";
+import { compileSeccomp, seccompFlags, withCookie } from "../seccomp/index.ts";
+import type { CapabilitySets, Spec } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
 import { attributeSteps } from "./attributes.ts";
 import { F_DUPFD_CLOEXEC, IN_USE } from "./clone.ts";
 import { CAPABILITIES, flags, RLIMITS } from "./constants.ts";
 import { CONTROL_FD, HARD_SIGNAL } from "./init.ts";
 import { landlockSteps } from "./landlock.ts";
+import { filterData, handOver, listens, PASS_FD } from "./listener.ts";
 import { isJoined, isWatched } from "./intermediate.ts";
 import { openOrMake, type Alone } from "./mounts.ts";
 import { controlTerminal } from "./terminal.ts";
@@ -42,10 +31,20 @@ export function commandSteps(
   const { process } = spec;
   // without no_new_privs, restrictions can be had only as long as there is CAP_SYS_ADMIN
   const early = (spec.linux.seccomp ?? spec.linux.landlock) !== undefined && !process.noNewPrivileges;
+  const listening = listens(spec);
+  if (listening && (early || process.terminal)) {
+    throw new TsboxError(
+      `use the seccomp profile: SCMP_ACT_NOTIFY ${early ? "without no_new_privs" : "with a terminal"}`,
+      {
+        code: "unsupported",
+        hint: early ? "leave noNewPrivileges true" : "use pipes",
+      },
+    );
+  }
   const restrictions = [
     ...privilegeStep(spec),
     ...landlockSteps(spec, alone !== undefined),
-    ...filterStep(spec, facts),
+    ...filterStep(spec, facts, alone !== undefined),
   ];
   return [
     stdioStep(spec, session, alone !== undefined),
@@ -71,7 +70,7 @@ export function commandSteps(
       code: "invalid_option",
       hint: () => "the working directory has to be one that the user may enter",
     },
-    ...(alone ? [aloneStep(spec, alone), ...leaveMemorySteps()] : []),
+    ...(alone ? [aloneStep(spec, alone), ...leaveMemorySteps(listening)] : []),
     signalStep(),
     ...(early ? [] : restrictions),
     ...last,
@@ -82,7 +81,7 @@ export function commandSteps(
  * Also closes everything else but the socket that a failure is told over, and the image: no name may lead to the host
  * any more.
  */
-function stdioStep({ process: { terminal } }: Spec, session: boolean, image: boolean): Step {
+function stdioStep(spec: Spec, session: boolean, image: boolean): Step {
   const names = ["stdin", "stdout", "stderr"];
   const open = flags("O_RDWR", "O_CLOEXEC");
   const ops: Op[] = session ? [{ call: "setsid", args: [] }] : [];
@@ -105,18 +104,24 @@ function stdioStep({ process: { terminal } }: Spec, session: boolean, image: boo
     );
   }
   names.forEach((name, fd) => ops.push({ call: "dup3", args: [ref(name), fd, 0] }));
-  if (terminal) ops.push(controlTerminal);
-  // EINVAL: it is there already
-  const beside: Op = {
-    call: "dup3",
-    args: [ref("command-image"), ref("control+1"), flags("O_CLOEXEC")],
-    onError: { ignore: "EINVAL" },
-  };
+  if (spec.process.terminal) ops.push(controlTerminal);
+  const kept = [...(listens(spec) ? ["pass-socket"] : []), ...(image ? ["command-image"] : [])];
+  // out of the way of each other
+  if (kept.length > 1)
+    for (const name of kept)
+      ops.push({ call: "fcntl", args: [ref(name), F_DUPFD_CLOEXEC, ref("control+3")], out: name });
+  kept.forEach((name, index) =>
+    // EINVAL: it is there already
+    ops.push({
+      call: "dup3",
+      args: [ref(name), ref(`control+${index + 1}`), flags("O_CLOEXEC")],
+      onError: { ignore: "EINVAL" },
+    }),
+  );
   ops.push(
-    ...(image ? [beside] : []),
     // EINVAL: there is nothing below it
     { call: "close_range", args: [3, ref("control-1"), 0], onError: { ignore: "EINVAL" } },
-    { call: "close_range", args: [ref(image ? "control+2" : "control+1"), named("~0U", 0xffffffff), 0] },
+    { call: "close_range", args: [ref(`control+${kept.length + 1}`), named("~0U", 0xffffffff), 0] },
   );
   return { action: "connect stdin, stdout and stderr, and close everything else", ops };
 }
@@ -255,23 +260,28 @@ function hearsInit(spec: Spec): boolean {
  * link for while it executes the command, such as the interpreter that a script names, would get the owner's program
  * (CVE-2019-5736).
  */
-function leaveMemorySteps(): Plan {
+function leaveMemorySteps(listening: boolean): Plan {
   const [name, environment] = [stringArray(["tsbox-command"]), stringArray([])];
   const setFlags = named("F_SETFD", 2);
+  const kept: [from: string, to: number][] = [["control", CONTROL_FD]];
+  if (listening) kept.push(["control+1", PASS_FD]);
+  const image = ref(`control+${kept.length}`);
   return [
     {
       action: "leave the owner's memory by an image",
       ops: [
-        { call: "dup3", args: [ref("control"), CONTROL_FD, 0], onError: { ignore: "EINVAL" } },
-        { call: "fcntl", args: [CONTROL_FD, setFlags, 0] },
-        { call: "execveat", args: [ref("control+1"), cstring(""), name, environment, flags("AT_EMPTY_PATH")] },
+        ...kept.flatMap(([from, to]): Op[] => [
+          { call: "dup3", args: [ref(from), to, 0], onError: { ignore: "EINVAL" } },
+          { call: "fcntl", args: [to, setFlags, 0] },
+        ]),
+        { call: "execveat", args: [image, cstring(""), name, environment, flags("AT_EMPTY_PATH")] },
       ],
     },
     {
       action: "keep the socket to the owner from the command",
       ops: [
         { call: "label", args: [], label: IMAGE },
-        { call: "fcntl", args: [CONTROL_FD, setFlags, named("FD_CLOEXEC", 1)] },
+        ...kept.map(([, to]): Op => ({ call: "fcntl", args: [to, setFlags, named("FD_CLOEXEC", 1)] })),
       ],
     },
   ];
@@ -334,19 +344,18 @@ function privilegeStep({ process }: Spec): Plan {
   ];
 }
 
-function filterStep({ linux: { seccomp } }: Spec, { arch }: Facts): Plan {
+function filterStep(spec: Spec, { arch }: Facts, image: boolean): Plan {
+  const { seccomp } = spec.linux;
   if (!seccomp) return [];
-  const args = [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(seccomp, arch)];
-  return [{ action: "load the seccomp filter", ops: [{ call: "seccomp", args }] }];
-}
-
-/** A compiled filter behind a `struct sock_fprog`. */
-function filterData(profile: SeccompProfile, arch: Arch): Data {
-  const filter = compileSeccomp(profile, arch);
-  const length = filter.length / STRUCTS.sock_filter.size;
-  const program = structure(`filter of ${length} instructions`, "sock_fprog", { len: length });
-  program.pointers = [{ offset: offsetOf("sock_fprog", "filter"), to: { data: filter, text: "filter" } }];
-  return program;
+  const load = (filter: Uint8Array): Op => ({
+    call: "seccomp",
+    args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(filter)],
+  });
+  const filter = compileSeccomp(seccomp, arch);
+  if (!listens(spec)) return [{ action: "load the seccomp filter", ops: [load(filter)] }];
+  const [socket, control] = image ? [PASS_FD, CONTROL_FD] : [ref("control+1"), ref("control")];
+  const ops = [{ ...load(withCookie(filter)), out: "listener" }, ...handOver(socket, control)];
+  return [{ action: "load the seccomp filter, and hand its listener over", ops }];
 }
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -13,6 +13,7 @@ export {
   type OwnedPlan,
   type SandboxPlan,
 } from "./compile.ts";
+export { listens, relaySteps } from "./listener.ts";
 export { AGENT, agentRequest } from "./agent.ts";
 export { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "./attributes.ts";
 export { flags } from "./constants.ts";

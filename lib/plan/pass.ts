@@ -3,11 +3,19 @@
  * @module
  * @see unix(7) SCM_RIGHTS, sendmsg(2)
  */
-import { named, offsetOf, ref, structure, STRUCTS, words, type Op } from "../../syscalls/index.ts";
+import { named, offsetOf, ref, structure, STRUCTS, words, type Argument, type Op } from "../../syscalls/index.ts";
 import { PASSED_TAG, REPORT_BYTES } from "./frame.ts";
 
-/** The socket is bound as `pass-socket`; a frame on the other one tells that the descriptor in the slot is there. */
-export function passOps(slot: string): Op[] {
+/**
+ * The socket is bound as `pass-socket`; a frame on the other one tells that the descriptor in the slot is there.
+ * @param sixth an argument that these calls do not have
+ */
+export function passOps(
+  slot: string,
+  socket: Argument = ref("pass-socket"),
+  to: Argument = ref("control"),
+  sixth?: bigint,
+): Op[] {
   const [SOL_SOCKET, SCM_RIGHTS, MSG_NOSIGNAL] = [1, 1, named("MSG_NOSIGNAL", 0x4000)];
   const cmsg = structure("SCM_RIGHTS", "cmsghdr", { cmsg_len: 20, cmsg_level: SOL_SOCKET, cmsg_type: SCM_RIGHTS });
   const header = STRUCTS.cmsghdr.size;
@@ -21,9 +29,10 @@ export function passOps(slot: string): Op[] {
     { offset: offsetOf("msghdr", "msg_iov"), to: iovec },
     { offset: offsetOf("msghdr", "msg_control"), to: control },
   ];
+  const rest = sixth === undefined ? [] : [0, 0, sixth];
   return [
     { call: "store", args: [{ at: control, offset: header }, ref(slot), 4] },
-    { call: "sendmsg", args: [ref("pass-socket"), message, MSG_NOSIGNAL] },
-    { call: "write", args: [ref("control"), words("passed frame", PASSED_TAG, 0), REPORT_BYTES] },
+    { call: "sendmsg", args: [socket, message, MSG_NOSIGNAL, ...rest] },
+    { call: "write", args: [to, words("passed frame", PASSED_TAG, 0), REPORT_BYTES, ...rest] },
   ];
 }

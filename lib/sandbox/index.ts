@@ -14,4 +14,5 @@ export { Sandbox } from "./sandbox.ts";
 export { ShellCommand, ShellError, ShellOutput, type Shell } from "./shell.ts";
 export type { ShellValue } from "./shell-line.ts";
 export { Volume } from "./volume.ts";
+export type { NotifiedCall, SyscallAnswer, SyscallHandler } from "./notify.ts";
 export type * from "./options.ts";

@@ -10,6 +10,8 @@ import {
   FrameReader,
   initSteps,
   isBind,
+  listens,
+  relaySteps,
   IN_USE,
   OWN_MAP,
   type Beside,
@@ -185,6 +187,14 @@ export function take(spec: Spec, sandbox: number, path: string): Launched {
   return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, passing);
 }
 
+/** Starts what waits at the listener of a filter, outside of every sandbox. */
+export function startRelay(listener: number, socket: number): Launched {
+  using opened = new Descriptors();
+  [listener, socket].forEach((fd) => opened.add(fd));
+  const plan = relaySteps();
+  return startImage({ plan, program: new Program(plan, ARCH) }, { listener, socket }, opened, undefined);
+}
+
 /** Executes a program that joins, with the descriptors that are bound, as an image. */
 function startImage(
   { plan, program }: { plan: Plan; program: Program },
@@ -289,6 +299,7 @@ function bindControl(bound: Record<string, number>, opened: Descriptors): number
     "control-1": control - 1,
     "control+1": control + 1,
     "control+2": control + 2,
+    "control+3": control + 3,
   });
   return owner;
 }
@@ -302,7 +313,9 @@ function lockLayer(layer: string): number {
 }
 
 function bindTerminal(spec: Spec, bound: Record<string, number>, opened: Descriptors): number | undefined {
-  return spec.process.terminal ? bindPassing(bound, opened) : undefined;
+  return spec.process.terminal || (spec.process.args.length > 0 && listens(spec))
+    ? bindPassing(bound, opened)
+    : undefined;
 }
 
 /** @returns the owner's end of the socket that a descriptor is passed over */

@@ -2,6 +2,7 @@
  * What a caller may ask of a sandbox.
  * @module
  */
+import type { SyscallHandler } from "./notify.ts";
 import type { Volume } from "./volume.ts";
 import type { TerminalOptions } from "../terminal/index.ts";
 import type {
@@ -146,6 +147,11 @@ export interface SecurityOptions {
   capabilities?: string[] | CapabilitySets;
   /** `"default"`, `"none"`, or an OCI profile. */
   seccomp?: "default" | "none" | SeccompProfile;
+  /**
+   * Asked about the calls for which `seccomp` says `SCMP_ACT_NOTIFY`; a process waits for the answer. What an argument
+   * points to may change meanwhile, so never allow a call for what lies there. Where it fails, the call fails with EPERM.
+   */
+  notify?: SyscallHandler;
   /**
    * Only the usual devices, those in `devices`, and these can be used: `"c 10:200 rwm"`, as Docker's. Without any, all
    * that there is a node for, which are the usual ones.

@@ -4,7 +4,7 @@
  */
 import { absolute, access, ARCH, effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Beside, Root } from "../plan/index.ts";
-import { defaultProfile, denyLeavingGroup } from "../seccomp/index.ts";
+import { defaultProfile, denyLeavingGroup, notifies } from "../seccomp/index.ts";
 import type { Mount, Process, SeccompProfile, Spec } from "../spec/index.ts";
 import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umaskOf } from "./attributes.ts";
 import { capabilitySets } from "./capabilities.ts";
@@ -21,7 +21,7 @@ import {
   standardMounts,
   volumesOf,
 } from "./mounts.ts";
-import type { MountOption, RunOptions, SandboxOptions, SpawnOptions } from "./options.ts";
+import type { MountOption, RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
 import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
@@ -162,6 +162,7 @@ function checkOptions(options: RunOptions, stdio: readonly string[]): void {
   checkKeys("security option", options.security, [
     "capabilities",
     "seccomp",
+    "notify",
     "landlock",
     "readOnly",
     "noNewPrivileges",
@@ -279,8 +280,23 @@ function seccompOf(
       : wanted === "none"
         ? undefined
         : (wanted as SeccompProfile);
+  checkNotify(options.security, profile);
   // a shared pid namespace ends with nothing: what is killed instead is a process group, which nobody may leave
   return owns(namespaces, "pid") ? profile : denyLeavingGroup(profile);
+}
+
+/** Whoever is asked has to be there, and is asked something. */
+function checkNotify(security: SecurityOptions | undefined, profile: SeccompProfile | undefined): void {
+  const { notify } = security ?? {};
+  if (notify !== undefined && typeof notify !== "function") throw invalid(`use notify ${show(notify)}: not a function`);
+  const asks = typeof profile === "object" && profile !== null && notifies(profile);
+  if (notify && !asks) throw invalid("use notify: the seccomp profile has no SCMP_ACT_NOTIFY");
+  if (!asks || notify) return;
+  const path: unknown = profile.listenerPath;
+  if (typeof path !== "string" || !path.startsWith("/")) {
+    const hint = "security.notify, or a listenerPath in the profile, which is absolute";
+    throw invalid("use SCMP_ACT_NOTIFY: there is nobody to ask", hint);
+  }
 }
 
 function environment(...layers: (Record<string, string> | undefined)[]): string[] {

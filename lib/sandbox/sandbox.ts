@@ -17,6 +17,7 @@ import { BoxFiles } from "./files.ts";
 import { bury, factsFor, join, kill, launch, take, type Launched } from "./launch.ts";
 import { Volume } from "./volume.ts";
 import { membersOf } from "./members.ts";
+import { Listener } from "./notify.ts";
 import type { BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
 import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
 import { parseDuration } from "./parse.ts";
@@ -132,10 +133,14 @@ export class Sandbox implements AsyncDisposable {
     const { cgroup, warnings } = groupFor(spec, options);
     const pipes = openAll(options, cgroup);
     let launched: Launched;
+    let listener: Listener | undefined;
     try {
+      listener = Listener.for(spec, options.security?.notify);
       launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes);
+      listener?.attach(launched, spec);
     } catch (error) {
       closePipes(pipes);
+      void listener?.end();
       void cgroup.remove();
       throw error;
     }
@@ -151,7 +156,7 @@ export class Sandbox implements AsyncDisposable {
       afterwards() {
         clearTimeout(timer);
         endWatch?.();
-        return cgroup.remove();
+        return Promise.all([cgroup.remove(), listener?.end()]).then(() => {});
       },
     };
     const process = new SandboxProcess(launched, pipes, around, started, options.signal);
@@ -248,10 +253,14 @@ export class Sandbox implements AsyncDisposable {
     const spec = { ...this.#spec, process: processFor(command, this.#options, options) };
     const pipes = openPipes({ stderr: "inherit", ...options });
     let launched: Launched;
+    let listener: Listener | undefined;
     try {
+      listener = Listener.for(spec, this.#options.security?.notify);
       launched = join(spec, this.#pidfd, pipes.stdio, this.#cgroup, this.#sized);
+      listener?.attach(launched, spec);
     } catch (error) {
       closePipes(pipes);
+      void listener?.end();
       throw error;
     }
     for (const fd of pipes.theirs.splice(0)) sys.close(fd);
@@ -262,6 +271,7 @@ export class Sandbox implements AsyncDisposable {
       warnings: this.warnings,
       joined: true,
       afterwards: async (exit) => {
+        await listener?.end();
         this.#running.delete(process);
         if (exit) this.#meter.tell(exit);
       },

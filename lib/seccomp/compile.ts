@@ -21,7 +21,7 @@ const compiled = new WeakMap<SeccompProfile, Partial<Record<Arch, Uint8Array>>>(
 /**
  * An array of `struct sock_filter`. A profile that is frozen ({@link freezeProfile}; the default ones are) is compiled
  * once: the array is shared, do not write to it.
- * @throws TsboxError `invalid_option`; `unsupported` for SCMP_ACT_NOTIFY
+ * @throws TsboxError `invalid_option`
  */
 export function compileSeccomp(profile: SeccompProfile, arch: Arch): Uint8Array {
   const known = compiled.get(profile)?.[arch];

@@ -2,4 +2,5 @@
 export { compileSeccomp, freezeProfile, isFrozen } from "./compile.ts";
 export { resolveDockerProfile, type DockerProfile, type DockerRule } from "./docker.ts";
 export { defaultProfile, denyLeavingGroup } from "./profile.ts";
-export { seccompFlags } from "./rules.ts";
+export { COOKIE, refuseCookie, withCookie } from "./cookie.ts";
+export { notifies, seccompFlags } from "./rules.ts";

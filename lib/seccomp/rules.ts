@@ -15,6 +15,7 @@ const ACTIONS = new Map([
   ["SCMP_ACT_KILL_PROCESS", 0x80000000],
   ["SCMP_ACT_TRAP", 0x00030000],
   ["SCMP_ACT_ERRNO", 0x00050000],
+  ["SCMP_ACT_NOTIFY", 0x7fc00000],
   ["SCMP_ACT_TRACE", 0x7ff00000],
   ["SCMP_ACT_LOG", 0x7ffc0000],
   ["SCMP_ACT_ALLOW", 0x7fff0000],
@@ -25,7 +26,7 @@ const WITH_DATA = new Map([
   ["SCMP_ACT_TRACE", 0xffff],
 ]);
 /** After these the call runs, or somebody else decides: runc answers unknown calls with ENOSYS after all others. */
-const PERMISSIVE = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"];
+const PERMISSIVE = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY"];
 const [EPERM, ENOSYS] = [1, 38];
 /** SECCOMP_RET_ERRNO with ENOSYS. */
 export const NOT_IMPLEMENTED = 0x00050000 | ENOSYS;
@@ -35,14 +36,14 @@ const ARCHITECTURES =
     .split(" ")
     .map((name) => `SCMP_ARCH_${name}`);
 
+const [NEW_LISTENER, WAIT_KILLABLE_RECV] = [8, 32];
 /** `SECCOMP_FILTER_FLAG_*`: what seccomp(2) is given for each. */
 const FLAGS = new Map([
   // a fresh process has one thread
   ["SECCOMP_FILTER_FLAG_TSYNC", 0],
   ["SECCOMP_FILTER_FLAG_LOG", 2],
   ["SECCOMP_FILTER_FLAG_SPEC_ALLOW", 4],
-  // EINVAL without a listener, and there is none without SCMP_ACT_NOTIFY
-  ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 0],
+  ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", WAIT_KILLABLE_RECV],
 ]);
 
 /** The comparisons by which libseccomp orders conditions: the larger, the earlier. */
@@ -102,7 +103,7 @@ export function listOf<T>(value: readonly T[] | null | undefined, where: string)
 
 /**
  * For each ABI that the profile lists, the machine's own before all.
- * @throws TsboxError `invalid_option`; `unsupported` for SCMP_ACT_NOTIFY
+ * @throws TsboxError `invalid_option`
  */
 export function readRules(profile: SeccompProfile, arch: Arch): Rules[] {
   if (typeof profile !== "object" || profile === null || Array.isArray(profile)) {
@@ -183,12 +184,18 @@ const strictest = (verdicts: number[]): number =>
  * @throws TsboxError `invalid_option`
  */
 export function seccompFlags(profile: SeccompProfile): number {
-  return listOf(profile.flags, "flags").reduce((flags, name) => {
+  const given = listOf(profile.flags, "flags").reduce((flags, name) => {
     const flag = FLAGS.get(name);
     if (flag === undefined) throw bad(`flag ${show(name)} is unknown`, [...FLAGS.keys()].join(", "));
     return flags | flag;
   }, 0);
+  // EINVAL without a listener
+  return notifies(profile) ? given | NEW_LISTENER : given & ~WAIT_KILLABLE_RECV;
 }
+
+/** Whether somebody outside decides about some calls. */
+export const notifies = ({ defaultAction, syscalls }: SeccompProfile): boolean =>
+  [defaultAction, ...listOf(syscalls, "syscalls").map((rule) => rule?.action)].includes("SCMP_ACT_NOTIFY");
 
 /** Docker's profiles have conditions of their own; passing over them would allow what they forbid. */
 function refuseDockerFormat(value: object, where: string, fields: string[]): void {
@@ -222,12 +229,6 @@ const constrain = (conditions: Condition[]) =>
   conditions.filter((c) => c.maskHigh !== 0 || c.maskLow !== 0).toSorted((a, b) => a.index - b.index);
 
 function readVerdict(action: unknown, errnoRet: unknown, where: string, field: string): number {
-  if (action === "SCMP_ACT_NOTIFY") {
-    throw new TsboxError(`use the seccomp profile: the action of ${where} is "SCMP_ACT_NOTIFY"`, {
-      code: "unsupported",
-      hint: "tsbox has no seccomp listeners yet: use SCMP_ACT_ERRNO or SCMP_ACT_TRAP",
-    });
-  }
   const base = ACTIONS.get(action as string);
   if (base === undefined) throw bad(`the action of ${where} is ${show(action)}`, [...ACTIONS.keys()].join(", "));
   const largest = WITH_DATA.get(action as string);

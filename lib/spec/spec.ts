@@ -226,5 +226,8 @@ export interface SeccompProfile {
   defaultErrnoRet?: number;
   architectures?: string[];
   flags?: string[];
+  /** A socket of the host's that gets the listener of `SCMP_ACT_NOTIFY`, and the container process state. */
+  listenerPath?: string;
+  listenerMetadata?: string;
   syscalls?: SeccompRule[];
 }
