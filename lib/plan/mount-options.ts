@@ -26,8 +26,6 @@ export interface MountOptions {
   rbind: boolean;
   /** An existing mount is changed. */
   remount: boolean;
-  /** A tmpfs begins with what lies at its mount point. */
-  tmpcopyup: boolean;
   /** For the file system, `key=value` or a flag. */
   data: string[];
 }
@@ -62,8 +60,8 @@ const PROPAGATION: Record<string, Attribute> = {
   slave: "MS_SLAVE",
   unbindable: "MS_UNBINDABLE",
 };
-/** `idmap`, `ridmap`: the owner's part of the plan. The kernel never logs what this interface is told: that is `silent`. */
-const ELSEWHERE = new Set(["bind", "defaults", "idmap", "ridmap", "silent", "loud"]);
+/** Read elsewhere, or without a meaning: the kernel never logs what this interface is told, which is `silent`. */
+const ELSEWHERE = new Set("bind rbind remount tmpcopyup idmap ridmap defaults silent loud".split(" "));
 
 const has = <T>(table: Record<string, T>, name: string): T | undefined =>
   Object.hasOwn(table, name) ? table[name] : undefined;
@@ -92,7 +90,6 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     propagation: [],
     rbind: options.includes("rbind"),
     remount: options.includes("remount"),
-    tmpcopyup: options.includes("tmpcopyup"),
     data: [],
   };
   for (const option of options) {
@@ -109,7 +106,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       parsed[of] = { set: [...cleared.set, ...time.found], clear: [...cleared.clear, "MOUNT_ATTR__ATIME"] };
       parsed[of].clear = without(parsed[of].clear, ACCESS_TIME_BITS);
     } else if (propagation) parsed.propagation.push({ type: propagation.found, recursive: propagation.recursive });
-    else if (!ELSEWHERE.has(option) && !["rbind", "remount", "tmpcopyup"].includes(option)) parsed.data.push(option);
+    else if (!ELSEWHERE.has(option)) parsed.data.push(option);
   }
   return parsed;
 }
@@ -117,10 +114,10 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
 export const isBind = ({ type, options }: Mount): boolean =>
   type === "bind" || (options?.some((option) => option === "bind" || option === "rbind") ?? false);
 
-/** @throws TsboxError `invalid_option`, `unsupported` */
+/** @throws TsboxError `invalid_option` */
 export function checkMount(mount: Mount): void {
   const { destination, type = "", options = [] } = mount;
-  const { data, tmpcopyup, remount } = parseMountOptions(options);
+  const { data, remount } = parseMountOptions(options);
   const [unknown] = data;
   if ((isBind(mount) || remount) && unknown !== undefined) {
     throw new TsboxError(`mount on "${destination}" with the option "${unknown}": not one of a bind mount`, {
@@ -128,7 +125,7 @@ export function checkMount(mount: Mount): void {
       hint: "options of a file system belong to where that is mounted first",
     });
   }
-  if (tmpcopyup && type !== "tmpfs") {
+  if (options.includes("tmpcopyup") && type !== "tmpfs") {
     throw new TsboxError(`mount on "${destination}" with the option "tmpcopyup": only a tmpfs has it`, {
       code: "invalid_option",
     });
