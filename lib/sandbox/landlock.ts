@@ -17,9 +17,10 @@ export function landlockOf(security: SecurityOptions | undefined, spec: Spec, ro
   const wanted = security?.landlock;
   if (wanted !== undefined) checkChoice<string>("Landlock rules", wanted, "default", "none");
   if (wanted === "none") return undefined;
+  if (wanted === undefined && root.kind !== "tmpfs") return undefined;
   const mounts = spec.linux.namespaces.some(({ type }) => type === "mount");
   const admin = spec.process.capabilities?.bounding?.includes("CAP_SYS_ADMIN") === true;
-  if (wanted === undefined && (root.kind !== "tmpfs" || !mounts || admin)) return undefined;
+  if (wanted === undefined && (!mounts || admin)) return undefined;
   if (!mounts) throw invalid("use Landlock in the host's mount namespace: there is no root filesystem to keep to");
   const abi = landlockAbi();
   if (abi >= OLDEST_ABI) return { abi, ...writableOf(spec, root) };

@@ -159,8 +159,9 @@ export interface SecurityOptions {
   deviceRules?: string[];
   /**
    * `"default"`: files can be written, and programs executed, only where the sandbox's mounts are for that; nothing can
-   * be mounted, and with Linux 6.12 no process outside be signalled. Left out, that is so for the `"host"` root
-   * filesystem where the kernel has it, and not with CAP_SYS_ADMIN; asked for, it is an error where it cannot be.
+   * be mounted, and with Linux 6.12 no process outside be signalled, no abstract socket outside be reached. Left out,
+   * that is so for the `"host"` root filesystem where the kernel has it, and not with CAP_SYS_ADMIN; asked for, it is
+   * an error where it cannot be.
    */
   landlock?: "default" | "none";
   /** The root filesystem cannot be written; default true for `"host"`, false for a directory. */

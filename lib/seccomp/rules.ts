@@ -195,7 +195,8 @@ export function seccompFlags(profile: SeccompProfile): number {
 
 /** Whether somebody outside decides about some calls. */
 export const notifies = ({ defaultAction, syscalls }: SeccompProfile): boolean =>
-  [defaultAction, ...listOf(syscalls, "syscalls").map((rule) => rule?.action)].includes("SCMP_ACT_NOTIFY");
+  defaultAction === NOTIFY || listOf(syscalls, "syscalls").some((rule) => rule?.action === NOTIFY);
+const NOTIFY = "SCMP_ACT_NOTIFY";
 
 /** Docker's profiles have conditions of their own; passing over them would allow what they forbid. */
 function refuseDockerFormat(value: object, where: string, fields: string[]): void {
