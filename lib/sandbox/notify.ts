@@ -57,6 +57,8 @@ export class Listener {
       if (this.#handler) this.#serve(listener, this.#handler);
       else this.#handOver(listener, pid, spec);
     });
+    // told by end()
+    this.#served.catch(() => {});
   }
 
   /** Waits until nothing is left of it. */
