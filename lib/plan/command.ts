@@ -235,7 +235,7 @@ const HEAR: Op[] = [
     args: [
       words(`{${HARD_SIGNAL.text}}`, 2 ** (Number(HARD_SIGNAL.value) - 1)),
       0,
-      structure("30 s", "timespec", { tv_sec: 30 }),
+      structure("10 s", "timespec", { tv_sec: 10 }),
       8,
     ],
     out: "heard",

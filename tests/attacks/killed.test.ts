@@ -16,7 +16,7 @@ afterAll(() => root.remove());
 
 /** How long a step stops, and when, after it has begun to, somebody is killed. */
 const [STOP_MS, KILL_AFTER_MS] = [250 * SLOW, 40 * SLOW];
-const TIMEOUT_MS = 60_000 * Math.min(SLOW, 5);
+const TIMEOUT_MS = 120_000 * Math.min(SLOW, 3);
 
 /** A program that makes such sandboxes. */
 class Victim implements AsyncDisposable {
