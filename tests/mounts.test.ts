@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Sandbox, type MountOption, type RunOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { noBusybox, noLimits, notRoot, testUnless } from "./support/machine.ts";
-import { descriptors, eventually } from "./support/processes.ts";
+import { descendants, descriptors, eventually, reapOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 import { runChanged } from "./support/unprotected.ts";
 
@@ -223,6 +223,7 @@ describe("a writable layer in a directory", () => {
     owner.kill("SIGKILL");
     await owner.exited;
     await sh("true", { writableLayer });
+    expect(await eventually(() => (reapOrphans(), descendants().length === 0))).toBe(true);
   });
 
   testUnless(noBusybox, "that cannot be one is an error", async () => {

@@ -9,7 +9,10 @@
 import * as sys from "../../syscalls/index.ts";
 import { errnoName, TsboxError } from "../../syscalls/index.ts";
 import type { Directory } from "./counters.ts";
-import { PAUSED, removeAtExit } from "./owner.ts";
+import { removeAtExit } from "./owner.ts";
+
+/** Below a group of version 2: what is frozen of it. */
+const PAUSED = "paused";
 
 const ESRCH = -3;
 /** Of scans that find new processes: each leaves fewer that can make some. */

@@ -8,8 +8,6 @@ import * as sys from "../../syscalls/index.ts";
 const NAME = /^tsbox-(\d+)-(\d+)-(\d+)-\d+$/;
 const SIGKILL = 9;
 const EBUSY = -16;
-/** Below a group of version 2: what is frozen of it. */
-export const PAUSED = "paused";
 let made = 0;
 let owner: string | undefined;
 
@@ -49,7 +47,7 @@ function isAbandoned(name: string): boolean {
 
 function removeAbandoned(directory: string): void {
   killAll(directory);
-  void removeWhenEmpty([`${directory}/${PAUSED}`, directory]);
+  void removeWhenEmpty([directory]);
 }
 
 function killAll(directory: string): void {
@@ -81,7 +79,24 @@ function removeAll(): void {
   for (const directory of alive) killAll(directory);
   // those below others are younger
   for (const directory of [...alive].toReversed()) {
-    for (let turn = 0; sys.removeDirectory(directory) === EBUSY && turn < 200; turn++) Atomics.wait(pause, 0, 0, 1);
+    for (let turn = 0; sys.removeDirectory(directory) === EBUSY && turn < 200; turn++) {
+      if (turn > 0) removeBelow(directory);
+      Atomics.wait(pause, 0, 0, 1);
+    }
+  }
+}
+
+/** So many looks later, what keeps a group is not that its last process is on its way out. */
+const SOON = 20;
+
+/** Groups below: what was frozen, and what a sandbox made that may write to the control groups. */
+function removeBelow(directory: string): void {
+  for (const name of sys.namesIn(directory)) {
+    const below = `${directory}/${name}`;
+    if (sys.kindOfPath(below) !== "directory") continue;
+    killAll(below);
+    removeBelow(below);
+    sys.removeDirectory(below);
   }
 }
 
@@ -89,7 +104,8 @@ function removeAll(): void {
 export async function removeWhenEmpty(directories: string[]): Promise<void> {
   for (const directory of directories) {
     for (let turn = 0; sys.removeDirectory(directory) === EBUSY && turn < 500; turn++) {
-      await new Promise((resolve) => (turn < 20 ? setImmediate(resolve) : setTimeout(resolve, 10)));
+      if (turn >= SOON) removeBelow(directory);
+      await new Promise((resolve) => (turn < SOON ? setImmediate(resolve) : setTimeout(resolve, 10)));
     }
     alive.delete(directory);
   }

@@ -4,6 +4,7 @@ import { findHierarchies } from "../../lib/cgroup/index.ts";
 import { Sandbox, type RunOptions } from "../../lib/index.ts";
 import { noBusybox, noLimits, notRoot, SLOW, testUnless } from "../support/machine.ts";
 import { call, cstring, outcomes, probe } from "../support/probe.ts";
+import { cgroups } from "../support/processes.ts";
 import { makeRootfs } from "../support/rootfs.ts";
 
 const root = makeRootfs();
@@ -130,6 +131,14 @@ describe("ways out of a control group", () => {
     expect((await run(`(${line}) 2>/dev/null`, options)).stdout).toBe("");
     const outcome = await run(`(${line}) 2>/dev/null; echo $$ >${own}/cgroup.procs`, { ...options, ...trusted });
     expect(outcome.stdout).toBe("moved\n");
+  });
+
+  testUnless(notRoot ?? noLimits, "groups and processes that were left below go with it", async () => {
+    const own = v1.has("pids") ? "/sys/fs/cgroup/pids" : "/sys/fs/cgroup";
+    const line = `mkdir -p ${own}/a/b/c ${own}/d; sleep 1000 & echo $! >${own}/a/b/cgroup.procs; echo made`;
+    const options = { mounts: [{ ...CGROUPS, readOnly: false }], limits: { pids: 9 }, ...trusted };
+    expect((await run(line, options)).stdout).toBe("made\n");
+    expect(cgroups()).toEqual([]);
   });
 
   limitAttack("what escapes by daemonizing is in the group as well, and ends with it", async () => {
