@@ -4,9 +4,10 @@
  * @module
  * @see https://www.gnu.org/software/tar/manual/html_node/Standard.html
  */
-import { createTarScanner, TAR_BLOCK_BYTES } from "../../wasm/index.ts";
+import { TAR_BLOCK_BYTES } from "../../wasm/index.ts";
 import { Bytes, refused } from "./blocks.ts";
 import { readPax, text, type PaxRecords } from "./pax.ts";
+import { tarScanner } from "./scanner.ts";
 
 export type TarType = "file" | "directory" | "symlink" | "hard link" | "character device" | "block device" | "fifo";
 
@@ -54,8 +55,6 @@ const FIELDS = {
   magic: [257, 8],
   prefix: [345, 155],
 } as const;
-
-const scanner = createTarScanner();
 
 /** @throws TsboxError `archive_refused` */
 export async function* readTar(
@@ -111,6 +110,7 @@ type Bodiless = Omit<TarEntry, "body">;
 
 /** Undefined for the block that ends an archive. @throws TsboxError `archive_refused` */
 function readHeader(block: Uint8Array): { flag: string; entry: Bodiless } | undefined {
+  const scanner = tarScanner();
   scanner.window.set(block);
   if (scanner.isZero(0)) return undefined;
   const number = (name: keyof typeof FIELDS) => scanner.parseOctal(FIELDS[name][0], FIELDS[name][1]);

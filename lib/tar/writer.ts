@@ -1,6 +1,7 @@
 /** Entries as a tar archive: POSIX ustar, with extended headers for what does not fit. @module */
-import { createTarScanner, TAR_BLOCK_BYTES } from "../../wasm/index.ts";
+import { TAR_BLOCK_BYTES } from "../../wasm/index.ts";
 import { writePax } from "./pax.ts";
+import { tarScanner } from "./scanner.ts";
 
 export interface TarHeader {
   name: Uint8Array;
@@ -15,7 +16,6 @@ export interface TarHeader {
 
 const FLAGS = { file: "0", "hard link": "1", symlink: "2", directory: "5", pax: "x" };
 const [MAX_NAME_BYTES, MAX_ID, MAX_SIZE] = [100, 0o7777777, 0o77777777777];
-const scanner = createTarScanner();
 const encode = (text: string) => new TextEncoder().encode(text);
 
 /** What comes before an entry's bytes: one block, or several. */
@@ -44,6 +44,7 @@ export function tarHeader(header: TarHeader): Uint8Array {
 const fits = (name: Uint8Array): boolean => name.length <= MAX_NAME_BYTES && name.every((byte) => byte < 0x80);
 
 function block(header: TarHeader & { linkName: Uint8Array; flag: string }): Uint8Array {
+  const scanner = tarScanner();
   const window = scanner.window.subarray(0, TAR_BLOCK_BYTES);
   window.fill(0);
   window.set(header.name.subarray(0, MAX_NAME_BYTES));
