@@ -5,17 +5,14 @@ import { failureOf } from "./support/failure.ts";
 import { inGuest, noBusybox, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
 import { call, outcomes, probe } from "./support/probe.ts";
 import { makeRootfs } from "./support/rootfs.ts";
+import { shellIn } from "./support/shell.ts";
 
 const root = makeRootfs();
 afterAll(() => root.remove());
 
 const sandboxTest = (name: string, body: () => unknown) => testUnless(noBusybox, name, body);
 
-async function sh(line: string, options: RunOptions = {}): Promise<string> {
-  const { exitCode, stdout, stderr } = await Sandbox.run(["/bin/sh", "-c", line], { rootfs: root.path, ...options });
-  expect([stderr, exitCode]).toEqual(["", 0]);
-  return stdout.trim();
-}
+const sh = shellIn(root);
 
 /** What system calls tell of the process that makes them. */
 async function ask(ops: Parameters<typeof probe>, options: RunOptions): Promise<(number | string)[]> {

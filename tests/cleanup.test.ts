@@ -6,6 +6,7 @@ import { failureOf } from "./support/failure.ts";
 import { inGuest, noBusybox, noLimits, testUnless } from "./support/machine.ts";
 import * as found from "./support/processes.ts";
 import { makeRootfs } from "./support/rootfs.ts";
+import { nextOneSweeps } from "./support/sweep.ts";
 
 const root = makeRootfs();
 beforeAll(() => found.adoptOrphans());
@@ -183,13 +184,7 @@ describe("when the owner is killed", () => {
           });
           expect([moment, gone, found.descendants()]).toEqual([moment, true, []]);
         }
-        if (noLimits !== undefined) return;
-        const next = root.script(
-          `await Sandbox.run(["true"], { rootfs: ${JSON.stringify(root.path)}, limits: { memory: "64mb", cpus: 1, pids: 9 } });`,
-        );
-        const { exitCode, stderr } = Bun.spawnSync([process.execPath, next]);
-        expect([stderr.toString(), exitCode]).toEqual(["", 0]);
-        expect(owners.flatMap((owner) => found.cgroups(owner))).toEqual([]);
+        nextOneSweeps(root, owners);
       },
     );
   }

@@ -8,16 +8,13 @@ import { ROOT_ID_BASE } from "../lib/sandbox/namespaces.ts";
 import { failureOf } from "./support/failure.ts";
 import { notRoot, notUser, testUnless } from "./support/machine.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
+import { shellIn } from "./support/shell.ts";
 
 const root = makeRootfs();
 const outside = new Folder();
 afterAll(() => [root, outside].forEach((folder) => folder.remove()));
 
-async function sh(line: string, options: RunOptions = {}): Promise<string> {
-  const { exitCode, stdout, stderr } = await Sandbox.run(["/bin/sh", "-c", line], { rootfs: root.path, ...options });
-  expect([stderr, exitCode]).toEqual(["", 0]);
-  return stdout.trim();
-}
+const sh = shellIn(root);
 const AUTO = { namespaces: { user: "auto" } } as const;
 const make = () => Sandbox.create({ rootfs: root.path, ...AUTO });
 /** Where the map of a sandbox's init begins on the host. */

@@ -10,6 +10,7 @@ import { failureOf } from "./support/failure.ts";
 import { noBusybox, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "./support/probe.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
+import { shellIn } from "./support/shell.ts";
 
 const root = makeRootfs();
 const outside = new Folder();
@@ -18,11 +19,7 @@ afterAll(() => [root, outside].forEach((folder) => folder.remove()));
 const sandboxTest = (name: string, body: () => unknown) => testUnless(noBusybox, name, body);
 
 /** Runs a shell line in the small root filesystem; it has to succeed. @returns its stdout, trimmed */
-async function sh(line: string, options: RunOptions = {}): Promise<string> {
-  const { exitCode, stdout, stderr } = await Sandbox.run(["/bin/sh", "-c", line], { rootfs: root.path, ...options });
-  expect([stderr, exitCode]).toEqual(["", 0]);
-  return stdout.trim();
-}
+const sh = shellIn(root);
 const onHost = (line: string, options: RunOptions = {}) => sh(line, { rootfs: "host", ...options });
 
 describe("namespaces", () => {

@@ -7,6 +7,7 @@ import { failureOf } from "./support/failure.ts";
 import { noBusybox, noLimits, notRoot, testUnless } from "./support/machine.ts";
 import { descendants, descriptors, eventually, reapOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
+import { shellIn } from "./support/shell.ts";
 import { runChanged } from "./support/unprotected.ts";
 
 const root = makeRootfs();
@@ -17,11 +18,7 @@ afterAll(() => {
   [root, outside].forEach((folder) => folder.remove());
 });
 
-async function sh(line: string, options: RunOptions = {}): Promise<string> {
-  const { exitCode, stdout, stderr } = await Sandbox.run(["/bin/sh", "-c", line], { rootfs: root.path, ...options });
-  expect([stderr, exitCode]).toEqual(["", 0]);
-  return stdout.trim();
-}
+const sh = shellIn(root);
 
 /** Runs lines of a program whose mounts nobody else sees. */
 function inMountNamespace(propagation: string, body: string): string {

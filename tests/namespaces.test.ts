@@ -5,17 +5,14 @@ import { Sandbox, type RunOptions, type SandboxOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { noBusybox, notRoot, notUser, testUnless } from "./support/machine.ts";
 import { makeRootfs } from "./support/rootfs.ts";
+import { shellIn } from "./support/shell.ts";
 
 const root = makeRootfs();
 afterAll(() => root.remove());
 
 const sandboxTest = (name: string, body: () => unknown) => testUnless(noBusybox, name, body);
 
-async function sh(line: string, options: RunOptions = {}): Promise<string> {
-  const { exitCode, stdout, stderr } = await Sandbox.run(["/bin/sh", "-c", line], { rootfs: root.path, ...options });
-  expect([stderr, exitCode]).toEqual(["", 0]);
-  return stdout.trim();
-}
+const sh = shellIn(root);
 const make = (options: SandboxOptions = {}) => Sandbox.create({ rootfs: root.path, ...options });
 const inBox = async (box: Sandbox, line: string): Promise<string> =>
   (await new Response(box.spawn(["/bin/sh", "-c", line]).stdout).text()).trim();

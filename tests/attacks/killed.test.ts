@@ -9,6 +9,7 @@ import { Sandbox, type RunOptions } from "../../lib/index.ts";
 import { inGuest, noBusybox, noLimits, SLOW, testUnless } from "../support/machine.ts";
 import * as found from "../support/processes.ts";
 import { makeRootfs } from "../support/rootfs.ts";
+import { nextOneSweeps } from "../support/sweep.ts";
 
 const root = makeRootfs();
 beforeAll(() => found.adoptOrphans());
@@ -88,17 +89,6 @@ const nobodyIsLeft = async () => {
   expect([gone, found.descendants()]).toEqual([true, []]);
 };
 
-/** Control groups stay when their owner is killed: the next one that limits something removes them. */
-async function nextOneSweeps(owners: number[]): Promise<void> {
-  if (noLimits !== undefined) return;
-  const next = root.script(
-    `await Sandbox.run(["true"], { rootfs: ${JSON.stringify(root.path)}, limits: { memory: "64mb", cpus: 1, pids: 9 } });`,
-  );
-  const { exitCode, stderr } = Bun.spawnSync([process.execPath, next]);
-  expect([stderr.toString(), exitCode]).toEqual(["", 0]);
-  expect(owners.flatMap((owner) => found.cgroups(owner))).toEqual([]);
-}
-
 /** Of what others may change at the same time, only what is the sandboxes' own. */
 const surroundings = () => ({
   mounts: found.mounts().filter((mount) => mount.includes(root.path)),
@@ -142,7 +132,7 @@ describe.each(["private", "host"])("SIGKILL at every step (%s pid namespace)", (
         await victim.kill();
       }
       await nobodyIsLeft();
-      await nextOneSweeps(owners);
+      nextOneSweeps(root, owners);
       expect(surroundings()).toEqual(before);
     },
     TIMEOUT_MS,
