@@ -311,7 +311,7 @@ describe("the agent", () => {
     await Bun.sleep(300);
     expect(count()).toBeGreaterThan(before[0]!);
     await stream.cancel();
-    expect(await eventually(() => count() === before[0] && descriptors().size === before[1])).toBe(true);
+    expect(await eventually(() => count() === before[0] && descriptors().size <= before[1]!)).toBe(true);
     expect(await other.fs.file("/tmp/x").text()).toBe("x");
   });
 

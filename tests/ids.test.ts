@@ -159,7 +159,8 @@ describe("mounts with a map of their own", () => {
   });
 });
 
-const login = userInfo().username;
+// not userInfo: without USER in the environment it does not know
+const login = Bun.spawnSync(["id", "-un"]).stdout.toString().trim();
 const hasRange = (file: string) => {
   try {
     return readFileSync(file, "utf8")
