@@ -7,10 +7,11 @@
  */
 import { makeCgroup } from "../lib/cgroup/index.ts";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
+import { bury, factsFor } from "../lib/launch/index.ts";
 import { compile } from "../lib/plan/index.ts";
 // not faces: what the engine does in one go is done here bit by bit
 import { layOut, layoutOf, type Layout } from "../lib/sandbox/layout.ts";
-import { bury, factsFor, launch } from "../lib/sandbox/launch.ts";
+import { launch } from "../lib/sandbox/launch.ts";
 import { closePipes, openPipes } from "../lib/sandbox/pipes.ts";
 import { specFor } from "../lib/sandbox/request.ts";
 import { buffer, close, named } from "../syscalls/index.ts";

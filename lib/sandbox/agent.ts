@@ -7,8 +7,7 @@ import * as sys from "../../syscalls/index.ts";
 import { errnoName, runtime, TsboxError, type Op, type Program, type Receiver } from "../../syscalls/index.ts";
 import { AGENT, agentRequest } from "../plan/index.ts";
 import { unlessAborted } from "./abort.ts";
-import type { Told } from "./control.ts";
-import { bury, type Launched } from "./launch.ts";
+import { bury, type Launched, type Told } from "../launch/index.ts";
 import { concatenate } from "./pipes.ts";
 
 const { results: RESULTS, firstResult: FIRST_RESULT } = AGENT;

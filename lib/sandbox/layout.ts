@@ -3,8 +3,8 @@
  * @module
  */
 import { ARCH, close, elfImage, Program, sealedFile, type Plan } from "../../syscalls/index.ts";
-import { compile, compileJoin, compileJoiner, CONTROL_FD } from "../plan/index.ts";
-import type { Beside, Facts, JoinKind, OwnedPlan, SandboxPlan } from "../plan/index.ts";
+import { compile, compileJoin, CONTROL_FD } from "../plan/index.ts";
+import type { Beside, Facts, JoinKind, SandboxPlan } from "../plan/index.ts";
 import { isFrozen } from "../seccomp/index.ts";
 import type { Spec } from "../spec/index.ts";
 
@@ -27,7 +27,6 @@ export interface JoinLayout {
 const KEPT = 16;
 const layouts = new Map<string, Layout>();
 const joinLayouts = new Map<string, JoinLayout>();
-const joiners = new Map<number, { compiled: OwnedPlan; program: Program }>();
 
 /** What is made once and never changed stands for itself. */
 const identities = new WeakMap<object, number>();
@@ -107,16 +106,6 @@ export function layOutJoin(spec: Spec, cgroup: Facts["cgroup"], sized: boolean, 
 }
 
 const NONE: Facts["sources"] = new Map();
-
-/** What executes the image, with so many descriptors. */
-export function layOutJoiner(kept: number): { compiled: OwnedPlan; program: Program } {
-  let layout = joiners.get(kept);
-  if (!layout) {
-    const compiled = compileJoiner(kept);
-    joiners.set(kept, (layout = { compiled, program: new Program(compiled.plan, ARCH) }));
-  }
-  return layout;
-}
 
 /** The one that is kept, or a new one; the least recently used one goes. */
 function keep<T>(kept: Map<string, T>, key: string | undefined, make: () => T, release?: (layout: T) => void): T {

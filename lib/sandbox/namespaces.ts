@@ -3,7 +3,7 @@ import { effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts"
 import type { IdMapping, Linux, NamespaceType, Process } from "../spec/index.ts";
 import { checkArray, checkInteger, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
 import { RANGES } from "./id-range.ts";
-import { subordinateMaps } from "./subordinate-ids.ts";
+import { subordinateMaps } from "../launch/index.ts";
 import type { SandboxOptions, Shareable, Sharing } from "./options.ts";
 
 export type Namespaces = Linux["namespaces"];

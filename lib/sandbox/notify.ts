@@ -7,7 +7,8 @@ import * as sys from "../../syscalls/index.ts";
 import { ARCH, ERRNO, offsetOf, runtime, struct, STRUCTS, SYSCALLS } from "../../syscalls/index.ts";
 import { listens } from "../plan/index.ts";
 import type { SeccompProfile, Spec } from "../spec/index.ts";
-import { bury, startRelay, type Launched } from "./launch.ts";
+import { bury, type Launched } from "../launch/index.ts";
+import { startRelay } from "./launch.ts";
 
 /** A call that a process inside is about to make, and waits with. */
 export interface NotifiedCall {

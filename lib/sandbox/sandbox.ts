@@ -14,7 +14,8 @@ import { checkKeys, checkObject, checkPath, checkSignal, invalid } from "./check
 import { watchCpuTime } from "./cpu-time.ts";
 import { cpuTimeLimit, groupFor, outputLimit, since, timeLimit } from "./group.ts";
 import { BoxFiles } from "./files.ts";
-import { bury, factsFor, join, kill, launch, take, type Launched } from "./launch.ts";
+import { bury, factsFor, kill, type Launched } from "../launch/index.ts";
+import { join, launch, take } from "./launch.ts";
 import { Volume } from "./volume.ts";
 import { membersOf } from "./members.ts";
 import { Listener } from "./notify.ts";

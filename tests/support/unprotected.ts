@@ -5,10 +5,11 @@
  */
 import { makeCgroup } from "../../lib/cgroup/index.ts";
 import type { RunOptions } from "../../lib/index.ts";
+import { bury, factsFor } from "../../lib/launch/index.ts";
 import { compile } from "../../lib/plan/index.ts";
 // not faces: what the engine does in one go is taken apart here
 import { layoutOf } from "../../lib/sandbox/layout.ts";
-import { bury, factsFor, launch } from "../../lib/sandbox/launch.ts";
+import { launch } from "../../lib/sandbox/launch.ts";
 import { closePipes, openPipes } from "../../lib/sandbox/pipes.ts";
 import { specFor } from "../../lib/sandbox/request.ts";
 import type { Spec } from "../../lib/spec/index.ts";

@@ -1,0 +1,56 @@
+/**
+ * What the machine is like, as far as a specification needs to know.
+ * @module
+ */
+import * as sys from "../../syscalls/index.ts";
+import { ARCH } from "../../syscalls/index.ts";
+import { findHierarchies } from "../cgroup/index.ts";
+import { isBind, type CgroupHierarchies, type Facts } from "../plan/index.ts";
+import type { IdMapping, Spec } from "../spec/index.ts";
+import { findIdMapper } from "./subordinate-ids.ts";
+
+/** What the machine is like, as far as this spec needs to know. */
+export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
+  const kernelPaths = new Map<string, "file" | "directory">();
+  for (const path of [...(spec.linux.maskedPaths ?? []), ...(spec.linux.readonlyPaths ?? [])]) {
+    const kind = kindOfKernelPath(path);
+    if (kind) kernelPaths.set(path, kind);
+  }
+  const sources = new Map<string, "file" | "directory">();
+  for (const mount of spec.mounts) {
+    const { source = "" } = mount;
+    // what is not there is told when it is opened
+    if (isBind(mount)) sources.set(source, sys.kindOfPath(source) ?? "file");
+  }
+  const facts: Facts = { arch: ARCH, privileged: sys.effectiveUid() === 0, sources, kernelPaths, cgroup: membership };
+  if (spec.mounts.some(({ type }) => type === "cgroup")) facts.hierarchies = hierarchies();
+  if (spec.linux.namespaces.some(({ type }) => type === "time")) facts.kernel = kernelVersion();
+  if (!facts.privileged && spec.linux.uidMappings && !isOwnId(spec)) facts.idMapper = findIdMapper();
+  return facts;
+}
+
+function hierarchies(): CgroupHierarchies {
+  const { v1, v2 } = findHierarchies();
+  const controllers = new Map<string, string[]>();
+  for (const [name, { mount }] of v1) controllers.set(mount, [...(controllers.get(mount) ?? []), name]);
+  return { v1: [...controllers.values()], v2: v2 !== undefined };
+}
+
+/** An ordinary user may map its own id by itself. */
+function isOwnId({ linux: { uidMappings = [], gidMappings = [] } }: Spec): boolean {
+  const is = (maps: IdMapping[], id: number) => maps.length === 1 && maps[0]?.hostID === id && maps[0].size === 1;
+  return is(uidMappings, sys.effectiveUid()) && is(gidMappings, sys.effectiveGid());
+}
+
+function kernelVersion(): [major: number, minor: number] {
+  const release = sys.readKernelFile("/proc/sys/kernel/osrelease") ?? "";
+  const [major = 0, minor = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
+  return [major, minor];
+}
+
+const kernelPathKinds = new Map<string, "file" | "directory" | undefined>();
+
+function kindOfKernelPath(path: string): "file" | "directory" | undefined {
+  if (!kernelPathKinds.has(path)) kernelPathKinds.set(path, sys.kindOfPath(path));
+  return kernelPathKinds.get(path);
+}
