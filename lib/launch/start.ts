@@ -133,6 +133,7 @@ export function bindControl(bound: Record<string, number>, opened: Descriptors):
     "control+1": control + 1,
     "control+2": control + 2,
     "control+3": control + 3,
+    "control+4": control + 4,
   });
   return owner;
 }
