@@ -21,6 +21,11 @@ export type ErrorCode =
   | "permission_denied" // the host forbids it (user namespaces, capabilities, ...)
   | "sandbox_closed" // the sandbox is gone
   | "sandbox_paused" // nothing runs in it until it is resumed
+  | "container_not_found" // there is no container of this name
+  | "container_exists" // there is one already
+  | "container_state" // what was asked for cannot be done to it now: it runs, it has stopped, it is paused
+  | "container_unreadable" // its state is cut short, of another version or not ours
+  | "hook_failed" // a hook of the container's exited with an error, or took too long
   | "aborted" // an AbortSignal fired
   | "system"; // any other failed system call
 

@@ -2,6 +2,7 @@
 export * from "./bpf.ts";
 export * from "./bytes.ts";
 export * from "./calls.ts";
+export * from "./directory.ts";
 export * from "./error.ts";
 export * from "./errno.ts";
 export * from "./files.ts";

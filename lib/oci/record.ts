@@ -1,0 +1,102 @@
+/**
+ * What is written down of a container, `state.json`: all that a later command has to know, and cannot ask the kernel.
+ * @module
+ */
+import { TsboxError } from "../../syscalls/index.ts";
+import type { Hook } from "../spec/index.ts";
+
+/** Of the file's format: one of another version is not read. */
+export const RECORD_VERSION = 1;
+
+export interface ContainerRecord {
+  version: typeof RECORD_VERSION;
+  id: string;
+  /** Of the specification, as config.json says. */
+  ociVersion: string;
+  /** Absolute, like the two below. */
+  bundle: string;
+  rootfs: string;
+  annotations?: Record<string, string>;
+  /** RFC 3339, with nanoseconds. */
+  created: string;
+  /** Who made it. */
+  owner: number;
+  /** `creating`: not whole yet; where nobody is at it any more, it never will be. */
+  stage: "creating" | "created";
+  /** Of the container's process in the pid namespace of who made it; 0 where there is none yet. */
+  pid: number;
+  /** When it started, in clock ticks since boot: a number may be used again, but not with the same time. */
+  pidStartTime: string;
+  /** The end of its first process is not the end of the others. */
+  sharesPids: boolean;
+  /** `CgroupRecord` of lib/cgroup; absent where it has none. */
+  cgroup?: object;
+  systemdCgroup: boolean;
+  rootless: boolean;
+  /** A group of resctrl that was made for it: `/sys/fs/resctrl/NAME`. */
+  intelRdt?: string;
+  /** Those that are run by later commands. */
+  hooks?: { poststart?: readonly Hook[]; poststop?: readonly Hook[] };
+}
+
+const FIELDS: Record<string, (value: unknown) => boolean> = {
+  id: isText,
+  ociVersion: isText,
+  bundle: isText,
+  rootfs: isText,
+  created: isText,
+  pidStartTime: isText,
+  owner: Number.isSafeInteger,
+  pid: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+  stage: (value) => value === "creating" || value === "created",
+  sharesPids: isFlag,
+  systemdCgroup: isFlag,
+  rootless: isFlag,
+  annotations: optional((value) => isObject(value) && Object.values(value).every(isText)),
+  cgroup: optional(isObject),
+  intelRdt: optional(isText),
+  hooks: optional(isObject),
+};
+
+/** @throws TsboxError `container_unreadable` */
+export function parseRecord(text: string, id: string): ContainerRecord {
+  const record = parse(text, id);
+  if (!isObject(record)) throw unreadable(id, "it is no object");
+  if (record["version"] !== RECORD_VERSION) {
+    throw unreadable(id, `its format is ${JSON.stringify(record["version"])}, and this is tsbox for ${RECORD_VERSION}`);
+  }
+  const wrong = Object.entries(FIELDS).find(([name, holds]) => !holds(record[name]));
+  if (wrong) throw unreadable(id, `"${wrong[0]}" is not as tsbox writes it`);
+  if (record["id"] !== id) throw unreadable(id, `it is that of ${JSON.stringify(record["id"])}`);
+  return record as unknown as ContainerRecord;
+}
+
+function parse(text: string, id: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw unreadable(id, "it is no JSON; it may be cut short");
+  }
+}
+
+const unreadable = (id: string, why: string) =>
+  new TsboxError(`read the state of container "${id}": ${why}`, {
+    code: "container_unreadable",
+    hint: "delete --force removes what is left of it",
+  });
+
+function isText(value: unknown): boolean {
+  return typeof value === "string";
+}
+
+function isFlag(value: unknown): boolean {
+  return typeof value === "boolean";
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function optional(holds: (value: unknown) => boolean): (value: unknown) => boolean {
+  return (value) => value === undefined || holds(value);
+}

@@ -1,0 +1,229 @@
+/**
+ * A directory that is held open, and what lies in it by name. No name leads out of it: symlinks are not followed, and
+ * what is no plain file is not read, so that a pipe or a device that somebody put there holds nobody up.
+ * @module
+ */
+import { close, O_DIRECTORY, O_RDONLY, O_WRONLY, read, write } from "./calls.ts";
+import { removeDirectory } from "./files.ts";
+import { systemError, trySyscall } from "./kernel.ts";
+import { ARCH } from "./numbers.ts";
+import { path, PATH_BYTES, scratch } from "./scratch.ts";
+import { STAT } from "./structs.ts";
+
+const AT_FDCWD = -100;
+const [AT_SYMLINK_NOFOLLOW, AT_REMOVEDIR, AT_EMPTY_PATH] = [0x100, 0x200, 0x1000];
+const [O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_CLOEXEC] = [0o100, 0o200, 0o400, 0o4000, 0o2000000];
+const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
+const O_OWN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+const [LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN] = [1, 2, 4, 8];
+const [S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFSOCK] = [0o170000, 0o100000, 0o040000, 0o120000, 0o140000];
+const [ENOENT, EACCES, EEXIST, ENOTDIR, EISDIR, EINVAL, EFBIG, ELOOP] = [2, 13, 17, 20, 21, 22, 27, 40];
+/** Directories below each other that are removed; what is made to exhaust is left. */
+const DEPTH = 32;
+const decoder = new TextDecoder();
+
+export type EntryKind = "file" | "directory" | "symlink" | "socket" | "other";
+
+interface Status {
+  kind: EntryKind;
+  mode: number;
+  uid: number;
+  /** Of the file, whatever its name. */
+  identity: string;
+}
+
+export class Directory {
+  readonly fd: number;
+  readonly path: string;
+
+  private constructor(fd: number, file: string) {
+    this.fd = fd;
+    this.path = file;
+  }
+
+  /** Undefined where there is none; a symlink to one is none. @throws TsboxError where it may not be opened */
+  static open(file: string): Directory | undefined {
+    return Directory.#opened(trySyscall("openat", AT_FDCWD, path(file), O_OWN_DIRECTORY, 0), file);
+  }
+
+  static #opened(fd: number, file: string): Directory | undefined {
+    if (fd >= 0) return new Directory(fd, file);
+    if (fd === -ENOENT || fd === -ENOTDIR || fd === -ELOOP) return undefined;
+    throw systemError(`open the directory ${JSON.stringify(file)}`, "openat", -fd);
+  }
+
+  /** Makes it, with those above it, where there is none. @returns whether there was none */
+  static make(file: string, mode: number): boolean {
+    const result = trySyscall("mkdirat", AT_FDCWD, path(file), mode);
+    if (result === 0) return true;
+    if (result === -EEXIST) return false;
+    const above = file.slice(0, file.lastIndexOf("/"));
+    if (result !== -ENOENT || above === "") throw makeError(file, -result);
+    Directory.make(above, mode);
+    const again = trySyscall("mkdirat", AT_FDCWD, path(file), mode);
+    if (again < 0 && again !== -EEXIST) throw makeError(file, -again);
+    return again === 0;
+  }
+
+  [Symbol.dispose](): void {
+    close(this.fd);
+  }
+
+  /** A directory in it. */
+  directory(name: string): Directory | undefined {
+    return Directory.#opened(trySyscall("openat", this.fd, path(name), O_OWN_DIRECTORY, 0), `${this.path}/${name}`);
+  }
+
+  /** @throws TsboxError where there is something of this name */
+  makeDirectory(name: string, mode: number): void {
+    const result = trySyscall("mkdirat", this.fd, path(name), mode);
+    if (result < 0) throw makeError(`${this.path}/${name}`, -result);
+  }
+
+  /** `int fstatat(int dirfd, const char *name, struct stat *buf, AT_SYMLINK_NOFOLLOW)` @see stat(2) */
+  status(name = ""): Status | undefined {
+    return statusOf(this.fd, name, name === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW);
+  }
+
+  /** Whether its path still leads to it: it has not been removed or replaced. */
+  isCurrent(): boolean {
+    return statusOf(AT_FDCWD, this.path, AT_SYMLINK_NOFOLLOW)?.identity === this.status()?.identity;
+  }
+
+  /** The content of a plain file; undefined where there is none. @throws TsboxError where it is none, or too long */
+  read(name: string, limitBytes: number): Uint8Array | undefined {
+    const fail = (errno: number) => systemError(`read ${JSON.stringify(`${this.path}/${name}`)}`, "openat", errno);
+    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    const fd = trySyscall("openat", this.fd, path(name), flags, 0);
+    if (fd === -ENOENT) return undefined;
+    if (fd < 0) throw fail(-fd);
+    try {
+      const kind = statusOf(fd, "", AT_EMPTY_PATH)?.kind;
+      if (kind !== "file") throw fail(kind === "directory" ? EISDIR : EINVAL);
+      const parts: Uint8Array[] = [];
+      let length = 0;
+      for (;;) {
+        const part = read(fd);
+        if (typeof part === "number") throw fail(-part);
+        if (part.length === 0) return Buffer.concat(parts);
+        if ((length += part.length) > limitBytes) throw fail(EFBIG);
+        parts.push(part);
+      }
+    } finally {
+      close(fd);
+    }
+  }
+
+  /** Readers see the whole of what was there, or the whole of the new content. */
+  replace(name: string, content: Uint8Array, mode = 0o600): void {
+    const temporary = `.${name}.new`;
+    const fail = (call: string, errno: number) => {
+      trySyscall("unlinkat", this.fd, path(temporary), 0);
+      return systemError(`write ${JSON.stringify(`${this.path}/${name}`)}`, call, errno);
+    };
+    // left by a process that was killed here
+    trySyscall("unlinkat", this.fd, path(temporary), 0);
+    const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    const fd = trySyscall("openat", this.fd, path(temporary), flags, mode);
+    if (fd < 0) throw fail("openat", -fd);
+    const written = write(fd, content);
+    close(fd);
+    if (written < 0) throw fail("write", -written);
+    const target = scratch.address + PATH_BYTES;
+    path(name);
+    scratch.bytes.copyWithin(PATH_BYTES, 0, PATH_BYTES);
+    const renamed = trySyscall("renameat2", this.fd, path(temporary), this.fd, target, 0);
+    if (renamed < 0) throw fail("renameat2", -renamed);
+  }
+
+  /** `ssize_t getdents64(int fd, struct linux_dirent64 *dirp, size_t count)` @see getdents(2) */
+  names(): string[] {
+    const names: string[] = [];
+    // from its beginning, however often it is asked
+    trySyscall("lseek", this.fd, 0, 0);
+    for (let length; (length = trySyscall("getdents64", this.fd, scratch.address, scratch.size)) > 0;) {
+      for (let at = 0; at < length; at += scratch.view.getUint16(at + 16, true)) {
+        names.push(decoder.decode(scratch.bytes.subarray(at + 19, scratch.bytes.indexOf(0, at + 19))));
+      }
+    }
+    return names.filter((name) => name !== "." && name !== "..");
+  }
+
+  /** Removes what is no directory; it may be gone already. */
+  remove(name: string): void {
+    const result = trySyscall("unlinkat", this.fd, path(name), 0);
+    if (result < 0 && result !== -ENOENT) throw removeError(`${this.path}/${name}`, -result);
+  }
+
+  /** Removes all that lies in it. */
+  clear(depth = DEPTH): void {
+    for (const name of this.names()) {
+      let result = trySyscall("unlinkat", this.fd, path(name), 0);
+      if (result === -EISDIR && depth > 0) {
+        using below = this.directory(name);
+        below?.clear(depth - 1);
+        result = trySyscall("unlinkat", this.fd, path(name), AT_REMOVEDIR);
+      }
+      if (result < 0 && result !== -ENOENT) throw removeError(`${this.path}/${name}`, -result);
+    }
+  }
+
+  /** Removes it, and all that lies in it. */
+  removeAll(): void {
+    this.clear();
+    const result = removeDirectory(this.path);
+    if (result < 0) throw removeError(this.path, -result);
+  }
+
+  /**
+   * `int flock(int fd, LOCK_EX | LOCK_NB)`: false where somebody else has it. It ends with this process, and with
+   * those that it cloned and that have not executed anything yet. @see flock(2)
+   */
+  tryLock(): boolean {
+    return trySyscall("flock", this.fd, LOCK_EX | LOCK_NB) === 0;
+  }
+
+  /** Whether somebody else has it. */
+  isLocked(): boolean {
+    if (trySyscall("flock", this.fd, LOCK_SH | LOCK_NB) !== 0) return true;
+    this.unlock();
+    return false;
+  }
+
+  /** `int flock(int fd, LOCK_UN)` */
+  unlock(): void {
+    trySyscall("flock", this.fd, LOCK_UN);
+  }
+}
+
+function statusOf(directory: number, name: string, flags: number): Status | undefined {
+  const at = PATH_BYTES;
+  const result = trySyscall("newfstatat", directory, path(name), scratch.address + at, flags);
+  if (result === -EACCES) throw systemError(`look at ${JSON.stringify(name)}`, "newfstatat", EACCES);
+  if (result < 0) return undefined;
+  const { st_mode, st_ino, st_dev, st_uid } = STAT[ARCH].fields;
+  const mode = scratch.view.getUint32(at + st_mode[0], true);
+  const inode = scratch.view.getBigUint64(at + st_ino[0], true);
+  const device = scratch.view.getBigUint64(at + st_dev[0], true);
+  const uid = scratch.view.getUint32(at + st_uid[0], true);
+  return { kind: kindOf(mode), mode: mode & 0o7777, uid, identity: `${device}:${inode}` };
+}
+
+function kindOf(mode: number): EntryKind {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return "file";
+    case S_IFDIR:
+      return "directory";
+    case S_IFLNK:
+      return "symlink";
+    case S_IFSOCK:
+      return "socket";
+    default:
+      return "other";
+  }
+}
+
+const makeError = (file: string, errno: number) =>
+  systemError(`make the directory ${JSON.stringify(file)}`, "mkdirat", errno);
+const removeError = (file: string, errno: number) => systemError(`remove ${JSON.stringify(file)}`, "unlinkat", errno);
