@@ -91,7 +91,7 @@ export function rlimitSteps(spec: Spec): Plan {
     if (resource < 0) {
       throw new TsboxError(`set the limit "${type}": unknown`, { code: "invalid_option", hint: RLIMITS.join(", ") });
     }
-    const value = (n: number) => (Number.isFinite(n) ? n : -1);
+    const value = (n: number | bigint) => (n === Infinity ? -1 : n);
     const limit = structure(`{${soft}, ${hard}}`, "rlimit64", { rlim_cur: value(soft), rlim_max: value(hard) });
     return {
       action: `set ${type} to ${soft}:${hard}`,

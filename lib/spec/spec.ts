@@ -1,9 +1,40 @@
 /**
- * The part of the OCI runtime specification (1.2, Linux) that tsbox compiles: the internal contract between
- * whoever asks for a sandbox and the plan that makes it.
+ * The OCI runtime specification (1.3, Linux). `Spec` is the part of it that sandboxes are compiled from: the contract
+ * between whoever asks for one and the plan that makes it. `ContainerSpec` is all of it: what a bundle says.
  * @module
- * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config-linux.md
+ * @see https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md
  */
+
+/** Of a bundle. What it leaves out and the specification has a default for is there. */
+export interface ContainerSpec extends Omit<Spec, "process" | "linux"> {
+  /** Without one, the container can be created, but not started. */
+  process?: ContainerProcess;
+  hooks?: Hooks;
+  linux: ContainerLinux;
+}
+
+/** By when they run, in this order. */
+export interface Hooks {
+  prestart?: Hook[];
+  createRuntime?: Hook[];
+  createContainer?: Hook[];
+  startContainer?: Hook[];
+  poststart?: Hook[];
+  poststop?: Hook[];
+}
+
+export type HookName = keyof Hooks;
+
+export interface Hook {
+  /** Absolute. */
+  path: string;
+  /** The first is the name that the hook has for itself; absent: its path. */
+  args?: string[];
+  /** `"NAME=value"`; absent: nothing. */
+  env?: string[];
+  /** Seconds. */
+  timeout?: number;
+}
 
 export interface Spec {
   ociVersion: string;
@@ -39,6 +70,11 @@ export interface Process {
   };
 }
 
+export interface ContainerProcess extends Process {
+  apparmorProfile?: string;
+  selinuxLabel?: string;
+}
+
 /** @see sched_setattr(2) */
 export interface Scheduler {
   policy: SchedulerPolicy;
@@ -47,9 +83,9 @@ export interface Scheduler {
   priority?: number;
   flags?: readonly SchedulerFlag[];
   /** Of `SCHED_DEADLINE`, like the two below: nanoseconds. */
-  runtime?: number;
-  deadline?: number;
-  period?: number;
+  runtime?: number | bigint;
+  deadline?: number | bigint;
+  period?: number | bigint;
 }
 
 export type SchedulerPolicy =
@@ -76,8 +112,9 @@ export interface CapabilitySets {
 export interface Rlimit {
   /** `"RLIMIT_NOFILE"` */
   type: string;
-  soft: number;
-  hard: number;
+  /** Unsigned 64-bit numbers; those above 2^53 as bigint. Infinity is unlimited, as 2^64 - 1 is. */
+  soft: number | bigint;
+  hard: number | bigint;
 }
 
 export interface Mount {
@@ -126,6 +163,71 @@ export interface Linux {
   /** Not of the specification: a runtime that does not know it passes over it. */
   landlock?: Landlock;
 }
+
+export interface ContainerLinux extends Linux {
+  /** Nodes that are made, besides those that every container has. */
+  devices?: DeviceNode[];
+  /** Of the host, by name: moved into the container's network namespace. */
+  netDevices?: Record<string, NetDevice>;
+  /** The SELinux context of files that have none of their own. */
+  mountLabel?: string;
+  intelRdt?: IntelRdt;
+  memoryPolicy?: MemoryPolicy;
+  personality?: NonNullable<Linux["personality"]> & { flags?: string[] };
+}
+
+/** @see mknod(2) */
+export interface DeviceNode {
+  /** In the container, absolute. */
+  path: string;
+  /** Block, character (`u`: the same) or pipe. */
+  type: "b" | "c" | "u" | "p";
+  /** 0 where a pipe has none. */
+  major: number;
+  minor: number;
+  /** Permission bits; absent: 0666. */
+  fileMode?: number;
+  /** In the container; absent: 0. */
+  uid?: number;
+  gid?: number;
+}
+
+export interface NetDevice {
+  /** In the container; absent: as on the host. */
+  name?: string;
+}
+
+/** @see https://docs.kernel.org/filesystems/resctrl.html */
+export interface IntelRdt {
+  /** A directory in resctrl; `"/"` is resctrl's own, and absent means the container's id. */
+  closID?: string;
+  /** Lines, as they are written to the group's `schemata` after the two below. */
+  schemata?: string[];
+  /** `"L3:0=7f0;1=1f"` */
+  l3CacheSchema?: string;
+  /** `"MB:0=20;1=70"` */
+  memBwSchema?: string;
+  /** The container gets a monitoring group of its own. */
+  enableMonitoring?: boolean;
+}
+
+/** @see set_mempolicy(2) */
+export interface MemoryPolicy {
+  mode: MemoryPolicyMode;
+  /** As in cpuset(7): `"0-3,7"`. */
+  nodes?: string;
+  flags?: readonly MemoryPolicyFlag[];
+}
+
+export type MemoryPolicyMode =
+  | "MPOL_DEFAULT"
+  | "MPOL_PREFERRED"
+  | "MPOL_BIND"
+  | "MPOL_INTERLEAVE"
+  | "MPOL_LOCAL"
+  | "MPOL_PREFERRED_MANY"
+  | "MPOL_WEIGHTED_INTERLEAVE";
+export type MemoryPolicyFlag = "MPOL_F_STATIC_NODES" | "MPOL_F_RELATIVE_NODES" | "MPOL_F_NUMA_BALANCING";
 
 /** What may be done to files, whatever mounts and modes say: to read and execute all; to write below some paths. */
 export interface Landlock {
