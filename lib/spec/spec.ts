@@ -4,6 +4,7 @@
  * @module
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md
  */
+import type { Hooks } from "./hooks.ts";
 
 /** Of a bundle. What it leaves out and the specification has a default for is there. */
 export interface ContainerSpec extends Omit<Spec, "process" | "linux"> {
@@ -11,29 +12,6 @@ export interface ContainerSpec extends Omit<Spec, "process" | "linux"> {
   process?: ContainerProcess;
   hooks?: Hooks;
   linux: ContainerLinux;
-}
-
-/** By when they run, in this order. */
-export interface Hooks {
-  prestart?: Hook[];
-  createRuntime?: Hook[];
-  createContainer?: Hook[];
-  startContainer?: Hook[];
-  poststart?: Hook[];
-  poststop?: Hook[];
-}
-
-export type HookName = keyof Hooks;
-
-export interface Hook {
-  /** Absolute. */
-  path: string;
-  /** The first is the name that the hook has for itself; absent: its path. */
-  args?: string[];
-  /** `"NAME=value"`; absent: nothing. */
-  env?: string[];
-  /** Seconds. */
-  timeout?: number;
 }
 
 export interface Spec {
