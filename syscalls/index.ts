@@ -9,6 +9,7 @@ export * from "./files.ts";
 export * from "./image.ts";
 export * from "./kernel.ts";
 export * from "./program.ts";
+export * from "./signals.ts";
 export * from "./structs.ts";
 export { ARCH, numberOf, SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
 export { runtime, type Receiver } from "./ffi/index.ts";

@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import * as fc from "fast-check";
-import { signalName, signalNumber } from "../lib/sandbox/signals.ts";
+import { signalName, signalNumber } from "../syscalls/signals.ts";
 import * as sys from "../syscalls/index.ts";
 
 const directory = fs.mkdtempSync(join(tmpdir(), "tsbox-files-"));

@@ -5,7 +5,7 @@ import * as fc from "fast-check";
 import { Sandbox, TsboxError, type RunOptions } from "../lib/index.ts";
 import { parseDuration, parseSize } from "../lib/sandbox/parse.ts";
 import { ROOT_ID_BASE } from "../lib/sandbox/namespaces.ts";
-import { signalName, signalNumber } from "../lib/sandbox/signals.ts";
+import { signalName, signalNumber } from "../syscalls/signals.ts";
 import type { NamespaceType, Spec } from "../lib/spec/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { JUNK } from "./support/junk.ts";
@@ -333,15 +333,21 @@ test.each<[number | string, number, string]>([
   ["SIGABRT", 6, "SIGABRT"],
   ["SIGIOT", 6, "SIGABRT"],
   ["SIG34", 34, "SIG34"],
+  ["SIGRTMIN", 34, "SIG34"],
+  ["rtmin+3", 37, "SIG37"],
+  ["SIGRTMAX-1", 63, "SIG63"],
   [64, 64, "SIG64"],
 ])("signal %j is %d", (signal, number, name) => {
   expect(signalNumber(signal)).toBe(number);
   expect(signalName(number)).toBe(name);
 });
 
-test.each([0, 65, -1, 1.5, NaN, "", "SIG", "SIGNOPE", "SIG65", "9"])("signal %j is none", (signal) => {
-  expect(() => signalNumber(signal)).toThrow("there is none");
-});
+test.each([0, 65, -1, 1.5, NaN, "", "SIG", "SIGNOPE", "SIG65", "9", "RTMIN-1", "RTMAX+1", "RTMAX-31"])(
+  "signal %j is none",
+  (signal) => {
+    expect(() => signalNumber(signal)).toThrow("there is none");
+  },
+);
 
 const WAYS: ((command: string[], options?: RunOptions) => unknown)[] = [
   (...request) => Sandbox.run(...request),

@@ -1,5 +1,5 @@
 /** Sandboxes. @module */
-export { absolute } from "../../syscalls/index.ts";
+export { absolute, signalNumber } from "../../syscalls/index.ts";
 export { capabilityName, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 export { SandboxProcess } from "./process.ts";
 export { BoxFile, type FileOptions, type WriteOptions } from "./file.ts";
@@ -9,7 +9,6 @@ export type * from "./files.ts";
 export type { Unpacked } from "./unpack.ts";
 export { FileStat, type FileType } from "./file-stat.ts";
 export type { DirectoryEntry } from "./directory.ts";
-export { signalNumber } from "./signals.ts";
 export { Sandbox } from "./sandbox.ts";
 export { ShellCommand, ShellError, ShellOutput, type Shell } from "./shell.ts";
 export type { ShellValue } from "./shell-line.ts";

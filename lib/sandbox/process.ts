@@ -3,14 +3,13 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
-import { TsboxError } from "../../syscalls/index.ts";
+import { signalName, signalNumber, TsboxError } from "../../syscalls/index.ts";
 import type { Counters, CpuTime } from "../cgroup/index.ts";
 import type { ExitFrame } from "../plan/index.ts";
 import { sizeOf, Terminal } from "../terminal/index.ts";
 import { bury, kill, type Launched } from "../launch/index.ts";
 import type { ProcessResult, Reason } from "./options.ts";
 import { closePipes, feed, type Input, type Output, type Pipes } from "./pipes.ts";
-import { signalName, signalNumber } from "./signals.ts";
 
 /** What a process has to know of the sandbox that it is in. */
 export interface Surroundings {
