@@ -141,6 +141,8 @@ const CONTROL = { end: -1, jump: -2, store: -3, load: -4, jumpIf: -5, spawn: -6,
 const ON_ERROR = { fail: 0, ignore: 1, ignoreErrno: 2, jump: 3 };
 export const HEAD_BYTES = 4096;
 export const SLOTS_AT = 16;
+/** Of the descriptor that a failure is written to, in the head. */
+export const REPORT_FD_AT = 8;
 export const OP_BYTES = 64;
 const SLOT_COUNT = 256;
 
@@ -262,7 +264,7 @@ export class Program {
    */
   write(bytes: Uint8Array, view: DataView, address: number, bound: Record<string, number>, reportFd: number): void {
     this.writePart(bytes, view, address);
-    view.setInt32(8, reportFd, true);
+    view.setInt32(REPORT_FD_AT, reportFd, true);
     for (const [name, value] of Object.entries(bound)) setWord(view, SLOTS_AT + this.slot(name) * 8, value);
   }
 

@@ -23,8 +23,12 @@ export class Control {
   readonly #receiver: Receiver;
   #open = true;
 
-  /** @param fd taken over @param passed a descriptor is on the socket for them */
-  constructor(fd: number, plan: Plan, passed?: () => void) {
+  /**
+   * @param fd taken over
+   * @param passed a descriptor is on the socket for them
+   * @param reached the process waits for a byte, which {@link send} sends
+   */
+  constructor(fd: number, plan: Plan, passed?: () => void, reached?: () => void) {
     this.#fd = fd;
     const { promise, resolve } = Promise.withResolvers<Told>();
     this.told = promise;
@@ -35,6 +39,7 @@ export class Control {
         if (frame.kind === "failed") told.failure ??= failureOf(frame.report, plan);
         else if (frame.kind === "ready") told.ready = true;
         else if (frame.kind === "passed") passed?.();
+        else if (frame.kind === "reached") reached?.();
         else if (frame.kind === "diskFull") told.diskFull = true;
         else if (frame.kind === "exit") told.exit = frame;
       }

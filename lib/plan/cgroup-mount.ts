@@ -7,12 +7,14 @@
 import { cstring, ref, TsboxError, type Op, type Plan, type Step } from "../../syscalls/index.ts";
 import type { Mount } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
-import { moveTo, openFilesystem, readOnlyTree } from "./mounts.ts";
+import { moveTo, openFilesystem, openSource, readOnlyTree } from "./mounts.ts";
 
 /** Of the machine: the controllers of each hierarchy of version 1, and whether there is one of version 2. */
 export interface CgroupHierarchies {
   v1: readonly string[][];
   v2: boolean;
+  /** Where there is no cgroup namespace: the groups of the container on the host, by controller, and "" for version 2. */
+  groups?: Readonly<Record<string, string>>;
 }
 
 /** `cpu,cpuacct`, or the name of one without controllers: `systemd`. */
@@ -23,30 +25,48 @@ const isReadOnly = ({ options }: Mount) => options?.some((option) => option === 
 /** @throws TsboxError `unsupported`, `invalid_option` */
 export function openCgroup(mount: Mount, tree: string, { hierarchies }: Facts, owned: boolean): Plan {
   const { destination, options = [] } = mount;
-  if (!owned) {
+  const groups = owned ? undefined : hierarchies?.groups;
+  if (!owned && !groups) {
     throw new TsboxError(`mount cgroups on "${destination}" without a cgroup namespace: they would be the host's`, {
       code: "invalid_option",
     });
   }
   if (!hierarchies || (hierarchies.v1.length === 0 && !hierarchies.v2))
     throw new TsboxError(`mount cgroups on "${destination}": the machine has none`, { code: "unsupported" });
-  if (hierarchies.v1.length === 0) return [openFilesystem("cgroup2", tree, options, `"${destination}"`)];
+  const open = (
+    type: "cgroup" | "cgroup2",
+    to: string,
+    data: string[],
+    controller: string,
+    own: string[],
+    at: string,
+  ) => {
+    if (!groups) return [openFilesystem(type, to, [...data, ...own], `"${at}"`)];
+    const group = groups[controller];
+    // what it is in no group of, it is not shown
+    return group === undefined ? [] : [openSource(group, to, ["bind", ...data])];
+  };
+  if (hierarchies.v1.length === 0) return open("cgroup2", tree, [...options], "", [], destination);
   const attributes = options.filter((option) => option !== "ro" && option !== "rro");
   const steps = [openFilesystem("tmpfs", tree, [...attributes, "mode=755"], `"${destination}"`)];
   for (const controllers of hierarchies.v1) {
     const own = controllers.flatMap((name) => (name.startsWith("name=") ? ["none", name] : [name]));
     const name = nameOf(controllers);
-    steps.push(openFilesystem("cgroup", `${tree}:${name}`, [...attributes, ...own], `"${destination}/${name}"`));
+    steps.push(
+      ...open("cgroup", `${tree}:${name}`, attributes, controllers[0] as string, own, `${destination}/${name}`),
+    );
   }
-  if (hierarchies.v2) steps.push(openFilesystem("cgroup2", `${tree}:unified`, attributes, `"${destination}/unified"`));
+  if (hierarchies.v2) steps.push(...open("cgroup2", `${tree}:unified`, attributes, "", [], `${destination}/unified`));
   return steps;
 }
 
 /** Once it is attached: nothing can be mounted on what is not. */
-export function fillCgroup(mount: Mount, tree: string, { hierarchies }: Facts): Step | undefined {
+export function fillCgroup(mount: Mount, tree: string, { hierarchies }: Facts, owned = true): Step | undefined {
   if (!hierarchies || hierarchies.v1.length === 0) return undefined;
-  const names = [...hierarchies.v1.map(nameOf), ...(hierarchies.v2 ? ["unified"] : [])];
-  const links = hierarchies.v1.flatMap((controllers) =>
+  const shown = (controller: string) => owned || hierarchies.groups?.[controller] !== undefined;
+  const v1 = hierarchies.v1.filter(([controller]) => shown(controller as string));
+  const names = [...v1.map(nameOf), ...(hierarchies.v2 && shown("") ? ["unified"] : [])];
+  const links = v1.flatMap((controllers) =>
     controllers.length < 2 ? [] : controllers.map((name) => [name, nameOf(controllers)] as const),
   );
   const directory = ref(tree);

@@ -49,6 +49,8 @@ export interface Beside {
  */
 export type Root =
   | { kind: "directory" }
+  /** The root path with all that it holds, devices and owners as they are: what a container of a bundle has. */
+  | { kind: "bundle" }
   /** `layer`: a directory of the host that what is written is kept in, rather than memory. */
   | { kind: "overlay"; limit?: DiskLimit; layer?: string }
   | {
@@ -111,7 +113,7 @@ export interface SandboxPlan extends OwnedPlan {
   sized: boolean;
 }
 
-export const isSized = (root: Root): boolean => root.kind !== "directory" && root.limit !== undefined;
+export const isSized = (root: Root): boolean => "limit" in root && root.limit !== undefined;
 
 /** @throws TsboxError `invalid_option`, `unsupported` */
 export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
@@ -237,11 +239,11 @@ export function compileJoiner(kept: number): OwnedPlan {
   return { plan, owner, inUse };
 }
 
-const joinCgroup = ({ cgroup }: Facts): Op[] =>
+export const joinCgroup = ({ cgroup }: Facts): Op[] =>
   Array.from({ length: cgroup.tasks }, (_, i) => ({ call: "write", args: [ref(`cgroup${i}`), cstring("0"), 1] }));
 
 /** The first process, up to where there is a second. */
-function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean): Plan {
+export function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean): Plan {
   const begin: Op[] = [
     { call: "label", args: [], label: "first" },
     // or an end of file would never be seen
@@ -265,7 +267,7 @@ function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean): Plan 
   return steps;
 }
 
-function mappedSteps(spec: Spec): Plan {
+export function mappedSteps(spec: Spec): Plan {
   const { uidMappings, gidMappings } = spec.linux;
   if (isJoined(spec, "user")) return [becomeKnown(0, 0, 0)];
   if (!uidMappings) return [];
@@ -298,7 +300,7 @@ function becomeKnown(uid: number, gid: number, dumpable: 0 | 1): Step {
   };
 }
 
-function hostnameStep(hostname: string): Step {
+export function hostnameStep(hostname: string): Step {
   const name = cstring(hostname);
   return {
     action: `set the hostname "${hostname}"`,
@@ -307,7 +309,7 @@ function hostnameStep(hostname: string): Step {
   };
 }
 
-function domainnameStep(domainname: string): Step {
+export function domainnameStep(domainname: string): Step {
   const name = cstring(domainname);
   return {
     action: `set the domain name "${domainname}"`,
@@ -317,7 +319,7 @@ function domainnameStep(domainname: string): Step {
 }
 
 /** @see netdevice(7) */
-function loopbackUp(): Step {
+export function loopbackUp(): Step {
   const name = new Uint8Array(16);
   name.set([0x6c, 0x6f]); // "lo"
   const IFF_UP = 1;

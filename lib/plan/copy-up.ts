@@ -13,6 +13,8 @@ import * as mounts from "./mounts.ts";
 export const isCopiedUp = ({ type, options }: Mount): boolean =>
   type === "tmpfs" && (options?.includes("tmpcopyup") ?? false);
 
+const HOME: Op = { call: "chdir", args: [cstring("/")] };
+
 const isAttribute = (option: string) => option !== "tmpcopyup" && parseMountOptions([option]).data.length === 0;
 
 /** The tmpfs, which has to be written before anything of it is read-only. */
@@ -21,8 +23,8 @@ export function openCopiedUp({ destination, options = [] }: Mount, tree: string)
   return mounts.openFilesystem("tmpfs", tree, [...data, "nodev", "nosuid", "mode=755"], `"${destination}"`);
 }
 
-/** Instead of attaching it. */
-export function attachCopiedUp(mount: Mount, tree: string, arch: Arch, alone: mounts.Alone): Step {
+/** Instead of attaching it. @param home goes back to the new root */
+export function attachCopiedUp(mount: Mount, tree: string, arch: Arch, alone: mounts.Alone, home = HOME): Step {
   const { destination, options = [] } = mount;
   const [below, merged, stat] = [`${tree}:below`, `${tree}:merged`, buffer("status", STAT[arch].size)];
   const data = ["lowerdir=lower", "upperdir=upper", "workdir=work", "userxattr"];
@@ -50,7 +52,7 @@ export function attachCopiedUp(mount: Mount, tree: string, arch: Arch, alone: mo
       // the names of the layers begin there
       { call: "fchdir", args: [ref(tree)] },
       ...overlay.ops,
-      { call: "chdir", args: [cstring("/")] },
+      home,
       ...again.ops,
     ],
     hint: (errno) =>

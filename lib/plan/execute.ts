@@ -3,7 +3,7 @@
  * @module
  * @see execve(2), environ(7)
  */
-import { cstring, named, ref, stringArray, structure } from "../../syscalls/index.ts";
+import { cstring, named, ref, stringArray, structure, words } from "../../syscalls/index.ts";
 import type { Data, Op, Ref, Step } from "../../syscalls/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { flags } from "./constants.ts";
@@ -55,4 +55,40 @@ export function executeStep(spec: Spec, argv: Data | Ref = argvData(spec)): Step
   });
   step.ops.push({ call: "fail", args: [named("ENOENT", ENOENT)] });
   return step;
+}
+
+const X_OK = 1;
+const AT_EACCESS = named("AT_EACCESS", 0x200);
+
+/** That there is such a command is found out before anybody waits for it. */
+export function findStep({ process: { args, env } }: Spec): Step {
+  const command = args[0] ?? "";
+  const here = flags("AT_FDCWD");
+  const files = command.includes("/") ? [command] : candidates(command, env);
+  const check = (file: string, index: number): Op[] => [
+    {
+      call: "faccessat2",
+      args: [here, cstring(file), X_OK, AT_EACCESS],
+      out: "found",
+      onError: { jump: `not ${index}` },
+    },
+    // a directory can be "executed" as well
+    {
+      call: "faccessat2",
+      args: [here, cstring(`${file}/.`), 0, 0],
+      out: "directory",
+      onError: { jump: "the command is there" },
+    },
+    { call: "load", args: [words("EACCES", -EACCES), 8], out: "found" },
+    { call: "label", args: [], label: `not ${index}` },
+  ];
+  return {
+    action: `execute "${command}"`,
+    ops: [
+      ...files.flatMap(check),
+      { call: "fail", args: [ref("found")] },
+      { call: "label", args: [], label: "the command is there" },
+    ],
+    path: command,
+  };
 }

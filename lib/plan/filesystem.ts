@@ -28,6 +28,16 @@ const devicesOf = (spec: Spec) =>
 
 /** What needs no ids yet, and so can be done while the owner writes the id maps. */
 export function hostSteps(spec: Spec, facts: Facts): Plan {
+  const steps: Plan = [keepMounts(spec)];
+  const devices = devicesOf(spec);
+  if (devices.length > 0) steps.push(openDevices(devices));
+  for (const path of maskedOf(spec, facts).filter(isFile(facts))) {
+    steps.push({ ...mounts.openSource("/dev/null", `mask:${path}`), action: `open a cover for "${path}"` });
+  }
+  return steps;
+}
+
+export function keepMounts(spec: Spec): Step {
   // a slave still hears of the host's mounts, and tells nothing of its own
   const hears = spec.mounts.some(
     (mount) =>
@@ -35,18 +45,10 @@ export function hostSteps(spec: Spec, facts: Facts): Plan {
   );
   const type = flags(hears ? "MS_SLAVE" : "MS_PRIVATE");
   const attr = structure(`{propagation=${type.text}}`, "mount_attr", { propagation: type.value });
-  const steps: Plan = [
-    {
-      action: "keep mounts of this namespace to itself",
-      ops: [{ call: "mount_setattr", args: [flags("AT_FDCWD"), cstring("/"), flags("AT_RECURSIVE"), attr, 32] }],
-    },
-  ];
-  const devices = devicesOf(spec);
-  if (devices.length > 0) steps.push(openDevices(devices));
-  for (const path of maskedOf(spec, facts).filter(isFile(facts))) {
-    steps.push({ ...mounts.openSource("/dev/null", `mask:${path}`), action: `open a cover for "${path}"` });
-  }
-  return steps;
+  return {
+    action: "keep mounts of this namespace to itself",
+    ops: [{ call: "mount_setattr", args: [flags("AT_FDCWD"), cstring("/"), flags("AT_RECURSIVE"), attr, 32] }],
+  };
 }
 
 /** Who does what: the first process opens and drops, the second attaches, which goes on at the same time. */
@@ -129,16 +131,20 @@ export function openBind(mount: Mount, tree: string, { created, volumes }: Besid
   return created?.includes(source) ? { ...step, ops: [...mounts.makeDirectories(source), ...step.ops] } : step;
 }
 
-const isRemount = ({ options }: Mount): boolean => options?.includes("remount") ?? false;
+export const isRemount = ({ options }: Mount): boolean => options?.includes("remount") ?? false;
 
-function kindOf({ source = "", destination }: Mount, { created, volumes }: Beside, facts: Facts): "file" | "directory" {
+export function kindOf(
+  { source = "", destination }: Mount,
+  { created, volumes }: Beside,
+  facts: Facts,
+): "file" | "directory" {
   return created?.includes(source) || volumes?.includes(destination)
     ? "directory"
     : (facts.sources.get(source) ?? "directory");
 }
 
 /** A sysfs shows a network namespace, for which whoever mounts it needs rights: those that the owner has over one. */
-const isOpenedBetween = (spec: Spec, { type }: Mount): boolean =>
+export const isOpenedBetween = (spec: Spec, { type }: Mount): boolean =>
   type === "sysfs" && isJoined(spec, "network") && !isJoined(spec, "user");
 
 /** What is opened in the namespaces that are joined, before there is a user namespace of the sandbox's own. */
@@ -147,7 +153,7 @@ export const betweenSteps = (spec: Spec, beside: Beside, facts: Facts): Plan =>
     isOpenedBetween(spec, mount) ? openMount(spec, mount, mountSlot(index), beside, facts) : [],
   );
 
-function openMount(spec: Spec, mount: Mount, tree: string, beside: Beside, facts: Facts): Plan {
+export function openMount(spec: Spec, mount: Mount, tree: string, beside: Beside, facts: Facts): Plan {
   const options = mount.options ?? [];
   if (isRemount(mount)) return [];
   if (isBind(mount)) return facts.privileged ? [] : [openBind(mount, tree, beside)];

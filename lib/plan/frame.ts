@@ -7,6 +7,7 @@
  * tag -2      ready,         16 bytes
  * tag -3      passed,        16 bytes  a descriptor is on the socket for them
  * tag -4      disk full,     16 bytes  comes before the exit
+ * tag -5      reached,       16 bytes  the process waits for a byte from the owner
  * ```
  * @module
  */
@@ -16,6 +17,7 @@ export const EXIT_TAG = -1;
 export const READY_TAG = -2;
 export const PASSED_TAG = -3;
 export const DISK_FULL_TAG = -4;
+export const REACHED_TAG = -5;
 const RUSAGE_AT = 8;
 /** In which the kernel counts blocks, whatever the device has. */
 const SECTOR_BYTES = 512;
@@ -37,7 +39,8 @@ export interface ExitFrame {
   writeBytes: number;
 }
 
-export type Frame = ExitFrame | { kind: "ready" | "diskFull" | "passed" } | { kind: "failed"; report: DataView };
+export type Frame =
+  ExitFrame | { kind: "ready" | "diskFull" | "passed" | "reached" } | { kind: "failed"; report: DataView };
 
 /** Cuts a stream into frames, however its chunks fall. */
 export class FrameReader {
@@ -69,6 +72,7 @@ function decode(view: DataView): Frame {
   if (tag === READY_TAG) return { kind: "ready" };
   if (tag === PASSED_TAG) return { kind: "passed" };
   if (tag === DISK_FULL_TAG) return { kind: "diskFull" };
+  if (tag === REACHED_TAG) return { kind: "reached" };
   if (tag !== EXIT_TAG)
     return { kind: "failed", report: new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + REPORT_BYTES)) };
   const status = view.getUint32(4, true);

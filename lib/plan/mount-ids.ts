@@ -55,7 +55,8 @@ export function mountIdSteps(spec: Spec, { root }: Beside, { privileged }: Facts
   const trees = spec.mounts.flatMap((mount, index) =>
     isMapped(mount) && !mount.uidMappings ? [{ tree: mountSlot(index), recursive: isRecursive(mount) }] : [],
   );
-  trees.push(...rootSlots(root).map((tree) => ({ tree, recursive: true })));
+  // the files of a bundle belong to the ids on the host already
+  if (root.kind !== "bundle") trees.push(...rootSlots(root).map((tree) => ({ tree, recursive: true })));
   if (!privileged || trees.length === 0) return [];
   const joined = isJoined(spec, "user");
   const ids = joined ? namespaceSlot("user") : "ids";

@@ -230,7 +230,7 @@ export function openOrMake(path: string, kind: "file" | "directory", out: string
 export type Alone = (where: string) => Op[];
 
 /** Attaches a tree on an open mount point, and closes that. */
-const attachOps = (tree: string, target: string): Op[] => [
+export const attachOps = (tree: string, target: string): Op[] => [
   {
     call: "move_mount",
     args: [ref(tree), nothing, ref(target), nothing, flags("MOVE_MOUNT_F_EMPTY_PATH", "MOVE_MOUNT_T_EMPTY_PATH")],

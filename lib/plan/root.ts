@@ -18,7 +18,8 @@ export const rootSteps = (spec: Spec, root: Root, opened: boolean): Plan => [...
 /** What is at "/" afterwards is seen by nobody but this process, which goes there. */
 const coverSlash = (tree: string): Op[] => [moveTo(tree, here, "/"), { call: "fchdir", args: [ref(tree)] }];
 
-function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
+/** The new root lies over the host's then, which absolute paths still lead to; relative ones are in the new root. */
+export function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
   if (root.kind === "tmpfs") {
     const made = openFilesystem(
       "tmpfs",
@@ -42,7 +43,8 @@ function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
 /** As the slots {@link rootSlots}. */
 export function openRoot(spec: Spec, root: Root): Plan {
   const readOnly = root.kind === "directory" && spec.root.readonly;
-  const steps = [openSource(spec.root.path, "rootfs", ["rbind", "rnodev", ...(readOnly ? ["rro"] : [])])];
+  const options = root.kind === "bundle" ? ["rbind"] : ["rbind", "rnodev", ...(readOnly ? ["rro"] : [])];
+  const steps = [openSource(spec.root.path, "rootfs", options)];
   if (root.kind !== "overlay" || root.layer === undefined) return steps;
   const { layer } = root;
   const make = ["upper", "work"].map((name): Op => ({
@@ -86,7 +88,7 @@ function overlaySteps({ limit, layer }: Extract<Root, { kind: "overlay" }>): Pla
 }
 
 /** Both names are the same directory: the old root ends up on top of the new one. @see pivot_root(2) */
-const PIVOT: Step = {
+export const PIVOT: Step = {
   action: "make it the root",
   ops: [
     { call: "pivot_root", args: [cstring("."), cstring(".")] },

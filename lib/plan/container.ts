@@ -1,0 +1,212 @@
+/**
+ * Compiles what a bundle says into the plan that makes a container: one process, which builds everything, waits to be
+ * started as an image that carries nothing of its creator's memory, and becomes the command.
+ * @module
+ * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/runtime.md#lifecycle
+ */
+import { cstring, named, ref, words } from "../../syscalls/index.ts";
+import type { Op, Plan, Step } from "../../syscalls/index.ts";
+import { compileSeccomp, COOKIE, refuseCookie, seccompFlags, withCookie } from "../seccomp/index.ts";
+import type { ContainerSpec, Hooks, Spec } from "../spec/index.ts";
+import { attributeSteps } from "./attributes.ts";
+import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps } from "./compile.ts";
+import type { Beside, Facts, OwnedPlan } from "./compile.ts";
+import { byte } from "./clone.ts";
+import { enterDirectory, leaveMemorySteps, openDirectory, privilegeStep, rlimitSteps, signalStep } from "./command.ts";
+import type { KeptInImage } from "./command.ts";
+import { flags } from "./constants.ts";
+import { containerCovers, containerMounts, enterRoot, openMasks } from "./container-filesystem.ts";
+import { stdioStep } from "./descriptors.ts";
+import { executeStep, findStep } from "./execute.ts";
+import { betweenSteps, keepMounts } from "./filesystem.ts";
+import { REACHED_TAG, REPORT_BYTES } from "./frame.ts";
+import { hookStep } from "./hook.ts";
+import { identitySteps, takeCapabilities } from "./identity.ts";
+import { checkNamespaces, intermediateSteps, isApart, isOwn, oomStep } from "./intermediate.ts";
+import { filterData, listens } from "./listener.ts";
+import { checkMountIds } from "./mount-ids.ts";
+import { checkMount } from "./mount-options.ts";
+import { firstClone, ownerPart } from "./owner.ts";
+import { passOps } from "./pass.ts";
+import { checkSysctl, sysctlSteps } from "./sysctl.ts";
+import { terminalSteps } from "./terminal.ts";
+import { checkTime, timeSteps } from "./time.ts";
+import { waitToStart } from "./waiting.ts";
+
+/** A container that has a process, and so can be started. */
+export type StartableSpec = ContainerSpec & Spec;
+
+/** What the bundle does not say. */
+export interface ContainerBeside {
+  id: string;
+  bundle: string;
+  /** Its cgroups are not joined by the process itself: the creator moves it there, when it is told `reached`. */
+  moved: boolean;
+  /** Descriptors from 3 on that are passed to the command. */
+  preserved: number;
+  /** By pivot_root(2), or by chroot(2). */
+  pivot: boolean;
+  /** A session keyring of its own. */
+  keyring: boolean;
+}
+
+const BUNDLE: Beside = { root: { kind: "bundle" }, idle: false };
+
+/** The process stops for the creator when its namespaces stand, to be moved to its cgroups; and for hooks. */
+const runtimeHooks = ({ prestart = [], createRuntime = [] }: Hooks): number => prestart.length + createRuntime.length;
+
+/**
+ * Bound are `stdin`, `stdout`, `stderr`, the cgroup, `control`, the listening socket as `start`, the state that hooks
+ * read as `state`, and `pass-socket` where there is a terminal.
+ * @throws TsboxError `invalid_option`, `unsupported`
+ */
+export function compileContainer(spec: StartableSpec, beside: ContainerBeside, facts: Facts): OwnedPlan {
+  checkNamespaces(spec);
+  checkMountIds(spec, facts);
+  spec.mounts.forEach(checkMount);
+  checkSysctl(spec);
+  checkTime(spec, facts);
+  const { hooks = {}, process } = spec;
+  const { oomScoreAdj } = process;
+  const inUse = words("in use", 0, 0);
+  // the creator ends soon: its own score may be that of the container
+  const building: StartableSpec = { ...spec, process: { ...process } };
+  delete building.process.oomScoreAdj;
+  const { steps, ...owner } = ownerPart(building, BUNDLE, facts, inUse);
+  const [hold, ...others] = steps as [Step, ...Plan];
+  const [begin, ...enter] = enterSteps(facts, (type) => isOwn(spec, type)) as [Step, ...Plan];
+  const kept = keptInImage(beside.preserved, startsHooks(hooks));
+  const plan: Plan = [
+    hold,
+    ...(oomScoreAdj === undefined ? [] : [oomStep(oomScoreAdj)]),
+    ...others,
+    ...(isApart(building)
+      ? intermediateSteps(building, firstClone(building, facts, inUse), betweenSteps(building, BUNDLE, facts))
+      : []),
+    begin,
+    ...(beside.moved ? [reachStep("be moved to the cgroups", "moved")] : []),
+    ...(beside.keyring ? [keyringStep(beside.id)] : []),
+    ...enter,
+    ...(isOwn(spec, "mount") ? [keepMounts(spec)] : []),
+    ...mappedSteps(spec),
+    ...timeSteps(spec),
+    ...namingSteps(spec),
+    ...filesystemSteps(building, beside, facts),
+    ...becomeSteps(building, beside, kept),
+    ...waitToStart(kept),
+    ...(hooks.startContainer ?? []).map((hook, index) => hookStep("startContainer", hook, index)),
+    signalStep(),
+    ...restrictSteps(spec, facts),
+    executeStep(spec),
+  ];
+  return { plan, owner, inUse };
+}
+
+/** Whether some hooks are run inside, which takes a file of the state. */
+export const startsHooks = ({ createContainer = [], startContainer = [] }: Hooks): boolean =>
+  createContainer.length + startContainer.length > 0;
+
+function namingSteps(spec: StartableSpec): Plan {
+  const { hostname, domainname } = spec;
+  const steps: Plan = [];
+  if (hostname !== undefined && isOwn(spec, "uts")) steps.push(hostnameStep(hostname));
+  if (domainname !== undefined) steps.push(domainnameStep(domainname));
+  if (isOwn(spec, "network")) steps.push(loopbackUp());
+  return steps;
+}
+
+function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Facts): Plan {
+  const { hooks = {} } = spec;
+  return [
+    ...openMasks(spec),
+    ...containerMounts(spec, facts),
+    ...sysctlSteps(spec),
+    ...terminalSteps(spec, () => []),
+    ...(runtimeHooks(hooks) > 0 ? [reachStep("have the hooks of the runtime run", "hooks")] : []),
+    ...(hooks.createContainer ?? []).map((hook, index) => hookStep("createContainer", hook, index, beside.bundle)),
+    ...enterRoot(beside.pivot),
+    ...containerCovers(spec),
+  ];
+}
+
+/** Everything that the command has but what is left for the moment when it starts. */
+function becomeSteps(spec: StartableSpec, { preserved }: ContainerBeside, kept: KeptInImage): Plan {
+  const { process, hooks = {} } = spec;
+  const own = ["start", ...(startsHooks(hooks) ? ["state"] : []), "command-image"];
+  return [
+    stdioStep(spec, { session: isOwn(spec, "pid"), own, preserved }),
+    ...rlimitSteps(spec),
+    ...attributeSteps(spec),
+    openDirectory(process.cwd, () => []),
+    ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
+    enterDirectory(process.cwd),
+    findStep(spec),
+    ...leaveMemorySteps(kept),
+  ];
+}
+
+/** Numbers behind those that are the command's. */
+function keptInImage(preserved: number, state: boolean): KeptInImage {
+  const names = ["control", "control+1", ...(state ? ["control+2"] : [])];
+  return names.map((name, index) => [name, 3 + preserved + index]);
+}
+
+/** Without no_new_privs, restrictions can be had only as long as there is CAP_SYS_ADMIN. */
+const isRestrictedLate = ({ process, linux }: Spec): boolean =>
+  (linux.seccomp ?? linux.landlock) !== undefined && !process.noNewPrivileges;
+
+/** The last thing before the command: nothing of what comes before has to be allowed by the filter. */
+function restrictSteps(spec: StartableSpec, { arch }: Facts): Plan {
+  const { seccomp } = spec.linux;
+  const steps = privilegeStep(spec);
+  if (seccomp) {
+    const load = (filter: Uint8Array): Op => ({
+      call: "seccomp",
+      args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(filter)],
+    });
+    const filter = compileSeccomp(seccomp, arch);
+    const ops: Op[] = listens(spec)
+      ? [{ ...load(withCookie(filter)), out: "listener" }, ...handOver()]
+      : [load(filter)];
+    steps.push({ action: "load the seccomp filter", ops });
+  }
+  return isRestrictedLate(spec) ? [...steps, takeCapabilities(spec)] : steps;
+}
+
+/** Whoever starts the container passes the listener on: it knows the process, and to whom. */
+function handOver(): Op[] {
+  const starter = ref("starter");
+  return [
+    ...passOps("listener", starter, starter, COOKIE),
+    { call: "close", args: [ref("listener"), 0, 0, 0, 0, COOKIE] },
+    { call: "seccomp", args: [flags("SECCOMP_SET_MODE_FILTER"), 0, filterData(refuseCookie()), 0, 0, COOKIE] },
+  ];
+}
+
+/** Tells the creator, and waits for its answer: without one it has ended. */
+function reachStep(action: string, name: string): Step {
+  const [answered, go] = [`answered ${name}`, `go on: ${name}`];
+  return {
+    action,
+    ops: [
+      { call: "write", args: [ref("control"), words("reached frame", REACHED_TAG, 0), REPORT_BYTES] },
+      { call: "read", args: [ref("control"), byte(), 1], out: answered },
+      { call: "jumpIf", args: [ref(answered), 1, named("==", 0)], label: go },
+      { call: "exit_group", args: [1] },
+      { call: "label", args: [], label: go },
+    ],
+  };
+}
+
+/** @see keyctl_join_session_keyring(3) */
+function keyringStep(id: string): Step {
+  const KEYCTL_JOIN_SESSION_KEYRING = named("KEYCTL_JOIN_SESSION_KEYRING", 1);
+  return {
+    action: "have a session keyring of its own",
+    // ENOSYS: the kernel has no keys
+    ops: [
+      { call: "keyctl", args: [KEYCTL_JOIN_SESSION_KEYRING, cstring(`_ses.${id}`)], onError: { ignore: "ENOSYS" } },
+    ],
+    hint: (errno) => (errno === "EDQUOT" ? "the user has too many keys: --no-new-keyring does without" : undefined),
+  };
+}

@@ -1,0 +1,101 @@
+/**
+ * A container that has been created: an image that waits for whoever starts it.
+ * @module
+ * @see unix(7), signalfd(2)
+ */
+import {
+  buffer,
+  cstring,
+  IMAGE,
+  named,
+  PROGRAM_ADDRESS,
+  ref,
+  REPORT_FD_AT,
+  struct,
+  words,
+} from "../../syscalls/index.ts";
+import type { Data, Op, Plan } from "../../syscalls/index.ts";
+import { byte } from "./clone.ts";
+import type { KeptInImage } from "./command.ts";
+import { flags } from "./constants.ts";
+import { READY_TAG, REPORT_BYTES } from "./frame.ts";
+
+const POLLIN = 1;
+/** What poll(2) found is the upper half of a record: with nothing, the word is below. */
+const FOUND = 2 ** 48;
+const SIGINFO_BYTES = 128;
+/** What would end no process: SIGCHLD, SIGCONT, SIGURG, SIGWINCH; and those that would stop one. */
+const HARMLESS = [17, 18, 23, 28, 19, 20, 21, 22];
+const [USUAL, SIGKILL] = [[1, 2, 3, 6, 10, 12, 15], 9];
+const endedBy = (signal: number) => 128 + signal;
+
+/** The slots `start`, `state` and `starter`, which is who started it: there failures are told from then on. */
+export function waitToStart(kept: KeptInImage): Plan {
+  const [control, start, state] = kept.map(([, to]) => to) as [number, number, number?];
+  const polled: Data = {
+    data: Uint8Array.from([
+      ...struct("pollfd", { fd: start, events: POLLIN }),
+      ...struct("pollfd", { events: POLLIN }),
+    ]),
+    text: "[start, signals]",
+  };
+  return [
+    {
+      action: "be looked into by nobody, and tell the creator that everything stands",
+      ops: [
+        { call: "label", args: [], label: IMAGE },
+        ...kept.map(([, to]): Op => ({ call: "fcntl", args: [to, named("F_SETFD", 2), named("FD_CLOEXEC", 1)] })),
+        { call: "prctl", args: [named("PR_SET_NAME", 15), cstring("tsbox-created")] },
+        { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 0] },
+        {
+          call: "signalfd4",
+          args: [-1, words("all signals", -1), 8, named("SFD_CLOEXEC|SFD_NONBLOCK", 0o2004000)],
+          out: "signals",
+        },
+        { call: "store", args: [{ at: polled, offset: 8 }, ref("signals"), 4] },
+        ...(state === undefined ? [] : [setSlot("state", state)]),
+        { call: "write", args: [control, words("ready frame", READY_TAG, 0), REPORT_BYTES] },
+        { call: "close", args: [control] },
+      ],
+    },
+    { action: "wait to be started", ops: waitOps(polled, start) },
+  ];
+}
+
+const setSlot = (slot: string, value: number): Op => ({ call: "load", args: [words(slot, value), 8], out: slot });
+
+function waitOps(polled: Data, start: number): Op[] {
+  const label = (name: string): Op => ({ call: "label", args: [], label: name });
+  const jumpIf = (slot: string, value: number, how: "==" | "<", to: string): Op => ({
+    call: "jumpIf",
+    args: [ref(slot), value, named(how, how === "<" ? 2 : 0)],
+    label: to,
+  });
+  const info = buffer("siginfo", SIGINFO_BYTES);
+  return [
+    label("wait"),
+    { call: "ppoll", args: [polled, 2, 0, 0, 8], onError: "ignore" },
+    { call: "load", args: [{ at: polled, offset: 8 }, 8], out: "signalled" },
+    jumpIf("signalled", FOUND, "<", "asked"),
+    { call: "read", args: [ref("signals"), info, SIGINFO_BYTES], out: "count", onError: { jump: "asked" } },
+    // the first process of a pid namespace is ended by no signal but SIGKILL: it has to end by itself
+    { call: "load", args: [info, 4], out: "signal" },
+    ...HARMLESS.map((signal) => jumpIf("signal", signal, "==", "wait")),
+    ...USUAL.map((signal) => jumpIf("signal", signal, "==", `ended by ${signal}`)),
+    { call: "exit_group", args: [endedBy(SIGKILL)] },
+    ...USUAL.flatMap((signal): Op[] => [label(`ended by ${signal}`), { call: "exit_group", args: [endedBy(signal)] }]),
+    label("asked"),
+    { call: "load", args: [polled, 8], out: "asked" },
+    jumpIf("asked", FOUND, "<", "wait"),
+    { call: "accept4", args: [start, 0, 0, flags("O_CLOEXEC")], out: "starter", onError: { jump: "wait" } },
+    { call: "read", args: [ref("starter"), byte(), 1], out: "count", onError: "ignore" },
+    jumpIf("count", 1, "==", "start"),
+    // whoever it was has ended
+    { call: "close", args: [ref("starter")] },
+    { call: "jump", args: [], label: "wait" },
+    label("start"),
+    { call: "close", args: [start] },
+    { call: "close", args: [ref("signals")] },
+    { call: "store", args: [PROGRAM_ADDRESS + REPORT_FD_AT, ref("starter"), 4] },
+  ];
+}
