@@ -5,7 +5,7 @@
  */
 import { buffer, cstring, named, offsetOf, ref, stringArray, structure, words } from "../../syscalls/index.ts";
 import type { Op, Step } from "../../syscalls/index.ts";
-import type { Hook, HookName } from "../spec/index.ts";
+import type { Hook, HookKind } from "../spec/index.ts";
 import { CLONE_ARGS_BYTES } from "./clone.ts";
 import { flags } from "./constants.ts";
 
@@ -17,7 +17,7 @@ const [ETIMEDOUT, ECANCELED] = [named("ETIMEDOUT", 110), named("ECANCELED", 125)
  * The state that it reads from stdin is a file, the slot `state`.
  * @param directory where it starts
  */
-export function hookStep(name: HookName, hook: Hook, index: number, directory?: string): Step {
+export function hookStep(name: HookKind, hook: Hook, index: number, directory?: string): Step {
   const { path, args = [path], env = [], timeout } = hook;
   const label = (what: string) => `${what} ${name} ${index}`;
   const jump = (to: string): Op => ({ call: "jump", args: [], label: label(to) });
