@@ -121,8 +121,8 @@ export function openInRoot(root: number, file: string): number {
 }
 
 /** `ssize_t read(int fd, void *buf, size_t count)`: up to 64 KiB, or -errno. @see read(2) */
-export function read(fd: number): Uint8Array | number {
-  const n = trySyscall("read", fd, scratch.address, scratch.size);
+export function read(fd: number, limit = scratch.size): Uint8Array | number {
+  const n = trySyscall("read", fd, scratch.address, Math.min(limit, scratch.size));
   return n < 0 ? n : scratch.bytes.slice(0, n);
 }
 
@@ -205,6 +205,10 @@ export function sealedFile(name: string, content: Uint8Array, mode = 0o777): num
   return fd;
 }
 
+/** `int memfd_create(const char *name, MFD_CLOEXEC)`: empty, to be written. @see memfd_create(2) */
+export const memoryFile = (name: string): number =>
+  aboveStdio(syscall(`make a memory file "${name}"`, "memfd_create", path(name), 1));
+
 let landlock: number | undefined;
 
 /** `landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION)`: 0 without Landlock. @see landlock_create_ruleset(2) */
@@ -239,23 +243,31 @@ export function receiveDescriptor(socket: number): number {
   return scratch.view.getInt32(control + STRUCTS.cmsghdr.size, true);
 }
 
-/** `int connect(int fd, const struct sockaddr_un *addr, …)` of a new stream socket. @see unix(7) */
-export function connectSocket(file: string): number {
+/** A new stream socket at an address. */
+function unixSocket(action: string, file: string, call: "bind" | "connect"): number {
   const [AF_UNIX, SOCK_STREAM, PATH_MAX] = [1, 1, 107];
   const name = new TextEncoder().encode(file);
-  if (name.length > PATH_MAX) {
-    throw new TsboxError(`connect to ${JSON.stringify(file)}: a socket's path has ${PATH_MAX} bytes at most`, {
-      code: "invalid_option",
-    });
-  }
-  const fd = syscall("make a socket", "socket", AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0);
+  if (name.length > PATH_MAX)
+    throw new TsboxError(`${action}: a socket's path has ${PATH_MAX} bytes at most`, { code: "invalid_option" });
+  const fd = aboveStdio(syscall("make a socket", "socket", AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0));
   scratch.bytes.fill(0, 0, 128);
   scratch.view.setUint16(0, AF_UNIX, true);
   scratch.bytes.set(name, 2);
-  const result = trySyscall("connect", fd, scratch.address, 2 + name.length + 1);
+  const result = trySyscall(call, fd, scratch.address, 2 + name.length + 1);
   if (result === 0) return fd;
   close(fd);
-  throw systemError(`connect to ${JSON.stringify(file)}`, "connect", -result);
+  throw systemError(action, call, -result);
+}
+
+/** `int connect(int fd, const struct sockaddr_un *addr, …)` of a new stream socket. @see unix(7) */
+export const connectSocket = (file: string): number =>
+  unixSocket(`connect to ${JSON.stringify(file)}`, file, "connect");
+
+/** `int listen(int fd, int backlog)` of a new stream socket in a directory, however long its path is. @see unix(7) */
+export function listenIn(directory: number, name: string): number {
+  const fd = unixSocket(`make the socket "${name}"`, `/proc/self/fd/${directory}/${name}`, "bind");
+  syscall(`listen at the socket "${name}"`, "listen", fd, 16);
+  return fd;
 }
 
 /** `ssize_t sendmsg(int fd, …, MSG_NOSIGNAL)`: bytes, and a descriptor with them; or -errno. @see sendmsg(2) */

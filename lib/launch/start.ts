@@ -56,13 +56,14 @@ export interface Started {
   program: Program;
 }
 
-/** Walks the owner's part of a plan; what it clones walks the rest. */
+/** Walks the owner's part of a plan; what it clones walks the rest. @param reached answers a process that waits for it */
 export function start(
   { compiled, program }: Started,
   bound: Record<string, number>,
   control: number,
   plan: Plan,
-  passSocket: number | undefined,
+  passSocket?: number,
+  reached?: (control: Control) => void,
 ): Launched {
   const arena = takeArena(program.size);
   program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
@@ -78,7 +79,10 @@ export function start(
     throw error;
   }
   const pid = program.result(arena, "first");
-  if (passSocket === undefined) return { pid, control: new Control(control, plan), release };
+  if (passSocket === undefined) {
+    const told: Control = new Control(control, plan, undefined, () => reached?.(told));
+    return { pid, control: told, release };
+  }
   const { promise, resolve } = Promise.withResolvers<number | undefined>();
   const receive = () => {
     const fd = sys.receiveDescriptor(passSocket);

@@ -1,4 +1,6 @@
 /** The OCI runtime: containers that last, in the words of the runtime specification. @module */
+export { create } from "./create.ts";
+export { start } from "./start.ts";
 export { Container, START_SOCKET } from "./container.ts";
 export { runHooks, tryHooks } from "./hooks.ts";
 export { checkId } from "./id.ts";

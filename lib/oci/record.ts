@@ -27,6 +27,8 @@ export interface ContainerRecord {
   pid: number;
   /** When it started, in clock ticks since boot: a number may be used again, but not with the same time. */
   pidStartTime: string;
+  /** Of the plan that its process walks: what fails when it is started is told by its number. */
+  steps: number;
   /** The end of its first process is not the end of the others. */
   sharesPids: boolean;
   /** `CgroupRecord` of lib/cgroup; absent where it has none. */
@@ -49,6 +51,7 @@ const FIELDS: Record<string, (value: unknown) => boolean> = {
   owner: Number.isSafeInteger,
   pid: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
   stage: (value) => value === "creating" || value === "created",
+  steps: Number.isSafeInteger,
   sharesPids: isFlag,
   systemdCgroup: isFlag,
   rootless: isFlag,

@@ -136,6 +136,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
       ? intermediateSteps(spec, firstClone(spec, facts, inUse), betweenSteps(spec, beside, facts))
       : []),
     ...enterSteps(facts, owns),
+    leadStep(owns),
     ...(owns("mount") ? hostSteps(spec, facts) : []),
     ...mappedSteps(spec),
     ...timeSteps(spec),
@@ -257,15 +258,15 @@ export function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean)
     const made = flags(...later.flatMap((type) => NEW[type] ?? []));
     steps.push({ action: `make the ${later.join(" and ")} namespace`, ops: [{ call: "unshare", args: [made] }] });
   }
-  // what a terminal sends to the owner's group is the owner's to forward. In a pid namespace of its own the command
-  // leads a session by itself
-  steps.push(
-    owns("pid")
-      ? { action: "lead a process group of its own", ops: [{ call: "setpgid", args: [0, 0] }] }
-      : { action: "lead a session of its own", ops: [{ call: "setsid", args: [] }] },
-  );
   return steps;
 }
+
+// what a terminal sends to the owner's group is the owner's to forward. In a pid namespace of its own the command leads
+// a session by itself
+const leadStep = (owns: (type: NamespaceType) => boolean): Step =>
+  owns("pid") ? { action: "lead a process group of its own", ops: [{ call: "setpgid", args: [0, 0] }] } : SESSION;
+
+export const SESSION: Step = { action: "lead a session of its own", ops: [{ call: "setsid", args: [] }] };
 
 export function mappedSteps(spec: Spec): Plan {
   const { uidMappings, gidMappings } = spec.linux;

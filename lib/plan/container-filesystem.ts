@@ -13,6 +13,7 @@ import { attachCopiedUp, isCopiedUp } from "./copy-up.ts";
 import { deviceSteps } from "./device-nodes.ts";
 import { isOpenedBetween, isRemount, kindOf, mountSlot, openMount } from "./filesystem.ts";
 import { isOwn } from "./intermediate.ts";
+import { isBind } from "./mount-options.ts";
 import * as mounts from "./mounts.ts";
 import { makeRoot, PIVOT } from "./root.ts";
 
@@ -27,7 +28,7 @@ const isDev = ({ destination }: Mount) => /^\/dev\/*$/.test(destination);
 /** Up to where the hooks of the runtime run. */
 export function containerMounts(spec: ContainerSpec & Spec, facts: Facts): Plan {
   // a read-only /dev has to be filled first
-  const trees = spec.mounts.map((mount, index) => ({ mount: isDev(mount) ? writable(mount) : mount, index }));
+  const trees = spec.mounts.map((mount, index) => ({ mount: sourced(isDev(mount) ? writable(mount) : mount), index }));
   const opened = trees.flatMap(({ mount, index }) =>
     isOpenedBetween(spec, mount) ? [] : openMount(spec, mount, mountSlot(index), BUNDLE, facts),
   );
@@ -39,6 +40,14 @@ const writable = (mount: Mount): Mount => ({
   ...mount,
   options: mount.options?.filter((option) => !isReadOnly(option)) ?? [],
 });
+
+/** What a file system that is made is called in lists of mounts. */
+function sourced(mount: Mount): Mount {
+  const { source, options = [] } = mount;
+  return source === undefined || source === "" || isBind(mount) || isRemount(mount)
+    ? mount
+    : { ...mount, options: [...options, `source=${source}`] };
+}
 
 function attachSteps(spec: Spec, mount: Mount, tree: string, facts: Facts): Plan {
   const { destination, options = [], type } = mount;

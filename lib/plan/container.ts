@@ -9,7 +9,7 @@ import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import { compileSeccomp, COOKIE, refuseCookie, seccompFlags, withCookie } from "../seccomp/index.ts";
 import type { ContainerSpec, Hooks, Spec } from "../spec/index.ts";
 import { attributeSteps } from "./attributes.ts";
-import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps } from "./compile.ts";
+import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps, SESSION } from "./compile.ts";
 import type { Beside, Facts, OwnedPlan } from "./compile.ts";
 import { byte } from "./clone.ts";
 import { enterDirectory, leaveMemorySteps, openDirectory, privilegeStep, rlimitSteps, signalStep } from "./command.ts";
@@ -27,7 +27,7 @@ import { filterData, listens } from "./listener.ts";
 import { checkMountIds } from "./mount-ids.ts";
 import { checkMount } from "./mount-options.ts";
 import { firstClone, ownerPart } from "./owner.ts";
-import { passOps } from "./pass.ts";
+import { sendOps, tellOp } from "./pass.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import { terminalSteps } from "./terminal.ts";
 import { checkTime, timeSteps } from "./time.ts";
@@ -87,6 +87,7 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, f
     ...(beside.moved ? [reachStep("be moved to the cgroups", "moved")] : []),
     ...(beside.keyring ? [keyringStep(beside.id)] : []),
     ...enter,
+    SESSION,
     ...(isOwn(spec, "mount") ? [keepMounts(spec)] : []),
     ...mappedSteps(spec),
     ...timeSteps(spec),
@@ -94,13 +95,18 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, f
     ...filesystemSteps(building, beside, facts),
     ...becomeSteps(building, beside, kept),
     ...waitToStart(kept),
-    ...(hooks.startContainer ?? []).map((hook, index) => hookStep("startContainer", hook, index)),
-    signalStep(),
-    ...restrictSteps(spec, facts),
-    executeStep(spec),
+    ...startSteps(spec, facts),
   ];
   return { plan, owner, inUse };
 }
+
+/** What comes after it has been started: the end of its plan. */
+export const startSteps = (spec: StartableSpec, facts: Pick<Facts, "arch">): Plan => [
+  ...(spec.hooks?.startContainer ?? []).map((hook, index) => hookStep("startContainer", hook, index)),
+  signalStep(),
+  ...restrictSteps(spec, facts),
+  executeStep(spec),
+];
 
 /** Whether some hooks are run inside, which takes a file of the state. */
 export const startsHooks = ({ createContainer = [], startContainer = [] }: Hooks): boolean =>
@@ -134,7 +140,7 @@ function becomeSteps(spec: StartableSpec, { preserved }: ContainerBeside, kept: 
   const { process, hooks = {} } = spec;
   const own = ["start", ...(startsHooks(hooks) ? ["state"] : []), "command-image"];
   return [
-    stdioStep(spec, { session: isOwn(spec, "pid"), own, preserved }),
+    stdioStep(spec, { session: false, own, preserved }),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
     openDirectory(process.cwd, () => []),
@@ -156,7 +162,7 @@ const isRestrictedLate = ({ process, linux }: Spec): boolean =>
   (linux.seccomp ?? linux.landlock) !== undefined && !process.noNewPrivileges;
 
 /** The last thing before the command: nothing of what comes before has to be allowed by the filter. */
-function restrictSteps(spec: StartableSpec, { arch }: Facts): Plan {
+function restrictSteps(spec: StartableSpec, { arch }: Pick<Facts, "arch">): Plan {
   const { seccomp } = spec.linux;
   const steps = privilegeStep(spec);
   if (seccomp) {
@@ -177,7 +183,8 @@ function restrictSteps(spec: StartableSpec, { arch }: Facts): Plan {
 function handOver(): Op[] {
   const starter = ref("starter");
   return [
-    ...passOps("listener", starter, starter, COOKIE),
+    tellOp(starter, COOKIE),
+    ...sendOps("listener", starter, COOKIE),
     { call: "close", args: [ref("listener"), 0, 0, 0, 0, COOKIE] },
     { call: "seccomp", args: [flags("SECCOMP_SET_MODE_FILTER"), 0, filterData(refuseCookie()), 0, 0, COOKIE] },
   ];

@@ -27,5 +27,5 @@ export { volumeSlot } from "./filesystem.ts";
 export { compileTake } from "./take.ts";
 export { isBind } from "./mount-options.ts";
 export { CONTROL_FD, initSteps, type InitKind } from "./init.ts";
-export { compileContainer, startsHooks, type ContainerBeside, type StartableSpec } from "./container.ts";
+export { compileContainer, startsHooks, startSteps, type ContainerBeside, type StartableSpec } from "./container.ts";
 export { PASSED_TAG, REPORT_BYTES } from "./frame.ts";

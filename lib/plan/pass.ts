@@ -10,12 +10,21 @@ import { PASSED_TAG, REPORT_BYTES } from "./frame.ts";
  * The socket is bound as `pass-socket`; a frame on the other one tells that the descriptor in the slot is there.
  * @param sixth an argument that these calls do not have
  */
-export function passOps(
+export const passOps = (
   slot: string,
   socket: Argument = ref("pass-socket"),
   to: Argument = ref("control"),
   sixth?: bigint,
-): Op[] {
+): Op[] => [...sendOps(slot, socket, sixth), tellOp(to, sixth)];
+
+const restOf = (sixth: bigint | undefined) => (sixth === undefined ? [] : [0, 0, sixth]);
+
+export const tellOp = (to: Argument, sixth?: bigint): Op => ({
+  call: "write",
+  args: [to, words("passed frame", PASSED_TAG, 0), REPORT_BYTES, ...restOf(sixth)],
+});
+
+export function sendOps(slot: string, socket: Argument, sixth?: bigint): Op[] {
   const [SOL_SOCKET, SCM_RIGHTS, MSG_NOSIGNAL] = [1, 1, named("MSG_NOSIGNAL", 0x4000)];
   const cmsg = structure("SCM_RIGHTS", "cmsghdr", { cmsg_len: 20, cmsg_level: SOL_SOCKET, cmsg_type: SCM_RIGHTS });
   const header = STRUCTS.cmsghdr.size;
@@ -29,10 +38,8 @@ export function passOps(
     { offset: offsetOf("msghdr", "msg_iov"), to: iovec },
     { offset: offsetOf("msghdr", "msg_control"), to: control },
   ];
-  const rest = sixth === undefined ? [] : [0, 0, sixth];
   return [
     { call: "store", args: [{ at: control, offset: header }, ref(slot), 4] },
-    { call: "sendmsg", args: [socket, message, MSG_NOSIGNAL, ...rest] },
-    { call: "write", args: [to, words("passed frame", PASSED_TAG, 0), REPORT_BYTES, ...rest] },
+    { call: "sendmsg", args: [socket, message, MSG_NOSIGNAL, ...restOf(sixth)] },
   ];
 }

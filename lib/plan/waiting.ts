@@ -43,8 +43,6 @@ export function waitToStart(kept: KeptInImage): Plan {
     {
       action: "be looked into by nobody, and tell the creator that everything stands",
       ops: [
-        { call: "label", args: [], label: IMAGE },
-        ...kept.map(([, to]): Op => ({ call: "fcntl", args: [to, named("F_SETFD", 2), named("FD_CLOEXEC", 1)] })),
         { call: "prctl", args: [named("PR_SET_NAME", 15), cstring("tsbox-created")] },
         { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 0] },
         {

@@ -49,6 +49,10 @@ export function findUser(user: string, accounts: Accounts): User {
   };
 }
 
+/** The home directory of a user; "/" where the accounts do not know it. */
+export const homeOf = (uid: number, accounts: Accounts): string =>
+  records(accounts, "passwd").find(([, , id]) => id === String(uid))?.[5] || "/";
+
 /** @throws TsboxError `invalid_option`, `user_not_found` */
 export function findGroup(name: string, accounts: Accounts): number {
   const id = numeric(name);

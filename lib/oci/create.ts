@@ -1,0 +1,205 @@
+/**
+ * `create`: everything of a container but its command, which waits to be started.
+ * @module
+ * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/runtime.md#create
+ */
+import * as sys from "../../syscalls/index.ts";
+import { ARCH, Descriptors, elfImage, Program, TsboxError } from "../../syscalls/index.ts";
+import { bindControl, bury, factsFor, kill, start, type Control, type Launched } from "../launch/index.ts";
+import { compileContainer, startsHooks, type ContainerBeside, type StartableSpec } from "../plan/index.ts";
+import type { OwnedPlan } from "../plan/index.ts";
+import { readConfig } from "./config.ts";
+import { Container, START_SOCKET } from "./container.ts";
+import { groupOf, type Group } from "./group.ts";
+import { runHooks } from "./hooks.ts";
+import { startTimeOf } from "./init-process.ts";
+import { RECORD_VERSION, type ContainerRecord } from "./record.ts";
+import { startable } from "./startable.ts";
+import type { CreateOptions, Runtime } from "./runtime.ts";
+
+/** @throws TsboxError `container_exists`, `invalid_option`, `hook_failed`, … */
+export async function create(runtime: Runtime, id: string, options: CreateOptions): Promise<void> {
+  const { container } = await createContainer(runtime, id, options);
+  container[Symbol.dispose]();
+}
+
+/** What has been created, while its lock is still held. */
+export interface Created {
+  container: Container;
+  launched: Launched;
+  spec: StartableSpec;
+}
+
+export async function createContainer(runtime: Runtime, id: string, options: CreateOptions): Promise<Created> {
+  const { spec: config, text, warnings } = readConfig(options.bundle);
+  for (const warning of warnings) runtime.log.warn(warning);
+  const container = Container.reserve(runtime, id);
+  let group: Group | undefined;
+  try {
+    const spec = startable(config, options);
+    container.config = text;
+    group = groupOf(runtime, id, spec);
+    container.save(recordOf(container, spec, options, group));
+    const launched = await make(container, spec, group, options);
+    return { container, launched, spec };
+  } catch (error) {
+    await group?.cgroup?.remove();
+    container.remove();
+    container[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function recordOf(
+  { id, runtime }: Container,
+  spec: StartableSpec,
+  { bundle }: CreateOptions,
+  { record: cgroup }: Group,
+): ContainerRecord {
+  const { annotations, hooks = {} } = spec;
+  const { poststart, poststop } = hooks;
+  return {
+    version: RECORD_VERSION,
+    id,
+    ociVersion: spec.ociVersion,
+    bundle,
+    rootfs: spec.root.path,
+    ...(annotations && { annotations }),
+    created: now(),
+    owner: sys.effectiveUid(),
+    stage: "creating",
+    pid: 0,
+    pidStartTime: "0",
+    steps: 0,
+    sharesPids: !spec.linux.namespaces.some(({ type, path }) => type === "pid" && path === undefined),
+    ...(cgroup && { cgroup }),
+    systemdCgroup: runtime.systemdCgroup,
+    rootless: runtime.rootless,
+    ...((poststart ?? poststop) && { hooks: { ...(poststart && { poststart }), ...(poststop && { poststop }) } }),
+  };
+}
+
+/** RFC 3339, with nanoseconds. */
+function now(): string {
+  const ms = performance.timeOrigin + performance.now();
+  const ns = Math.floor((ms % 1000) * 1e6);
+  return `${new Date(ms).toISOString().slice(0, -4)}${String(ns).padStart(9, "0")}Z`;
+}
+
+/** Once it waits to be started. */
+async function make(
+  container: Container,
+  spec: StartableSpec,
+  group: Group,
+  options: CreateOptions,
+): Promise<Launched> {
+  if (!group.moved) await group.cgroup?.make(spec.linux.resources ?? {});
+  using opened = new Descriptors();
+  const { launched, state } = launch(container, spec, group, options, opened);
+  try {
+    const { pid, steps } = launched;
+    container.save({ ...container.record, pid, pidStartTime: startTimeOf(pid) ?? "0", steps });
+    if (state !== undefined) sys.write(state, encode(container.state("created")));
+    const { ready, failure } = await Promise.race([launched.control.told, launched.broken]);
+    if (failure) throw failure;
+    if (!ready)
+      throw new TsboxError(`create container "${container.id}": its process ended before it could say why`, {
+        code: "system",
+      });
+    finish(container, launched.pid, options);
+    launched.release();
+    return launched;
+  } catch (error) {
+    kill(launched);
+    await bury(launched);
+    throw error;
+  }
+}
+
+function finish(container: Container, pid: number, { pidFile, pidfdSocket }: CreateOptions): void {
+  container.save({ ...container.record, stage: "created" });
+  if (pidfdSocket !== undefined) sendPidfd(pidfdSocket, pid);
+  if (pidFile !== undefined) writePidFile(pidFile, pid);
+}
+
+const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+
+/** With what goes wrong while this process does something for the new one. */
+type Broken = Launched & { broken: Promise<never>; steps: number };
+
+function launch(
+  container: Container,
+  spec: StartableSpec,
+  group: Group,
+  options: CreateOptions,
+  opened: Descriptors,
+): { launched: Broken; state: number | undefined } {
+  const { id } = container;
+  const { bundle, pivot, newKeyring: keyring, listenFds, preserveFds, consoleSocket } = options;
+  const preserved = listenFds + preserveFds;
+  const beside: ContainerBeside = { id, bundle, moved: group.moved, preserved, pivot, keyring };
+  const membership = group.moved ? NO_MEMBERSHIP : (group.cgroup?.membership ?? NO_MEMBERSHIP);
+  const compiled = compileContainer(spec, beside, { ...factsFor(unmasked(spec), membership), ...group.hierarchies() });
+  const bound: Record<string, number> = { stdin: stdio(0), stdout: stdio(1), stderr: stdio(2) };
+  if (!group.moved) Object.assign(bound, group.cgroup?.open(opened));
+  bound["start"] = opened.add(sys.listenIn(container.directory.fd, START_SOCKET));
+  const state = startsHooks(spec.hooks ?? {}) ? opened.add(sys.memoryFile("state")) : undefined;
+  if (state !== undefined) bound["state"] = state;
+  if (consoleSocket !== undefined) bound["pass-socket"] = opened.add(sys.connectSocket(consoleSocket));
+  const control = bindControl(bound, opened);
+  bound["command-image"] = opened.add(waitingImage(compiled, 3 + preserved));
+  const { promise: broken, reject } = Promise.withResolvers<never>();
+  const answer = answering(container, spec, group);
+  const reached = (told: Control) => void answer().then(() => told.send(GO), reject);
+  const program = new Program(compiled.plan, ARCH);
+  const launched = start({ compiled, program }, bound, control, compiled.plan, undefined, reached);
+  return { launched: { ...launched, broken, steps: compiled.plan.length }, state };
+}
+
+const GO = 1;
+const NO_MEMBERSHIP = { tasks: 0, into: false };
+
+const waitingImage = ({ plan }: OwnedPlan, control: number): number =>
+  sys.sealedFile("tsbox-create", elfImage(new Program(plan, ARCH, "image"), {}, control), 0o111);
+
+/** What is done for the process each time that it waits: it is moved to its cgroups, then come the runtime's hooks. */
+function answering(container: Container, spec: StartableSpec, group: Group): () => Promise<void> {
+  const { prestart, createRuntime } = spec.hooks ?? {};
+  const turns = [
+    ...(group.moved ? [async () => group.cgroup?.make(spec.linux.resources ?? {}, container.record.pid)] : []),
+    async () => {
+      const state = container.state("creating");
+      await runHooks("prestart", prestart, state);
+      await runHooks("createRuntime", createRuntime, state);
+    },
+  ];
+  return async () => turns.shift()?.();
+}
+
+/** What is covered is looked at inside. */
+const unmasked = (spec: StartableSpec): StartableSpec => ({
+  ...spec,
+  linux: { ...spec.linux, maskedPaths: [], readonlyPaths: [] },
+});
+
+/** -1 where it is closed. */
+function stdio(fd: number): number {
+  const F_GETFD = 1;
+  return sys.trySyscall("fcntl", fd, F_GETFD) < 0 ? -1 : fd;
+}
+
+function sendPidfd(file: string, pid: number): void {
+  using opened = new Descriptors();
+  const pidfd = opened.add(sys.openPidfd(pid));
+  const socket = opened.add(sys.connectSocket(file));
+  const sent = sys.sendDescriptor(socket, new TextEncoder().encode("pidfd"), pidfd);
+  if (sent < 0) throw sys.systemError(`send a pidfd to ${JSON.stringify(file)}`, "sendmsg", -sent);
+}
+
+/** Whole, or not at all: an engine may be waiting for it. */
+export function writePidFile(file: string, pid: number): void {
+  const { renameSync, writeFileSync } = process.getBuiltinModule("node:fs");
+  const [directory, name] = [file.slice(0, file.lastIndexOf("/") + 1), file.slice(file.lastIndexOf("/") + 1)];
+  writeFileSync(`${directory}.${name}`, String(pid), { mode: 0o666 });
+  renameSync(`${directory}.${name}`, file);
+}

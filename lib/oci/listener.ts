@@ -1,0 +1,29 @@
+/**
+ * The listener of a container's seccomp filter, which goes to the agent that the config names.
+ * @module
+ * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config-linux.md#containerprocessstate
+ */
+import * as sys from "../../syscalls/index.ts";
+import { Descriptors, TsboxError } from "../../syscalls/index.ts";
+import type { SeccompProfile, State } from "../spec/index.ts";
+
+/** Passes on what a process has sent over a socket. @throws TsboxError where nobody takes it */
+export function passListener(socket: number, profile: SeccompProfile | undefined, state: State): void {
+  const { listenerPath, listenerMetadata } = profile ?? {};
+  if (listenerPath === undefined)
+    throw new TsboxError("hand the seccomp listener over: the profile has no listenerPath", { code: "invalid_option" });
+  using opened = new Descriptors();
+  const listener = sys.receiveDescriptor(socket);
+  if (listener < 0) throw sys.systemError("take the seccomp listener", "recvmsg", -listener);
+  opened.add(listener);
+  const agent = opened.add(sys.connectSocket(listenerPath));
+  const told = {
+    ociVersion: state.ociVersion,
+    fds: ["seccompFd"],
+    pid: state.pid,
+    ...(listenerMetadata !== undefined && { metadata: listenerMetadata }),
+    state,
+  };
+  const sent = sys.sendDescriptor(agent, new TextEncoder().encode(JSON.stringify(told)), listener);
+  if (sent < 0) throw sys.systemError("hand the seccomp listener over", "sendmsg", -sent);
+}

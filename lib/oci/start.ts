@@ -1,0 +1,82 @@
+/**
+ * `start`: has a container that was created execute its command.
+ * @module
+ * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/runtime.md#start
+ */
+import * as sys from "../../syscalls/index.ts";
+import { ARCH, Descriptors, TsboxError } from "../../syscalls/index.ts";
+import { failureOf } from "../launch/index.ts";
+import { FrameReader, REPORT_BYTES, startSteps, type StartableSpec } from "../plan/index.ts";
+import { parseConfig } from "./config.ts";
+import { Container, START_SOCKET } from "./container.ts";
+import { tryHooks } from "./hooks.ts";
+import { signalProcess } from "./init-process.ts";
+import { passListener } from "./listener.ts";
+import type { Runtime } from "./runtime.ts";
+
+/** @throws TsboxError `container_state`, `command_not_found`, `hook_failed`, … */
+export async function start(runtime: Runtime, id: string): Promise<void> {
+  using container = Container.open(runtime, id);
+  await container.lock();
+  container.reload();
+  const status = await container.status();
+  if (status !== "created") throw refusal(id, status);
+  await startCreated(container);
+}
+
+const refusal = (id: string, status: string) =>
+  new TsboxError(
+    `start container "${id}": ${
+      status === "stopped" ? "cannot start a container that has stopped" : "cannot start an already running container"
+    }`,
+    { code: "container_state" },
+  );
+
+/** One that is locked, and waits. */
+export async function startCreated(container: Container): Promise<void> {
+  const { record, runtime } = container;
+  using opened = new Descriptors();
+  const socket = opened.add(sys.connectSocket(`/proc/self/fd/${container.directory.fd}/${START_SOCKET}`));
+  sys.send(socket, Uint8Array.of(1));
+  const failure = attempt(container, () => outcome(container, socket));
+  // what is started is no longer waiting, and what has failed never will be
+  container.directory.remove(START_SOCKET);
+  if (failure) throw failure;
+  await tryHooks("poststart", record.hooks?.poststart, container.state("running"), runtime.log);
+}
+
+/** One whose start is broken off is no use to anybody. */
+function attempt<T>({ record }: Container, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    signalProcess(record, SIGKILL);
+    throw error;
+  }
+}
+
+const SIGKILL = 9;
+
+/** Waits until it has executed its command, which closes the socket, or has told why not. */
+function outcome(container: Container, socket: number): TsboxError | undefined {
+  const frames = new FrameReader();
+  let failure: TsboxError | undefined;
+  for (;;) {
+    // exactly a frame: what comes behind it may carry a descriptor
+    const bytes = sys.read(socket, REPORT_BYTES);
+    if (typeof bytes === "number" || bytes.length === 0) return failure;
+    for (const frame of frames.take(bytes)) {
+      if (frame.kind === "failed") failure ??= explain(container, frame.report);
+      if (frame.kind === "passed") passListener(socket, specOf(container).linux.seccomp, container.state("creating"));
+    }
+  }
+}
+
+/** The steps after the start are the last ones of the plan. */
+function explain(container: Container, report: DataView): TsboxError {
+  const steps = startSteps(specOf(container), { arch: ARCH });
+  report.setUint32(0, report.getUint32(0, true) - container.record.steps + steps.length, true);
+  return failureOf(report, steps);
+}
+
+const specOf = ({ config }: Container) => parseConfig(config).spec as StartableSpec;

@@ -1,0 +1,41 @@
+/**
+ * What a bundle says, as it is compiled: paths are absolute, and the process has the environment that runtimes give it.
+ * @module
+ */
+import { TsboxError } from "../../syscalls/index.ts";
+import type { StartableSpec } from "../plan/index.ts";
+import { isBind } from "../plan/index.ts";
+import { homeOf } from "../sandbox/index.ts";
+import type { ContainerSpec, Mount } from "../spec/index.ts";
+import type { CreateOptions } from "./runtime.ts";
+
+/** @throws TsboxError `invalid_option` */
+export function startable(config: ContainerSpec, options: CreateOptions): StartableSpec {
+  const { process, root, mounts } = config;
+  if (!process) throw invalid("create a container without a process: there would be nothing to start");
+  const below = (file: string) => (file.startsWith("/") ? file : `${options.bundle}/${file}`);
+  const rootfs = below(root.path);
+  const absolute = (mount: Mount): Mount =>
+    isBind(mount) && mount.source !== undefined ? { ...mount, source: below(mount.source) } : mount;
+  const env = [...process.env, ...listening(options)];
+  if (!env.some((variable) => /^HOME=./.test(variable)))
+    env.push(`HOME=${homeOf(process.user.uid, { directory: rootfs })}`);
+  return {
+    ...config,
+    root: { ...root, path: rootfs },
+    mounts: mounts.map(absolute),
+    process: { ...process, env: lastOnes(env) },
+  };
+}
+
+/** Only the last of each name counts. */
+function lastOnes(env: string[]): string[] {
+  const byName = new Map(env.map((variable) => [variable.split("=", 1)[0], variable]));
+  return [...byName.values()];
+}
+
+/** @see sd_listen_fds(3) */
+const listening = ({ listenFds }: CreateOptions): string[] =>
+  listenFds > 0 ? [`LISTEN_FDS=${listenFds}`, "LISTEN_PID=1"] : [];
+
+const invalid = (message: string) => new TsboxError(message, { code: "invalid_option" });
