@@ -9,6 +9,8 @@ import type { Logger } from "./log.ts";
 export interface Runtime {
   /** Absolute: containers' state directories are below it. */
   root: string;
+  /** Nobody said where: that it is not there yet is no mistake. */
+  rootIsDefault: boolean;
   systemdCgroup: boolean;
   /** Cgroups that may not be made or written are left out: the owner is not root, or does not own its cgroup. */
   rootless: boolean;
