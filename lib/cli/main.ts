@@ -1,33 +1,15 @@
 #!/usr/bin/env bun
 /**
- * The `tsbox` command: parse, call the library, print. Docker's words, flags and exit codes wherever Docker has one.
+ * What the binary is called as: the `tsbox` command, or the OCI runtime, which has a command line of its own and is
+ * started for each step of a container's life, so that it loads nothing of the other.
  * @module
  */
-import { version } from "../../package.json" with { type: "json" };
-import { addCompletion } from "./completion.ts";
-import { addDoctor } from "./doctor.ts";
-import { addPlan } from "./plan.ts";
-import { reportFailure } from "./report.ts";
-import { addRun } from "./run.ts";
-import { UnknownWord, Verb } from "./verb.ts";
-import { addVersion } from "./version.ts";
+async function main(words: string[]): Promise<void> {
+  const name = process.argv0.slice(process.argv0.lastIndexOf("/") + 1);
+  const isLink = name === "tsbox-oci";
+  if (!isLink && words[0] !== "oci") return void (await import("./tsbox.ts"));
+  const { oci } = await import("./oci/main.ts");
+  process.exit(await (isLink ? oci(name, words) : oci("tsbox oci", words.slice(1))));
+}
 
-const tsbox = new Verb("tsbox")
-  .usage("COMMAND")
-  .description("Containers and sandboxes, straight on Linux system calls")
-  .version(`tsbox ${version}`, "-v, --version", "Print the version and quit")
-  .helpOption("-h, --help", "Print this help and quit")
-  .helpCommand("help [COMMAND]", "Print the help of a command")
-  .enablePositionalOptions()
-  .addHelpText("after", '\nRun "tsbox COMMAND --help" for more about a command.');
-addRun(tsbox);
-addPlan(tsbox);
-addDoctor(tsbox);
-addCompletion(tsbox);
-addVersion(tsbox, version);
-
-const words = process.argv.slice(2);
-tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch(async (error: unknown) => {
-  const explained = error instanceof UnknownWord ? (await import("./docker.ts")).explainUnknown(error) : error;
-  process.exit(reportFailure(explained));
-});
+void main(process.argv.slice(2));

@@ -12,6 +12,7 @@
  * @module
  */
 import { Directory, TsboxError } from "../../syscalls/index.ts";
+import { openCgroup, type ContainerCgroup } from "./cgroup.ts";
 import { checkId } from "./id.ts";
 import { isRunning } from "./init-process.ts";
 import { parseRecord, type ContainerRecord } from "./record.ts";
@@ -134,10 +135,17 @@ export class Container {
     if (!this.directory.isCurrent()) throw notFound(this.id);
   }
 
+  /** Undefined where it has none of its own. */
+  get cgroup(): ContainerCgroup | undefined {
+    const { cgroup } = this.record;
+    return cgroup && openCgroup(cgroup);
+  }
+
   async status(): Promise<Status> {
     const { record } = this;
     if (record.stage === "creating") return this.#isBeingMade() ? "creating" : "stopped";
     if (!isRunning(record)) return "stopped";
+    if (await this.cgroup?.isFrozen()) return "paused";
     return this.directory.status(START_SOCKET)?.kind === "socket" ? "created" : "running";
   }
 

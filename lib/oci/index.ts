@@ -1,10 +1,41 @@
 /** The OCI runtime: containers that last, in the words of the runtime specification. @module */
-export { create } from "./create.ts";
-export { start } from "./start.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import type { CreateOptions, ExecOptions, RunOptions, Runtime } from "./runtime.ts";
+
+export { absolute, signalNumber } from "../../syscalls/index.ts";
 export { Container, START_SOCKET } from "./container.ts";
+export { remove } from "./delete.ts";
 export { runHooks, tryHooks } from "./hooks.ts";
 export { checkId } from "./id.ts";
 export { isRunning, signalProcess, startTimeOf } from "./init-process.ts";
+export { kill } from "./kill.ts";
+export { list } from "./list.ts";
+export { Log, type Logger, type LogFormat } from "./log.ts";
+export { defaultRoot, isHostRoot } from "./owner.ts";
+export { pause, resume } from "./pause.ts";
+export { processes } from "./ps.ts";
 export { RECORD_VERSION, type ContainerRecord } from "./record.ts";
-export type { Logger } from "./log.ts";
+export { state, type ContainerState } from "./state.ts";
 export type * from "./runtime.ts";
+
+// what makes processes takes most of the engine: it is loaded for the verbs that do
+
+export async function create(runtime: Runtime, id: string, options: CreateOptions): Promise<void> {
+  await (await import("./create.ts")).create(runtime, id, options);
+}
+
+export async function start(runtime: Runtime, id: string): Promise<void> {
+  await (await import("./start.ts")).start(runtime, id);
+}
+
+const notYet = (verb: string) => new TsboxError(`${verb} a container: not there yet`, { code: "unsupported" });
+
+/** @returns the exit status of the command; 0 where it is detached */
+export async function run(_runtime: Runtime, _id: string, _options: RunOptions): Promise<number> {
+  throw notYet("run");
+}
+
+/** @returns the exit status of the command; 0 where it is detached */
+export async function exec(_runtime: Runtime, _id: string, _options: ExecOptions): Promise<number> {
+  throw notYet("exec in");
+}

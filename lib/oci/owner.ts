@@ -10,9 +10,15 @@ function inUserNamespace(): boolean {
 }
 
 /** Where state directories are kept. */
-export function defaultRoot(environment: { XDG_RUNTIME_DIR?: string; USER?: string }): string {
+export function defaultRoot(environment: Readonly<Record<string, string | undefined>>): string {
   const { XDG_RUNTIME_DIR: own, USER: user } = environment;
   // what is called root may write to /run also in a user namespace
   const asRoot = isHostRoot() || (effectiveUid() === 0 && user === "root");
   return own && !asRoot ? `${own}/tsbox-oci` : "/run/tsbox-oci";
+}
+
+/** As /etc/passwd has it; `#1000` where it does not. */
+export function ownerName(uid: number): string {
+  const lines = (readKernelFile("/etc/passwd") ?? "").split("\n").map((line) => line.split(":"));
+  return lines.find((fields) => fields[2] === String(uid))?.[0] ?? `#${uid}`;
 }

@@ -83,5 +83,7 @@ function find(name: string, flags: readonly Flag[]): [long: string, kind: Kind] 
 function checked(name: string, kind: Kind, value: string): string {
   const holds = kind === "flag" ? TRUE.has(value) || FALSE.has(value) : kind !== "number" || /^[+-]?\d+$/.test(value);
   if (holds) return value;
-  throw new UsageError(`invalid value ${JSON.stringify(value)} for flag -${name}: ${kind === "flag" ? "true or false" : "not a number"}`);
+  throw new UsageError(
+    `invalid value ${JSON.stringify(value)} for flag -${name}: ${kind === "flag" ? "true or false" : "not a number"}`,
+  );
 }

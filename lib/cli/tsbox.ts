@@ -1,0 +1,34 @@
+/**
+ * The `tsbox` command: parse, call the library, print. Docker's words, flags and exit codes wherever Docker has one.
+ * @module
+ */
+import { version } from "../../package.json" with { type: "json" };
+import { addCompletion } from "./completion.ts";
+import { addDoctor } from "./doctor.ts";
+import { addOci } from "./oci.ts";
+import { addPlan } from "./plan.ts";
+import { reportFailure } from "./report.ts";
+import { addRun } from "./run.ts";
+import { UnknownWord, Verb } from "./verb.ts";
+import { addVersion } from "./version.ts";
+
+const tsbox = new Verb("tsbox")
+  .usage("COMMAND")
+  .description("Containers and sandboxes, straight on Linux system calls")
+  .version(`tsbox ${version}`, "-v, --version", "Print the version and quit")
+  .helpOption("-h, --help", "Print this help and quit")
+  .helpCommand("help [COMMAND]", "Print the help of a command")
+  .enablePositionalOptions()
+  .addHelpText("after", '\nRun "tsbox COMMAND --help" for more about a command.');
+addRun(tsbox);
+addPlan(tsbox);
+addDoctor(tsbox);
+addOci(tsbox);
+addCompletion(tsbox);
+addVersion(tsbox, version);
+
+const words = process.argv.slice(2);
+tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch(async (error: unknown) => {
+  const explained = error instanceof UnknownWord ? (await import("./docker.ts")).explainUnknown(error) : error;
+  process.exit(reportFailure(explained));
+});

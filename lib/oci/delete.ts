@@ -1,0 +1,95 @@
+/** `delete`: what a container holds is given back. @module */
+import { close, removeDirectory, systemError, trySyscall, TsboxError, waitBriefly } from "../../syscalls/index.ts";
+import { Container } from "./container.ts";
+import { tryHooks } from "./hooks.ts";
+import { isRunning, signalProcess } from "./init-process.ts";
+import { SIGKILL } from "./kill.ts";
+import type { Runtime } from "./runtime.ts";
+
+/** So long a process that was killed may take to end. */
+const END_MS = 10_000;
+
+/**
+ * A container that has stopped, or that was never started.
+ *
+ * @param options.force one that runs is killed first; that there is none is no error; and where its record cannot be
+ * read, what there is of its directory goes
+ * @throws TsboxError `container_not_found`, `container_state`
+ */
+export async function remove(runtime: Runtime, id: string, { force = false } = {}): Promise<void> {
+  try {
+    using container = Container.openUnread(runtime, id);
+    if (force) killNow(container);
+    await container.lock();
+    if (readOrClear(container, force)) await removeContainer(container, force);
+  } catch (error) {
+    if (!(force && hasCode(error, "container_not_found"))) throw error;
+  }
+}
+
+const hasCode = (error: unknown, code: string) => error instanceof TsboxError && error.code === code;
+
+/** Before the lock: a command that waits for the container's process then goes on, and gives it back. */
+function killNow(container: Container): void {
+  try {
+    container.reload();
+    signalProcess(container.record, SIGKILL);
+  } catch {
+    // there is no record, or it cannot be read: seen to when it is locked
+  }
+}
+
+/** @returns whether there is a record; where there is none, the directory goes */
+function readOrClear(container: Container, force: boolean): boolean {
+  try {
+    container.reload();
+    return true;
+  } catch (error) {
+    if (hasCode(error, "container_not_found")) {
+      container.remove(); // its maker was killed before it had made anything
+      throw error;
+    }
+    if (!force) throw error;
+    container.runtime.log.warn(`${(error as Error).message}; its directory is removed, and whatever else it had stays`);
+    container.remove();
+    return false;
+  }
+}
+
+async function removeContainer(container: Container, force: boolean): Promise<void> {
+  const status = await container.status();
+  const { id, record, cgroup } = container;
+  if (!force && status !== "stopped" && status !== "created") {
+    throw new TsboxError(`delete container "${id}": cannot delete container ${id} that is not stopped: ${status}`, {
+      code: "container_state",
+      hint: "kill it first, or delete --force",
+    });
+  }
+  await end(container);
+  await cgroup?.remove();
+  if (record.intelRdt !== undefined) removeGroup(record.intelRdt);
+  container.remove();
+  await tryHooks("poststop", record.hooks?.poststop, container.state("stopped"), container.runtime.log);
+}
+
+/** Kills what is left of it. */
+async function end({ id, record, cgroup }: Container): Promise<void> {
+  signalProcess(record, SIGKILL);
+  // in a pid namespace of its own, nothing outlives the first process
+  if (record.sharesPids) cgroup?.kill(SIGKILL);
+  if (!isRunning(record)) return;
+  if (await cgroup?.isFrozen()) await cgroup?.thaw();
+  const pidfd = trySyscall("pidfd_open", record.pid, 0);
+  if (pidfd >= 0 && isRunning(record)) waitBriefly(pidfd, END_MS * 1000);
+  if (pidfd >= 0) close(pidfd);
+  if (isRunning(record)) {
+    throw new TsboxError(`delete container "${id}": its first process, ${record.pid}, was killed and is still there`, {
+      code: "container_state",
+    });
+  }
+}
+
+function removeGroup(directory: string): void {
+  const result = removeDirectory(directory);
+  if (result < 0) throw systemError(`remove the resctrl group "${directory}"`, "unlinkat", -result);
+}
