@@ -156,8 +156,8 @@ export function waitBriefly(pidfd: number, timeoutUs: number): void {
   const POLLIN = 1;
   scratch.view.setInt32(0, pidfd, true);
   scratch.view.setInt32(4, POLLIN, true);
-  scratch.view.setBigInt64(8, 0n, true);
-  scratch.view.setBigInt64(16, BigInt(timeoutUs * 1000), true);
+  scratch.view.setBigInt64(8, BigInt(Math.floor(timeoutUs / 1e6)), true);
+  scratch.view.setBigInt64(16, BigInt(Math.round((timeoutUs % 1e6) * 1000)), true);
   trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8);
 }
 

@@ -17,7 +17,7 @@ const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
 const O_OWN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 const [LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN] = [1, 2, 4, 8];
 const [S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFSOCK] = [0o170000, 0o100000, 0o040000, 0o120000, 0o140000];
-const [ENOENT, EACCES, EEXIST, ENOTDIR, EISDIR, EINVAL, EFBIG, ELOOP] = [2, 13, 17, 20, 21, 22, 27, 40];
+const [ENOENT, EEXIST, ENOTDIR, EISDIR, EINVAL, EFBIG, ELOOP] = [2, 17, 20, 21, 22, 27, 40];
 /** Directories below each other that are removed; what is made to exhaust is left. */
 const DEPTH = 32;
 const decoder = new TextDecoder();
@@ -199,8 +199,8 @@ export class Directory {
 function statusOf(directory: number, name: string, flags: number): Status | undefined {
   const at = PATH_BYTES;
   const result = trySyscall("newfstatat", directory, path(name), scratch.address + at, flags);
-  if (result === -EACCES) throw systemError(`look at ${JSON.stringify(name)}`, "newfstatat", EACCES);
-  if (result < 0) return undefined;
+  if (result === -ENOENT || result === -ENOTDIR) return undefined;
+  if (result < 0) throw systemError(`look at ${JSON.stringify(name)}`, "newfstatat", -result);
   const { st_mode, st_ino, st_dev, st_uid } = STAT[ARCH].fields;
   const mode = scratch.view.getUint32(at + st_mode[0], true);
   const inode = scratch.view.getBigUint64(at + st_ino[0], true);

@@ -18,7 +18,7 @@ export interface ContainerState extends State {
 /** @throws TsboxError `container_not_found`, `container_unreadable` */
 export async function state(runtime: Runtime, id: string): Promise<ContainerState> {
   using container = Container.open(runtime, id);
-  return describe(container);
+  return await describe(container); // before it is closed
 }
 
 export async function describe(container: Container): Promise<ContainerState> {
