@@ -11,6 +11,8 @@ import { failureOf } from "./failure.ts";
 export interface Told {
   exit?: ExitFrame;
   ready?: boolean;
+  /** A process that was cloned for the owner, which is its parent. */
+  cloned?: number;
   /** At the end of the process, the root filesystem was as full as its limit allows. */
   diskFull?: boolean;
   failure?: TsboxError;
@@ -40,6 +42,7 @@ export class Control {
         else if (frame.kind === "ready") told.ready = true;
         else if (frame.kind === "passed") passed?.();
         else if (frame.kind === "reached") reached?.();
+        else if (frame.kind === "cloned") told.cloned = frame.pid;
         else if (frame.kind === "diskFull") told.diskFull = true;
         else if (frame.kind === "exit") told.exit = frame;
       }

@@ -25,8 +25,9 @@ export function startImage(
   { plan, program }: { plan: Plan; program: Program },
   bound: Record<string, number>,
   opened: Descriptors,
-  passSocket: number | undefined,
+  passSocket?: number,
   args?: string[],
+  taken?: (fd: number) => void,
 ): Launched {
   const kept = Object.values(bound).filter((fd) => fd >= 0);
   const control = bindControl(bound, opened);
@@ -35,7 +36,7 @@ export function startImage(
   const joiner = Object.fromEntries(kept.map((fd, index) => [`kept${index}`, fd]));
   joiner["image"] = opened.add(sys.sealedFile("tsbox-join", content));
   // nothing but the image tells a failure over the socket
-  return start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan, passSocket);
+  return start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan, { passSocket, taken });
 }
 
 const joiners = new Map<number, Started>();
@@ -56,14 +57,23 @@ export interface Started {
   program: Program;
 }
 
-/** Walks the owner's part of a plan; what it clones walks the rest. @param reached answers a process that waits for it */
+/** What the owner is told besides how it goes. */
+interface Listening {
+  /** Its end of a socket that descriptors are passed over. */
+  passSocket?: number | undefined;
+  /** Gets each descriptor; without it, the first is the promise `passed`. */
+  taken?: ((fd: number) => void) | undefined;
+  /** Answers a process that waits for it. */
+  reached?: ((control: Control) => void) | undefined;
+}
+
+/** Walks the owner's part of a plan; what it clones walks the rest. */
 export function start(
   { compiled, program }: Started,
   bound: Record<string, number>,
   control: number,
   plan: Plan,
-  passSocket?: number,
-  reached?: (control: Control) => void,
+  { passSocket, taken, reached }: Listening = {},
 ): Launched {
   const arena = takeArena(program.size);
   program.write(arena.bytes, arena.view, arena.address, bound, bound["control"] as number);
@@ -86,7 +96,10 @@ export function start(
   const { promise, resolve } = Promise.withResolvers<number | undefined>();
   const receive = () => {
     const fd = sys.receiveDescriptor(passSocket);
-    resolve(fd < 0 ? undefined : fd);
+    // EAGAIN: another one was passed, over another socket
+    if (fd === -EAGAIN) return;
+    if (taken && fd >= 0) taken(fd);
+    else resolve(fd < 0 ? undefined : fd);
   };
   const told = new Control(control, plan, receive);
   void told.told.then(() => {
@@ -124,7 +137,7 @@ function childsFailure(control: number): DataView | undefined {
   return steps.toSorted((a, b) => b.getUint32(0, true) - a.getUint32(0, true))[0];
 }
 
-const REPORT_BYTES = 16;
+const [REPORT_BYTES, EAGAIN] = [16, 11];
 
 /** @returns the owner's end */
 export function bindControl(bound: Record<string, number>, opened: Descriptors): number {

@@ -9,17 +9,19 @@ import { bindControl, bury, factsFor, kill, start, type Control, type Launched }
 import { compileContainer, startsHooks, type ContainerBeside, type StartableSpec } from "../plan/index.ts";
 import type { OwnedPlan } from "../plan/index.ts";
 import { readConfig } from "./config.ts";
+import { bindConsole, checkConsole } from "./console.ts";
 import { Container, START_SOCKET } from "./container.ts";
 import { groupOf, type Group } from "./group.ts";
 import { runHooks } from "./hooks.ts";
 import { startTimeOf } from "./init-process.ts";
+import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { RECORD_VERSION, type ContainerRecord } from "./record.ts";
 import { startable } from "./startable.ts";
 import type { CreateOptions, Runtime } from "./runtime.ts";
 
 /** @throws TsboxError `container_exists`, `invalid_option`, `hook_failed`, … */
 export async function create(runtime: Runtime, id: string, options: CreateOptions): Promise<void> {
-  const { container } = await createContainer(runtime, id, options);
+  const { container } = await createContainer(runtime, id, options, true);
   container[Symbol.dispose]();
 }
 
@@ -30,13 +32,20 @@ export interface Created {
   spec: StartableSpec;
 }
 
-export async function createContainer(runtime: Runtime, id: string, options: CreateOptions): Promise<Created> {
+/** @param detached nobody of this process's waits for it */
+export async function createContainer(
+  runtime: Runtime,
+  id: string,
+  options: CreateOptions,
+  detached: boolean,
+): Promise<Created> {
   const { spec: config, text, warnings } = readConfig(options.bundle);
   for (const warning of warnings) runtime.log.warn(warning);
   const container = Container.reserve(runtime, id);
   let group: Group | undefined;
   try {
     const spec = startable(config, options);
+    checkConsole(spec.process.terminal, detached, options.consoleSocket);
     container.config = text;
     group = groupOf(runtime, id, spec);
     container.save(recordOf(container, spec, options, group));
@@ -145,14 +154,14 @@ function launch(
   bound["start"] = opened.add(sys.listenIn(container.directory.fd, START_SOCKET));
   const state = startsHooks(spec.hooks ?? {}) ? opened.add(sys.memoryFile("state")) : undefined;
   if (state !== undefined) bound["state"] = state;
-  if (consoleSocket !== undefined) bound["pass-socket"] = opened.add(sys.connectSocket(consoleSocket));
+  const passSocket = spec.process.terminal ? bindConsole(bound, opened, consoleSocket) : undefined;
   const control = bindControl(bound, opened);
   bound["command-image"] = opened.add(waitingImage(compiled, 3 + preserved));
   const { promise: broken, reject } = Promise.withResolvers<never>();
   const answer = answering(container, spec, group);
   const reached = (told: Control) => void answer().then(() => told.send(GO), reject);
   const program = new Program(compiled.plan, ARCH);
-  const launched = start({ compiled, program }, bound, control, compiled.plan, undefined, reached);
+  const launched = start({ compiled, program }, bound, control, compiled.plan, { passSocket, reached });
   return { launched: { ...launched, broken, steps: compiled.plan.length }, state };
 }
 
@@ -186,20 +195,4 @@ const unmasked = (spec: StartableSpec): StartableSpec => ({
 function stdio(fd: number): number {
   const F_GETFD = 1;
   return sys.trySyscall("fcntl", fd, F_GETFD) < 0 ? -1 : fd;
-}
-
-function sendPidfd(file: string, pid: number): void {
-  using opened = new Descriptors();
-  const pidfd = opened.add(sys.openPidfd(pid));
-  const socket = opened.add(sys.connectSocket(file));
-  const sent = sys.sendDescriptor(socket, new TextEncoder().encode("pidfd"), pidfd);
-  if (sent < 0) throw sys.systemError(`send a pidfd to ${JSON.stringify(file)}`, "sendmsg", -sent);
-}
-
-/** Whole, or not at all: an engine may be waiting for it. */
-export function writePidFile(file: string, pid: number): void {
-  const { renameSync, writeFileSync } = process.getBuiltinModule("node:fs");
-  const [directory, name] = [file.slice(0, file.lastIndexOf("/") + 1), file.slice(file.lastIndexOf("/") + 1)];
-  writeFileSync(`${directory}.${name}`, String(pid), { mode: 0o666 });
-  renameSync(`${directory}.${name}`, file);
 }

@@ -7,15 +7,20 @@ import * as sys from "../../syscalls/index.ts";
 import { Descriptors, TsboxError } from "../../syscalls/index.ts";
 import type { SeccompProfile, State } from "../spec/index.ts";
 
-/** Passes on what a process has sent over a socket. @throws TsboxError where nobody takes it */
-export function passListener(socket: number, profile: SeccompProfile | undefined, state: State): void {
+/** What a process has sent over a socket. */
+export function takeListener(socket: number): number {
+  const listener = sys.receiveDescriptor(socket);
+  if (listener < 0) throw sys.systemError("take the seccomp listener", "recvmsg", -listener);
+  return listener;
+}
+
+/** @param listener taken over @throws TsboxError where nobody takes it */
+export function passListener(listener: number, profile: SeccompProfile | undefined, state: State): void {
+  using opened = new Descriptors();
+  opened.add(listener);
   const { listenerPath, listenerMetadata } = profile ?? {};
   if (listenerPath === undefined)
     throw new TsboxError("hand the seccomp listener over: the profile has no listenerPath", { code: "invalid_option" });
-  using opened = new Descriptors();
-  const listener = sys.receiveDescriptor(socket);
-  if (listener < 0) throw sys.systemError("take the seccomp listener", "recvmsg", -listener);
-  opened.add(listener);
   const agent = opened.add(sys.connectSocket(listenerPath));
   const told = {
     ociVersion: state.ociVersion,

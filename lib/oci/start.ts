@@ -11,7 +11,7 @@ import { parseConfig } from "./config.ts";
 import { Container, START_SOCKET } from "./container.ts";
 import { tryHooks } from "./hooks.ts";
 import { signalProcess } from "./init-process.ts";
-import { passListener } from "./listener.ts";
+import { passListener, takeListener } from "./listener.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** @throws TsboxError `container_state`, `command_not_found`, `hook_failed`, … */
@@ -67,7 +67,8 @@ function outcome(container: Container, socket: number): TsboxError | undefined {
     if (typeof bytes === "number" || bytes.length === 0) return failure;
     for (const frame of frames.take(bytes)) {
       if (frame.kind === "failed") failure ??= explain(container, frame.report);
-      if (frame.kind === "passed") passListener(socket, specOf(container).linux.seccomp, container.state("creating"));
+      if (frame.kind === "passed")
+        passListener(takeListener(socket), specOf(container).linux.seccomp, container.state("creating"));
     }
   }
 }
@@ -79,4 +80,4 @@ function explain(container: Container, report: DataView): TsboxError {
   return failureOf(report, steps);
 }
 
-const specOf = ({ config }: Container) => parseConfig(config).spec as StartableSpec;
+export const specOf = ({ config }: Container) => parseConfig(config).spec as StartableSpec;

@@ -290,7 +290,7 @@ export function mappedSteps(spec: Spec): Plan {
 }
 
 /** No file can be made by an id that the user namespace does not know. */
-function becomeKnown(uid: number, gid: number, dumpable: 0 | 1): Step {
+export function becomeKnown(uid: number, gid: number, dumpable: 0 | 1): Step {
   return {
     action: `become ${uid}:${gid} of the user namespace`,
     ops: [

@@ -5,7 +5,7 @@
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/runtime.md#lifecycle
  */
 import { cstring, named, ref, words } from "../../syscalls/index.ts";
-import type { Op, Plan, Step } from "../../syscalls/index.ts";
+import type { Op, Plan, Ref, Step } from "../../syscalls/index.ts";
 import { compileSeccomp, COOKIE, refuseCookie, seccompFlags, withCookie } from "../seccomp/index.ts";
 import type { ContainerSpec, Hooks, Spec } from "../spec/index.ts";
 import { attributeSteps } from "./attributes.ts";
@@ -158,11 +158,11 @@ function keptInImage(preserved: number, state: boolean): KeptInImage {
 }
 
 /** Without no_new_privs, restrictions can be had only as long as there is CAP_SYS_ADMIN. */
-const isRestrictedLate = ({ process, linux }: Spec): boolean =>
+export const isRestrictedLate = ({ process, linux }: Spec): boolean =>
   (linux.seccomp ?? linux.landlock) !== undefined && !process.noNewPrivileges;
 
 /** The last thing before the command: nothing of what comes before has to be allowed by the filter. */
-function restrictSteps(spec: StartableSpec, { arch }: Pick<Facts, "arch">): Plan {
+export function restrictSteps(spec: StartableSpec, { arch }: Pick<Facts, "arch">, to: Receivers = STARTER): Plan {
   const { seccomp } = spec.linux;
   const steps = privilegeStep(spec);
   if (seccomp) {
@@ -172,23 +172,31 @@ function restrictSteps(spec: StartableSpec, { arch }: Pick<Facts, "arch">): Plan
     });
     const filter = compileSeccomp(seccomp, arch);
     const ops: Op[] = listens(spec)
-      ? [{ ...load(withCookie(filter)), out: "listener" }, ...handOver()]
+      ? [{ ...load(withCookie(filter)), out: "listener" }, ...handOver(to)]
       : [load(filter)];
     steps.push({ action: "load the seccomp filter", ops });
   }
   return isRestrictedLate(spec) ? [...steps, takeCapabilities(spec)] : steps;
 }
 
-/** Whoever starts the container passes the listener on: it knows the process, and to whom. */
-function handOver(): Op[] {
-  const starter = ref("starter");
-  return [
-    tellOp(starter, COOKIE),
-    ...sendOps("listener", starter, COOKIE),
-    { call: "close", args: [ref("listener"), 0, 0, 0, 0, COOKIE] },
-    { call: "seccomp", args: [flags("SECCOMP_SET_MODE_FILTER"), 0, filterData(refuseCookie()), 0, 0, COOKIE] },
-  ];
+/** The sockets that the listener goes to, and that this is told to. */
+export interface Receivers {
+  socket: Ref;
+  told: Ref;
 }
+
+const starter = ref("starter");
+const STARTER: Receivers = { socket: starter, told: starter };
+
+/** Whoever starts the process passes the listener on: it knows the process, and to whom. */
+const handOver = ({ socket, told }: Receivers): Op[] => [
+  // on one socket, who reads the frame knows that a descriptor is next; with two, it has to be there by then
+  ...(socket === told
+    ? [tellOp(told, COOKIE), ...sendOps("listener", socket, COOKIE)]
+    : [...sendOps("listener", socket, COOKIE), tellOp(told, COOKIE)]),
+  { call: "close", args: [ref("listener"), 0, 0, 0, 0, COOKIE] },
+  { call: "seccomp", args: [flags("SECCOMP_SET_MODE_FILTER"), 0, filterData(refuseCookie()), 0, 0, COOKIE] },
+];
 
 /** Tells the creator, and waits for its answer: without one it has ended. */
 function reachStep(action: string, name: string): Step {

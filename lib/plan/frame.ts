@@ -8,6 +8,7 @@
  * tag -3      passed,        16 bytes  a descriptor is on the socket for them
  * tag -4      disk full,     16 bytes  comes before the exit
  * tag -5      reached,       16 bytes  the process waits for a byte from the owner
+ * tag -6      cloned,        16 bytes  i32 tag · i32 pid of a process that is the owner's child
  * ```
  * @module
  */
@@ -18,6 +19,7 @@ export const READY_TAG = -2;
 export const PASSED_TAG = -3;
 export const DISK_FULL_TAG = -4;
 export const REACHED_TAG = -5;
+export const CLONED_TAG = -6;
 const RUSAGE_AT = 8;
 /** In which the kernel counts blocks, whatever the device has. */
 const SECTOR_BYTES = 512;
@@ -40,7 +42,10 @@ export interface ExitFrame {
 }
 
 export type Frame =
-  ExitFrame | { kind: "ready" | "diskFull" | "passed" | "reached" } | { kind: "failed"; report: DataView };
+  | ExitFrame
+  | { kind: "ready" | "diskFull" | "passed" | "reached" }
+  | { kind: "cloned"; pid: number }
+  | { kind: "failed"; report: DataView };
 
 /** Cuts a stream into frames, however its chunks fall. */
 export class FrameReader {
@@ -73,6 +78,7 @@ function decode(view: DataView): Frame {
   if (tag === PASSED_TAG) return { kind: "passed" };
   if (tag === DISK_FULL_TAG) return { kind: "diskFull" };
   if (tag === REACHED_TAG) return { kind: "reached" };
+  if (tag === CLONED_TAG) return { kind: "cloned", pid: view.getInt32(4, true) };
   if (tag !== EXIT_TAG)
     return { kind: "failed", report: new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + REPORT_BYTES)) };
   const status = view.getUint32(4, true);

@@ -28,4 +28,5 @@ export { compileTake } from "./take.ts";
 export { isBind } from "./mount-options.ts";
 export { CONTROL_FD, initSteps, type InitKind } from "./init.ts";
 export { compileContainer, startsHooks, startSteps, type ContainerBeside, type StartableSpec } from "./container.ts";
-export { PASSED_TAG, REPORT_BYTES } from "./frame.ts";
+export { compileExec } from "./exec.ts";
+export { REPORT_BYTES } from "./frame.ts";

@@ -72,10 +72,10 @@ function launchMapped(
   const control = bindControl(bound, opened);
   const terminal = bindTerminal(spec, bound, opened);
   const layer = beside.root.kind === "overlay" ? beside.root.layer : undefined;
-  if (layer === undefined) return start(made, bound, control, made.compiled.plan, terminal);
+  if (layer === undefined) return start(made, bound, control, made.compiled.plan, { passSocket: terminal });
   const lock = lockLayer(layer);
   try {
-    const launched = start(made, bound, control, made.compiled.plan, terminal);
+    const launched = start(made, bound, control, made.compiled.plan, { passSocket: terminal });
     return { ...launched, gone: () => sys.close(lock) };
   } catch (error) {
     sys.close(lock);

@@ -1,0 +1,69 @@
+/**
+ * `exec`: a further process in a container that runs.
+ * @module
+ */
+import * as sys from "../../syscalls/index.ts";
+import { ARCH, Descriptors, Program, TsboxError } from "../../syscalls/index.ts";
+import { bury, factsFor, startImage, type Launched } from "../launch/index.ts";
+import { compileExec, listens, type StartableSpec } from "../plan/index.ts";
+import { waitForChild } from "./child.ts";
+import { bindConsole, checkConsole, joinConsole } from "./console.ts";
+import { Container } from "./container.ts";
+import { execProcess } from "./exec-process.ts";
+import { openGroup } from "./group.ts";
+import { isRunning } from "./init-process.ts";
+import { passListener } from "./listener.ts";
+import { sendPidfd, writePidFile } from "./pid-file.ts";
+import { specOf } from "./start.ts";
+import type { ExecOptions, Runtime } from "./runtime.ts";
+
+/** @returns the exit status of the process; 0 where it is detached */
+export async function exec(runtime: Runtime, id: string, options: ExecOptions): Promise<number> {
+  using container = Container.open(runtime, id);
+  const status = await container.status();
+  const refused = (why: string) => new TsboxError(`exec in container "${id}": ${why}`, { code: "container_state" });
+  if (status === "stopped" || status === "creating") throw refused("cannot exec in a stopped container");
+  if (status === "paused" && !options.ignorePaused)
+    throw refused("cannot exec in a paused container (use --ignore-paused to override)");
+  const config = specOf(container);
+  const spec = { ...config, process: execProcess(container, config, options) };
+  checkConsole(spec.process.terminal, options.detach, options.consoleSocket);
+  const launched = launch(container, spec, options);
+  const { cloned, failure } = await launched.control.told;
+  await bury(launched);
+  if (failure) throw failure;
+  if (cloned === undefined) throw refused("the process ended before it could say why");
+  if (options.pidfdSocket !== undefined) sendPidfd(options.pidfdSocket, cloned);
+  if (options.pidFile !== undefined) writePidFile(options.pidFile, cloned);
+  if (options.detach) return 0;
+  const joined = spec.process.terminal && launched.passed ? joinConsole(launched.passed) : undefined;
+  const ended = await waitForChild(cloned);
+  await joined;
+  return ended;
+}
+
+function launch(container: Container, spec: StartableSpec, options: ExecOptions): Launched {
+  using opened = new Descriptors();
+  const { record } = container;
+  const group = openGroup(record, options.subCgroups);
+  const facts = factsFor({ ...spec, mounts: [], linux: { namespaces: [] } }, group.membership);
+  const plan = compileExec(spec, options.preserveFds, facts);
+  const bound: Record<string, number> = { container: openProcess(record, opened), stdin: 0, stdout: 1, stderr: 2 };
+  Object.assign(bound, group.open(opened));
+  const terminal = spec.process.terminal ? bindConsole(bound, opened, options.consoleSocket) : undefined;
+  if (!listens(spec)) return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, terminal);
+  const passed: Record<string, number> = {};
+  const ours = bindPassing(passed, opened);
+  bound["listener-socket"] = passed["pass-socket"] as number;
+  const taken = (fd: number) => passListener(fd, spec.linux.seccomp, container.state("running"));
+  return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, ours, undefined, taken);
+}
+
+/** A pidfd of the container's process, and of no other that has its number by now. */
+function openProcess(record: ContainerRecord, opened: Descriptors): number {
+  const pidfd = opened.add(sys.openPidfd(record.pid));
+  if (isRunning(record)) return pidfd;
+  throw new TsboxError(`exec in container "${record.id}": cannot exec in a stopped container`, {
+    code: "container_state",
+  });
+}
