@@ -10,3 +10,6 @@ export function parseConfig(text: string): { spec: ContainerSpec } {
   spec.process.env ??= [];
   return { spec };
 }
+export function parseProcess(text: string): NonNullable<ContainerSpec["process"]> {
+  return JSON.parse(text);
+}

@@ -56,7 +56,8 @@ function readOrClear(container: Container, force: boolean): boolean {
   }
 }
 
-async function removeContainer(container: Container, force: boolean): Promise<void> {
+/** One that is locked. */
+export async function removeContainer(container: Container, force: boolean): Promise<void> {
   const status = await container.status();
   const { id, record, cgroup } = container;
   if (!force && status !== "stopped" && status !== "created") {

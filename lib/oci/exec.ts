@@ -4,7 +4,7 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, TsboxError } from "../../syscalls/index.ts";
-import { bury, factsFor, startImage, type Launched } from "../launch/index.ts";
+import { bindPassing, bury, factsFor, startImage, type Launched } from "../launch/index.ts";
 import { compileExec, listens, type StartableSpec } from "../plan/index.ts";
 import { waitForChild } from "./child.ts";
 import { bindConsole, checkConsole, joinConsole } from "./console.ts";
@@ -13,6 +13,7 @@ import { execProcess } from "./exec-process.ts";
 import { openGroup } from "./group.ts";
 import { isRunning } from "./init-process.ts";
 import { passListener } from "./listener.ts";
+import type { ContainerRecord } from "./record.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { specOf } from "./start.ts";
 import type { ExecOptions, Runtime } from "./runtime.ts";
@@ -26,7 +27,7 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
   if (status === "paused" && !options.ignorePaused)
     throw refused("cannot exec in a paused container (use --ignore-paused to override)");
   const config = specOf(container);
-  const spec = { ...config, process: execProcess(container, config, options) };
+  const spec = { ...config, process: execProcess(container.record.rootfs, config.process, options) };
   checkConsole(spec.process.terminal, options.detach, options.consoleSocket);
   const launched = launch(container, spec, options);
   const { cloned, failure } = await launched.control.told;

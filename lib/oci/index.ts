@@ -1,5 +1,4 @@
 /** The OCI runtime: containers that last, in the words of the runtime specification. @module */
-import { TsboxError } from "../../syscalls/index.ts";
 import type { CreateOptions, ExecOptions, RunOptions, Runtime } from "./runtime.ts";
 
 export { absolute, signalNumber } from "../../syscalls/index.ts";
@@ -28,14 +27,12 @@ export async function start(runtime: Runtime, id: string): Promise<void> {
   await (await import("./start.ts")).start(runtime, id);
 }
 
-const notYet = (verb: string) => new TsboxError(`${verb} a container: not there yet`, { code: "unsupported" });
-
 /** @returns the exit status of the command; 0 where it is detached */
-export async function run(_runtime: Runtime, _id: string, _options: RunOptions): Promise<number> {
-  throw notYet("run");
+export async function run(runtime: Runtime, id: string, options: RunOptions): Promise<number> {
+  return (await import("./run.ts")).run(runtime, id, options);
 }
 
 /** @returns the exit status of the command; 0 where it is detached */
-export async function exec(_runtime: Runtime, _id: string, _options: ExecOptions): Promise<number> {
-  throw notYet("exec in");
+export async function exec(runtime: Runtime, id: string, options: ExecOptions): Promise<number> {
+  return (await import("./exec.ts")).exec(runtime, id, options);
 }

@@ -2,7 +2,7 @@
 import { createContainer } from "./create.ts";
 import { waitForChild } from "./child.ts";
 import { joinConsole } from "./console.ts";
-import { deleteContainer } from "./delete.ts";
+import { removeContainer } from "./delete.ts";
 import { startCreated } from "./start.ts";
 import type { RunOptions, Runtime } from "./runtime.ts";
 
@@ -17,7 +17,7 @@ export async function run(runtime: Runtime, id: string, options: RunOptions): Pr
     await joined;
     return status;
   } finally {
-    if (!options.detach && !options.keep) await deleteContainer(container);
+    if (!options.detach && !options.keep) await removeContainer(container, true);
     container[Symbol.dispose]();
   }
 }

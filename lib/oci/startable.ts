@@ -29,7 +29,7 @@ export function startable(config: ContainerSpec, options: CreateOptions): Starta
 }
 
 /** Only the last of each name counts. */
-function lastOnes(env: string[]): string[] {
+export function lastOnes(env: string[]): string[] {
   const byName = new Map(env.map((variable) => [variable.split("=", 1)[0], variable]));
   return [...byName.values()];
 }

@@ -1,0 +1,68 @@
+/** What a further process of a container is: as a file says, or the container's own with what was asked for. @module */
+import { TsboxError } from "../../syscalls/index.ts";
+import type { StartableSpec } from "../plan/index.ts";
+import { homeOf } from "../sandbox/index.ts";
+import type { CapabilitySets } from "../spec/index.ts";
+import { parseProcess } from "./config.ts";
+import type { ExecOptions } from "./runtime.ts";
+import { lastOnes } from "./startable.ts";
+
+type Process = StartableSpec["process"];
+
+/** @throws TsboxError `invalid_option` */
+export function execProcess(rootfs: string, own: Process, options: ExecOptions): Process {
+  const asked = options.process === undefined ? changed(own, options) : readProcess(options.process);
+  const env = [...asked.env];
+  if (!env.some((variable) => /^HOME=./.test(variable)))
+    env.push(`HOME=${homeOf(asked.user.uid, { directory: rootfs })}`);
+  return { ...asked, env: lastOnes(env) };
+}
+
+function readProcess(file: string): Process {
+  const { readFileSync } = process.getBuiltinModule("node:fs");
+  try {
+    return parseProcess(readFileSync(file, "utf8"));
+  } catch (cause) {
+    if (cause instanceof TsboxError) throw cause;
+    throw new TsboxError(`read the process of ${JSON.stringify(file)}: ${(cause as Error).message}`, {
+      code: "invalid_option",
+      cause,
+    });
+  }
+}
+
+function changed(own: Process, options: ExecOptions): Process {
+  const { args, env, cwd, user, additionalGids, capabilities, noNewPrivileges, terminal } = options;
+  const { selinuxLabel, apparmorProfile } = options;
+  const { consoleSize: _, ...rest } = own;
+  const gids = [...(user ? [] : (own.user.additionalGids ?? [])), ...additionalGids];
+  return {
+    ...rest,
+    args,
+    terminal,
+    env: [...own.env.filter((variable) => user === undefined || !variable.startsWith("HOME=")), ...env],
+    cwd: cwd ?? own.cwd,
+    user: {
+      ...own.user,
+      ...(user && { uid: user.uid, gid: user.gid ?? own.user.gid }),
+      additionalGids: gids,
+    },
+    ...(noNewPrivileges !== undefined && { noNewPrivileges }),
+    ...(selinuxLabel !== undefined && { selinuxLabel }),
+    ...(apparmorProfile !== undefined && { apparmorProfile }),
+    ...(own.capabilities && { capabilities: withMore(own.capabilities, capabilities) }),
+  };
+}
+
+/** Inheritable ones it gets only together with ambient ones, which it has where the container has some. */
+function withMore(sets: CapabilitySets, names: readonly string[]): CapabilitySets {
+  const more = (own: readonly string[] = []) => [...new Set([...own, ...names])];
+  return {
+    ...sets,
+    bounding: more(sets.bounding),
+    effective: more(sets.effective),
+    permitted: more(sets.permitted),
+    ...(sets.ambient &&
+      sets.ambient.length > 0 && { inheritable: more(sets.inheritable), ambient: more(sets.ambient) }),
+  };
+}
