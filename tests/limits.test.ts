@@ -498,12 +498,13 @@ test.each([
   ],
   [{ cpu: { quota: 1000 } }, ["cpu: cpu.cfs_period_us=100000 cpu.cfs_quota_us=1000 | cpu.max=1000 100000"]],
   [
-    { memory: { limit: 100 } },
+    { memory: { limit: 100, swap: 100 } },
     [
       "memory: memory.limit_in_bytes=100 | memory.max=100",
       "memory: memory.memsw.limit_in_bytes=100? | memory.swap.max=0?",
     ],
   ],
+  [{ memory: { limit: 100 } }, ["memory: memory.limit_in_bytes=100 | memory.max=100"]],
   [
     { memory: { limit: 100, swap: 150 } },
     [
@@ -515,7 +516,7 @@ test.each([
     { memory: { limit: 100, swap: -1 } },
     [
       "memory: memory.limit_in_bytes=100 | memory.max=100",
-      "memory: memory.memsw.limit_in_bytes=-1 | memory.swap.max=max",
+      "memory: memory.memsw.limit_in_bytes=-1? | memory.swap.max=max?",
     ],
   ],
   [
@@ -539,7 +540,7 @@ test.each([
     { blockIO: { weight: 505, weightDevice: [{ major: 8, minor: 0, weight: 10 }] } },
     [
       "io: blkio.weight=505/blkio.bfq.weight=505 blkio.weight_device=8:0 10/blkio.bfq.weight_device=8:0 10 | " +
-        "io.bfq.weight=default 505/io.weight=default 5001 io.bfq.weight=8:0 10/io.weight=8:0 1",
+        "io.bfq.weight=default 505/io.weight=default 5000 io.bfq.weight=8:0 10/io.weight=8:0 1",
     ],
   ],
   [
@@ -556,7 +557,44 @@ test.each([
   ],
   [
     { hugepageLimits: [{ pageSize: "2MB", limit: 4 << 20 }] },
-    ["hugetlb: hugetlb.2MB.limit_in_bytes=4194304 | hugetlb.2MB.max=4194304"],
+    [
+      "hugetlb: hugetlb.2MB.limit_in_bytes=4194304 hugetlb.2MB.rsvd.limit_in_bytes=4194304? | " +
+        "hugetlb.2MB.max=4194304 hugetlb.2MB.rsvd.max=4194304?",
+    ],
+  ],
+  [
+    { hugepageLimits: [{ pageSize: "1GB", limit: 2 ** 64 }], memory: { limit: 2 ** 63, reservation: -1 } },
+    [
+      "memory: memory.limit_in_bytes=-1 | memory.max=max",
+      "memory: memory.soft_limit_in_bytes=-1 | memory.low=max",
+      "hugetlb: hugetlb.1GB.limit_in_bytes=-1 hugetlb.1GB.rsvd.limit_in_bytes=-1? | " +
+        "hugetlb.1GB.max=max hugetlb.1GB.rsvd.max=max?",
+    ],
+  ],
+  [
+    { cpu: { realtimeRuntime: 5000, realtimePeriod: 50_000 }, memory: { useHierarchy: true } },
+    [
+      "memory: memory.use_hierarchy=1? | ",
+      "cpu: cpu.rt_period_us=50000 cpu.rt_runtime_us=5000 | no a limit of time in real time",
+    ],
+  ],
+  [
+    { blockIO: { leafWeight: 20, weightDevice: [{ major: 8, minor: 0, leafWeight: 30 }] } },
+    ["io: blkio.leaf_weight=20 blkio.leaf_weight_device=8:0 30 | no weights against groups below"],
+  ],
+  [
+    { rdma: { mlx5_1: { hcaHandles: 3, hcaObjects: 10_000 }, mlx4_0: { hcaObjects: 1 } } },
+    [
+      "rdma: rdma.max=mlx5_1 hca_handle=3 hca_object=10000 rdma.max=mlx4_0 hca_object=1 | " +
+        "rdma.max=mlx5_1 hca_handle=3 hca_object=10000 rdma.max=mlx4_0 hca_object=1",
+    ],
+  ],
+  [
+    { network: { classID: 1_048_577, priorities: [{ name: "eth0", priority: 500 }] } },
+    [
+      "net_cls: net_cls.classid=1048577 | no classes and priorities of network traffic",
+      "net_prio: net_prio.ifpriomap=eth0 500 | no classes and priorities of network traffic",
+    ],
   ],
   [
     {

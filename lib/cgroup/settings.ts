@@ -7,7 +7,10 @@ import { TsboxError } from "../../syscalls/index.ts";
 import type { BlockIO, Resources, Throttle } from "../spec/index.ts";
 import { v1DeviceLines } from "./devices.ts";
 
-/** By their names in version 2; `io` is `blkio` in version 1. The last two and `cpuacct` are no controllers in version 2. */
+/**
+ * By their names in version 2; `io` is `blkio` in version 1. `cpuacct` and those from `devices` on are no controllers in
+ * version 2.
+ */
 export const CONTROLLERS = [
   "memory",
   "cpu",
@@ -16,8 +19,11 @@ export const CONTROLLERS = [
   "pids",
   "io",
   "hugetlb",
+  "rdma",
   "devices",
   "freezer",
+  "net_cls",
+  "net_prio",
 ] as const;
 export type Controller = (typeof CONTROLLERS)[number];
 
@@ -45,41 +51,44 @@ export function settingsOf(resources: Resources): Setting[] {
     ...pidsSettings(resources.pids),
     ...ioSettings(resources.blockIO ?? {}),
     ...hugetlbSettings(resources.hugepageLimits ?? []),
+    ...rdmaSettings(resources.rdma ?? {}),
+    ...networkSettings(resources.network ?? {}),
     ...deviceSettings(resources.devices ?? []),
     ...unifiedSettings(resources.unified ?? {}),
   ];
 }
 
-const max = (value: number) => (value < 0 ? "max" : String(value));
+/** What does not fit is as much as there can be. */
+const isUnlimited = (value: number) => value < 0 || value >= 2 ** 63;
+const max = (value: number) => (isUnlimited(value) ? "max" : String(value));
+const bytes = (value: number) => (isUnlimited(value) ? "-1" : String(value));
 const both = (controller: Controller, v1: Write[], v2: Setting["v2"]): Setting[] =>
   v1.length === 0 ? [] : [{ controller, v1, v2 }];
 
 function memorySettings(memory: NonNullable<Resources["memory"]>): Setting[] {
-  const { limit, reservation, swappiness, disableOOMKiller } = memory;
-  // memory and swap together; without a word, what exceeds the limit is not swapped
-  const swap = memory.swap ?? limit;
+  const { limit, reservation, swap, swappiness, disableOOMKiller, useHierarchy } = memory;
   // a kernel that accounts for no swap has no file, and nothing more to allow
-  const optional = swap === limit;
+  const optional = swap === limit || (swap !== undefined && isUnlimited(swap));
   const settings: Setting[] = [];
   if (limit !== undefined) {
     settings.push({
       controller: "memory",
-      v1: [{ file: "memory.limit_in_bytes", value: String(limit) }],
+      v1: [{ file: "memory.limit_in_bytes", value: bytes(limit) }],
       v2: [{ file: "memory.max", value: max(limit) }],
     });
   }
   if (swap !== undefined) {
-    const more = swap < 0 ? "max" : String(swap - Math.max(limit ?? 0, 0));
+    const more = isUnlimited(swap) ? "max" : String(swap - (limit === undefined || isUnlimited(limit) ? 0 : limit));
     settings.push({
       controller: "memory",
-      v1: [{ file: "memory.memsw.limit_in_bytes", value: String(swap), optional }],
+      v1: [{ file: "memory.memsw.limit_in_bytes", value: bytes(swap), optional }],
       v2: [{ file: "memory.swap.max", value: more, optional }],
     });
   }
   if (reservation !== undefined) {
     settings.push({
       controller: "memory",
-      v1: [{ file: "memory.soft_limit_in_bytes", value: String(reservation) }],
+      v1: [{ file: "memory.soft_limit_in_bytes", value: bytes(reservation) }],
       v2: [{ file: "memory.low", value: max(reservation) }],
     });
   }
@@ -97,12 +106,23 @@ function memorySettings(memory: NonNullable<Resources["memory"]>): Setting[] {
       v2: { lacks: "groups without OOM killer" },
     });
   }
+  if (useHierarchy !== undefined) {
+    settings.push({
+      controller: "memory",
+      // kernels from 5.11 on know no other way
+      v1: [{ file: "memory.use_hierarchy", value: useHierarchy ? "1" : "0", optional: useHierarchy }],
+      v2: useHierarchy ? [] : { lacks: "groups that do not count what is below them" },
+    });
+  }
   return settings;
 }
 
 const PERIOD_US = 100_000;
 
-function cpuSettings({ shares, quota, burst, period, idle }: NonNullable<Resources["cpu"]>): Setting[] {
+type Cpu = NonNullable<Resources["cpu"]>;
+
+function cpuSettings(cpu: Cpu): Setting[] {
+  const { shares, quota, burst, period, idle } = cpu;
   const [v1, v2]: [Write[], Write[]] = [[], []];
   if (shares !== undefined) {
     v1.push({ file: "cpu.shares", value: String(shares) });
@@ -121,7 +141,15 @@ function cpuSettings({ shares, quota, burst, period, idle }: NonNullable<Resourc
     v1.push({ file: "cpu.idle", value: String(idle) });
     v2.push({ file: "cpu.idle", value: String(idle) });
   }
-  return both("cpu", v1, v2);
+  return [...both("cpu", v1, v2), ...realtimeSettings(cpu)];
+}
+
+/** Time of processes that are scheduled in real time; before any such process is in the group. */
+function realtimeSettings({ realtimeRuntime: runtime, realtimePeriod: period }: Cpu): Setting[] {
+  const v1: Write[] = [];
+  if (period !== undefined) v1.push({ file: "cpu.rt_period_us", value: String(period) });
+  if (runtime !== undefined) v1.push({ file: "cpu.rt_runtime_us", value: String(runtime) });
+  return both("cpu", v1, { lacks: "a limit of time in real time" });
 }
 
 /**
@@ -135,7 +163,7 @@ export function weightOfShares(shares: number): number {
   return Math.ceil(10 ** ((l * l + 125 * l) / 612 - 7 / 34));
 }
 
-function cpusetSettings({ cpus, mems }: NonNullable<Resources["cpu"]>): Setting[] {
+function cpusetSettings({ cpus, mems }: Cpu): Setting[] {
   const files: Write[] = [];
   if (cpus !== undefined) files.push({ file: "cpuset.cpus", value: cpus });
   if (mems !== undefined) files.push({ file: "cpuset.mems", value: mems });
@@ -162,12 +190,12 @@ function ioSettings(io: BlockIO): Setting[] {
     const suffix = prefix === "" ? "" : "_device";
     const bfq = { file: `blkio.bfq.weight${suffix}`, value: `${prefix}${weight}` };
     v1.push({ file: `blkio.weight${suffix}`, value: `${prefix}${weight}`, or: bfq });
-    const value = `${device} ${1 + Math.round(((weight - 10) * 9999) / 990)}`;
+    const value = `${device} ${1 + Math.floor(((weight - 10) * 9999) / 990)}`;
     v2.push({ file: "io.bfq.weight", value: `${device} ${weight}`, or: { file: "io.weight", value } });
   };
   if (io.weight !== undefined) weigh("", "default", io.weight);
   for (const { major, minor, weight } of io.weightDevice ?? [])
-    weigh(`${major}:${minor} `, `${major}:${minor}`, weight);
+    if (weight !== undefined) weigh(`${major}:${minor} `, `${major}:${minor}`, weight);
   for (const [field, file, key] of THROTTLES) {
     for (const { major, minor, rate } of io[field] ?? ([] as Throttle[])) {
       const device = `${major}:${minor}`;
@@ -176,16 +204,45 @@ function ioSettings(io: BlockIO): Setting[] {
       v2.push({ file: "io.max", value: `${device} ${key}=${rate > 0 ? rate : "max"}` });
     }
   }
-  return both("io", v1, v2);
+  return [...both("io", v1, v2), ...leafWeightSettings(io)];
+}
+
+function leafWeightSettings({ leafWeight, weightDevice = [] }: BlockIO): Setting[] {
+  const v1: Write[] = leafWeight === undefined ? [] : [{ file: "blkio.leaf_weight", value: String(leafWeight) }];
+  for (const { major, minor, leafWeight: own } of weightDevice)
+    if (own !== undefined) v1.push({ file: "blkio.leaf_weight_device", value: `${major}:${minor} ${own}` });
+  return both("io", v1, { lacks: "weights against groups below" });
 }
 
 function hugetlbSettings(limits: NonNullable<Resources["hugepageLimits"]>): Setting[] {
-  const v1 = limits.map(({ pageSize, limit }) => ({
-    file: `hugetlb.${pageSize}.limit_in_bytes`,
-    value: String(limit),
-  }));
-  const v2 = limits.map(({ pageSize, limit }) => ({ file: `hugetlb.${pageSize}.max`, value: max(limit) }));
+  // pages that are reserved are limited apart, since Linux 5.7
+  const files = (name: string, value: string, size: string): Write[] => [
+    { file: `hugetlb.${size}.${name}`, value },
+    { file: `hugetlb.${size}.rsvd.${name}`, value, optional: true },
+  ];
+  const v1 = limits.flatMap(({ pageSize, limit }) => files("limit_in_bytes", bytes(limit), pageSize));
+  const v2 = limits.flatMap(({ pageSize, limit }) => files("max", max(limit), pageSize));
   return both("hugetlb", v1, v2);
+}
+
+function rdmaSettings(rdma: NonNullable<Resources["rdma"]>): Setting[] {
+  const writes = Object.entries(rdma).map(([device, { hcaHandles, hcaObjects }]) => {
+    const limit = (name: string, value: number | undefined) => (value === undefined ? [] : [`${name}=${max(value)}`]);
+    return {
+      file: "rdma.max",
+      value: [device, ...limit("hca_handle", hcaHandles), ...limit("hca_object", hcaObjects)].join(" "),
+    };
+  });
+  return both("rdma", writes, writes);
+}
+
+function networkSettings({ classID, priorities = [] }: NonNullable<Resources["network"]>): Setting[] {
+  const map = priorities.map(({ name, priority }) => ({ file: "net_prio.ifpriomap", value: `${name} ${priority}` }));
+  const lacks = "classes and priorities of network traffic";
+  return [
+    ...both("net_cls", classID === undefined ? [] : [{ file: "net_cls.classid", value: String(classID) }], { lacks }),
+    ...both("net_prio", map, { lacks }),
+  ];
 }
 
 /** In version 2, a program is attached to the group instead: `attachDeviceFilter`. */

@@ -61,6 +61,8 @@ const RESOURCES: Fields<Resources> = {
   pids: true,
   blockIO: true,
   hugepageLimits: true,
+  network: true,
+  rdma: true,
   devices: true,
   unified: true,
 };

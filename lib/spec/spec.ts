@@ -216,15 +216,21 @@ export interface Landlock {
   writableFiles: readonly string[];
 }
 
-/** Numbers of -1 are unlimited. */
+/** Numbers of -1 are unlimited. Of a bundle, those of 0 say nothing, but for a burst, a swappiness and a limit of processes. */
 export interface Resources {
   /** Bytes; `swap` is memory and swap together. */
   memory?: {
     limit?: number;
     reservation?: number;
     swap?: number;
+    /** Deprecated, like the one below: the kernel limits it no longer. */
+    kernel?: number;
+    kernelTCP?: number;
     swappiness?: number;
     disableOOMKiller?: boolean;
+    useHierarchy?: boolean;
+    /** An update that sets a limit below what is in use is refused. */
+    checkBeforeUpdate?: boolean;
   };
   /** Microseconds; lists as `"0-2,5"`. */
   cpu?: {
@@ -232,6 +238,8 @@ export interface Resources {
     quota?: number;
     burst?: number;
     period?: number;
+    realtimeRuntime?: number;
+    realtimePeriod?: number;
     idle?: 0 | 1;
     cpus?: string;
     mems?: string;
@@ -239,6 +247,10 @@ export interface Resources {
   pids?: { limit: number };
   blockIO?: BlockIO;
   hugepageLimits?: { pageSize: string; limit: number }[];
+  /** Of version 1: a class for traffic control, and priorities by network interface. */
+  network?: { classID?: number; priorities?: { name: string; priority: number }[] };
+  /** By the name of a device: `"mlx5_1"`. */
+  rdma?: Record<string, { hcaHandles?: number; hcaObjects?: number }>;
   devices?: DeviceRule[];
   /** Files of cgroup v2, and what is written to them. */
   unified?: Record<string, string>;
@@ -247,7 +259,9 @@ export interface Resources {
 /** Weights from 10 to 1000; bytes and operations per second. */
 export interface BlockIO {
   weight?: number;
-  weightDevice?: { major: number; minor: number; weight: number }[];
+  /** Against groups below this one. */
+  leafWeight?: number;
+  weightDevice?: { major: number; minor: number; weight?: number; leafWeight?: number }[];
   throttleReadBpsDevice?: Throttle[];
   throttleWriteBpsDevice?: Throttle[];
   throttleReadIOPSDevice?: Throttle[];
