@@ -988,7 +988,7 @@ test.each<[string, object]>([
   ["linux.intelRdt", { linux: { intelRdt: {} } }],
   ["linux.devices", { linux: { devices: [] } }],
   ["linux.personality.flags", { linux: { personality: { domain: "LINUX", flags: [] } } }],
-  ["linux.resources.rdma", { linux: { resources: { rdma: {} } } }],
+  ["linux.resources.vtpms", { linux: { resources: { vtpms: {} } } }],
   ["mounts[].label", { mounts: [{ destination: "/x", type: "tmpfs", label: "x" }] }],
 ])("a specification with %s is refused rather than compiled without it", (field, changes) => {
   expect(() => planOf(specWith(changes as Parameters<typeof specWith>[0]))).toThrow(

@@ -3,17 +3,7 @@
  * @module
  * @see unix(7), signalfd(2)
  */
-import {
-  buffer,
-  cstring,
-  IMAGE,
-  named,
-  PROGRAM_ADDRESS,
-  ref,
-  REPORT_FD_AT,
-  struct,
-  words,
-} from "../../syscalls/index.ts";
+import { buffer, cstring, named, PROGRAM_ADDRESS, ref, REPORT_FD_AT, struct, words } from "../../syscalls/index.ts";
 import type { Data, Op, Plan } from "../../syscalls/index.ts";
 import { byte } from "./clone.ts";
 import type { KeptInImage } from "./command.ts";
