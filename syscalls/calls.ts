@@ -243,17 +243,20 @@ export function receiveDescriptor(socket: number): number {
   return scratch.view.getInt32(control + STRUCTS.cmsghdr.size, true);
 }
 
-/** A new stream socket at an address. */
-function unixSocket(action: string, file: string, call: "bind" | "connect"): number {
-  const [AF_UNIX, SOCK_STREAM, PATH_MAX] = [1, 1, 107];
-  const name = new TextEncoder().encode(file);
+const [SOCK_STREAM, SOCK_DGRAM] = [1, 2];
+
+/** A new socket at an address. */
+function unixSocket(action: string, file: string, call: "bind" | "connect", type = SOCK_STREAM): number {
+  const [AF_UNIX, PATH_MAX] = [1, 107];
+  const isAbstract = file.startsWith("@");
+  const name = new TextEncoder().encode(isAbstract ? `\0${file.slice(1)}` : file);
   if (name.length > PATH_MAX)
     throw new TsboxError(`${action}: a socket's path has ${PATH_MAX} bytes at most`, { code: "invalid_option" });
-  const fd = aboveStdio(syscall("make a socket", "socket", AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0));
+  const fd = aboveStdio(syscall("make a socket", "socket", AF_UNIX, type | O_CLOEXEC, 0));
   scratch.bytes.fill(0, 0, 128);
   scratch.view.setUint16(0, AF_UNIX, true);
   scratch.bytes.set(name, 2);
-  const result = trySyscall(call, fd, scratch.address, 2 + name.length + 1);
+  const result = trySyscall(call, fd, scratch.address, 2 + name.length + (isAbstract ? 0 : 1));
   if (result === 0) return fd;
   close(fd);
   throw systemError(action, call, -result);
@@ -268,6 +271,26 @@ export function listenIn(directory: number, name: string): number {
   const fd = unixSocket(`make the socket "${name}"`, `/proc/self/fd/${directory}/${name}`, "bind");
   syscall(`listen at the socket "${name}"`, "listen", fd, 16);
   return fd;
+}
+
+/** The same of a new datagram socket; an address that begins with `@` is an abstract one. @see unix(7) */
+export const connectDatagrams = (file: string): number =>
+  unixSocket(`connect to ${JSON.stringify(file)}`, file, "connect", SOCK_DGRAM);
+
+/** `int bind(int fd, const struct sockaddr_un *addr, …)` of a new datagram socket in a directory. @see unix(7) */
+export function bindDatagramsIn(directory: number, name: string, mode: number): number {
+  const fd = unixSocket(`make the socket "${name}"`, `/proc/self/fd/${directory}/${name}`, "bind", SOCK_DGRAM);
+  const result = trySyscall("fchmodat", directory, path(name), mode);
+  if (result === 0) return fd;
+  close(fd);
+  throw systemError(`set the mode of the socket "${name}"`, "fchmodat", -result);
+}
+
+/** `ssize_t recvfrom(int fd, …, MSG_DONTWAIT)`: a datagram; undefined where there is none yet. @see recv(2) */
+export function receiveNow(fd: number): Uint8Array | undefined {
+  const MSG_DONTWAIT = 0x40;
+  const n = trySyscall("recvfrom", fd, scratch.address, scratch.size, MSG_DONTWAIT);
+  return n < 0 ? undefined : scratch.bytes.slice(0, n);
 }
 
 /** `ssize_t sendmsg(int fd, …, MSG_NOSIGNAL)`: bytes, and a descriptor with them; or -errno. @see sendmsg(2) */

@@ -83,8 +83,10 @@ function start(hook: Hook, state: State, fail: (why: string) => TsboxError) {
 }
 
 function environment(list: readonly string[]): Record<string, string> {
-  const variables = list.map((each) => [each.slice(0, each.indexOf("=")), each.slice(each.indexOf("=") + 1)] as const);
-  return Object.fromEntries(variables.filter(([name]) => name !== ""));
+  // without a name it would be none for the program either
+  return Object.fromEntries(
+    list.flatMap((each) => [each.split(/=([^]*)/)].filter(([name, value]) => name && value !== undefined)),
+  );
 }
 
 /** Reads on, so that the writer is never held up, and keeps the beginning. */

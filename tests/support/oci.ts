@@ -1,0 +1,65 @@
+/** A runtime of a test's own: its root is in a folder that goes with the test. @module */
+import { join } from "node:path";
+import type { ContainerRecord, Runtime } from "../../lib/oci/index.ts";
+import { Container, RECORD_VERSION, startTimeOf } from "../../lib/oci/index.ts";
+import type { Folder } from "./rootfs.ts";
+
+export const MAIN = join(import.meta.dir, "../../lib/cli/main.ts");
+
+/** What was told, in a list. */
+export function runtimeIn(folder: Folder): Runtime & { told: string[] } {
+  const told: string[] = [];
+  const tell = (level: string) => (message: string) => void told.push(`${level}: ${message}`);
+  const log = { debug: tell("debug"), warn: tell("warning"), error: tell("error") };
+  return {
+    root: join(folder.path, "root"),
+    rootIsDefault: false,
+    systemdCgroup: false,
+    rootless: process.getuid?.() !== 0,
+    log,
+    told,
+  };
+}
+
+/** Of a process that runs. */
+export function recordOf(id: string, pid = process.pid): ContainerRecord {
+  return {
+    version: RECORD_VERSION,
+    id,
+    ociVersion: "1.2.0",
+    bundle: "/bundle",
+    rootfs: "/bundle/rootfs",
+    created: "2026-01-02T03:04:05.678901234Z",
+    owner: process.getuid?.() ?? 0,
+    stage: "created",
+    pid,
+    pidStartTime: startTimeOf(pid) ?? "0",
+    steps: 0,
+    sharesPids: false,
+    systemdCgroup: false,
+    rootless: false,
+  };
+}
+
+/** A container that is nothing but its record. */
+export function recorded(runtime: Runtime, id: string, changes: Partial<ContainerRecord> = {}): void {
+  using container = Container.reserve(runtime, id);
+  container.save({ ...recordOf(id), ...changes });
+}
+
+/** The command line as a link to the binary has it; with this root. */
+export function ociIn(runtime: Runtime) {
+  return (...words: string[]) => ociAs({}, "--root", runtime.root, ...words);
+}
+
+export function ociAs(options: { cwd?: string; env?: Record<string, string>; stdin?: string }, ...words: string[]) {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, MAIN, ...words], {
+    argv0: "tsbox-oci",
+    cwd: options.cwd ?? "/",
+    env: { PATH: process.env["PATH"], ...options.env },
+    stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  return { status: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
+}
