@@ -1,5 +1,5 @@
 /** Processes that the runtime waits for itself: in the foreground. @module */
-import { openPidfd, reap, close, sendSignal, Descriptors } from "../../syscalls/index.ts";
+import { openPidfd, reap, sendSignal, Descriptors } from "../../syscalls/index.ts";
 
 /** Signals may be missed where many come at once. */
 const LOOK_AGAIN_MS = 100;

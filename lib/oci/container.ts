@@ -141,6 +141,11 @@ export class Container {
     return cgroup && openCgroup(cgroup);
   }
 
+  unlock(): void {
+    this.directory.unlock();
+    this.#lock = undefined;
+  }
+
   async status(): Promise<Status> {
     const { record } = this;
     if (record.stage === "creating") return this.#isBeingMade() ? "creating" : "stopped";

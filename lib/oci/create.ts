@@ -14,6 +14,7 @@ import { Container, START_SOCKET } from "./container.ts";
 import { groupOf, type Group } from "./group.ts";
 import { runHooks } from "./hooks.ts";
 import { startTimeOf } from "./init-process.ts";
+import { withNotifySocket } from "./notify-socket.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { RECORD_VERSION, type ContainerRecord } from "./record.ts";
 import { startable } from "./startable.ts";
@@ -44,7 +45,7 @@ export async function createContainer(
   const container = Container.reserve(runtime, id);
   let group: Group | undefined;
   try {
-    const spec = startable(config, options);
+    const spec = withNotifySocket(container, startable(config, options), options);
     checkConsole(spec.process.terminal, detached, options.consoleSocket);
     container.config = text;
     group = groupOf(runtime, id, spec);

@@ -1,5 +1,5 @@
 /** The OCI runtime: containers that last, in the words of the runtime specification. @module */
-import type { CreateOptions, ExecOptions, RunOptions, Runtime } from "./runtime.ts";
+import type { CreateOptions, ExecOptions, RunOptions, Runtime, StartOptions } from "./runtime.ts";
 
 export { absolute, signalNumber } from "../../syscalls/index.ts";
 export { Container, START_SOCKET } from "./container.ts";
@@ -23,8 +23,8 @@ export async function create(runtime: Runtime, id: string, options: CreateOption
   await (await import("./create.ts")).create(runtime, id, options);
 }
 
-export async function start(runtime: Runtime, id: string): Promise<void> {
-  await (await import("./start.ts")).start(runtime, id);
+export async function start(runtime: Runtime, id: string, options: StartOptions): Promise<void> {
+  await (await import("./start.ts")).start(runtime, id, options);
 }
 
 /** @returns the exit status of the command; 0 where it is detached */

@@ -30,14 +30,17 @@ const PASSED_ON = /^(READY|RELOADING|STOPPING|STATUS|ERRNO|WATCHDOG|WATCHDOG_USE
 const LOOK_AGAIN_MS = 10;
 const BARRIER_MS = 30_000;
 
-/** A directory for the socket, which {@link withNotifySocket} mounts. The socket itself is made by who listens. */
-export function makeNotifyDirectory({ directory }: Container): void {
+/**
+ * The spec of a container that finds the socket where its environment says. Only the directory is made by now: who
+ * starts the container listens.
+ */
+export function withNotifySocket<Spec extends ContainerSpec>(
+  { directory }: Container,
+  spec: Spec,
+  { notifySocket }: { notifySocket?: string },
+): Spec {
+  if (notifySocket === undefined || !spec.process) return spec;
   directory.makeDirectory(DIRECTORY, 0o755);
-}
-
-/** The spec of a container that finds the socket where its environment says. */
-export function withNotifySocket<Spec extends ContainerSpec>({ directory }: Container, spec: Spec): Spec {
-  if (!spec.process) return spec;
   const source = `${directory.path}/${DIRECTORY}`;
   const mount = { destination: MOUNTED, source, options: ["bind", "nosuid", "noexec", "nodev", "ro"] };
   const env = spec.process.env.filter((variable) => !variable.startsWith("NOTIFY_SOCKET="));
@@ -56,8 +59,9 @@ export class NotifySocket implements Disposable {
     this.#host = this.#opened.add(connectDatagrams(host));
   }
 
-  /** Undefined where the container was created without. @param host systemd's: `$NOTIFY_SOCKET` */
-  static bind({ directory }: Container, host: string): NotifySocket | undefined {
+  /** Undefined where there is none, or the container was created without. @param host systemd's: `$NOTIFY_SOCKET` */
+  static bind({ directory }: Container, host: string | undefined): NotifySocket | undefined {
+    if (host === undefined) return undefined;
     using below = directory.directory(DIRECTORY);
     if (!below) return undefined;
     below.remove(SOCKET); // of a start that was killed

@@ -1,23 +1,51 @@
 /** `run`: creates a container, starts it, and waits for it unless it is detached. @module */
-import { createContainer } from "./create.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import { createContainer, type Created } from "./create.ts";
 import { waitForChild } from "./child.ts";
 import { joinConsole } from "./console.ts";
 import { removeContainer } from "./delete.ts";
+import { NotifySocket } from "./notify-socket.ts";
 import { startCreated } from "./start.ts";
+import type { Container } from "./container.ts";
 import type { RunOptions, Runtime } from "./runtime.ts";
 
 /** @returns the exit status of its process; 0 where it is detached */
 export async function run(runtime: Runtime, id: string, options: RunOptions): Promise<number> {
-  const { container, launched, spec } = await createContainer(runtime, id, options, options.detach);
+  const created = await createContainer(runtime, id, options, options.detach);
+  using container = created.container;
+  let stays = options.keep;
   try {
+    using notify = NotifySocket.bind(container, options.notifySocket);
     await startCreated(container);
-    if (options.detach) return 0;
-    const joined = spec.process.terminal && launched.passed ? joinConsole(launched.passed) : undefined;
-    const status = await waitForChild(launched.pid);
-    await joined;
-    return status;
+    container.unlock(); // others may pause it, update it, …
+    if (!options.detach) return await waitFor(created, notify);
+    await notify?.untilReady(container.record, container.record.pid, runtime.log);
+    stays = true;
+    return 0;
   } finally {
-    if (!options.detach && !options.keep) await removeContainer(container, true);
-    container[Symbol.dispose]();
+    if (!stays) await removeAtEnd(container);
   }
+}
+
+async function waitFor({ container, launched, spec }: Created, notify: NotifySocket | undefined): Promise<number> {
+  const joined = spec.process.terminal && launched.passed ? joinConsole(launched.passed) : undefined;
+  const [status] = await Promise.all([waitForChild(launched.pid), joined, passOn(container, notify)]);
+  return status;
+}
+
+/** For systemd, this process is the service's: it ends with the container. */
+async function passOn({ record, runtime }: Container, notify: NotifySocket | undefined): Promise<void> {
+  await notify?.untilReady(record, process.pid, runtime.log);
+  await notify?.untilEnd(record);
+}
+
+/** Unless somebody else has done it. */
+async function removeAtEnd(container: Container): Promise<void> {
+  try {
+    await container.lock();
+  } catch (error) {
+    if (error instanceof TsboxError && error.code === "container_not_found") return;
+    throw error;
+  }
+  await removeContainer(container, true);
 }

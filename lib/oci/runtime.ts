@@ -29,15 +29,18 @@ export interface ProcessOptions {
   preserveFds: number;
 }
 
-export interface CreateOptions extends ProcessOptions {
+export interface StartOptions {
+  /** systemd's socket: `NOTIFY_SOCKET`. */
+  notifySocket?: string;
+}
+
+export interface CreateOptions extends ProcessOptions, StartOptions {
   /** Absolute. */
   bundle: string;
   pivot: boolean;
   newKeyring: boolean;
   /** Descriptors from 3 on that are passed as systemd passes sockets: `LISTEN_FDS`. */
   listenFds: number;
-  /** systemd's socket: `NOTIFY_SOCKET`. */
-  notifySocket?: string;
 }
 
 export interface RunOptions extends CreateOptions {

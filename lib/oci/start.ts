@@ -12,16 +12,20 @@ import { Container, START_SOCKET } from "./container.ts";
 import { tryHooks } from "./hooks.ts";
 import { signalProcess } from "./init-process.ts";
 import { passListener, takeListener } from "./listener.ts";
-import type { Runtime } from "./runtime.ts";
+import { NotifySocket } from "./notify-socket.ts";
+import type { Runtime, StartOptions } from "./runtime.ts";
 
 /** @throws TsboxError `container_state`, `command_not_found`, `hook_failed`, … */
-export async function start(runtime: Runtime, id: string): Promise<void> {
+export async function start(runtime: Runtime, id: string, { notifySocket }: StartOptions = {}): Promise<void> {
   using container = Container.open(runtime, id);
   await container.lock();
   container.reload();
   const status = await container.status();
   if (status !== "created") throw refusal(id, status);
+  using notify = NotifySocket.bind(container, notifySocket);
   await startCreated(container);
+  container.unlock();
+  await notify?.untilReady(container.record, container.record.pid, runtime.log);
 }
 
 const refusal = (id: string, status: string) =>

@@ -8,7 +8,7 @@ export async function create({ runtime, args: [id = ""], values }: Call): Promis
 }
 
 export async function start({ runtime, args: [id = ""] }: Call): Promise<void> {
-  await engine.start(runtime, id);
+  await engine.start(runtime, id, startOptions());
 }
 
 /** @returns the exit status of the container's command */
@@ -49,7 +49,7 @@ function processOptions(values: Values): engine.ProcessOptions {
 }
 
 function createOptions(values: Values): engine.CreateOptions {
-  const { LISTEN_PID, LISTEN_FDS, NOTIFY_SOCKET } = process.env;
+  const { LISTEN_PID, LISTEN_FDS } = process.env;
   return {
     ...processOptions(values),
     bundle: engine.absolute(values.text("bundle") ?? "."),
@@ -57,8 +57,13 @@ function createOptions(values: Values): engine.CreateOptions {
     newKeyring: !values.flag("no-new-keyring"),
     // they may be meant for somebody else, who did not unset it
     listenFds: Number(LISTEN_PID) === process.pid && /^\d+$/.test(LISTEN_FDS ?? "") ? Number(LISTEN_FDS) : 0,
-    ...(NOTIFY_SOCKET ? { notifySocket: NOTIFY_SOCKET } : {}),
+    ...startOptions(),
   };
+}
+
+function startOptions(): engine.StartOptions {
+  const { NOTIFY_SOCKET } = process.env;
+  return NOTIFY_SOCKET ? { notifySocket: NOTIFY_SOCKET } : {};
 }
 
 function execOptions(values: Values, args: string[]): engine.ExecOptions {
