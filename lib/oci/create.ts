@@ -147,7 +147,8 @@ function launch(
   const { id } = container;
   const { bundle, pivot, newKeyring: keyring, listenFds, preserveFds, consoleSocket } = options;
   const preserved = listenFds + preserveFds;
-  const beside: ContainerBeside = { id, bundle, moved: group.moved, preserved, pivot, keyring };
+  const given = spec.process.terminal ? [] : givenTo(spec.process.user.uid);
+  const beside: ContainerBeside = { id, bundle, moved: group.moved, preserved, pivot, keyring, given };
   const membership = group.moved ? NO_MEMBERSHIP : (group.cgroup?.membership ?? NO_MEMBERSHIP);
   const compiled = compileContainer(spec, beside, { ...factsFor(unmasked(spec), membership), ...group.hierarchies() });
   const bound: Record<string, number> = { stdin: stdio(0), stdout: stdio(1), stderr: stdio(2) };
@@ -191,6 +192,12 @@ const unmasked = (spec: StartableSpec): StartableSpec => ({
   ...spec,
   linux: { ...spec.linux, maskedPaths: [], readonlyPaths: [] },
 });
+
+/** /dev/null is everybody's. */
+function givenTo(uid: number): ContainerBeside["given"] {
+  const names = ["stdin", "stdout", "stderr"] as const;
+  return uid === 0 ? [] : names.filter((_, fd) => sys.readLink(`/proc/self/fd/${fd}`) !== "/dev/null");
+}
 
 /** -1 where it is closed. */
 function stdio(fd: number): number {

@@ -48,6 +48,8 @@ export interface ContainerBeside {
   pivot: boolean;
   /** A session keyring of its own. */
   keyring: boolean;
+  /** Those of stdin, stdout and stderr that become the user's, who may want to open them by their names. */
+  given: readonly ("stdin" | "stdout" | "stderr")[];
 }
 
 const BUNDLE: Beside = { root: { kind: "bundle" }, idle: false };
@@ -136,10 +138,11 @@ function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Fa
 }
 
 /** Everything that the command has but what is left for the moment when it starts. */
-function becomeSteps(spec: StartableSpec, { preserved }: ContainerBeside, kept: KeptInImage): Plan {
+function becomeSteps(spec: StartableSpec, { preserved, given }: ContainerBeside, kept: KeptInImage): Plan {
   const { process, hooks = {} } = spec;
   const own = ["start", ...(startsHooks(hooks) ? ["state"] : []), "command-image"];
   return [
+    ...(given.length > 0 ? [giveStep(spec, given)] : []),
     stdioStep(spec, { session: false, own, preserved }),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
@@ -150,6 +153,12 @@ function becomeSteps(spec: StartableSpec, { preserved }: ContainerBeside, kept: 
     ...leaveMemorySteps(kept),
   ];
 }
+
+/** What is not the creator's to give stays as it is. */
+const giveStep = ({ process: { user } }: Spec, given: ContainerBeside["given"]): Step => ({
+  action: `give ${given.join(", ")} to user ${user.uid}`,
+  ops: given.map((name) => ({ call: "fchown", args: [ref(name), user.uid, -1], onError: "ignore" })),
+});
 
 /** Numbers behind those that are the command's. */
 function keptInImage(preserved: number, state: boolean): KeptInImage {
