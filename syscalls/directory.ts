@@ -90,10 +90,14 @@ export class Directory {
     return statusOf(AT_FDCWD, this.path, AT_SYMLINK_NOFOLLOW)?.identity === this.status()?.identity;
   }
 
-  /** The content of a plain file; undefined where there is none. @throws TsboxError where it is none, or too long */
-  read(name: string, limitBytes: number): Uint8Array | undefined {
+  /**
+   * The content of a plain file; undefined where there is none.
+   * @param follow a symlink, wherever it leads
+   * @throws TsboxError where it is none, or too long
+   */
+  read(name: string, limitBytes: number, follow = false): Uint8Array | undefined {
     const fail = (errno: number) => systemError(`read ${JSON.stringify(`${this.path}/${name}`)}`, "openat", errno);
-    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    const flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
     const fd = trySyscall("openat", this.fd, path(name), flags, 0);
     if (fd === -ENOENT) return undefined;
     if (fd < 0) throw fail(-fd);

@@ -147,6 +147,15 @@ export function kindOfPath(file: string): "file" | "directory" | undefined {
   return access(file, F_OK) ? "file" : undefined;
 }
 
+/** Where a path leads, without symlinks; undefined where it leads nowhere, or may not be looked at. */
+export function realPath(file: string): string | undefined {
+  const fd = trySyscall("openat", AT_FDCWD, path(file), O_PATH | O_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  const real = readLink(`/proc/self/fd/${fd}`);
+  close(fd);
+  return real;
+}
+
 /** A path without ".", ".." and empty parts; symlinks stay. */
 export function absolute(file: string, from = process.cwd()): string {
   const parts: string[] = [];

@@ -72,24 +72,28 @@ export function affinityStep(list: string): Step {
   };
 }
 
-const MAX_CPUS = 8192;
-
 /** @throws TsboxError `invalid_option` */
-export function cpuMask(list: string): Data {
+export const cpuMask = (list: string): Data => listMask("use the CPUs", "CPUs", list);
+
+/** Of CPUs, and of memory nodes. */
+const MAX_NUMBERS = 8192;
+
+/** The bits of a list as in cpuset(7), in words of 64. @throws TsboxError `invalid_option` */
+export function listMask(action: string, what: string, list: string): Data {
   const refused = (why: string) =>
-    new TsboxError(`use the CPUs ${show(list)}: ${why}`, {
+    new TsboxError(`${action} ${show(list)}: ${why}`, {
       code: "invalid_option",
       hint: 'numbers and ranges of them: "0-3,7"',
     });
-  const bytes = new Uint8Array(MAX_CPUS / 8);
+  const bytes = new Uint8Array(MAX_NUMBERS / 8);
   let last = 0;
   for (const part of list.split(",")) {
     const [, from, to = from] = /^(\d+)(?:-(\d+))?$/.exec(part.trim()) ?? [];
     if (from === undefined) throw refused("not understood");
     const [first, end] = [Number(from), Number(to)];
     if (first > end) throw refused(`the range ${part.trim()} ends before it begins`);
-    if (end >= MAX_CPUS) throw refused(`there are no CPUs above ${MAX_CPUS - 1}`);
-    for (let cpu = first; cpu <= end; cpu++) bytes[cpu >> 3]! |= 1 << (cpu & 7);
+    if (end >= MAX_NUMBERS) throw refused(`there are no ${what} above ${MAX_NUMBERS - 1}`);
+    for (let each = first; each <= end; each++) bytes[each >> 3]! |= 1 << (each & 7);
     last = Math.max(last, end);
   }
   return { data: bytes.slice(0, (Math.floor(last / 64) + 1) * 8), text: `[${list}]` };

@@ -23,6 +23,8 @@ export const NEW: Record<NamespaceType, Parameters<typeof flags>[0]> = {
   time: "CLONE_NEWTIME",
 };
 
+export const NAMESPACES = Object.keys(NEW) as NamespaceType[];
+
 /** Words of the plan's memory, one for each process that is cloned in place; the kernel clears them. */
 export const IN_USE = { first: 0, second: 8 };
 

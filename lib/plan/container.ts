@@ -66,7 +66,7 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, f
   checkNamespaces(spec);
   checkMountIds(spec, facts);
   spec.mounts.forEach(checkMount);
-  checkSysctl(spec);
+  checkSysctl(spec, true);
   checkTime(spec, facts);
   const { hooks = {}, process } = spec;
   const { oomScoreAdj } = process;

@@ -63,6 +63,16 @@ const PROPAGATION: Record<string, Attribute> = {
 /** Read elsewhere, or without a meaning: the kernel never logs what this interface is told, which is `silent`. */
 const ELSEWHERE = new Set("bind rbind remount tmpcopyup idmap ridmap defaults silent loud".split(" "));
 
+/** As `rootfsPropagation` has them. */
+export const PROPAGATIONS = Object.keys(PROPAGATION).flatMap((name) => [name, `r${name}`]);
+
+/** All that mean something by themselves, for every type of file system. */
+export const MOUNT_OPTIONS: readonly string[] = [
+  ...PROPAGATIONS,
+  ...[...Object.keys(ATTRIBUTES), ...Object.keys(ACCESS_TIMES)].flatMap((name) => [name, `r${name}`]),
+  ...ELSEWHERE,
+].toSorted();
+
 const has = <T>(table: Record<string, T>, name: string): T | undefined =>
   Object.hasOwn(table, name) ? table[name] : undefined;
 

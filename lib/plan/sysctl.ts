@@ -12,20 +12,26 @@ import { mountSlot } from "./filesystem.ts";
 const IPC = "msgmax msgmnb msgmni sem shmall shmmax shmmni shm_rmid_forced".split(" ").map((name) => `kernel.${name}`);
 const FORM = /^[\w-]+([./][\w.:@-]+)*$/;
 
+/** Dots part the names, and a slash is a dot in one; or the other way around, where a slash comes first. */
+const partsOf = (name: string): string[] => {
+  const [separator, dot] = /[./]/.exec(name)?.[0] === "/" ? ["/", "."] : [".", "/"];
+  return name.split(separator).map((part) => part.replaceAll(dot, "."));
+};
+
 /** The namespace that a parameter belongs to; undefined where it is the machine's. */
 export function namespaceOf(name: string): NamespaceType | undefined {
-  const dotted = name.replaceAll("/", ".");
+  const dotted = partsOf(name).join(".");
   if (dotted.startsWith("net.")) return "network";
   if (IPC.includes(dotted) || dotted.startsWith("fs.mqueue.")) return "ipc";
   if (dotted === "kernel.domainname") return "uts";
   return dotted.startsWith("user.") ? "user" : undefined;
 }
 
-/** `["sys", "net", "ipv4", "ip_forward"]`: dots part the names, or slashes where there are any, as for sysctl(8). */
-const partsOf = (name: string): string[] => ["sys", ...name.split(name.includes("/") ? "/" : ".")];
-
-/** @throws TsboxError `invalid_option` */
-export function checkSysctl({ linux: { sysctl = {}, namespaces } }: Spec): void {
+/**
+ * @param joined also those of a namespace that is not the sandbox's own
+ * @throws TsboxError `invalid_option`
+ */
+export function checkSysctl({ linux: { sysctl = {}, namespaces } }: Spec, joined = false): void {
   for (const name of Object.keys(sysctl)) {
     const type = namespaceOf(name);
     const refused = (why: string, hint: string) =>
@@ -38,7 +44,7 @@ export function checkSysctl({ linux: { sysctl = {}, namespaces } }: Spec): void 
         "those of a namespace: net.*, kernel.msg*, kernel.sem, kernel.shm*, fs.mqueue.*, user.*",
       );
     }
-    if (!namespaces.some((n) => n.type === type && n.path === undefined))
+    if (!namespaces.some((n) => n.type === type && (joined || n.path === undefined)))
       throw refused(`the ${type} namespace is not the sandbox's own`, `make the ${type} namespace private`);
   }
 }
@@ -53,7 +59,7 @@ export function sysctlSteps({ mounts, linux: { sysctl = {}, namespaces } }: Spec
     throw new TsboxError("set sysctls: nothing is mounted on /proc", { code: "invalid_option", hint });
   }
   return entries.map(([name, value]) => {
-    const path = partsOf(name).join("/");
+    const path = ["sys", ...partsOf(name)].join("/");
     return own
       ? sysctlStep(name, value, ref(mountSlot(proc)), path)
       : sysctlStep(name, value, flags("AT_FDCWD"), `/proc/${path}`);

@@ -3,4 +3,4 @@ export { compileSeccomp, freezeProfile, isFrozen } from "./compile.ts";
 export { resolveDockerProfile, type DockerProfile, type DockerRule } from "./docker.ts";
 export { defaultProfile, denyLeavingGroup } from "./profile.ts";
 export { COOKIE, refuseCookie, withCookie } from "./cookie.ts";
-export { notifies, seccompFlags } from "./rules.ts";
+export { notifies, SECCOMP_WORDS, seccompFlags } from "./rules.ts";

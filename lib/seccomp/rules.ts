@@ -5,7 +5,7 @@
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config-linux.md#seccomp, seccomp_rule_add(3)
  */
 import { show, TsboxError, type Arch } from "../../syscalls/index.ts";
-import type { SeccompArgument, SeccompProfile, SeccompRule } from "../spec/index.ts";
+import type { SeccompAction, SeccompArgument, SeccompOperator, SeccompProfile, SeccompRule } from "../spec/index.ts";
 import { ABIS, type Abi, type Multiplexer } from "./abi.ts";
 
 /** `SECCOMP_RET_*`. KILL is KILL_THREAD, as in libseccomp. */
@@ -56,6 +56,14 @@ const OPERATORS = new Map([
   ["SCMP_CMP_GT", 1],
   ["SCMP_CMP_GE", 1],
 ]);
+
+/** What profiles may say. */
+export const SECCOMP_WORDS = {
+  actions: [...ACTIONS.keys()] as SeccompAction[],
+  operators: [...OPERATORS.keys()] as SeccompOperator[],
+  architectures: ARCHITECTURES,
+  flags: [...FLAGS.keys()],
+};
 
 /**
  * A condition on one argument: `(argument & mask) op value`, unsigned, 64 bits in halves. Without any bit of the upper
