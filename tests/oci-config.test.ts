@@ -135,7 +135,10 @@ describe("what is read", () => {
   });
 
   test("a process, and resources, by themselves", () => {
-    const { process, warnings } = parseProcess('{"args":["a"],"cwd":"/","capabilities":{"bounding":["CAP_X"]}}');
+    const warnings: string[] = [];
+    const process = parseProcess('{"args":["a"],"cwd":"/","capabilities":{"bounding":["CAP_X"]}}', (warning) =>
+      warnings.push(warning),
+    );
     expect(process).toEqual({
       user: { uid: 0, gid: 0 },
       args: ["a"],
@@ -145,7 +148,7 @@ describe("what is read", () => {
     });
     expect(warnings).toHaveLength(1);
     expect(parseResources('{"pids":{"limit":5}}')).toEqual({ pids: { limit: 5 } });
-    expect(messageOf(() => parseProcess('{"args":["a"],"cwd":"x"}'))).toBe(
+    expect(messageOf(() => parseProcess('{"args":["a"],"cwd":"x"}', () => {}))).toBe(
       'read the process: cwd: "x" is not an absolute path',
     );
     expect(messageOf(() => parseResources('{"pids":{"limit":"5"}}'))).toStartWith("read the resources: pids.limit: ");
@@ -351,6 +354,8 @@ const WRONG: [path: string, value: unknown, why: string][] = [
   ["linux.resources.devices[0].type", "x", 'unknown "x"'],
   ["linux.resources.devices[0].access", "rwx", '"rwx" is not made of "r", "w" and "m"'],
   ["linux.resources.blockIO.weight", 65536, "65536 is not a number from 0 to 65535"],
+  ["linux.resources.rdma", { mlx5_1: { hcaHandles: -1 } }, ""],
+  ["linux.resources.network.classID", "x", '"x" is not a number from 0 to 4294967295'],
   ["linux.resources.unified", { "memory.max": 5 }, ""],
 ];
 

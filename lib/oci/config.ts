@@ -7,7 +7,7 @@
 import { absolute, Directory, kindOfPath, realPath, statFile, TsboxError } from "../../syscalls/index.ts";
 import { namespaceOf } from "../plan/index.ts";
 import type { ContainerProcess, ContainerSpec, Resources } from "../spec/index.ts";
-import { settleProcess, settleSpec } from "./check-spec.ts";
+import { settleProcess, settleSpec, type Warn } from "./check-spec.ts";
 import { parseJson } from "./json.ts";
 import { Mismatch } from "./schema.ts";
 import { processSchema, resourcesSchema, specSchema } from "./spec-schema.ts";
@@ -56,13 +56,8 @@ export function parseConfig(text: string): Config {
 }
 
 /** A `process` by itself, as `exec --process` takes it. @throws TsboxError `invalid_option` */
-export function parseProcess(text: string): { process: ContainerProcess; warnings: string[] } {
-  const warnings: string[] = [];
-  const process = explained("the process", () =>
-    settleProcess(processSchema(parseJson(text, "the process")), (warning) => warnings.push(warning), ""),
-  );
-  return { process, warnings };
-}
+export const parseProcess = (text: string, warn: Warn): ContainerProcess =>
+  explained("the process", () => settleProcess(processSchema(parseJson(text, "the process")), warn, ""));
 
 /** `resources` by themselves, as `update --resources` takes them. @throws TsboxError `invalid_option` */
 export const parseResources = (text: string): Resources =>
@@ -107,7 +102,4 @@ function checkNetwork({ linux: { namespaces, sysctl = {} } }: ContainerSpec): vo
     code: "invalid_option",
     hint: `${JSON.stringify(path)} is the namespace of the host`,
   });
-}
-export function parseProcess(text: string): NonNullable<ContainerSpec["process"]> {
-  return JSON.parse(text);
 }

@@ -4,24 +4,25 @@ import type { StartableSpec } from "../plan/index.ts";
 import { homeOf } from "../sandbox/index.ts";
 import type { CapabilitySets } from "../spec/index.ts";
 import { parseProcess } from "./config.ts";
+import type { Logger } from "./log.ts";
 import type { ExecOptions } from "./runtime.ts";
 import { lastOnes } from "./startable.ts";
 
 type Process = StartableSpec["process"];
 
 /** @throws TsboxError `invalid_option` */
-export function execProcess(rootfs: string, own: Process, options: ExecOptions): Process {
-  const asked = options.process === undefined ? changed(own, options) : readProcess(options.process);
+export function execProcess(rootfs: string, own: Process, options: ExecOptions, log: Logger): Process {
+  const asked = options.process === undefined ? changed(own, options) : readProcess(options.process, log);
   const env = [...asked.env];
   if (!env.some((variable) => /^HOME=./.test(variable)))
     env.push(`HOME=${homeOf(asked.user.uid, { directory: rootfs })}`);
   return { ...asked, env: lastOnes(env) };
 }
 
-function readProcess(file: string): Process {
+function readProcess(file: string, log: Logger): Process {
   const { readFileSync } = process.getBuiltinModule("node:fs");
   try {
-    return parseProcess(readFileSync(file, "utf8"));
+    return parseProcess(readFileSync(file, "utf8"), (warning) => log.warn(warning));
   } catch (cause) {
     if (cause instanceof TsboxError) throw cause;
     throw new TsboxError(`read the process of ${JSON.stringify(file)}: ${(cause as Error).message}`, {

@@ -27,7 +27,7 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
   if (status === "paused" && !options.ignorePaused)
     throw refused("cannot exec in a paused container (use --ignore-paused to override)");
   const config = specOf(container);
-  const spec = { ...config, process: execProcess(container.record.rootfs, config.process, options) };
+  const spec = { ...config, process: execProcess(container.record.rootfs, config.process, options, runtime.log) };
   checkConsole(spec.process.terminal, options.detach, options.consoleSocket);
   const launched = launch(container, spec, options);
   const { cloned, failure } = await launched.control.told;

@@ -126,8 +126,12 @@ const memory = object<NonNullable<Resources["memory"]>>({
   limit: limit64,
   reservation: limit64,
   swap: limit64,
+  kernel: limit64,
+  kernelTCP: limit64,
   swappiness: nearest64,
   disableOOMKiller: boolean,
+  useHierarchy: boolean,
+  checkBeforeUpdate: boolean,
 });
 
 const cpu = object<NonNullable<Resources["cpu"]>>({
@@ -135,14 +139,20 @@ const cpu = object<NonNullable<Resources["cpu"]>>({
   quota: nearest64,
   burst: nearest64,
   period: nearest64,
+  realtimeRuntime: nearest64,
+  realtimePeriod: nearest64,
   idle: whole(0, 1) as Reader<0 | 1>,
   cpus: optionalText,
   mems: optionalText,
 });
 
+const weight = whole(0, 0xffff);
+type Weight = NonNullable<Oci.BlockIO["weightDevice"]>[number];
+
 const blockIO = object<Oci.BlockIO>({
-  weight: whole(0, 0xffff),
-  weightDevice: list(object({ major: required(major), minor: required(minor), weight: required(whole(0, 0xffff)) })),
+  weight,
+  leafWeight: weight,
+  weightDevice: list(object<Weight>({ major: required(major), minor: required(minor), weight, leafWeight: weight })),
   throttleReadBpsDevice: throttles,
   throttleWriteBpsDevice: throttles,
   throttleReadIOPSDevice: throttles,
@@ -163,6 +173,11 @@ export const resourcesSchema: Reader<Resources> = object<Resources>({
   pids: object({ limit: required(limit64) }),
   blockIO,
   hugepageLimits: list(object({ pageSize: required(text), limit: required(limit64) })),
+  network: object<NonNullable<Resources["network"]>>({
+    classID: unsigned32,
+    priorities: list(object({ name: required(text), priority: required(unsigned32) })),
+  }),
+  rdma: record(object<NonNullable<Resources["rdma"]>[string]>({ hcaHandles: unsigned32, hcaObjects: unsigned32 })),
   devices: list(deviceRule),
   unified: record(text),
 });
