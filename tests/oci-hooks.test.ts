@@ -137,7 +137,7 @@ describe("a hook that fails", () => {
       message: "error running createRuntime hook #0: killed after 1 s (its timeout)",
     });
     expect(performance.now() - before).toBeWithin(900, 20_000);
-    expect(await eventually(() => !descendants().some(({ name, state }) => name === "sleep" && state !== "Z"))).toBe(
+    expect(await eventually(() => !descendants().some((each) => each.name === "sleep" && each.state !== "Z"))).toBe(
       true,
     );
   });

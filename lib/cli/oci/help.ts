@@ -1,8 +1,7 @@
 /** `--help` of the OCI runtime and of its verbs. @module */
 import { print } from "../print.ts";
-import type { Flag } from "./flags.ts";
-import { UsageError } from "./flags.ts";
-import { GLOBAL_FLAGS, VERBS } from "./verbs.ts";
+import { UsageError, type Flag } from "./flags.ts";
+import { GLOBAL_FLAGS, VERBS, verbOf, type Verb } from "./verbs.ts";
 
 /** What it stands in for: its flags and messages are these. */
 export const IN_PLACE_OF = "in place of runc";
@@ -16,9 +15,9 @@ its own; by hand, in a directory with a root filesystem "rootfs":
 
 /** @returns the exit status */
 export function printHelp(program: string, name: string | undefined): number {
-  const verb = name === undefined ? undefined : VERBS[name];
+  const verb = name === undefined ? undefined : verbOf(name);
   if (name !== undefined && !verb) throw new UsageError(`No help topic for '${name}'`);
-  print(verb ? verbHelp(program, name as string) : help(program));
+  print(verb ? verbHelp(`${program} ${name}`, verb) : help(program));
   return 0;
 }
 
@@ -32,12 +31,11 @@ function help(program: string): string {
   });
 }
 
-function verbHelp(program: string, name: string): string {
-  const { usage, args, flags } = VERBS[name] as (typeof VERBS)[string];
+function verbHelp(name: string, { usage, args, flags }: Verb): string {
   const all: Flag[] = [...flags, ["help, h", "flag", "print this help"]];
   return sections({
-    NAME: `${program} ${name} - ${usage}`,
-    USAGE: [program, name, "[options]", args].filter(Boolean).join(" "),
+    NAME: `${name} - ${usage}`,
+    USAGE: [name, "[options]", args].filter(Boolean).join(" "),
     OPTIONS: table(all.flatMap(flagRow)),
   });
 }

@@ -5,7 +5,7 @@
  */
 import { absolute, defaultRoot, isHostRoot, Log, type LogFormat, type Runtime } from "../../oci/index.ts";
 import { parseFlags, UsageError, type Flag, type Values } from "./flags.ts";
-import { GLOBAL_FLAGS, VERBS, type Verb } from "./verbs.ts";
+import { GLOBAL_FLAGS, verbOf, type Verb } from "./verbs.ts";
 
 const FAILED = 1;
 const HELP: Flag = ["help, h", "flag", "print this help"];
@@ -20,7 +20,7 @@ export async function oci(program: string, words: string[]): Promise<number> {
     log = logOf(values);
     const [name, ...rest] = args;
     if (name === undefined || values.flag("help")) return await help(program, name);
-    const verb = VERBS[name];
+    const verb = verbOf(name);
     if (!verb) return await help(program, name === "help" || name === "h" ? rest[0] : name);
     failed = verb.failed ?? FAILED;
     const parsed = parseFlags(rest, [...verb.flags, HELP], verb.stopAtFirst === true);

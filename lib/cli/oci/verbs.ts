@@ -189,3 +189,6 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     run: async (call) => (await look()).state(call),
   },
 };
+
+/** Undefined for what is no verb. */
+export const verbOf = (name: string): Verb | undefined => (Object.hasOwn(VERBS, name) ? VERBS[name] : undefined);
