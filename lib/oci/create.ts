@@ -150,7 +150,7 @@ function launch(
   const given = spec.process.terminal ? [] : givenTo(spec.process.user.uid);
   const beside: ContainerBeside = { id, bundle, moved: group.moved, preserved, pivot, keyring, given };
   const membership = group.moved ? NO_MEMBERSHIP : (group.cgroup?.membership ?? NO_MEMBERSHIP);
-  const compiled = compileContainer(spec, beside, { ...factsFor(unmasked(spec), membership), ...group.hierarchies() });
+  const compiled = compileContainer(spec, beside, group.shown(factsFor(unmasked(spec), membership)));
   const bound: Record<string, number> = { stdin: stdio(0), stdout: stdio(1), stderr: stdio(2) };
   if (!group.moved) Object.assign(bound, group.cgroup?.open(opened));
   bound["start"] = opened.add(sys.listenIn(container.directory.fd, START_SOCKET));

@@ -16,11 +16,15 @@ export interface Group {
   cgroup?: ContainerCgroup;
   /** The creator moves the process there, rather than the process itself. */
   moved: boolean;
-  hierarchies(): Pick<Facts, "hierarchies">;
+  /** What the machine is like, with the groups that a container without a cgroup namespace is shown. */
+  shown(facts: Facts): Facts;
 }
 
 export function groupOf(_runtime: Runtime, _id: string, _spec: StartableSpec): Group {
-  return { moved: false, hierarchies: () => ({}) };
+  return {
+    moved: false,
+    shown: (facts) => (facts.hierarchies ? { ...facts, hierarchies: { ...facts.hierarchies, groups: {} } } : facts),
+  };
 }
 
 export function openGroup(
