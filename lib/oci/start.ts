@@ -9,7 +9,7 @@ import { failureOf } from "../launch/index.ts";
 import { FrameReader, REPORT_BYTES, startSteps, type StartableSpec } from "../plan/index.ts";
 import { parseConfig } from "./config.ts";
 import { Container, START_SOCKET } from "./container.ts";
-import { tryHooks } from "./hooks.ts";
+import { runHooks } from "./hooks.ts";
 import { signalProcess } from "./init-process.ts";
 import { passListener, takeListener } from "./listener.ts";
 import { NotifySocket } from "./notify-socket.ts";
@@ -38,21 +38,21 @@ const refusal = (id: string, status: string) =>
 
 /** One that is locked, and waits. */
 export async function startCreated(container: Container): Promise<void> {
-  const { record, runtime } = container;
+  const { record } = container;
   using opened = new Descriptors();
   const socket = opened.add(sys.connectSocket(`/proc/self/fd/${container.directory.fd}/${START_SOCKET}`));
   sys.send(socket, Uint8Array.of(1));
-  const failure = attempt(container, () => outcome(container, socket));
+  const failure = await attempt(container, () => outcome(container, socket));
   // what is started is no longer waiting, and what has failed never will be
   container.directory.remove(START_SOCKET);
   if (failure) throw failure;
-  await tryHooks("poststart", record.hooks?.poststart, container.state("running"), runtime.log);
+  await attempt(container, () => runHooks("poststart", record.hooks?.poststart, container.state("running")));
 }
 
 /** One whose start is broken off is no use to anybody. */
-function attempt<T>({ record }: Container, work: () => T): T {
+async function attempt<T>({ record }: Container, work: () => T | Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     signalProcess(record, SIGKILL);
     throw error;

@@ -6,12 +6,12 @@ import { TsboxError } from "../../syscalls/index.ts";
 import type { StartableSpec } from "../plan/index.ts";
 import { isBind } from "../plan/index.ts";
 import { homeOf } from "../sandbox/index.ts";
-import type { ContainerSpec, Mount } from "../spec/index.ts";
+import type { ContainerSpec, DeviceNode, Mount } from "../spec/index.ts";
 import type { CreateOptions } from "./runtime.ts";
 
 /** @throws TsboxError `invalid_option` */
 export function startable(config: ContainerSpec, options: CreateOptions): StartableSpec {
-  const { process, root, mounts } = config;
+  const { process, root, mounts, linux } = config;
   if (!process) throw invalid("create a container without a process: there would be nothing to start");
   const below = (file: string) => (file.startsWith("/") ? file : `${options.bundle}/${file}`);
   const rootfs = below(root.path);
@@ -25,8 +25,11 @@ export function startable(config: ContainerSpec, options: CreateOptions): Starta
     root: { ...root, path: rootfs },
     mounts: mounts.map(absolute),
     process: { ...process, env: lastOnes(env) },
+    linux: { ...linux, ...(linux.devices && { devices: linux.devices.map(named) }) },
   };
 }
+
+const named = (device: DeviceNode): DeviceNode => ({ ...device, path: device.path.replace(/\/+$/, "") });
 
 /** Only the last of each name counts. */
 export function lastOnes(env: string[]): string[] {

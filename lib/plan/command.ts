@@ -17,7 +17,7 @@ import { CONTROL_FD, HARD_SIGNAL } from "./init.ts";
 import { landlockSteps } from "./landlock.ts";
 import { filterData, handOver, listens, PASS_FD } from "./listener.ts";
 import { isJoined, isWatched } from "./intermediate.ts";
-import { openOrMake, type Alone } from "./mounts.ts";
+import { openInRoot, openOrMake, type Alone } from "./mounts.ts";
 
 /**
  * @param alone waits for init, in a process that shares the owner's memory; none in an image
@@ -66,16 +66,17 @@ export function commandSteps(
   ];
 }
 
-export const openDirectory = (path: string, alone: Alone): Step => ({
+/** @param alone absent: it is not made */
+export const openDirectory = (path: string, alone?: Alone): Step => ({
   action: `open the working directory "${path}"`,
-  ops: openOrMake(path, "directory", "cwd", alone),
+  ops: alone ? openOrMake(path, "directory", "cwd", alone) : [openInRoot(path, "cwd")],
   path,
   code: "invalid_option",
   hint: () => "the working directory has to be a directory inside the root filesystem, or one that can be made there",
 });
 
 export const enterDirectory = (path: string): Step => ({
-  action: `change to the working directory "${path}"`,
+  action: `chdir to the working directory "${path}"`,
   ops: [
     { call: "fchdir", args: [ref("cwd")] },
     { call: "close", args: [ref("cwd")] },

@@ -27,6 +27,7 @@ import { filterData, listens } from "./listener.ts";
 import { checkMountIds } from "./mount-ids.ts";
 import { checkMount } from "./mount-options.ts";
 import { firstClone, ownerPart } from "./owner.ts";
+import { openOrMake } from "./mounts.ts";
 import { sendOps, tellOp } from "./pass.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import { terminalSteps } from "./terminal.ts";
@@ -133,9 +134,18 @@ function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Fa
     ...(runtimeHooks(hooks) > 0 ? [reachStep("have the hooks of the runtime run", "hooks")] : []),
     ...(hooks.createContainer ?? []).map((hook, index) => hookStep("createContainer", hook, index, beside.bundle)),
     ...enterRoot(beside.pivot),
+    makeDirectory(spec.process.cwd),
     ...containerCovers(spec),
   ];
 }
+
+/** Before the root is read-only. */
+const makeDirectory = (path: string): Step => ({
+  action: `make the working directory "${path}", where it is missing`,
+  ops: [...openOrMake(path, "directory", "cwd", () => []), { call: "close", args: [ref("cwd")] }],
+  path,
+  code: "invalid_option",
+});
 
 /** Everything that the command has but what is left for the moment when it starts. */
 function becomeSteps(spec: StartableSpec, { preserved, given }: ContainerBeside, kept: KeptInImage): Plan {
@@ -146,7 +156,7 @@ function becomeSteps(spec: StartableSpec, { preserved, given }: ContainerBeside,
     stdioStep(spec, { session: false, own, preserved }),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
-    openDirectory(process.cwd, () => []),
+    openDirectory(process.cwd),
     ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
     enterDirectory(process.cwd),
     findStep(spec),

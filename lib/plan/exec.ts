@@ -48,7 +48,7 @@ export function compileExec(spec: StartableSpec, preserved: number, facts: Facts
     stdioStep(spec, { session: false, own: listens(spec) ? ["listener-socket"] : [], preserved }),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
-    openDirectory(cwd, () => []),
+    openDirectory(cwd),
     ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
     enterDirectory(cwd),
     signalStep(),

@@ -16,9 +16,9 @@ const here = flags("AT_FDCWD");
 export const rootSteps = (spec: Spec, root: Root, opened: boolean): Plan => [...makeRoot(spec, root, opened), PIVOT];
 
 /** What is at "/" afterwards is seen by nobody but this process, which goes there. */
-const coverSlash = (tree: string): Op[] => [moveTo(tree, here, "/"), { call: "fchdir", args: [ref(tree)] }];
+const enterTree = (tree: string, at = "/"): Op[] => [moveTo(tree, here, at), { call: "fchdir", args: [ref(tree)] }];
 
-/** The new root lies over the host's then, which absolute paths still lead to; relative ones are in the new root. */
+/** Absolute paths still lead to the host's root then; relative ones are in the new one. */
 export function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
   if (root.kind === "tmpfs") {
     const made = openFilesystem(
@@ -28,16 +28,17 @@ export function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
       "the root filesystem",
     );
     return [
-      { ...made, ops: [...made.ops, ...coverSlash("root")] },
+      { ...made, ops: [...made.ops, ...enterTree("root")] },
       { action: "lay out the root filesystem", ops: root.entries.flatMap(entryOps) },
     ];
   }
   const source = opened ? [] : openRoot(spec, root);
   if (root.kind === "overlay") return [...source, ...overlaySteps(root)];
-  return [
-    ...source,
-    { action: `put "${spec.root.path}" over the host's root`, ops: coverSlash("rootfs"), code: "mount_failed" },
-  ];
+  // a bundle's stays at its own path, where hooks of the host look for it, and mount
+  const at = root.kind === "bundle" ? spec.root.path : "/";
+  const what = root.kind === "bundle" ? "itself" : "the host's root";
+  const place = { action: `put "${spec.root.path}" over ${what}`, ops: enterTree("rootfs", at) };
+  return [...source, { ...place, code: "mount_failed" }];
 }
 
 /** As the slots {@link rootSlots}. */
@@ -82,7 +83,7 @@ function overlaySteps({ limit, layer }: Extract<Root, { kind: "overlay" }>): Pla
       ? `the file system of "${layer}" cannot be the upper one of an overlay: it is one itself, or has no user attributes`
       : overlay.hint?.(errno);
   return [
-    { ...layers, ops: [...layers.ops, ...coverSlash("layers"), ...directories.map(mkdir)] },
+    { ...layers, ops: [...layers.ops, ...enterTree("layers"), ...directories.map(mkdir)] },
     { ...overlay, ops: [...place, ...overlay.ops, ...enter], hint },
   ];
 }
