@@ -16,6 +16,7 @@ import { runHooks } from "./hooks.ts";
 import { startTimeOf } from "./init-process.ts";
 import { withNotifySocket } from "./notify-socket.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
+import { keepOpen } from "./preserved.ts";
 import { RECORD_VERSION, type ContainerRecord } from "./record.ts";
 import { startable } from "./startable.ts";
 import type { CreateOptions, Runtime } from "./runtime.ts";
@@ -40,6 +41,7 @@ export async function createContainer(
   options: CreateOptions,
   detached: boolean,
 ): Promise<Created> {
+  keepOpen(options.listenFds + options.preserveFds);
   const { spec: config, text, warnings } = readConfig(options.bundle);
   for (const warning of warnings) runtime.log.warn(warning);
   const container = Container.reserve(runtime, id);

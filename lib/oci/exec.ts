@@ -16,10 +16,12 @@ import { passListener } from "./listener.ts";
 import type { ContainerRecord } from "./record.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { specOf } from "./start.ts";
+import { keepOpen } from "./preserved.ts";
 import type { ExecOptions, Runtime } from "./runtime.ts";
 
 /** @returns the exit status of the process; 0 where it is detached */
 export async function exec(runtime: Runtime, id: string, options: ExecOptions): Promise<number> {
+  keepOpen(options.preserveFds);
   using container = Container.open(runtime, id);
   const status = await container.status();
   const refused = (why: string) => new TsboxError(`exec in container "${id}": ${why}`, { code: "container_state" });

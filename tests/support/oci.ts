@@ -1,8 +1,9 @@
 /** A runtime of a test's own: its root is in a folder that goes with the test. @module */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerRecord, Runtime } from "../../lib/oci/index.ts";
 import { Container, RECORD_VERSION, startTimeOf } from "../../lib/oci/index.ts";
-import type { Folder } from "./rootfs.ts";
+import { Folder } from "./rootfs.ts";
 
 export const MAIN = join(import.meta.dir, "../../lib/cli/main.ts");
 
@@ -52,7 +53,16 @@ export function ociIn(runtime: Runtime) {
   return (...words: string[]) => ociAs({}, "--root", runtime.root, ...words);
 }
 
-export function ociAs(options: { cwd?: string; env?: Record<string, string>; stdin?: string }, ...words: string[]) {
+interface Called {
+  cwd?: string;
+  env?: Record<string, string>;
+  stdin?: string;
+  /** The container keeps stdout and stderr, so that they have no end. */
+  leaves?: boolean;
+}
+
+export function ociAs(options: Called, ...words: string[]) {
+  if (options.leaves) return leaving(options, words);
   const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, MAIN, ...words], {
     argv0: "tsbox-oci",
     cwd: options.cwd ?? "/",
@@ -62,4 +72,45 @@ export function ociAs(options: { cwd?: string; env?: Record<string, string>; std
     stderr: "pipe",
   });
   return { status: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
+}
+
+function leaving({ cwd = "/", env }: Called, words: string[]) {
+  using folder = new Folder();
+  const file = folder.write("stderr");
+  const { exitCode } = Bun.spawnSync([process.execPath, MAIN, ...words], {
+    argv0: "tsbox-oci",
+    cwd,
+    env: { PATH: process.env["PATH"], ...env },
+    stdio: ["ignore", "ignore", Bun.file(file)],
+  });
+  return { status: exitCode, stdout: "", stderr: readFileSync(file, "utf8") };
+}
+
+const NAMESPACES = ["pid", "mount", "ipc", "uts"];
+
+/** A bundle of a root filesystem; what an ordinary user cannot do without is there. @returns its path */
+export function bundleIn(
+  folder: Folder,
+  rootfs: string,
+  args: string[],
+  changes: Record<string, unknown> = {},
+): string {
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+  const mapped = (hostID: number) => [{ containerID: 0, hostID, size: 1 }];
+  const asUser = uid === 0 ? {} : { uidMappings: mapped(uid), gidMappings: mapped(gid) };
+  const namespaces = [...NAMESPACES, ...(uid === 0 ? [] : ["user"])].map((type) => ({ type }));
+  const config = {
+    ociVersion: "1.2.0",
+    process: { user: { uid: 0, gid: 0 }, args, env: ["PATH=/bin"], cwd: "/" },
+    root: { path: rootfs },
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/run", type: "tmpfs", source: "tmpfs" },
+    ],
+    linux: { namespaces, ...asUser },
+    ...changes,
+  };
+  const name = `bundle-${Bun.hash(JSON.stringify(config)).toString(36)}`;
+  folder.write(`${name}/config.json`, JSON.stringify(config));
+  return join(folder.path, name);
 }
