@@ -3,6 +3,7 @@ import type { CreateOptions, ExecOptions, RunOptions, Runtime, StartOptions } fr
 
 export { absolute, signalNumber } from "../../syscalls/index.ts";
 export { Container, START_SOCKET } from "./container.ts";
+export { features, OCI_VERSION } from "./features.ts";
 export { remove } from "./delete.ts";
 export { runHooks, tryHooks } from "./hooks.ts";
 export { checkId } from "./id.ts";
@@ -15,6 +16,7 @@ export { pause, resume } from "./pause.ts";
 export { processes } from "./ps.ts";
 export { RECORD_VERSION, type ContainerRecord } from "./record.ts";
 export { state, type ContainerState } from "./state.ts";
+export { template, type TemplateFacts } from "./template.ts";
 export type * from "./runtime.ts";
 
 // what makes processes takes most of the engine: it is loaded for the verbs that do

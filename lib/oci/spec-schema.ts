@@ -55,6 +55,17 @@ const hooks = list(
   }),
 );
 
+const HOOKS = {
+  prestart: hooks,
+  createRuntime: hooks,
+  createContainer: hooks,
+  startContainer: hooks,
+  poststart: hooks,
+  poststop: hooks,
+};
+/** In the order in which they run. */
+export const HOOK_KINDS = Object.keys(HOOKS) as Oci.HookKind[];
+
 const idMappings = list(
   object<Oci.IdMapping>({
     containerID: required(id),
@@ -287,13 +298,6 @@ export const specSchema: Reader<Oci.ContainerSpec> = object<Oci.ContainerSpec>({
   domainname: optionalText,
   mounts: otherwise(list(mount), none),
   annotations: record(text),
-  hooks: object<Oci.Hooks>({
-    prestart: hooks,
-    createRuntime: hooks,
-    createContainer: hooks,
-    startContainer: hooks,
-    poststart: hooks,
-    poststop: hooks,
-  }),
+  hooks: object<Oci.Hooks>(HOOKS),
   linux: otherwise(linux, () => ({ namespaces: [] })),
 });

@@ -24,6 +24,7 @@ import { hookStep } from "./hook.ts";
 import { identitySteps, takeCapabilities } from "./identity.ts";
 import { checkNamespaces, intermediateSteps, isApart, isOwn, oomStep } from "./intermediate.ts";
 import { filterData, listens } from "./listener.ts";
+import { memoryPolicySteps } from "./memory-policy.ts";
 import { checkMountIds } from "./mount-ids.ts";
 import { checkMount } from "./mount-options.ts";
 import { firstClone, ownerPart } from "./owner.ts";
@@ -66,7 +67,7 @@ const runtimeHooks = ({ prestart = [], createRuntime = [] }: Hooks): number => p
 export function compileContainer(spec: StartableSpec, beside: ContainerBeside, facts: Facts): OwnedPlan {
   checkNamespaces(spec);
   checkMountIds(spec, facts);
-  spec.mounts.forEach(checkMount);
+  for (const mount of spec.mounts) checkMount(mount, false);
   checkSysctl(spec, true);
   checkTime(spec, facts);
   const { hooks = {}, process } = spec;
@@ -150,12 +151,15 @@ const makeDirectory = (path: string): Step => ({
 /** Everything that the command has but what is left for the moment when it starts. */
 function becomeSteps(spec: StartableSpec, { preserved, given }: ContainerBeside, kept: KeptInImage): Plan {
   const { process, hooks = {} } = spec;
+  // those are of processes that join
+  const { execCPUAffinity: _, ...alone } = process;
   const own = ["start", ...(startsHooks(hooks) ? ["state"] : []), "command-image"];
   return [
     ...(given.length > 0 ? [giveStep(spec, given)] : []),
     stdioStep(spec, { session: false, own, preserved }),
     ...rlimitSteps(spec),
-    ...attributeSteps(spec),
+    ...attributeSteps({ ...spec, process: alone }),
+    ...memoryPolicySteps(spec),
     openDirectory(process.cwd),
     ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
     enterDirectory(process.cwd),

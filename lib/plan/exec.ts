@@ -19,6 +19,7 @@ import { CLONED_TAG, REPORT_BYTES } from "./frame.ts";
 import { identitySteps } from "./identity.ts";
 import { oomStep } from "./intermediate.ts";
 import { listens } from "./listener.ts";
+import { memoryPolicySteps } from "./memory-policy.ts";
 import { joinedTerminalSteps } from "./terminal.ts";
 
 /**
@@ -48,6 +49,7 @@ export function compileExec(spec: StartableSpec, preserved: number, facts: Facts
     stdioStep(spec, { session: false, own: listens(spec) ? ["listener-socket"] : [], preserved }),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
+    ...memoryPolicySteps(spec),
     openDirectory(cwd),
     ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
     enterDirectory(cwd),

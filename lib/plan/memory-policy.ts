@@ -3,8 +3,8 @@
  * @module
  * @see set_mempolicy(2)
  */
-import { named, type Step } from "../../syscalls/index.ts";
-import type { MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode } from "../spec/index.ts";
+import { named, type Plan, type Step } from "../../syscalls/index.ts";
+import type { ContainerSpec, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode } from "../spec/index.ts";
 import { listMask } from "./attributes.ts";
 
 /** By their numbers in linux/mempolicy.h. */
@@ -25,7 +25,10 @@ export const MEMORY_FLAGS: Record<MemoryPolicyFlag, number> = {
 };
 
 /** @throws TsboxError `invalid_option` */
-export function memoryPolicyStep({ mode, nodes = "", flags = [] }: MemoryPolicy): Step {
+export const memoryPolicySteps = ({ linux: { memoryPolicy } }: ContainerSpec): Plan =>
+  memoryPolicy ? [memoryPolicyStep(memoryPolicy)] : [];
+
+function memoryPolicyStep({ mode, nodes = "", flags = [] }: MemoryPolicy): Step {
   const value = flags.reduce((sum, flag) => sum | MEMORY_FLAGS[flag], MEMORY_MODES[mode]);
   const mask = nodes === "" ? undefined : listMask("invalid memory policy nodes", "nodes", nodes);
   // the kernel takes one bit less than it is told

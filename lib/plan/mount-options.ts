@@ -28,6 +28,8 @@ export interface MountOptions {
   remount: boolean;
   /** For the file system, `key=value` or a flag. */
   data: string[];
+  /** The same, of those that every file system has; a bind mount of it passes over them, as mount(2) does. */
+  superblock: string[];
 }
 
 /** By name, and what its absence is called. */
@@ -61,7 +63,10 @@ const PROPAGATION: Record<string, Attribute> = {
   unbindable: "MS_UNBINDABLE",
 };
 /** Read elsewhere, or without a meaning: the kernel never logs what this interface is told, which is `silent`. */
-const ELSEWHERE = new Set("bind rbind remount tmpcopyup idmap ridmap defaults silent loud".split(" "));
+const ELSEWHERE = new Set(
+  "bind rbind remount tmpcopyup idmap ridmap defaults silent loud iversion noiversion".split(" "),
+);
+const SUPERBLOCK = new Set("async sync dirsync lazytime nolazytime mand nomand".split(" "));
 
 /** As `rootfsPropagation` has them. */
 export const PROPAGATIONS = Object.keys(PROPAGATION).flatMap((name) => [name, `r${name}`]);
@@ -71,6 +76,7 @@ export const MOUNT_OPTIONS: readonly string[] = [
   ...PROPAGATIONS,
   ...[...Object.keys(ATTRIBUTES), ...Object.keys(ACCESS_TIMES)].flatMap((name) => [name, `r${name}`]),
   ...ELSEWHERE,
+  ...SUPERBLOCK,
 ].toSorted();
 
 const has = <T>(table: Record<string, T>, name: string): T | undefined =>
@@ -101,6 +107,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
     rbind: options.includes("rbind"),
     remount: options.includes("remount"),
     data: [],
+    superblock: [],
   };
   for (const option of options) {
     const attribute = find(ATTRIBUTES, option);
@@ -116,6 +123,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
       parsed[of] = { set: [...cleared.set, ...time.found], clear: [...cleared.clear, "MOUNT_ATTR__ATIME"] };
       parsed[of].clear = without(parsed[of].clear, ACCESS_TIME_BITS);
     } else if (propagation) parsed.propagation.push({ type: propagation.found, recursive: propagation.recursive });
+    else if (SUPERBLOCK.has(option)) parsed.superblock.push(option);
     else if (!ELSEWHERE.has(option)) parsed.data.push(option);
   }
   return parsed;
@@ -124,11 +132,14 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
 export const isBind = ({ type, options }: Mount): boolean =>
   type === "bind" || (options?.some((option) => option === "bind" || option === "rbind") ?? false);
 
-/** @throws TsboxError `invalid_option` */
-export function checkMount(mount: Mount): void {
+/**
+ * @param strict options of the file system that a bind mount would pass over are errors, too
+ * @throws TsboxError `invalid_option`
+ */
+export function checkMount(mount: Mount, strict: boolean): void {
   const { destination, type = "", options = [] } = mount;
-  const { data, remount } = parseMountOptions(options);
-  const [unknown] = data;
+  const { data, superblock, remount } = parseMountOptions(options);
+  const [unknown] = strict ? [...data, ...superblock] : data;
   if ((isBind(mount) || remount) && unknown !== undefined) {
     throw new TsboxError(`mount on "${destination}" with the option "${unknown}": not one of a bind mount`, {
       code: "invalid_option",

@@ -136,10 +136,10 @@ export const mapIds = (tree: string, attr: Data, recursive: boolean): Op => ({
 
 /** A new file system, not attached yet. @param options also its own, `key=value` or a flag */
 export function openFilesystem(type: string, tree: string, options: readonly string[], what: string): Step {
-  const { data, own, recursive, propagation } = parseMountOptions(options);
+  const { data, superblock, own, recursive, propagation } = parseMountOptions(options);
   const config = "config";
   const ops: Op[] = [{ call: "fsopen", args: [cstring(type), flags("FSOPEN_CLOEXEC")], out: config }];
-  for (const option of data) {
+  for (const option of [...superblock, ...data]) {
     const equals = option.indexOf("=");
     const [key, value] = equals < 0 ? [option, undefined] : [option.slice(0, equals), option.slice(equals + 1)];
     ops.push(
@@ -163,7 +163,8 @@ export function openFilesystem(type: string, tree: string, options: readonly str
     hint: (errno) => {
       if (errno === "ENODEV") return `the kernel has no ${type} file system`;
       if (errno === "EPERM") return `the kernel does not let this user namespace mount ${type}`;
-      if (errno === "EINVAL") return `the kernel does not know one of the options: ${data.join(", ")}`;
+      if (errno === "EINVAL")
+        return `the kernel does not know one of the options: ${[...superblock, ...data].join(", ")}`;
       return undefined;
     },
   };
