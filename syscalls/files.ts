@@ -165,3 +165,9 @@ export function absolute(file: string, from = process.cwd()): string {
   }
   return `/${parts.join("/")}`;
 }
+
+/** `int umount2(const char *target, MNT_DETACH | UMOUNT_NOFOLLOW)`: 0, or -errno. @see umount2(2) */
+export function detachMount(directory: string): number {
+  const [MNT_DETACH, UMOUNT_NOFOLLOW] = [2, 8];
+  return trySyscall("umount2", path(directory), MNT_DETACH | UMOUNT_NOFOLLOW);
+}

@@ -12,6 +12,7 @@ import { readConfig } from "./config.ts";
 import { bindConsole, checkConsole } from "./console.ts";
 import { Container, START_SOCKET } from "./container.ts";
 import { groupOf, type Group } from "./group.ts";
+import { detachMounts, mountIdOf } from "./host-mounts.ts";
 import { runHooks } from "./hooks.ts";
 import { startTimeOf } from "./init-process.ts";
 import { withNotifySocket } from "./notify-socket.ts";
@@ -46,15 +47,18 @@ export async function createContainer(
   for (const warning of warnings) runtime.log.warn(warning);
   const container = Container.reserve(runtime, id);
   let group: Group | undefined;
+  let saved: ContainerRecord | undefined;
   try {
     const spec = withNotifySocket(container, startable(config, options), options);
     checkConsole(spec.process.terminal, detached, options.consoleSocket);
     container.config = text;
     group = groupOf(runtime, id, spec);
-    container.save(recordOf(container, spec, options, group));
+    saved = recordOf(container, spec, options, group);
+    container.save(saved);
     const launched = await make(container, spec, group, options);
     return { container, launched, spec };
   } catch (error) {
+    if (saved) detachMounts(saved);
     await group?.cgroup?.remove();
     container.remove();
     container[Symbol.dispose]();
@@ -83,6 +87,7 @@ function recordOf(
     pid: 0,
     pidStartTime: "0",
     steps: 0,
+    ...(!spec.linux.namespaces.some(({ type }) => type === "mount") && { mountBefore: mountIdOf(spec.root.path) }),
     sharesPids: !spec.linux.namespaces.some(({ type, path }) => type === "pid" && path === undefined),
     ...(cgroup && { cgroup }),
     systemdCgroup: runtime.systemdCgroup,

@@ -1,6 +1,7 @@
 /** `delete`: what a container holds is given back. @module */
 import { close, removeDirectory, systemError, trySyscall, TsboxError, waitBriefly } from "../../syscalls/index.ts";
 import { Container } from "./container.ts";
+import { detachMounts } from "./host-mounts.ts";
 import { tryHooks } from "./hooks.ts";
 import { isRunning, signalProcess } from "./init-process.ts";
 import { SIGKILL } from "./kill.ts";
@@ -67,6 +68,7 @@ export async function removeContainer(container: Container, force: boolean): Pro
     });
   }
   await end(container);
+  detachMounts(record);
   await cgroup?.remove();
   if (record.intelRdt !== undefined) removeGroup(record.intelRdt);
   container.remove();

@@ -31,6 +31,8 @@ export interface ContainerRecord {
   steps: number;
   /** The end of its first process is not the end of the others. */
   sharesPids: boolean;
+  /** The mount that its root filesystem lay on before, where its own lie in the caller's mount namespace. */
+  mountBefore?: number;
   /** `CgroupRecord` of lib/cgroup; absent where it has none. */
   cgroup?: object;
   systemdCgroup: boolean;
@@ -56,6 +58,7 @@ const FIELDS: Record<string, (value: unknown) => boolean> = {
   systemdCgroup: isFlag,
   rootless: isFlag,
   annotations: optional((value) => isObject(value) && Object.values(value).every(isText)),
+  mountBefore: optional(Number.isSafeInteger),
   cgroup: optional(isObject),
   intelRdt: optional(isText),
   hooks: optional(isObject),

@@ -134,7 +134,8 @@ function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Fa
     ...terminalSteps(spec, () => []),
     ...(runtimeHooks(hooks) > 0 ? [reachStep("have the hooks of the runtime run", "hooks")] : []),
     ...(hooks.createContainer ?? []).map((hook, index) => hookStep("createContainer", hook, index, beside.bundle)),
-    ...enterRoot(beside.pivot),
+    // in a mount namespace of others, nothing of theirs is moved
+    ...enterRoot(beside.pivot && isOwn(spec, "mount")),
     makeDirectory(spec.process.cwd),
     ...containerCovers(spec),
   ];
@@ -148,7 +149,7 @@ const makeDirectory = (path: string): Step => ({
   code: "invalid_option",
 });
 
-/** Everything that the command has but what is left for the moment when it starts. */
+/** Leaves the creator's memory, and becomes all that the command is but for what is left for the moment when it starts. */
 function becomeSteps(spec: StartableSpec, { preserved, given }: ContainerBeside, kept: KeptInImage): Plan {
   const { process, hooks = {} } = spec;
   // those are of processes that join
@@ -157,6 +158,8 @@ function becomeSteps(spec: StartableSpec, { preserved, given }: ContainerBeside,
   return [
     ...(given.length > 0 ? [giveStep(spec, given)] : []),
     stdioStep(spec, { session: false, own, preserved }),
+    ...leaveMemorySteps(kept),
+    // what is executed later than this has no capabilities that are not in the bounding set
     ...rlimitSteps(spec),
     ...attributeSteps({ ...spec, process: alone }),
     ...memoryPolicySteps(spec),
@@ -164,7 +167,6 @@ function becomeSteps(spec: StartableSpec, { preserved, given }: ContainerBeside,
     ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
     enterDirectory(process.cwd),
     findStep(spec),
-    ...leaveMemorySteps(kept),
   ];
 }
 
