@@ -109,7 +109,7 @@ export const startSteps = (spec: StartableSpec, facts: Pick<Facts, "arch">): Pla
   ...(spec.hooks?.startContainer ?? []).map((hook, index) => hookStep("startContainer", hook, index)),
   signalStep(),
   ...restrictSteps(spec, facts),
-  executeStep(spec),
+  executeStep(spec, undefined, true),
 ];
 
 /** Whether some hooks are run inside, which takes a file of the state. */

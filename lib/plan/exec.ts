@@ -55,7 +55,7 @@ export function compileExec(spec: StartableSpec, preserved: number, facts: Facts
     enterDirectory(cwd),
     signalStep(),
     ...restrictSteps(spec, facts, { socket: ref("control+1"), told: ref("control") }),
-    executeStep(spec),
+    executeStep(spec, undefined, true),
   ];
 }
 

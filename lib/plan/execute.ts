@@ -24,34 +24,42 @@ function candidates(command: string, env: string[]): string[] {
 /**
  * Tries each directory of PATH, as execvp(3) does; a name with a slash is taken as it is.
  * @param argv the arguments, where they are bound rather than those of the specification
+ * @param plain nothing but execve(2): a filter may allow no other call
  */
-export function executeStep(spec: Spec, argv: Data | Ref = argvData(spec)): Step {
+export function executeStep(spec: Spec, argv: Data | Ref = argvData(spec), plain = false): Step {
   const { args, env } = spec.process;
   const command = args[0] ?? "";
   const envp = stringArray(env);
   envp.text = `[${env.length} variables]`;
   // no magic link of /proc: its exe is still the owner's program (CVE-2019-5736)
   const how = structure("{O_PATH|O_CLOEXEC, RESOLVE_NO_MAGICLINKS}", "open_how", { flags: 0o12000000, resolve: 0x02 });
-  const look = (file: string): Op => ({
+  const open = (file: string): Op => ({
     call: "openat2",
     args: [flags("AT_FDCWD"), cstring(file), how, 24],
     out: "file",
   });
+  const look = (file: string, onError?: Op["onError"]): Op[] =>
+    plain
+      ? []
+      : [
+          { ...open(file), ...(onError && { onError }) },
+          { call: "close", args: [ref("file")] },
+        ];
   const execute = (file: string): Op => ({ call: "execve", args: [cstring(file), argv, envp], out: "file" });
   const step: Step = { action: `execute "${command}"`, ops: [], code: "command_not_executable", path: command };
   if (command.includes("/")) {
-    step.ops.push(look(command), { call: "close", args: [ref("file")] }, execute(command));
+    step.ops.push(...look(command), execute(command));
     return step;
   }
   candidates(command, env).forEach((file, index) => {
     const onError = { jump: `failed ${index}` };
-    step.ops.push({ ...look(file), onError }, { call: "close", args: [ref("file")] }, { ...execute(file), onError });
+    step.ops.push(...look(file, onError), { ...execute(file), onError });
     step.ops.push({ call: "label", args: [], label: `failed ${index}` });
     for (const errno of [ENOENT, ENOTDIR, EACCES]) {
       step.ops.push({ call: "jumpIf", args: [ref("file"), -errno, named("==", 0)], label: `next ${index}` });
     }
     // once more, to fail with its own errno
-    step.ops.push(look(file), execute(file), { call: "label", args: [], label: `next ${index}` });
+    step.ops.push(...look(file), execute(file), { call: "label", args: [], label: `next ${index}` });
   });
   step.ops.push({ call: "fail", args: [named("ENOENT", ENOENT)] });
   return step;
