@@ -4,6 +4,8 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "../package.json" with { type: "json" };
 import { parseFlags, type Flag } from "../lib/cli/oci/flags.ts";
+import { resourcesOf } from "../lib/cli/oci/update.ts";
+import { parseConfig } from "../lib/oci/config.ts";
 import { explain } from "../lib/cli/oci/report.ts";
 import { VERBS } from "../lib/cli/oci/verbs.ts";
 import { startTimeOf } from "../lib/oci/index.ts";
@@ -93,6 +95,13 @@ describe("flags", () => {
     ["list", "format f quiet q"],
     ["pause", ""],
     ["resume", ""],
+    ["events", "interval stats"],
+    ["spec", "bundle b rootless"],
+    ["features", ""],
+    [
+      "update",
+      "resources r blkio-weight cpu-period cpu-quota cpu-burst cpu-share cpu-rt-period cpu-rt-runtime cpuset-cpus cpuset-mems kernel-memory kernel-memory-tcp memory cpu-idle memory-reservation memory-swap pids-limit l3-cache-schema mem-bw-schema",
+    ],
   ])("%s has runc's", (verb, flags) => {
     const ours = VERBS[verb]?.flags.flatMap(([names]) => names.split(", ")) ?? [];
     expect(ours.toSorted()).toEqual(flags.split(" ").filter(Boolean).toSorted());
@@ -205,6 +214,23 @@ describe("messages", () => {
     [["kill", "c", "65"], "unknown signal 65: 0 to 64"],
     [["start", "../c"], 'use the name "../c": invalid container ID format (letters, digits, "_", "+", "-" and ".")'],
     [["create", "--preserve-fds=-1", "c"], 'invalid value "-1" for flag -preserve-fds: negative'],
+    [
+      ["events", "--interval", "0s", "c"],
+      'invalid value "0s" for flag -interval: a duration above 0, such as "500ms", "5s"',
+    ],
+    [
+      ["events", "--interval", "5", "c"],
+      'invalid value "5" for flag -interval: a duration above 0, such as "500ms", "5s"',
+    ],
+    [["events", "c"], 'find container "c": container does not exist'],
+    [["update", "--cpu-quota", "much", "c"], 'invalid value for cpu-quota: "much" is not a whole number'],
+    [["update", "--pids-limit", "1.5", "c"], 'invalid value "1.5" for flag -pids-limit: not a number'],
+    [
+      ["update", "--memory", "1x", "c"],
+      'invalid value for memory: "1x" is no size: a number of bytes, or with a unit, "64m"',
+    ],
+    [["update", "--resources", "/no/such/file", "c"], 'open "/no/such/file": no such file or directory'],
+    [["spec", "--bundle", "/no/such/bundle"], 'open "/no/such/bundle/config.json": no such file or directory'],
     [["checkpoint", "c", "--leave-running"], "checkpoint and restore are not supported"],
     [["restore", "c"], "checkpoint and restore are not supported"],
     [["--rootless", "maybe", "list"], 'invalid value "maybe" for flag -rootless: true, false or auto'],
@@ -271,6 +297,70 @@ describe("the root", () => {
     if (process.getuid?.() === 0) return;
     recorded({ ...runtime, root: join(own, "tsbox-oci") }, "mine");
     expect(ociAs({ env: { XDG_RUNTIME_DIR: own } }, "list", "-q").stdout).toBe("mine\n");
+  });
+});
+
+describe("update reads", () => {
+  const resources = (...words: string[]) => resourcesOf(parseFlags(words, VERBS["update"]?.flags ?? [], false).values);
+
+  test.each<[string, unknown]>([
+    ["--memory 64m", { memory: { limit: 64 * 1024 ** 2 } }],
+    ["--memory=1.5G --memory-swap -1", { memory: { limit: 1.5 * 1024 ** 3, swap: -1 } }],
+    ["--memory-reservation 1048576", { memory: { reservation: 1048576 } }],
+    ["--kernel-memory 10KiB --kernel-memory-tcp 1b", { memory: { kernel: 10240, kernelTCP: 1 } }],
+    [
+      "--cpu-period 1000 --cpu-quota -1 --cpu-burst 5 --cpu-share 2",
+      { cpu: { period: 1000, quota: -1, burst: 5, shares: 2 } },
+    ],
+    [
+      "--cpu-rt-period 10 --cpu-rt-runtime 5 --cpu-idle 1",
+      { cpu: { realtimePeriod: 10, realtimeRuntime: 5, idle: 1 } },
+    ],
+    ["--cpuset-cpus 0-2,5 --cpuset-mems 0", { cpu: { cpus: "0-2,5", mems: "0" } }],
+    ["--pids-limit -1 --blkio-weight 500", { pids: { limit: -1 }, blockIO: { weight: 500 } }],
+    ["--memory=", {}],
+  ])("%s", (words, expected) => expect(resources(...words.split(" ")) as unknown).toEqual(expected));
+
+  test("a file, or stdin, and says where it is wrong", () => {
+    recorded(runtime, "c");
+    const file = folder.write("resources.json", '{"pids":{"limit":"many"}}');
+    const wrong = 'error: read the resources: pids.limit: "many" is not';
+    for (const [stdin, name] of [
+      ["", file],
+      [readFileSync(file, "utf8"), "-"],
+    ] as const) {
+      const { status, stderr } = ociAs({ stdin }, "--root", runtime.root, "update", "--resources", name, "c");
+      expect([status, messages(stderr)]).toEqual([1, [expect.stringContaining(wrong)]]);
+    }
+  });
+});
+
+describe("spec and features", () => {
+  test("spec writes a config.json, and does not write over one", () => {
+    const bundle = folder.directory("spec");
+    expect(ociAs({ cwd: bundle }, "spec")).toEqual({ status: 0, stdout: "", stderr: "" });
+    const text = readFileSync(join(bundle, "config.json"), "utf8");
+    expect(parseConfig(text)).toMatchObject({ spec: { process: { args: ["sh"] } }, warnings: [] });
+    const { status, stderr } = ociAs({}, "spec", "--bundle", bundle, "--rootless");
+    expect([status, messages(stderr)]).toEqual([
+      1,
+      ["error: write config.json: File config.json exists. Remove it first"],
+    ]);
+    expect(readFileSync(join(bundle, "config.json"), "utf8")).toBe(text);
+  });
+
+  test("spec --rootless maps the caller", () => {
+    const bundle = folder.directory("rootless");
+    expect(ociAs({}, "spec", "-b", bundle, "--rootless").status).toBe(0);
+    const { linux } = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8"));
+    expect(linux.uidMappings).toEqual([{ containerID: 0, hostID: process.getuid?.(), size: 1 }]);
+    expect(linux.namespaces).toContainEqual({ type: "user" });
+  });
+
+  test("features are JSON", () => {
+    const { status, stdout, stderr } = ociAs({}, "features");
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(JSON.parse(stdout)).toMatchObject({ ociVersionMin: "1.0.0", hooks: expect.arrayContaining(["poststop"]) });
   });
 });
 

@@ -1,7 +1,8 @@
 /** What `features` promises is what is understood; what `spec` writes is what is read. @module */
 import { describe, expect, test } from "bun:test";
 import { parseConfig } from "../lib/oci/config.ts";
-import { features, OCI_VERSION } from "../lib/oci/features.ts";
+import { features } from "../lib/oci/features.ts";
+import { OCI_VERSION } from "../lib/oci/oci-version.ts";
 import { template } from "../lib/oci/template.ts";
 import { MOUNT_OPTIONS, parseMountOptions } from "../lib/plan/index.ts";
 import { compileSeccomp, seccompFlags } from "../lib/seccomp/index.ts";

@@ -34,6 +34,10 @@ const UNUSED: Record<string, string> = {
   }`,
 };
 
+/** Which source it is: engines show it. */
+const git = Bun.spawnSync(["git", "rev-parse", "HEAD"], { cwd: import.meta.dir, stderr: "ignore" });
+const commit = git.exitCode === 0 ? git.stdout.toString().trim() : "unknown";
+
 const left = new Set(Object.keys(UNUSED));
 await Bun.build({
   entrypoints: [`${import.meta.dir}/main.ts`],
@@ -46,6 +50,7 @@ await Bun.build({
     // a command lives for 20 ms: what is compiled for speed in that time is never worth it (measured: 18 ms, not 22)
     jitPolicy: 100,
   },
+  define: { "process.env.TSBOX_COMMIT": JSON.stringify(commit) },
   minify: true,
   bytecode: true,
   format: "esm",

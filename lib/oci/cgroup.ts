@@ -4,12 +4,16 @@ import type { Resources } from "../spec/index.ts";
 import type { Container } from "./container.ts";
 
 export interface ContainerCgroup {
+  /** What is to be written down. */
+  record: object;
   pids(): number[];
-  kill(signal: number): void;
+  kill(signal: number): Promise<void>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
   isFrozen(): Promise<boolean>;
-  update(resources: Resources): void;
+  update(resources: Resources): Promise<void>;
+  oomKills(): number;
+  stats(): object;
   remove(): Promise<void>;
 }
 

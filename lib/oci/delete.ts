@@ -79,7 +79,7 @@ export async function removeContainer(container: Container, force: boolean): Pro
 async function end({ id, record, cgroup }: Container): Promise<void> {
   signalProcess(record, SIGKILL);
   // in a pid namespace of its own, nothing outlives the first process
-  if (record.sharesPids) cgroup?.kill(SIGKILL);
+  if (record.sharesPids) await cgroup?.kill(SIGKILL);
   if (!isRunning(record)) return;
   if (await cgroup?.isFrozen()) await cgroup?.thaw();
   const pidfd = trySyscall("pidfd_open", record.pid, 0);

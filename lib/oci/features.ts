@@ -3,10 +3,8 @@ import { trySyscall } from "../../syscalls/index.ts";
 import { CAPABILITIES, MEMORY_FLAGS, MEMORY_MODES, MOUNT_OPTIONS, NAMESPACES } from "../plan/index.ts";
 import { SECCOMP_WORDS, seccompFlags } from "../seccomp/index.ts";
 import type { Features, MemoryPolicyFlag, MemoryPolicyMode } from "../spec/index.ts";
+import { OCI_VERSION } from "./oci-version.ts";
 import { HOOK_KINDS } from "./spec-schema.ts";
-
-/** The newest version of the specification all of whose fields are read. */
-export const OCI_VERSION = "1.3.0";
 
 /** @param version tsbox's own */
 export function features(version: string): Features {

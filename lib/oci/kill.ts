@@ -22,7 +22,7 @@ export async function kill(
   using container = Container.open(runtime, id);
   const { record, cgroup } = container;
   const everybody = all || (signal === SIGKILL && record.sharesPids);
-  if (everybody && cgroup && (isRunning(record) || cgroup.pids().length > 0)) cgroup.kill(signal);
+  if (everybody && cgroup && (isRunning(record) || cgroup.pids().length > 0)) await cgroup.kill(signal);
   else if (!signalFirst(container, signal)) {
     if (all) return;
     throw new TsboxError(`kill container "${id}": container not running`, { code: "container_state" });

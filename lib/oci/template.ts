@@ -4,7 +4,7 @@
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#configuration-schema-example
  */
 import type { ContainerSpec, Mount, NamespaceType } from "../spec/index.ts";
-import { OCI_VERSION } from "./features.ts";
+import { OCI_VERSION } from "./oci-version.ts";
 
 export interface TemplateFacts {
   /** The host has control groups of version 2 alone: then a container has a namespace of them. */

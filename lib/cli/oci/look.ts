@@ -1,4 +1,5 @@
 /** Verbs that print: `state`, `list`, `ps`, `events`, `features`, `spec`. @module */
+import { version } from "../../../package.json" with { type: "json" };
 import * as engine from "../../oci/index.ts";
 import { print } from "../print.ts";
 import { UsageError } from "./flags.ts";
@@ -43,6 +44,34 @@ export async function ps({ runtime, args: [id = "", ...options], values }: Call)
   if (format === "json") print(`${JSON.stringify(pids)}\n`);
   else print(table(options.length === 0 ? ["-ef"] : options, new Set(pids)));
   return 0;
+}
+
+export async function events({ runtime, args: [id = ""], values }: Call): Promise<void> {
+  const intervalMs = durationMs(values.text("interval") ?? "5s");
+  if (values.flag("stats")) return printEvent(await engine.stats(runtime, id));
+  for await (const event of engine.events(runtime, id, intervalMs)) printEvent(event);
+}
+
+const printEvent = (event: engine.Event): void => print(`${JSON.stringify(event)}\n`);
+
+const UNITS_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** As Go writes them: `1m30s`, `500ms`, `1.5h`. */
+function durationMs(text: string): number {
+  const parts = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/.test(text) ? text.matchAll(/([\d.]+)([a-z]+)/g) : [];
+  const ms = [...parts].reduce((sum, [, number, unit = ""]) => sum + Number(number) * (UNITS_MS[unit] ?? NaN), 0);
+  if (ms > 0) return ms;
+  throw new UsageError(
+    `invalid value ${JSON.stringify(text)} for flag -interval: a duration above 0, such as "500ms", "5s"`,
+  );
+}
+
+export async function printFeatures(): Promise<void> {
+  print(`${JSON.stringify(await engine.features(version), null, 2)}\n`);
+}
+
+export async function spec({ values }: Call): Promise<void> {
+  await engine.writeSpec(engine.absolute(values.text("bundle") ?? "."), values.flag("rootless"));
 }
 
 /** What ps(1) says of these processes. */

@@ -27,12 +27,6 @@ export async function exec({ runtime, args: [id = "", ...args], values }: Call):
   return engine.exec(runtime, id, execOptions(values, args));
 }
 
-/** What is absent is left out, as `exactOptionalPropertyTypes` wants it. */
-type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-function present<T extends object>(values: T): Present<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Present<T>;
-}
-
 const absolutePath = (text: string | undefined) => (text === undefined ? undefined : engine.absolute(text));
 
 function processOptions(values: Values): engine.ProcessOptions {
@@ -40,11 +34,9 @@ function processOptions(values: Values): engine.ProcessOptions {
   if (preserveFds < 0) throw new UsageError(`invalid value "${preserveFds}" for flag -preserve-fds: negative`);
   return {
     preserveFds,
-    ...present({
-      consoleSocket: absolutePath(values.text("console-socket")),
-      pidfdSocket: absolutePath(values.text("pidfd-socket")),
-      pidFile: absolutePath(values.text("pid-file")),
-    }),
+    consoleSocket: absolutePath(values.text("console-socket")),
+    pidfdSocket: absolutePath(values.text("pidfd-socket")),
+    pidFile: absolutePath(values.text("pid-file")),
   };
 }
 
@@ -62,8 +54,7 @@ function createOptions(values: Values): engine.CreateOptions {
 }
 
 function startOptions(): engine.StartOptions {
-  const { NOTIFY_SOCKET } = process.env;
-  return NOTIFY_SOCKET ? { notifySocket: NOTIFY_SOCKET } : {};
+  return { notifySocket: process.env["NOTIFY_SOCKET"] || undefined };
 }
 
 function execOptions(values: Values, args: string[]): engine.ExecOptions {
@@ -77,14 +68,12 @@ function execOptions(values: Values, args: string[]): engine.ExecOptions {
     capabilities: values.list("cap"),
     subCgroups: subCgroups(values.list("cgroup")),
     ignorePaused: values.flag("ignore-paused"),
-    ...present({
-      process: absolutePath(values.text("process")),
-      cwd: values.text("cwd"),
-      user: userOf(values.text("user")),
-      noNewPrivileges: values.isSet("no-new-privs") ? values.flag("no-new-privs") : undefined,
-      selinuxLabel: values.text("process-label"),
-      apparmorProfile: values.text("apparmor"),
-    }),
+    process: absolutePath(values.text("process")),
+    cwd: values.text("cwd"),
+    user: userOf(values.text("user")),
+    noNewPrivileges: values.isSet("no-new-privs") ? values.flag("no-new-privs") : undefined,
+    selinuxLabel: values.text("process-label"),
+    apparmorProfile: values.text("apparmor"),
   };
 }
 

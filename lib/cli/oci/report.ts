@@ -28,12 +28,21 @@ const WORDS: Record<string, string> = {
   EOPNOTSUPP: "operation not supported",
 };
 
+interface Details {
+  hint?: string;
+  code?: string;
+  path?: string;
+  syscall?: string;
+}
+
 /** What went wrong, in one line. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const { name, message, hint, code, stack } = error as Error & { hint?: string; code?: string };
-  const expected = name === "TsboxError" || name === "Error" || /^E[A-Z0-9]+$/.test(code ?? "");
-  if (!expected) return `internal error, a bug in tsbox: ${(stack ?? message).replaceAll("\n", " ")}`;
+  const { name, message, hint, code, path, syscall, stack } = error as Error & Details;
+  const isNodes = name !== "TsboxError" && code !== undefined && path !== undefined && syscall !== undefined;
+  if (isNodes) return `${syscall} ${JSON.stringify(path)}: ${WORDS[code] ?? code}`;
+  if (name !== "TsboxError" && name !== "Error")
+    return `internal error, a bug in tsbox: ${(stack ?? message).replaceAll("\n", " ")}`;
   const told = message.replaceAll(/\bE[A-Z0-9]+\b/g, (errno) => WORDS[errno] ?? errno);
   return hint === undefined ? told : `${told} (${hint})`;
 }

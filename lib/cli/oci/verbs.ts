@@ -90,6 +90,17 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     flags: [["force, f", "flag", "kill it first where it runs, and take it that it may be gone"]],
     run: async (call) => (await change()).remove(call),
   },
+  events: {
+    usage: "print statistics of a container, and when it is out of memory",
+    args: ID,
+    least: 1,
+    most: 1,
+    flags: [
+      ["interval", "text", 'how often: "500ms", "1m" (default: 5s)'],
+      ["stats", "flag", "once"],
+    ],
+    run: async (call) => (await look()).events(call),
+  },
   exec: {
     usage: "run another process in a container",
     args: `${ID} <command> [argument...] | --process FILE ${ID}`,
@@ -115,6 +126,14 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     run: async (call) => (await make()).exec(call),
     // as others have it who run commands elsewhere: 1 may be the command's own
     failed: 255,
+  },
+  features: {
+    usage: "print what this runtime supports",
+    args: "",
+    least: 0,
+    most: 0,
+    flags: [],
+    run: async () => (await look()).printFeatures(),
   },
   kill: {
     usage: "send a signal to a container's first process (default: SIGTERM)",
@@ -172,6 +191,17 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     ],
     run: async (call) => (await make()).run(call),
   },
+  spec: {
+    usage: "write a config.json to begin with",
+    args: "",
+    least: 0,
+    most: 0,
+    flags: [
+      ["bundle, b", "text", "the bundle's directory (default: the working directory)"],
+      ["rootless", "flag", "for a user who is not root"],
+    ],
+    run: async (call) => (await look()).spec(call),
+  },
   start: {
     usage: "start the command of a container that was made",
     args: ID,
@@ -187,6 +217,38 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     most: 1,
     flags: [],
     run: async (call) => (await look()).state(call),
+  },
+  update: {
+    usage: "change the limits of a container",
+    args: ID,
+    least: 1,
+    most: 1,
+    flags: [
+      [
+        "resources, r",
+        "text",
+        'a file with "resources" of the specification, or "-" for stdin; other flags are not looked at then',
+      ],
+      ["blkio-weight", "number", "part of I/O: 10 to 1000"],
+      ["cpu-period", "text", "microseconds that a quota is for"],
+      ["cpu-quota", "text", "microseconds of CPU time in a period"],
+      ["cpu-burst", "text", "microseconds that may be saved up"],
+      ["cpu-share", "text", "part of the CPUs among those who want them"],
+      ["cpu-rt-period", "text", "microseconds that a real-time quota is for"],
+      ["cpu-rt-runtime", "text", "microseconds of real-time CPU time in a period"],
+      ["cpuset-cpus", "text", "CPUs that may be used"],
+      ["cpuset-mems", "text", "memory nodes that may be used"],
+      ["kernel-memory", "text"],
+      ["kernel-memory-tcp", "text"],
+      ["memory", "text", "bytes of memory"],
+      ["cpu-idle", "text", "1: only when nobody else wants the CPU; 0: as others"],
+      ["memory-reservation", "text", "bytes that it keeps when memory is short"],
+      ["memory-swap", "text", "bytes of memory and swap together; -1: any"],
+      ["pids-limit", "number", "processes and threads; -1: any"],
+      ["l3-cache-schema", "text", "the schema of Intel RDT for the L3 cache"],
+      ["mem-bw-schema", "text", "the schema of Intel RDT for memory bandwidth"],
+    ],
+    run: async (call) => (await import("./update.ts")).update(call),
   },
 };
 
