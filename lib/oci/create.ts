@@ -87,6 +87,7 @@ function recordOf(
     pid: 0,
     pidStartTime: "0",
     steps: 0,
+    ...(spec.process.args.length === 0 && { idle: true }),
     ...(!spec.linux.namespaces.some(({ type }) => type === "mount") && { mountBefore: mountIdOf(spec.root.path) }),
     sharesPids: !spec.linux.namespaces.some(({ type, path }) => type === "pid" && path === undefined),
     ...(cgroup && { cgroup }),
@@ -186,9 +187,9 @@ function answering(container: Container, spec: StartableSpec, group: Group): () 
   const turns = [
     ...(group.moved ? [async () => group.cgroup?.make(spec.linux.resources ?? {}, container.record.pid)] : []),
     async () => {
-      const state = container.state("creating");
-      await runHooks("prestart", prestart, state);
-      await runHooks("createRuntime", createRuntime, state);
+      // as it was before there was another status for it, by which those that are left know their state
+      await runHooks("prestart", prestart, container.state("created"));
+      await runHooks("createRuntime", createRuntime, container.state("creating"));
     },
   ];
   return async () => turns.shift()?.();

@@ -29,6 +29,8 @@ export interface ContainerRecord {
   pidStartTime: string;
   /** Of the plan that its process walks: what fails when it is started is told by its number. */
   steps: number;
+  /** The config says of no process: when it is started, it ends. */
+  idle?: boolean;
   /** The end of its first process is not the end of the others. */
   sharesPids: boolean;
   /** The mount that its root filesystem lay on before, where its own lie in the caller's mount namespace. */
@@ -54,6 +56,7 @@ const FIELDS: Record<string, (value: unknown) => boolean> = {
   pid: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
   stage: (value) => value === "creating" || value === "created",
   steps: Number.isSafeInteger,
+  idle: optional(isFlag),
   sharesPids: isFlag,
   systemdCgroup: isFlag,
   rootless: isFlag,

@@ -46,6 +46,7 @@ export async function startCreated(container: Container): Promise<void> {
   // what is started is no longer waiting, and what has failed never will be
   container.directory.remove(START_SOCKET);
   if (failure) throw failure;
+  if (record.idle) container.runtime.log.error(`start container "${record.id}": process was not set`);
   await attempt(container, () => runHooks("poststart", record.hooks?.poststart, container.state("running")));
 }
 

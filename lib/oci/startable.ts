@@ -2,17 +2,17 @@
  * What a bundle says, as it is compiled: paths are absolute, and the process has the environment that runtimes give it.
  * @module
  */
-import { TsboxError } from "../../syscalls/index.ts";
 import type { StartableSpec } from "../plan/index.ts";
 import { isBind } from "../plan/index.ts";
 import { homeOf } from "../sandbox/index.ts";
-import type { ContainerSpec, DeviceNode, Mount } from "../spec/index.ts";
+import type { ContainerProcess, ContainerSpec, DeviceNode, Mount } from "../spec/index.ts";
 import type { CreateOptions } from "./runtime.ts";
 
-/** @throws TsboxError `invalid_option` */
+/** Such a container can be created, and that is all. */
+const NO_PROCESS: ContainerProcess = { user: { uid: 0, gid: 0 }, args: [], env: [], cwd: "/" };
+
 export function startable(config: ContainerSpec, options: CreateOptions): StartableSpec {
-  const { process, root, mounts, linux } = config;
-  if (!process) throw invalid("create a container without a process: there would be nothing to start");
+  const { process = NO_PROCESS, root, mounts, linux } = config;
   const below = (file: string) => (file.startsWith("/") ? file : `${options.bundle}/${file}`);
   const rootfs = below(root.path);
   const absolute = (mount: Mount): Mount =>
@@ -40,5 +40,3 @@ export function lastOnes(env: string[]): string[] {
 /** @see sd_listen_fds(3) */
 const listening = ({ listenFds }: CreateOptions): string[] =>
   listenFds > 0 ? [`LISTEN_FDS=${listenFds}`, "LISTEN_PID=1"] : [];
-
-const invalid = (message: string) => new TsboxError(message, { code: "invalid_option" });

@@ -120,7 +120,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   checkSupported(spec);
   checkNamespaces(spec);
   checkMountIds(spec, facts);
-  for (const mount of spec.mounts) checkMount(mount, true);
+  spec.mounts.forEach(checkMount);
   checkSysctl(spec);
   checkTime(spec, facts);
   const owns = (type: NamespaceType) => isOwn(spec, type);

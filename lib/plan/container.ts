@@ -26,7 +26,7 @@ import { checkNamespaces, intermediateSteps, isApart, isOwn, oomStep } from "./i
 import { filterData, listens } from "./listener.ts";
 import { memoryPolicySteps } from "./memory-policy.ts";
 import { checkMountIds } from "./mount-ids.ts";
-import { checkMount } from "./mount-options.ts";
+import { checkCopiedUp } from "./mount-options.ts";
 import { firstClone, ownerPart } from "./owner.ts";
 import { openOrMake } from "./mounts.ts";
 import { sendOps, tellOp } from "./pass.ts";
@@ -67,7 +67,7 @@ const runtimeHooks = ({ prestart = [], createRuntime = [] }: Hooks): number => p
 export function compileContainer(spec: StartableSpec, beside: ContainerBeside, facts: Facts): OwnedPlan {
   checkNamespaces(spec);
   checkMountIds(spec, facts);
-  for (const mount of spec.mounts) checkMount(mount, false);
+  for (const mount of spec.mounts) checkCopiedUp(mount);
   checkSysctl(spec, true);
   checkTime(spec, facts);
   const { hooks = {}, process } = spec;
@@ -104,12 +104,15 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, f
   return { plan, owner, inUse };
 }
 
+/** A bundle may say of no process. */
+const NOTHING: Step = { action: "end, as there is no command", ops: [{ call: "exit_group", args: [0] }] };
+
 /** What comes after it has been started: the end of its plan. */
 export const startSteps = (spec: StartableSpec, facts: Pick<Facts, "arch">): Plan => [
   ...(spec.hooks?.startContainer ?? []).map((hook, index) => hookStep("startContainer", hook, index)),
   signalStep(),
   ...restrictSteps(spec, facts),
-  executeStep(spec, undefined, true),
+  spec.process.args.length > 0 ? executeStep(spec, undefined, true) : NOTHING,
 ];
 
 /** Whether some hooks are run inside, which takes a file of the state. */
@@ -166,7 +169,7 @@ function becomeSteps(spec: StartableSpec, { preserved, given }: ContainerBeside,
     openDirectory(process.cwd),
     ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
     enterDirectory(process.cwd),
-    findStep(spec),
+    ...(process.args.length > 0 ? [findStep(spec)] : []),
   ];
 }
 

@@ -132,23 +132,25 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
 export const isBind = ({ type, options }: Mount): boolean =>
   type === "bind" || (options?.some((option) => option === "bind" || option === "rbind") ?? false);
 
-/**
- * @param strict options of the file system that a bind mount would pass over are errors, too
- * @throws TsboxError `invalid_option`
- */
-export function checkMount(mount: Mount, strict: boolean): void {
-  const { destination, type = "", options = [] } = mount;
+/** @throws TsboxError `invalid_option` */
+export function checkMount(mount: Mount): void {
+  const { destination, options = [] } = mount;
   const { data, superblock, remount } = parseMountOptions(options);
-  const [unknown] = strict ? [...data, ...superblock] : data;
+  const [unknown] = [...data, ...superblock];
+  // others pass over them
   if ((isBind(mount) || remount) && unknown !== undefined) {
     throw new TsboxError(`mount on "${destination}" with the option "${unknown}": not one of a bind mount`, {
       code: "invalid_option",
       hint: "options of a file system belong to where that is mounted first",
     });
   }
-  if (options.includes("tmpcopyup") && type !== "tmpfs") {
-    throw new TsboxError(`mount on "${destination}" with the option "tmpcopyup": only a tmpfs has it`, {
-      code: "invalid_option",
-    });
-  }
+  checkCopiedUp(mount);
+}
+
+/** @throws TsboxError `invalid_option` */
+export function checkCopiedUp({ destination, type, options = [] }: Mount): void {
+  if (!options.includes("tmpcopyup") || type === "tmpfs") return;
+  throw new TsboxError(`mount on "${destination}" with the option "tmpcopyup": only a tmpfs has it`, {
+    code: "invalid_option",
+  });
 }
