@@ -11,7 +11,7 @@ import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { attachCopiedUp, isCopiedUp } from "./copy-up.ts";
 import { deviceSteps } from "./device-nodes.ts";
-import { isOpenedBetween, isRemount, kindOf, mountSlot, openMount } from "./filesystem.ts";
+import { isOpenedBetween, isRemount, keepMounts, kindOf, mountSlot, openMount } from "./filesystem.ts";
 import { isOwn } from "./intermediate.ts";
 import { isBind } from "./mount-options.ts";
 import * as mounts from "./mounts.ts";
@@ -25,7 +25,12 @@ const HOME: Op = { call: "fchdir", args: [ref("rootfs")] };
 const isReadOnly = (option: string) => option === "ro" || option === "rro";
 const isDev = ({ destination }: Mount) => /^\/dev\/*$/.test(destination);
 
-/** Up to where the hooks of the runtime run. */
+/**
+ * Up to where the hooks of the runtime run.
+ *
+ * Sources are opened in the order of the config, as mounts are listed in the order in which they are made since Linux
+ * 6.8; and before the mounts of this namespace are kept to itself, or a bind mount could not be shared with the host.
+ */
 export function containerMounts(spec: ContainerSpec & Spec, facts: Facts): Plan {
   // a read-only /dev has to be filled first
   const trees = spec.mounts.map((mount, index) => ({ mount: sourced(isDev(mount) ? writable(mount) : mount), index }));
@@ -33,7 +38,14 @@ export function containerMounts(spec: ContainerSpec & Spec, facts: Facts): Plan 
     isOpenedBetween(spec, mount) ? [] : openMount(spec, mount, mountSlot(index), BUNDLE, facts),
   );
   const attached = trees.flatMap(({ mount, index }) => attachSteps(spec, mount, mountSlot(index), facts));
-  return [...opened, ...makeRoot(spec, BUNDLE.root, facts.privileged), ...attached, ...deviceSteps(spec)];
+  return [
+    ...openMasks(spec),
+    ...opened,
+    ...(isOwn(spec, "mount") ? [keepMounts(spec)] : []),
+    ...makeRoot(spec, BUNDLE.root, facts.privileged),
+    ...attached,
+    ...deviceSteps(spec),
+  ];
 }
 
 const writable = (mount: Mount): Mount => ({
@@ -108,7 +120,7 @@ export function containerCovers(spec: Spec): Plan {
 }
 
 /** Opened while the host's can be seen: the container's own may be anything (CVE-2025-31133). */
-export const openMasks = ({ linux: { maskedPaths = [] } }: Spec): Plan =>
+const openMasks = ({ linux: { maskedPaths = [] } }: Spec): Plan =>
   maskedPaths.length === 0
     ? []
     : [

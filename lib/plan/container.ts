@@ -15,10 +15,10 @@ import { byte } from "./clone.ts";
 import { enterDirectory, leaveMemorySteps, openDirectory, privilegeStep, rlimitSteps, signalStep } from "./command.ts";
 import type { KeptInImage } from "./command.ts";
 import { flags } from "./constants.ts";
-import { containerCovers, containerMounts, enterRoot, openMasks } from "./container-filesystem.ts";
+import { containerCovers, containerMounts, enterRoot } from "./container-filesystem.ts";
 import { stdioStep } from "./descriptors.ts";
 import { executeStep, findStep } from "./execute.ts";
-import { betweenSteps, keepMounts } from "./filesystem.ts";
+import { betweenSteps } from "./filesystem.ts";
 import { REACHED_TAG, REPORT_BYTES } from "./frame.ts";
 import { hookStep } from "./hook.ts";
 import { identitySteps, takeCapabilities } from "./identity.ts";
@@ -64,9 +64,10 @@ const runtimeHooks = ({ prestart = [], createRuntime = [] }: Hooks): number => p
  * read as `state`, and `pass-socket` where there is a terminal.
  * @throws TsboxError `invalid_option`, `unsupported`
  */
-export function compileContainer(spec: StartableSpec, beside: ContainerBeside, facts: Facts): OwnedPlan {
+export function compileContainer(spec: StartableSpec, beside: ContainerBeside, machine: Facts): OwnedPlan {
   checkNamespaces(spec);
-  checkMountIds(spec, facts);
+  checkMountIds(spec, machine);
+  const facts = { ...machine, privileged: machine.privileged && hasOtherIds(spec) };
   for (const mount of spec.mounts) checkCopiedUp(mount);
   checkSysctl(spec, true);
   checkTime(spec, facts);
@@ -92,7 +93,6 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, f
     ...(beside.keyring ? [keyringStep(beside.id)] : []),
     ...enter,
     SESSION,
-    ...(isOwn(spec, "mount") ? [keepMounts(spec)] : []),
     ...mappedSteps(spec),
     ...timeSteps(spec),
     ...namingSteps(spec),
@@ -115,6 +115,10 @@ export const startSteps = (spec: StartableSpec, facts: Pick<Facts, "arch">): Pla
   spec.process.args.length > 0 ? executeStep(spec, undefined, true) : NOTHING,
 ];
 
+/** Without any, the process has the rights of its creator, and opens what it mounts itself. */
+const hasOtherIds = ({ mounts, linux: { namespaces } }: Spec): boolean =>
+  namespaces.some(({ type }) => type === "user") || mounts.some(({ uidMappings }) => uidMappings !== undefined);
+
 /** Whether some hooks are run inside, which takes a file of the state. */
 export const startsHooks = ({ createContainer = [], startContainer = [] }: Hooks): boolean =>
   createContainer.length + startContainer.length > 0;
@@ -131,7 +135,6 @@ function namingSteps(spec: StartableSpec): Plan {
 function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Facts): Plan {
   const { hooks = {} } = spec;
   return [
-    ...openMasks(spec),
     ...containerMounts(spec, facts),
     ...sysctlSteps(spec),
     ...terminalSteps(spec, () => []),
