@@ -142,15 +142,42 @@ export class Directory {
 
   /** `ssize_t getdents64(int fd, struct linux_dirent64 *dirp, size_t count)` @see getdents(2) */
   names(): string[] {
-    const names: string[] = [];
+    return this.#entries().map(({ name }) => name);
+  }
+
+  /** Names of the directories in it, on file systems that tell what is one: the kernel's own do. */
+  directories(): string[] {
+    const DT_DIR = 4;
+    return this.#entries().flatMap(({ name, type }) => (type === DT_DIR ? [name] : []));
+  }
+
+  #entries(): { name: string; type: number }[] {
+    const entries: { name: string; type: number }[] = [];
     // from its beginning, however often it is asked
     trySyscall("lseek", this.fd, 0, 0);
     for (let length; (length = trySyscall("getdents64", this.fd, scratch.address, scratch.size)) > 0;) {
+      // { u64 d_ino; s64 d_off; u16 d_reclen; u8 d_type; char d_name[] }
       for (let at = 0; at < length; at += scratch.view.getUint16(at + 16, true)) {
-        names.push(decoder.decode(scratch.bytes.subarray(at + 19, scratch.bytes.indexOf(0, at + 19))));
+        const name = decoder.decode(scratch.bytes.subarray(at + 19, scratch.bytes.indexOf(0, at + 19)));
+        if (name !== "." && name !== "..") entries.push({ name, type: scratch.bytes[at + 18] as number });
       }
     }
-    return names.filter((name) => name !== "." && name !== "..");
+    return entries;
+  }
+
+  /** One write to a file in it that is there; -errno on failure. */
+  writeTo(name: string, text: string): number {
+    const fd = trySyscall("openat", this.fd, path(name), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    if (fd < 0) return fd;
+    const result = write(fd, new TextEncoder().encode(text));
+    close(fd);
+    return result;
+  }
+
+  /** `int unlinkat(int dirfd, const char *name, AT_REMOVEDIR)`: 0, also where it is gone, or -errno. @see rmdir(2) */
+  removeDirectory(name: string): number {
+    const result = trySyscall("unlinkat", this.fd, path(name), AT_REMOVEDIR);
+    return result === -ENOENT ? 0 : result;
   }
 
   /** Removes what is no directory; it may be gone already. */

@@ -4,25 +4,17 @@
  * @see cgroups(7), https://docs.kernel.org/admin-guide/cgroup-v2.html
  */
 import * as sys from "../../syscalls/index.ts";
-import { errnoName, TsboxError } from "../../syscalls/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
 import type { DeviceRule, Resources } from "../spec/index.ts";
 import * as counters from "./counters.ts";
 import type { Amounts, Counters, CpuTime, Directory } from "./counters.ts";
-import { deviceProgram } from "./devices.ts";
+import { inheritCpuset } from "./cpuset.ts";
 import { KeptFiles } from "./kept-files.ts";
 import { Freezer } from "./freezer.ts";
 import { nextName, removeAtExit, removeWhenEmpty, sweepLater } from "./owner.ts";
-import {
-  enable,
-  findPlaces,
-  isWritable,
-  ownHierarchies,
-  parentOf,
-  unavailable,
-  type Able,
-  type Place,
-} from "./place.ts";
-import { CONTROLLERS, settingsOf, type Controller, type Setting, type Write } from "./settings.ts";
+import { enable, findPlaces, isWritable, ownHierarchies, parentOf, type Able, type Place } from "./place.ts";
+import { CONTROLLERS, settingsOf, type Controller, type Setting } from "./settings.ts";
+import { decideDevices, must, writeAll, writesOf } from "./write.ts";
 
 export interface GroupOptions {
   /** `linux.cgroupsPath`. */
@@ -256,51 +248,7 @@ export class Cgroup {
   }
 }
 
-const [ENOENT, EEXIST] = [-2, -17];
-
-function writesOf({ controller, ...files }: Setting, version: "v1" | "v2"): Write[] {
-  const writes = files[version];
-  if (Array.isArray(writes)) return writes;
-  throw unavailable(controller, `cgroup ${version} has no ${writes.lacks}`);
-}
-
-function writeAll(controller: Controller, directory: string, writes: readonly Write[]): void {
-  // one of two limits may have to be raised before the other can be
-  const refused = writes.filter((one) => writeFile(directory, one) < 0);
-  for (const one of refused) {
-    const { file, value } = one;
-    must(`limit ${controller}: write "${value}" to "${file}"`, writeFile(directory, one));
-  }
-}
-
-function writeFile(directory: string, { file, value, optional, or }: Write): number {
-  const result = sys.writeKernelFile(`${directory}/${file}`, value);
-  if (result === ENOENT && or) return sys.writeKernelFile(`${directory}/${or.file}`, or.value);
-  return result === ENOENT && optional ? 0 : result;
-}
-
-export function must(action: string, result: number): void {
-  if (result >= 0) return;
-  throw new TsboxError(`${action}: ${errnoName(-result)}`, {
-    code: "limit_unavailable",
-    errno: -result,
-    ...(result === ENOENT ? { hint: "this kernel has no such file: it lacks what the limit needs" } : {}),
-  });
-}
-
-function decideDevices(path: string, rules: readonly DeviceRule[]): void {
-  using opened = new sys.Descriptors();
-  const group = opened.add(sys.open(path, sys.O_RDONLY | sys.O_DIRECTORY));
-  sys.attachDeviceProgram(group, deviceProgram(rules));
-}
-
-/** No process may be in a group of version 1 without CPUs and memory nodes; new ones have none. */
-function inheritCpuset(path: string): void {
-  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
-    const value = (sys.readKernelFile(`${parentOf(path)}/${file}`) ?? "").trim();
-    must(`inherit "${file}"`, sys.writeKernelFile(`${path}/${file}`, value));
-  }
-}
+const EEXIST = -17;
 
 /** Those that are in it, or below it, stay where they are. */
 function moveInto(path: string, pids: readonly number[]): void {

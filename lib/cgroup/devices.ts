@@ -6,6 +6,10 @@
 import { BPF, instruction } from "../../syscalls/index.ts";
 import type { DeviceRule } from "../spec/index.ts";
 
+/** `BPF_DEVCG_ACC_MKNOD`, `…_READ`, `…_WRITE`. @see linux/bpf.h */
+const ACCESSES: Record<string, number> = { m: 1, r: 2, w: 4 };
+const ALL_ACCESSES = 7;
+
 const anything = (rule: DeviceRule) => (rule.type ?? "a") === "a";
 const accessOf = ({ access = "rwm" }: DeviceRule) => access;
 
@@ -31,24 +35,24 @@ function takesBackAPart(rules: readonly DeviceRule[]): boolean {
   });
 }
 
+const bitsOf = (rule: DeviceRule): number =>
+  [...accessOf(rule)].reduce((sum, letter) => sum | (ACCESSES[letter] ?? 0), 0);
+
 const isSame = (a: DeviceRule, b: DeviceRule) =>
   (a.major ?? -1) === (b.major ?? -1) && (a.minor ?? -1) === (b.minor ?? -1);
 const meets = (a = -1, b = -1) => a < 0 || b < 0 || a === b;
 const overlaps = (a: DeviceRule, b: DeviceRule) =>
-  a.type === b.type && meets(a.major, b.major) && meets(a.minor, b.minor);
+  a.type === b.type && meets(a.major, b.major) && meets(a.minor, b.minor) && (bitsOf(a) & bitsOf(b)) !== 0;
 
 /** `struct bpf_cgroup_dev_ctx`: access << 16 | type, major, minor. @see linux/bpf.h */
 const [CONTEXT_ACCESS_TYPE, CONTEXT_MAJOR, CONTEXT_MINOR] = [0, 4, 8];
 const TYPES = { b: 1, c: 2 } as const;
-const ACCESSES: Record<string, number> = { m: 1, r: 2, w: 4 };
-const ALL_ACCESSES = 7;
-
 const [R0, R1, TYPE, ACCESS, MAJOR, MINOR] = [0, 1, 2, 3, 4, 5];
 
 /**
- * The program that says 1 or 0 to the use of a device. The last rule that applies decides, as in version 1: so they are
- * tried backwards. One that allows has to allow all that is asked for; one that denies needs to deny a part. What no rule
- * is about is left to the groups above.
+ * The program that says 1 or 0 to the use of a device. Of each access that is asked for, the last rule about it decides,
+ * as in version 1: so they are tried backwards, and what one allows is asked for no more. What no rule is about is left
+ * to the groups above.
  */
 export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
   const code = [
@@ -60,9 +64,9 @@ export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
     instruction(BPF.LDX_W, MINOR, R1, CONTEXT_MINOR),
   ];
   for (const rule of rules.toReversed()) {
-    code.push(...ruleCode(rule));
     // nothing before it is reached, and the verifier refuses what is not
-    if (anything(rule)) return join(code);
+    if (anything(rule)) return join([...code, ...answer(rule.allow)]);
+    code.push(...ruleCode(rule));
   }
   return join([...code, ...answer(true)]);
 }
@@ -70,25 +74,28 @@ export function deviceProgram(rules: readonly DeviceRule[]): Uint8Array {
 const answer = (allow: boolean) => [instruction(BPF.MOV_K, R0, 0, 0, allow ? 1 : 0), instruction(BPF.EXIT)];
 
 function ruleCode(rule: DeviceRule): Uint8Array[] {
-  const end = answer(rule.allow);
-  if (anything(rule)) return end;
   const { type, major = -1, minor = -1, allow } = rule;
-  const access = [...accessOf(rule)].reduce((sum, letter) => sum | (ACCESSES[letter] ?? 0), 0);
+  const access = bitsOf(rule);
+  const end = allow
+    ? [
+        instruction(BPF.AND_K, ACCESS, 0, 0, ALL_ACCESSES & ~access),
+        instruction(BPF.JNE_K, ACCESS, 0, 2, 0),
+        ...answer(true),
+      ]
+    : [
+        instruction(BPF.MOV_X, R1, ACCESS),
+        instruction(BPF.AND_K, R1, 0, 0, access),
+        instruction(BPF.JEQ_K, R1, 0, 2, 0),
+        ...answer(false),
+      ];
   // each test skips the rest of the rule: built from its end
   let tests: Uint8Array[] = [];
-  const before = (make: (skip: number) => Uint8Array[]) => {
-    tests = [...make(tests.length + end.length), ...tests];
+  const before = (register: number, value: number) => {
+    tests = [instruction(BPF.JNE_K, register, 0, tests.length + end.length, value), ...tests];
   };
-  if (access !== ALL_ACCESSES) {
-    before((skip) => [
-      instruction(BPF.MOV_X, R1, ACCESS),
-      instruction(BPF.AND_K, R1, 0, 0, allow ? ALL_ACCESSES & ~access : access),
-      instruction(allow ? BPF.JNE_K : BPF.JEQ_K, R1, 0, skip, 0),
-    ]);
-  }
-  if (minor >= 0) before((skip) => [instruction(BPF.JNE_K, MINOR, 0, skip, minor)]);
-  if (major >= 0) before((skip) => [instruction(BPF.JNE_K, MAJOR, 0, skip, major)]);
-  before((skip) => [instruction(BPF.JNE_K, TYPE, 0, skip, TYPES[type as "b" | "c"])]);
+  if (minor >= 0) before(MINOR, minor);
+  if (major >= 0) before(MAJOR, major);
+  before(TYPE, TYPES[type as "b" | "c"]);
   return [...tests, ...end];
 }
 

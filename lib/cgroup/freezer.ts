@@ -9,6 +9,7 @@
 import * as sys from "../../syscalls/index.ts";
 import { errnoName, TsboxError } from "../../syscalls/index.ts";
 import type { Directory } from "./counters.ts";
+import { setFrozen, waitUntilStopped } from "./freezing.ts";
 import { removeAtExit } from "./owner.ts";
 
 /** Below a group of version 2: what is frozen of it. */
@@ -17,17 +18,16 @@ const PAUSED = "paused";
 const ESRCH = -3;
 /** Of scans that find new processes: each leaves fewer that can make some. */
 const MAX_SCANS = 1000;
-const FREEZE_MS = 5000;
 
 export class Freezer {
   /** The directory of what is frozen. */
   readonly path: string;
-  readonly #version: "v1" | "v2";
+  readonly #frozen: Directory;
 
   /** @param group of the sandbox: in version 2 a group below it is frozen, in version 1 the freezer's own */
   constructor({ version, path }: Directory) {
-    this.#version = version;
     this.path = version === "v2" ? `${path}/${PAUSED}` : path;
+    this.#frozen = { version, path: this.path };
     if (version === "v1") return;
     const result = sys.makeDirectory(this.path);
     if (result < 0) throw failure(`make the control group "${this.path}"`, -result);
@@ -41,10 +41,7 @@ export class Freezer {
       for (let scan = 0; this.#take(members()) > 0; scan++) {
         if (scan === MAX_SCANS) throw failure("pause the sandbox: it makes processes too quickly");
       }
-      for (const end = performance.now() + FREEZE_MS; !this.#isFrozen();) {
-        if (performance.now() > end) throw failure("pause the sandbox: a process does not stop");
-        await new Promise((resolve) => setTimeout(resolve, 1));
-      }
+      if (!(await waitUntilStopped(this.#frozen))) throw failure("pause the sandbox: a process does not stop");
     } catch (error) {
       this.thaw();
       throw error;
@@ -69,15 +66,8 @@ export class Freezer {
   }
 
   #set(frozen: boolean): void {
-    const [file, value] =
-      this.#version === "v2" ? ["cgroup.freeze", frozen ? "1" : "0"] : ["freezer.state", frozen ? "FROZEN" : "THAWED"];
-    const result = sys.writeKernelFile(`${this.path}/${file}`, value);
-    if (frozen && result < 0) throw failure(`pause the sandbox: write "${value}" to "${file}"`, -result);
-  }
-
-  #isFrozen(): boolean {
-    const text = sys.readKernelFile(`${this.path}/${this.#version === "v2" ? "cgroup.events" : "freezer.state"}`) ?? "";
-    return /^frozen 1$/m.test(text) || text.startsWith("FROZEN");
+    const result = setFrozen(this.#frozen, frozen);
+    if (frozen && result < 0) throw failure("pause the sandbox: freeze its control group", -result);
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
+import { groupsBelow } from "./tree.ts";
 
 const NAME = /^tsbox-(\d+)-(\d+)-(\d+)-\d+$/;
 const SIGKILL = 9;
@@ -90,13 +91,10 @@ function removeAll(): void {
 const SOON = 20;
 
 /** Groups below: what was frozen, and what a sandbox made that may write to the control groups. */
-function removeBelow(directory: string): void {
-  for (const name of sys.namesIn(directory)) {
-    const below = `${directory}/${name}`;
-    if (sys.kindOfPath(below) !== "directory") continue;
-    killAll(below);
-    removeBelow(below);
-    sys.removeDirectory(below);
+export function removeBelow(directory: string): void {
+  for (const { above, name, path } of groupsBelow(directory)) {
+    killAll(path);
+    above.removeDirectory(name);
   }
 }
 
