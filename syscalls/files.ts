@@ -49,11 +49,18 @@ export function readFromStart(fd: number): string | undefined {
   return length < 0 ? undefined : decoder.decode(scratch.bytes.subarray(0, length));
 }
 
-/** `int mkdirat(AT_FDCWD, const char *path, mode_t mode)`: 0, also where it exists, or -errno. @see mkdirat(2) */
+/** `int mkdirat(AT_FDCWD, const char *path, 0755)`: 0 or -errno. @see mkdirat(2) */
+export const newDirectory = (directory: string): number => trySyscall("mkdirat", AT_FDCWD, path(directory), 0o755);
+
+/** The same: 0 also where it exists. */
 export function makeDirectory(directory: string): number {
-  const result = trySyscall("mkdirat", AT_FDCWD, path(directory), 0o755);
+  const result = newDirectory(directory);
   return result === -EEXIST ? 0 : result;
 }
+
+/** `int fchownat(AT_FDCWD, const char *path, uid_t owner, -1, 0)`: 0 or -errno. @see chown(2) */
+export const changeOwner = (file: string, uid: number): number =>
+  trySyscall("fchownat", AT_FDCWD, path(file), uid, -1, 0);
 
 /** `int unlinkat(AT_FDCWD, const char *path, AT_REMOVEDIR)`: 0, also where it is gone, or -errno. @see unlinkat(2) */
 export function removeDirectory(directory: string): number {

@@ -91,7 +91,7 @@ function removeAll(): void {
 const SOON = 20;
 
 /** Groups below: what was frozen, and what a sandbox made that may write to the control groups. */
-export function removeBelow(directory: string): void {
+function removeBelow(directory: string): void {
   for (const { above, name, path } of groupsBelow(directory)) {
     killAll(path);
     above.removeDirectory(name);
@@ -101,12 +101,20 @@ export function removeBelow(directory: string): void {
 /** Removes control groups as soon as the kernel has let go of their processes, in the order given. */
 export async function removeWhenEmpty(directories: string[]): Promise<void> {
   for (const directory of directories) {
-    for (let turn = 0; sys.removeDirectory(directory) === EBUSY && turn < 500; turn++) {
-      if (turn >= SOON) removeBelow(directory);
-      await new Promise((resolve) => (turn < SOON ? setImmediate(resolve) : setTimeout(resolve, 10)));
-    }
+    await removeGroup(directory);
     alive.delete(directory);
   }
+}
+
+/** @param clear removes those below it @returns 0, or -errno where it stays */
+export async function removeGroup(directory: string, clear = removeBelow): Promise<number> {
+  let result = sys.removeDirectory(directory);
+  for (let turn = 0; result === EBUSY && turn < 500; turn++) {
+    if (turn >= SOON) clear(directory);
+    await new Promise((resolve) => (turn < SOON ? setImmediate(resolve) : setTimeout(resolve, 10)));
+    result = sys.removeDirectory(directory);
+  }
+  return result;
 }
 
 const pidNamespace = (): string => String(sys.statFile("/proc/self/ns/pid")?.inode);

@@ -21,7 +21,7 @@ export type Able = (controllers: readonly string[], directory: string) => boolea
 
 const nameInV1 = (controller: Controller): string => (controller === "io" ? "blkio" : controller);
 /** Every group of version 2 counts CPU time, can be frozen, and takes programs that decide about devices. */
-const inEveryGroup = (controller: Controller) => ["cpuacct", "devices", "freezer"].includes(controller);
+export const inEveryGroup = (controller: Controller) => ["cpuacct", "devices", "freezer"].includes(controller);
 
 /**
  * One place for all that version 2 has: a process is in one group there.

@@ -68,7 +68,7 @@ const both = (controller: Controller, v1: Write[], v2: Setting["v2"]): Setting[]
 function memorySettings(memory: NonNullable<Resources["memory"]>): Setting[] {
   const { limit, reservation, swap, swappiness, disableOOMKiller, useHierarchy } = memory;
   // a kernel that accounts for no swap has no file, and nothing more to allow
-  const optional = swap === limit || (swap !== undefined && isUnlimited(swap));
+  const optional = swap === 0 || swap === limit || (swap !== undefined && isUnlimited(swap));
   const settings: Setting[] = [];
   if (limit !== undefined) {
     settings.push({
@@ -81,7 +81,7 @@ function memorySettings(memory: NonNullable<Resources["memory"]>): Setting[] {
     const more = isUnlimited(swap) ? "max" : String(swap - (limit === undefined || isUnlimited(limit) ? 0 : limit));
     settings.push({
       controller: "memory",
-      v1: [{ file: "memory.memsw.limit_in_bytes", value: bytes(swap), optional }],
+      v1: swap === 0 ? [] : [{ file: "memory.memsw.limit_in_bytes", value: bytes(swap), optional }],
       v2: [{ file: "memory.swap.max", value: more, optional }],
     });
   }
