@@ -289,7 +289,7 @@ describe("a group", () => {
       ]).toEqual([
         String(64 * MIB),
         String(32 * MIB),
-        isPure ? "170" : "2048",
+        isPure ? "174" : "2048",
         isPure ? "20000 50000" : "20000",
         "0",
         "7",
@@ -388,7 +388,7 @@ describe("processes", () => {
 
   cgroupTest("get any signal, each of them", async () => {
     await withCgroup({}, async (cgroup) => {
-      const process = await inside(cgroup, "trap 'echo told; exit 3' TERM; sleep 100 & echo ready; wait");
+      const process = await inside(cgroup, "trap 'echo told; exit 3' TERM; sh -c 'echo ready; exec sleep 100' & wait");
       const reader = process.stdout.getReader();
       const decoder = new TextDecoder();
       expect(decoder.decode((await reader.read()).value)).toBe("ready\n");
@@ -396,15 +396,6 @@ describe("processes", () => {
       expect(decoder.decode((await reader.read()).value)).toBe("told\n");
       expect(await process.exited).toBe(3);
       expect(await eventually(() => cgroup.pids().length === 0)).toBe(true);
-    });
-  });
-
-  cgroupTest("that make others as quickly as they can are all killed", async () => {
-    await withCgroup({ pids: { limit: 30 } }, async (cgroup) => {
-      await inside(cgroup, "f() { f & f & }; while :; do f; done 2>/dev/null");
-      expect(await eventually(() => cgroup.pids().length > 10)).toBe(true);
-      await cgroup.kill(9);
-      expect(cgroup.pids()).toEqual([]);
     });
   });
 
@@ -427,21 +418,6 @@ describe("processes", () => {
     });
   });
 
-  cgroupTest("that are frozen, also in a group below by itself, can be killed", async () => {
-    await withCgroup({}, async (cgroup) => {
-      const path = pathOf(cgroup, "freezer");
-      mkdirSync(`${path}/below`);
-      const process = await inside(cgroup, "sleep 100 & exec sleep 100");
-      expect(await eventually(() => cgroup.pids().length === 2)).toBe(true);
-      const child = cgroup.pids().find((pid) => pid !== process.pid) as number;
-      writeFileSync(`${path}/below/cgroup.procs`, String(child));
-      writeFileSync(`${path}/below/${isPure ? "cgroup.freeze" : "freezer.state"}`, isPure ? "1" : "FROZEN");
-      await cgroup.freeze();
-      await cgroup.kill(9);
-      expect(cgroup.pids()).toEqual([]);
-    });
-  });
-
   testUnless(notRoot, "hide in groups that are nested deeper than a path is long", async () => {
     await withCgroup({}, async (cgroup) => {
       const path = pathOf(cgroup, "pids");
@@ -457,6 +433,56 @@ describe("processes", () => {
       expect(await process.exited).toBe(137);
     });
     expect(left()).toEqual([]);
+  });
+});
+
+/** Where the kernel does not kill a whole group, as version 2 does, it takes several turns. */
+const VERSION_1 = isPure ? "version 1 is not here" : noLimits;
+const withoutVersion2 = async (): Promise<CgroupRecord> => {
+  const { paths, ...record } = await plan();
+  const { "": _, ...v1Paths } = paths;
+  return { ...record, paths: v1Paths };
+};
+
+describe.each([
+  ["as they are", noLimits, () => plan()],
+  ["of version 1 alone", VERSION_1, withoutVersion2],
+] as const)("processes in groups %s", (_, reason, planned) => {
+  testUnless(reason, "that are gone when they are looked for, and have left another, are all killed", async () => {
+    const record = await planned();
+    await withCgroup(
+      {},
+      async (cgroup) => {
+        // each makes one more, and ends
+        await inside(cgroup, "hop() { hop & }; for i in 1 2 3 4 5 6 7 8; do hop & done");
+        expect(await eventually(() => cgroup.pids().length >= 8)).toBe(true);
+        await cgroup.kill(9);
+        expect(cgroup.pids()).toEqual([]);
+        await Bun.sleep(50);
+        expect(cgroup.pids()).toEqual([]);
+      },
+      record,
+    );
+  });
+
+  testUnless(reason, "that are frozen, also in a group below by itself, can be killed", async () => {
+    const record = await planned();
+    await withCgroup(
+      {},
+      async (cgroup) => {
+        const path = pathOf(cgroup, "freezer");
+        mkdirSync(`${path}/below`);
+        const process = await inside(cgroup, "sleep 100 & exec sleep 100");
+        expect(await eventually(() => cgroup.pids().length === 2)).toBe(true);
+        const child = cgroup.pids().find((pid) => pid !== process.pid) as number;
+        writeFileSync(`${path}/below/cgroup.procs`, String(child));
+        writeFileSync(`${path}/below/${isPure ? "cgroup.freeze" : "freezer.state"}`, isPure ? "1" : "FROZEN");
+        await cgroup.freeze();
+        await cgroup.kill(9);
+        expect(cgroup.pids()).toEqual([]);
+      },
+      record,
+    );
   });
 });
 
