@@ -5,7 +5,7 @@
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, TsboxError } from "../../syscalls/index.ts";
 import { bindPassing, bury, factsFor, startImage, type Launched } from "../launch/index.ts";
-import { compileExec, listens, type StartableSpec } from "../plan/index.ts";
+import { compileExec, isAsked, type StartableSpec } from "../plan/index.ts";
 import { waitForChild } from "./child.ts";
 import { bindConsole, checkConsole, joinConsole } from "./console.ts";
 import { Container } from "./container.ts";
@@ -54,7 +54,7 @@ function launch(container: Container, spec: StartableSpec, options: ExecOptions)
   const bound: Record<string, number> = { container: openProcess(record, opened), stdin: 0, stdout: 1, stderr: 2 };
   Object.assign(bound, group.open(opened));
   const terminal = spec.process.terminal ? bindConsole(bound, opened, options.consoleSocket) : undefined;
-  if (!listens(spec)) return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, terminal);
+  if (!isAsked(spec)) return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, terminal);
   const passed: Record<string, number> = {};
   const ours = bindPassing(passed, opened);
   bound["listener-socket"] = passed["pass-socket"] as number;

@@ -192,6 +192,9 @@ function keptInImage(preserved: number, state: boolean): KeptInImage {
 export const isRestrictedLate = ({ process, linux }: Spec): boolean =>
   (linux.seccomp ?? linux.landlock) !== undefined && !process.noNewPrivileges;
 
+/** Whether somebody is to have the listener of the filter, also of one that never asks. */
+export const isAsked = (spec: Spec): boolean => listens(spec) || spec.linux.seccomp?.listenerPath !== undefined;
+
 /** The last thing before the command: nothing of what comes before has to be allowed by the filter. */
 export function restrictSteps(spec: StartableSpec, { arch }: Pick<Facts, "arch">, to: Receivers = STARTER): Plan {
   const { seccomp } = spec.linux;
@@ -202,7 +205,7 @@ export function restrictSteps(spec: StartableSpec, { arch }: Pick<Facts, "arch">
       args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(filter)],
     });
     const filter = compileSeccomp(seccomp, arch);
-    const ops: Op[] = listens(spec)
+    const ops: Op[] = isAsked(spec)
       ? [{ ...load(withCookie(filter)), out: "listener" }, ...handOver(to)]
       : [load(filter)];
     steps.push({ action: "load the seccomp filter", ops });

@@ -12,13 +12,12 @@ import { cloneStep, NEW } from "./clone.ts";
 import { enterDirectory, openDirectory, rlimitSteps, signalStep } from "./command.ts";
 import { becomeKnown, joinCgroup, SESSION, type Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
-import { isRestrictedLate, restrictSteps, type StartableSpec } from "./container.ts";
+import { isAsked, isRestrictedLate, restrictSteps, type StartableSpec } from "./container.ts";
 import { stdioStep } from "./descriptors.ts";
 import { executeStep } from "./execute.ts";
 import { CLONED_TAG, REPORT_BYTES } from "./frame.ts";
 import { identitySteps } from "./identity.ts";
 import { oomStep } from "./intermediate.ts";
-import { listens } from "./listener.ts";
 import { memoryPolicySteps } from "./memory-policy.ts";
 import { joinedTerminalSteps } from "./terminal.ts";
 
@@ -46,7 +45,7 @@ export function compileExec(spec: StartableSpec, preserved: number, facts: Facts
       : []),
     SESSION,
     ...joinedTerminalSteps(spec),
-    stdioStep(spec, { session: false, own: listens(spec) ? ["listener-socket"] : [], preserved }),
+    stdioStep(spec, { session: false, own: isAsked(spec) ? ["listener-socket"] : [], preserved }),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
     ...memoryPolicySteps(spec),

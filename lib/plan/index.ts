@@ -30,6 +30,13 @@ export { NAMESPACES } from "./clone.ts";
 export { MEMORY_FLAGS, MEMORY_MODES } from "./memory-policy.ts";
 export { namespaceOf } from "./sysctl.ts";
 export { CONTROL_FD, initSteps, type InitKind } from "./init.ts";
-export { compileContainer, startsHooks, startSteps, type ContainerBeside, type StartableSpec } from "./container.ts";
+export {
+  compileContainer,
+  isAsked,
+  startsHooks,
+  startSteps,
+  type ContainerBeside,
+  type StartableSpec,
+} from "./container.ts";
 export { compileExec } from "./exec.ts";
 export { REPORT_BYTES } from "./frame.ts";
