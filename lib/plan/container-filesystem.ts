@@ -115,8 +115,10 @@ export function containerCovers(spec: Spec): Plan {
       ops: [mounts.readOnlyMount("/")],
       code: "mount_failed",
     });
-  steps.push(...readonlyPaths.map((path) => readOnlyStep(path)));
-  return [...steps, ...maskedPaths.map((path) => maskStep(path))];
+  // engines name some twice
+  for (const path of new Set(readonlyPaths)) steps.push(readOnlyStep(path));
+  for (const path of new Set(maskedPaths)) steps.push(maskStep(path));
+  return steps;
 }
 
 /** Opened while the host's can be seen: the container's own may be anything (CVE-2025-31133). */
