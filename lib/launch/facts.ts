@@ -5,9 +5,15 @@
 import * as sys from "../../syscalls/index.ts";
 import { ARCH } from "../../syscalls/index.ts";
 import { findHierarchies } from "../cgroup/index.ts";
-import { isBind, type CgroupHierarchies, type Facts } from "../plan/index.ts";
+import { isBind, type CgroupHierarchies, type Facts, type SecurityModules } from "../plan/index.ts";
 import type { IdMapping, Spec } from "../spec/index.ts";
 import { findIdMapper } from "./subordinate-ids.ts";
+
+/** Those that the kernel runs with; only with their file systems can they be told anything. */
+export const securityModules = (): SecurityModules => ({
+  apparmor: sys.readKernelFile("/sys/module/apparmor/parameters/enabled")?.startsWith("Y") ?? false,
+  selinux: sys.kindOfPath("/sys/fs/selinux/enforce") === "file",
+});
 
 /** What the machine is like, as far as this spec needs to know. */
 export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {

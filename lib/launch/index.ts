@@ -1,6 +1,6 @@
 /** Plans, performed: by the owner's thread, and by the processes that it clones. @module */
 export { Control, type Told } from "./control.ts";
 export { failureOf } from "./failure.ts";
-export { factsFor } from "./facts.ts";
+export { factsFor, securityModules } from "./facts.ts";
 export { bindControl, bindPassing, bury, kill, start, startImage, type Launched, type Started } from "./start.ts";
 export { subordinateMaps } from "./subordinate-ids.ts";

@@ -16,6 +16,7 @@ import { detachMounts, mountIdOf } from "./host-mounts.ts";
 import { runHooks } from "./hooks.ts";
 import { startTimeOf } from "./init-process.ts";
 import { withNotifySocket } from "./notify-socket.ts";
+import { labelFacts } from "./labels.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { keepOpen } from "./preserved.ts";
 import { RECORD_VERSION, type ContainerRecord } from "./record.ts";
@@ -158,7 +159,8 @@ function launch(
   const given = spec.process.terminal ? [] : givenTo(spec.process.user.uid);
   const beside: ContainerBeside = { id, bundle, moved: group.moved, preserved, pivot, keyring, given };
   const membership = group.moved ? NO_MEMBERSHIP : (group.cgroup?.membership ?? NO_MEMBERSHIP);
-  const compiled = compileContainer(spec, beside, group.shown(factsFor(unmasked(spec), membership)));
+  const facts = { ...factsFor(unmasked(spec), membership), ...labelFacts(spec, container.runtime.log) };
+  const compiled = compileContainer(spec, beside, group.shown(facts));
   const bound: Record<string, number> = { stdin: stdio(0), stdout: stdio(1), stderr: stdio(2) };
   if (!group.moved) Object.assign(bound, group.cgroup?.open(opened));
   bound["start"] = opened.add(sys.listenIn(container.directory.fd, START_SOCKET));

@@ -12,6 +12,7 @@ import { Container } from "./container.ts";
 import { execProcess } from "./exec-process.ts";
 import { openGroup } from "./group.ts";
 import { isRunning } from "./init-process.ts";
+import { labelFacts } from "./labels.ts";
 import { passListener } from "./listener.ts";
 import type { ContainerRecord } from "./record.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
@@ -49,7 +50,10 @@ function launch(container: Container, spec: StartableSpec, options: ExecOptions)
   using opened = new Descriptors();
   const { record } = container;
   const group = openGroup(record, options.subCgroups);
-  const facts = factsFor({ ...spec, mounts: [], linux: { namespaces: [] } }, group.membership);
+  const facts = {
+    ...factsFor({ ...spec, mounts: [], linux: { namespaces: [] } }, group.membership),
+    ...labelFacts(spec, container.runtime.log),
+  };
   const plan = compileExec(spec, options.preserveFds, facts);
   const bound: Record<string, number> = { container: openProcess(record, opened), stdin: 0, stdout: 1, stderr: 2 };
   Object.assign(bound, group.open(opened));

@@ -25,8 +25,8 @@ export function features(version: string): Features {
         knownFlags: SECCOMP_WORDS.flags.toSorted(),
         supportedFlags: SECCOMP_WORDS.flags.filter(kernelHas).toSorted(),
       },
-      apparmor: { enabled: false },
-      selinux: { enabled: false },
+      apparmor: { enabled: true },
+      selinux: { enabled: true },
       intelRdt: { enabled: false, schemata: false, monitoring: false },
       memoryPolicy: {
         modes: Object.keys(MEMORY_MODES).toSorted() as MemoryPolicyMode[],

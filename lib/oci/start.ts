@@ -5,7 +5,7 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, TsboxError } from "../../syscalls/index.ts";
-import { failureOf } from "../launch/index.ts";
+import { failureOf, securityModules } from "../launch/index.ts";
 import { FrameReader, REPORT_BYTES, startSteps, type StartableSpec } from "../plan/index.ts";
 import { parseConfig } from "./config.ts";
 import { Container, START_SOCKET } from "./container.ts";
@@ -80,7 +80,7 @@ function outcome(container: Container, socket: number): TsboxError | undefined {
 
 /** The steps after the start are the last ones of the plan. */
 function explain(container: Container, report: DataView): TsboxError {
-  const steps = startSteps(specOf(container), { arch: ARCH });
+  const steps = startSteps(specOf(container), { arch: ARCH, modules: securityModules() });
   report.setUint32(0, report.getUint32(0, true) - container.record.steps + steps.length, true);
   return failureOf(report, steps);
 }

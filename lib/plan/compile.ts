@@ -19,6 +19,7 @@ import { executeStep } from "./execute.ts";
 import { flags } from "./constants.ts";
 import { betweenSteps, filesystemSteps, hostSteps } from "./filesystem.ts";
 import { READY_TAG, REPORT_BYTES } from "./frame.ts";
+import type { SecurityModules } from "./labels.ts";
 import { checkMountIds } from "./mount-ids.ts";
 import { checkMount } from "./mount-options.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
@@ -94,6 +95,8 @@ export interface Facts {
   idMapper?: IdMapper;
   /** Major and minor version, where the specification asks for something that older ones have not. */
   kernel?: readonly [major: number, minor: number];
+  /** Where the specification has labels for them. */
+  modules?: SecurityModules;
 }
 
 export type JoinKind = "command" | "agent";

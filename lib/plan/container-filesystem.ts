@@ -13,6 +13,7 @@ import { attachCopiedUp, isCopiedUp } from "./copy-up.ts";
 import { deviceSteps } from "./device-nodes.ts";
 import { isOpenedBetween, isRemount, keepMounts, kindOf, mountSlot, openMount } from "./filesystem.ts";
 import { isOwn } from "./intermediate.ts";
+import { contextOptions } from "./labels.ts";
 import { isBind } from "./mount-options.ts";
 import * as mounts from "./mounts.ts";
 import { makeRoot, PIVOT } from "./root.ts";
@@ -39,7 +40,7 @@ export function containerMounts(spec: ContainerSpec & Spec, facts: Facts): Plan 
   );
   const attached = trees.flatMap(({ mount, index }) => attachSteps(spec, mount, mountSlot(index), facts));
   return [
-    ...openMasks(spec),
+    ...openMasks(spec, contextOptions(spec, facts.modules)),
     ...opened,
     ...(isOwn(spec, "mount") ? [keepMounts(spec)] : []),
     ...makeRoot(spec, BUNDLE.root, facts.privileged),
@@ -122,12 +123,12 @@ export function containerCovers(spec: Spec): Plan {
 }
 
 /** Opened while the host's can be seen: the container's own may be anything (CVE-2025-31133). */
-const openMasks = ({ linux: { maskedPaths = [] } }: Spec): Plan =>
+const openMasks = ({ linux: { maskedPaths = [] } }: Spec, options: string[]): Plan =>
   maskedPaths.length === 0
     ? []
     : [
         { ...mounts.openSource("/dev/null", FILE_MASK), action: "open a cover for files" },
-        mounts.openFilesystem("tmpfs", DIRECTORY_MASK, ["ro"], "a cover for directories"),
+        mounts.openFilesystem("tmpfs", DIRECTORY_MASK, ["ro", ...options], "a cover for directories"),
       ];
 
 const [FILE_MASK, DIRECTORY_MASK] = ["mask of files", "mask of directories"];

@@ -23,6 +23,8 @@ import { REACHED_TAG, REPORT_BYTES } from "./frame.ts";
 import { hookStep } from "./hook.ts";
 import { identitySteps, takeCapabilities } from "./identity.ts";
 import { checkNamespaces, intermediateSteps, isApart, isOwn, oomStep } from "./intermediate.ts";
+import { checkLabels, isLabelled, labelMounts, labelSteps, openProc } from "./labels.ts";
+import type { SecurityModules } from "./labels.ts";
 import { filterData, listens } from "./listener.ts";
 import { memoryPolicySteps } from "./memory-policy.ts";
 import { checkMountIds } from "./mount-ids.ts";
@@ -71,16 +73,21 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, m
   for (const mount of spec.mounts) checkCopiedUp(mount);
   checkSysctl(spec, true);
   checkTime(spec, facts);
-  const { hooks = {}, process } = spec;
+  checkLabels(spec, facts.modules);
+  const { process } = spec;
   const { oomScoreAdj } = process;
   const inUse = words("in use", 0, 0);
   // the creator ends soon: its own score may be that of the container
-  const building: StartableSpec = { ...spec, process: { ...process } };
+  const building: StartableSpec = {
+    ...spec,
+    mounts: labelMounts(spec, facts.modules),
+    process: { ...process },
+  };
   delete building.process.oomScoreAdj;
   const { steps, ...owner } = ownerPart(building, BUNDLE, facts, inUse);
   const [hold, ...others] = steps as [Step, ...Plan];
   const [begin, ...enter] = enterSteps(facts, (type) => isOwn(spec, type)) as [Step, ...Plan];
-  const kept = keptInImage(beside.preserved, startsHooks(hooks));
+  const kept = keptInImage(beside.preserved, keptSlots(spec, facts.modules));
   const plan: Plan = [
     hold,
     ...(oomScoreAdj === undefined ? [] : [oomStep(oomScoreAdj)]),
@@ -97,8 +104,8 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, m
     ...timeSteps(spec),
     ...namingSteps(spec),
     ...filesystemSteps(building, beside, facts),
-    ...becomeSteps(building, beside, kept),
-    ...waitToStart(kept),
+    ...becomeSteps(building, beside, kept, facts.modules),
+    ...waitToStart(kept, keptSlots(spec, facts.modules)),
     ...startSteps(spec, facts),
   ];
   return { plan, owner, inUse };
@@ -108,9 +115,10 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, m
 const NOTHING: Step = { action: "end, as there is no command", ops: [{ call: "exit_group", args: [0] }] };
 
 /** What comes after it has been started: the end of its plan. */
-export const startSteps = (spec: StartableSpec, facts: Pick<Facts, "arch">): Plan => [
+export const startSteps = (spec: StartableSpec, facts: Pick<Facts, "arch" | "modules">): Plan => [
   ...(spec.hooks?.startContainer ?? []).map((hook, index) => hookStep("startContainer", hook, index)),
   signalStep(),
+  ...labelSteps(spec, ref("proc"), facts.modules),
   ...restrictSteps(spec, facts),
   spec.process.args.length > 0 ? executeStep(spec, undefined, true) : NOTHING,
 ];
@@ -135,6 +143,7 @@ function namingSteps(spec: StartableSpec): Plan {
 function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Facts): Plan {
   const { hooks = {} } = spec;
   return [
+    ...(isLabelled(spec, facts.modules) ? [openProc] : []),
     ...containerMounts(spec, facts),
     ...sysctlSteps(spec),
     ...terminalSteps(spec, () => []),
@@ -156,11 +165,16 @@ const makeDirectory = (path: string): Step => ({
 });
 
 /** Leaves the creator's memory, and becomes all that the command is but for what is left for the moment when it starts. */
-function becomeSteps(spec: StartableSpec, { preserved, given }: ContainerBeside, kept: KeptInImage): Plan {
-  const { process, hooks = {} } = spec;
+function becomeSteps(
+  spec: StartableSpec,
+  { preserved, given }: ContainerBeside,
+  kept: KeptInImage,
+  modules: SecurityModules | undefined,
+): Plan {
+  const { process } = spec;
   // those are of processes that join
   const { execCPUAffinity: _, ...alone } = process;
-  const own = ["start", ...(startsHooks(hooks) ? ["state"] : []), "command-image"];
+  const own = ["start", ...keptSlots(spec, modules), "command-image"];
   return [
     ...(given.length > 0 ? [giveStep(spec, given)] : []),
     stdioStep(spec, { session: false, own, preserved }),
@@ -182,9 +196,15 @@ const giveStep = ({ process: { user } }: Spec, given: ContainerBeside["given"]):
   ops: given.map((name) => ({ call: "fchown", args: [ref(name), user.uid, -1], onError: "ignore" })),
 });
 
+/** What is used once the container is started, besides `control` and `start`. */
+const keptSlots = (spec: StartableSpec, modules: SecurityModules | undefined): string[] => [
+  ...(startsHooks(spec.hooks ?? {}) ? ["state"] : []),
+  ...(isLabelled(spec, modules) ? ["proc"] : []),
+];
+
 /** Numbers behind those that are the command's. */
-function keptInImage(preserved: number, state: boolean): KeptInImage {
-  const names = ["control", "control+1", ...(state ? ["control+2"] : [])];
+function keptInImage(preserved: number, slots: readonly string[]): KeptInImage {
+  const names = ["control", "control+1", ...slots.map((_, index) => `control+${index + 2}`)];
   return names.map((name, index) => [name, 3 + preserved + index]);
 }
 

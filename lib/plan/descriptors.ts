@@ -12,7 +12,7 @@ import { controlTerminal } from "./terminal.ts";
 export interface Kept {
   /** The process leads a session from now on. */
   session: boolean;
-  /** Slots of descriptors that the process keeps for itself, next to `control` and in their order: three at most. */
+  /** Slots of descriptors that the process keeps for itself, next to `control` and in their order. */
   own: string[];
   /** Descriptors from 3 on that are the command's, as they are. */
   preserved?: number;

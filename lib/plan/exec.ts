@@ -18,6 +18,7 @@ import { executeStep } from "./execute.ts";
 import { CLONED_TAG, REPORT_BYTES } from "./frame.ts";
 import { identitySteps } from "./identity.ts";
 import { oomStep } from "./intermediate.ts";
+import { checkLabels, isLabelled, labelSteps, openProc } from "./labels.ts";
 import { memoryPolicySteps } from "./memory-policy.ts";
 import { joinedTerminalSteps } from "./terminal.ts";
 
@@ -33,7 +34,11 @@ export function compileExec(spec: StartableSpec, preserved: number, facts: Facts
   const { into } = facts.cgroup;
   const clone = flags("CLONE_PIDFD", ...(into ? (["CLONE_INTO_CGROUP"] as const) : []));
   const { uidMappings, gidMappings } = spec.linux;
+  checkLabels(spec, facts.modules);
+  const labelled = isLabelled(spec, facts.modules);
+  const own = [...(isAsked(spec) ? ["listener-socket"] : []), ...(labelled ? ["proc"] : [])];
   return [
+    ...(labelled ? [openProc] : []),
     ...(oomScoreAdj === undefined ? [] : [oomStep(oomScoreAdj)]),
     ...(initial === undefined ? [] : [affinityStep(initial)]),
     joinStep(types),
@@ -45,7 +50,7 @@ export function compileExec(spec: StartableSpec, preserved: number, facts: Facts
       : []),
     SESSION,
     ...joinedTerminalSteps(spec),
-    stdioStep(spec, { session: false, own: isAsked(spec) ? ["listener-socket"] : [], preserved }),
+    stdioStep(spec, { session: false, own, preserved }),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
     ...memoryPolicySteps(spec),
@@ -53,6 +58,7 @@ export function compileExec(spec: StartableSpec, preserved: number, facts: Facts
     ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
     enterDirectory(cwd),
     signalStep(),
+    ...labelSteps(spec, ref(`control+${own.length}`), facts.modules),
     ...restrictSteps(spec, facts, { socket: ref("control+1"), told: ref("control") }),
     executeStep(spec, undefined, true),
   ];

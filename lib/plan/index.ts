@@ -27,6 +27,7 @@ export { volumeSlot } from "./filesystem.ts";
 export { compileTake } from "./take.ts";
 export { checkMount, isBind, MOUNT_OPTIONS, parseMountOptions, PROPAGATIONS } from "./mount-options.ts";
 export { NAMESPACES } from "./clone.ts";
+export type { SecurityModules } from "./labels.ts";
 export { MEMORY_FLAGS, MEMORY_MODES } from "./memory-policy.ts";
 export { namespaceOf } from "./sysctl.ts";
 export { CONTROL_FD, initSteps, type InitKind } from "./init.ts";

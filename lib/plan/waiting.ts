@@ -19,9 +19,12 @@ const HARMLESS = [17, 18, 23, 28, 19, 20, 21, 22];
 const [USUAL, SIGKILL] = [[1, 2, 3, 6, 10, 12, 15], 9];
 const endedBy = (signal: number) => 128 + signal;
 
-/** The slots `start`, `state` and `starter`, which is who started it: there failures are told from then on. */
-export function waitToStart(kept: KeptInImage): Plan {
-  const [control, start, state] = kept.map(([, to]) => to) as [number, number, number?];
+/**
+ * The slot `starter` is who started it: there failures are told from then on.
+ * @param slots of what is kept besides `control` and `start`
+ */
+export function waitToStart(kept: KeptInImage, slots: readonly string[]): Plan {
+  const [control, start, ...others] = kept.map(([, to]) => to) as [number, number, ...number[]];
   const polled: Data = {
     data: Uint8Array.from([
       ...struct("pollfd", { fd: start, events: POLLIN }),
@@ -41,7 +44,7 @@ export function waitToStart(kept: KeptInImage): Plan {
           out: "signals",
         },
         { call: "store", args: [{ at: polled, offset: 8 }, ref("signals"), 4] },
-        ...(state === undefined ? [] : [setSlot("state", state)]),
+        ...slots.map((slot, index) => setSlot(slot, others[index] as number)),
         { call: "write", args: [control, words("ready frame", READY_TAG, 0), REPORT_BYTES] },
         { call: "close", args: [control] },
       ],
