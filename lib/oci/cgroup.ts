@@ -1,26 +1,22 @@
-/** The control group of a container. @module */
+/** The control groups of a container. @module */
 import { TsboxError } from "../../syscalls/index.ts";
-import type { Resources } from "../spec/index.ts";
+import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
+import type { Facts, StartableSpec } from "../plan/index.ts";
 import type { Container } from "./container.ts";
+import type { Runtime } from "./runtime.ts";
 
-export interface ContainerCgroup {
-  /** What is to be written down. */
-  record: object;
-  pids(): number[];
-  kill(signal: number): Promise<void>;
-  freeze(): Promise<void>;
-  thaw(): Promise<void>;
-  isFrozen(): Promise<boolean>;
-  update(resources: Resources): Promise<void>;
-  oomKills(): number;
-  stats(): object;
-  remove(): Promise<void>;
+/** Of a new container: named, and not made yet. @throws TsboxError `invalid_option` */
+export async function planCgroup(
+  { systemdCgroup: systemd, rootless, log }: Runtime,
+  id: string,
+  { linux: { cgroupsPath } }: StartableSpec,
+): Promise<ContainerCgroup> {
+  const record = await ContainerCgroup.plan({ id, cgroupsPath, systemd, rootless });
+  return new ContainerCgroup(record, (message) => log.warn(message));
 }
 
 /** As it was recorded. */
-export function openCgroup(_record: object): ContainerCgroup {
-  throw new TsboxError("open the cgroup of a container: not there yet", { code: "unsupported" });
-}
+export const openCgroup = (record: object): ContainerCgroup => new ContainerCgroup(record as CgroupRecord);
 
 /** @throws TsboxError `limit_unavailable` */
 export function requireCgroup({ cgroup }: Container, action: string): ContainerCgroup {
@@ -29,4 +25,18 @@ export function requireCgroup({ cgroup }: Container, action: string): ContainerC
     code: "limit_unavailable",
     hint: "cgroups of version 2 can be delegated: systemd-run --user -p Delegate=yes",
   });
+}
+
+/** What a container without a cgroup namespace is shown of cgroups: its own. */
+export function withGroups(facts: Facts, { record: { paths } }: ContainerCgroup): Facts {
+  const { hierarchies } = facts;
+  return hierarchies ? { ...facts, hierarchies: { ...hierarchies, groups: paths } } : facts;
+}
+
+/** Root of a user namespace may make groups below its own where it can see and write to it. */
+export function delegateCgroup(cgroup: ContainerCgroup, { mounts, linux }: StartableSpec): void {
+  const owns = (type: string) => linux.namespaces.some((each) => each.type === type && each.path === undefined);
+  const writable = mounts.some(({ type = "", options }) => type.startsWith("cgroup") && !options?.includes("ro"));
+  const root = linux.uidMappings?.find(({ containerID }) => containerID === 0);
+  if (root && writable && owns("cgroup") && owns("user")) cgroup.delegate(root.hostID);
 }

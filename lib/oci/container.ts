@@ -12,7 +12,8 @@
  * @module
  */
 import { Directory, TsboxError } from "../../syscalls/index.ts";
-import { openCgroup, type ContainerCgroup } from "./cgroup.ts";
+import type { ContainerCgroup } from "../cgroup/index.ts";
+import { openCgroup } from "./cgroup.ts";
 import { checkId } from "./id.ts";
 import { isRunning } from "./init-process.ts";
 import { parseRecord, type ContainerRecord } from "./record.ts";

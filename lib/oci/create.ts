@@ -5,13 +5,14 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, elfImage, Program, TsboxError } from "../../syscalls/index.ts";
+import type { ContainerCgroup } from "../cgroup/index.ts";
 import { bindControl, bury, factsFor, kill, start, type Control, type Launched } from "../launch/index.ts";
 import { compileContainer, startsHooks, type ContainerBeside, type StartableSpec } from "../plan/index.ts";
 import type { OwnedPlan } from "../plan/index.ts";
+import { delegateCgroup, planCgroup, withGroups } from "./cgroup.ts";
 import { readConfig } from "./config.ts";
 import { bindConsole, checkConsole } from "./console.ts";
 import { Container, START_SOCKET } from "./container.ts";
-import { groupOf, type Group } from "./group.ts";
 import { detachMounts, mountIdOf } from "./host-mounts.ts";
 import { runHooks } from "./hooks.ts";
 import { startTimeOf } from "./init-process.ts";
@@ -47,20 +48,20 @@ export async function createContainer(
   const { spec: config, text, warnings } = readConfig(options.bundle);
   for (const warning of warnings) runtime.log.warn(warning);
   const container = Container.reserve(runtime, id);
-  let group: Group | undefined;
+  let cgroup: ContainerCgroup | undefined;
   let saved: ContainerRecord | undefined;
   try {
     const spec = withNotifySocket(container, startable(config, options), options);
     checkConsole(spec.process.terminal, detached, options.consoleSocket);
     container.config = text;
-    group = groupOf(runtime, id, spec);
-    saved = recordOf(container, spec, options, group);
+    cgroup = await planCgroup(runtime, id, spec);
+    saved = recordOf(container, spec, options, cgroup);
     container.save(saved);
-    const launched = await make(container, spec, group, options);
+    const launched = await make(container, spec, cgroup, options);
     return { container, launched, spec };
   } catch (error) {
     if (saved) detachMounts(saved);
-    await group?.cgroup?.remove();
+    await cgroup?.remove();
     container.remove();
     container[Symbol.dispose]();
     throw error;
@@ -71,7 +72,7 @@ function recordOf(
   { id, runtime }: Container,
   spec: StartableSpec,
   { bundle }: CreateOptions,
-  { record: cgroup }: Group,
+  { record: cgroup }: ContainerCgroup,
 ): ContainerRecord {
   const { annotations, hooks = {} } = spec;
   const { poststart, poststop } = hooks;
@@ -91,7 +92,7 @@ function recordOf(
     ...(spec.process.args.length === 0 && { idle: true }),
     ...(!spec.linux.namespaces.some(({ type }) => type === "mount") && { mountBefore: mountIdOf(spec.root.path) }),
     sharesPids: !spec.linux.namespaces.some(({ type, path }) => type === "pid" && path === undefined),
-    ...(cgroup && { cgroup }),
+    cgroup,
     systemdCgroup: runtime.systemdCgroup,
     rootless: runtime.rootless,
     ...((poststart ?? poststop) && { hooks: { ...(poststart && { poststart }), ...(poststop && { poststop }) } }),
@@ -109,12 +110,12 @@ function now(): string {
 async function make(
   container: Container,
   spec: StartableSpec,
-  group: Group,
+  cgroup: ContainerCgroup,
   options: CreateOptions,
 ): Promise<Launched> {
-  if (!group.moved) await group.cgroup?.make(spec.linux.resources ?? {});
+  if (!cgroup.isMoved) await makeGroups(container, cgroup, spec);
   using opened = new Descriptors();
-  const { launched, state } = launch(container, spec, group, options, opened);
+  const { launched, state } = launch(container, spec, cgroup, options, opened);
   try {
     const { pid, steps } = launched;
     container.save({ ...container.record, pid, pidStartTime: startTimeOf(pid) ?? "0", steps });
@@ -135,6 +136,17 @@ async function make(
   }
 }
 
+async function makeGroups(
+  container: Container,
+  cgroup: ContainerCgroup,
+  spec: StartableSpec,
+  pid?: number,
+): Promise<void> {
+  await cgroup.make(spec.linux.resources ?? {}, pid);
+  container.save({ ...container.record, cgroup: cgroup.record });
+  delegateCgroup(cgroup, spec);
+}
+
 function finish(container: Container, pid: number, { pidFile, pidfdSocket }: CreateOptions): void {
   container.save({ ...container.record, stage: "created" });
   if (pidfdSocket !== undefined) sendPidfd(pidfdSocket, pid);
@@ -149,7 +161,7 @@ type Broken = Launched & { broken: Promise<never>; steps: number };
 function launch(
   container: Container,
   spec: StartableSpec,
-  group: Group,
+  cgroup: ContainerCgroup,
   options: CreateOptions,
   opened: Descriptors,
 ): { launched: Broken; state: number | undefined } {
@@ -157,12 +169,11 @@ function launch(
   const { bundle, pivot, newKeyring: keyring, listenFds, preserveFds, consoleSocket } = options;
   const preserved = listenFds + preserveFds;
   const given = spec.process.terminal ? [] : givenTo(spec.process.user.uid);
-  const beside: ContainerBeside = { id, bundle, moved: group.moved, preserved, pivot, keyring, given };
-  const membership = group.moved ? NO_MEMBERSHIP : (group.cgroup?.membership ?? NO_MEMBERSHIP);
-  const facts = { ...factsFor(unmasked(spec), membership), ...labelFacts(spec, container.runtime.log) };
-  const compiled = compileContainer(spec, beside, group.shown(facts));
+  const beside: ContainerBeside = { id, bundle, moved: cgroup.isMoved, preserved, pivot, keyring, given };
+  const machine = { ...factsFor(unmasked(spec), cgroup.membership), ...labelFacts(spec, container.runtime.log) };
+  const compiled = compileContainer(spec, beside, withGroups(machine, cgroup));
   const bound: Record<string, number> = { stdin: stdio(0), stdout: stdio(1), stderr: stdio(2) };
-  if (!group.moved) Object.assign(bound, group.cgroup?.open(opened));
+  Object.assign(bound, cgroup.open(opened));
   bound["start"] = opened.add(sys.listenIn(container.directory.fd, START_SOCKET));
   const state = startsHooks(spec.hooks ?? {}) ? opened.add(sys.memoryFile("state")) : undefined;
   if (state !== undefined) bound["state"] = state;
@@ -170,7 +181,7 @@ function launch(
   const control = bindControl(bound, opened);
   bound["command-image"] = opened.add(waitingImage(compiled, 3 + preserved));
   const { promise: broken, reject } = Promise.withResolvers<never>();
-  const answer = answering(container, spec, group);
+  const answer = answering(container, spec, cgroup);
   const reached = (told: Control) => void answer().then(() => told.send(GO), reject);
   const program = new Program(compiled.plan, ARCH);
   const launched = start({ compiled, program }, bound, control, compiled.plan, { passSocket, reached });
@@ -178,16 +189,15 @@ function launch(
 }
 
 const GO = 1;
-const NO_MEMBERSHIP = { tasks: 0, into: false };
 
 const waitingImage = ({ plan }: OwnedPlan, control: number): number =>
   sys.sealedFile("tsbox-create", elfImage(new Program(plan, ARCH, "image"), {}, control), 0o111);
 
 /** What is done for the process each time that it waits: it is moved to its cgroups, then come the runtime's hooks. */
-function answering(container: Container, spec: StartableSpec, group: Group): () => Promise<void> {
+function answering(container: Container, spec: StartableSpec, cgroup: ContainerCgroup): () => Promise<void> {
   const { prestart, createRuntime } = spec.hooks ?? {};
   const turns = [
-    ...(group.moved ? [async () => group.cgroup?.make(spec.linux.resources ?? {}, container.record.pid)] : []),
+    ...(cgroup.isMoved ? [async () => makeGroups(container, cgroup, spec, container.record.pid)] : []),
     async () => {
       // as it was before there was another status for it, by which those that are left know their state
       await runHooks("prestart", prestart, container.state("created"));

@@ -1,6 +1,7 @@
 /** `events`: what a container uses, and when it is out of memory. @module */
 import { TsboxError } from "../../syscalls/index.ts";
-import { requireCgroup, type ContainerCgroup } from "./cgroup.ts";
+import type { ContainerCgroup } from "../cgroup/index.ts";
+import { requireCgroup } from "./cgroup.ts";
 import { Container } from "./container.ts";
 import { isRunning } from "./init-process.ts";
 import type { Runtime } from "./runtime.ts";

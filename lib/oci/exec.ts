@@ -6,11 +6,11 @@ import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, TsboxError } from "../../syscalls/index.ts";
 import { bindPassing, bury, factsFor, startImage, type Launched } from "../launch/index.ts";
 import { compileExec, isAsked, type StartableSpec } from "../plan/index.ts";
+import { openCgroup } from "./cgroup.ts";
 import { waitForChild } from "./child.ts";
 import { bindConsole, checkConsole, joinConsole } from "./console.ts";
 import { Container } from "./container.ts";
 import { execProcess } from "./exec-process.ts";
-import { openGroup } from "./group.ts";
 import { isRunning } from "./init-process.ts";
 import { labelFacts } from "./labels.ts";
 import { passListener } from "./listener.ts";
@@ -49,14 +49,14 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
 function launch(container: Container, spec: StartableSpec, options: ExecOptions): Launched {
   using opened = new Descriptors();
   const { record } = container;
-  const group = openGroup(record, options.subCgroups);
+  const group = record.cgroup && joined(record.cgroup).below(options.subCgroups, record.pid);
   const facts = {
-    ...factsFor({ ...spec, mounts: [], linux: { namespaces: [] } }, group.membership),
+    ...factsFor({ ...spec, mounts: [], linux: { namespaces: [] } }, group?.membership ?? NO_MEMBERSHIP),
     ...labelFacts(spec, container.runtime.log),
   };
   const plan = compileExec(spec, options.preserveFds, facts);
   const bound: Record<string, number> = { container: openProcess(record, opened), stdin: 0, stdout: 1, stderr: 2 };
-  Object.assign(bound, group.open(opened));
+  Object.assign(bound, group?.open(opened));
   const terminal = spec.process.terminal ? bindConsole(bound, opened, options.consoleSocket) : undefined;
   if (!isAsked(spec)) return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, terminal);
   const passed: Record<string, number> = {};
@@ -74,3 +74,8 @@ function openProcess(record: ContainerRecord, opened: Descriptors): number {
     code: "container_state",
   });
 }
+
+const NO_MEMBERSHIP = { tasks: 0, into: false };
+
+/** A process can join the groups of a scope by itself: only to make the scope is systemd's. */
+const joined = (record: object) => openCgroup({ ...record, unit: undefined });

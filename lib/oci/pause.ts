@@ -1,7 +1,8 @@
 /** `pause` and `resume`: a container's processes stand still, and go on. @module */
 import { TsboxError } from "../../syscalls/index.ts";
 import { Container } from "./container.ts";
-import { requireCgroup, type ContainerCgroup } from "./cgroup.ts";
+import type { ContainerCgroup } from "../cgroup/index.ts";
+import { requireCgroup } from "./cgroup.ts";
 import type { Status } from "../spec/index.ts";
 import type { Runtime } from "./runtime.ts";
 

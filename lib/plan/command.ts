@@ -68,7 +68,7 @@ export function commandSteps(
 
 /** @param alone absent: it is not made */
 export const openDirectory = (path: string, alone?: Alone): Step => ({
-  action: `open the working directory "${path}"`,
+  action: `chdir to the working directory "${path}", and open it first`,
   ops: alone ? openOrMake(path, "directory", "cwd", alone) : [openInRoot(path, "cwd")],
   path,
   code: "invalid_option",

@@ -138,7 +138,12 @@ describe("while the host's root still lies on the new one", () => {
 
   attack("the control: whoever does not wait is led out", async () => {
     const { root, security } = rootOf(true);
-    const impatient = withoutCalls('open the working directory "/way"', "futex", "exit_group", "jump");
+    const impatient = withoutCalls(
+      'chdir to the working directory "/way", and open it first',
+      "futex",
+      "exit_group",
+      "jump",
+    );
     const { stdout } = await ask(root, { cwd: "/way", security }, inTurn(slow, impatient));
     expect(stdout).toBe("of the host\n");
   });
