@@ -7,10 +7,12 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { checkId, Container, kill, list, remove, signalProcess, startTimeOf, state } from "../lib/oci/index.ts";
 import { parseRecord } from "../lib/oci/record.ts";
-import { TsboxError } from "../syscalls/index.ts";
+import { WAITING } from "../lib/oci/container.ts";
+import { close, sealedFile, TsboxError } from "../syscalls/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { ociAs, recorded, recordOf, runtimeIn } from "./support/oci.ts";
 import { eventually } from "./support/processes.ts";
+import { call, probe } from "./support/probe.ts";
 import { Folder } from "./support/rootfs.ts";
 
 const folder = new Folder();
@@ -203,16 +205,27 @@ describe("the status", () => {
     expect(readdirSync(runtime.root)).toEqual([]);
   });
 
-  test("is running with its process, and created while that waits", async () => {
-    recorded(runtime, "c");
+  test("is created while its process waits, and running once it does not", async () => {
+    const image = sealedFile(WAITING, probe(call("ppoll", 0, 0, 0, 0, 0)));
+    const waiting = Bun.spawn([`/proc/${process.pid}/fd/${image}`], { stdout: "ignore" });
+    recorded(runtime, "c", { pid: waiting.pid, pidStartTime: startTimeOf(waiting.pid) as string });
+    recorded(runtime, "started");
     expect(await statusOf()).toBe("running");
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(inRoot("c/start.sock"), resolve));
+    const servers = [createServer(), createServer()];
+    const [server, stale] = servers.map((each, index) =>
+      each.listen(inRoot(index === 0 ? "c/start.sock" : "started/start.sock")),
+    );
+    await Promise.all(servers.map((each) => new Promise((resolve) => each.once("listening", resolve))));
     expect(await statusOf()).toBe("created");
-    server.close();
+    // who started it was killed before the socket was gone
+    expect(await statusOf("started")).toBe("running");
+    for (const each of [server, stale]) each?.close();
     // a file of that name is no socket
     writeFileSync(inRoot("c/start.sock"), "");
     expect(await statusOf()).toBe("running");
+    waiting.kill("SIGKILL");
+    await waiting.exited;
+    close(image);
   });
 
   test("is stopped where the number has gone to another process", async () => {

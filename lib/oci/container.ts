@@ -11,7 +11,7 @@
  * ```
  * @module
  */
-import { Directory, TsboxError } from "../../syscalls/index.ts";
+import { Directory, readLink, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerCgroup } from "../cgroup/index.ts";
 import { openCgroup } from "./cgroup.ts";
 import { checkId } from "./id.ts";
@@ -24,6 +24,8 @@ const STATE = "state.json";
 const CONFIG = "config.json";
 /** Removed when the container is started. */
 export const START_SOCKET = "start.sock";
+/** What a container's process executes until then, by the name of its memory file. */
+export const WAITING = "tsbox-create";
 /** More is no record, and no config. */
 const LIMIT_BYTES = 16 * 1024 * 1024;
 /** So long a command waits for another one that works at the same container. */
@@ -152,7 +154,14 @@ export class Container {
     if (record.stage === "creating") return this.#isBeingMade() ? "creating" : "stopped";
     if (!isRunning(record)) return "stopped";
     if (await this.cgroup?.isFrozen()) return "paused";
-    return this.directory.status(START_SOCKET)?.kind === "socket" ? "created" : "running";
+    return this.#isWaiting() ? "created" : "running";
+  }
+
+  #isWaiting(): boolean {
+    if (this.directory.status(START_SOCKET)?.kind !== "socket") return false;
+    // whoever started it may have been killed before the socket was gone
+    const executed = readLink(`/proc/${this.record.pid}/exe`);
+    return executed === undefined || executed.startsWith(`/memfd:${WAITING}`);
   }
 
   #isBeingMade(): boolean {

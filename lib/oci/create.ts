@@ -12,7 +12,7 @@ import type { OwnedPlan } from "../plan/index.ts";
 import { delegateCgroup, planCgroup, withGroups } from "./cgroup.ts";
 import { readConfig } from "./config.ts";
 import { bindConsole, checkConsole } from "./console.ts";
-import { Container, START_SOCKET } from "./container.ts";
+import { Container, START_SOCKET, WAITING } from "./container.ts";
 import { detachMounts, mountIdOf } from "./host-mounts.ts";
 import { runHooks } from "./hooks.ts";
 import { startTimeOf } from "./init-process.ts";
@@ -191,7 +191,7 @@ function launch(
 const GO = 1;
 
 const waitingImage = ({ plan }: OwnedPlan, control: number): number =>
-  sys.sealedFile("tsbox-create", elfImage(new Program(plan, ARCH, "image"), {}, control), 0o111);
+  sys.sealedFile(WAITING, elfImage(new Program(plan, ARCH, "image"), {}, control), 0o111);
 
 /** What is done for the process each time that it waits: it is moved to its cgroups, then come the runtime's hooks. */
 function answering(container: Container, spec: StartableSpec, cgroup: ContainerCgroup): () => Promise<void> {
