@@ -17,6 +17,7 @@ import { detachMounts, mountIdOf } from "./host-mounts.ts";
 import { runHooks } from "./hooks.ts";
 import { startTimeOf } from "./init-process.ts";
 import { withNotifySocket } from "./notify-socket.ts";
+import { joinIntelRdt, makeIntelRdt, planIntelRdt, removeIntelRdt } from "./intel-rdt.ts";
 import { labelFacts } from "./labels.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { keepOpen } from "./preserved.ts";
@@ -57,10 +58,12 @@ export async function createContainer(
     cgroup = await planCgroup(runtime, id, spec);
     saved = recordOf(container, spec, options, cgroup);
     container.save(saved);
+    if (saved.intelRdt) makeIntelRdt(saved.intelRdt, spec.linux.intelRdt ?? {});
     const launched = await make(container, spec, cgroup, options);
     return { container, launched, spec };
   } catch (error) {
     if (saved) detachMounts(saved);
+    if (saved?.intelRdt) removeIntelRdt(saved.intelRdt);
     await cgroup?.remove();
     container.remove();
     container[Symbol.dispose]();
@@ -74,7 +77,7 @@ function recordOf(
   { bundle }: CreateOptions,
   { record: cgroup }: ContainerCgroup,
 ): ContainerRecord {
-  const { annotations, hooks = {} } = spec;
+  const { annotations, hooks = {}, linux } = spec;
   const { poststart, poststop } = hooks;
   return {
     version: RECORD_VERSION,
@@ -93,6 +96,7 @@ function recordOf(
     ...(!spec.linux.namespaces.some(({ type }) => type === "mount") && { mountBefore: mountIdOf(spec.root.path) }),
     sharesPids: !spec.linux.namespaces.some(({ type, path }) => type === "pid" && path === undefined),
     cgroup,
+    ...(linux.intelRdt && { intelRdt: planIntelRdt(linux.intelRdt, id) }),
     systemdCgroup: runtime.systemdCgroup,
     rootless: runtime.rootless,
     ...((poststart ?? poststop) && { hooks: { ...(poststart && { poststart }), ...(poststop && { poststop }) } }),
@@ -170,10 +174,11 @@ function launch(
   const preserved = listenFds + preserveFds;
   const given = spec.process.terminal ? [] : givenTo(spec.process.user.uid);
   const beside: ContainerBeside = { id, bundle, moved: cgroup.isMoved, preserved, pivot, keyring, given };
-  const machine = { ...factsFor(unmasked(spec), cgroup.membership), ...labelFacts(spec, container.runtime.log) };
-  const compiled = compileContainer(spec, beside, withGroups(machine, cgroup));
   const bound: Record<string, number> = { stdin: stdio(0), stdout: stdio(1), stderr: stdio(2) };
   Object.assign(bound, cgroup.open(opened));
+  const membership = joinIntelRdt(container.record.intelRdt, cgroup.membership, bound, opened);
+  const machine = { ...factsFor(unmasked(spec), membership), ...labelFacts(spec, container.runtime.log) };
+  const compiled = compileContainer(spec, beside, withGroups(machine, cgroup));
   bound["start"] = opened.add(sys.listenIn(container.directory.fd, START_SOCKET));
   const state = startsHooks(spec.hooks ?? {}) ? opened.add(sys.memoryFile("state")) : undefined;
   if (state !== undefined) bound["state"] = state;

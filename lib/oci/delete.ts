@@ -1,9 +1,10 @@
 /** `delete`: what a container holds is given back. @module */
-import { close, removeDirectory, systemError, trySyscall, TsboxError, waitBriefly } from "../../syscalls/index.ts";
+import { close, trySyscall, TsboxError, waitBriefly } from "../../syscalls/index.ts";
 import { Container } from "./container.ts";
 import { detachMounts } from "./host-mounts.ts";
 import { tryHooks } from "./hooks.ts";
 import { isRunning, signalProcess } from "./init-process.ts";
+import { removeIntelRdt } from "./intel-rdt.ts";
 import { SIGKILL } from "./kill.ts";
 import type { Runtime } from "./runtime.ts";
 
@@ -70,7 +71,7 @@ export async function removeContainer(container: Container, force: boolean): Pro
   await end(container);
   detachMounts(record);
   await cgroup?.remove();
-  if (record.intelRdt !== undefined) removeGroup(record.intelRdt);
+  if (record.intelRdt) removeIntelRdt(record.intelRdt);
   container.remove();
   await tryHooks("poststop", record.hooks?.poststop, container.state("stopped"), container.runtime.log);
 }
@@ -90,9 +91,4 @@ async function end({ id, record, cgroup }: Container): Promise<void> {
       code: "container_state",
     });
   }
-}
-
-function removeGroup(directory: string): void {
-  const result = removeDirectory(directory);
-  if (result < 0) throw systemError(`remove the resctrl group "${directory}"`, "unlinkat", -result);
 }

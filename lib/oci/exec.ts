@@ -12,6 +12,7 @@ import { bindConsole, checkConsole, joinConsole } from "./console.ts";
 import { Container } from "./container.ts";
 import { execProcess } from "./exec-process.ts";
 import { isRunning } from "./init-process.ts";
+import { joinIntelRdt } from "./intel-rdt.ts";
 import { labelFacts } from "./labels.ts";
 import { passListener } from "./listener.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -50,13 +51,14 @@ function launch(container: Container, spec: StartableSpec, options: ExecOptions)
   using opened = new Descriptors();
   const { record } = container;
   const group = record.cgroup && joined(record.cgroup).below(options.subCgroups, record.pid);
+  const bound: Record<string, number> = { container: openProcess(record, opened), stdin: 0, stdout: 1, stderr: 2 };
+  Object.assign(bound, group?.open(opened));
+  const membership = joinIntelRdt(record.intelRdt, group?.membership ?? NO_MEMBERSHIP, bound, opened);
   const facts = {
-    ...factsFor({ ...spec, mounts: [], linux: { namespaces: [] } }, group?.membership ?? NO_MEMBERSHIP),
+    ...factsFor({ ...spec, mounts: [], linux: { namespaces: [] } }, membership),
     ...labelFacts(spec, container.runtime.log),
   };
   const plan = compileExec(spec, options.preserveFds, facts);
-  const bound: Record<string, number> = { container: openProcess(record, opened), stdin: 0, stdout: 1, stderr: 2 };
-  Object.assign(bound, group?.open(opened));
   const terminal = spec.process.terminal ? bindConsole(bound, opened, options.consoleSocket) : undefined;
   if (!isAsked(spec)) return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, terminal);
   const passed: Record<string, number> = {};

@@ -27,7 +27,7 @@ export function features(version: string): Features {
       },
       apparmor: { enabled: true },
       selinux: { enabled: true },
-      intelRdt: { enabled: false, schemata: false, monitoring: false },
+      intelRdt: { enabled: true, schemata: true, monitoring: true },
       memoryPolicy: {
         modes: Object.keys(MEMORY_MODES).toSorted() as MemoryPolicyMode[],
         flags: Object.keys(MEMORY_FLAGS).toSorted() as MemoryPolicyFlag[],

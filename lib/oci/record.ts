@@ -4,6 +4,7 @@
  */
 import { TsboxError } from "../../syscalls/index.ts";
 import type { Hook } from "../spec/index.ts";
+import type { IntelRdtRecord } from "./intel-rdt.ts";
 
 /** Of the file's format: one of another version is not read. */
 export const RECORD_VERSION = 1;
@@ -39,8 +40,8 @@ export interface ContainerRecord {
   cgroup?: object;
   systemdCgroup: boolean;
   rootless: boolean;
-  /** A group of resctrl that was made for it: `/sys/fs/resctrl/NAME`. */
-  intelRdt?: string;
+  /** Its group of resctrl. */
+  intelRdt?: IntelRdtRecord;
   /** Those that are run by later commands. */
   hooks?: { poststart?: readonly Hook[]; poststop?: readonly Hook[] };
 }
@@ -63,7 +64,7 @@ const FIELDS: Record<string, (value: unknown) => boolean> = {
   annotations: optional((value) => isObject(value) && Object.values(value).every(isText)),
   mountBefore: optional(Number.isSafeInteger),
   cgroup: optional(isObject),
-  intelRdt: optional(isText),
+  intelRdt: optional(isObject),
   hooks: optional(isObject),
 };
 

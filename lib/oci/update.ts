@@ -1,9 +1,10 @@
 /** `update`: other limits for a container that is there. @module */
-import { kindOfPath, systemError, TsboxError, writeKernelFile } from "../../syscalls/index.ts";
+import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { IntelRdt } from "../spec/index.ts";
 import { requireCgroup } from "./cgroup.ts";
 import { parseResources } from "./config.ts";
 import { Container } from "./container.ts";
+import { findResctrl, writeSchemata } from "./intel-rdt.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** Lines for the container's group of resctrl. */
@@ -27,13 +28,15 @@ export async function update(runtime: Runtime, id: string, resources: string, sc
   const lines = schemataLines(container, action, schemata);
   const cgroup = requireCgroup(container, action);
   await cgroup.update(limits);
-  for (const line of lines) writeSchemata(container.record.intelRdt as string, line);
+  const { intelRdt } = container.record;
+  if (intelRdt) for (const line of lines) writeSchemata(intelRdt, line);
   container.save({ ...container.record, cgroup: cgroup.record });
 }
 
 function schemataLines({ record }: Container, action: string, { l3CacheSchema, memBwSchema }: Schemata): string[] {
   const refuse = (why: string) => new TsboxError(`${action}: ${why}`, { code: "limit_unavailable" });
-  const has = (resource: string) => kindOfPath(`/sys/fs/resctrl/info/${resource}`) === "directory";
+  const root = findResctrl();
+  const has = (resource: string) => root !== undefined && kindOfPath(`${root}/info/${resource}`) === "directory";
   if (l3CacheSchema !== undefined && !has("L3")) throw refuse("Intel RDT/CAT: l3 cache schema is not enabled");
   if (memBwSchema !== undefined && !has("MB")) throw refuse("Intel RDT/MBA: memory bandwidth schema is not enabled");
   const lines = [l3CacheSchema, memBwSchema].filter((line) => line !== undefined);
@@ -41,9 +44,4 @@ function schemataLines({ record }: Container, action: string, { l3CacheSchema, m
     throw refuse("updating a non-existent Intel RDT configuration is not supported");
   }
   return lines;
-}
-
-function writeSchemata(directory: string, line: string): void {
-  const result = writeKernelFile(`${directory}/schemata`, `${line}\n`);
-  if (result < 0) throw systemError(`write ${JSON.stringify(line)} to "${directory}/schemata"`, "write", -result);
 }
