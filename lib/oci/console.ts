@@ -6,7 +6,6 @@
 import * as sys from "../../syscalls/index.ts";
 import { TsboxError, type Descriptors } from "../../syscalls/index.ts";
 import { bindPassing } from "../launch/index.ts";
-import { callersSize, joinTerminals, Terminal } from "../terminal/index.ts";
 
 /**
  * Binds what the master is passed over.
@@ -30,6 +29,7 @@ export function checkConsole(terminal: boolean | undefined, detached: boolean, s
 
 /** Until the process has ended and all that it has shown has been written. */
 export async function joinConsole(master: Promise<number | undefined>): Promise<void> {
+  const { callersSize, joinTerminals, Terminal } = await import("../terminal/index.ts");
   const terminal = new Terminal({}, callersSize() ?? { cols: 80, rows: 24 }, (chunk) => chunk);
   terminal.attach(master);
   await joinTerminals(terminal, { interactive: true, show: (chunk) => void sys.write(1, chunk), gone: () => {} });

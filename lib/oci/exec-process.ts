@@ -1,7 +1,7 @@
 /** What a further process of a container is: as a file says, or the container's own with what was asked for. @module */
 import { TsboxError } from "../../syscalls/index.ts";
 import type { StartableSpec } from "../plan/index.ts";
-import { homeOf } from "../sandbox/index.ts";
+import { homeOf } from "../accounts/index.ts";
 import type { CapabilitySets } from "../spec/index.ts";
 import { parseProcess } from "./config.ts";
 import type { Logger } from "./log.ts";

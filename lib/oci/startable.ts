@@ -4,7 +4,7 @@
  */
 import type { StartableSpec } from "../plan/index.ts";
 import { isBind } from "../plan/index.ts";
-import { homeOf } from "../sandbox/index.ts";
+import { homeOf } from "../accounts/index.ts";
 import type { ContainerProcess, ContainerSpec, DeviceNode, Mount } from "../spec/index.ts";
 import type { CreateOptions } from "./runtime.ts";
 

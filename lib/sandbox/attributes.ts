@@ -3,7 +3,7 @@ import { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from ".
 import type { Linux, Process, Scheduler } from "../spec/index.ts";
 import { checkArray, checkChoice, checkInteger, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
 import type { SandboxOptions } from "./options.ts";
-import { findGroup, MAX_ID, type Accounts } from "./users.ts";
+import { findGroup, MAX_ID, type Accounts } from "../accounts/index.ts";
 
 const SCHEDULER_KEYS = ["policy", "nice", "priority", "flags", "runtime", "deadline", "period"];
 const MAX_DOMAINNAME_BYTES = 64;

@@ -15,4 +15,3 @@ export type { ShellValue } from "./shell-line.ts";
 export { Volume } from "./volume.ts";
 export type { NotifiedCall, SyscallAnswer, SyscallHandler } from "./notify.ts";
 export type * from "./options.ts";
-export { homeOf } from "./users.ts";

@@ -25,7 +25,7 @@ import type { MountOption, RunOptions, SandboxOptions, SecurityOptions, SpawnOpt
 import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
-import { findUser, type Accounts } from "./users.ts";
+import { findUser, type Accounts } from "../accounts/index.ts";
 import type { Volume } from "./volume.ts";
 
 const inDirectory = (directory: string, names: string) => names.split(" ").map((name) => `${directory}/${name}`);

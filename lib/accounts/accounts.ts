@@ -5,8 +5,7 @@
  * @see passwd(5), group(5)
  */
 import * as sys from "../../syscalls/index.ts";
-import { Descriptors, TsboxError } from "../../syscalls/index.ts";
-import { invalid, show } from "./check.ts";
+import { Descriptors, show, TsboxError } from "../../syscalls/index.ts";
 
 export interface User {
   uid: number;
@@ -102,3 +101,6 @@ function readAccounts(directory: string, file: string): string {
   const bytes = sys.read(fd);
   return typeof bytes === "number" ? "" : new TextDecoder().decode(bytes);
 }
+
+const invalid = (message: string, hint?: string) =>
+  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
