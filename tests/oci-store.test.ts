@@ -114,7 +114,11 @@ describe("a new container", () => {
 
 describe("the record", () => {
   test("comes back as it was written", () => {
-    const record = { ...recordOf("c"), annotations: { "a.b": "ü\n" }, cgroup: { paths: { "": "/x" } } };
+    const record = {
+      ...recordOf("c"),
+      annotations: { "a.b": "ü\n" },
+      cgroup: { paths: { "": "/x" }, asked: true, rootless: false },
+    };
     {
       using made = Container.reserve(runtime, "c");
       made.save(record);
@@ -155,6 +159,16 @@ describe("the record", () => {
     ["is another runtime's", '{"id":"c","init_process_pid":1}', "its format is undefined"],
     ["is of another container", whole.replace('"id":"c"', '"id":"d"'), 'it is that of "d"'],
     ["has a pid that is none", whole.replace(/"pid":\d+/, '"pid":-1'), '"pid" is not as tsbox writes it'],
+    [
+      "has a group that is none",
+      whole.replace('"version":1', '"version":1,"cgroup":{"paths":[1]}'),
+      '"cgroup" is not as',
+    ],
+    [
+      "has a resctrl group elsewhere",
+      whole.replace('"version":1', '"version":1,"intelRdt":{"root":"/a","group":"/a/../x"}'),
+      '"intelRdt" is not as',
+    ],
     ["lacks a field", whole.replace('"bundle":"/bundle",', ""), '"bundle" is not as tsbox writes it'],
   ])("that %s is refused, and removed by force", async (_, text, why) => {
     recorded(runtime, "c");
@@ -394,6 +408,24 @@ describe("what others put there", () => {
 });
 
 describe("delete", () => {
+  test.each([
+    ["elsewhere", "/tmp/x"],
+    ["the root of all", "/sys/fs/cgroup"],
+    ["out of its hierarchy", "/sys/fs/cgroup/unified/../../../../tmp/x"],
+  ])("touches no group that is none of a container's: %s", async (_, path) => {
+    const victim = folder.directory("victim-group");
+    const paths = { "": path.replace("/tmp/x", victim) };
+    recorded(runtime, "c", { pidStartTime: "1", sharesPids: true, cgroup: { paths, asked: true, rootless: false } });
+    recorded(runtime, "d");
+    const { code } = await failureOf(() => remove(runtime, "c"));
+    expect(code).toBe("container_unreadable");
+    expect((await list(runtime)).map(({ id }) => id)).toContain("d");
+    runtime.told.splice(0);
+    await remove(runtime, "c", { force: true });
+    expect(runtime.told).toEqual([expect.stringMatching(/^warning: use the control group .*; it stays$/)]);
+    expect([existsSync(inRoot("c")), existsSync(victim)]).toEqual([false, true]);
+  });
+
   test("refuses one that runs, and by force kills it", async () => {
     const child = Bun.spawn(["sleep", "60"]);
     recorded(runtime, "c", { pid: child.pid, pidStartTime: startTimeOf(child.pid) as string });

@@ -3,6 +3,7 @@ import { TsboxError } from "../../syscalls/index.ts";
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import type { Facts, StartableSpec } from "../plan/index.ts";
 import type { Container } from "./container.ts";
+import type { Logger } from "./log.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** Of a new container: named, and not made yet. @throws TsboxError `invalid_option` */
@@ -15,8 +16,9 @@ export async function planCgroup(
   return new ContainerCgroup(record, (message) => log.warn(message));
 }
 
-/** As it was recorded. */
-export const openCgroup = (record: object): ContainerCgroup => new ContainerCgroup(record as CgroupRecord);
+/** As it was recorded. @throws TsboxError `container_unreadable` */
+export const openCgroup = (record: CgroupRecord, log: Logger): ContainerCgroup =>
+  new ContainerCgroup(record, (message) => log.warn(message));
 
 /** @throws TsboxError `limit_unavailable` */
 export function requireCgroup({ cgroup }: Container, action: string): ContainerCgroup {

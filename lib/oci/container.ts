@@ -141,7 +141,7 @@ export class Container {
   /** Undefined where it has none of its own. */
   get cgroup(): ContainerCgroup | undefined {
     const { cgroup } = this.record;
-    return cgroup && openCgroup(cgroup);
+    return cgroup && Object.keys(cgroup.paths).length > 0 ? openCgroup(cgroup, this.runtime.log) : undefined;
   }
 
   unlock(): void {

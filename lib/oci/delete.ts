@@ -6,6 +6,9 @@ import { tryHooks } from "./hooks.ts";
 import { isRunning, signalProcess } from "./init-process.ts";
 import { removeIntelRdt } from "./intel-rdt.ts";
 import { SIGKILL } from "./kill.ts";
+import type { ContainerCgroup } from "../cgroup/index.ts";
+import type { Status } from "../spec/index.ts";
+import type { ContainerRecord } from "./record.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** So long a process that was killed may take to end. */
@@ -60,15 +63,10 @@ function readOrClear(container: Container, force: boolean): boolean {
 
 /** One that is locked. */
 export async function removeContainer(container: Container, force: boolean): Promise<void> {
-  const status = await container.status();
-  const { id, record, cgroup } = container;
-  if (!force && status !== "stopped" && status !== "created") {
-    throw new TsboxError(`delete container "${id}": cannot delete container ${id} that is not stopped: ${status}`, {
-      code: "container_state",
-      hint: "kill it first, or delete --force",
-    });
-  }
-  await end(container);
+  if (!force) refuseUnlessOver(container.id, await container.status());
+  const { record } = container;
+  const cgroup = cgroupOf(container, force);
+  await end(record, cgroup);
   detachMounts(record);
   await cgroup?.remove();
   if (record.intelRdt) removeIntelRdt(record.intelRdt);
@@ -76,8 +74,27 @@ export async function removeContainer(container: Container, force: boolean): Pro
   await tryHooks("poststop", record.hooks?.poststop, container.state("stopped"), container.runtime.log);
 }
 
+function refuseUnlessOver(id: string, status: Status): void {
+  if (status === "stopped" || status === "created") return;
+  throw new TsboxError(`delete container "${id}": cannot delete container ${id} that is not stopped: ${status}`, {
+    code: "container_state",
+    hint: "kill it first, or delete --force",
+  });
+}
+
+/** By force, also a container goes whose group cannot be told. */
+function cgroupOf(container: Container, force: boolean): ContainerCgroup | undefined {
+  try {
+    return container.cgroup;
+  } catch (error) {
+    if (!force) throw error;
+    container.runtime.log.warn(`${(error as Error).message}; it stays`);
+    return undefined;
+  }
+}
+
 /** Kills what is left of it. */
-async function end({ id, record, cgroup }: Container): Promise<void> {
+async function end(record: ContainerRecord, cgroup: ContainerCgroup | undefined): Promise<void> {
   signalProcess(record, SIGKILL);
   // in a pid namespace of its own, nothing outlives the first process
   if (record.sharesPids) await cgroup?.kill(SIGKILL);
@@ -87,8 +104,11 @@ async function end({ id, record, cgroup }: Container): Promise<void> {
   if (pidfd >= 0 && isRunning(record)) waitBriefly(pidfd, END_MS * 1000);
   if (pidfd >= 0) close(pidfd);
   if (isRunning(record)) {
-    throw new TsboxError(`delete container "${id}": its first process, ${record.pid}, was killed and is still there`, {
-      code: "container_state",
-    });
+    throw new TsboxError(
+      `delete container "${record.id}": its first process, ${record.pid}, was killed and is still there`,
+      {
+        code: "container_state",
+      },
+    );
   }
 }

@@ -15,6 +15,8 @@ import { isRunning } from "./init-process.ts";
 import { joinIntelRdt } from "./intel-rdt.ts";
 import { labelFacts } from "./labels.ts";
 import { passListener } from "./listener.ts";
+import type { CgroupRecord } from "../cgroup/index.ts";
+import type { Logger } from "./log.ts";
 import type { ContainerRecord } from "./record.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { specOf } from "./start.ts";
@@ -50,7 +52,7 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
 function launch(container: Container, spec: StartableSpec, options: ExecOptions): Launched {
   using opened = new Descriptors();
   const { record } = container;
-  const group = record.cgroup && joined(record.cgroup).below(options.subCgroups, record.pid);
+  const group = record.cgroup && joined(record.cgroup, container.runtime.log).below(options.subCgroups, record.pid);
   const bound: Record<string, number> = { container: openProcess(record, opened), stdin: 0, stdout: 1, stderr: 2 };
   Object.assign(bound, group?.open(opened));
   const membership = joinIntelRdt(record.intelRdt, group?.membership ?? NO_MEMBERSHIP, bound, opened);
@@ -80,4 +82,4 @@ function openProcess(record: ContainerRecord, opened: Descriptors): number {
 const NO_MEMBERSHIP = { tasks: 0, into: false };
 
 /** A process can join the groups of a scope by itself: only to make the scope is systemd's. */
-const joined = (record: object) => openCgroup({ ...record, unit: undefined });
+const joined = (record: CgroupRecord, log: Logger) => openCgroup({ ...record, unit: undefined }, log);

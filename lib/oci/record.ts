@@ -3,6 +3,7 @@
  * @module
  */
 import { TsboxError } from "../../syscalls/index.ts";
+import type { CgroupRecord } from "../cgroup/index.ts";
 import type { Hook } from "../spec/index.ts";
 import type { IntelRdtRecord } from "./intel-rdt.ts";
 
@@ -36,8 +37,7 @@ export interface ContainerRecord {
   sharesPids: boolean;
   /** The mount that its root filesystem lay on before, where its own lie in the caller's mount namespace. */
   mountBefore?: number;
-  /** `CgroupRecord` of lib/cgroup; absent where it has none. */
-  cgroup?: object;
+  cgroup?: CgroupRecord;
   systemdCgroup: boolean;
   rootless: boolean;
   /** Its group of resctrl. */
@@ -63,8 +63,8 @@ const FIELDS: Record<string, (value: unknown) => boolean> = {
   rootless: isFlag,
   annotations: optional((value) => isObject(value) && Object.values(value).every(isText)),
   mountBefore: optional(Number.isSafeInteger),
-  cgroup: optional(isObject),
-  intelRdt: optional(isObject),
+  cgroup: optional(isCgroup),
+  intelRdt: optional(isIntelRdt),
   hooks: optional(isObject),
 };
 
@@ -105,6 +105,20 @@ function isFlag(value: unknown): boolean {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isIntelRdt(value: unknown): boolean {
+  if (!isObject(value) || !Object.values(value).every(isText)) return false;
+  const { root, group, monitor = group, made = group } = value;
+  const isBelow = (path: unknown) => path === root || String(path).startsWith(`${String(root)}/`);
+  return [group, monitor, made].every((path) => isBelow(path) && !/(^|\/)\.\.?(\/|$)/.test(String(path)));
+}
+
+function isCgroup(value: unknown): boolean {
+  if (!isObject(value) || !isFlag(value["asked"]) || !isFlag(value["rootless"])) return false;
+  const { paths, unit } = value;
+  const texts = (object: unknown) => isObject(object) && Object.values(object).every(isText);
+  return texts(paths) && (unit === undefined || texts(unit));
 }
 
 function optional(holds: (value: unknown) => boolean): (value: unknown) => boolean {
