@@ -85,6 +85,15 @@ describe("what is read", () => {
     expect(read(empty).spec).toEqual(expected);
   });
 
+  test("a user namespace without mappings: of root an error, of others their own id", () => {
+    const namespaces = [{ type: "user" }];
+    const [uid, gid] = [process.geteuid!(), process.getegid!()];
+    const attempt = () => read({ ...minimal(), linux: { namespaces } }).spec.linux;
+    const mapping = (hostID: number) => [{ containerID: 0, hostID, size: 1 }];
+    if (uid === 0) expect(messageOf(attempt)).toContain("a new user namespace needs mappings of users and of groups");
+    else expect(attempt()).toEqual({ namespaces, uidMappings: mapping(uid), gidMappings: mapping(gid) } as never);
+  });
+
   test("a container without a process", () => {
     expect(read({ ...minimal(), process: undefined }).spec.process).toBeUndefined();
   });
@@ -299,7 +308,7 @@ const WRONG: [path: string, value: unknown, why: string][] = [
     ],
     "the hostID 14 is mapped twice",
   ],
-  ["linux.uidMappings", undefined, "a new user namespace needs mappings of users and of groups"],
+  ["linux.uidMappings", [], "a new user namespace needs mappings of users and of groups"],
   ["linux.devices[0].path", "dev/x", '"dev/x" is not an absolute path'],
   ["linux.devices[0].type", "d", 'unknown "d"'],
   ["linux.devices[0].major", 4096, "4096 is not a number from 0 to 4095"],
