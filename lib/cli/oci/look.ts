@@ -80,8 +80,10 @@ function table(options: string[], pids: Set<number>): string {
   if (exitCode !== 0)
     throw new Error(`run ps ${options.join(" ")}: exit status ${exitCode}: ${stderr.toString().trim()}`);
   const [title = "", ...lines] = stdout.toString().split("\n");
-  const column = title.trim().split(/\s+/).indexOf("PID");
-  if (column < 0) throw new Error("couldn't find PID field in ps output");
-  const ours = lines.filter((line) => pids.has(Number(line.trim().split(/\s+/)[column])));
+  const titles = title.trim().split(/\s+/);
+  // columns before it may have spaces in them, unless it is the last one
+  const column = titles.at(-1) === "PID" ? -1 : titles.indexOf("PID");
+  if (!titles.includes("PID")) throw new Error("couldn't find PID field in ps output");
+  const ours = lines.filter((line) => pids.has(Number(line.trim().split(/\s+/).at(column))));
   return [title, ...ours].map((line) => `${line}\n`).join("");
 }

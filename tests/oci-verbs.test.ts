@@ -1,0 +1,230 @@
+/** Verbs of containers that run: signals, pausing, limits, statistics, and what is left when they are deleted. @module */
+import { afterAll, afterEach, describe, expect } from "bun:test";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Container, startTimeOf } from "../lib/oci/index.ts";
+import { noLimits, SLOW, testUnless } from "./support/machine.ts";
+import { bundleIn, MAIN, ociAs, runtimeIn } from "./support/oci.ts";
+import { eventually } from "./support/processes.ts";
+import { Folder, makeRootfs } from "./support/rootfs.ts";
+
+const folder = new Folder();
+const rootfs = makeRootfs();
+const runtime = runtimeIn(folder);
+afterAll(() => [folder, rootfs].forEach((each) => each.remove()));
+
+/** Also the name of its groups. */
+let id = "";
+let count = 0;
+const next = () => (id = `tsbox-test-${process.pid}-${++count}`);
+afterEach(() => {
+  oci("delete", "--force", id);
+  expect(existsSync(runtime.root) ? readdirSync(runtime.root) : []).toEqual([]);
+});
+
+const oci = (...words: string[]) => ociAs({ leaves: words[0] === "create" }, "--root", runtime.root, ...words);
+const ok = { status: 0, stdout: "", stderr: "" };
+const status = () => JSON.parse(oci("state", id).stdout).status as string;
+
+/** A container that runs a line of shell. @returns its groups */
+function started(line: string, changes: Record<string, unknown> = {}): string[] {
+  next();
+  expect(oci("create", "-b", bundleIn(folder, rootfs.path, ["/bin/sh", "-c", line], changes), id)).toEqual(ok);
+  expect(oci("start", id)).toEqual(ok);
+  return groups();
+}
+
+function groups(): string[] {
+  using container = Container.open(runtime, id);
+  return [...new Set(Object.values(container.record.cgroup?.paths ?? {}))];
+}
+
+const pids = () => JSON.parse(oci("ps", "--format", "json", id).stdout) as number[];
+const limitsTest = (name: string, body: () => unknown) => testUnless(noLimits, name, body, 60_000 * SLOW);
+
+/** The host's pid namespace, and so its /proc. */
+const SHARED = {
+  linux: { namespaces: ["mount", "ipc", "uts"].map((type) => ({ type })) },
+  mounts: [],
+};
+
+describe("pause and resume", () => {
+  limitsTest("stop all of a container where it is", async () => {
+    started("n=0; while :; do n=$((n+1)); echo $n > /tmp/n; usleep 1000; done", {
+      mounts: [{ destination: "/tmp", type: "tmpfs", source: "tmpfs" }],
+    });
+    const read = () => oci("exec", "--ignore-paused", id, "cat", "/tmp/n");
+    expect(Number(read().stdout)).toBeGreaterThan(0);
+    expect([oci("pause", id), status()]).toEqual([ok, "paused"]);
+    expect(oci("pause", id)).toMatchObject({ status: 1, stderr: expect.stringContaining("container already paused") });
+    expect(oci("exec", id, "true").stderr).toContain("cannot exec in a paused container");
+    expect(oci("delete", id).stderr).toContain("that is not stopped: paused");
+    expect([oci("resume", id), status()]).toEqual([ok, "running"]);
+    expect(oci("resume", id)).toMatchObject({ status: 1, stderr: expect.stringContaining("container not paused") });
+  });
+
+  limitsTest("of one that was not started yet", () => {
+    next();
+    expect(oci("create", "-b", bundleIn(folder, rootfs.path, ["/bin/sh"]), id)).toEqual(ok);
+    expect([status(), oci("pause", id), status()]).toEqual(["created", ok, "paused"]);
+    expect(oci("start", id).status).toBe(1);
+    expect([oci("resume", id), status()]).toEqual([ok, "created"]);
+  });
+
+  limitsTest("a paused container is killed, and deleted by force", async () => {
+    const made = started("sleep 60");
+    expect([oci("pause", id), oci("kill", id, "KILL")]).toEqual([ok, ok]);
+    expect(await eventually(() => status() === "stopped")).toBe(true);
+    expect(oci("delete", id)).toEqual(ok);
+    expect(made.filter((path) => existsSync(path))).toEqual([]);
+    started("sleep 60");
+    expect([oci("pause", id), oci("delete", "--force", id)]).toEqual([ok, ok]);
+  });
+});
+
+describe("ps", () => {
+  limitsTest("lists the processes, by number or as ps(1) does", () => {
+    started("sleep 61 & sleep 62 & wait");
+    using container = Container.open(runtime, id);
+    const found = pids();
+    expect([found.length, found.includes(container.record.pid)]).toEqual([3, true]);
+    const [title = "", ...lines] = oci("ps", id).stdout.trimEnd().split("\n");
+    expect(title).toMatch(/^UID +PID +PPID/);
+    expect(lines.map((line) => Number(line.split(/ +/)[1])).toSorted()).toEqual(found.toSorted());
+    const [own, ...rows] = oci("ps", id, "-e", "-o", "args,pid").stdout.trimEnd().split("\n");
+    expect(own).toMatch(/COMMAND +PID/);
+    expect(
+      rows
+        .map((row) => row.trim().replace(/ +\d+$/, ""))
+        .toSorted()
+        .slice(-2),
+    ).toEqual(["sleep 61", "sleep 62"]);
+    expect(oci("ps", id, "--nope")).toMatchObject({ status: 1, stderr: expect.stringContaining("run ps --nope") });
+    expect(oci("ps", id, "-e", "-o", "args").stderr).toContain("couldn't find PID field in ps output");
+    oci("kill", id, "KILL");
+  });
+});
+
+describe("kill", () => {
+  limitsTest("--all reaches every process", async () => {
+    started(
+      "trap 'exit 0' USR1; (trap 'echo > /tmp/got; exit' USR1; while :; do usleep 1000; done) & while :; do usleep 1000; done",
+    );
+    expect(pids().length).toBeGreaterThan(1);
+    expect(oci("kill", "--all", id, "USR1")).toEqual(ok);
+    expect(await eventually(() => status() === "stopped")).toBe(true);
+    expect(oci("kill", "--all", id, "USR1")).toEqual(ok);
+    expect(oci("kill", id, "USR1").stderr).toContain("container not running");
+  });
+
+  limitsTest(
+    "of a container in the host's pid namespace ends all of it, also where its first process is gone",
+    async () => {
+      for (const initIsGone of [false, true]) {
+        started("sleep 61 & sleep 62 & exec sleep 63", SHARED);
+        const all = pids();
+        expect(all.length).toBe(3);
+        using container = Container.open(runtime, id);
+        if (initIsGone) {
+          process.kill(container.record.pid, "SIGKILL");
+          expect(await eventually(() => status() === "stopped")).toBe(true);
+          expect(pids().length).toBe(2);
+        }
+        expect(oci("kill", id, "KILL")).toEqual(ok);
+        expect(all.filter((pid) => startTimeOf(pid) !== undefined)).toEqual([]);
+        expect(pids()).toEqual([]);
+        expect(oci("delete", id)).toEqual(ok);
+      }
+    },
+  );
+
+  limitsTest("delete kills what its first process has left behind", () => {
+    const made = started("sleep 61 & sleep 62 & exec sleep 63", SHARED);
+    const all = pids();
+    using container = Container.open(runtime, id);
+    process.kill(container.record.pid, "SIGKILL");
+    while (status() !== "stopped");
+    expect(oci("delete", id)).toEqual(ok);
+    expect(all.filter((pid) => startTimeOf(pid) !== undefined)).toEqual([]);
+    expect(made.filter((path) => existsSync(path))).toEqual([]);
+  });
+});
+
+describe("update", () => {
+  const limit = (...names: string[]) => {
+    const files = groups().flatMap((group) => names.map((name) => join(group, name)));
+    const file = files.find((each) => existsSync(each));
+    return file && readFileSync(file, "utf8").trim();
+  };
+
+  limitsTest("changes what is said, and leaves the rest", () => {
+    started("sleep 60", {
+      linux: {
+        namespaces: ["pid", "mount", "ipc", "uts"].map((type) => ({ type })),
+        resources: { pids: { limit: 20 }, memory: { limit: 64 * 1024 ** 2 } },
+      },
+    });
+    const memory = () => limit("memory.limit_in_bytes", "memory.max");
+    expect([limit("pids.max"), memory()]).toEqual(["20", String(64 * 1024 ** 2)]);
+    expect(oci("update", "--pids-limit", "30", id)).toEqual(ok);
+    expect([limit("pids.max"), memory()]).toEqual(["30", String(64 * 1024 ** 2)]);
+    const file = folder.write("limits.json", JSON.stringify({ memory: { limit: 32 * 1024 ** 2 } }));
+    expect(oci("update", "-r", file, id)).toEqual(ok);
+    expect([limit("pids.max"), memory()]).toEqual(["30", String(32 * 1024 ** 2)]);
+    const stdin = JSON.stringify({ pids: { limit: -1 } });
+    expect(ociAs({ stdin }, "--root", runtime.root, "update", "--resources=-", id)).toEqual(ok);
+    expect(limit("pids.max")).toBe("max");
+    const refused = oci("update", "--l3-cache-schema", "L3:0=f", id);
+    expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining("l3 cache schema is not enabled") });
+    oci("kill", id, "KILL");
+    while (status() !== "stopped");
+    expect(oci("update", "--pids-limit", "30", id).stderr).toContain("container not running");
+  });
+});
+
+describe("events", () => {
+  limitsTest("--stats prints what the container uses, once", () => {
+    started("sleep 60");
+    const { stdout, stderr } = oci("events", "--stats", id);
+    expect(stderr).toBe("");
+    expect(stdout).toStartWith(`{"type":"stats","id":"${id}",`);
+    expect(JSON.parse(stdout)).toMatchObject({
+      data: {
+        pids: { current: 1 },
+        cpu: { usage: { total: expect.any(Number) } },
+        memory: { raw: expect.any(Object) },
+      },
+    });
+  });
+
+  limitsTest("come in intervals, tell when memory is out, and end with the container", async () => {
+    started("sleep 60", {
+      linux: {
+        namespaces: ["pid", "mount", "ipc", "uts"].map((type) => ({ type })),
+        resources: { memory: { limit: 16 * 1024 ** 2, swap: 16 * 1024 ** 2 } },
+      },
+    });
+    const watch = Bun.spawn(
+      [process.execPath, MAIN, "oci", "--root", runtime.root, "events", "--interval", "100ms", id],
+      { stdout: "pipe", stderr: "inherit" },
+    );
+    const types: string[] = [];
+    const all = (async () => {
+      for await (const bytes of watch.stdout) {
+        const lines = new TextDecoder().decode(bytes).trim().split("\n");
+        types.push(...lines.map((line) => /^\{"type":"(\w+)"/.exec(line)?.[1] ?? line));
+      }
+    })();
+    expect(await eventually(() => types.length > 1)).toBe(true);
+    expect(oci("exec", id, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1").status).toBe(128 + 9);
+    expect(await eventually(() => types.includes("oom"))).toBe(true);
+    oci("kill", id, "KILL");
+    await all;
+    expect([await watch.exited, [...new Set(types)].toSorted()]).toEqual([0, ["oom", "stats"]]);
+    const over = oci("events", "--stats", id);
+    expect(over).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining(`container with id ${id} is not running`),
+    });
+  });
+});
