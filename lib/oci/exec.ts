@@ -38,7 +38,11 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
   const launched = launch(container, spec, options);
   const { cloned, failure } = await launched.control.told;
   await bury(launched);
-  if (failure) throw failure;
+  if (failure) {
+    // or the container's pid namespace would wait for somebody who does
+    if (cloned !== undefined) await waitForChild(cloned);
+    throw failure;
+  }
   if (cloned === undefined) throw refused("the process ended before it could say why");
   if (options.pidfdSocket !== undefined) sendPidfd(options.pidfdSocket, cloned);
   if (options.pidFile !== undefined) writePidFile(options.pidFile, cloned);

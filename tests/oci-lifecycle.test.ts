@@ -1,0 +1,359 @@
+/** The life of an OCI container: create, start, exec, kill, delete, and run. @module */
+import { afterAll, beforeEach, describe, expect } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { listenIn, Directory, receiveDescriptor, trySyscall, close, read } from "../syscalls/index.ts";
+import { asRoot, noBusybox, notRoot, SLOW, testUnless } from "./support/machine.ts";
+import { bundleIn, ociAs, ociIn, runtimeIn } from "./support/oci.ts";
+import { adoptOrphans, descendants, eventually, reapOrphans } from "./support/processes.ts";
+import { Folder, makeRootfs } from "./support/rootfs.ts";
+
+const folder = new Folder();
+const rootfs = makeRootfs();
+const runtime = runtimeIn(folder);
+const oci = ociIn(runtime);
+const test = (name: string, body: () => unknown) => testUnless(noBusybox, name, body);
+const asRootOnly = (name: string, body: () => unknown) => testUnless(notRoot, name, body);
+
+adoptOrphans();
+afterAll(() => [folder, rootfs].forEach((each) => each.remove()));
+beforeEach(() => {
+  rmSync(runtime.root, { recursive: true, force: true });
+  reapOrphans();
+});
+
+const sh = (line: string, changes: Record<string, unknown> = {}) =>
+  bundleIn(folder, rootfs.path, ["/bin/sh", "-c", line], changes);
+const create = (id: string, bundle: string, ...flags: string[]) =>
+  ociAs({ leaves: true }, "--root", runtime.root, "create", "--bundle", bundle, ...flags, id);
+const done = { status: 0, stdout: "", stderr: "" };
+const statusOf = (id: string): string => (JSON.parse(oci("state", id).stdout) as { status: string }).status;
+const becomes = (id: string, status: string) => eventually(() => statusOf(id) === status, 10_000 * SLOW);
+const pidOf = (id: string): number => (JSON.parse(oci("state", id).stdout) as { pid: number }).pid;
+
+/** Nothing of a container is left. */
+async function expectNothing(): Promise<void> {
+  reapOrphans();
+  expect(await eventually(() => (reapOrphans(), descendants().length === 0), 5000 * SLOW)).toBe(true);
+  expect(existsSync(runtime.root) ? readdirSync(runtime.root) : []).toEqual([]);
+  expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(rootfs.path);
+}
+
+describe("a container", () => {
+  test("waits, runs, is gone", async () => {
+    const bundle = sh("echo ran > /tmp/out; sleep 100");
+    expect(create("a", bundle)).toEqual(done);
+    expect(statusOf("a")).toBe("created");
+    expect(existsSync(join(rootfs.path, "tmp/out"))).toBe(false);
+    expect(oci("start", "a")).toEqual(done);
+    expect(statusOf("a")).toBe("running");
+    expect(await eventually(() => existsSync(join(rootfs.path, "tmp/out")))).toBe(true);
+    expect(oci("start", "a").stderr).toContain("cannot start an already running container");
+    expect(oci("kill", "a", "KILL")).toEqual(done);
+    expect(await becomes("a", "stopped")).toBe(true);
+    expect(oci("start", "a").stderr).toContain("cannot start a container that has stopped");
+    expect(oci("delete", "a")).toEqual(done);
+    rmSync(join(rootfs.path, "tmp/out"));
+    await expectNothing();
+  });
+
+  test("that waits is a small process, and has nothing of its creator", () => {
+    expect(create("small", sh("true"))).toEqual(done);
+    const pid = pidOf("small");
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+    expect(Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1])).toBeLessThan(200);
+    expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("tsbox-created\n");
+    expect(oci("delete", "--force", "small")).toEqual(done);
+  });
+
+  for (const signal of ["TERM", "KILL"]) {
+    test(`that waits ends by SIG${signal}`, async () => {
+      expect(create("waits", sh("true"))).toEqual(done);
+      expect(oci("kill", "waits", signal)).toEqual(done);
+      expect(await becomes("waits", "stopped")).toBe(true);
+      expect(oci("delete", "waits")).toEqual(done);
+      await expectNothing();
+    });
+  }
+
+  test("is as its config was when it was created", async () => {
+    const bundle = sh("echo first");
+    const output = folder.write("first");
+    const { exitCode } = Bun.spawnSync(
+      [
+        process.execPath,
+        join(import.meta.dir, "../lib/cli/main.ts"),
+        "--root",
+        runtime.root,
+        "create",
+        "-b",
+        bundle,
+        "x",
+      ],
+      { argv0: "tsbox-oci", stdio: ["ignore", Bun.file(output), "inherit"] },
+    );
+    expect(exitCode).toBe(0);
+    await Bun.write(`${bundle}/config.json`, "{}");
+    expect(oci("start", "x")).toEqual(done);
+    expect(await becomes("x", "stopped")).toBe(true);
+    expect(readFileSync(output, "utf8")).toBe("first\n");
+    expect(oci("delete", "x")).toEqual(done);
+    rmSync(bundle, { recursive: true });
+  });
+
+  test("that cannot be made leaves nothing", async () => {
+    const missing = bundleIn(folder, rootfs.path, ["/no/such/command"]);
+    expect(create("none", missing)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/no such file or directory/i) as string,
+    });
+    const mounts = [{ destination: "/x", type: "bind", source: "/no/such/source", options: ["bind"] }];
+    expect(create("none", sh("true", { mounts })).stderr).toContain("/no/such/source");
+    expect(oci("state", "none").stderr).toContain("container does not exist");
+    await expectNothing();
+  });
+
+  test("of a command that cannot be executed says so when it starts", async () => {
+    rootfs.write("bin/broken", "neither a script nor a program\n", 0o755);
+    expect(create("broken", bundleIn(folder, rootfs.path, ["/bin/broken"]))).toEqual(done);
+    expect(oci("start", "broken")).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/exec format/i) as string,
+    });
+    expect(await becomes("broken", "stopped")).toBe(true);
+    expect(oci("delete", "broken")).toEqual(done);
+    await expectNothing();
+  });
+});
+
+describe("run", () => {
+  test("waits, passes the exit status on, and leaves nothing", async () => {
+    const ran = oci("run", "--bundle", sh("echo out; echo err >&2; exit 3"), "r");
+    expect(ran).toEqual({ status: 3, stdout: "out\n", stderr: "err\n" });
+    await expectNothing();
+  });
+
+  test("--keep leaves the container, stopped", async () => {
+    expect(oci("run", "--keep", "--bundle", sh("exit 0"), "kept")).toEqual(done);
+    expect(statusOf("kept")).toBe("stopped");
+    expect(oci("delete", "kept")).toEqual(done);
+    await expectNothing();
+  });
+
+  test("a signal that ends it is told as a shell tells it", () => {
+    // the first process of a pid namespace does not end by its own signals
+    const bundle = sh("kill -KILL $$; true", { linux: linux(["mount"]) });
+    expect(oci("run", "--bundle", bundle, "killed").status).toBe(137);
+  });
+
+  test("passes descriptors on", () => {
+    const file = folder.write("passed", "through a descriptor\n");
+    const line = `exec 3< ${file}; exec ${process.execPath} ${join(import.meta.dir, "../lib/cli/main.ts")} oci --root ${runtime.root} run --preserve-fds 1 --bundle ${sh("cat <&3")} p`;
+    const { stdout, exitCode } = Bun.spawnSync(["/bin/sh", "-c", line]);
+    expect([stdout.toString(), exitCode]).toEqual(["through a descriptor\n", 0]);
+  });
+});
+
+/** Namespaces of a container, which for an ordinary user needs one of ids. */
+function linux(types: string[]): Record<string, unknown> {
+  if (asRoot) return { namespaces: types.map((type) => ({ type })) };
+  const mapped = (hostID: number) => [{ containerID: 0, hostID, size: 1 }];
+  return {
+    namespaces: [...types, "user"].map((type) => ({ type })),
+    uidMappings: mapped(process.getuid?.() ?? 0),
+    gidMappings: mapped(process.getgid?.() ?? 0),
+  };
+}
+
+describe("exec", () => {
+  test("is in the namespaces of the container, with its root and its identity", () => {
+    expect(create("e", sh("sleep 100", { hostname: "inside" }))).toEqual(done);
+    expect(oci("start", "e")).toEqual(done);
+    expect(oci("exec", "e", "/bin/sh", "-c", "hostname; pwd; id -u; test $$ -gt 1")).toEqual({
+      status: 0,
+      stdout: "inside\n/\n0\n",
+      stderr: "",
+    });
+    expect(oci("exec", "--cwd", "/tmp", "--env", "A=b", "e", "/bin/sh", "-c", "pwd; echo $A; exit 5")).toEqual({
+      status: 5,
+      stdout: "/tmp\nb\n",
+      stderr: "",
+    });
+    expect(oci("exec", "e", "/no/such/command")).toMatchObject({ status: 255 });
+    expect(oci("delete", "--force", "e")).toEqual(done);
+    expect(oci("exec", "e", "/bin/true").stderr).toContain("container does not exist");
+  });
+
+  test("detached, its pid is in a file", async () => {
+    expect(create("d", sh("sleep 100"))).toEqual(done);
+    expect(oci("start", "d")).toEqual(done);
+    const file = join(folder.path, "exec.pid");
+    const exec = ["exec", "--detach", "--pid-file", file, "d", "/bin/sleep", "1000"];
+    expect(ociAs({ leaves: true }, "--root", runtime.root, ...exec)).toEqual(done);
+    const pid = Number(readFileSync(file, "utf8"));
+    expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toBe("/bin/sleep\x001000\0");
+    expect(descendants().find((each) => each.pid === pid)?.parent).toBe(process.pid);
+    // the kernel waits until both processes have been reaped, which is up to their parent
+    const words = [
+      join(import.meta.dir, "../lib/cli/main.ts"),
+      "oci",
+      "--root",
+      runtime.root,
+      "delete",
+      "--force",
+      "d",
+    ];
+    const deleting = Bun.spawn([process.execPath, ...words], { stdio: ["ignore", "ignore", "inherit"] });
+    expect(await eventually(() => (reapOrphans(deleting.pid), deleting.exitCode !== null))).toBe(true);
+    expect(deleting.exitCode).toBe(0);
+    await expectNothing();
+  });
+});
+
+describe("hooks", () => {
+  test("run in their order, each with the state that it finds", async () => {
+    const log = join(rootfs.path, "tmp/log");
+    mkdirSync(join(rootfs.path, "tmp"), { recursive: true });
+    const outside = (name: string) => [
+      {
+        path: "/bin/sh",
+        args: ["sh", "-c", `echo ${name} $(grep -o '"status":"[a-z]*"') >> ${log}`],
+        env: ["PATH=/bin:/usr/bin"],
+      },
+    ];
+    const inside = [
+      {
+        path: "/bin/sh",
+        args: ["sh", "-c", 'echo startContainer $(grep -o \'"status":"[a-z]*"\') >> /tmp/log'],
+        env: ["PATH=/bin"],
+      },
+    ];
+    const hooks = {
+      prestart: outside("prestart"),
+      createRuntime: outside("createRuntime"),
+      createContainer: outside("createContainer"),
+      startContainer: inside,
+      poststart: outside("poststart"),
+      poststop: outside("poststop"),
+    };
+    expect(create("h", sh("echo command >> /tmp/log; sleep 100", { hooks }))).toEqual(done);
+    expect(oci("start", "h")).toEqual(done);
+    expect(await eventually(() => readFileSync(log, "utf8").includes("command"))).toBe(true);
+    expect(oci("delete", "--force", "h")).toEqual(done);
+    const lines = readFileSync(log, "utf8").trim().split("\n");
+    expect(lines.filter((line) => line !== "command")).toEqual([
+      'prestart "status":"created"',
+      'createRuntime "status":"creating"',
+      'createContainer "status":"created"',
+      'startContainer "status":"created"',
+      'poststart "status":"running"',
+      'poststop "status":"stopped"',
+    ]);
+    rmSync(log);
+  });
+
+  for (const kind of ["prestart", "createRuntime", "createContainer"]) {
+    test(`a ${kind} hook that fails undoes the container`, async () => {
+      const hooks = { [kind]: [{ path: "/bin/false" }] };
+      expect(create("f", sh("true", { hooks }))).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining(kind) as string,
+      });
+      await expectNothing();
+    });
+  }
+
+  test("one inside that hangs is killed after its timeout", async () => {
+    const hooks = { createContainer: [{ path: "/bin/sleep", args: ["sleep", "1000"], timeout: 1 }] };
+    expect(create("t", sh("true", { hooks })).stderr).toContain("1 s");
+    await expectNothing();
+  });
+});
+
+describe("a terminal", () => {
+  test("goes to the socket that an engine listens at", async () => {
+    using directory = Directory.open(folder.path) as Directory;
+    const listener = listenIn(directory.fd, "console.sock");
+    const bundle = sh("tty; stty size; test -c /dev/console && echo console", {
+      process: {
+        terminal: true,
+        consoleSize: { width: 91, height: 17 },
+        user: { uid: 0, gid: 0 },
+        args: ["/bin/sh", "-c", "tty; stty size; test -c /dev/console && echo console"],
+        env: ["PATH=/bin"],
+        cwd: "/",
+      },
+      mounts: [
+        { destination: "/proc", type: "proc", source: "proc" },
+        { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["mode=755"] },
+        {
+          destination: "/dev/pts",
+          type: "devpts",
+          source: "devpts",
+          options: ["newinstance", "ptmxmode=0666", "mode=620"],
+        },
+      ],
+    });
+    expect(create("c", bundle, "--console-socket", join(folder.path, "console.sock"))).toEqual(done);
+    const connection = trySyscall("accept4", listener, 0, 0, 0o2000000);
+    const master = receiveDescriptor(connection);
+    expect(master).toBeGreaterThan(2);
+    expect(oci("start", "c")).toEqual(done);
+    let shown = "";
+    for (let part = read(master); typeof part !== "number" && part.length > 0; part = read(master))
+      shown += new TextDecoder().decode(part);
+    expect(shown).toBe("/dev/pts/0\r\n17 91\r\nconsole\r\n");
+    [master, connection, listener].forEach(close);
+    rmSync(join(folder.path, "console.sock"));
+    expect(oci("delete", "--force", "c")).toEqual(done);
+    await expectNothing();
+  });
+
+  test("has to have somewhere to go", () => {
+    const config = { terminal: true, user: { uid: 0, gid: 0 }, args: ["/bin/sh"], env: [], cwd: "/" };
+    expect(create("n", sh("true", { process: config })).stderr).toContain("without setting console socket");
+    expect(create("n", sh("true"), "--console-socket", "/x").stderr).toContain("will not detach or allocate tty");
+  });
+});
+
+describe("without a namespace of its own", () => {
+  asRootOnly("a container is chrooted, and what was mounted for it goes with it", async () => {
+    expect(create("host", sh("sleep 100", { linux: linux(["pid"]) }))).toEqual(done);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).toContain(rootfs.path);
+    expect(oci("start", "host")).toEqual(done);
+    expect(oci("exec", "host", "/bin/ls", "/")).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining("proc") as string,
+    });
+    expect(oci("delete", "--force", "host")).toEqual(done);
+    await expectNothing();
+  });
+});
+
+describe("a creator that is killed", () => {
+  // at moments all over what it does, which takes some 100 ms here
+  for (const ms of [5, 20, 40, 60, 80, 100, 120, 150, 200, 300]) {
+    test(`after ${ms} ms leaves nothing that delete does not find`, async () => {
+      const bundle = sh("sleep 100");
+      const creator = Bun.spawn(
+        [
+          process.execPath,
+          join(import.meta.dir, "../lib/cli/main.ts"),
+          "oci",
+          "--root",
+          runtime.root,
+          "create",
+          "-b",
+          bundle,
+          "k",
+        ],
+        { stdio: ["ignore", "ignore", "ignore"] },
+      );
+      await Bun.sleep(ms * SLOW);
+      creator.kill("SIGKILL");
+      await creator.exited;
+      expect(oci("delete", "--force", "k")).toMatchObject({ status: 0 });
+      await expectNothing();
+    });
+  }
+});
