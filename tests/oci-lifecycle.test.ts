@@ -142,7 +142,7 @@ describe("run", () => {
 
   test("a signal that ends it is told as a shell tells it", () => {
     // the first process of a pid namespace does not end by its own signals
-    const bundle = sh("kill -KILL $$; true", { linux: linux(["mount"]) });
+    const bundle = sh("kill -KILL $$; true", { linux: linux(["mount"]), mounts: [] });
     expect(oci("run", "--bundle", bundle, "killed").status).toBe(137);
   });
 

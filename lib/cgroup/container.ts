@@ -104,7 +104,6 @@ export class ContainerCgroup {
         this.#forget(controller);
       }
     }
-    if (Object.keys(this.#record.paths).length === 0) this.#warn("without a cgroup: this user may not make one");
   }
 
   #forget(controller: string): void {

@@ -148,6 +148,8 @@ async function makeGroups(
 ): Promise<void> {
   await cgroup.make(spec.linux.resources ?? {}, pid);
   container.save({ ...container.record, cgroup: cgroup.record });
+  const isWithout = Object.keys(cgroup.record.paths).length === 0;
+  if (isWithout) container.runtime.log.debug("without a cgroup: this user may not make one");
   delegateCgroup(cgroup, spec);
 }
 
