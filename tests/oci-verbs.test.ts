@@ -1,11 +1,11 @@
 /** Verbs of containers that run: signals, pausing, limits, statistics, and what is left when they are deleted. @module */
 import { afterAll, afterEach, describe, expect } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Container, startTimeOf } from "../lib/oci/index.ts";
 import { noLimits, SLOW, testUnless } from "./support/machine.ts";
 import { bundleIn, MAIN, ociAs, runtimeIn } from "./support/oci.ts";
-import { eventually } from "./support/processes.ts";
+import { eventually, processes } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
 const folder = new Folder();
@@ -39,6 +39,24 @@ function groups(): string[] {
   return [...new Set(Object.values(container.record.cgroup?.paths ?? {}))];
 }
 
+/** Processes that wait to be started, with a root of this file's. */
+const waiting = () =>
+  processes().filter(({ pid }) => {
+    try {
+      return (
+        readlinkSync(`/proc/${pid}/exe`).startsWith("/memfd:tsbox-create") &&
+        statSync(`/proc/${pid}/root`).ino === statSync(rootfs.path).ino
+      );
+    } catch {
+      return false;
+    }
+  });
+
+function readRecord() {
+  using container = Container.open(runtime, id);
+  return container.record;
+}
+
 const pids = () => JSON.parse(oci("ps", "--format", "json", id).stdout) as number[];
 const limitsTest = (name: string, body: () => unknown) => testUnless(noLimits, name, body, 60_000 * SLOW);
 
@@ -47,6 +65,95 @@ const SHARED = {
   linux: { namespaces: ["mount", "ipc", "uts"].map((type) => ({ type })) },
   mounts: [],
 };
+
+describe("create, killed", () => {
+  /** Waits in a hook until it is killed; `pids` gets that of the hook. */
+  function making(hook: string): { creator: Bun.Subprocess; bundle: string } {
+    next();
+    const waits = folder.write("waits", `#!/bin/sh\necho $$ >> ${folder.path}/pids\nexec sleep 60\n`, 0o755);
+    const hooks = { [hook]: [{ path: waits, env: [`PATH=${process.env["PATH"]}`] }] };
+    const bundle = bundleIn(folder, rootfs.path, ["/bin/sh"], { hooks });
+    folder.write("pids");
+    const creator = Bun.spawn([process.execPath, MAIN, "oci", "--root", runtime.root, "create", "-b", bundle, id], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    return { creator, bundle };
+  }
+  const hookPids = () => readFileSync(join(folder.path, "pids"), "utf8").trim().split("\n").filter(Boolean).map(Number);
+
+  limitsTest("in a hook: what it made is stopped, and can be deleted", async () => {
+    const { creator, bundle } = making("createRuntime");
+    expect(await eventually(() => hookPids().length > 0)).toBe(true);
+    const [made, record] = [groups(), readRecord()];
+    expect([status(), record.stage, record.pid > 0]).toEqual(["creating", "creating", true]);
+    // others do not take it for theirs meanwhile
+    expect(oci("create", "-b", bundle, id).stderr).toContain("container with given ID already exists");
+    creator.kill("SIGKILL");
+    await creator.exited;
+    expect(status()).toBe("stopped");
+    expect(oci("start", id).stderr).toContain("cannot start a container that has stopped");
+    expect(oci("delete", id)).toEqual(ok);
+    expect(startTimeOf(record.pid)).toBe(undefined);
+    expect(made.filter((path) => existsSync(path))).toEqual([]);
+    for (const pid of hookPids()) process.kill(pid, "SIGKILL");
+  });
+
+  limitsTest("at any time: nothing is left when it is deleted", async () => {
+    const plain = bundleIn(folder, rootfs.path, ["/bin/sleep", "60"]);
+    for (let delayMs = 0; delayMs < 200 * SLOW; delayMs += 12 * SLOW) {
+      next();
+      const creator = Bun.spawn([process.execPath, MAIN, "oci", "--root", runtime.root, "create", "-b", plain, id], {
+        stdio: ["ignore", "ignore", "ignore"],
+      });
+      await Bun.sleep(delayMs);
+      creator.kill("SIGKILL");
+      await creator.exited;
+      const made = existsSync(join(runtime.root, id, "state.json"))
+        ? { record: readRecord(), paths: groups() }
+        : undefined;
+      expect(oci("delete", "--force", id)).toEqual(ok);
+      expect(existsSync(join(runtime.root, id))).toBe(false);
+      expect(made?.paths.filter((path) => existsSync(path)) ?? []).toEqual([]);
+      if (made && made.record.pid > 0) expect(startTimeOf(made.record.pid)).not.toBe(made.record.pidStartTime);
+    }
+    expect(await eventually(() => waiting().length === 0)).toBe(true);
+  });
+
+  limitsTest("ten of one name at once: one is made", async () => {
+    const bundle = bundleIn(folder, rootfs.path, ["/bin/sleep", "60"]);
+    next();
+    const all = Array.from({ length: 10 }, () =>
+      Bun.spawn([process.execPath, MAIN, "oci", "--root", runtime.root, "create", "-b", bundle, id], {
+        stdio: ["ignore", "ignore", "ignore"],
+      }),
+    );
+    const ended = await Promise.all(all.map(({ exited }) => exited));
+    expect(ended.toSorted()).toEqual([0, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+    expect([status(), oci("start", id), status()]).toEqual(["created", ok, "running"]);
+  });
+});
+
+describe("--debug", () => {
+  limitsTest("tells every step, in the log alone where there is one", () => {
+    next();
+    const bundle = bundleIn(folder, rootfs.path, ["/bin/true"]);
+    const log = join(folder.path, "debug.json");
+    expect(oci("--debug", "--log", log, "--log-format", "json", "run", "-b", bundle, id)).toEqual(ok);
+    const lines = readFileSync(log, "utf8").trim().split("\n");
+    const told = lines.map((line) => JSON.parse(line) as { level: string; msg: string });
+    expect(new Set(told.map(({ level }) => level))).toEqual(new Set(["debug"]));
+    const messages = told.map(({ msg }) => msg).join("\n");
+    for (const step of [
+      "nsexec container setup",
+      'step: mount on "/proc"',
+      'step: execute "/bin/true"',
+      "child process in init()",
+    ]) {
+      expect(messages).toContain(step);
+    }
+    expect(oci("--debug", "run", "-b", bundle, id).stderr).toContain("level=debug");
+  });
+});
 
 describe("pause and resume", () => {
   limitsTest("stop all of a container where it is", async () => {

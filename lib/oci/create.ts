@@ -23,6 +23,7 @@ import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { keepOpen } from "./preserved.ts";
 import { RECORD_VERSION, type ContainerRecord } from "./record.ts";
 import { startable } from "./startable.ts";
+import { traceChild, tracePlan, traceReady } from "./trace.ts";
 import type { CreateOptions, Runtime } from "./runtime.ts";
 
 /** @throws TsboxError `container_exists`, `invalid_option`, `hook_failed`, … */
@@ -122,6 +123,7 @@ async function make(
   const { launched, state } = launch(container, spec, cgroup, options, opened);
   try {
     const { pid, steps } = launched;
+    traceChild(container.runtime.log, pid);
     container.save({ ...container.record, pid, pidStartTime: startTimeOf(pid) ?? "0", steps });
     if (state !== undefined) sys.write(state, encode(container.state("created")));
     const { ready, failure } = await Promise.race([launched.control.told, launched.broken]);
@@ -130,6 +132,7 @@ async function make(
       throw new TsboxError(`create container "${container.id}": its process ended before it could say why`, {
         code: "system",
       });
+    traceReady(container.runtime.log);
     finish(container, launched.pid, options);
     launched.release();
     return launched;
@@ -181,6 +184,7 @@ function launch(
   const membership = joinIntelRdt(container.record.intelRdt, cgroup.membership, bound, opened);
   const machine = { ...factsFor(unmasked(spec), membership), ...labelFacts(spec, container.runtime.log) };
   const compiled = compileContainer(spec, beside, withGroups(machine, cgroup));
+  tracePlan(container.runtime.log, compiled.plan);
   bound["start"] = opened.add(sys.listenIn(container.directory.fd, START_SOCKET));
   const state = startsHooks(spec.hooks ?? {}) ? opened.add(sys.memoryFile("state")) : undefined;
   if (state !== undefined) bound["state"] = state;

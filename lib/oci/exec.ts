@@ -21,6 +21,7 @@ import type { ContainerRecord } from "./record.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { specOf } from "./start.ts";
 import { keepOpen } from "./preserved.ts";
+import { traceChild, traceJoined, tracePlan } from "./trace.ts";
 import type { ExecOptions, Runtime } from "./runtime.ts";
 
 /** @returns the exit status of the process; 0 where it is detached */
@@ -44,6 +45,8 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
     throw failure;
   }
   if (cloned === undefined) throw refused("the process ended before it could say why");
+  traceChild(runtime.log, cloned);
+  traceJoined(runtime.log, spec.process.args);
   if (options.pidfdSocket !== undefined) sendPidfd(options.pidfdSocket, cloned);
   if (options.pidFile !== undefined) writePidFile(options.pidFile, cloned);
   if (options.detach) return 0;
@@ -65,6 +68,7 @@ function launch(container: Container, spec: StartableSpec, options: ExecOptions)
     ...labelFacts(spec, container.runtime.log),
   };
   const plan = compileExec(spec, options.preserveFds, facts);
+  tracePlan(container.runtime.log, plan);
   const terminal = spec.process.terminal ? bindConsole(bound, opened, options.consoleSocket) : undefined;
   if (!isAsked(spec)) return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, terminal);
   const passed: Record<string, number> = {};

@@ -1,0 +1,19 @@
+/** What `--debug` tells of a process that is made. Some words are runc's: by them, suites and people find the moment. @module */
+import type { Plan } from "../../syscalls/index.ts";
+import type { Logger } from "./log.ts";
+
+/** Before it is made: every step. */
+export function tracePlan(log: Logger, plan: Plan): void {
+  log.debug(`nsexec container setup: ${plan.length} steps`);
+  for (const { action } of plan) log.debug(`step: ${action}`);
+}
+
+export const traceChild = (log: Logger, pid: number): void =>
+  log.debug(`child process in init(): it is process ${pid}`);
+
+/** A container's first process waits to be started. */
+export const traceReady = (log: Logger): void => log.debug("init: closing the pipe to signal completion");
+
+/** A process is in the container. */
+export const traceJoined = (log: Logger, args: readonly string[]): void =>
+  log.debug(`setns_init: about to exec ${JSON.stringify(args)}`);
