@@ -21,6 +21,8 @@ export interface Told {
 export class Control {
   /** Resolves with the first thing that is told, or at the end. */
   readonly told: Promise<Told>;
+  /** Resolves with all that was told, when nobody is left who could tell more. */
+  readonly ended: Promise<Told>;
   readonly #fd: number;
   readonly #receiver: Receiver;
   #open = true;
@@ -34,6 +36,8 @@ export class Control {
     this.#fd = fd;
     const { promise, resolve } = Promise.withResolvers<Told>();
     this.told = promise;
+    const end = Promise.withResolvers<Told>();
+    this.ended = end.promise;
     const told: Told = {};
     const cutter = new FrameReader();
     const take = (chunk: Uint8Array) => {
@@ -51,6 +55,7 @@ export class Control {
     this.#receiver = runtime.receive(fd, take, () => {
       this.#open = false;
       resolve(told);
+      end.resolve(told);
     });
   }
 

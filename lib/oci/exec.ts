@@ -37,7 +37,7 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
   const spec = { ...config, process: execProcess(container.record.rootfs, config.process, options, runtime.log) };
   checkConsole(spec.process.terminal, options.detach, options.consoleSocket);
   const launched = launch(container, spec, options);
-  const { cloned, failure } = await launched.control.told;
+  const { cloned, failure } = await launched.control.ended;
   await bury(launched);
   if (failure) {
     // or the container's pid namespace would wait for somebody who does
