@@ -8,6 +8,7 @@ export * from "./errno.ts";
 export * from "./files.ts";
 export * from "./image.ts";
 export * from "./kernel.ts";
+export * from "./netlink.ts";
 export * from "./program.ts";
 export * from "./signals.ts";
 export * from "./structs.ts";

@@ -19,6 +19,7 @@ import { startTimeOf } from "./init-process.ts";
 import { withNotifySocket } from "./notify-socket.ts";
 import { joinIntelRdt, makeIntelRdt, planIntelRdt, removeIntelRdt } from "./intel-rdt.ts";
 import { labelFacts } from "./labels.ts";
+import { moveNetDevices } from "./net-devices.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { keepOpen } from "./preserved.ts";
 import { RECORD_VERSION, type ContainerRecord } from "./record.ts";
@@ -204,12 +205,14 @@ const GO = 1;
 const waitingImage = ({ plan }: OwnedPlan, control: number): number =>
   sys.sealedFile(WAITING, elfImage(new Program(plan, ARCH, "image"), {}, control), 0o111);
 
-/** What is done for the process each time that it waits: it is moved to its cgroups, then come the runtime's hooks. */
+/** What is done for the process each time that it waits: it is moved to its cgroups, then come network devices and hooks. */
 function answering(container: Container, spec: StartableSpec, cgroup: ContainerCgroup): () => Promise<void> {
   const { prestart, createRuntime } = spec.hooks ?? {};
   const turns = [
     ...(cgroup.isMoved ? [async () => makeGroups(container, cgroup, spec, container.record.pid)] : []),
     async () => {
+      const { netDevices } = spec.linux;
+      if (netDevices) moveNetDevices(netDevices, container.record.pid);
       // as it was before there was another status for it, by which those that are left know their state
       await runHooks("prestart", prestart, container.state("created"));
       await runHooks("createRuntime", createRuntime, container.state("creating"));

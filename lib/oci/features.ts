@@ -33,7 +33,7 @@ export function features(version: string): Features {
         flags: Object.keys(MEMORY_FLAGS).toSorted() as MemoryPolicyFlag[],
       },
       mountExtensions: { idmap: { enabled: true } },
-      netDevices: { enabled: false },
+      netDevices: { enabled: true },
     },
     annotations: { "org.opencontainers.runc.checkpoint.enabled": "false", "tsbox.version": version },
     potentiallyUnsafeConfigAnnotations: [],

@@ -58,7 +58,10 @@ export interface ContainerBeside {
 
 const BUNDLE: Beside = { root: { kind: "bundle" }, idle: false };
 
-/** The process stops for the creator when its namespaces stand, to be moved to its cgroups; and for hooks. */
+/**
+ * The process stops for the creator when its namespaces stand, to be moved to its cgroups; and for network devices and
+ * hooks.
+ */
 const runtimeHooks = ({ prestart = [], createRuntime = [] }: Hooks): number => prestart.length + createRuntime.length;
 
 /**
@@ -142,12 +145,13 @@ function namingSteps(spec: StartableSpec): Plan {
 
 function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Facts): Plan {
   const { hooks = {} } = spec;
+  const { netDevices } = spec.linux;
   return [
     ...(isLabelled(spec, facts.modules) ? [openProc] : []),
     ...containerMounts(spec, facts),
     ...sysctlSteps(spec),
     ...terminalSteps(spec, () => []),
-    ...(runtimeHooks(hooks) > 0 ? [reachStep("have the hooks of the runtime run", "hooks")] : []),
+    ...(netDevices || runtimeHooks(hooks) > 0 ? [reachStep("have the creator do its part", "hooks")] : []),
     ...(hooks.createContainer ?? []).map((hook, index) => hookStep("createContainer", hook, index, beside.bundle)),
     // in a mount namespace of others, nothing of theirs is moved
     ...enterRoot(beside.pivot && isOwn(spec, "mount")),
