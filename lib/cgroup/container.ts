@@ -11,6 +11,7 @@ import { complete, saying } from "./changes.ts";
 import { containerStats, type ContainerStats } from "./container-stats.ts";
 import { readOomKills, type Directory } from "./counters.ts";
 import { isFrozen, setFrozen, waitUntilStopped } from "./freezing.ts";
+import { Keeper, recordOfUnit } from "./keeper.ts";
 import { killProcesses, signalProcesses } from "./killing.ts";
 import { applyLimits, containerDevices, controllersOf, type Groups } from "./limits.ts";
 import { makeGroup, NotPermitted, settleType } from "./making.ts";
@@ -26,6 +27,7 @@ const [ESRCH, EINVAL] = [-3, -22];
 const TURNS = 5;
 
 export interface PlanOptions extends CgroupName {
+  /** It keeps them, and is told by `cgroupsPath`: `slice:prefix:name`. */
   systemd: boolean;
 }
 
@@ -35,6 +37,9 @@ export type Warn = (message: string) => void;
 export class ContainerCgroup {
   #record: CgroupRecord;
   readonly #warn: Warn;
+  readonly #keeper: Keeper | undefined;
+  /** Of the container in version 2: a group below is by its way from here. */
+  #top: string | undefined;
 
   /**
    * Names the groups, and makes nothing.
@@ -42,8 +47,8 @@ export class ContainerCgroup {
    * @throws TsboxError `invalid_option`
    */
   static async plan({ systemd, ...name }: PlanOptions): Promise<CgroupRecord> {
-    if (systemd) throw new TsboxError("have systemd keep the cgroups: not supported", { code: "unsupported" });
-    return recordOf(name, ownHierarchies());
+    const hierarchies = ownHierarchies();
+    return systemd ? await recordOfUnit(name, hierarchies) : recordOf(name, hierarchies);
   }
 
   /** @throws TsboxError `container_unreadable` where the record names what is no control group of this machine */
@@ -51,6 +56,9 @@ export class ContainerCgroup {
     checkRecord(record, ownHierarchies());
     this.#record = record;
     this.#warn = warn;
+    const { "": v2, ...v1 } = record.paths;
+    this.#top = v2;
+    if (record.unit) this.#keeper = new Keeper(record.unit, record.rootless, Object.keys(v1).length > 0 ? "v1" : "v2");
   }
 
   /** What is to be written down: once it was made, without the groups that it may not have. */
@@ -61,21 +69,34 @@ export class ContainerCgroup {
   /**
    * Makes the groups, and limits them.
    *
-   * @param pid with systemd, which makes groups around a process
+   * @param pid of a process that is moved there: systemd makes groups around one. It ends where they cannot be had
    * @throws TsboxError `limit_unavailable`, `permission_denied`, `invalid_option`
    */
   async make(resources: Resources, pid?: number): Promise<void> {
-    const limits = saying(resources);
+    let limits = saying(resources);
+    const devices = containerDevices(limits.devices);
     this.#refuseUsed();
     const made: string[] = [];
+    let started = false;
     try {
+      if (this.#keeper) {
+        limits = await this.#keeper.start(limits, devices, pid ?? 0);
+        started = true;
+      }
       this.#makeDirectories((path) => made.push(path));
-      this.#apply(limits, containerDevices(limits.devices));
+      this.#apply(limits, devices);
       if (pid !== undefined) await this.addProcess(pid);
     } catch (error) {
+      if (started) await this.#takeBack();
       for (const path of made.toReversed()) sys.removeDirectory(path);
       throw error;
     }
+  }
+
+  /** The unit ends with its process only, and a process in a pid namespace of its own does not end when it is asked to. */
+  async #takeBack(): Promise<void> {
+    await this.kill(SIGKILL).catch(() => {});
+    await this.#keeper?.stop().catch(() => {});
   }
 
   /** @throws TsboxError `container_state` */
@@ -181,7 +202,9 @@ export class ContainerCgroup {
       const sub = subGroups[controller] ?? subGroups[""] ?? "";
       paths[controller] = joinPath({ path, sub, version: controller === "" ? "v2" : "v1", first });
     }
-    return new ContainerCgroup({ ...this.#record, paths }, this.#warn);
+    const below = new ContainerCgroup({ ...this.#record, paths }, this.#warn);
+    below.#top = this.#top;
+    return below;
   }
 
   /** Moves a process into the groups. @throws TsboxError `limit_unavailable` */
@@ -194,6 +217,11 @@ export class ContainerCgroup {
         result = sys.writeKernelFile(`${path}/cgroup.procs`, String(pid));
       }
       if (result >= 0) continue;
+      // from outside of what was delegated, systemd has to move it
+      if (this.#keeper && this.#top !== undefined && path.startsWith(this.#top)) {
+        await this.#keeper.attach(path.slice(this.#top.length), pid);
+        continue;
+      }
       throw new TsboxError(`move process ${pid} to the control group "${path}": ${errnoName(-result)}`, {
         code: result === ESRCH ? "container_state" : "limit_unavailable",
         errno: -result,
@@ -213,7 +241,8 @@ export class ContainerCgroup {
       return group && sys.readKernelFile(`${group.path}/${file}`);
     };
     const version = (controller: Controller) => this.#where(controller)?.version ?? "v2";
-    this.#apply(complete(saying(resources), { memory: version("memory"), cpu: version("cpu") }, read));
+    const limits = complete(saying(resources), { memory: version("memory"), cpu: version("cpu") }, read);
+    this.#apply((await this.#keeper?.update(limits)) ?? limits);
   }
 
   /** @throws TsboxError `limit_unavailable` where a process does not stop in time; all go on then */
@@ -301,6 +330,7 @@ export class ContainerCgroup {
    * @throws TsboxError `system`
    */
   async remove(): Promise<void> {
+    await this.#keeper?.stop();
     for (const { path } of this.#directories()) {
       const result = await removeGroup(path, removeEmptyBelow);
       if (result < 0) throw sys.systemError(`remove the control group "${path}"`, "unlinkat", -result);

@@ -7,6 +7,7 @@
 import { absolute, access, TsboxError } from "../../syscalls/index.ts";
 import type { Hierarchies, Hierarchy } from "./hierarchy.ts";
 import { parentOf } from "./place.ts";
+import type { Unit } from "./unit.ts";
 
 /** It goes through JSON. */
 export interface CgroupRecord {
@@ -16,8 +17,8 @@ export interface CgroupRecord {
   asked: boolean;
   /** Where permission lacks, and nothing is limited, the container does without. */
   rootless: boolean;
-  /** Kept by systemd: a scope in a slice. */
-  unit?: { name: string; slice: string };
+  /** A scope of systemd, which keeps them. */
+  unit?: Unit;
 }
 
 export interface CgroupName {
@@ -25,6 +26,8 @@ export interface CgroupName {
   /** `linux.cgroupsPath` */
   cgroupsPath?: string | undefined;
   rootless: boolean;
+  /** Of the bundle: with systemd, some are about the unit. */
+  annotations?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -61,7 +64,7 @@ function besideOwn({ mount, own }: Hierarchy, isPure: boolean): string {
 }
 
 /** One for each hierarchy that can be seen: others may be mounted over it. */
-function pathsIn(
+export function pathsIn(
   { v1, v2 }: Hierarchies,
   isSeen: (hierarchy: Hierarchy) => boolean,
   place: (hierarchy: Hierarchy) => string,
@@ -72,7 +75,7 @@ function pathsIn(
   return paths;
 }
 
-function isMounted({ mount }: Hierarchy): boolean {
+export function isMounted({ mount }: Hierarchy): boolean {
   const F_OK = 0;
   return access(`${mount}/cgroup.procs`, F_OK);
 }
