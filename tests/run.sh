@@ -1,20 +1,22 @@
 #!/bin/bash
-# Runs the tests in up to three places, prints every log and ends with one line that counts all of them.
+# Runs the tests in up to four places, prints every log and ends with one line that counts all of them.
 #
 #   root    here, as root
 #   user    as an ordinary user: one made for this run when we are root, otherwise whoever we are
 #   guest   in a User-Mode-Linux guest with a pure cgroup v2, as root and as an ordinary user
+#   systemd in the same guest, booted by systemd: what systemd keeps, as root and as a user with a session
 #
 # TSBOX_TEST_PARTS="root user" chooses; arguments (file names, -t name) go to `bun test`. Without any, the guest, where
 # starting a process takes ten times as long, runs what depends on the kernel.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-parts=${TSBOX_TEST_PARTS:-root user guest}
+parts=${TSBOX_TEST_PARTS:-root user guest systemd}
 uml=$(readlink -f ../shared/conformance/uml)
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 passed=0 failed=0 skipped=0 broken=0
 user= guest=
-guest_tests="attacks bad-input cleanup cli.test doctor examples executor.test image isolation limits process runtime seccomp-kernel"
+guest_tests="attacks bad-input cleanup cli.test container-cgroup doctor examples executor.test image isolation limits process runtime seccomp-kernel"
+systemd_tests="container-cgroup systemd.test"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/tsbox-test.XXXXXX")
 chmod 711 "$work"
@@ -67,21 +69,22 @@ run_as_fresh_user() {
 }
 
 # The guest sees $work/guest at the same path; a log and an exit status come back from each of its two runs.
-run_in_guest() {
-  local share=$work/guest run
+run_in_guest() { # delegated|systemd TESTS...
+  local mode=$1 share=$work/$1 run
+  shift
   prepare_guest || { echo "== guest: its root filesystem could not be made" && broken=1 && return; }
   copy_checkout "$share" 1000:1000
   # shellcheck disable=SC2086 # words
-  [ $# = 0 ] && set -- $guest_tests
-  write_guest_job "$share" "$@"
+  [ $# = 0 ] && case $mode in systemd) set -- $systemd_tests ;; *) set -- $guest_tests ;; esac
+  write_guest_job "$mode" "$share" "$@"
   KERNEL=.cache/uml/linux TMO=${TSBOX_GUEST_TIMEOUT:-3600} \
-    setsid "$uml/run.sh" .cache/uml/root.ext4 "$share/job.sh" "$share" &
+    setsid "$uml/run.sh" .cache/uml/root.ext4 "$share/job.sh" "$share" "${mode/delegated/}" &
   guest=$!
   wait "$guest"
   guest=
   for run in root tester; do
     touch "$share/$run.log"
-    tally "guest, $run" "$(cat "$share/$run.status" 2>/dev/null || echo unknown)" "$share/$run.log"
+    tally "guest, $mode, $run" "$(cat "$share/$run.status" 2>/dev/null || echo unknown)" "$share/$run.log"
   done
 }
 
@@ -97,10 +100,10 @@ prepare_guest() (
   SIZE=2G "$uml/mkroot.sh" "$PWD/.cache/uml/root.new" 9>&- && mv .cache/uml/root.new .cache/uml/root.ext4
 )
 
-# The tester gets a cgroup delegated the way systemd does it: a subtree of its own, itself in a leaf.
+# Without systemd, the tester gets a cgroup delegated the way that does it: a subtree of its own, itself in a leaf.
 write_guest_job() {
-  local share=$1
-  shift
+  local mode=$1 share=$2
+  shift 2
   cat >"$share/job.sh" <<JOB
 cd "$share"
 bun_test() { # NAME COMMAND...: COMMAND has to end with env -i
@@ -111,12 +114,21 @@ bun_test() { # NAME COMMAND...: COMMAND has to end with env -i
 }
 bun_test root env -i HOME=/root USER=root
 
-own=/sys/fs/cgroup/tester
-mkdir -p \$own/session
-for controller in \$(cat \$own/cgroup.controllers); do echo +\$controller >\$own/cgroup.subtree_control; done
-for file in "" /cgroup.procs /cgroup.threads /cgroup.subtree_control; do chown tester: \$own\$file \$own/session\$file; done
-echo \$\$ >\$own/session/cgroup.procs
-bun_test tester setpriv --reuid=tester --regid=tester --init-groups --inh-caps=-all env -i HOME=/home/tester USER=tester
+if [ $mode = systemd ]; then
+  # the guest has no pam_systemd, which would say where the user's own systemd is to live
+  mkdir -p /run/systemd/system/user@.service.d
+  printf '[Service]\\nPAMName=\\nEnvironment=XDG_RUNTIME_DIR=/run/user/%%i\\n' >/run/systemd/system/user@.service.d/runtime.conf
+  systemctl daemon-reload
+  systemctl start dbus.socket dbus.service user@1000.service
+  for i in \$(seq 100); do [ -S /run/user/1000/systemd/private ] && break; sleep 0.2; done
+else
+  own=/sys/fs/cgroup/tester
+  mkdir -p \$own/session
+  for controller in \$(cat \$own/cgroup.controllers); do echo +\$controller >\$own/cgroup.subtree_control; done
+  for file in "" /cgroup.procs /cgroup.threads /cgroup.subtree_control; do chown tester: \$own\$file \$own/session\$file; done
+  echo \$\$ >\$own/session/cgroup.procs
+fi
+bun_test tester setpriv --reuid=tester --regid=tester --init-groups --inh-caps=-all env -i HOME=/home/tester USER=tester XDG_RUNTIME_DIR=/run/user/1000
 JOB
 }
 
@@ -126,7 +138,7 @@ for part in $parts; do
   case $part in
     root) if [ "$(id -u)" = 0 ]; then run_here "$@"; else echo "skipped: not root"; fi ;;
     user) if [ "$(id -u)" = 0 ]; then run_as_fresh_user "$@"; else run_here "$@"; fi ;;
-    guest)
+    guest | systemd)
       if [ ! -d "$uml" ]; then
         echo "skipped: ../shared/conformance/uml is not there"
       elif [ "$(uname -m)" != x86_64 ]; then
@@ -134,7 +146,7 @@ for part in $parts; do
       elif [ "$(id -u)" != 0 ]; then
         echo "skipped: making the guest's files needs root"
       else
-        run_in_guest "$@"
+        run_in_guest "${part/guest/delegated}" "$@"
       fi
       ;;
     *) echo "no such part: $part" && broken=1 ;;

@@ -94,30 +94,23 @@ type Script = (call: Uint8Array, send: (bytes: Uint8Array | string) => void, ser
 /** The other side: lets anybody in, then follows its script. */
 function scripted(onCall: Script, onLine?: (line: string, send: (text: string) => void) => void): string {
   const path = socketPath();
-  const server = Bun.listen<{ text: string; isIn: boolean; serial: number }>({
+  const server = Bun.listen<{ isIn: boolean; serial: number }>({
     unix: path,
     socket: {
       open(socket) {
-        socket.data = { text: "", isIn: false, serial: 0 };
+        socket.data = { isIn: false, serial: 0 };
       },
       data(socket, bytes) {
         const send = (reply: Uint8Array | string) => void socket.write(reply);
-        const begin = "BEGIN\r\n";
-        const at = socket.data.isIn ? 0 : bytes.indexOf(begin);
-        for (const line of bytes
-          .subarray(0, at < 0 ? undefined : at)
-          .toString()
-          .split("\r\n")
-          .filter(Boolean)) {
+        if (socket.data.isIn) return onCall(bytes, send, ++socket.data.serial);
+        // as systemd does: what comes along with the last line is forgotten
+        const [lines = ""] = bytes.toString().split("BEGIN\r\n");
+        socket.data.isIn = lines.length < bytes.length;
+        for (const line of lines.split("\r\n").filter(Boolean)) {
           if (onLine) onLine(line, send);
           else if (line.includes("AUTH")) send("DATA\r\n");
           else if (line === "DATA") send("OK 0123456789abcdef0123456789abcdef\r\n");
         }
-        if (at < 0) return;
-        // a call may come along with the last line
-        const call = bytes.subarray(socket.data.isIn ? 0 : at + begin.length);
-        socket.data.isIn = true;
-        if (call.length > 0) onCall(call, send, ++socket.data.serial);
       },
     },
   });

@@ -63,17 +63,18 @@ export class Bus {
     sys.close(this.#fd);
   }
 
-  /** As who the kernel says this process is: a number would be another one in a user namespace. */
+  /**
+   * As who the kernel says this process is: a number would be another one in a user namespace. All at once, so that the
+   * other side is done with it when it has answered: systemd forgets about a call that it reads along with the last line.
+   */
   async #authenticate(): Promise<void> {
     const end = performance.now() + this.#answerMs;
-    await this.#send(text("\0AUTH EXTERNAL\r\n"), end);
-    let line = await this.#line(end);
-    if (line.startsWith("DATA")) {
-      await this.#send(text("DATA\r\n"), end);
-      line = await this.#line(end);
-    }
-    if (!line.startsWith("OK ")) throw failure(`it does not let this user in: ${JSON.stringify(line.slice(0, 80))}`);
-    await this.#send(text("BEGIN\r\n"), end);
+    await this.#send(text("\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"), end);
+    const lines = [await this.#line(end)];
+    if (lines[0]?.startsWith("DATA")) lines.push(await this.#line(end));
+    const answer = lines.at(-1) as string;
+    if (!answer.startsWith("OK "))
+      throw failure(`it does not let this user in: ${JSON.stringify(answer.slice(0, 80))}`);
   }
 
   /** @returns what the reply holds @throws BusError, TsboxError */
