@@ -19,7 +19,7 @@ import type { CgroupRecord } from "../cgroup/index.ts";
 import type { Logger } from "./log.ts";
 import type { ContainerRecord } from "./record.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
-import { specOf } from "./start.ts";
+import { specOf } from "./start-frame.ts";
 import { keepOpen } from "./preserved.ts";
 import { traceChild, traceJoined, tracePlan } from "./trace.ts";
 import type { ExecOptions, Runtime } from "./runtime.ts";

@@ -4,14 +4,10 @@
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/runtime.md#start
  */
 import * as sys from "../../syscalls/index.ts";
-import { ARCH, Descriptors, TsboxError } from "../../syscalls/index.ts";
-import { failureOf, securityModules } from "../launch/index.ts";
-import { FrameReader, REPORT_BYTES, startSteps, type StartableSpec } from "../plan/index.ts";
-import { parseConfig } from "./config.ts";
+import { Descriptors, TsboxError } from "../../syscalls/index.ts";
 import { Container, START_SOCKET } from "./container.ts";
 import { runHooks } from "./hooks.ts";
 import { signalProcess } from "./init-process.ts";
-import { passListener, takeListener } from "./listener.ts";
 import { NotifySocket } from "./notify-socket.ts";
 import type { Runtime, StartOptions } from "./runtime.ts";
 
@@ -63,26 +59,16 @@ async function attempt<T>({ record }: Container, work: () => T | Promise<T>): Pr
 const SIGKILL = 9;
 
 /** Waits until it has executed its command, which closes the socket, or has told why not. */
-function outcome(container: Container, socket: number): TsboxError | undefined {
-  const frames = new FrameReader();
+async function outcome(container: Container, socket: number): Promise<TsboxError | undefined> {
   let failure: TsboxError | undefined;
   for (;;) {
     // exactly a frame: what comes behind it may carry a descriptor
-    const bytes = sys.read(socket, REPORT_BYTES);
-    if (typeof bytes === "number" || bytes.length === 0) return failure;
-    for (const frame of frames.take(bytes)) {
-      if (frame.kind === "failed") failure ??= explain(container, frame.report);
-      if (frame.kind === "passed")
-        passListener(takeListener(socket), specOf(container).linux.seccomp, container.state("creating"));
-    }
+    const frame = sys.read(socket, FRAME_BYTES);
+    if (typeof frame === "number" || frame.length === 0) return failure;
+    // most have nothing to tell, and so nothing is loaded that understands it
+    const { understand } = await import("./start-frame.ts");
+    failure ??= understand(container, socket, frame);
   }
 }
 
-/** The steps after the start are the last ones of the plan. */
-function explain(container: Container, report: DataView): TsboxError {
-  const steps = startSteps(specOf(container), { arch: ARCH, modules: securityModules() });
-  report.setUint32(0, report.getUint32(0, true) - container.record.steps + steps.length, true);
-  return failureOf(report, steps);
-}
-
-export const specOf = ({ config }: Container) => parseConfig(config).spec as StartableSpec;
+const FRAME_BYTES = 16;
