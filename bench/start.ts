@@ -5,6 +5,7 @@
  */
 import { cpus, release } from "node:os";
 import { commands } from "./commands.ts";
+import { lifecycle } from "./lifecycle.ts";
 import { leftovers } from "./leftovers.ts";
 import { againstPodman, inRunningSandbox } from "./joining.ts";
 import { againstBare, againstBwrap } from "./library.ts";
@@ -27,6 +28,7 @@ const TABLES: Record<string, (rootfs: string) => Promise<Bar[]>> = {
   bwrap: (rootfs) => againstBwrap(rootfs, rounds(200, WARM)),
   throughput: (rootfs) => throughput(rootfs, quick ? 2 : 9),
   commands: () => commands(rounds(60)),
+  oci: () => lifecycle(rounds(40)),
   left: (rootfs) => leftovers(rootfs, quick ? 200 : 1000),
   seccomp: (rootfs) => seccomp(rootfs, rounds(60)),
   spawn: (rootfs) => inRunningSandbox(rootfs, rounds(200, WARM)),
