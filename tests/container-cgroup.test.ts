@@ -82,7 +82,7 @@ describe("where the groups are", () => {
     ["a way out", { "": `${findHierarchies().v2?.mount ?? "/sys/fs/cgroup"}/x/../../../../etc` }],
     ["a controller that is not there", { bogus: "/sys/fs/cgroup/bogus/x" }],
   ])("a record with %s is refused", async (_, paths) => {
-    const error = await failureOf(() => new ContainerCgroup({ paths, asked: true, rootless: false }));
+    const error = await failureOf(() => new ContainerCgroup({ paths, asked: true, rootless: false, made: true }));
     expect(error.code).toBe("container_unreadable");
   });
 });
@@ -337,6 +337,11 @@ describe("a group", () => {
         "container_state",
         "container's cgroup is not empty: 1 process(es) found",
       ]);
+      // whoever was refused takes nothing away, and kills nobody
+      const refused = new ContainerCgroup({ ...cgroup.record, made: false });
+      await refused.kill(9);
+      await refused.remove();
+      expect(cgroup.pids().length).toBe(1);
       expect(existsSync(pathOf(cgroup, "pids"))).toBe(true);
     });
   });
@@ -617,7 +622,7 @@ describe("without permission", () => {
     const told: string[] = [];
     const cgroup = new ContainerCgroup(await plan({ rootless: true }), (message) => told.push(message));
     await cgroup.make({});
-    expect([cgroup.record.paths, cgroup.membership, told.length]).toEqual([{}, { tasks: 0, into: false }, 1]);
+    expect([cgroup.record.paths, cgroup.membership, told]).toEqual([{}, { tasks: 0, into: false }, []]);
     const limited = new ContainerCgroup(await plan({ rootless: true }));
     const error = await failureOf(() => limited.make({ pids: { limit: 5 } }));
     expect(error.message).toBe("cannot set pids limit: container could not join or create cgroup");

@@ -117,7 +117,7 @@ describe("the record", () => {
     const record = {
       ...recordOf("c"),
       annotations: { "a.b": "ü\n" },
-      cgroup: { paths: { "": "/x" }, asked: true, rootless: false },
+      cgroup: { paths: { "": "/x" }, asked: true, rootless: false, made: true },
     };
     {
       using made = Container.reserve(runtime, "c");
@@ -415,7 +415,11 @@ describe("delete", () => {
   ])("touches no group that is none of a container's: %s", async (_, path) => {
     const victim = folder.directory("victim-group");
     const paths = { "": path.replace("/tmp/x", victim) };
-    recorded(runtime, "c", { pidStartTime: "1", sharesPids: true, cgroup: { paths, asked: true, rootless: false } });
+    recorded(runtime, "c", {
+      pidStartTime: "1",
+      sharesPids: true,
+      cgroup: { paths, asked: true, rootless: false, made: true },
+    });
     recorded(runtime, "d");
     const { code } = await failureOf(() => remove(runtime, "c"));
     expect(code).toBe("container_unreadable");

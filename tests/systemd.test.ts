@@ -577,7 +577,8 @@ describe("a real systemd", () => {
           const other = new ContainerCgroup(await planned(`tsboxtest.slice::${name}`));
           const error = await failureOf(() => other.make({}, second.pid));
           expect([error.code, error.message]).toEqual(["limit_unavailable", expect.stringContaining(unit)]);
-          expect(second.exitCode).toBe(null);
+          await other.remove();
+          expect([second.exitCode, shown(unit, "ActiveState")]).toEqual([null, "active"]);
           expect(cgroup.pids().length).toBe(1);
         } finally {
           second.kill(9);

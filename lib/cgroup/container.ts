@@ -86,6 +86,7 @@ export class ContainerCgroup {
       this.#makeDirectories((path) => made.push(path));
       this.#apply(limits, devices);
       if (pid !== undefined) await this.addProcess(pid);
+      this.#record = { ...this.#record, made: true };
     } catch (error) {
       if (started) await this.#takeBack();
       for (const path of made.toReversed()) sys.removeDirectory(path);
@@ -95,7 +96,7 @@ export class ContainerCgroup {
 
   /** The unit ends with its process only, and a process in a pid namespace of its own does not end when it is asked to. */
   async #takeBack(): Promise<void> {
-    await this.kill(SIGKILL).catch(() => {});
+    await this.#killAll().catch(() => {});
     await this.#keeper?.stop().catch(() => {});
   }
 
@@ -283,18 +284,19 @@ export class ContainerCgroup {
    * @throws TsboxError `system` where one does not end
    */
   async kill(signal: number): Promise<void> {
-    const directories = this.#directories();
-    const members = () => this.pids();
-    if (signal === SIGKILL) return await killProcesses(directories, members, this.#freezer());
+    if (!this.#record.made) return;
+    if (signal === SIGKILL) return await this.#killAll();
     const frozen = await this.isFrozen();
     // so that none is made meanwhile
     if (!frozen) await this.freeze().catch(() => {});
     try {
-      signalProcesses(members, signal);
+      signalProcesses(() => this.pids(), signal);
     } finally {
       if (!frozen) this.#setThawed();
     }
   }
+
+  #killAll = (): Promise<void> => killProcesses(this.#directories(), () => this.pids(), this.#freezer());
 
   /** How often processes were killed as memory was out. */
   oomKills(): number {
@@ -325,11 +327,15 @@ export class ContainerCgroup {
   }
 
   /**
-   * Once its processes are gone: with what the container made below.
+   * Once its processes are gone: with what the container made below. What was never made is left to whoever has it.
    *
    * @throws TsboxError `system`
    */
   async remove(): Promise<void> {
+    if (!this.#record.made) {
+      for (const { path } of this.#directories()) sys.removeDirectory(path);
+      return;
+    }
     await this.#keeper?.stop();
     for (const { path } of this.#directories()) {
       const result = await removeGroup(path, removeEmptyBelow);

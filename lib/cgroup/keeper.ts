@@ -43,6 +43,7 @@ export async function recordOfUnit(
     paths: pathsIn(hierarchies, isMounted, ({ mount }) => `${mount}${root}${slice}/${unit.name}`),
     asked: true,
     rootless,
+    made: false,
     unit,
   };
 }

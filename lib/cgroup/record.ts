@@ -17,6 +17,8 @@ export interface CgroupRecord {
   asked: boolean;
   /** Where permission lacks, and nothing is limited, the container does without. */
   rootless: boolean;
+  /** They are the container's: before, there may be somebody else in them. */
+  made: boolean;
   /** A scope of systemd, which keeps them. */
   unit?: Unit;
 }
@@ -56,6 +58,7 @@ export function recordOf(
     }),
     asked,
     rootless,
+    made: false,
   };
 }
 

@@ -10,9 +10,9 @@ import type { Runtime } from "./runtime.ts";
 export async function planCgroup(
   { systemdCgroup: systemd, rootless, log }: Runtime,
   id: string,
-  { linux: { cgroupsPath } }: StartableSpec,
+  { annotations, linux: { cgroupsPath } }: StartableSpec,
 ): Promise<ContainerCgroup> {
-  const record = await ContainerCgroup.plan({ id, cgroupsPath, systemd, rootless });
+  const record = await ContainerCgroup.plan({ id, cgroupsPath, systemd, rootless, annotations });
   return new ContainerCgroup(record, (message) => log.warn(message));
 }
 
