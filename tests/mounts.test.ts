@@ -374,6 +374,7 @@ describe("options of the specification, in a sandbox", () => {
   testUnless(noBusybox, "tmpcopyup: what lies at the mount point is there, and stays as it is below", async () => {
     root.write("full/a/file", "from the root filesystem\n");
     root.directory("full", 0o750);
+    root.directory("empty", 0o700);
     const before = readdirSync(join(root.path, "full"));
     const copied = (line: string, more: string[] = []) =>
       runChanged(
@@ -404,11 +405,31 @@ describe("options of the specification, in a sandbox", () => {
       "read-only\nfrom the root filesystem\n",
     );
     const inNothing = await runChanged(
-      ["/bin/sh", "-c", "ls -A /none-such; grep -c ' /none-such overlay' /proc/mounts"],
+      [
+        "/bin/sh",
+        "-c",
+        "for at in /none-such /empty; do ls -A $at; stat -c %a $at; done; grep -E 'none-such|/empty' /proc/mounts",
+      ],
       { rootfs: root.path },
-      { spec: ({ mounts }) => void mounts.push({ destination: "/none-such", type: "tmpfs", options: ["tmpcopyup"] }) },
+      {
+        spec: ({ mounts }) =>
+          void mounts.push(
+            { destination: "/none-such", type: "tmpfs", options: ["tmpcopyup", "size=64k", "ro", "noexec"] },
+            { destination: "/empty", type: "tmpfs", options: ["tmpcopyup", "nodev", "mode=1777"] },
+          ),
+      },
     );
-    expect(inNothing.stdout).toBe("1\n");
+    const [unnamed, inEmpty, ...lines] = inNothing.stdout.trimEnd().split("\n");
+    expect([unnamed, inEmpty]).toEqual(["755", "1777"]);
+    expect(
+      lines.map((line) =>
+        line
+          .split(" ")
+          .slice(1, 4)
+          .join(" ")
+          .replace(/,(size|uid|inode64).*/, ""),
+      ),
+    ).toEqual(["/none-such tmpfs ro,noexec,relatime", "/empty tmpfs rw,nodev,relatime"]);
   });
 
   testUnless(noBusybox, "remount changes what is there, and nothing else", async () => {

@@ -677,7 +677,7 @@ describe("mounts", () => {
         "mount0:merged = fsmount(config, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY)",
         "move_mount(mount0:merged, ",
       ];
-      const found = order.map((line) => parts.findIndex((part) => part.startsWith(line)));
+      const found = order.map((line) => parts.findLastIndex((part) => part.startsWith(line)));
       expect(found).toEqual(found.toSorted((x, y) => x - y));
       expect(found).not.toContain(-1);
       expect(() => new Program(plan, arch)).not.toThrow();

@@ -99,6 +99,10 @@ function linkStep(): Step {
     ops: [
       ...openOrMake("/dev", "directory", "device-directory", () => [], "links"),
       ...LINKS.map(([to, name]) => link(to, name)),
+      // a kernel may have none
+      { call: "faccessat", args: [flags("AT_FDCWD"), cstring("/proc/kcore"), 0], onError: { jump: "no kcore" } },
+      link("/proc/kcore", "core"),
+      { call: "label", args: [], label: "no kcore" },
       // one of the root filesystem's own would be the host's terminals
       { call: "unlinkat", args: [directory, cstring("ptmx"), 0], onError: "ignore" },
       link("pts/ptmx", "ptmx"),
