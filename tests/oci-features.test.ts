@@ -26,6 +26,7 @@ describe("features", () => {
       "org.opencontainers.runc.checkpoint.enabled": "false",
       "tsbox.version": "1.2.3",
     });
+    expect(told.potentiallyUnsafeConfigAnnotations).toEqual(["org.systemd.property."]);
     expect(JSON.parse(JSON.stringify(features("1.2.3")))).toEqual(features("1.2.3"));
   });
 

@@ -15,7 +15,7 @@ uml=$(readlink -f ../shared/conformance/uml)
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 passed=0 failed=0 skipped=0 broken=0
 user= guest=
-guest_tests="attacks bad-input cleanup cli.test container-cgroup doctor examples executor.test image isolation limits process runtime seccomp-kernel"
+guest_tests="attacks bad-input cleanup cli.test container-cgroup doctor examples executor.test image isolation limits oci-labels process runtime seccomp-kernel"
 systemd_tests="container-cgroup systemd.test"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/tsbox-test.XXXXXX")

@@ -7,3 +7,4 @@ export { findHierarchies } from "./hierarchy.ts";
 export { cgroupPlan } from "./plan.ts";
 export type { CgroupRecord } from "./record.ts";
 export { settingsOf } from "./settings.ts";
+export { UNIT_ANNOTATION } from "./unit.ts";

@@ -84,16 +84,17 @@ export function scopeProperties(name: string, slice: string, pid: number, versio
   ];
 }
 
-const ANNOTATION = "org.systemd.property.";
+/** What annotations begin with that are properties of the unit. */
+export const UNIT_ANNOTATION = "org.systemd.property.";
 
 /** Those of a bundle that are about its unit. */
 export const annotationsOf = (annotations: Readonly<Record<string, string>> = {}): Record<string, string> =>
-  Object.fromEntries(Object.entries(annotations).filter(([key]) => key.startsWith(ANNOTATION)));
+  Object.fromEntries(Object.entries(annotations).filter(([key]) => key.startsWith(UNIT_ANNOTATION)));
 
 /** `org.systemd.property.TimeoutStopUSec: uint64 123456789`, in the words of GVariant. @throws TsboxError `invalid_option` */
 export function annotatedProperties(annotations: Readonly<Record<string, string>>): Property[] {
   return Object.entries(annotations).map(([key, text]): Property => {
-    const name = key.slice(ANNOTATION.length);
+    const name = key.slice(UNIT_ANNOTATION.length);
     const wrong = (why: string) => new TsboxError(`use the annotation "${key}": ${why}`, { code: "invalid_option" });
     if (!/^[A-Za-z]{3,}$/.test(name)) throw wrong(`${JSON.stringify(name)} is no name of a property`);
     const value = parseVariant(text);

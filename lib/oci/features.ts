@@ -1,5 +1,6 @@
 /** What `features` prints: what the tables of the plan know, and what the engine does. @module */
 import { trySyscall } from "../../syscalls/index.ts";
+import { UNIT_ANNOTATION } from "../cgroup/index.ts";
 import { CAPABILITIES, MEMORY_FLAGS, MEMORY_MODES, MOUNT_OPTIONS, NAMESPACES } from "../plan/index.ts";
 import { SECCOMP_WORDS, seccompFlags } from "../seccomp/index.ts";
 import type { Features, MemoryPolicyFlag, MemoryPolicyMode } from "../spec/index.ts";
@@ -16,7 +17,7 @@ export function features(version: string): Features {
     linux: {
       namespaces: NAMESPACES.toSorted(),
       capabilities: [...CAPABILITIES],
-      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
+      cgroup: { v1: true, v2: true, systemd: true, systemdUser: true, rdma: true },
       seccomp: {
         enabled: true,
         actions: SECCOMP_WORDS.actions.toSorted(),
@@ -36,7 +37,7 @@ export function features(version: string): Features {
       netDevices: { enabled: true },
     },
     annotations: { "org.opencontainers.runc.checkpoint.enabled": "false", "tsbox.version": version },
-    potentiallyUnsafeConfigAnnotations: [],
+    potentiallyUnsafeConfigAnnotations: [UNIT_ANNOTATION],
   };
 }
 

@@ -110,6 +110,10 @@ function ioPriorityStep({ class: ioClass, priority }: NonNullable<Spec["process"
   };
 }
 
+/** As runc says it. */
+const ALL_CPUS =
+  "process scheduler can't be used together with AllowedCPUs: SCHED_DEADLINE is of all CPUs of the machine";
+
 function schedulerStep(scheduler: Scheduler): Step {
   const { policy, nice = 0, priority = 0, runtime = 0, deadline = 0, period = 0 } = scheduler;
   const attr = structure(`{${schedulerText(scheduler)}}`, "sched_attr", {
@@ -130,10 +134,11 @@ function schedulerStep(scheduler: Scheduler): Step {
     action: `schedule by ${policy}`,
     ops,
     code: "permission_denied",
-    hint: (errno) =>
-      errno === "EINVAL"
-        ? "the kernel refuses this policy, or these numbers for it"
-        : denied("real-time policies and a nice value below the caller's can be had")(errno),
+    hint: (errno) => {
+      if (errno === "EINVAL") return "the kernel refuses this policy, or these numbers for it";
+      if (errno === "EPERM" && policy === "SCHED_DEADLINE") return `${ALL_CPUS}; and it takes root on the host`;
+      return denied("real-time policies and a nice value below the caller's can be had")(errno);
+    },
   };
 }
 
