@@ -234,6 +234,10 @@ describe("messages", () => {
     [["checkpoint", "c", "--leave-running"], "checkpoint and restore are not supported"],
     [["restore", "c"], "checkpoint and restore are not supported"],
     [["--rootless", "maybe", "list"], 'invalid value "maybe" for flag -rootless: true, false or auto'],
+    [
+      ["--cgroup-manager", "none", "list"],
+      'invalid value "none" for flag -cgroup-manager: cgroupfs, systemd or disabled',
+    ],
   ])("%j", (words, why) => {
     const { status, stdout, stderr } = oci(...words);
     expect([status, stdout, messages(stderr)]).toEqual([1, "", [`error: ${why}`]]);

@@ -31,6 +31,9 @@ const statusOf = (id: string): string => (JSON.parse(oci("state", id).stdout) as
 const becomes = (id: string, status: string) => eventually(() => statusOf(id) === status, 10_000 * SLOW);
 const pidOf = (id: string): number => (JSON.parse(oci("state", id).stdout) as { pid: number }).pid;
 
+const linuxOf = (bundle: string): object =>
+  (JSON.parse(readFileSync(join(bundle, "config.json"), "utf8")) as { linux: object }).linux;
+
 /** Nothing of a container is left. */
 async function expectNothing(): Promise<void> {
   reapOrphans();
@@ -54,6 +57,16 @@ describe("a container", () => {
     expect(oci("start", "a").stderr).toContain("cannot start a container that has stopped");
     expect(oci("delete", "a")).toEqual(done);
     rmSync(join(rootfs.path, "tmp/out"));
+    await expectNothing();
+  });
+
+  test("without control groups stays in those of its caller, and cannot have limits", async () => {
+    const own = () => readFileSync("/proc/self/cgroup", "utf8");
+    const disabled = (...words: string[]) => oci("--cgroup-manager", "disabled", ...words);
+    const { stdout, stderr } = disabled("run", "--bundle", sh("cat /proc/self/cgroup"), "free");
+    expect([stdout, stderr]).toEqual([own(), ""]);
+    const limited = sh("true", { linux: { ...linuxOf(sh("true")), resources: { memory: { limit: 1 << 26 } } } });
+    expect(disabled("run", "--bundle", limited, "free").stderr).toContain("cannot set memory limit");
     await expectNothing();
   });
 

@@ -8,13 +8,16 @@ import type { Runtime } from "./runtime.ts";
 
 /** Of a new container: named, and not made yet. @throws TsboxError `invalid_option` */
 export async function planCgroup(
-  { systemdCgroup: systemd, rootless, log }: Runtime,
+  { systemdCgroup: systemd, noCgroup = false, rootless, log }: Runtime,
   id: string,
   { annotations, linux: { cgroupsPath } }: StartableSpec,
 ): Promise<ContainerCgroup> {
-  const record = await ContainerCgroup.plan({ id, cgroupsPath, systemd, rootless, annotations });
+  const record = noCgroup ? NONE : await ContainerCgroup.plan({ id, cgroupsPath, systemd, rootless, annotations });
   return new ContainerCgroup(record, (message) => log.warn(message));
 }
+
+/** Limits that are asked for are refused, other than rules for devices, which every engine sends along. */
+const NONE: CgroupRecord = { paths: {}, asked: false, made: false, rootless: true };
 
 /** As it was recorded. @throws TsboxError `container_unreadable` */
 export const openCgroup = (record: CgroupRecord, log: Logger): ContainerCgroup =>

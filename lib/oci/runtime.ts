@@ -12,6 +12,8 @@ export interface Runtime {
   /** Nobody said where: that it is not there yet is no mistake. */
   rootIsDefault: boolean;
   systemdCgroup: boolean;
+  /** Containers stay in the caller's cgroup: they have no limits, and use whatever device they can open. */
+  noCgroup?: boolean;
   /** Cgroups that may not be made or written are left out: the owner is not root, or does not own its cgroup. */
   rootless: boolean;
   log: Logger;

@@ -51,10 +51,21 @@ function runtimeOf(values: Values, log: Log): Runtime {
   return {
     root,
     rootIsDefault: !values.isSet("root"),
-    systemdCgroup: values.flag("systemd-cgroup"),
+    ...cgroupManagerOf(values),
     rootless: rootlessOf(values.text("rootless") ?? "auto"),
     log,
   };
+}
+
+/** By runc's flag or by crun's, which podman knows. */
+function cgroupManagerOf(values: Values): Pick<Runtime, "systemdCgroup" | "noCgroup"> {
+  const manager = values.text("cgroup-manager") ?? "cgroupfs";
+  if (!["cgroupfs", "systemd", "disabled"].includes(manager))
+    throw new UsageError(
+      `invalid value ${JSON.stringify(manager)} for flag -cgroup-manager: cgroupfs, systemd or disabled`,
+    );
+  const systemdCgroup = values.flag("systemd-cgroup") || manager === "systemd";
+  return manager === "disabled" ? { systemdCgroup: false, noCgroup: true } : { systemdCgroup };
 }
 
 function rootlessOf(text: string): boolean {

@@ -37,6 +37,7 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
   ["log-format", "text", '"text" or "json" (default: text)'],
   ["root", "text", "where the state of containers is kept; a tmpfs is best"],
   ["systemd-cgroup", "flag", 'let systemd make the cgroup; cgroupsPath is then "slice:prefix:name"'],
+  ["cgroup-manager", "text", 'who makes the cgroup: "cgroupfs", "systemd", or "disabled" for none at all'],
   ["rootless", "text", 'go without cgroups that may not be made: "true", "false" or "auto" (default: auto)'],
   ["criu", "text"],
   ["version, v", "flag", "print the version"],
