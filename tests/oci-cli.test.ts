@@ -212,7 +212,10 @@ describe("messages", () => {
     [["ps", "--format", "xml", "c"], 'invalid format option "xml": "table" or "json"'],
     [["kill", "c", "NOPE"], 'unknown signal "NOPE"'],
     [["kill", "c", "65"], "unknown signal 65: 0 to 64"],
-    [["start", "../c"], 'use the name "../c": invalid container ID format (letters, digits, "_", "+", "-" and ".")'],
+    [
+      ["start", "../c"],
+      'use the name "../c": invalid container ID format: invalid character "/" (letters, digits, "_", "+", "-", and "." unless it is the first; at most 1024)',
+    ],
     [["create", "--preserve-fds=-1", "c"], 'invalid value "-1" for flag -preserve-fds: negative'],
     [
       ["events", "--interval", "0s", "c"],

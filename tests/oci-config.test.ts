@@ -274,6 +274,31 @@ const WRONG: [path: string, value: unknown, why: string][] = [
   ["process.scheduler.priority", 5, "only SCHED_FIFO and SCHED_RR have one"],
   ["process.scheduler", { policy: "SCHED_RR", period: 5 }, "only SCHED_DEADLINE has runtime, deadline and period"],
   ["process.scheduler", { policy: "SCHED_OTHER", nice: 20 }, ""],
+  [
+    "process.scheduler",
+    { policy: "SCHED_DEADLINE", deadline: 2000 },
+    "sched_setattr: `SCHED_DEADLINE` requires `runtime`",
+  ],
+  [
+    "process.scheduler",
+    { policy: "SCHED_DEADLINE", runtime: 2000 },
+    "sched_setattr: `SCHED_DEADLINE` requires `deadline`",
+  ],
+  [
+    "process.scheduler",
+    { policy: "SCHED_DEADLINE", runtime: 1023, deadline: 2000 },
+    "sched_setattr: `SCHED_DEADLINE` runtime 1023 must be between 1024 and 9223372036854775807",
+  ],
+  [
+    "process.scheduler",
+    { policy: "SCHED_DEADLINE", runtime: 3000, deadline: 2000 },
+    "sched_setattr: `SCHED_DEADLINE` runtime 3000 must be <= deadline 2000",
+  ],
+  [
+    "process.scheduler",
+    { policy: "SCHED_DEADLINE", runtime: 2000, deadline: 4000, period: 3000 },
+    "sched_setattr: `SCHED_DEADLINE` deadline 4000 must be <= period 3000",
+  ],
   ["process.ioPriority.class", "IOPRIO_CLASS_X", 'unknown "IOPRIO_CLASS_X"'],
   ["process.ioPriority.priority", 8, "8 is not a number from 0 to 7"],
   ["process.apparmorProfile", 5, "5 is not a text"],
@@ -401,6 +426,12 @@ describe("what is refused", () => {
       { timeOffsets: {}, namespaces: [{ type: "time", path: "/proc/1/ns/time" }] },
       {},
       /linux.timeOffsets: the time namespace has its own already/,
+    ],
+    [
+      "a domain name that is set to something else",
+      { sysctl: { "kernel.domainname": "a" }, namespaces: [{ type: "uts" }] },
+      { domainname: "b" },
+      /linux.sysctl\["kernel.domainname"\]: it conflicts with the domainname "b"/,
     ],
     ["network devices", { netDevices: { a: {} } }, {}, /linux.netDevices: they need a network namespace/],
     ...(

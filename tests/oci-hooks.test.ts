@@ -93,20 +93,23 @@ describe("a hook that fails", () => {
     const next = script("next", `touch ${path("next.out")}`);
     expect(await failure({ path: "/bin/true" }, { path: bad }, { path: next, env: [PATH] })).toEqual({
       code: "hook_failed",
-      message: "error running createRuntime hook #1: exit status 3, stdout: to stdout, stderr: to stderr",
+      message:
+        "error running createRuntime hook #1: createRuntime hook failed with exit code 3, stdout: to stdout, stderr: to stderr",
     });
     expect(existsSync(path("next.out"))).toBe(false);
   });
 
   test("is told by its signal", async () => {
     const { message } = await failure({ path: "/bin/sh", args: ["sh", "-c", "kill -USR1 $$"] });
-    expect(message).toBe("error running createRuntime hook #0: signal SIGUSR1");
+    expect(message).toBe("error running createRuntime hook #0: createRuntime hook failed with signal SIGUSR1");
   });
 
   test("has printed without end: it is not held up, and the beginning is shown", async () => {
     const hook = script("loud", "head -c 10000000 /dev/zero | tr '\\0' x >&2; exit 1");
     const { message } = await failure({ path: hook, env: [PATH] });
-    expect(message).toStartWith("error running createRuntime hook #0: exit status 1, stderr: xxxx");
+    expect(message).toStartWith(
+      "error running createRuntime hook #0: createRuntime hook failed with exit code 1, stderr: xxxx",
+    );
     expect(message.length).toBeLessThan(5000);
   });
 
@@ -151,7 +154,7 @@ describe("a hook that fails", () => {
     const log = { debug: () => {}, warn: (message: string) => warnings.push(message), error: () => {} };
     const last = script("last", `touch ${path("last.out")}`);
     await tryHooks("poststop", [{ path: "/bin/false" }, { path: last, env: [PATH] }], state, log);
-    expect(warnings).toEqual(["error running poststop hook #0: exit status 1"]);
+    expect(warnings).toEqual(["error running poststop hook #0: poststop hook failed with exit code 1"]);
     expect(existsSync(path("last.out"))).toBe(true);
   });
 });

@@ -165,6 +165,24 @@ describe("run", () => {
     const { stdout, exitCode } = Bun.spawnSync(["/bin/sh", "-c", line]);
     expect([stdout.toString(), exitCode]).toEqual(["through a descriptor\n", 0]);
   });
+
+  test("passes on no more than the caller has: nothing of the runtime's own", () => {
+    const file = folder.write("passed", "through a descriptor\n");
+    const log = join(folder.path, "log");
+    const line = `exec 3>&- 4>&- 5>&- 9>&- 7< ${file}; exec ${process.execPath} ${join(import.meta.dir, "../lib/cli/main.ts")} oci --root ${runtime.root} --log ${log} run --preserve-fds 1000000000 --bundle ${sh("ls /proc/1/fd; cat <&7", { mounts: [{ destination: "/proc", type: "proc", source: "proc" }] })} p`;
+    const { stdout, exitCode } = Bun.spawnSync(["/bin/bash", "-c", line]);
+    const names = stdout.toString().split("\n");
+    // 8 and above: what the caller of this test passed on itself
+    expect(names.filter((name) => Number(name) < 10 || name.startsWith("through"))).toEqual([
+      "0",
+      "1",
+      "2",
+      "7",
+      "through a descriptor",
+      "",
+    ]);
+    expect(exitCode).toBe(0);
+  });
 });
 
 /** Namespaces of a container, which for an ordinary user needs one of ids. */
@@ -275,6 +293,18 @@ describe("hooks", () => {
       await expectNothing();
     });
   }
+
+  test("a poststart hook that fails has the container deleted", async () => {
+    const log = join(folder.path, "poststop");
+    const poststop = [{ path: "/bin/sh", args: ["sh", "-c", `echo gone > ${log}`] }];
+    expect(create("f", sh("sleep 100", { hooks: { poststart: [{ path: "/bin/false" }], poststop } }))).toEqual(done);
+    expect(oci("start", "f")).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("poststart hook failed with exit code 1") as string,
+    });
+    expect(readFileSync(log, "utf8")).toBe("gone\n");
+    await expectNothing();
+  });
 
   test("one inside that hangs is killed after its timeout", async () => {
     const hooks = { createContainer: [{ path: "/bin/sleep", args: ["sleep", "1000"], timeout: 1 }] };

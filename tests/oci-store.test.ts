@@ -60,9 +60,9 @@ async function another(body: string): Promise<{ pid: number; kill(): Promise<voi
 }
 
 describe("ids", () => {
-  test.each(["a", "A-b_c.d+e", "0", "...", "x".repeat(1024), "-f"])("%s", (id) => checkId(id));
+  test.each(["a", "A-b_c.d+e", "0", "a...", "x".repeat(1024), "-f"])("%s", (id) => checkId(id));
 
-  test.each(["", ".", "..", "a/b", "../a", "a b", "a\n", "a\0", "ü", "a:b", "x".repeat(1025)])(
+  test.each(["", ".", "..", ".a", "a/b", "../a", "a b", "a\n", "a\0", "ü", "a:b", "x".repeat(1025)])(
     "%j is none",
     async (id) => {
       expect(await failure(() => checkId(id))).toContain("invalid container ID format");
@@ -464,6 +464,6 @@ describe("delete", () => {
       bundle: "/bundle",
     });
     expect(readFileSync(join(folder.path, "poststop.ls"), "utf8")).toBe("");
-    expect(runtime.told).toEqual(["warning: error running poststop hook #0: exit status 1"]);
+    expect(runtime.told).toEqual(["warning: error running poststop hook #0: poststop hook failed with exit code 1"]);
   });
 });

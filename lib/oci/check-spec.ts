@@ -6,7 +6,14 @@
  */
 import { effectiveGid, effectiveUid, show } from "../../syscalls/index.ts";
 import { CAPABILITIES, listMask, namespaceOf } from "../plan/index.ts";
-import type { CapabilitySets, ContainerProcess, ContainerSpec, IdMapping, NamespaceType } from "../spec/index.ts";
+import type {
+  CapabilitySets,
+  ContainerProcess,
+  ContainerSpec,
+  IdMapping,
+  NamespaceType,
+  Scheduler,
+} from "../spec/index.ts";
 import { Mismatch } from "./schema.ts";
 
 const refuse = (where: string, why: string, hint?: string): never => {
@@ -98,10 +105,12 @@ function checkTime(spec: ContainerSpec): void {
 }
 
 function checkSysctls(spec: ContainerSpec): void {
-  for (const name of Object.keys(spec.linux.sysctl ?? {})) {
+  for (const [name, value] of Object.entries(spec.linux.sysctl ?? {})) {
     const where = `linux.sysctl[${show(name)}]`;
     const type = namespaceOf(name) ?? refuse(where, "it is not in a separate kernel namespace");
     if (!namespace(spec, type)) refuse(where, `it is the host's without a ${type} namespace`);
+    if (type === "uts" && ![undefined, value].includes(spec.domainname))
+      refuse(where, `it conflicts with the domainname ${show(spec.domainname)}`);
   }
 }
 
@@ -156,6 +165,22 @@ function checkScheduler({ scheduler }: ContainerProcess, where: string): void {
     refuse(`${where}scheduler.priority`, "only SCHED_FIFO and SCHED_RR have one");
   if (!is("SCHED_DEADLINE") && [runtime, deadline, period].some((time) => time !== 0))
     refuse(`${where}scheduler`, "only SCHED_DEADLINE has runtime, deadline and period");
+  if (is("SCHED_DEADLINE")) checkDeadline(scheduler, where);
+}
+
+/** In nanoseconds, as the kernel has them. @see sched_setattr(2) */
+const [LEAST_NS, MOST_NS] = [1024, 2n ** 63n - 1n];
+
+/** What crun says of them, since the kernel says only that something is wrong. */
+function checkDeadline({ runtime, deadline, period }: Scheduler, where: string): void {
+  const wrong = (why: string) => refuse(`${where}scheduler`, `sched_setattr: \`SCHED_DEADLINE\` ${why}`);
+  if (runtime === undefined) return wrong("requires `runtime`");
+  if (deadline === undefined) return wrong("requires `deadline`");
+  if (runtime === 0) return wrong("runtime must be greater than 0");
+  if (runtime < LEAST_NS || runtime > MOST_NS)
+    return wrong(`runtime ${runtime} must be between ${LEAST_NS} and ${MOST_NS}`);
+  if (runtime > deadline) return wrong(`runtime ${runtime} must be <= deadline ${deadline}`);
+  if (period && deadline > period) return wrong(`deadline ${deadline} must be <= period ${period}`);
 }
 
 /** Those that there are; and of the ambient ones, those that can be. @see capabilities(7) */

@@ -47,7 +47,7 @@ export async function createContainer(
   options: CreateOptions,
   detached: boolean,
 ): Promise<Created> {
-  keepOpen(options.listenFds + options.preserveFds);
+  const preserved = keepOpen(options.listenFds + options.preserveFds, runtime.log);
   const { spec: config, text, warnings } = readConfig(options.bundle);
   for (const warning of warnings) runtime.log.warn(warning);
   const container = Container.reserve(runtime, id);
@@ -61,7 +61,7 @@ export async function createContainer(
     saved = recordOf(container, spec, options, cgroup);
     container.save(saved);
     if (saved.intelRdt) makeIntelRdt(saved.intelRdt, spec.linux.intelRdt ?? {});
-    const launched = await make(container, spec, cgroup, options);
+    const launched = await make(container, spec, cgroup, { ...options, preserved });
     return { container, launched, spec };
   } catch (error) {
     if (saved) detachMounts(saved);
@@ -112,12 +112,15 @@ function now(): string {
   return `${new Date(ms).toISOString().slice(0, -4)}${String(ns).padStart(9, "0")}Z`;
 }
 
+/** With how many descriptors from 3 on are the command's. */
+type MakeOptions = CreateOptions & { preserved: number };
+
 /** Once it waits to be started. */
 async function make(
   container: Container,
   spec: StartableSpec,
   cgroup: ContainerCgroup,
-  options: CreateOptions,
+  options: MakeOptions,
 ): Promise<Launched> {
   if (!cgroup.isMoved) await makeGroups(container, cgroup, spec);
   using opened = new Descriptors();
@@ -172,12 +175,11 @@ function launch(
   container: Container,
   spec: StartableSpec,
   cgroup: ContainerCgroup,
-  options: CreateOptions,
+  options: MakeOptions,
   opened: Descriptors,
 ): { launched: Broken; state: number | undefined } {
   const { id } = container;
-  const { bundle, pivot, newKeyring: keyring, listenFds, preserveFds, consoleSocket } = options;
-  const preserved = listenFds + preserveFds;
+  const { bundle, pivot, newKeyring: keyring, preserved, consoleSocket } = options;
   const given = spec.process.terminal ? [] : givenTo(spec.process.user.uid);
   const beside: ContainerBeside = { id, bundle, moved: cgroup.isMoved, preserved, pivot, keyring, given };
   const bound: Record<string, number> = { stdin: stdio(0), stdout: stdio(1), stderr: stdio(2) };
@@ -230,7 +232,13 @@ const unmasked = (spec: StartableSpec): StartableSpec => ({
 /** /dev/null is everybody's. */
 function givenTo(uid: number): ContainerBeside["given"] {
   const names = ["stdin", "stdout", "stderr"] as const;
-  return uid === 0 ? [] : names.filter((_, fd) => sys.readLink(`/proc/self/fd/${fd}`) !== "/dev/null");
+  const [S_IFMT, S_IFCHR] = [0o170000, 0o020000];
+  const mode = (fd: number) => sys.statFile(`/proc/self/fd/${fd}`)?.mode ?? 0;
+  return names.flatMap((stream, fd) =>
+    uid === 0 || sys.readLink(`/proc/self/fd/${fd}`) === "/dev/null"
+      ? []
+      : [{ stream, group: (mode(fd) & S_IFMT) !== S_IFCHR }],
+  );
 }
 
 /** -1 where it is closed. */

@@ -26,7 +26,7 @@ import type { ExecOptions, Runtime } from "./runtime.ts";
 
 /** @returns the exit status of the process; 0 where it is detached */
 export async function exec(runtime: Runtime, id: string, options: ExecOptions): Promise<number> {
-  keepOpen(options.preserveFds);
+  const preserveFds = keepOpen(options.preserveFds, runtime.log);
   using container = Container.open(runtime, id);
   const status = await container.status();
   const refused = (why: string) => new TsboxError(`exec in container "${id}": ${why}`, { code: "container_state" });
@@ -36,7 +36,7 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
   const config = specOf(container);
   const spec = { ...config, process: execProcess(container.record.rootfs, config.process, options, runtime.log) };
   checkConsole(spec.process.terminal, options.detach, options.consoleSocket);
-  const launched = launch(container, spec, options);
+  const launched = launch(container, spec, { ...options, preserveFds });
   const { cloned, failure } = await launched.control.ended;
   await bury(launched);
   if (failure) {

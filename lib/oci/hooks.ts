@@ -19,7 +19,7 @@ const GRACE_MS = 50;
  * @throws TsboxError `hook_failed`
  */
 export async function runHooks(kind: HookKind, hooks: readonly Hook[] | undefined, state: State): Promise<void> {
-  for (const [index, hook] of (hooks ?? []).entries()) await runHook(`${kind} hook #${index}`, hook, state);
+  for (const [index, hook] of (hooks ?? []).entries()) await runHook(kind, index, hook, state);
 }
 
 /** All of them: one that fails is told of, and the others go on as if it had not. */
@@ -31,16 +31,16 @@ export async function tryHooks(
 ): Promise<void> {
   for (const [index, hook] of (hooks ?? []).entries()) {
     try {
-      await runHook(`${kind} hook #${index}`, hook, state);
+      await runHook(kind, index, hook, state);
     } catch (error) {
       log.warn((error as Error).message);
     }
   }
 }
 
-async function runHook(name: string, hook: Hook, state: State): Promise<void> {
+async function runHook(kind: HookKind, index: number, hook: Hook, state: State): Promise<void> {
   const fail = (why: string) =>
-    new TsboxError(`error running ${name}: ${why}`, { code: "hook_failed", path: hook.path });
+    new TsboxError(`error running ${kind} hook #${index}: ${why}`, { code: "hook_failed", path: hook.path });
   if (!hook.path.startsWith("/")) throw fail(`its path is not absolute: ${JSON.stringify(hook.path)}`);
   const running = start(hook, state, fail);
   const printed = [keep(running.stdout), keep(running.stderr)] as const;
@@ -54,12 +54,12 @@ async function runHook(name: string, hook: Hook, state: State): Promise<void> {
   for (const { stop } of printed) stop();
   if (running.exitCode === 0) return;
   const overdue = late !== undefined && performance.now() - startedMs >= timeoutMs && running.signalCode === "SIGKILL";
-  const how = overdue ? `killed after ${hook.timeout} s (its timeout)` : ending(running);
+  const how = overdue ? `killed after ${hook.timeout} s (its timeout)` : `${kind} hook failed with ${ending(running)}`;
   throw fail([how, stdout && `stdout: ${stdout}`, stderr && `stderr: ${stderr}`].filter(Boolean).join(", "));
 }
 
 const ending = ({ exitCode, signalCode }: { exitCode: number | null; signalCode: string | number | null }) =>
-  signalCode === null ? `exit status ${exitCode}` : `signal ${signalCode}`;
+  signalCode === null ? `exit code ${exitCode}` : `signal ${signalCode}`;
 
 function start(hook: Hook, state: State, fail: (why: string) => TsboxError) {
   const [name = hook.path, ...args] = hook.args ?? [];

@@ -5,6 +5,8 @@ export interface Logger {
   debug(message: string): void;
   warn(message: string): void;
   error(message: string): void;
+  /** Of the file that it writes to. */
+  readonly fd?: number;
 }
 
 export type LogFormat = "text" | "json";
@@ -14,13 +16,13 @@ const [O_WRONLY, O_CREAT, O_APPEND] = [1, 0o100, 0o2000];
 const STDERR = 2;
 
 export class Log implements Logger {
-  readonly #fd: number;
+  readonly fd: number;
   readonly #format: LogFormat;
   readonly #debug: boolean;
 
   /** @param file absent: stderr @throws TsboxError where the file cannot be opened */
   constructor(file: string | undefined, format: LogFormat, debug: boolean) {
-    this.#fd = file === undefined ? STDERR : open(file, O_WRONLY | O_CREAT | O_APPEND, 0o644);
+    this.fd = file === undefined ? STDERR : open(file, O_WRONLY | O_CREAT | O_APPEND, 0o644);
     this.#format = format;
     this.#debug = debug;
   }
@@ -36,7 +38,7 @@ export class Log implements Logger {
   error(message: string): void {
     this.#write("error", message);
     // whoever typed the command has to see it as well
-    if (this.#fd !== STDERR) write(STDERR, new TextEncoder().encode(`${message}\n`));
+    if (this.fd !== STDERR) write(STDERR, new TextEncoder().encode(`${message}\n`));
   }
 
   #write(level: Level, message: string): void {
@@ -46,7 +48,7 @@ export class Log implements Logger {
         ? JSON.stringify({ level, msg: message, time })
         : `time="${time}" level=${level} msg=${quoted(message)}`;
     // a reader that has gone is no reason to fail
-    write(this.#fd, new TextEncoder().encode(`${line}\n`));
+    write(this.fd, new TextEncoder().encode(`${line}\n`));
   }
 }
 

@@ -5,7 +5,7 @@ import { waitForChild } from "./child.ts";
 import { joinConsole } from "./console.ts";
 import { removeContainer } from "./delete.ts";
 import { NotifySocket } from "./notify-socket.ts";
-import { startCreated } from "./start.ts";
+import { runPoststart, startCreated } from "./start.ts";
 import type { Container } from "./container.ts";
 import type { RunOptions, Runtime } from "./runtime.ts";
 
@@ -17,6 +17,7 @@ export async function run(runtime: Runtime, id: string, options: RunOptions): Pr
   try {
     using notify = NotifySocket.bind(container, options.notifySocket);
     await startCreated(container);
+    await runPoststart(container);
     container.unlock(); // others may pause it, update it, …
     if (!options.detach) return await waitFor(created, notify);
     await notify?.untilReady(container.record, container.record.pid, runtime.log);

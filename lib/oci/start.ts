@@ -6,6 +6,7 @@
 import * as sys from "../../syscalls/index.ts";
 import { Descriptors, TsboxError } from "../../syscalls/index.ts";
 import { Container, START_SOCKET } from "./container.ts";
+import { removeContainer } from "./delete.ts";
 import { runHooks } from "./hooks.ts";
 import { signalProcess } from "./init-process.ts";
 import { NotifySocket } from "./notify-socket.ts";
@@ -20,6 +21,12 @@ export async function start(runtime: Runtime, id: string, { notifySocket }: Star
   if (status !== "created") throw refusal(id, status);
   using notify = NotifySocket.bind(container, notifySocket);
   await startCreated(container);
+  try {
+    await runPoststart(container);
+  } catch (error) {
+    await removeContainer(container, true);
+    throw error;
+  }
   container.unlock();
   await notify?.untilReady(container.record, container.record.pid, runtime.log);
 }
@@ -43,7 +50,11 @@ export async function startCreated(container: Container): Promise<void> {
   container.directory.remove(START_SOCKET);
   if (failure) throw failure;
   if (record.idle) container.runtime.log.error(`start container "${record.id}": process was not set`);
-  await attempt(container, () => runHooks("poststart", record.hooks?.poststart, container.state("running")));
+}
+
+/** @throws TsboxError `hook_failed`: the container is stopped, and is to be deleted */
+export async function runPoststart(container: Container): Promise<void> {
+  await attempt(container, () => runHooks("poststart", container.record.hooks?.poststart, container.state("running")));
 }
 
 /** One whose start is broken off is no use to anybody. */

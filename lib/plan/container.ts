@@ -53,7 +53,13 @@ export interface ContainerBeside {
   /** A session keyring of its own. */
   keyring: boolean;
   /** Those of stdin, stdout and stderr that become the user's, who may want to open them by their names. */
-  given: readonly ("stdin" | "stdout" | "stderr")[];
+  given: readonly Given[];
+}
+
+export interface Given {
+  stream: "stdin" | "stdout" | "stderr";
+  /** Its group becomes the user's, too: that of a terminal says who may write to it. */
+  group: boolean;
 }
 
 const BUNDLE: Beside = { root: { kind: "bundle" }, idle: false };
@@ -196,8 +202,12 @@ function becomeSteps(
 
 /** What is not the creator's to give stays as it is. */
 const giveStep = ({ process: { user } }: Spec, given: ContainerBeside["given"]): Step => ({
-  action: `give ${given.join(", ")} to user ${user.uid}`,
-  ops: given.map((name) => ({ call: "fchown", args: [ref(name), user.uid, -1], onError: "ignore" })),
+  action: `give ${given.map(({ stream }) => stream).join(", ")} to user ${user.uid}`,
+  ops: given.map(({ stream, group }) => ({
+    call: "fchown",
+    args: [ref(stream), user.uid, group ? user.gid : -1],
+    onError: "ignore",
+  })),
 });
 
 /** What is used once the container is started, besides `control` and `start`. */

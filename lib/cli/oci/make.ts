@@ -47,8 +47,9 @@ function createOptions(values: Values): engine.CreateOptions {
     bundle: engine.absolute(values.text("bundle") ?? "."),
     pivot: !values.flag("no-pivot"),
     newKeyring: !values.flag("no-new-keyring"),
-    // they may be meant for somebody else, who did not unset it
-    listenFds: Number(LISTEN_PID) === process.pid && /^\d+$/.test(LISTEN_FDS ?? "") ? Number(LISTEN_FDS) : 0,
+    // with another pid they are meant for somebody else, who did not unset it
+    listenFds:
+      Number(LISTEN_PID || process.pid) === process.pid && /^\d+$/.test(LISTEN_FDS ?? "") ? Number(LISTEN_FDS) : 0,
     ...startOptions(),
   };
 }
