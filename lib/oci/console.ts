@@ -27,6 +27,10 @@ export function checkConsole(terminal: boolean | undefined, detached: boolean, s
     throw refused("cannot use console socket if tsbox will not detach or allocate tty");
 }
 
+/** Whether what a terminal shows comes here, and goes on to something that is none. */
+export const isPiped = (socket: string | undefined): boolean =>
+  socket === undefined && sys.terminalSize(1) === undefined;
+
 /** Until the process has ended and all that it has shown has been written. */
 export async function joinConsole(master: Promise<number | undefined>): Promise<void> {
   const { callersSize, joinTerminals, Terminal } = await import("../terminal/index.ts");

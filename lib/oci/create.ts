@@ -11,7 +11,7 @@ import { compileContainer, startsHooks, type ContainerBeside, type StartableSpec
 import type { OwnedPlan } from "../plan/index.ts";
 import { delegateCgroup, planCgroup, withGroups } from "./cgroup.ts";
 import { readConfig } from "./config.ts";
-import { bindConsole, checkConsole } from "./console.ts";
+import { bindConsole, checkConsole, isPiped } from "./console.ts";
 import { Container, START_SOCKET, WAITING } from "./container.ts";
 import { detachMounts, mountIdOf } from "./host-mounts.ts";
 import { runHooks } from "./hooks.ts";
@@ -181,7 +181,8 @@ function launch(
   const { id } = container;
   const { bundle, pivot, newKeyring: keyring, preserved, consoleSocket } = options;
   const given = spec.process.terminal ? [] : givenTo(spec.process.user.uid);
-  const beside: ContainerBeside = { id, bundle, moved: cgroup.isMoved, preserved, pivot, keyring, given };
+  const piped = isPiped(consoleSocket);
+  const beside: ContainerBeside = { id, bundle, moved: cgroup.isMoved, preserved, pivot, keyring, given, piped };
   const bound: Record<string, number> = { stdin: stdio(0), stdout: stdio(1), stderr: stdio(2) };
   Object.assign(bound, cgroup.open(opened));
   const membership = joinIntelRdt(container.record.intelRdt, cgroup.membership, bound, opened);

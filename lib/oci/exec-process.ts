@@ -1,22 +1,18 @@
 /** What a further process of a container is: as a file says, or the container's own with what was asked for. @module */
 import { TsboxError } from "../../syscalls/index.ts";
 import type { StartableSpec } from "../plan/index.ts";
-import { homeOf } from "../accounts/index.ts";
 import type { CapabilitySets } from "../spec/index.ts";
 import { parseProcess } from "./config.ts";
 import type { Logger } from "./log.ts";
 import type { ExecOptions } from "./runtime.ts";
-import { lastOnes } from "./startable.ts";
+import { environmentOf } from "./startable.ts";
 
 type Process = StartableSpec["process"];
 
 /** @throws TsboxError `invalid_option` */
 export function execProcess(rootfs: string, own: Process, options: ExecOptions, log: Logger): Process {
   const asked = options.process === undefined ? changed(own, options) : readProcess(options.process, log);
-  const env = [...asked.env];
-  if (!env.some((variable) => /^HOME=./.test(variable)))
-    env.push(`HOME=${homeOf(asked.user.uid, { directory: rootfs })}`);
-  return { ...asked, env: lastOnes(env) };
+  return { ...asked, env: environmentOf(asked.env, asked.user.uid, rootfs) };
 }
 
 function readProcess(file: string, log: Logger): Process {

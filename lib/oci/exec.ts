@@ -8,7 +8,7 @@ import { bindPassing, bury, factsFor, startImage, type Launched } from "../launc
 import { compileExec, isAsked, type StartableSpec } from "../plan/index.ts";
 import { openCgroup } from "./cgroup.ts";
 import { waitForChild } from "./child.ts";
-import { bindConsole, checkConsole, joinConsole } from "./console.ts";
+import { bindConsole, checkConsole, isPiped, joinConsole } from "./console.ts";
 import { Container } from "./container.ts";
 import { execProcess } from "./exec-process.ts";
 import { isRunning } from "./init-process.ts";
@@ -67,7 +67,7 @@ function launch(container: Container, spec: StartableSpec, options: ExecOptions)
     ...factsFor({ ...spec, mounts: [], linux: { namespaces: [] } }, membership),
     ...labelFacts(spec, container.runtime.log),
   };
-  const plan = compileExec(spec, options.preserveFds, facts);
+  const plan = compileExec(spec, options.preserveFds, facts, isPiped(options.consoleSocket));
   tracePlan(container.runtime.log, plan);
   const terminal = spec.process.terminal ? bindConsole(bound, opened, options.consoleSocket) : undefined;
   if (!isAsked(spec)) return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, terminal);

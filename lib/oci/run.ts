@@ -14,23 +14,33 @@ export async function run(runtime: Runtime, id: string, options: RunOptions): Pr
   const created = await createContainer(runtime, id, options, options.detach);
   using container = created.container;
   let stays = options.keep;
+  // what hooks and the start itself have to say is shown as well
+  const shown = options.detach ? undefined : showTerminal(created);
   try {
     using notify = NotifySocket.bind(container, options.notifySocket);
     await startCreated(container);
     await runPoststart(container);
     container.unlock(); // others may pause it, update it, …
-    if (!options.detach) return await waitFor(created, notify);
+    if (!options.detach) return await waitFor(created, shown, notify);
     await notify?.untilReady(container.record, container.record.pid, runtime.log);
     stays = true;
     return 0;
   } finally {
+    await shown;
     if (!stays) await removeAtEnd(container);
   }
 }
 
-async function waitFor({ container, launched, spec }: Created, notify: NotifySocket | undefined): Promise<number> {
-  const joined = spec.process.terminal && launched.passed ? joinConsole(launched.passed) : undefined;
-  const [status] = await Promise.all([waitForChild(launched.pid), joined, passOn(container, notify)]);
+/** Where its terminal's master comes here. */
+const showTerminal = ({ launched, spec }: Created): Promise<void> | undefined =>
+  spec.process.terminal && launched.passed ? joinConsole(launched.passed) : undefined;
+
+async function waitFor(
+  { container, launched }: Created,
+  shown: Promise<void> | undefined,
+  notify: NotifySocket | undefined,
+): Promise<number> {
+  const [status] = await Promise.all([waitForChild(launched.pid), shown, passOn(container, notify)]);
   return status;
 }
 

@@ -17,23 +17,23 @@ export function startable(config: ContainerSpec, options: CreateOptions): Starta
   const rootfs = below(root.path);
   const absolute = (mount: Mount): Mount =>
     isBind(mount) && mount.source !== undefined ? { ...mount, source: below(mount.source) } : mount;
-  const env = [...process.env, ...listening(options)];
-  if (!env.some((variable) => /^HOME=./.test(variable)))
-    env.push(`HOME=${homeOf(process.user.uid, { directory: rootfs })}`);
+  const env = environmentOf([...process.env, ...listening(options)], process.user.uid, rootfs);
   return {
     ...config,
     root: { ...root, path: rootfs },
     mounts: mounts.map(absolute),
-    process: { ...process, env: lastOnes(env) },
+    process: { ...process, env },
     linux: { ...linux, ...(linux.devices && { devices: linux.devices.map(named) }) },
   };
 }
 
 const named = (device: DeviceNode): DeviceNode => ({ ...device, path: device.path.replace(/\/+$/, "") });
 
-/** Only the last of each name counts. */
-export function lastOnes(env: string[]): string[] {
+/** Only the last of each name counts; and everybody has a home. */
+export function environmentOf(env: readonly string[], uid: number, rootfs: string): string[] {
   const byName = new Map(env.map((variable) => [variable.split("=", 1)[0], variable]));
+  const home = byName.get("HOME");
+  if (home === undefined || home === "HOME=") byName.set("HOME", `HOME=${homeOf(uid, { directory: rootfs })}`);
   return [...byName.values()];
 }
 

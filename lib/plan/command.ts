@@ -86,6 +86,28 @@ export const enterDirectory = (path: string): Step => ({
   hint: () => "the working directory has to be one that the user may enter",
 });
 
+/** As whoever has the rights of the runtime; a user that may not enter it may still work in it. */
+export const enterIfAllowed = (path: string): Step => ({
+  action: `chdir to the working directory "${path}", where that is allowed`,
+  ops: [{ call: "fchdir", args: [ref("cwd")], out: "entered", onError: "ignore" }],
+});
+
+/** What only the user may enter is entered as the user. */
+export function enterAtLast(path: string): Step {
+  const step = enterDirectory(path);
+  const [enter, ...rest] = step.ops as [Op, ...Op[]];
+  const entered = "in the working directory";
+  return {
+    ...step,
+    ops: [
+      { call: "jumpIf", args: [ref("entered"), 0, named("==", 0)], label: entered },
+      enter,
+      { call: "label", args: [], label: entered },
+      ...rest,
+    ],
+  };
+}
+
 export function rlimitSteps(spec: Spec): Plan {
   return (spec.process.rlimits ?? []).map(({ type, soft, hard }) => {
     const resource = RLIMITS.indexOf(type);

@@ -66,6 +66,7 @@ function attachSteps(spec: Spec, mount: Mount, tree: string, facts: Facts): Plan
   const { destination, options = [], type } = mount;
   if (isRemount(mount)) return [mounts.remount(destination, options)];
   if (isCopiedUp(mount)) return [attachCopiedUp(mount, tree, facts.arch, ALONE, HOME)];
+  if (type === "proc" || type === "sysfs") return [mounts.attachOrdinary(destination, tree, type, ALONE)];
   const step = mounts.attach(destination, tree, kindOf(mount, BUNDLE, facts), ALONE);
   const keepsMode = type === "tmpfs" && !options.some((option) => option.startsWith("mode="));
   const steps = [keepsMode ? { ...step, ops: [...takeMode(destination, tree, facts), ...step.ops] } : step];

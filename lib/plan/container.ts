@@ -12,7 +12,7 @@ import { attributeSteps } from "./attributes.ts";
 import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps, SESSION } from "./compile.ts";
 import type { Beside, Facts, OwnedPlan } from "./compile.ts";
 import { byte } from "./clone.ts";
-import { enterDirectory, leaveMemorySteps, openDirectory, privilegeStep, rlimitSteps, signalStep } from "./command.ts";
+import { enterAtLast, enterIfAllowed, leaveMemorySteps, openDirectory, privilegeStep, rlimitSteps, signalStep } from "./command.ts";
 import type { KeptInImage } from "./command.ts";
 import { flags } from "./constants.ts";
 import { containerCovers, containerMounts, enterRoot } from "./container-filesystem.ts";
@@ -54,6 +54,8 @@ export interface ContainerBeside {
   keyring: boolean;
   /** Those of stdin, stdout and stderr that become the user's, who may want to open them by their names. */
   given: readonly Given[];
+  /** What its terminal shows is read by another program. */
+  piped: boolean;
 }
 
 export interface Given {
@@ -125,7 +127,10 @@ const NOTHING: Step = { action: "end, as there is no command", ops: [{ call: "ex
 
 /** What comes after it has been started: the end of its plan. */
 export const startSteps = (spec: StartableSpec, facts: Pick<Facts, "arch" | "modules">): Plan => [
-  ...(spec.hooks?.startContainer ?? []).map((hook, index) => hookStep("startContainer", hook, index)),
+  // one that says nothing of an environment has the command's, as runc has it
+  ...(spec.hooks?.startContainer ?? []).map((hook, index) =>
+    hookStep("startContainer", { env: spec.process.env, ...hook }, index),
+  ),
   signalStep(),
   ...labelSteps(spec, ref("proc"), facts.modules),
   ...restrictSteps(spec, facts),
@@ -156,7 +161,7 @@ function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Fa
     ...(isLabelled(spec, facts.modules) ? [openProc] : []),
     ...containerMounts(spec, facts),
     ...sysctlSteps(spec),
-    ...terminalSteps(spec, () => []),
+    ...terminalSteps(spec, () => [], beside.piped),
     ...(netDevices || runtimeHooks(hooks) > 0 ? [reachStep("have the creator do its part", "hooks")] : []),
     ...(hooks.createContainer ?? []).map((hook, index) => hookStep("createContainer", hook, index, beside.bundle)),
     // in a mount namespace of others, nothing of theirs is moved
@@ -194,8 +199,9 @@ function becomeSteps(
     ...attributeSteps({ ...spec, process: alone }),
     ...memoryPolicySteps(spec),
     openDirectory(process.cwd),
+    enterIfAllowed(process.cwd),
     ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
-    enterDirectory(process.cwd),
+    enterAtLast(process.cwd),
     ...(process.args.length > 0 ? [findStep(spec)] : []),
   ];
 }

@@ -9,7 +9,7 @@ import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType } from "../spec/index.ts";
 import { affinityStep, attributeSteps } from "./attributes.ts";
 import { cloneStep, NEW } from "./clone.ts";
-import { enterDirectory, openDirectory, rlimitSteps, signalStep } from "./command.ts";
+import { enterAtLast, enterIfAllowed, openDirectory, rlimitSteps, signalStep } from "./command.ts";
 import { becomeKnown, joinCgroup, SESSION, type Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { isAsked, isRestrictedLate, restrictSteps, type StartableSpec } from "./container.ts";
@@ -26,9 +26,10 @@ import { joinedTerminalSteps } from "./terminal.ts";
  * Bound are `container` (a pidfd of its process), the cgroup, `control`, `stdin`, `stdout`, `stderr`, `pass-socket` where
  * there is a terminal, and `listener-socket` where there is a listener.
  * @param preserved descriptors from 3 on that are passed to the process
+ * @param piped what its terminal shows is read by another program
  * @throws TsboxError `invalid_option`
  */
-export function compileExec(spec: StartableSpec, preserved: number, facts: Facts): Plan {
+export function compileExec(spec: StartableSpec, preserved: number, facts: Facts, piped = false): Plan {
   const types = spec.linux.namespaces.map(({ type }) => type);
   const { oomScoreAdj, execCPUAffinity: { initial } = {}, cwd } = spec.process;
   const { into } = facts.cgroup;
@@ -49,14 +50,15 @@ export function compileExec(spec: StartableSpec, preserved: number, facts: Facts
       ? [becomeKnown(uidMappings?.[0]?.containerID ?? 0, gidMappings?.[0]?.containerID ?? 0, 0)]
       : []),
     SESSION,
-    ...joinedTerminalSteps(spec),
+    ...joinedTerminalSteps(spec, piped),
     stdioStep(spec, { session: false, own, preserved }),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
     ...memoryPolicySteps(spec),
     openDirectory(cwd),
+    enterIfAllowed(cwd),
     ...identitySteps(spec, isRestrictedLate(spec) ? "CAP_SYS_ADMIN" : undefined),
-    enterDirectory(cwd),
+    enterAtLast(cwd),
     signalStep(),
     ...labelSteps(spec, ref(`control+${own.length}`), facts.modules),
     ...restrictSteps(spec, facts, { socket: ref("control+1"), told: ref("control") }),

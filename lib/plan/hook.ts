@@ -34,7 +34,7 @@ export function hookStep(name: HookKind, hook: Hook, index: number, directory?: 
     { offset: offsetOf("clone_args", "pidfd"), to: fd },
   ];
   return {
-    action: `run the ${name} hook "${path}"`,
+    action: `error running ${name} hook #${index}: run "${path}"`,
     ops: [
       { call: "lseek", args: [ref("state"), 0, named("SEEK_SET", 0)] },
       { call: "spawn", args: [cloneArgs, CLONE_ARGS_BYTES], label: label("begin"), out: "hook" },

@@ -201,9 +201,16 @@ export const openInRoot = (path: string, out: string, how: keyof typeof HOW = "a
  * The same, making what is missing. Each missing part is made below its parent's descriptor, since mkdirat(2) itself
  * would follow a magic link.
  * @param alone waits until the host's root is gone: as long as it lies on the new one, ".." in a symlink leads there
- * @param where makes the names of labels different
+ * @param where makes the names of labels different @param how whether symlinks are followed
  */
-export function openOrMake(path: string, kind: "file" | "directory", out: string, alone: Alone, where = out): Op[] {
+export function openOrMake(
+  path: string,
+  kind: "file" | "directory",
+  out: string,
+  alone: Alone,
+  where = out,
+  how: keyof typeof HOW = "anything",
+): Op[] {
   const parts = path.split("/").filter(Boolean);
   const found = `found ${where} ${path}`;
   const ops: Op[] = parts.includes("..")
@@ -222,7 +229,7 @@ export function openOrMake(path: string, kind: "file" | "directory", out: string
         onError: "ignore",
       });
     } else ops.push({ call: "mkdirat", args: [ref(out), cstring(part), 0o755], onError: "ignore" });
-    ops.push({ call: "close", args: [ref(out)] }, openInRoot("/" + parts.slice(0, index + 1).join("/"), out));
+    ops.push({ call: "close", args: [ref(out)] }, openInRoot("/" + parts.slice(0, index + 1).join("/"), out, how));
   });
   ops.push({ call: "label", args: [], label: found });
   return ops;
@@ -243,6 +250,16 @@ export const attachOps = (tree: string, target: string): Op[] => [
 export function attach(path: string, tree: string, kind: "file" | "directory", alone: Alone): Step {
   const ops = [...openOrMake(path, kind, "target", alone, tree), ...attachOps(tree, "target")];
   return { action: `mount on "${path}"`, ops, code: "mount_failed", path, hint: targetHint(kind) };
+}
+
+/** The same for the kernel's own file systems: what is covered or written there has to be theirs (CVE-2019-19921). */
+export function attachOrdinary(path: string, tree: string, type: string, alone: Alone): Step {
+  const step = attach(path, tree, "directory", alone);
+  const ops = [...openOrMake(path, "directory", "target", alone, tree, "no symlink"), ...attachOps(tree, "target")];
+  const isOther = (errno?: string) => errno === "ELOOP" || errno === "ENOTDIR" || errno === "EINVAL";
+  const hint: Step["hint"] = (errno) =>
+    isOther(errno) ? `filesystem "${type}" must be mounted on ordinary directory` : step.hint?.(errno);
+  return { ...step, ops, hint };
 }
 
 /**

@@ -6,7 +6,7 @@
  * @module
  * @see pts(4), ioctl_tty(2), TIOCGPTPEER(2const), unix(7) SCM_RIGHTS
  */
-import { cstring, named, offsetOf, ref, structure, TsboxError, words } from "../../syscalls/index.ts";
+import { buffer, cstring, named, offsetOf, ref, STRUCTS, structure, TsboxError, words } from "../../syscalls/index.ts";
 import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { F_DUPFD_CLOEXEC } from "./clone.ts";
@@ -21,24 +21,26 @@ const READ_WRITE = flags("O_RDWR", "O_NOCTTY", "O_CLOEXEC");
 /**
  * In a sandbox that is being made. Stdin, stdout and stderr become the terminal; the socket that its other end goes
  * to is bound as `pass-socket`.
+ * @param piped where what it shows is read by another program: lines end as they are written, without a carriage return
  * @throws TsboxError `invalid_option`
  */
-export function terminalSteps(spec: Spec, alone: mounts.Alone): Plan {
+export function terminalSteps(spec: Spec, alone: mounts.Alone, piped = false): Plan {
   if (!spec.process.terminal) return [];
-  if (!spec.linux.namespaces.some(({ type }) => type === "mount")) return [...openSteps(spec, HOSTS), passStep()];
+  if (!spec.linux.namespaces.some(({ type }) => type === "mount"))
+    return [...openSteps(spec, HOSTS, piped), passStep()];
   const devpts = spec.mounts.findIndex(({ destination, type }) => destination === "/dev/pts" && type === "devpts");
   if (devpts < 0) {
     throw new TsboxError('make a terminal: no devpts is mounted on "/dev/pts"', { code: "invalid_option" });
   }
   const open: Op = { call: "openat", args: [ref(mountSlot(devpts)), cstring("ptmx"), READ_WRITE, 0], out: "terminal" };
-  return [...openSteps(spec, [open]), ...consoleSteps(alone), passStep()];
+  return [...openSteps(spec, [open], piped), ...consoleSteps(alone), passStep()];
 }
 
 /** The same in a sandbox that has been running for a while, and so where something else may lie at that name. */
-export function joinedTerminalSteps(spec: Spec): Plan {
+export function joinedTerminalSteps(spec: Spec, piped = false): Plan {
   if (!spec.process.terminal) return [];
   const own = spec.linux.namespaces.some(({ type }) => type === "mount");
-  return [...openSteps(spec, own ? openChecked() : HOSTS), passStep()];
+  return [...openSteps(spec, own ? openChecked() : HOSTS, piped), passStep()];
 }
 
 /** The host's own: whoever shares its mounts sees its devpts. */
@@ -61,7 +63,7 @@ function openChecked(): Op[] {
 }
 
 /** As the slots `terminal`, the owner's end, and `peer`, the command's; which is stdin, stdout and stderr as well. */
-function openSteps({ process: { consoleSize, user } }: Spec, open: Op[]): Plan {
+function openSteps({ process: { consoleSize, user } }: Spec, open: Op[], piped: boolean): Plan {
   const ops: Op[] = [
     ...open,
     { call: "ioctl", args: [ref("terminal"), flags("TIOCSPTLCK"), words("0", 0)] },
@@ -74,6 +76,7 @@ function openSteps({ process: { consoleSize, user } }: Spec, open: Op[]): Plan {
     const size = structure(`{${height} rows, ${width} columns}`, "winsize", { ws_row: height, ws_col: width });
     ops.push({ call: "ioctl", args: [ref("terminal"), flags("TIOCSWINSZ"), size] });
   }
+  if (piped) ops.push(...plainLines());
   for (const name of ["stdin", "stdout", "stderr"])
     ops.push({ call: "fcntl", args: [ref("peer"), F_DUPFD_CLOEXEC, 10], out: name });
   const hint = (errno: string | undefined) => {
@@ -81,6 +84,17 @@ function openSteps({ process: { consoleSize, user } }: Spec, open: Op[]): Plan {
     return errno === "ENOSPC" ? "no more terminals: sysctl kernel.pty.max" : undefined;
   };
   return [{ action: "make a terminal", ops, code: "mount_failed", path: "/dev/pts", hint }];
+}
+
+/** Before anything is written: of the settings for output nothing but OPOST is left, without ONLCR. */
+function plainLines(): Op[] {
+  const settings = buffer("settings", STRUCTS.termios.size);
+  const output = { at: settings, offset: offsetOf("termios", "c_oflag") };
+  return [
+    { call: "ioctl", args: [ref("terminal"), flags("TCGETS"), settings] },
+    { call: "store", args: [output, named("OPOST", 1), 4] },
+    { call: "ioctl", args: [ref("terminal"), flags("TCSETS"), settings] },
+  ];
 }
 
 function consoleSteps(alone: mounts.Alone): Plan {
