@@ -267,8 +267,8 @@ describe("messages", () => {
   });
 
   test("have the words that engines look for, and are one line", () => {
-    expect(explain(systemError('execute "x"', "execve", 2))).toBe('execute "x": no such file or directory');
-    expect(explain(systemError('execute "x"', "execve", 13))).toBe('execute "x": permission denied');
+    expect(explain(systemError('execute "x"', "execve", 2))).toBe("exec x: no such file or directory");
+    expect(explain(systemError('execute "x"', "execve", 13))).toBe("exec x: permission denied");
     expect(explain(new TsboxError("a: b", { code: "system", hint: "c" }))).toBe("a: b (c)");
     expect(explain(new TypeError("x is not a function"))).toMatch(
       /^internal error, a bug in tsbox: TypeError.*[^\n]*$/,

@@ -1,10 +1,10 @@
 /** The life of an OCI container: create, start, exec, kill, delete, and run. @module */
 import { afterAll, beforeEach, describe, expect } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { listenIn, Directory, receiveDescriptor, trySyscall, close, read } from "../syscalls/index.ts";
 import { asRoot, noBusybox, notRoot, SLOW, testUnless } from "./support/machine.ts";
-import { bundleIn, ociAs, ociIn, runtimeIn } from "./support/oci.ts";
+import { bundleIn, MAIN, ociAs, ociIn, runtimeIn } from "./support/oci.ts";
 import { adoptOrphans, descendants, eventually, reapOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
@@ -137,6 +137,49 @@ describe("a container", () => {
     expect(oci("delete", "broken")).toEqual(done);
     await expectNothing();
   });
+});
+
+describe("the working directory", () => {
+  const workingIn = (cwd: string, uid: number, line: string) =>
+    sh("", { process: { user: { uid, gid: 0 }, args: ["/bin/sh", "-c", line], env: ["PATH=/bin"], cwd } });
+
+  asRootOnly("may be one that root alone may enter", async () => {
+    mkdirSync(join(rootfs.path, "closed"), { mode: 0o700 });
+    expect(oci("run", "-b", workingIn("/closed", 42, "pwd; ls ."), "w")).toMatchObject({ stdout: "/closed\n" });
+    rmSync(join(rootfs.path, "closed"), { recursive: true });
+    await expectNothing();
+  });
+});
+
+describe("the environment", () => {
+  test("of a hook that starts inside is the command's, unless it has its own", async () => {
+    const hook = { path: "/bin/sh", args: ["sh", "-c", "echo $HOME $PATH"] };
+    const hooks = { startContainer: [hook, { ...hook, env: ["PATH=/x"] }] };
+    expect(oci("run", "-b", sh("true", { hooks }), "e").stdout).toBe("/root /bin\n/x\n");
+    await expectNothing();
+  });
+
+  test("has a home where the last one that is named is empty", async () => {
+    const env = ["PATH=/bin", "HOME=/first", "HOME="];
+    const process = { user: { uid: 0, gid: 0 }, args: ["/bin/sh", "-c", "echo $HOME"], env, cwd: "/" };
+    expect(oci("run", "-b", sh("", { process }), "e").stdout).toBe("/root\n");
+    await expectNothing();
+  });
+});
+
+describe("the kernel's file systems", () => {
+  for (const type of ["proc", "sysfs"]) {
+    asRootOnly(`${type} is mounted on no symlink (CVE-2019-19921)`, async () => {
+      mkdirSync(join(rootfs.path, "elsewhere"));
+      symlinkSync("elsewhere", join(rootfs.path, "link"));
+      const mounts = [{ destination: "/link", type, source: type }];
+      const { status, stderr } = create("l", sh("true", { mounts, linux: linux(["pid", "mount", "network"]) }));
+      expect(stderr).toContain(`filesystem \\"${type}\\" must be mounted on ordinary directory`);
+      expect(status).toBe(1);
+      for (const name of ["link", "elsewhere"]) rmSync(join(rootfs.path, name), { recursive: true });
+      await expectNothing();
+    });
+  }
 });
 
 describe("run", () => {
@@ -309,6 +352,58 @@ describe("hooks", () => {
   test("one inside that hangs is killed after its timeout", async () => {
     const hooks = { createContainer: [{ path: "/bin/sleep", args: ["sleep", "1000"], timeout: 1 }] };
     expect(create("t", sh("true", { hooks })).stderr).toContain("1 s");
+    await expectNothing();
+  });
+});
+
+/** With a terminal, which needs a devpts. */
+const onTerminal = (line: string, changes: Record<string, unknown> = {}) =>
+  sh("", {
+    process: {
+      terminal: true,
+      user: { uid: 0, gid: 0 },
+      args: ["/bin/sh", "-c", line],
+      env: ["PATH=/bin"],
+      cwd: "/",
+    },
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["mode=755"] },
+      { destination: "/dev/pts", type: "devpts", source: "devpts", options: ["newinstance", "ptmxmode=0666"] },
+    ],
+    ...changes,
+  });
+
+/** `run`, with a stdin that has no end. */
+async function runOpen(id: string, bundle: string): Promise<[stdout: string, stderr: string, status: number]> {
+  const started = Bun.spawn([process.execPath, MAIN, "--root", runtime.root, "run", "-b", bundle, id], {
+    argv0: "tsbox-oci",
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  const texts = [started.stdout, started.stderr].map((stream) => new Response(stream).text());
+  const [stdout = "", stderr = ""] = await Promise.all(texts);
+  await started.stdin.end();
+  return [stdout, stderr, await started.exited];
+}
+
+describe("a terminal in the foreground", () => {
+  test("ends lines as they are written, where it is read by a program", async () => {
+    expect(await runOpen("p", onTerminal("echo one; echo two"))).toEqual(["one\ntwo\n", "", 0]);
+    await expectNothing();
+  });
+
+  test("keeps no hook of the runtime waiting", async () => {
+    const bundle = onTerminal("echo ran", { hooks: { createRuntime: [{ path: "/bin/true" }] } });
+    expect(await runOpen("h", bundle)).toEqual(["ran\n", "", 0]);
+    await expectNothing();
+  });
+
+  test("shows what a hook inside has to say, also where it fails", async () => {
+    const args = ["sh", "-c", "echo $GREETING; false"];
+    const failing = { hooks: { startContainer: [{ path: "/bin/sh", args, env: ["GREETING=hello"] }] } };
+    const [stdout, stderr, status] = await runOpen("s", onTerminal("echo ran", failing));
+    expect([stdout, status]).toEqual(["hello\n", 1]);
+    expect(stderr).toContain("error running startContainer hook #0");
     await expectNothing();
   });
 });

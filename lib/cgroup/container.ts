@@ -36,6 +36,8 @@ export type Warn = (message: string) => void;
 
 export class ContainerCgroup {
   #record: CgroupRecord;
+  /** The groups turned out to be somebody else's. */
+  #isForeign = false;
   readonly #warn: Warn;
   readonly #keeper: Keeper | undefined;
   /** Of the container in version 2: a group below is by its way from here. */
@@ -104,6 +106,7 @@ export class ContainerCgroup {
   #refuseUsed(): void {
     const found = this.pids().length;
     const refuse = (why: string) => {
+      this.#isForeign = true;
       throw new TsboxError(`container's cgroup ${why}`, {
         code: "container_state",
         path: this.#directories()[0]?.path ?? "",
@@ -332,6 +335,7 @@ export class ContainerCgroup {
    * @throws TsboxError `system`
    */
   async remove(): Promise<void> {
+    if (this.#isForeign) return;
     if (!this.#record.made) {
       for (const { path } of this.#directories()) sys.removeDirectory(path);
       return;

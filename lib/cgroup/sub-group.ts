@@ -15,7 +15,7 @@ export interface Joined {
 export function joinPath({ path, sub, version, first }: Joined): string {
   const parts = sub.split("/").filter((part) => part !== "");
   if (parts.some((part) => part === ".." || part === ".")) {
-    throw new TsboxError(`join the cgroup ${JSON.stringify(sub)}: \`..\` components are not allowed`, {
+    throw new TsboxError(`join the cgroup ${JSON.stringify(sub)}: bad sub cgroup path, \`..\` components are not allowed`, {
       code: "invalid_option",
     });
   }

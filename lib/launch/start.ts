@@ -101,7 +101,7 @@ export function start(
     if (taken && fd >= 0) taken(fd);
     else resolve(fd < 0 ? undefined : fd);
   };
-  const told = new Control(control, plan, receive);
+  const told: Control = new Control(control, plan, receive, () => reached?.(told));
   void told.told.then(() => {
     sys.close(passSocket);
     resolve(undefined);

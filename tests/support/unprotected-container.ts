@@ -39,6 +39,7 @@ export async function runContainer(
     pivot: true,
     keyring: false,
     given: [],
+    piped: false,
   };
   const compiled = compileContainer(
     spec,

@@ -43,6 +43,7 @@ export function explain(error: unknown): string {
   if (isNodes) return `${syscall} ${JSON.stringify(path)}: ${WORDS[code] ?? code}`;
   if (name !== "TsboxError" && name !== "Error")
     return `internal error, a bug in tsbox: ${(stack ?? message).replaceAll("\n", " ")}`;
-  const told = message.replaceAll(/\bE[A-Z0-9]+\b/g, (errno) => WORDS[errno] ?? errno);
+  const words = message.replaceAll(/\bE[A-Z0-9]+\b/g, (errno) => WORDS[errno] ?? errno);
+  const told = words.replace(/^execute "(.*)": /, "exec $1: ");
   return hint === undefined ? told : `${told} (${hint})`;
 }
