@@ -20,7 +20,16 @@ const facts = (modules?: Facts["modules"]): Facts => ({
   hierarchies: { v1: [], v2: true },
   ...(modules && { modules }),
 });
-const BESIDE = { id: "c", bundle: "/b", moved: false, preserved: 2, pivot: true, keyring: false, given: [], piped: false };
+const BESIDE = {
+  id: "c",
+  bundle: "/b",
+  moved: false,
+  preserved: 2,
+  pivot: true,
+  keyring: false,
+  given: [],
+  piped: false,
+};
 
 type Labels = { apparmorProfile?: string; selinuxLabel?: string; mountLabel?: string };
 

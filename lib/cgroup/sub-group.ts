@@ -15,9 +15,12 @@ export interface Joined {
 export function joinPath({ path, sub, version, first }: Joined): string {
   const parts = sub.split("/").filter((part) => part !== "");
   if (parts.some((part) => part === ".." || part === ".")) {
-    throw new TsboxError(`join the cgroup ${JSON.stringify(sub)}: bad sub cgroup path, \`..\` components are not allowed`, {
-      code: "invalid_option",
-    });
+    throw new TsboxError(
+      `join the cgroup ${JSON.stringify(sub)}: bad sub cgroup path, \`..\` components are not allowed`,
+      {
+        code: "invalid_option",
+      },
+    );
   }
   if (parts.length > 0) return `${path}/${parts.join("/")}`;
   if (version === "v1" || first === undefined || canHaveProcesses(path)) return path;

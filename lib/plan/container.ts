@@ -12,7 +12,15 @@ import { attributeSteps } from "./attributes.ts";
 import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps, SESSION } from "./compile.ts";
 import type { Beside, Facts, OwnedPlan } from "./compile.ts";
 import { byte } from "./clone.ts";
-import { enterAtLast, enterIfAllowed, leaveMemorySteps, openDirectory, privilegeStep, rlimitSteps, signalStep } from "./command.ts";
+import {
+  enterAtLast,
+  enterIfAllowed,
+  leaveMemorySteps,
+  openDirectory,
+  privilegeStep,
+  rlimitSteps,
+  signalStep,
+} from "./command.ts";
 import type { KeptInImage } from "./command.ts";
 import { flags } from "./constants.ts";
 import { containerCovers, containerMounts, enterRoot } from "./container-filesystem.ts";
