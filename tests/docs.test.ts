@@ -14,7 +14,10 @@ const filesIn = (folder: string, ending: string) =>
     .toSorted();
 
 const PAPERS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", ...filesIn("docs", ".md")];
-const SOURCES = [...filesIn("lib", ".ts"), "wasm/index.ts"];
+const SOURCES = [
+  ...filesIn("lib", ".ts"),
+  ...["decoder", "inflate", "scanner", "zstd"].map((name) => `wasm/${name}.ts`),
+];
 const TIMEOUT_MS = 20_000 * Math.min(SLOW, 6);
 
 /** Where examples run: with the folders that they name. */
@@ -46,9 +49,12 @@ const GIVEN: Record<string, string> = {
   header: `const header = new Uint8Array(512); header.set(new TextEncoder().encode("400\\0"), 148);`,
 };
 
+/** What `tsbox/wasm` exports. */
+const WASM = ["createTarScanner", "Inflate", "Zstd"];
+
 /** A module: in a docstring the import, and what is given, go without saying. */
 function moduleOf({ code }: Block): string {
-  const library = code.includes("createTarScanner") ? "wasm/index.ts" : "lib/index.ts";
+  const library = WASM.some((name) => code.includes(name)) ? "wasm/index.ts" : "lib/index.ts";
   const lines = code.includes("import ") ? [] : [`import { ${namesFrom(library, code)} } from "tsbox";`];
   for (const [name, declaration] of Object.entries(GIVEN)) {
     const used = new RegExp(`\\b${name}\\b`).test(code);
@@ -57,11 +63,12 @@ function moduleOf({ code }: Block): string {
   return [...lines, code, ""]
     .join("\n")
     .replaceAll('from "tsbox"', `from ${JSON.stringify(join(root, library))}`)
+    .replaceAll('from "tsbox/wasm"', `from ${JSON.stringify(join(root, "wasm/index.ts"))}`)
     .replaceAll('from "tsbox/doctor"', `from ${JSON.stringify(join(root, "lib/doctor/index.ts"))}`);
 }
 
 function namesFrom(library: string, code: string): string {
-  const names = library === "wasm/index.ts" ? ["createTarScanner"] : ["Sandbox", "TsboxError"];
+  const names = library === "wasm/index.ts" ? WASM : ["Sandbox", "TsboxError"];
   return names.filter((name) => code.includes(name) || (name === "Sandbox" && /\bbox\b/.test(code))).join(", ");
 }
 

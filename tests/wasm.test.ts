@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { mkdtempSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { compileTar } from "../wasm/build.ts";
+import { compileModule } from "../wasm/build.ts";
+import { fuzz, targets } from "./fuzz-wasm.ts";
 import { createTarScanner, TAR_BLOCK_BYTES } from "../wasm/index.ts";
 
 const tar = createTarScanner();
@@ -90,6 +91,14 @@ test("every number survives the way through octal digits", () => {
   );
 });
 
-test("tar.wasm.ts is what its source compiles to", async () => {
-  expect(await compileTar()).toBe(readFileSync(join(import.meta.dirname, "../wasm/tar.wasm.ts"), "utf8"));
+test("module.wasm.ts is what its source compiles to", async () => {
+  expect(await compileModule()).toBe(readFileSync(join(import.meta.dirname, "../wasm/module.wasm.ts"), "utf8"));
 }, 60_000);
+
+test.each(targets().map((target) => [target.name, target] as const))(
+  "damaged %s: an output or a number, the same in any pieces",
+  (_, target) => {
+    // `bun tests/fuzz-wasm.ts 1000000` does more of it
+    expect(fuzz(target, 10_000, Date.now()).get("output")).toBeGreaterThan(100);
+  },
+);

@@ -1,63 +1,8 @@
 /**
- * The host side of the WebAssembly modules: bytes in, numbers out, no I/O.
+ * The host side of the WebAssembly module: bytes in, bytes and numbers out, no I/O.
  * @module
  */
-import { TAR_WASM } from "./tar.wasm.ts";
-
-/** Size of a tar block, in bytes. */
-export const TAR_BLOCK_BYTES = 512;
-
-/** Reads and writes the numbers of tar headers that lie in its window. */
-export interface TarScanner {
-  /** 64 KiB that the caller fills with tar blocks; offsets below count from its start. */
-  readonly window: Uint8Array<ArrayBuffer>;
-  /** The checksum that the header at `offset` ought to carry. */
-  checksum(offset: number): number;
-  /** The number in the octal or base-256 field at `offset`; undefined when it is malformed, negative or above 2^53. */
-  parseOctal(offset: number, lengthBytes: number): number | undefined;
-  /** Whether the block at `offset` is all zeros, as those at the end of an archive are. */
-  isZero(offset: number): boolean;
-  /** Writes a whole number of 0 or more into a field: in octal, or in base-256 where that is too small for it. */
-  putNumber(offset: number, lengthBytes: number, value: number): void;
-  /** Writes the checksum of the header at `offset`, which has to be complete but for it. */
-  putChecksum(offset: number): void;
-}
-
-interface TarExports {
-  memory: WebAssembly.Memory;
-  checksum(offset: number): number;
-  isZero(offset: number): number;
-  putNumber(offset: number, length: number, value: bigint): void;
-  putChecksum(offset: number): void;
-  parseOctal(offset: number, length: number): bigint;
-}
-
-let tarModule: WebAssembly.Module | undefined;
-
-/**
- * Makes a scanner with a window of its own; the module is compiled once per process.
- *
- * @example
- * ```ts
- * const tar = createTarScanner();
- * tar.window.set(header); // 512 bytes
- * if (tar.parseOctal(148, 8) !== tar.checksum(0)) throw new Error("not a tar header");
- * const sizeBytes = tar.parseOctal(124, 12);
- * ```
- */
-export function createTarScanner(): TarScanner {
-  tarModule ??= new WebAssembly.Module(Uint8Array.fromBase64(TAR_WASM));
-  const exports = new WebAssembly.Instance(tarModule).exports as unknown as TarExports;
-  const { memory, checksum, parseOctal, isZero, putNumber, putChecksum } = exports;
-  return {
-    window: new Uint8Array(memory.buffer as ArrayBuffer),
-    checksum,
-    isZero: (offset) => isZero(offset) !== 0,
-    putNumber: (offset, lengthBytes, value) => putNumber(offset, lengthBytes, BigInt(value)),
-    putChecksum,
-    parseOctal(offset, lengthBytes) {
-      const value = parseOctal(offset, lengthBytes);
-      return value < 0n || value > BigInt(Number.MAX_SAFE_INTEGER) ? undefined : Number(value);
-    },
-  };
-}
+export { Inflate, type DeflateFormat, type InflateOptions } from "./inflate.ts";
+export { createTarScanner, TAR_BLOCK_BYTES, type TarScanner } from "./scanner.ts";
+export { FormatError } from "./status.ts";
+export { Zstd, type ZstdOptions } from "./zstd.ts";

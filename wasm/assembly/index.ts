@@ -1,0 +1,6 @@
+/** All that the host calls. */
+export { checksum, parseOctal, isZero, putNumber, putChecksum } from "./tar";
+export { setInput, setOutput, inputNext, outputNext, historyStart } from "./stream";
+export { startInflate, inflate, wantedSum, wantedSize } from "./inflate";
+export { crc32, adler32 } from "./checksums";
+export { startZstd, zstd, windowBytes } from "./zstd";
