@@ -228,6 +228,40 @@ describe("run", () => {
   });
 });
 
+describe("with users of its own, a container of root's", () => {
+  const everybody = [{ containerID: 0, hostID: 0, size: 4294967295 }];
+  const mapped = (types: string[], more: object = {}) => ({
+    namespaces: [...types, "user"].map((type) => ({ type })),
+    uidMappings: everybody,
+    gidMappings: everybody,
+    ...more,
+  });
+  const mounts = [
+    { destination: "/proc", type: "proc", source: "proc" },
+    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["mode=755"] },
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+  ];
+  const devices = [{ path: "/dev/own", type: "c", major: 1, minor: 5, fileMode: 0o644, uid: 10, gid: 11 }];
+
+  asRootOnly("has devices of their own owners, and nothing of the host's to execute", () => {
+    const line =
+      "stat -c '%u:%g %a %t:%T' /dev/own; head -c 3 /dev/own | wc -c; grep -E ' /dev/(null|own) ' /proc/self/mountinfo | cut -d ' ' -f 6";
+    const bundle = sh(line, { mounts, linux: mapped(["mount", "pid", "network"], { devices }) });
+    const { status, stdout, stderr } = oci("run", "--bundle", bundle, "u");
+    const [node, bytes, ...flags] = stdout.trim().split("\n");
+    expect([status, stderr, node, bytes, flags.length]).toEqual([0, "", "10:11 644 1:5", "3", 2]);
+    for (const each of flags) expect(each).toMatch(/nosuid,noexec/);
+  });
+
+  asRootOnly("sees the sysfs of a network that is the host's, and none of the host's control groups", () => {
+    const line = "ls /sys /sys/fs/cgroup; grep -c ' /sys[^ ]* rw' /proc/self/mountinfo";
+    const { stdout, stderr } = oci("run", "--bundle", sh(line, { mounts, linux: mapped(["mount", "pid"]) }), "u");
+    expect([stdout.split("\n").slice(0, 1), stderr]).toEqual([["/sys:"], ""]);
+    expect(stdout).toContain("kernel\n");
+    expect(stdout).toEndWith("/sys/fs/cgroup:\n0\n");
+  });
+});
+
 /** Namespaces of a container, which for an ordinary user needs one of ids. */
 function linux(types: string[]): Record<string, unknown> {
   if (asRoot) return { namespaces: types.map((type) => ({ type })) };

@@ -9,7 +9,7 @@
  */
 import { cstring, named, ref, stringArray, structure, words } from "../../syscalls/index.ts";
 import type { Arch, Data, Named, Op, Plan, Step } from "../../syscalls/index.ts";
-import type { NamespaceType, Spec } from "../spec/index.ts";
+import type { DeviceNode, NamespaceType, Spec } from "../spec/index.ts";
 import { affinityStep } from "./attributes.ts";
 import { agentSteps } from "./agent.ts";
 import type { CgroupHierarchies } from "./cgroup-mount.ts";
@@ -42,6 +42,8 @@ export interface Beside {
   created?: readonly string[];
   /** Mount points of bind mounts whose trees come from other sandboxes, each bound as {@link volumeSlot}. */
   volumes?: readonly string[];
+  /** Nodes that the owner makes, as the container's processes may not. */
+  nodes?: readonly DeviceNode[];
 }
 
 /**

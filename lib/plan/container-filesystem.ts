@@ -31,8 +31,10 @@ const isDev = ({ destination }: Mount) => /^\/dev\/*$/.test(destination);
  *
  * Sources are opened in the order of the config, as mounts are listed in the order in which they are made since Linux
  * 6.8; and before the mounts of this namespace are kept to itself, or a bind mount could not be shared with the host.
+ *
+ * @param hasNodes the owner has made the devices that are asked for
  */
-export function containerMounts(spec: ContainerSpec & Spec, facts: Facts): Plan {
+export function containerMounts(spec: ContainerSpec & Spec, facts: Facts, hasNodes: boolean): Plan {
   // a read-only /dev has to be filled first
   const trees = spec.mounts.map((mount, index) => ({ mount: sourced(isDev(mount) ? writable(mount) : mount), index }));
   const opened = trees.flatMap(({ mount, index }) =>
@@ -45,7 +47,7 @@ export function containerMounts(spec: ContainerSpec & Spec, facts: Facts): Plan 
     ...(isOwn(spec, "mount") ? [keepMounts(spec)] : []),
     ...makeRoot(spec, BUNDLE.root, facts.privileged),
     ...attached,
-    ...deviceSteps(spec),
+    ...deviceSteps(spec, hasNodes),
   ];
 }
 

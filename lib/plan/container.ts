@@ -29,6 +29,7 @@ import { executeStep, findStep } from "./execute.ts";
 import { betweenSteps } from "./filesystem.ts";
 import { REACHED_TAG, REPORT_BYTES } from "./frame.ts";
 import { hookStep } from "./hook.ts";
+import { withHostSysfs } from "./host-sysfs.ts";
 import { identitySteps, takeCapabilities } from "./identity.ts";
 import { checkNamespaces, intermediateSteps, isApart, isOwn, oomStep } from "./intermediate.ts";
 import { checkLabels, isLabelled, labelMounts, labelSteps, openProc } from "./labels.ts";
@@ -72,7 +73,12 @@ export interface Given {
   group: boolean;
 }
 
-const BUNDLE: Beside = { root: { kind: "bundle" }, idle: false };
+/** In a user namespace nobody may make nodes: of those that are asked for, the owner has to. */
+function bundleOf({ linux: { devices = [], namespaces } }: StartableSpec): Beside {
+  const bundle: Beside = { root: { kind: "bundle" }, idle: false };
+  const isMapped = namespaces.some(({ type, path }) => type === "user" && path === undefined);
+  return isMapped && devices.length > 0 ? { ...bundle, nodes: devices } : bundle;
+}
 
 /**
  * The process stops for the creator when its namespaces stand, to be moved to its cgroups; and for network devices and
@@ -97,13 +103,14 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, m
   const { oomScoreAdj } = process;
   const inUse = words("in use", 0, 0);
   // the creator ends soon: its own score may be that of the container
-  const building: StartableSpec = {
+  const building: StartableSpec = withHostSysfs({
     ...spec,
     mounts: labelMounts(spec, facts.modules),
     process: { ...process },
-  };
+  });
   delete building.process.oomScoreAdj;
-  const { steps, ...owner } = ownerPart(building, BUNDLE, facts, inUse);
+  const bundle = bundleOf(building);
+  const { steps, ...owner } = ownerPart(building, bundle, facts, inUse);
   const [hold, ...others] = steps as [Step, ...Plan];
   const [begin, ...enter] = enterSteps(facts, (type) => isOwn(spec, type)) as [Step, ...Plan];
   const kept = keptInImage(beside.preserved, keptSlots(spec, facts.modules));
@@ -112,7 +119,7 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, m
     ...(oomScoreAdj === undefined ? [] : [oomStep(oomScoreAdj)]),
     ...others,
     ...(isApart(building)
-      ? intermediateSteps(building, firstClone(building, facts, inUse), betweenSteps(building, BUNDLE, facts))
+      ? intermediateSteps(building, firstClone(building, facts, inUse), betweenSteps(building, bundle, facts))
       : []),
     begin,
     ...(beside.moved ? [reachStep("be moved to the cgroups", "moved")] : []),
@@ -122,7 +129,7 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, m
     ...mappedSteps(spec),
     ...timeSteps(spec),
     ...namingSteps(spec),
-    ...filesystemSteps(building, beside, facts),
+    ...filesystemSteps(building, beside, facts, facts.privileged && bundle.nodes !== undefined),
     ...becomeSteps(building, beside, kept, facts.modules),
     ...waitToStart(kept, keptSlots(spec, facts.modules)),
     ...startSteps(spec, facts),
@@ -162,12 +169,12 @@ function namingSteps(spec: StartableSpec): Plan {
   return steps;
 }
 
-function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Facts): Plan {
+function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Facts, hasNodes: boolean): Plan {
   const { hooks = {} } = spec;
   const { netDevices } = spec.linux;
   return [
     ...(isLabelled(spec, facts.modules) ? [openProc] : []),
-    ...containerMounts(spec, facts),
+    ...containerMounts(spec, facts, hasNodes),
     ...sysctlSteps(spec),
     ...terminalSteps(spec, () => [], beside.piped),
     ...(netDevices || runtimeHooks(hooks) > 0 ? [reachStep("have the creator do its part", "hooks")] : []),

@@ -4,10 +4,10 @@
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config-linux.md#default-devices
  */
 import { cstring, named, ref, type Op, type Plan, type Step } from "../../syscalls/index.ts";
-import type { ContainerSpec, DeviceNode } from "../spec/index.ts";
+import type { ContainerSpec, DeviceNode, IdMapping, Linux } from "../spec/index.ts";
 import { flags } from "./constants.ts";
 import { isBind } from "./mount-options.ts";
-import { moveTo, openOrMake } from "./mounts.ts";
+import { moveTo, openFilesystem, openOrMake, restrictTree } from "./mounts.ts";
 
 const node = (name: string, major: number, minor: number): DeviceNode => ({
   path: `/dev/${name}`,
@@ -31,15 +31,49 @@ const LINKS = [
   ["/proc/self/fd/2", "stderr"],
 ] as const;
 
-/** Where the container brings a /dev of the host along, nothing is made in it. */
-export function deviceSteps({ mounts, linux: { devices = [] } }: ContainerSpec): Plan {
+/** The slot of a file system of the owner's, with nodes that are called by their numbers. */
+export const NODES = "nodes";
+
+/** Whoever owns the machine may make nodes, and binds of them keep their owners. */
+export function ownersNodes(
+  nodes: readonly DeviceNode[],
+  { uidMappings, gidMappings }: Pick<Linux, "uidMappings" | "gidMappings">,
+): Plan {
+  const made = openFilesystem("tmpfs", NODES, ["nosuid", "noexec", "mode=755"], "devices");
+  const steps = nodes.flatMap(({ uid = 0, gid = 0, ...device }, index): Step[] => {
+    const [owner, group] = [hostId(uid, uidMappings), hostId(gid, gidMappings)];
+    if (owner === undefined || group === undefined) return [];
+    const name = cstring(String(index));
+    const { mode, permissions } = modeOf(device);
+    const ops: Op[] = [
+      { call: "mknodat", args: [ref(NODES), name, mode, numberOf(device)] },
+      // whatever the umask is
+      { call: "fchmodat", args: [ref(NODES), name, permissions] },
+      { call: "fchownat", args: [ref(NODES), name, owner, group, AT_SYMLINK_NOFOLLOW] },
+    ];
+    // without it, the host's own is bound
+    return [{ action: `make the device "${device.path}"`, ops: ops.map((op) => ({ ...op, onError: "ignore" })) }];
+  });
+  return [{ ...made, ops: [...made.ops, { call: "close", args: [ref("config")] }] }, ...steps];
+}
+
+const hostId = (id: number, mappings: readonly IdMapping[] = []): number | undefined =>
+  mappings.flatMap(({ containerID, hostID, size }) =>
+    id >= containerID && id < containerID + size ? [hostID + id - containerID] : [],
+  )[0];
+
+/**
+ * Where the container brings a /dev of the host along, nothing is made in it.
+ * @param hasNodes those that are asked for are bound from {@link NODES}
+ */
+export function deviceSteps({ mounts, linux: { devices = [] } }: ContainerSpec, hasNodes: boolean): Plan {
   const dev = mounts.findLast(({ destination }) => /^\/dev\/*$/.test(destination));
   if (dev && isBind(dev)) return [];
   const asked = new Set(devices.map(({ path }) => path));
   const nodes = [...DEFAULT_NODES.filter(({ path }) => !asked.has(path)), ...devices];
   // the modes of nodes are as they are told
   const mask = (bits: number): Op => ({ call: "umask", args: [bits] });
-  const steps = nodes.map((each, index) => nodeStep(each, index));
+  const steps = nodes.map((each, index) => nodeStep(each, index, hasNodes ? devices.indexOf(each) : -1));
   const [first, last] = [steps[0] as Step, steps.at(-1) as Step];
   first.ops.unshift(mask(0));
   last.ops.push(mask(0o022));
@@ -47,18 +81,27 @@ export function deviceSteps({ mounts, linux: { devices = [] } }: ContainerSpec):
 }
 
 /** As makedev(3) of the kernel's 32-bit numbers. */
-const numberOf = ({ major, minor }: DeviceNode) => ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
+const numberOf = ({ major, minor }: Pick<DeviceNode, "major" | "minor">) =>
+  ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 const KIND = { b: 0o060000, c: 0o020000, u: 0o020000, p: 0o010000 };
 const AT_SYMLINK_NOFOLLOW = named("AT_SYMLINK_NOFOLLOW", 0x100);
 
-/** What may make no nodes, as in a user namespace, or finds something at that name, binds the host's. */
-function nodeStep(device: DeviceNode, index: number): Step {
-  const { path, type, fileMode = 0o666, uid = 0, gid = 0 } = device;
+const octal = (bits: number) => named(`0${bits.toString(8)}`, bits);
+const modeOf = ({ type, fileMode = 0o666 }: Pick<DeviceNode, "type" | "fileMode">) => ({
+  mode: octal(KIND[type] | (fileMode & 0o7777)),
+  permissions: octal(fileMode & 0o7777),
+});
+
+/**
+ * What may make no nodes, as in a user namespace, or finds something at that name, binds the owner's, or the host's.
+ * @param made its number among {@link NODES}, or -1
+ */
+function nodeStep(device: DeviceNode, index: number, made: number): Step {
+  const { path, uid = 0, gid = 0 } = device;
   const end = path.lastIndexOf("/");
   const name = cstring(path.slice(end + 1));
   const directory = ref("device-directory");
-  const mode = KIND[type] | (fileMode & 0o7777);
-  const [bind, done] = [`bind device ${index}`, `device ${index}`];
+  const label = (what: string) => `${what} device ${index}`;
   const how = flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC");
   return {
     action: `make the device "${path}"`,
@@ -66,19 +109,34 @@ function nodeStep(device: DeviceNode, index: number): Step {
       ...openOrMake(path.slice(0, end) || "/", "directory", "device-directory", () => [], `device ${index}`),
       {
         call: "mknodat",
-        args: [directory, name, named(`0${mode.toString(8)}`, mode), numberOf(device)],
-        onError: { jump: bind },
+        args: [directory, name, modeOf(device).mode, numberOf(device)],
+        onError: { jump: label("bind") },
       },
       ...(uid === 0 && gid === 0
         ? []
         : [{ call: "fchownat", args: [directory, name, uid, gid, AT_SYMLINK_NOFOLLOW] } satisfies Op]),
-      { call: "jump", args: [], label: done },
-      { call: "label", args: [], label: bind },
+      { call: "jump", args: [], label: label("made") },
+      { call: "label", args: [], label: label("bind") },
       { call: "mknodat", args: [directory, name, flags("S_IFREG"), 0], onError: "ignore" },
+      ...(made < 0
+        ? []
+        : ([
+            // EINVAL: before Linux 6.15, nothing of a mount that is not attached can be
+            {
+              call: "open_tree",
+              args: [ref(NODES), cstring(String(made)), how],
+              out: "device",
+              onError: { jump: label("the host's") },
+            },
+            { call: "jump", args: [], label: label("opened") },
+          ] satisfies Op[])),
+      { call: "label", args: [], label: label("the host's") },
       { call: "open_tree", args: [flags("AT_FDCWD"), cstring(path), how], out: "device" },
+      { call: "label", args: [], label: label("opened") },
+      restrictTree("device"),
       moveTo("device", directory, path.slice(end + 1)),
       { call: "close", args: [ref("device")] },
-      { call: "label", args: [], label: done },
+      { call: "label", args: [], label: label("made") },
       { call: "close", args: [directory] },
     ],
     code: "mount_failed",

@@ -64,6 +64,10 @@ export function readOnlyMount(path: string): Op {
   return { call: "mount_setattr", args: [here, cstring(path), 0, attr, 32] };
 }
 
+/** What is executed from it gains nothing, and nothing is: for single files of the host. */
+export const restrictTree = (tree: string): Op =>
+  setAttributes(tree, ALONE, { set: ["MOUNT_ATTR_NOSUID", "MOUNT_ATTR_NOEXEC"], clear: [] });
+
 /** What is attached, and all below it, cannot be written any more. */
 export const readOnlyTree = (tree: string): Op =>
   setAttributes(tree, RECURSIVELY, { set: ["MOUNT_ATTR_RDONLY"], clear: [] });

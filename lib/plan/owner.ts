@@ -10,6 +10,7 @@ import type { Mount, NamespaceType, Spec } from "../spec/index.ts";
 import { byte, cloneStep, NEW, pipeOps, type Clone } from "./clone.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
+import { NODES, ownersNodes } from "./device-nodes.ts";
 import { mountSlot, openBind } from "./filesystem.ts";
 import { helpedMapSteps, idMapStep } from "./id-maps.ts";
 import { cloneIntermediate, isApart, isJoined } from "./intermediate.ts";
@@ -92,7 +93,7 @@ const isOpened = (mount: Mount): boolean => isBind(mount) && !mount.options?.inc
 
 function sourceSlots(spec: Spec, beside: Beside): string[] {
   const slots = spec.mounts.flatMap((mount, index) => (isOpened(mount) ? [mountSlot(index)] : []));
-  return [...slots, ...rootSlots(beside.root)];
+  return [...slots, ...rootSlots(beside.root), ...(beside.nodes ? [NODES] : [])];
 }
 
 function sourceSteps(spec: Spec, beside: Beside): Plan {
@@ -100,6 +101,7 @@ function sourceSteps(spec: Spec, beside: Beside): Plan {
     isOpened(mount) ? [openBind(mount, mountSlot(index), beside)] : [],
   );
   steps.push(...ownMapSteps(spec));
+  if (beside.nodes) steps.push(...ownersNodes(beside.nodes, spec.linux));
   if (beside.root.kind !== "tmpfs") steps.push(...openRoot(spec, beside.root));
   return steps;
 }
