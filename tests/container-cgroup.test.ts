@@ -349,8 +349,12 @@ describe("a group", () => {
   cgroupTest("that is frozen is nobody's", async () => {
     await withCgroup({}, async (cgroup) => {
       await cgroup.freeze();
-      const error = await failureOf(() => new ContainerCgroup(cgroup.record).make({}));
+      const refused = new ContainerCgroup(await plan({ id: pathOf(cgroup, "freezer").split("/").at(-1) as string }));
+      expect(refused.record.paths).toEqual(cgroup.record.paths);
+      const error = await failureOf(() => refused.make({}));
       expect(error.message).toBe("container's cgroup unexpectedly frozen");
+      await refused.remove();
+      for (const path of Object.values(cgroup.record.paths)) expect(existsSync(path)).toBe(true);
       await cgroup.thaw();
       await new ContainerCgroup(cgroup.record).make({});
     });
@@ -363,6 +367,14 @@ describe("a group", () => {
       "limit_unavailable",
       expect.stringContaining('"4000" to "cpuset.cpus"'),
     ]);
+    expect(left()).toEqual([]);
+  });
+
+  cgroupTest("that was never whole goes with the container", async () => {
+    const record = await plan();
+    await new ContainerCgroup(record).make({});
+    // whoever made it was killed before it could say so
+    await new ContainerCgroup(record).remove();
     expect(left()).toEqual([]);
   });
 

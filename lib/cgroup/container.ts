@@ -36,12 +36,12 @@ export type Warn = (message: string) => void;
 
 export class ContainerCgroup {
   #record: CgroupRecord;
-  /** The groups turned out to be somebody else's. */
-  #isForeign = false;
   readonly #warn: Warn;
   readonly #keeper: Keeper | undefined;
   /** Of the container in version 2: a group below is by its way from here. */
   #top: string | undefined;
+  /** It could not be made; what was made of it is taken back. */
+  #refused = false;
 
   /**
    * Names the groups, and makes nothing.
@@ -75,6 +75,7 @@ export class ContainerCgroup {
    * @throws TsboxError `limit_unavailable`, `permission_denied`, `invalid_option`
    */
   async make(resources: Resources, pid?: number): Promise<void> {
+    this.#refused = true;
     let limits = saying(resources);
     const devices = containerDevices(limits.devices);
     this.#refuseUsed();
@@ -89,6 +90,7 @@ export class ContainerCgroup {
       this.#apply(limits, devices);
       if (pid !== undefined) await this.addProcess(pid);
       this.#record = { ...this.#record, made: true };
+      this.#refused = false;
     } catch (error) {
       if (started) await this.#takeBack();
       for (const path of made.toReversed()) sys.removeDirectory(path);
@@ -106,7 +108,6 @@ export class ContainerCgroup {
   #refuseUsed(): void {
     const found = this.pids().length;
     const refuse = (why: string) => {
-      this.#isForeign = true;
       throw new TsboxError(`container's cgroup ${why}`, {
         code: "container_state",
         path: this.#directories()[0]?.path ?? "",
@@ -335,7 +336,7 @@ export class ContainerCgroup {
    * @throws TsboxError `system`
    */
   async remove(): Promise<void> {
-    if (this.#isForeign) return;
+    if (this.#refused) return;
     if (!this.#record.made) {
       for (const { path } of this.#directories()) sys.removeDirectory(path);
       return;
