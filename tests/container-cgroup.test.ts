@@ -403,6 +403,36 @@ describe("processes", () => {
     });
   });
 
+  cgroupTest("join a group below, where there is one", async () => {
+    await withCgroup({}, async (cgroup) => {
+      const path = pathOf(cgroup, "pids");
+      mkdirSync(`${path}/a/b`, { recursive: true });
+      const below = cgroup.below({ "": "a/b" });
+      const [first] = Object.entries(below.record.paths).find(([, each]) => each.startsWith(path)) ?? [];
+      expect(below.record.paths).toEqual({ ...cgroup.record.paths, [first as string]: `${path}/a/b` });
+      await inside(below, "exec sleep 100");
+      expect(readFileSync(`${path}/a/b/cgroup.procs`, "utf8")).not.toBe("");
+      const error = await failureOf(() => cgroup.below({ "": "nothing" }));
+      expect(error.message).toBe('join the cgroup "nothing": the container has none of this name');
+    });
+  });
+
+  testUnless(
+    isPure ? noLimits : "pure version 2 is not here",
+    "join the first one, where groups below are limited",
+    async () => {
+      await withCgroup({}, async (cgroup) => {
+        const path = cgroup.record.paths[""] as string;
+        mkdirSync(`${path}/a`);
+        const process = await inside(cgroup, "exec sleep 100");
+        writeFileSync(`${path}/a/cgroup.procs`, String(process.pid));
+        expect(cgroup.below({}, process.pid).record.paths).toEqual({ "": path });
+        writeFileSync(`${path}/cgroup.subtree_control`, "+memory");
+        expect(cgroup.below({}, process.pid).record.paths).toEqual({ "": `${path}/a` });
+      });
+    },
+  );
+
   cgroupTest("get any signal, each of them", async () => {
     await withCgroup({}, async (cgroup) => {
       const process = await inside(cgroup, "trap 'echo told; exit 3' TERM; sh -c 'echo ready; exec sleep 100' & wait");

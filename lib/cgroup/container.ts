@@ -25,6 +25,7 @@ import { groupsBelow, processesIn } from "./tree.ts";
 const SIGKILL = 9;
 const [ESRCH, EINVAL] = [-3, -22];
 const TURNS = 5;
+const F_OK = 0;
 
 export interface PlanOptions extends CgroupName {
   /** It keeps them, and is told by `cgroupsPath`: `slice:prefix:name`. */
@@ -195,19 +196,32 @@ export class ContainerCgroup {
   }
 
   /**
-   * Groups below, for a process that joins; by controller, where `""` is version 2, or all of version 1.
+   * Groups below, for a process that joins; by controller, where `""` is pure version 2, or all that have such a group.
    *
    * @param first the container's first process: where its own group cannot have processes any more, as the container
    *   limits groups below it, a process joins where that one is
    * @throws TsboxError `invalid_option`
    */
   below(subGroups: Readonly<Record<string, string>>, first?: number): ContainerCgroup {
-    const paths: Record<string, string> = {};
-    for (const [controller, path] of Object.entries(this.#record.paths)) {
-      const sub = subGroups[controller] ?? subGroups[""] ?? "";
-      paths[controller] = joinPath({ path, sub, version: controller === "" ? "v2" : "v1", first });
+    const own = Object.entries(this.#record.paths);
+    const isPure = own.every(([controller]) => controller === "");
+    const paths = own.map(([controller, path]): [string, string] => {
+      const named = controller === "" && !isPure ? undefined : subGroups[controller];
+      const joined = joinPath({
+        path,
+        sub: named ?? subGroups[""] ?? "",
+        version: controller === "" ? "v2" : "v1",
+        first,
+      });
+      return [controller, named === undefined && !sys.access(joined, F_OK) ? path : joined];
+    });
+    const asked = Object.values(subGroups).find((sub) => sub !== "");
+    if (asked !== undefined && paths.every(([, path], index) => path === own[index]?.[1])) {
+      throw new TsboxError(`join the cgroup ${JSON.stringify(asked)}: the container has none of this name`, {
+        code: "invalid_option",
+      });
     }
-    const below = new ContainerCgroup({ ...this.#record, paths }, this.#warn);
+    const below = new ContainerCgroup({ ...this.#record, paths: Object.fromEntries(paths) }, this.#warn);
     below.#top = this.#top;
     return below;
   }
