@@ -1,6 +1,6 @@
 /** The control groups of a container: where they are, what is written to them, and that nothing of them stays. @module */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { complete, saying } from "../lib/cgroup/changes.ts";
 import { findHierarchies } from "../lib/cgroup/hierarchy.ts";
 import { ContainerCgroup, type CgroupRecord } from "../lib/cgroup/index.ts";
@@ -658,6 +658,73 @@ describe("what a version has not", () => {
   });
 });
 
+describe("a group above that is not as it should be", () => {
+  const noPure = isPure ? notRoot : "pure version 2 is not here";
+  /** A group with a process in it, or prepared in another way. */
+  async function above(prepare: (path: string) => unknown, use: (cgroupsPath: string) => Promise<void>): Promise<void> {
+    const name = nextId();
+    const path = `${v2?.mount}/${name}`;
+    mkdirSync(path);
+    const process = Bun.spawn(["sleep", "1000"]);
+    try {
+      writeFileSync(`${path}/cgroup.procs`, String(process.pid));
+      await prepare(path);
+      await use(`/${name}/box`);
+    } finally {
+      process.kill(9);
+      await process.exited;
+      for (const each of [`${path}/threads`, path]) await eventually(() => !existsSync(each) || tryRemove(each));
+    }
+  }
+  const made = async (cgroupsPath: string, resources: Resources) => {
+    const cgroup = new ContainerCgroup(await plan({ cgroupsPath }));
+    await cgroup.make(resources);
+    return cgroup;
+  };
+
+  testUnless(noPure, "processes are in the way of controllers, and nothing of it is changed", async () => {
+    await above(
+      () => {},
+      async (cgroupsPath) => {
+        for (const resources of [{ memory: { limit: 64 * MIB } }, { pids: { limit: 5 } }]) {
+          const error = await failureOf(() => made(cgroupsPath, resources));
+          expect(error.message).toMatch(/^cannot set (memory|pids) limit: the controller is not enabled below "/);
+          expect(error.hint).toBe("processes in that group are in the way: move them to one below it");
+        }
+        const cgroup = await made(cgroupsPath, {});
+        expect(readFileSync(`${pathOf(cgroup, "")}/cgroup.type`, "utf8").trim()).toBe("domain");
+        await inside(cgroup, "exec sleep 100");
+        await cgroup.kill(9);
+        await cgroup.remove();
+      },
+    );
+  });
+
+  testUnless(noPure, "of threads, there are limits for threads only", async () => {
+    const prepare = (path: string) => {
+      mkdirSync(`${path}/threads`);
+      writeFileSync(`${path}/threads/cgroup.type`, "threaded");
+    };
+    await above(prepare, async (cgroupsPath) => {
+      const error = await failureOf(() => made(cgroupsPath, { memory: { limit: 64 * MIB } }));
+      expect(error.message).toMatch(/^limit memory in the control group ".*": its type is "domain invalid"$/);
+      const cgroup = await made(cgroupsPath, { pids: { limit: 5 } });
+      const read = (file: string) => readFileSync(`${pathOf(cgroup, "")}/${file}`, "utf8").trim();
+      expect([read("cgroup.type"), read("pids.max")]).toEqual(["threaded", "5"]);
+      await cgroup.remove();
+    });
+  });
+});
+
+function tryRemove(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 describe("without permission", () => {
   const mayNot = asRoot ? "root may" : noLimits === undefined ? "this user has a group" : undefined;
   testUnless(mayNot, "a container is without groups, unless it asks for some", async () => {
@@ -665,6 +732,8 @@ describe("without permission", () => {
     const cgroup = new ContainerCgroup(await plan({ rootless: true }), (message) => told.push(message));
     await cgroup.make({});
     expect([cgroup.record.paths, cgroup.membership, told]).toEqual([{}, { tasks: 0, into: false }, []]);
+    expect((await failureOf(() => cgroup.freeze())).message).toBe("freeze the container: it has no cgroup of its own");
+    await cgroup.remove();
     const limited = new ContainerCgroup(await plan({ rootless: true }));
     const error = await failureOf(() => limited.make({ pids: { limit: 5 } }));
     expect(error.message).toBe("cannot set pids limit: container could not join or create cgroup");

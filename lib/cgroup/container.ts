@@ -205,22 +205,20 @@ export class ContainerCgroup {
   below(subGroups: Readonly<Record<string, string>>, first?: number): ContainerCgroup {
     const own = Object.entries(this.#record.paths);
     const isPure = own.every(([controller]) => controller === "");
-    const paths = own.map(([controller, path]): [string, string] => {
-      const named = controller === "" && !isPure ? undefined : subGroups[controller];
-      const joined = joinPath({
-        path,
-        sub: named ?? subGroups[""] ?? "",
-        version: controller === "" ? "v2" : "v1",
-        first,
-      });
-      return [controller, named === undefined && !sys.access(joined, F_OK) ? path : joined];
-    });
-    const asked = Object.values(subGroups).find((sub) => sub !== "");
-    if (asked !== undefined && paths.every(([, path], index) => path === own[index]?.[1])) {
-      throw new TsboxError(`join the cgroup ${JSON.stringify(asked)}: the container has none of this name`, {
+    const missing = (sub: string) =>
+      new TsboxError(`join the cgroup ${JSON.stringify(sub)}: the container has none of this name`, {
         code: "invalid_option",
       });
-    }
+    const paths = own.map(([controller, path]): [string, string] => {
+      const named = controller === "" && !isPure ? undefined : subGroups[controller];
+      const sub = named ?? subGroups[""] ?? "";
+      const joined = joinPath({ path, sub, version: controller === "" ? "v2" : "v1", first });
+      if (sys.access(joined, F_OK)) return [controller, joined];
+      if (named !== undefined) throw missing(named);
+      return [controller, path];
+    });
+    const sub = subGroups[""];
+    if (sub && paths.every(([, path], index) => path === own[index]?.[1])) throw missing(sub);
     const below = new ContainerCgroup({ ...this.#record, paths: Object.fromEntries(paths) }, this.#warn);
     below.#top = this.#top;
     return below;
@@ -267,13 +265,14 @@ export class ContainerCgroup {
   /** @throws TsboxError `limit_unavailable` where a process does not stop in time; all go on then */
   async freeze(): Promise<void> {
     const group = this.#freezer();
-    const result = group ? setFrozen(group, true) : -sys.ERRNO.ENOENT;
-    if (group && result >= 0 && (await waitUntilStopped(group))) return;
+    const failure = (why: string) =>
+      new TsboxError(`freeze the container: ${why}`, { code: "limit_unavailable", path: group?.path ?? "" });
+    if (!group) throw failure("it has no cgroup of its own");
+    const result = setFrozen(group, true);
+    if (result < 0) throw failure(errnoName(-result));
+    if (await waitUntilStopped(group)) return;
     this.#setThawed();
-    throw new TsboxError(
-      result < 0 ? `freeze the container: ${errnoName(-result)}` : "freeze the container: a process does not stop",
-      { code: "limit_unavailable", ...(result < 0 ? { errno: -result } : {}) },
-    );
+    throw failure("a process does not stop");
   }
 
   async thaw(): Promise<void> {

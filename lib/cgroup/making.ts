@@ -61,8 +61,15 @@ function notPermitted(action: string, result: number): NotPermitted {
 function enableForChildren(directory: string): void {
   const available = controllersIn(`${directory}/cgroup.controllers`);
   if (enable(available, directory)) return;
-  for (const controller of available) enable([controller], directory);
+  for (const controller of available) {
+    // a tree of threads stays one, with those that threads can have
+    if (typeOf(directory) === "domain") enable([controller], directory);
+    else sys.writeKernelFile(`${directory}/cgroup.subtree_control`, `+${controller}`);
+  }
 }
+
+/** The root of all groups has none. */
+const typeOf = (path: string): string => (sys.readKernelFile(`${path}/cgroup.type`) ?? "domain").trim();
 
 /** Controllers of groups that processes are in, rather than threads. */
 const DOMAIN = ["memory", "io", "hugetlb", "rdma"];
@@ -74,7 +81,7 @@ const DOMAIN = ["memory", "io", "hugetlb", "rdma"];
  * @throws TsboxError `limit_unavailable`
  */
 export function settleType(path: string, limited: readonly string[]): void {
-  const type = (sys.readKernelFile(`${path}/cgroup.type`) ?? "domain").trim();
+  const type = typeOf(path);
   if (type === "domain") return;
   const domain = limited.find((controller) => DOMAIN.includes(controller));
   if (domain !== undefined) {

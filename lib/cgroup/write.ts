@@ -6,7 +6,11 @@ import { deviceProgram } from "./devices.ts";
 import { unavailable } from "./place.ts";
 import type { Controller, Setting, Write } from "./settings.ts";
 
-const ENOENT = -2;
+const [ENOENT, EBUSY] = [-2, -16];
+const HINTS: Record<number, string> = {
+  [ENOENT]: "this kernel has no such file: it lacks what the limit needs",
+  [EBUSY]: "more than that is in use",
+};
 
 /** @throws TsboxError `limit_unavailable` where the version lacks it */
 export function writesOf({ controller, ...files }: Setting, version: "v1" | "v2"): Write[] {
@@ -36,7 +40,7 @@ export function must(action: string, result: number): void {
   throw new TsboxError(`${action}: ${errnoName(-result)}`, {
     code: "limit_unavailable",
     errno: -result,
-    ...(result === ENOENT ? { hint: "this kernel has no such file: it lacks what the limit needs" } : {}),
+    ...(HINTS[result] === undefined ? {} : { hint: HINTS[result] }),
   });
 }
 
