@@ -268,7 +268,13 @@ testUnless(
       daemon.kill();
       await daemon.exited;
     });
-    expect(await eventually(() => existsSync(socket))).toBe(true);
+    // it is there before somebody listens
+    const isListening = () =>
+      Bun.connect({ unix: socket, socket: { data() {} } }).then(
+        (each) => (each.end(), true),
+        () => false,
+      );
+    for (let turn = 0; turn < 500 && !(await isListening()); turn++) await Bun.sleep(10);
     using bus = await Bus.connect({ socket, isBus: true });
     const names = await bus.call({ ...BUS, member: "ListNames", signature: "", values: [] });
     expect(names).toEqual([expect.arrayContaining(["org.freedesktop.DBus"])]);
