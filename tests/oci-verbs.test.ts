@@ -3,7 +3,7 @@ import { afterAll, afterEach, describe, expect } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Container, startTimeOf } from "../lib/oci/index.ts";
-import { noLimits, SLOW, testUnless } from "./support/machine.ts";
+import { noLimits, notRoot, SLOW, testUnless } from "./support/machine.ts";
 import { bundleIn, MAIN, ociAs, runtimeIn } from "./support/oci.ts";
 import { eventually, processes } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
@@ -152,6 +152,20 @@ describe("--debug", () => {
       expect(messages).toContain(step);
     }
     expect(oci("--debug", "run", "-b", bundle, id).stderr).toContain("level=debug");
+  });
+});
+
+describe("stdio", () => {
+  testUnless(notRoot, "becomes the user's, but not /dev/null, wherever that lies", () => {
+    next();
+    const device = join(folder.path, "null");
+    expect(Bun.spawnSync(["mknod", device, "c", "1", "3"]).exitCode).toBe(0);
+    const own = folder.write("stdout");
+    const user = { user: { uid: 1000, gid: 1000 }, args: ["/bin/true"], env: [], cwd: "/" };
+    const bundle = bundleIn(folder, rootfs.path, [], { process: user });
+    const line = `exec ${process.execPath} ${MAIN} oci --root ${runtime.root} run -d -b ${bundle} ${id} < ${device} > ${own}`;
+    expect(Bun.spawnSync(["bash", "-c", line]).exitCode).toBe(0);
+    expect([statSync(device).uid, statSync(own).uid, statSync("/dev/null").uid]).toEqual([0, 1000, 0]);
   });
 });
 

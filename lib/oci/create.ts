@@ -232,14 +232,15 @@ const unmasked = (spec: StartableSpec): StartableSpec => ({
 
 /** /dev/null is everybody's. */
 function givenTo(uid: number): ContainerBeside["given"] {
+  if (uid === 0) return [];
   const names = ["stdin", "stdout", "stderr"] as const;
-  const [S_IFMT, S_IFCHR] = [0o170000, 0o020000];
-  const mode = (fd: number) => sys.statFile(`/proc/self/fd/${fd}`)?.mode ?? 0;
-  return names.flatMap((stream, fd) =>
-    uid === 0 || sys.readLink(`/proc/self/fd/${fd}`) === "/dev/null"
-      ? []
-      : [{ stream, group: (mode(fd) & S_IFMT) !== S_IFCHR }],
-  );
+  return names.flatMap((stream, fd) => {
+    const [S_IFMT, S_IFCHR, MEM_MAJOR] = [0o170000, 0o020000, 1];
+    const status = sys.statFile(`/proc/self/fd/${fd}`);
+    const isDevice = status !== undefined && (status.mode & S_IFMT) === S_IFCHR;
+    // /dev/null and the like belong to everybody, by whatever path they were opened
+    return isDevice && status.special.major === MEM_MAJOR ? [] : [{ stream, group: !isDevice }];
+  });
 }
 
 /** -1 where it is closed. */
