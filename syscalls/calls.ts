@@ -73,6 +73,18 @@ export function writeNow(fd: number, bytes: Uint8Array): number {
   return trySyscall("write", fd, scratch.address, part.length);
 }
 
+/**
+ * `int prlimit64(0, int resource, const struct rlimit64 *new, struct rlimit64 *old)`: a hard limit of this process that
+ * is at least so high, where this may be. @see prlimit(2)
+ */
+export function raiseHardLimit(resource: number, hard: bigint): void {
+  if (trySyscall("prlimit64", 0, resource, 0, scratch.address) < 0) return;
+  const at = offsetOf("rlimit64", "rlim_max");
+  if (scratch.view.getBigUint64(at, true) >= hard) return;
+  scratch.view.setBigUint64(at, hard, true);
+  trySyscall("prlimit64", 0, resource, scratch.address, 0);
+}
+
 /** `ssize_t sendto(int fd, …, MSG_NOSIGNAL | MSG_DONTWAIT)`: bytes sent, or -errno. @see send(2) */
 export function send(fd: number, bytes: Uint8Array): number {
   scratch.bytes.set(bytes);

@@ -172,8 +172,8 @@ describe("below podman", () => {
     noPodman,
     "a container runs, is looked at, is paused, stops and is removed",
     () => {
-      const line = "trap 'echo ending; exit 4' TERM; echo begins; while :; do sleep 0.1; done";
-      const started = run("--detach", "--name", "long", ...ROOTFS, "/bin/sh", "-c", line);
+      const loop = "trap 'echo ending; exit 4' TERM; echo begins; while :; do sleep 0.1; done";
+      const started = run("--detach", "--name", "long", ...ROOTFS, "/bin/sh", "-c", loop);
       expect([started.status, started.stderr]).toEqual([0, ""]);
       const status = () => podman("inspect", "long", "--format", "{{.State.Status}} {{.State.ExitCode}}").stdout.trim();
       expect(status()).toBe("running 0");

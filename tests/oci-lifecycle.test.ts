@@ -22,6 +22,10 @@ beforeEach(() => {
   reapOrphans();
 });
 
+const CAP_SYS_RESOURCE = 24n;
+const capabilities = BigInt(`0x${/^CapEff:\s*(\w+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? 0}`);
+const mayRaise = notRoot ?? ((capabilities >> CAP_SYS_RESOURCE) & 1n ? undefined : "needs CAP_SYS_RESOURCE");
+
 const sh = (line: string, changes: Record<string, unknown> = {}) =>
   bundleIn(folder, rootfs.path, ["/bin/sh", "-c", line], changes);
 const create = (id: string, bundle: string, ...flags: string[]) =>
@@ -67,6 +71,27 @@ describe("a container", () => {
     expect([stdout, stderr]).toEqual([own(), ""]);
     const limited = sh("true", { linux: { ...linuxOf(sh("true")), resources: { memory: { limit: 1 << 26 } } } });
     expect(disabled("run", "--bundle", limited, "free").stderr).toContain("cannot set memory limit");
+    await expectNothing();
+  });
+
+  testUnless(mayRaise, "in a user namespace has limits that are higher than its creator's", async () => {
+    const low = ["sh", "-c", 'ulimit -Sn 400; ulimit -Hn 500; exec "$@"', "sh"];
+    const args = ["/bin/sh", "-c", "ulimit -Hn; ulimit -Sn"];
+    const rlimits = [{ type: "RLIMIT_NOFILE", hard: 900, soft: 800 }];
+    const mapped = [{ containerID: 0, hostID: 0, size: 1 }];
+    const bundle = bundleIn(folder, rootfs.path, args, {
+      process: { user: { uid: 0, gid: 0 }, args, env: ["PATH=/bin"], cwd: "/", rlimits },
+      linux: {
+        namespaces: ["pid", "mount", "ipc", "uts", "user"].map((type) => ({ type })),
+        uidMappings: mapped,
+        gidMappings: mapped,
+      },
+    });
+    const words = ["oci", "--root", runtime.root, "run", "--bundle", bundle, "high"];
+    const { stdout, stderr } = Bun.spawnSync([...low, process.execPath, MAIN, ...words], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    expect([stdout.toString(), stderr.toString()]).toEqual(["900\n800\n", ""]);
     await expectNothing();
   });
 

@@ -23,6 +23,7 @@ import { moveNetDevices } from "./net-devices.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { keepOpen } from "./preserved.ts";
 import { RECORD_VERSION, type ContainerRecord } from "./record.ts";
+import { raiseLimits } from "./rlimits.ts";
 import { startable } from "./startable.ts";
 import { traceChild, tracePlan, traceReady } from "./trace.ts";
 import type { CreateOptions, Runtime } from "./runtime.ts";
@@ -56,6 +57,7 @@ export async function createContainer(
   try {
     const spec = withNotifySocket(container, startable(config, options), options);
     checkConsole(spec.process.terminal, detached, options.consoleSocket);
+    raiseLimits(spec.process);
     container.config = text;
     cgroup = await planCgroup(runtime, id, spec);
     saved = recordOf(container, spec, options, cgroup);

@@ -20,6 +20,7 @@ import type { Logger } from "./log.ts";
 import type { ContainerRecord } from "./record.ts";
 import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { specOf } from "./start-frame.ts";
+import { raiseLimits } from "./rlimits.ts";
 import { keepOpen } from "./preserved.ts";
 import { traceChild, traceJoined, tracePlan } from "./trace.ts";
 import type { ExecOptions, Runtime } from "./runtime.ts";
@@ -35,6 +36,7 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
     throw refused("cannot exec in a paused container (use --ignore-paused to override)");
   const config = specOf(container);
   const spec = { ...config, process: execProcess(container.record.rootfs, config.process, options, runtime.log) };
+  raiseLimits(spec.process);
   checkConsole(spec.process.terminal, options.detach, options.consoleSocket);
   const launched = launch(container, spec, { ...options, preserveFds });
   const { cloned, failure } = await launched.control.ended;
