@@ -1,6 +1,6 @@
 /** The life of an OCI container: create, start, exec, kill, delete, and run. @module */
 import { afterAll, beforeEach, describe, expect } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { listenIn, Directory, receiveDescriptor, trySyscall, close, read } from "../syscalls/index.ts";
 import { asRoot, noBusybox, notRoot, SLOW, testUnless } from "./support/machine.ts";
@@ -172,6 +172,24 @@ describe("the working directory", () => {
     mkdirSync(join(rootfs.path, "closed"), { mode: 0o700 });
     expect(oci("run", "-b", workingIn("/closed", 42, "pwd; ls ."), "w")).toMatchObject({ stdout: "/closed\n" });
     rmSync(join(rootfs.path, "closed"), { recursive: true });
+    await expectNothing();
+  });
+});
+
+describe("stdio", () => {
+  asRootOnly("of a user is the user's, but for devices, whatever they are called", async () => {
+    // as /dev/null of another mount namespace: by another path
+    const device = join(folder.path, "device");
+    expect(Bun.spawnSync(["mknod", device, "c", "1", "3"]).exitCode).toBe(0);
+    const log = folder.write("log");
+    const process = { user: { uid: 42, gid: 43 }, args: ["/bin/true"], env: ["PATH=/bin"], cwd: "/" };
+    const words = ["--root", runtime.root, "run", "-b", sh("", { process }), "g"];
+    const { exitCode } = Bun.spawnSync([globalThis.process.execPath, MAIN, ...words], {
+      argv0: "tsbox-oci",
+      stdio: [Bun.file(device), Bun.file(device), Bun.file(log)],
+    });
+    expect([exitCode, statSync(device).uid, statSync(log).uid]).toEqual([0, 0, 42]);
+    rmSync(device);
     await expectNothing();
   });
 });
