@@ -58,9 +58,9 @@ export function makeDirectory(directory: string): number {
   return result === -EEXIST ? 0 : result;
 }
 
-/** `int fchownat(AT_FDCWD, const char *path, uid_t owner, -1, 0)`: 0 or -errno. @see chown(2) */
-export const changeOwner = (file: string, uid: number): number =>
-  trySyscall("fchownat", AT_FDCWD, path(file), uid, -1, 0);
+/** `int fchownat(AT_FDCWD, const char *path, uid_t owner, gid_t group, 0)`: 0 or -errno; -1 stays. @see chown(2) */
+export const changeOwner = (file: string, uid: number, gid: number): number =>
+  trySyscall("fchownat", AT_FDCWD, path(file), uid, gid, 0);
 
 /** `int unlinkat(AT_FDCWD, const char *path, AT_REMOVEDIR)`: 0, also where it is gone, or -errno. @see unlinkat(2) */
 export function removeDirectory(directory: string): number {

@@ -1,6 +1,6 @@
 /** The control groups of a container: where they are, what is written to them, and that nothing of them stays. @module */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { complete, saying } from "../lib/cgroup/changes.ts";
 import { findHierarchies } from "../lib/cgroup/hierarchy.ts";
 import { ContainerCgroup, type CgroupRecord } from "../lib/cgroup/index.ts";
@@ -655,6 +655,21 @@ describe("what a version has not", () => {
     const error = await failureOf(() => new ContainerCgroup(record).make({ unified: { [file]: "1" } }));
     expect(error.message).toContain(message);
     expect(left()).toEqual([]);
+  });
+});
+
+describe("a group that is given to a user", () => {
+  testUnless(notRoot, "is, in pure version 2, with the files that make groups, and no others", async () => {
+    await withCgroup({}, (cgroup) => {
+      cgroup.delegate(1234, 5678);
+      const path = cgroup.record.paths[""] as string;
+      const owned = readdirSync(path).filter((file) => statSync(`${path}/${file}`).uid === 1234);
+      const { uid, gid } = statSync(path);
+      expect([uid, gid]).toEqual(isPure ? [1234, 5678] : [0, 0]);
+      if (!isPure) return expect(owned).toEqual([]);
+      expect(owned).toEqual(expect.arrayContaining(["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]));
+      expect(owned.filter((file) => /^(memory\.max|cpu\.max|pids\.max|cgroup\.freeze)$/.test(file))).toEqual([]);
+    });
   });
 });
 

@@ -117,7 +117,13 @@ describe("the record", () => {
     const record = {
       ...recordOf("c"),
       annotations: { "a.b": "ü\n" },
-      cgroup: { paths: { "": "/x" }, asked: true, rootless: false, made: true },
+      cgroup: {
+        paths: { "": "/x" },
+        asked: true,
+        rootless: false,
+        made: true,
+        unit: { name: "tsbox-a.scope", slice: "system.slice", annotations: { "org.systemd.property.X": "1" } },
+      },
     };
     {
       using made = Container.reserve(runtime, "c");

@@ -11,6 +11,7 @@ import {
   resourceProperties,
   roundQuota,
   unitOf,
+  withoutWeight,
 } from "../lib/cgroup/unit.ts";
 import { parseVariant } from "../lib/cgroup/variant.ts";
 import type { Resources } from "../lib/spec/index.ts";
@@ -383,6 +384,19 @@ describe("a unit", () => {
   test("has a quota in whole percents, in its files as well", () => {
     expect(roundQuota({ cpu: { quota: 12_345, period: 50_000 } })).toEqual({ cpu: { quota: 12_500, period: 50_000 } });
     expect(roundQuota({ cpu: { quota: 5000 } })).toEqual({ cpu: { quota: 5000 } });
+  });
+
+  test("is idle, or has a weight", () => {
+    expect(withoutWeight({ cpu: { idle: 1, shares: 5, quota: 6 } })).toEqual({
+      cpu: { idle: 1, quota: 6 },
+      unified: {},
+    });
+    expect(withoutWeight({ unified: { "cpu.idle": "1\n", "cpu.weight": "8" } })).toEqual({
+      cpu: {},
+      unified: { "cpu.idle": "1\n" },
+    });
+    for (const cpu of [{ idle: 1 as const }, { idle: 0 as const, shares: 5 }])
+      expect(withoutWeight({ cpu })).toBeUndefined();
   });
 
   test("has properties of annotations", () => {

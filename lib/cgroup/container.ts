@@ -21,10 +21,12 @@ import { checkRecord, recordOf, type CgroupName, type CgroupRecord } from "./rec
 import type { Controller } from "./settings.ts";
 import { joinPath } from "./sub-group.ts";
 import { groupsBelow, processesIn } from "./tree.ts";
+import { withoutWeight } from "./unit.ts";
 
 const SIGKILL = 9;
 const [ESRCH, EINVAL] = [-3, -22];
 const TURNS = 5;
+const KEPT = -1;
 const F_OK = 0;
 
 export interface PlanOptions extends CgroupName {
@@ -84,7 +86,7 @@ export class ContainerCgroup {
     let started = false;
     try {
       if (this.#keeper) {
-        limits = await this.#keeper.start(limits, devices, pid ?? 0);
+        limits = await this.#keeper.start(this.#oneOfBoth(limits), devices, pid ?? 0);
         started = true;
       }
       this.#makeDirectories((path) => made.push(path));
@@ -97,6 +99,12 @@ export class ContainerCgroup {
       for (const path of made.toReversed()) sys.removeDirectory(path);
       throw error;
     }
+  }
+
+  #oneOfBoth(limits: Resources): Resources {
+    const idle = withoutWeight(limits);
+    if (idle) this.#warn("unable to apply both a CPU weight and idle to systemd, ignoring the weight");
+    return idle ?? limits;
   }
 
   /** The unit ends with its process only, and a process in a pid namespace of its own does not end when it is asked to. */
@@ -259,7 +267,7 @@ export class ContainerCgroup {
     };
     const version = (controller: Controller) => this.#where(controller)?.version ?? "v2";
     const limits = complete(saying(resources), { memory: version("memory"), cpu: version("cpu") }, read);
-    this.#apply((await this.#keeper?.update(limits)) ?? limits);
+    this.#apply(this.#keeper ? await this.#keeper.update(this.#oneOfBoth(limits)) : limits);
   }
 
   /** @throws TsboxError `limit_unavailable` where a process does not stop in time; all go on then */
@@ -328,16 +336,17 @@ export class ContainerCgroup {
 
   /**
    * Gives the group of version 2 to a user, who may then make groups in it, but not change its limits: for containers
-   * with a cgroup namespace of their own in which the groups can be written to.
+   * with a cgroup namespace of their own in which the groups can be written to. Its group comes along, which may do
+   * nothing more: whoever joins from inside the user namespace needs one that is known there.
    *
    * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config-linux.md#cgroup-ownership
    */
-  delegate(uid: number): void {
+  delegate(uid: number, gid = KEPT): void {
     const { "": path, ...v1 } = this.#record.paths;
     if (path === undefined || Object.keys(v1).length > 0) return;
     const files = sys.readKernelFile("/sys/kernel/cgroup/delegate")?.trim().split("\n");
     for (const file of ["", ...(files ?? ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"])]) {
-      const result = sys.changeOwner(`${path}/${file}`, uid);
+      const result = sys.changeOwner(`${path}/${file}`, uid, gid);
       if (result >= 0 || result === -sys.ERRNO.ENOENT) continue;
       throw sys.systemError(`give the control group "${path}" to user ${uid}`, "fchownat", -result);
     }

@@ -170,6 +170,15 @@ function quotaProperties(quota: number | undefined, period: number | undefined, 
 const perSecondUs = (quota: number, period: number): number =>
   Math.ceil(Math.floor((quota * 1e6) / period) / PERCENT_US) * PERCENT_US;
 
+/** Idle and a weight are one property: undefined where only one of them is said. */
+export function withoutWeight({ cpu, unified, ...others }: Resources): Resources | undefined {
+  const { shares, ...rest } = cpu ?? {};
+  const { "cpu.weight": weight, ...files } = unified ?? {};
+  const isIdle = rest.idle === 1 || files["cpu.idle"]?.trim() === "1";
+  if (!isIdle || (shares === undefined && weight === undefined)) return undefined;
+  return { ...others, cpu: rest, unified: files };
+}
+
 /** The quota that systemd will write: groups below may count on what they were promised. */
 export function roundQuota(resources: Resources): Resources {
   const { quota, period = DEFAULT_PERIOD_US } = resources.cpu ?? {};

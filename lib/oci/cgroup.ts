@@ -2,6 +2,7 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import type { Facts, StartableSpec } from "../plan/index.ts";
+import type { IdMapping } from "../spec/index.ts";
 import type { Container } from "./container.ts";
 import type { Logger } from "./log.ts";
 import type { Runtime } from "./runtime.ts";
@@ -42,6 +43,7 @@ export function withGroups(facts: Facts, { record: { paths } }: ContainerCgroup)
 export function delegateCgroup(cgroup: ContainerCgroup, { mounts, linux }: StartableSpec): void {
   const owns = (type: string) => linux.namespaces.some((each) => each.type === type && each.path === undefined);
   const writable = mounts.some(({ type = "", options }) => type.startsWith("cgroup") && !options?.includes("ro"));
-  const root = linux.uidMappings?.find(({ containerID }) => containerID === 0);
-  if (root && writable && owns("cgroup") && owns("user")) cgroup.delegate(root.hostID);
+  const root = (mappings: IdMapping[] = []) => mappings.find(({ containerID }) => containerID === 0)?.hostID;
+  const uid = root(linux.uidMappings);
+  if (uid !== undefined && writable && owns("cgroup") && owns("user")) cgroup.delegate(uid, root(linux.gidMappings));
 }

@@ -115,10 +115,15 @@ function isIntelRdt(value: unknown): boolean {
 }
 
 function isCgroup(value: unknown): boolean {
-  if (!isObject(value) || !isFlag(value["asked"]) || !isFlag(value["rootless"])) return false;
-  const { paths, unit } = value;
+  if (!isObject(value) || !["asked", "rootless", "made"].every((name) => isFlag(value[name]))) return false;
   const texts = (object: unknown) => isObject(object) && Object.values(object).every(isText);
-  return texts(paths) && (unit === undefined || texts(unit));
+  return texts(value["paths"]) && optional(isUnit)(value["unit"]);
+
+  function isUnit(unit: unknown): boolean {
+    if (!isObject(unit)) return false;
+    const { annotations = {}, ...names } = unit;
+    return texts(names) && texts(annotations);
+  }
 }
 
 function optional(holds: (value: unknown) => boolean): (value: unknown) => boolean {
