@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { withFirstAt } from "../lib/oci/default-users.ts";
 import { parseConfig, parseProcess, parseResources, readConfig } from "../lib/oci/config.ts";
 import type { ContainerSpec } from "../lib/spec/index.ts";
 import { TsboxError } from "../syscalls/index.ts";
@@ -86,12 +87,37 @@ describe("what is read", () => {
   });
 
   test("a user namespace without mappings: of root an error, of others their own id", () => {
-    const namespaces = [{ type: "user" }];
     const [uid, gid] = [process.geteuid!(), process.getegid!()];
-    const attempt = () => read({ ...minimal(), linux: { namespaces } }).spec.linux;
-    const mapping = (hostID: number) => [{ containerID: 0, hostID, size: 1 }];
-    if (uid === 0) expect(messageOf(attempt)).toContain("a new user namespace needs mappings of users and of groups");
-    else expect(attempt()).toEqual({ namespaces, uidMappings: mapping(uid), gidMappings: mapping(gid) } as never);
+    const attempt = (...types: string[]) =>
+      read({ ...minimal(), linux: { namespaces: types.map((type) => ({ type })) } }).spec.linux;
+    const own = (hostID: number) => ({ containerID: 0, hostID, size: 1 });
+    if (uid === 0) {
+      expect(messageOf(() => attempt("user"))).toContain("a new user namespace needs mappings of users and of groups");
+      expect(attempt("pid")).toEqual({ namespaces: [{ type: "pid" }] });
+      return;
+    }
+    for (const { namespaces, uidMappings, gidMappings } of [attempt("user"), attempt()]) {
+      expect(namespaces).toEqual([{ type: "user" }]);
+      expect([uidMappings?.[0], gidMappings?.[0]]).toEqual([own(uid), own(gid)]);
+    }
+  });
+
+  test("the caller's id is that of the container's user, and subordinate ones are around it", () => {
+    const maps = [
+      { containerID: 0, hostID: 1000, size: 1 },
+      { containerID: 1, hostID: 5000, size: 10 },
+      { containerID: 11, hostID: 9000, size: 5 },
+    ];
+    const owners = (id: number) =>
+      withFirstAt(id, maps)
+        .toSorted((a, b) => a.containerID - b.containerID)
+        .map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}`);
+    expect(owners(0)).toEqual(["0 1000 1", "1 5000 10", "11 9000 5"]);
+    expect(owners(3)).toEqual(["0 5000 3", "3 1000 1", "4 5003 7", "11 9000 5"]);
+    expect(owners(10)).toEqual(["0 5000 10", "10 1000 1", "11 9000 5"]);
+    expect(owners(12)).toEqual(["0 5000 10", "10 9000 2", "12 1000 1", "13 9002 3"]);
+    expect(owners(99)).toEqual(["0 5000 10", "10 9000 5", "99 1000 1"]);
+    expect(withFirstAt(7, maps.slice(0, 1))).toEqual([{ containerID: 7, hostID: 1000, size: 1 }]);
   });
 
   test("a container without a process", () => {

@@ -4,7 +4,7 @@
  * @module
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md
  */
-import { effectiveGid, effectiveUid, show } from "../../syscalls/index.ts";
+import { show } from "../../syscalls/index.ts";
 import { CAPABILITIES, listMask, namespaceOf } from "../plan/index.ts";
 import type {
   CapabilitySets,
@@ -14,6 +14,7 @@ import type {
   NamespaceType,
   Scheduler,
 } from "../spec/index.ts";
+import { withUsers } from "./default-users.ts";
 import { Mismatch } from "./schema.ts";
 
 const refuse = (where: string, why: string, hint?: string): never => {
@@ -25,7 +26,7 @@ export type Warn = (message: string) => void;
 
 /** What is left of it, where some of it is passed over. @throws Mismatch */
 export function settleSpec(given: ContainerSpec, warn: Warn): ContainerSpec {
-  const spec = { ...given, linux: mappedLinux(given) };
+  const spec = { ...given, linux: withUsers(given) };
   checkNamespaces(spec);
   checkNames(spec);
   checkTime(spec);
@@ -61,16 +62,6 @@ function checkNamespaces(spec: ContainerSpec): void {
     refuse("linux.uidMappings", "a new user namespace needs mappings of users and of groups");
   checkMappings("linux.uidMappings", uidMappings);
   checkMappings("linux.gidMappings", gidMappings);
-}
-
-/** Who is not root may leave mappings out, as crun has it: then it is root in the container, and alone there. */
-function mappedLinux(spec: ContainerSpec): ContainerSpec["linux"] {
-  const { linux } = spec;
-  const user = namespace(spec, "user");
-  const own = !user || user.path !== undefined || linux.uidMappings || linux.gidMappings || effectiveUid() === 0;
-  if (own) return linux;
-  const mapping = (hostID: number) => [{ containerID: 0, hostID, size: 1 }];
-  return { ...linux, uidMappings: mapping(effectiveUid()), gidMappings: mapping(effectiveGid()) };
 }
 
 /** As user_namespaces(7) has it: neither beyond the last id, nor twice. */
