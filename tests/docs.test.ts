@@ -16,7 +16,7 @@ const filesIn = (folder: string, ending: string) =>
 const PAPERS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", ...filesIn("docs", ".md")];
 const SOURCES = [
   ...filesIn("lib", ".ts"),
-  ...["decoder", "inflate", "scanner", "zstd"].map((name) => `wasm/${name}.ts`),
+  ...["decoder", "inflate", "scanner", "tar-reader", "zstd"].map((name) => `wasm/${name}.ts`),
 ];
 const TIMEOUT_MS = 20_000 * Math.min(SLOW, 6);
 
@@ -46,11 +46,12 @@ function blocks(file: string, language: string): Block[] {
 /** What an example takes for given, by its name. */
 const GIVEN: Record<string, string> = {
   box: "await using box = await Sandbox.create();",
+  layer: `const layer = Bun.zstdCompressSync(new Uint8Array(1024));`,
   header: `const header = new Uint8Array(512); header.set(new TextEncoder().encode("400\\0"), 148);`,
 };
 
 /** What `tsbox/wasm` exports. */
-const WASM = ["createTarScanner", "Inflate", "Zstd"];
+const WASM = ["createTarScanner", "Inflate", "TarReader", "Zstd"];
 
 /** A module: in a docstring the import, and what is given, go without saying. */
 function moduleOf({ code }: Block): string {

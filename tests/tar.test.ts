@@ -132,6 +132,8 @@ function withChecksum(block: Uint8Array): Uint8Array {
   return block;
 }
 
+const HOLES = "33 GNU.sparse.size=9999999999999\n22 GNU.sparse.map=0,0\n";
+
 describe("refused is", () => {
   const name = encode("a");
   const whole = tarHeader({ ...plain, type: "file", name, size: 0 });
@@ -157,7 +159,12 @@ describe("refused is", () => {
       async () => joined([await flagged({ name, size: 11 }, "x", "11 size=-2\n"), whole]),
       "malformed size",
     ],
-    ["a sparse file", () => flagged({ name }, "S"), "type"],
+    ["a sparse file of which a part is missing", () => flagged({ name, size: 4 }, "S", "text"), "map of its holes"],
+    [
+      "holes without end",
+      async () => joined([await flagged({ name, size: HOLES.length }, "x", HOLES), whole]),
+      "too many holes",
+    ],
     ["a part of another archive", () => flagged({ name }, "M"), "type"],
     [
       "a name that is not UTF-8",

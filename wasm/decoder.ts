@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { HeaderScanner } from "./headers.ts";
 import { FREE_OFFSET, growTo, instantiate, type Exports } from "./module.ts";
 import { END, FormatError, MALFORMED, MEMBER, NEED_INPUT, NEED_WINDOW, WINDOW_FULL } from "./status.ts";
 
@@ -29,6 +30,8 @@ const LAST_BYTES = 128 * 1024;
 export abstract class Decoder {
   protected readonly wasm: Exports;
   protected memory: Bytes;
+  /** Reads tar headers where they lie in the output. */
+  readonly headers: HeaderScanner;
   readonly #action: string;
   #state: "ready" | "busy" | "ended" | "failed" = "ready";
   #inputEnd = INPUT;
@@ -42,6 +45,7 @@ export abstract class Decoder {
   protected constructor(action: string) {
     this.#action = action;
     this.wasm = instantiate(WINDOW + SPARE_BYTES);
+    this.headers = new HeaderScanner(this.wasm);
     this.memory = this.#view();
   }
 

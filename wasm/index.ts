@@ -4,5 +4,9 @@
  */
 export { Inflate, type DeflateFormat, type InflateOptions } from "./inflate.ts";
 export { createTarScanner, TAR_BLOCK_BYTES, type TarScanner } from "./scanner.ts";
+export { HeaderScanner } from "./headers.ts";
+export { writePax } from "./pax.ts";
 export { FormatError } from "./status.ts";
+export type { TarRecord, TarSegment, TarTime, TarType } from "./tar-entry.ts";
+export { TarReader, type TarPiece } from "./tar-reader.ts";
 export { Zstd, type ZstdOptions } from "./zstd.ts";

@@ -8,6 +8,9 @@ export interface Exports {
   putNumber(offset: number, length: number, value: bigint): void;
   putChecksum(offset: number): void;
   parseOctal(offset: number, length: number): bigint;
+  scanHeader(offset: number): number;
+  record: WebAssembly.Global;
+  scratch: WebAssembly.Global;
   setInput(next: number, end: number, isLast: boolean): void;
   setOutput(out: number, outEnd: number, history: number): void;
   inputNext(): number;

@@ -45,11 +45,11 @@ export class FormatError extends Error {
   override readonly name = "FormatError";
   /** Bytes of input before the place where it was noticed. */
   readonly offset: number;
-  /** The module's number for what is wrong. */
+  /** The module's number for what is wrong; 0 for an archive. */
   readonly status: number;
 
-  constructor(action: string, offset: number, status: number) {
-    super(`${action}: ${MALFORMED[status]} (at byte ${offset})`);
+  constructor(action: string, offset: number, status: number, why = MALFORMED[status]) {
+    super(`${action}: ${why} (at byte ${offset})`);
     this.offset = offset;
     this.status = status;
   }

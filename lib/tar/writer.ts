@@ -1,6 +1,5 @@
 /** Entries as a tar archive: POSIX ustar, with extended headers for what does not fit. @module */
-import { TAR_BLOCK_BYTES } from "../../wasm/index.ts";
-import { writePax } from "./pax.ts";
+import { TAR_BLOCK_BYTES, writePax } from "../../wasm/index.ts";
 import { tarScanner } from "./scanner.ts";
 
 export interface TarHeader {

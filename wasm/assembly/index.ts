@@ -1,5 +1,5 @@
 /** All that the host calls. */
-export { checksum, parseOctal, isZero, putNumber, putChecksum } from "./tar";
+export { checksum, parseOctal, isZero, putNumber, putChecksum, scanHeader, record, scratch } from "./tar";
 export { setInput, setOutput, inputNext, outputNext, historyStart } from "./stream";
 export { startInflate, inflate, wantedSum, wantedSize } from "./inflate";
 export { crc32, adler32 } from "./checksums";

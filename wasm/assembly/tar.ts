@@ -13,7 +13,7 @@
 const BLOCK: usize = 512;
 const CHKSUM: usize = 148; // eight bytes, counted as if they were spaces
 const SPACE: u8 = 0x20;
-const MALFORMED: i64 = -1;
+const MALFORMED: i64 = i64.MIN_VALUE;
 
 /** The checksum that the header at `offset` ought to carry: the sum of its bytes, the checksum field as spaces. */
 export function checksum(offset: usize): u32 {
@@ -30,11 +30,10 @@ export function checksum(offset: usize): u32 {
 }
 
 /**
- * The number in the field of `length` bytes at `offset`; -1 when it is malformed.
+ * The number in the field of `length` bytes at `offset`; the lowest of all numbers when it is malformed.
  *
  * Like GNU tar: blanks in front are skipped, the first blank or NUL after the digits ends it, an empty field is 0.
- * A first byte of 0x80 announces base-256. Negative numbers (a time before 1970) and those above 2^63 - 1 are
- * malformed.
+ * A first byte of 0x80 announces base-256, one of 0xff a negative number in it (a time before 1970).
  */
 export function parseOctal(offset: usize, length: u32): i64 {
   const end = offset + length;
@@ -55,10 +54,11 @@ export function parseOctal(offset: usize, length: u32): i64 {
 /** Big-endian, the top bit of the first byte being the mark and the next one the sign. */
 function parseBase256(offset: usize, end: usize): i64 {
   const first = load<u8>(offset);
-  if ((first & 0x40) != 0) return MALFORMED;
   let value: i64 = first & 0x3f;
+  if ((first & 0x40) != 0) value -= 0x40;
   for (let at = offset + 1; at < end; at++) {
-    if (value >> 55 != 0) return MALFORMED;
+    const top = value >> 55;
+    if (top != 0 && top != -1) return MALFORMED;
     value = (value << 8) | load<u8>(at);
   }
   return value;
@@ -97,4 +97,60 @@ export function putChecksum(offset: usize): void {
 @inline
 function isBlank(byte: u8): bool {
   return byte == SPACE || byte == 0;
+}
+
+/** A header's numbers, f64: mode, uid, gid, size, mtime, device's major and minor, type, and the lengths of its texts. */
+export const record: usize = memory.data(12 * 8, 8);
+/** Room for a header that does not lie in a window. */
+export const scratch: usize = memory.data(BLOCK, 16);
+
+export const END_BLOCK: i32 = 0;
+export const HEADER: i32 = 1;
+export const NO_HEADER: i32 = 2;
+export const BAD_SIZE: i32 = 3;
+
+/**
+ * Reads the header at `offset` into `record`. A number that is malformed is 0, but for the size, which decides where
+ * the next header is. The lengths are those of name, link name and prefix, up to their NUL; the prefix counts in POSIX
+ * archives only.
+ */
+export function scanHeader(offset: usize): i32 {
+  if (load<u64>(offset) == 0 && isZero(offset)) return END_BLOCK;
+  if (parseOctal(offset + CHKSUM, 8) != checksum(offset)) return NO_HEADER;
+  const size = parseOctal(offset + 124, 12);
+  if (size < 0) return BAD_SIZE;
+  put(0, parseOctal(offset + 100, 8));
+  put(1, parseOctal(offset + 108, 8));
+  put(2, parseOctal(offset + 116, 8));
+  put(3, size);
+  put(4, parseOctal(offset + 136, 12));
+  const type = load<u8>(offset, 156);
+  const isDevice = type == 0x33 || type == 0x34;
+  put(5, isDevice ? parseOctal(offset + 329, 8) : 0);
+  put(6, isDevice ? parseOctal(offset + 337, 8) : 0);
+  put(7, type);
+  put(8, textLength(offset, 100));
+  put(9, textLength(offset + 157, 100));
+  // "ustar" and a NUL; GNU tar has a space there, and times where the prefix would be
+  const isPosix = (load<u64>(offset, 257) & 0xffffffffffff) == 0x007261747375;
+  put(10, isPosix ? textLength(offset + 345, 155) : 0);
+  return HEADER;
+}
+
+// @ts-ignore: decorator
+@inline
+function put(index: usize, value: i64): void {
+  store<f64>(record + (index << 3), value == MALFORMED ? 0 : <f64>value);
+}
+
+/** Up to the first NUL: eight bytes at a time, where a byte that is 0 borrows from the bit above it. */
+function textLength(offset: usize, most: usize): i64 {
+  let at: usize = 0;
+  for (; at + 8 <= most; at += 8) {
+    const bytes = load<u64>(offset + at);
+    const zeros = (bytes - 0x0101010101010101) & ~bytes & 0x8080808080808080;
+    if (zeros != 0) return <i64>(at + <usize>(ctz(zeros) >> 3));
+  }
+  while (at < most && load<u8>(offset + at) != 0) at++;
+  return <i64>at;
 }

@@ -3,40 +3,37 @@
  * @module
  * @see https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
  */
-import { refused } from "./blocks.ts";
 
-export type PaxRecords = Map<string, string>;
+export type PaxRecords = Map<string, Uint8Array>;
 
 /** What is looked at; anything else could fill memory. */
-const KNOWN = new Set(["path", "linkpath", "size", "uid", "gid", "mtime"]);
+const KNOWN = /^(path|linkpath|size|uid|gid|uname|gname|[amc]time|SCHILY\.xattr\..+|GNU\.sparse\..+)$/s;
 const [SPACE, EQUALS, NEWLINE] = [0x20, 0x3d, 0x0a];
 const MAX_DIGITS = 8;
 
-/** @throws TsboxError `archive_refused` */
-export function readPax(bytes: Uint8Array): PaxRecords {
+const latin1 = new TextDecoder("latin1");
+const utf8 = new TextDecoder();
+export const ascii = (bytes: Uint8Array): string => latin1.decode(bytes);
+
+/** The records; undefined where one is malformed. `GNU.sparse.offset` and `numbytes` come in pairs, and are joined. */
+export function readPax(bytes: Uint8Array): PaxRecords | undefined {
   const records: PaxRecords = new Map();
+  const map: string[] = [];
   for (let at = 0; at < bytes.length;) {
     const space = bytes.indexOf(SPACE, at);
-    const digits = space < 0 || space - at > MAX_DIGITS ? "" : text(bytes.subarray(at, space));
+    const digits = space < 0 || space - at > MAX_DIGITS ? "" : ascii(bytes.subarray(at, space));
     const end = at + Number(digits);
     const equals = bytes.indexOf(EQUALS, space);
     if (!/^[1-9]\d*$/.test(digits) || end > bytes.length || equals < 0 || equals >= end || bytes[end - 1] !== NEWLINE)
-      throw refused("a malformed extended header");
-    const key = new TextDecoder().decode(bytes.subarray(space + 1, equals));
-    if (key.startsWith("GNU.sparse.")) throw refused("a sparse file");
-    if (KNOWN.has(key)) records.set(key, text(bytes.subarray(equals + 1, end - 1)));
+      return undefined;
+    const key = utf8.decode(bytes.subarray(space + 1, equals));
+    const value = bytes.slice(equals + 1, end - 1);
+    if (key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes") map.push(ascii(value));
+    else if (KNOWN.test(key)) records.set(key, value);
     at = end;
   }
+  if (map.length > 0) records.set("GNU.sparse.map", new TextEncoder().encode(map.join(",")));
   return records;
-}
-
-/** @throws TsboxError `archive_refused` where it is not UTF-8 */
-export function text(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw refused("a name that is not UTF-8");
-  }
 }
 
 export function writePax(records: Iterable<[key: string, value: Uint8Array]>): Uint8Array {
