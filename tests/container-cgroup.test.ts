@@ -190,8 +190,8 @@ describe("a group below", () => {
 
 const { v1, v2 } = findHierarchies();
 const isPure = v1.size === 0;
-let made = 0;
-const nextId = () => `tsbox-test-${process.pid}-${++made}`;
+let count = 0;
+const nextId = () => `tsbox-test-${process.pid}-${++count}`;
 
 const plan = (options: { id?: string; cgroupsPath?: string; rootless?: boolean } = {}) =>
   ContainerCgroup.plan({ id: nextId(), systemd: false, rootless: !asRoot, ...options });
