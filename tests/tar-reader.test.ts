@@ -56,7 +56,7 @@ function filesOf(bytes: Uint8Array, sizes = [bytes.length], decoder?: Inflate | 
   const reader = new TarReader(decoder?.headers);
   let file: File | undefined;
   const take = (part: Uint8Array) => {
-    for (const { entry, bytes: data, offset } of reader.push(part) as Iterable<{
+    for (const { entry, bytes: data, offset } of reader.push(part)) {
       entry?: TarRecord;
       bytes: Uint8Array;
       offset: number;

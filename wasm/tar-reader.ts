@@ -29,7 +29,7 @@ import type { TarRecord, TarSegment, TarTime, TarType } from "./tar-entry.ts";
 
 /** What is found in an archive: an entry, then the bytes of a file, each piece with its place in the file. */
 export type TarPiece =
-  | { readonly entry: TarRecord; readonly bytes?: undefined }
+  | { readonly entry: TarRecord; readonly bytes?: undefined; readonly offset?: undefined }
   | { readonly entry?: undefined; readonly bytes: Uint8Array; readonly offset: number };
 
 const TYPES: Record<string, TarType> = {

@@ -1,0 +1,4 @@
+/** Layers: what is different between two states of a directory, as change sets, and their application. @module */
+export { applyLayer } from "./apply.ts";
+export { diffStates, type DiffOptions } from "./diff.ts";
+export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
