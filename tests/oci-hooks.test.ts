@@ -47,6 +47,15 @@ describe("a hook", () => {
     expect(own.toSorted()).toEqual(["EMPTY=", "EQUALS=a=b", "ONE=1"]);
   });
 
+  test("has the runtime's environment only where the config says nothing of it", async () => {
+    process.env["TSBOX_SECRET"] = "of the runtime";
+    const told = script("told", `echo "<$TSBOX_SECRET>" >> ${path("told.out")}`);
+    await run({ path: told });
+    await run({ path: told, env: [] });
+    delete process.env["TSBOX_SECRET"];
+    expect(content("told.out")).toBe("<of the runtime>\n<>\n");
+  });
+
   test("is called by its path where it has no arguments", async () => {
     const hook = script("bare", `printf '%s %s' "$0" "$#" > ${path("bare.out")}`);
     await run({ path: hook });

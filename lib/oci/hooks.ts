@@ -1,6 +1,7 @@
 /**
  * Hooks in the runtime's own namespaces: programs of the config's, with the state of the container on their stdin, and
- * nothing of this process's environment. Those in the container's are run by what executes its command.
+ * this process's environment only where the config says nothing of theirs, as runc and crun have it. Those in the
+ * container's are run by what executes its command.
  * @module
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config.md#posix-platform-hooks
  */
@@ -70,7 +71,7 @@ function start(hook: Hook, state: State, fail: (why: string) => TsboxError) {
   try {
     return Bun.spawn([hook.path, ...args], {
       argv0: name,
-      env: environment(hook.env ?? []),
+      env: hook.env ? environment(hook.env) : process.env,
       cwd: kindOfPath(state.bundle) === "directory" ? state.bundle : "/",
       stdin: new TextEncoder().encode(JSON.stringify(state)),
       stdout: "pipe",
