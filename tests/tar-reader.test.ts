@@ -57,10 +57,6 @@ function filesOf(bytes: Uint8Array, sizes = [bytes.length], decoder?: Inflate | 
   let file: File | undefined;
   const take = (part: Uint8Array) => {
     for (const { entry, bytes: data, offset } of reader.push(part)) {
-      entry?: TarRecord;
-      bytes: Uint8Array;
-      offset: number;
-    }>) {
       if (entry) files.set(entry.name.replace("./", ""), (file = { ...entry, content: Buffer.alloc(entry.size) }));
       else file?.content.set(data, offset);
     }
