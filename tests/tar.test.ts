@@ -222,6 +222,24 @@ describe("writing", () => {
     expect(lstatSync(join(into, "dir/file")).mtimeMs).toBe(1_000_000_000_000);
   });
 
+  test("devices, fifos, attributes and times to the nanosecond", async () => {
+    const bytes = await archive(
+      [{ name: encode("null"), type: "character device", major: 1, minor: 3 }],
+      [{ name: encode("disk"), type: "block device", major: 259, minor: 70_000 }],
+      [{ name: encode("fifo"), type: "fifo", modified: { seconds: -2, nanoseconds: 250_000_000 } }],
+      [{ name: encode("x"), modified: { seconds: 5, nanoseconds: 7 }, xattrs: new Map([["user.a", encode("=\n")]]) }],
+    );
+    expect(await entriesOf(bytes)).toMatchObject([
+      { type: "character device", major: 1, minor: 3 },
+      { type: "block device", major: 259, minor: 70_000 },
+      { type: "fifo", mtime: { seconds: -2, nanoseconds: 250_000_000 } },
+      { mtime: { seconds: 5, nanoseconds: 7 }, xattrs: new Map([["user.a", encode("=\n")]]) },
+    ]);
+    const list = Bun.spawnSync(["tar", "--full-time", "--utc", "-tvf-"], { stdin: bytes }).stdout.toString();
+    expect(list).toContain("259,70000");
+    expect(list).toContain("1970-01-01 00:00:05.000000007 x");
+  });
+
   test("a time that is none is 1970", async () => {
     const times = [NaN, -1000, 8.64e15].map((mtimeMs) => archive([{ name: encode("a"), mtimeMs }]));
     const entries = await Promise.all(times.map(async (bytes) => entriesOf(await bytes)));

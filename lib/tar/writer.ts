@@ -1,19 +1,34 @@
 /** Entries as a tar archive: POSIX ustar, with extended headers for what does not fit. @module */
-import { TAR_BLOCK_BYTES, writePax } from "../../wasm/index.ts";
+import { TAR_BLOCK_BYTES, writePax, type TarTime, type TarType } from "../../wasm/index.ts";
 import { tarScanner } from "./scanner.ts";
 
 export interface TarHeader {
   name: Uint8Array;
-  type: "file" | "directory" | "symlink" | "hard link";
+  type: TarType;
   linkName?: Uint8Array;
   mode: number;
   uid: number;
   gid: number;
   size: number;
   mtimeMs: number;
+  /** In place of `mtimeMs`, to the nanosecond. */
+  modified?: TarTime;
+  /** Of a device. */
+  major?: number;
+  minor?: number;
+  xattrs?: Map<string, Uint8Array>;
 }
 
-const FLAGS = { file: "0", "hard link": "1", symlink: "2", directory: "5", pax: "x" };
+const FLAGS = {
+  file: "0",
+  "hard link": "1",
+  symlink: "2",
+  "character device": "3",
+  "block device": "4",
+  directory: "5",
+  fifo: "6",
+  pax: "x",
+};
 const [MAX_NAME_BYTES, MAX_ID, MAX_SIZE] = [100, 0o7777777, 0o77777777777];
 const encode = (text: string) => new TextEncoder().encode(text);
 
@@ -26,6 +41,10 @@ export function tarHeader(header: TarHeader): Uint8Array {
   if (uid > MAX_ID) records.push(["uid", encode(String(uid))]);
   if (gid > MAX_ID) records.push(["gid", encode(String(gid))]);
   if (size > MAX_SIZE) records.push(["size", encode(String(size))]);
+  const { modified } = header;
+  if (modified && (modified.nanoseconds !== 0 || modified.seconds < 0))
+    records.push(["mtime", encode(decimal(modified))]);
+  for (const [key, value] of header.xattrs ?? []) records.push([`SCHILY.xattr.${key}`, value]);
   const own = block({ ...header, linkName, flag: FLAGS[header.type] });
   if (records.length === 0) return own;
   const pax = writePax(records);
@@ -40,6 +59,13 @@ export function tarHeader(header: TarHeader): Uint8Array {
   return bytes;
 }
 
+/** Below 0 the fraction counts away from the second above. */
+function decimal({ seconds, nanoseconds }: TarTime): string {
+  const isBefore = seconds < 0 && nanoseconds > 0;
+  const [whole, fraction] = isBefore ? [-(seconds + 1), 1e9 - nanoseconds] : [Math.abs(seconds), nanoseconds];
+  return `${seconds < 0 ? "-" : ""}${whole}.${String(fraction).padStart(9, "0")}`;
+}
+
 const fits = (name: Uint8Array): boolean => name.length <= MAX_NAME_BYTES && name.every((byte) => byte < 0x80);
 
 function block(header: TarHeader & { linkName: Uint8Array; flag: string }): Uint8Array {
@@ -52,10 +78,12 @@ function block(header: TarHeader & { linkName: Uint8Array; flag: string }): Uint
   scanner.putNumber(116, 8, Math.min(header.gid, MAX_ID));
   scanner.putNumber(124, 12, header.size);
   // what no date can tell, and what was before 1970, is 1970
-  scanner.putNumber(136, 12, Math.max(0, Math.floor(header.mtimeMs / 1000) || 0));
+  scanner.putNumber(136, 12, Math.max(0, (header.modified?.seconds ?? Math.floor(header.mtimeMs / 1000)) || 0));
   window.set(encode(header.flag), 156);
   window.set(header.linkName.subarray(0, MAX_NAME_BYTES), 157);
   window.set(encode("ustar\u000000"), 257);
+  if (header.major !== undefined) scanner.putNumber(329, 8, header.major);
+  if (header.minor !== undefined) scanner.putNumber(337, 8, header.minor);
   scanner.putChecksum(0);
   return window.slice();
 }
