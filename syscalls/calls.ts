@@ -9,7 +9,7 @@ import { path, PATH_BYTES, scratch } from "./scratch.ts";
 import { fillStruct, offsetOf, struct, STRUCTS } from "./structs.ts";
 
 const AT_FDCWD = -100;
-const O_CLOEXEC = 0o2000000;
+const [O_NONBLOCK, O_CLOEXEC] = [0o4000, 0o2000000];
 const EINVAL = 22;
 
 /** What was opened for the length of a block: `using opened = new Descriptors()`. */
@@ -120,13 +120,13 @@ export function lockByte(fd: number, at: number, locked: boolean): boolean {
 }
 
 /**
- * `long openat2(int dirfd, const char *path, {O_RDONLY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS})`: a path inside a
+ * `long openat2(int dirfd, const char *path, {flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS})`: a path inside a
  * directory that somebody else filled; no symlink leads out of it. -errno on failure. @see openat2(2)
  */
-export function openInRoot(root: number, file: string): number {
+export function openInRoot(root: number, file: string, flags = O_NONBLOCK): number {
   const how = scratch.address + PATH_BYTES;
-  const [O_NONBLOCK, RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT] = [0o4000, 0x02, 0x10];
-  scratch.view.setBigUint64(PATH_BYTES, BigInt(O_CLOEXEC | O_NONBLOCK), true);
+  const [RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT] = [0x02, 0x10];
+  scratch.view.setBigUint64(PATH_BYTES, BigInt(O_CLOEXEC | flags), true);
   scratch.view.setBigUint64(PATH_BYTES + 8, 0n, true);
   scratch.view.setBigUint64(PATH_BYTES + 16, BigInt(RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT), true);
   return trySyscall("openat2", root, path(file), how, 24);
@@ -373,7 +373,7 @@ export function wakeTerminalReader(master: number): void {
 
 /** `int fcntl(int fd, F_SETFL, … | O_NONBLOCK)` @see F_SETFL(2const) */
 export function setNonBlocking(fd: number): void {
-  const [F_GETFL, F_SETFL, O_NONBLOCK] = [3, 4, 0o4000];
+  const [F_GETFL, F_SETFL] = [3, 4];
   const status = trySyscall("fcntl", fd, F_GETFL);
   trySyscall("fcntl", fd, F_SETFL, status | O_NONBLOCK);
 }

@@ -210,6 +210,27 @@ describe("the environment", () => {
   });
 });
 
+describe("a mount point that a dangling symlink leads to", () => {
+  test("is made where that leads, inside the root filesystem", async () => {
+    const source = folder.write("source", "from outside");
+    symlinkSync("/made/by", join(rootfs.path, "jump"));
+    symlinkSync("../../../jump/the/mount", join(rootfs.path, "file"));
+    const mounts = [{ destination: "/file", type: "bind", source, options: ["bind"] }];
+    expect(oci("run", "-b", sh("cat /made/by/the/mount", { mounts }), "d").stdout).toBe("from outside");
+    expect(existsSync("/made")).toBe(false);
+    for (const name of ["jump", "file", "made"]) rmSync(join(rootfs.path, name), { recursive: true });
+    await expectNothing();
+  });
+
+  test("that has no end is refused", async () => {
+    symlinkSync("loop", join(rootfs.path, "loop"));
+    const mounts = [{ destination: "/loop/a", type: "tmpfs", source: "tmpfs" }];
+    expect(create("d", sh("true", { mounts })).stderr).toMatch(/symlink/);
+    rmSync(join(rootfs.path, "loop"));
+    await expectNothing();
+  });
+});
+
 describe("the kernel's file systems", () => {
   for (const type of ["proc", "sysfs"]) {
     asRootOnly(`${type} is mounted on no symlink (CVE-2019-19921)`, async () => {

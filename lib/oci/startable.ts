@@ -6,6 +6,7 @@ import type { StartableSpec } from "../plan/index.ts";
 import { isBind } from "../plan/index.ts";
 import { homeOf } from "../accounts/index.ts";
 import type { ContainerProcess, ContainerSpec, DeviceNode, Mount } from "../spec/index.ts";
+import { settleMountPoints } from "./mount-points.ts";
 import type { CreateOptions } from "./runtime.ts";
 
 /** Such a container can be created, and that is all. */
@@ -21,7 +22,7 @@ export function startable(config: ContainerSpec, options: CreateOptions): Starta
   return {
     ...config,
     root: { ...root, path: rootfs },
-    mounts: mounts.map(absolute),
+    mounts: settleMountPoints(mounts.map(absolute), rootfs),
     process: { ...process, env },
     linux: { ...linux, ...(linux.devices && { devices: linux.devices.map(named) }) },
   };
