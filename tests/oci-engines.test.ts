@@ -105,13 +105,15 @@ tsbox-oci = ["${tsbox}"]
 `,
 );
 
-function podman(...words: string[]): Result {
-  const within = (name: string) => join(folder.path, "podman", name);
+const podman = (...words: string[]) => podmanWith("tsbox-oci", ...words);
+
+function podmanWith(name: string, ...words: string[]): Result {
+  const within = (place: string) => join(folder.path, "podman", place);
   const places = ["--root", within("root"), "--runroot", within("run"), "--tmpdir", within("tmp")];
   const drivers = ["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none"];
   const env = { CONTAINERS_CONF: settings, HOME: folder.path, TMPDIR: folder.path, XDG_RUNTIME_DIR: within("") };
   const quiet = { PODMAN_IGNORE_CGROUPSV1_WARNING: "1" };
-  return call(["podman", ...places, ...drivers, "--runtime", "tsbox-oci", ...words], "/", { ...env, ...quiet });
+  return call(["podman", ...places, ...drivers, "--runtime", name, ...words], "/", { ...env, ...quiet });
 }
 
 /** Neither network nor image, and a control group that goes when all is over. */
@@ -119,10 +121,12 @@ const OWN = ["--network", "none", "--cgroups", "no-conmon", "--cgroup-parent", P
 const run = (...words: string[]) => podman("run", ...OWN, ...words);
 const ROOTFS = ["--rootfs", rootfs.path];
 
-const noPodman = needsRoot ?? missing("podman") ?? (inGuest ? "the guest has no podman" : unusable());
+const noPodman =
+  needsRoot ?? missing("podman") ?? missing("runc") ?? (inGuest ? "the guest has no podman" : unusable());
 
+/** Not even with the runtime that it is made for. */
 function unusable(): string | undefined {
-  const { status, stderr } = podman("info");
+  const { status, stderr } = podmanWith("runc", "run", ...OWN, "--rm", ...ROOTFS, "/bin/true");
   return status === 0 ? undefined : `podman cannot run: ${stderr.trim().split("\n").at(-1)}`;
 }
 
