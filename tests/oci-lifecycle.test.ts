@@ -273,6 +273,14 @@ describe("run", () => {
     expect([stdout.toString(), exitCode]).toEqual(["through a descriptor\n", 0]);
   });
 
+  test("is started also where the socket of systemd is not there", () => {
+    const env = { NOTIFY_SOCKET: "/no/such/socket" };
+    const words = ["--root", runtime.root, "run", "--bundle", sh("echo ran"), "n"];
+    const { status, stdout, stderr } = ociAs({ env }, ...words);
+    expect([status, stdout]).toEqual([0, "ran\n"]);
+    expect(stderr).toContain('notify systemd: connect to \\"/no/such/socket\\": ENOENT');
+  });
+
   test("passes on no more than the caller has: nothing of the runtime's own", () => {
     const file = folder.write("passed", "through a descriptor\n");
     const log = join(folder.path, "log");

@@ -60,7 +60,7 @@ export class NotifySocket implements Disposable {
   }
 
   /** Undefined where there is none, or the container was created without. @param host systemd's: `$NOTIFY_SOCKET` */
-  static bind({ directory }: Container, host: string | undefined): NotifySocket | undefined {
+  static bind({ directory, runtime }: Container, host: string | undefined): NotifySocket | undefined {
     if (host === undefined) return undefined;
     using below = directory.directory(DIRECTORY);
     if (!below) return undefined;
@@ -69,8 +69,10 @@ export class NotifySocket implements Disposable {
     try {
       return new NotifySocket(own, host);
     } catch (error) {
+      // the variable may be of a service that this is not part of any more
+      runtime.log.warn(`notify systemd: ${(error as Error).message}; the container is started without`);
       close(own);
-      throw error;
+      return undefined;
     }
   }
 
