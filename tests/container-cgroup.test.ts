@@ -10,7 +10,7 @@ import type { Resources } from "../lib/spec/index.ts";
 import { Descriptors } from "../syscalls/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { asRoot, noLimits, notRoot, testUnless } from "./support/machine.ts";
-import { descriptors, eventually } from "./support/processes.ts";
+import { adoptOrphans, descriptors, eventually } from "./support/processes.ts";
 
 const MIB = 2 ** 20;
 const HYBRID = {
@@ -248,6 +248,7 @@ const fileOf = (cgroup: ContainerCgroup, controller: string, one: string, two: s
 };
 const cgroupTest = (name: string, body: () => unknown) => testUnless(noLimits, name, body);
 
+adoptOrphans();
 afterAll(() => expect(left()).toEqual([]));
 
 describe("a group", () => {

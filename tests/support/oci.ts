@@ -3,12 +3,15 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerRecord, Runtime } from "../../lib/oci/index.ts";
 import { Container, RECORD_VERSION, startTimeOf } from "../../lib/oci/index.ts";
+import { adoptOrphans } from "./processes.ts";
 import { Folder } from "./rootfs.ts";
 
 export const MAIN = join(import.meta.dir, "../../lib/cli/main.ts");
 
 /** What was told, in a list. */
 export function runtimeIn(folder: Folder): Runtime & { told: string[] } {
+  // containers outlive whoever makes them
+  adoptOrphans();
   const told: string[] = [];
   const tell = (level: string) => (message: string) => void told.push(`${level}: ${message}`);
   const log = { debug: tell("debug"), warn: tell("warning"), error: tell("error") };

@@ -1,4 +1,5 @@
 /** What there is on this machine that a sandbox could have left behind. @module */
+import { afterAll } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { trySyscall } from "../../syscalls/index.ts";
 
@@ -32,11 +33,17 @@ export function descendants(of = process.pid): ProcessEntry[] {
   return below(of);
 }
 
-/** Orphans of processes that this one started become its own children, and so do not escape {@link descendants}. */
+/**
+ * Orphans of processes that this one started become its own children, and so do not escape {@link descendants}. Those
+ * that have ended by the end of the test file are none of the next one's.
+ */
 export function adoptOrphans(): void {
   const PR_SET_CHILD_SUBREAPER = 36;
   if (trySyscall("prctl", PR_SET_CHILD_SUBREAPER, 1) < 0) throw new Error("cannot become a subreaper");
+  afterAll(async () => void (await eventually(() => (reapOrphans(), !descendants().some(isZombie)), 2000)));
 }
+
+const isZombie = ({ state }: ProcessEntry) => state === "Z";
 
 /** Takes the exit status of adopted orphans that have ended. @param own a child that somebody else waits for */
 export function reapOrphans(own?: number): void {
