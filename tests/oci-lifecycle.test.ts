@@ -390,6 +390,22 @@ describe("exec", () => {
   });
 });
 
+describe("mounts", () => {
+  test("of the container's own files show what was mounted there before", () => {
+    folder.write("source/file", "of the host\n");
+    const mounts = [
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/first", type: "tmpfs", source: "tmpfs" },
+      { destination: "/first/below", type: "bind", source: join(folder.path, "source"), options: ["rbind"] },
+      // as the host calls both
+      { destination: `${rootfs.path}/again`, type: "bind", source: `${rootfs.path}/first`, options: ["rbind"] },
+    ];
+    const { stdout, status } = oci("run", "--bundle", sh("cat /again/below/file", { mounts }), "own");
+    expect([stdout, status]).toEqual(["of the host\n", 0]);
+    for (const name of ["first", "again"]) rmSync(join(rootfs.path, name), { recursive: true });
+  });
+});
+
 describe("hooks", () => {
   test("run in their order, each with the state that it finds", async () => {
     const log = join(rootfs.path, "tmp/log");

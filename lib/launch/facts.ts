@@ -25,8 +25,9 @@ export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
   const sources = new Map<string, "file" | "directory">();
   for (const mount of spec.mounts) {
     const { source = "" } = mount;
+    const kind = isBind(mount) ? sys.kindOfPath(source) : undefined;
     // what is not there is told when it is opened
-    if (isBind(mount)) sources.set(source, sys.kindOfPath(source) ?? "file");
+    if (kind) sources.set(source, kind);
   }
   const facts: Facts = { arch: ARCH, privileged: sys.effectiveUid() === 0, sources, kernelPaths, cgroup: membership };
   if (spec.mounts.some(({ type }) => type === "cgroup")) facts.hierarchies = hierarchies();

@@ -16,8 +16,11 @@ export function startable(config: ContainerSpec, options: CreateOptions): Starta
   const { process = NO_PROCESS, root, mounts, linux } = config;
   const below = (file: string) => (file.startsWith("/") ? file : `${options.bundle}/${file}`);
   const rootfs = below(root.path);
-  const absolute = (mount: Mount): Mount =>
-    isBind(mount) && mount.source !== undefined ? { ...mount, source: below(mount.source) } : mount;
+  const absolute = (mount: Mount): Mount => ({
+    ...mount,
+    destination: inside(mount.destination, rootfs),
+    ...(isBind(mount) && mount.source !== undefined && { source: below(mount.source) }),
+  });
   const env = environmentOf([...process.env, ...listening(options)], process.user.uid, rootfs);
   return {
     ...config,
@@ -27,6 +30,10 @@ export function startable(config: ContainerSpec, options: CreateOptions): Starta
     linux: { ...linux, ...(linux.devices && { devices: linux.devices.map(named) }) },
   };
 }
+
+/** Some write the path on the host. */
+const inside = (destination: string, rootfs: string): string =>
+  destination.startsWith(`${rootfs}/`) ? destination.slice(rootfs.length) : destination;
 
 const named = (device: DeviceNode): DeviceNode => ({ ...device, path: device.path.replace(/\/+$/, "") });
 

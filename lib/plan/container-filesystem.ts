@@ -11,7 +11,7 @@ import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { attachCopiedUp, isCopiedUp } from "./copy-up.ts";
 import { deviceSteps } from "./device-nodes.ts";
-import { isOpenedBetween, isRemount, keepMounts, kindOf, mountSlot, openMount } from "./filesystem.ts";
+import { isInRootfs, isOpenedBetween, isRemount, keepMounts, kindOf, mountSlot, openMount } from "./filesystem.ts";
 import { isOwn } from "./intermediate.ts";
 import { contextOptions } from "./labels.ts";
 import { isBind } from "./mount-options.ts";
@@ -38,9 +38,14 @@ export function containerMounts(spec: ContainerSpec & Spec, facts: Facts, hasNod
   // a read-only /dev has to be filled first
   const trees = spec.mounts.map((mount, index) => ({ mount: sourced(isDev(mount) ? writable(mount) : mount), index }));
   const opened = trees.flatMap(({ mount, index }) =>
-    isOpenedBetween(spec, mount) ? [] : openMount(spec, mount, mountSlot(index), BUNDLE, facts),
+    isOpenedBetween(spec, mount) || isInRootfs(spec, mount)
+      ? []
+      : openMount(spec, mount, mountSlot(index), BUNDLE, facts),
   );
-  const attached = trees.flatMap(({ mount, index }) => attachSteps(spec, mount, mountSlot(index), facts));
+  const attached = trees.flatMap(({ mount, index }) => [
+    ...(isInRootfs(spec, mount) ? [openInside(spec, mount, mountSlot(index))] : []),
+    ...attachSteps(spec, mount, mountSlot(index), facts),
+  ]);
   return [
     ...openMasks(spec, contextOptions(spec, facts.modules)),
     ...opened,
@@ -63,6 +68,10 @@ function sourced(mount: Mount): Mount {
     ? mount
     : { ...mount, options: [...options, `source=${source}`] };
 }
+
+/** By the path that it has inside, which a symlink does not leave. */
+const openInside = ({ root }: Spec, { source = "", options = [] }: Mount, tree: string): Step =>
+  mounts.openInside(source.slice(root.path.length), tree, options);
 
 function attachSteps(spec: Spec, mount: Mount, tree: string, facts: Facts): Plan {
   const { destination, options = [], type } = mount;

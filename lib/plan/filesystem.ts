@@ -143,6 +143,14 @@ export function kindOf(
     : (facts.sources.get(source) ?? "directory");
 }
 
+/** Of a bundle's bind mount: its source is the container's own, with what has been mounted there by then. */
+export function isInRootfs({ root }: Spec, mount: Mount): boolean {
+  const { source = "", options = [], uidMappings } = mount;
+  // ids are mapped by the owner, in trees that it has opened
+  const isMapped = uidMappings !== undefined || options.includes("idmap") || options.includes("ridmap");
+  return isBind(mount) && !isMapped && source.startsWith(`${root.path}/`);
+}
+
 /** A sysfs shows a network namespace, for which whoever mounts it needs rights: those that the owner has over one. */
 export const isOpenedBetween = (spec: Spec, { type }: Mount): boolean =>
   type === "sysfs" && isJoined(spec, "network") && !isJoined(spec, "user");

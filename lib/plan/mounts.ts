@@ -109,6 +109,24 @@ export function openSource(path: string, tree: string, options?: readonly string
   };
 }
 
+/** A detached copy of a path of the new root. */
+export function openInside(path: string, tree: string, options: readonly string[]): Step {
+  const parsed = parseMountOptions(options);
+  const how = flags(
+    "OPEN_TREE_CLONE",
+    "OPEN_TREE_CLOEXEC",
+    "AT_EMPTY_PATH",
+    ...(parsed.rbind ? ["AT_RECURSIVE" as const] : []),
+  );
+  const ops: Op[] = [
+    openInRoot(path, "source"),
+    { call: "open_tree", args: [ref("source"), nothing, how], out: tree },
+    { call: "close", args: [ref("source")] },
+    ...attributeOps(tree, parsed),
+  ];
+  return { action: `open "${path}" of the root filesystem`, ops, code: "mount_failed", path };
+}
+
 /** Makes a directory of the host, and those above it. */
 export function makeDirectories(path: string): Op[] {
   const parts = path.split("/").filter(Boolean);

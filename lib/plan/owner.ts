@@ -11,7 +11,7 @@ import { byte, cloneStep, NEW, pipeOps, type Clone } from "./clone.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { NODES, ownersNodes } from "./device-nodes.ts";
-import { mountSlot, openBind } from "./filesystem.ts";
+import { isInRootfs, mountSlot, openBind } from "./filesystem.ts";
 import { helpedMapSteps, idMapStep } from "./id-maps.ts";
 import { cloneIntermediate, isApart, isJoined } from "./intermediate.ts";
 import { isBind } from "./mount-options.ts";
@@ -89,16 +89,17 @@ export function inOwnersThread(steps: Plan, opened: string[]): OwnerPart {
   return { steps: [hold, ...steps, end], opened: [...opened, ...CLOSED], signals };
 }
 
-const isOpened = (mount: Mount): boolean => isBind(mount) && !mount.options?.includes("remount");
+const isOpened = (spec: Spec, { root }: Beside, mount: Mount): boolean =>
+  isBind(mount) && !mount.options?.includes("remount") && !(root.kind === "bundle" && isInRootfs(spec, mount));
 
 function sourceSlots(spec: Spec, beside: Beside): string[] {
-  const slots = spec.mounts.flatMap((mount, index) => (isOpened(mount) ? [mountSlot(index)] : []));
+  const slots = spec.mounts.flatMap((mount, index) => (isOpened(spec, beside, mount) ? [mountSlot(index)] : []));
   return [...slots, ...rootSlots(beside.root), ...(beside.nodes ? [NODES] : [])];
 }
 
 function sourceSteps(spec: Spec, beside: Beside): Plan {
   const steps = spec.mounts.flatMap((mount, index) =>
-    isOpened(mount) ? [openBind(mount, mountSlot(index), beside)] : [],
+    isOpened(spec, beside, mount) ? [openBind(mount, mountSlot(index), beside)] : [],
   );
   steps.push(...ownMapSteps(spec));
   if (beside.nodes) steps.push(...ownersNodes(beside.nodes, spec.linux));

@@ -6,7 +6,7 @@
  * without a test for each bit does it all; behind the last byte the loop reads zeros, and what used them is truncated.
  *
  * The loop has the shape of libdeflate's: 64 bits of input refilled by one load, the next entry of the table loaded
- * before the last one is dealt with, up to three literals for each refill. All of it in 64-bit numbers (measured).
+ * before the last one is dealt with, up to three literals for each refill. All of it in 64-bit numbers.
  */
 import { buildTable, END_OF_BLOCK, EXCEPTION, LITERAL, SUBTABLE } from "./huffman";
 import {
