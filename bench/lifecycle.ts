@@ -60,10 +60,12 @@ function runtimes(directory: string): Runtime[] {
   ];
   return paths.flatMap(([name, path]) => {
     if (path === undefined) return [];
+    const config = join(directory, "config.json");
     const call = (...words: string[]) => {
       // the container keeps stdout and stderr: pipes would have no end
       const { exitCode } = Bun.spawnSync([path, "--root", join(directory, name), ...words], {
-        stdio: ["ignore", "ignore", Bun.file(join(directory, "stderr"))],
+        // not /dev/null, which older crun gives to the container's root
+        stdio: [Bun.file(config), Bun.file(join(directory, "stdout")), Bun.file(join(directory, "stderr"))],
       });
       if (exitCode !== 0) throw new Error(`${name} ${words[0]}: ${readFileSync(join(directory, "stderr"), "utf8")}`);
     };

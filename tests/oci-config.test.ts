@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { withFirstAt } from "../lib/oci/default-users.ts";
+import { withFirstAt, withUsers } from "../lib/oci/default-users.ts";
 import { parseConfig, parseProcess, parseResources, readConfig } from "../lib/oci/config.ts";
 import type { ContainerSpec } from "../lib/spec/index.ts";
 import { TsboxError } from "../syscalls/index.ts";
@@ -89,7 +89,8 @@ describe("what is read", () => {
   test("a user namespace without mappings: of root an error, of others their own id", () => {
     const [uid, gid] = [process.geteuid!(), process.getegid!()];
     const attempt = (...types: string[]) =>
-      read({ ...minimal(), linux: { namespaces: types.map((type) => ({ type })) } }).spec.linux;
+      parseConfig(JSON.stringify({ ...minimal(), linux: { namespaces: types.map((type) => ({ type })) } }), withUsers)
+        .spec.linux;
     const own = (hostID: number) => ({ containerID: 0, hostID, size: 1 });
     if (uid === 0) {
       expect(messageOf(() => attempt("user"))).toContain("a new user namespace needs mappings of users and of groups");
@@ -636,7 +637,7 @@ describe("a bundle", () => {
   test("is read, also through symlinks", () => {
     const text = JSON.stringify(minimal(), null, 2);
     const path = bundle(text);
-    expect(readConfig(path)).toEqual({ ...parseConfig(text), text });
+    expect(readConfig(path)).toEqual({ ...parseConfig(text, withUsers), text });
     const other = bundle();
     symlinkSync(join(path, "config.json"), join(other, "config.json"));
     const link = join(directory, "link");

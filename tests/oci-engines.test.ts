@@ -32,7 +32,8 @@ function call(words: string[], cwd = folder.path, env: Record<string, string> = 
   const { exitCode, stdout, stderr } = Bun.spawnSync(words, {
     cwd,
     env: { PATH: process.env["PATH"], ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    // not /dev/null, which older crun gives to the container's root
+    stdio: [new Blob([]), "pipe", "pipe"],
     timeout: SHOULD_BE_QUICK_MS,
   });
   return { status: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };

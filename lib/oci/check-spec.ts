@@ -14,19 +14,20 @@ import type {
   NamespaceType,
   Scheduler,
 } from "../spec/index.ts";
-import { withUsers } from "./default-users.ts";
 import { Mismatch } from "./schema.ts";
 
 const refuse = (where: string, why: string, hint?: string): never => {
   throw new Mismatch(why, hint, [where]);
 };
 
+export type Users = (spec: ContainerSpec) => ContainerSpec["linux"];
+
 /** What is passed over, and said. */
 export type Warn = (message: string) => void;
 
-/** What is left of it, where some of it is passed over. @throws Mismatch */
-export function settleSpec(given: ContainerSpec, warn: Warn): ContainerSpec {
-  const spec = { ...given, linux: withUsers(given) };
+/** What is left of it, where some of it is passed over. @param users those of who has not said any @throws Mismatch */
+export function settleSpec(given: ContainerSpec, warn: Warn, users: Users): ContainerSpec {
+  const spec = { ...given, linux: users(given) };
   checkNamespaces(spec);
   checkNames(spec);
   checkTime(spec);

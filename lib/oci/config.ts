@@ -7,7 +7,8 @@
 import { absolute, Directory, kindOfPath, realPath, statFile, TsboxError } from "../../syscalls/index.ts";
 import { namespaceOf } from "../plan/index.ts";
 import type { ContainerProcess, ContainerSpec, Resources } from "../spec/index.ts";
-import { settleProcess, settleSpec, type Warn } from "./check-spec.ts";
+import { settleProcess, settleSpec, type Users, type Warn } from "./check-spec.ts";
+import { withUsers } from "./default-users.ts";
 import { parseJson } from "./json.ts";
 import { Mismatch } from "./schema.ts";
 import { processSchema, resourcesSchema, specSchema } from "./spec-schema.ts";
@@ -40,17 +41,17 @@ export function readConfig(bundle: string): Config & { text: string } {
     });
   }
   const text = new TextDecoder().decode(bytes);
-  const config = parseConfig(text);
+  const config = parseConfig(text, withUsers);
   checkRootfs(config.spec.root.path, directory);
   checkNetwork(config.spec);
   return { ...config, text };
 }
 
 /** @throws TsboxError `invalid_option` */
-export function parseConfig(text: string): Config {
+export function parseConfig(text: string, users: Users = ({ linux }) => linux): Config {
   const warnings: string[] = [];
   const spec = explained(NAME, () =>
-    settleSpec(specSchema(parseJson(text, NAME)), (warning) => warnings.push(warning)),
+    settleSpec(specSchema(parseJson(text, NAME)), (warning) => warnings.push(warning), users),
   );
   return { spec, warnings };
 }

@@ -3,10 +3,11 @@ import { ARCH, type TsboxError } from "../../syscalls/index.ts";
 import { failureOf, securityModules } from "../launch/index.ts";
 import { FrameReader, startSteps, type StartableSpec } from "../plan/index.ts";
 import { parseConfig } from "./config.ts";
+import { withUsers } from "./default-users.ts";
 import type { Container } from "./container.ts";
 import { passListener, takeListener } from "./listener.ts";
 
-export const specOf = ({ config }: Container) => parseConfig(config).spec as StartableSpec;
+export const specOf = ({ config }: Container) => parseConfig(config, withUsers).spec as StartableSpec;
 
 /** @returns why it cannot be started, where that is what it tells */
 export function understand(container: Container, socket: number, bytes: Uint8Array): TsboxError | undefined {
