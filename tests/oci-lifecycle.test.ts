@@ -392,11 +392,11 @@ describe("exec", () => {
 
 describe("mounts", () => {
   test("of the container's own files show what was mounted there before", () => {
-    folder.write("source/file", "of the host\n");
+    folder.write("of-the-host/file", "of the host\n");
     const mounts = [
       { destination: "/proc", type: "proc", source: "proc" },
       { destination: "/first", type: "tmpfs", source: "tmpfs" },
-      { destination: "/first/below", type: "bind", source: join(folder.path, "source"), options: ["rbind"] },
+      { destination: "/first/below", type: "bind", source: join(folder.path, "of-the-host"), options: ["rbind"] },
       // as the host calls both
       { destination: `${rootfs.path}/again`, type: "bind", source: `${rootfs.path}/first`, options: ["rbind"] },
     ];
