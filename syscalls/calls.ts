@@ -183,6 +183,16 @@ export function reap(pid: number): number | undefined {
   return result === pid ? scratch.view.getInt32(0, true) : result < 0 ? 0 : undefined;
 }
 
+/** `int waitid(P_ALL, 0, siginfo_t *infop, WEXITED | WNOHANG | WNOWAIT)`: a child that has ended, not reaped yet. @see waitid(2) */
+export function endedChild(): number | undefined {
+  const [P_ALL, WEXITED_WNOHANG_WNOWAIT, SI_PID] = [0, 0x01000005, 16];
+  scratch.view.setInt32(SI_PID, 0, true);
+  const result = trySyscall("waitid", P_ALL, 0, scratch.address, WEXITED_WNOHANG_WNOWAIT, 0);
+  const pid = scratch.view.getInt32(SI_PID, true);
+  // 0: there are children, and none has ended
+  return result < 0 || pid === 0 ? undefined : pid;
+}
+
 /** `int pidfd_send_signal(int pidfd, int sig, NULL, 0)`: 0 or -errno. @see pidfd_send_signal(2) */
 export function sendSignal(pidfd: number, signal: number): number {
   return trySyscall("pidfd_send_signal", pidfd, signal);

@@ -7,10 +7,12 @@ import { existsSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFil
 import { join } from "node:path";
 import { asRoot, inGuest, noBusybox, testUnless } from "./support/machine.ts";
 import { MAIN } from "./support/oci.ts";
+import { adoptOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
 const folder = new Folder();
 const rootfs = makeRootfs();
+adoptOrphans();
 afterAll(() => [folder, rootfs].forEach((each) => each.remove()));
 
 const [SHOULD_BE_QUICK_MS, HYBRID] = [30_000, "/sys/fs/cgroup/unified"];

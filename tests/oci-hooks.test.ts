@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { runHooks, tryHooks } from "../lib/oci/index.ts";
 import type { Hook, State } from "../lib/spec/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { descendants, eventually } from "./support/processes.ts";
+import { adoptOrphans, descendants, eventually } from "./support/processes.ts";
 import { Folder } from "./support/rootfs.ts";
 
 const folder = new Folder();
+adoptOrphans();
 afterAll(() => folder.remove());
 
 const bundle = folder.directory("bundle");

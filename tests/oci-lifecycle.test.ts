@@ -260,6 +260,25 @@ describe("run", () => {
     await expectNothing();
   });
 
+  for (const [flags, whose] of [
+    [[], "the runtime"],
+    [["--no-subreaper"], "whoever is above"],
+  ] as const)
+    test(`orphans in the caller's pid namespace go to ${whose}${flags.map((flag) => `: ${flag}`)}`, async () => {
+      const bundle = sh("(sleep 1000 & echo $! >/tmp/orphan); sleep 1", { linux: linux(["mount"]), mounts: [] });
+      const words = [MAIN, "oci", "--root", runtime.root, "run", ...flags, "--bundle", bundle, "orphans"];
+      const running = Bun.spawn([process.execPath, ...words], { stdio: ["ignore", "ignore", "inherit"] });
+      const file = join(rootfs.path, "tmp/orphan");
+      expect(await eventually(() => existsSync(file) && readFileSync(file, "utf8").endsWith("\n"))).toBe(true);
+      const orphan = Number(readFileSync(file, "utf8"));
+      const parent = () => descendants().find(({ pid }) => pid === orphan)?.parent;
+      expect(await eventually(() => parent() === (flags.length === 0 ? running.pid : process.pid))).toBe(true);
+      expect(await running.exited).toBe(0);
+      rmSync(file);
+      if (parent() !== undefined) process.kill(orphan, "SIGKILL");
+      await expectNothing();
+    });
+
   test("a signal that ends it is told as a shell tells it", () => {
     // the first process of a pid namespace does not end by its own signals
     const bundle = sh("kill -KILL $$; true", { linux: linux(["mount"]), mounts: [] });

@@ -1,12 +1,17 @@
 /** Processes that the runtime waits for itself: in the foreground. @module */
-import { openPidfd, reap, sendSignal, Descriptors } from "../../syscalls/index.ts";
+import { Descriptors, endedChild, openPidfd, reap, sendSignal, trySyscall } from "../../syscalls/index.ts";
 
 /** Signals may be missed where many come at once. */
 const LOOK_AGAIN_MS = 100;
 /** What a terminal or a service manager sends to whoever waits is meant for the process. */
-const FORWARDED = "SIGHUP SIGINT SIGQUIT SIGTERM SIGUSR1 SIGUSR2 SIGALRM SIGCONT SIGWINCH SIGTSTP SIGTTIN SIGTTOU"
-  .split(" ")
-  .filter((name) => name !== "SIGWINCH") as NodeJS.Signals[];
+const FORWARDED = "SIGHUP SIGINT SIGQUIT SIGTERM SIGUSR1 SIGUSR2 SIGALRM SIGCONT SIGTSTP SIGTTIN SIGTTOU".split(
+  " ",
+) as NodeJS.Signals[];
+
+/** Takes in orphans of a container that has no pid namespace of its own, and reaps them as long as it waits for it. */
+export const adoptOrphans = (): void => void trySyscall("prctl", PR_SET_CHILD_SUBREAPER, 1);
+
+const PR_SET_CHILD_SUBREAPER = 36;
 
 /**
  * Waits until a child has ended, and passes signals on to it meanwhile.
@@ -20,8 +25,10 @@ export async function waitForChild(pid: number): Promise<number> {
   for (const name of FORWARDED) process.on(name, forward);
   const { promise, resolve } = Promise.withResolvers<number>();
   const look = () => {
-    const status = reap(pid);
-    if (status !== undefined) resolve(status);
+    for (let ended = endedChild(); ended !== undefined; ended = endedChild()) {
+      const status = reap(ended) ?? 0;
+      if (ended === pid) resolve(status);
+    }
   };
   process.on("SIGCHLD", look);
   const timer = setInterval(look, LOOK_AGAIN_MS);

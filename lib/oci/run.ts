@@ -1,7 +1,7 @@
 /** `run`: creates a container, starts it, and waits for it unless it is detached. @module */
 import { TsboxError } from "../../syscalls/index.ts";
 import { createContainer, type Created } from "./create.ts";
-import { waitForChild } from "./child.ts";
+import { adoptOrphans, waitForChild } from "./child.ts";
 import { joinConsole } from "./console.ts";
 import { removeContainer } from "./delete.ts";
 import { NotifySocket } from "./notify-socket.ts";
@@ -11,6 +11,7 @@ import type { RunOptions, Runtime } from "./runtime.ts";
 
 /** @returns the exit status of its process; 0 where it is detached */
 export async function run(runtime: Runtime, id: string, options: RunOptions): Promise<number> {
+  if (!options.detach && options.subreaper) adoptOrphans();
   const created = await createContainer(runtime, id, options, options.detach);
   using container = created.container;
   let stays = options.keep;

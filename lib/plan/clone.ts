@@ -57,6 +57,18 @@ function cloneArguments({ label, flags: own, inUse, sibling }: Clone): Data {
   return args;
 }
 
+/** Of a child with a stack of its own, in memory that it shares. @param pidfd where the kernel puts one */
+export function childArguments(own: Named, what: string, pidfd?: Data): Data {
+  const args = structure(`{flags=${own.text}, exit_signal=SIGCHLD}`, "clone_args", {
+    flags: own.value,
+    exit_signal: SIGCHLD,
+    stack_size: STACK_BYTES,
+  });
+  args.pointers = [{ offset: offsetOf("clone_args", "stack"), to: buffer(`stack of ${what}`, STACK_BYTES, 16) }];
+  if (pidfd) args.pointers.push({ offset: offsetOf("clone_args", "pidfd"), to: pidfd });
+  return args;
+}
+
 export function cloneStep(action: string, clone: Clone): Step {
   const { label, inUse } = clone;
   const args = cloneArguments(clone);

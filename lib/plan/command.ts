@@ -4,7 +4,6 @@
  */
 import { cstring, IMAGE, named, ref, stringArray, structure, words, TsboxError } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
-import { compileSeccomp, seccompFlags, withCookie } from "../seccomp/index.ts";
 import type { Spec } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
 import { attributeSteps } from "./attributes.ts";
@@ -15,7 +14,7 @@ import { executeStep } from "./execute.ts";
 import { identitySteps } from "./identity.ts";
 import { CONTROL_FD, HARD_SIGNAL } from "./init.ts";
 import { landlockSteps } from "./landlock.ts";
-import { filterData, handOver, listens, PASS_FD } from "./listener.ts";
+import { filterStep, listens, PASS_FD, type Receivers } from "./listener.ts";
 import { isJoined, isWatched } from "./intermediate.ts";
 import { openInRoot, openOrMake, type Alone } from "./mounts.ts";
 
@@ -30,7 +29,8 @@ export function commandSteps(
   alone?: Alone,
   last: Plan = [executeStep(spec)],
 ): Plan {
-  const { process } = spec;
+  const { process, linux } = spec;
+  const { seccomp } = linux;
   // without no_new_privs, restrictions can be had only as long as there is CAP_SYS_ADMIN
   const early = (spec.linux.seccomp ?? spec.linux.landlock) !== undefined && !process.noNewPrivileges;
   const listening = listens(spec);
@@ -46,7 +46,7 @@ export function commandSteps(
   const restrictions = [
     ...privilegeStep(spec),
     ...landlockSteps(spec, alone !== undefined),
-    ...filterStep(spec, facts, alone !== undefined),
+    ...(seccomp ? [filterStep(seccomp, facts.arch, listening ? receivers(alone !== undefined) : undefined)] : []),
   ];
   return [
     stdioStep(spec, {
@@ -75,7 +75,7 @@ export const openDirectory = (path: string, alone?: Alone): Step => ({
   hint: () => "the working directory has to be a directory inside the root filesystem, or one that can be made there",
 });
 
-export const enterDirectory = (path: string): Step => ({
+const enterDirectory = (path: string): Step => ({
   action: `chdir to the working directory "${path}"`,
   ops: [
     { call: "fchdir", args: [ref("cwd")] },
@@ -257,16 +257,6 @@ export function privilegeStep({ process }: Spec): Plan {
   ];
 }
 
-function filterStep(spec: Spec, { arch }: Facts, image: boolean): Plan {
-  const { seccomp } = spec.linux;
-  if (!seccomp) return [];
-  const load = (filter: Uint8Array): Op => ({
-    call: "seccomp",
-    args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(filter)],
-  });
-  const filter = compileSeccomp(seccomp, arch);
-  if (!listens(spec)) return [{ action: "load the seccomp filter", ops: [load(filter)] }];
-  const [socket, control] = image ? [PASS_FD, CONTROL_FD] : [ref("control+1"), ref("control")];
-  const ops = [{ ...load(withCookie(filter)), out: "listener" }, ...handOver(socket, control)];
-  return [{ action: "load the seccomp filter, and hand its listener over", ops }];
-}
+/** By their numbers in an image of its own; a process that joins has them next to each other. */
+const receivers = (image: boolean): Receivers =>
+  image ? { socket: PASS_FD, told: CONTROL_FD } : { socket: ref("control+1"), told: ref("control") };

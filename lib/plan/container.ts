@@ -5,8 +5,7 @@
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/runtime.md#lifecycle
  */
 import { cstring, named, ref, words } from "../../syscalls/index.ts";
-import type { Op, Plan, Ref, Step } from "../../syscalls/index.ts";
-import { compileSeccomp, COOKIE, refuseCookie, seccompFlags, withCookie } from "../seccomp/index.ts";
+import type { Plan, Step } from "../../syscalls/index.ts";
 import type { ContainerSpec, Hooks, Spec } from "../spec/index.ts";
 import { attributeSteps } from "./attributes.ts";
 import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps, SESSION } from "./compile.ts";
@@ -22,7 +21,6 @@ import {
   signalStep,
 } from "./command.ts";
 import type { KeptInImage } from "./command.ts";
-import { flags } from "./constants.ts";
 import { containerCovers, containerMounts, enterRoot } from "./container-filesystem.ts";
 import { stdioStep } from "./descriptors.ts";
 import { executeStep, findStep } from "./execute.ts";
@@ -34,13 +32,12 @@ import { identitySteps, takeCapabilities } from "./identity.ts";
 import { checkNamespaces, intermediateSteps, isApart, isOwn, oomStep } from "./intermediate.ts";
 import { checkLabels, isLabelled, labelMounts, labelSteps, openProc } from "./labels.ts";
 import type { SecurityModules } from "./labels.ts";
-import { filterData, listens } from "./listener.ts";
+import { filterStep, listens, type Receivers } from "./listener.ts";
 import { memoryPolicySteps } from "./memory-policy.ts";
 import { checkMountIds } from "./mount-ids.ts";
 import { checkCopiedUp } from "./mount-options.ts";
 import { firstClone, ownerPart } from "./owner.ts";
 import { openOrMake } from "./mounts.ts";
-import { sendOps, tellOp } from "./pass.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import { terminalSteps } from "./terminal.ts";
 import { checkTime, timeSteps } from "./time.ts";
@@ -243,9 +240,9 @@ function keptInImage(preserved: number, slots: readonly string[]): KeptInImage {
   return names.map((name, index) => [name, 3 + preserved + index]);
 }
 
-/** Without no_new_privs, restrictions can be had only as long as there is CAP_SYS_ADMIN. */
+/** Without no_new_privs, a filter can be loaded only as long as there is CAP_SYS_ADMIN. */
 export const isRestrictedLate = ({ process, linux }: Spec): boolean =>
-  (linux.seccomp ?? linux.landlock) !== undefined && !process.noNewPrivileges;
+  linux.seccomp !== undefined && !process.noNewPrivileges;
 
 /** Whether somebody is to have the listener of the filter, also of one that never asks. */
 export const isAsked = (spec: Spec): boolean => listens(spec) || spec.linux.seccomp?.listenerPath !== undefined;
@@ -254,38 +251,13 @@ export const isAsked = (spec: Spec): boolean => listens(spec) || spec.linux.secc
 export function restrictSteps(spec: StartableSpec, { arch }: Pick<Facts, "arch">, to: Receivers = STARTER): Plan {
   const { seccomp } = spec.linux;
   const steps = privilegeStep(spec);
-  if (seccomp) {
-    const load = (filter: Uint8Array): Op => ({
-      call: "seccomp",
-      args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(filter)],
-    });
-    const filter = compileSeccomp(seccomp, arch);
-    const ops: Op[] = isAsked(spec)
-      ? [{ ...load(withCookie(filter)), out: "listener" }, ...handOver(to)]
-      : [load(filter)];
-    steps.push({ action: "load the seccomp filter", ops });
-  }
+  if (seccomp) steps.push(filterStep(seccomp, arch, isAsked(spec) ? to : undefined));
   return isRestrictedLate(spec) ? [...steps, takeCapabilities(spec)] : steps;
 }
 
-/** The sockets that the listener goes to, and that this is told to. */
-export interface Receivers {
-  socket: Ref;
-  told: Ref;
-}
-
+/** Whoever starts the process passes the listener on: it knows the process, and to whom. */
 const starter = ref("starter");
 const STARTER: Receivers = { socket: starter, told: starter };
-
-/** Whoever starts the process passes the listener on: it knows the process, and to whom. */
-const handOver = ({ socket, told }: Receivers): Op[] => [
-  // on one socket, who reads the frame knows that a descriptor is next; with two, it has to be there by then
-  ...(socket === told
-    ? [tellOp(told, COOKIE), ...sendOps("listener", socket, COOKIE)]
-    : [...sendOps("listener", socket, COOKIE), tellOp(told, COOKIE)]),
-  { call: "close", args: [ref("listener"), 0, 0, 0, 0, COOKIE] },
-  { call: "seccomp", args: [flags("SECCOMP_SET_MODE_FILTER"), 0, filterData(refuseCookie()), 0, 0, COOKIE] },
-];
 
 /** Tells the creator, and waits for its answer: without one it has ended. */
 function reachStep(action: string, name: string): Step {

@@ -3,14 +3,13 @@
  * @module
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.2.0/config.md#posix-platform-hooks
  */
-import { buffer, cstring, named, offsetOf, ref, stringArray, structure, words } from "../../syscalls/index.ts";
+import { buffer, cstring, named, ref, stringArray, structure, words } from "../../syscalls/index.ts";
 import type { Op, Step } from "../../syscalls/index.ts";
 import type { Hook, HookKind } from "../spec/index.ts";
-import { CLONE_ARGS_BYTES } from "./clone.ts";
+import { childArguments, CLONE_ARGS_BYTES } from "./clone.ts";
 import { flags } from "./constants.ts";
 
-const STACK_BYTES = 8192;
-const [SIGCHLD, SIGKILL] = [17, named("SIGKILL", 9)];
+const SIGKILL = named("SIGKILL", 9);
 const [ETIMEDOUT, ECANCELED] = [named("ETIMEDOUT", 110), named("ECANCELED", 125)];
 
 /**
@@ -24,15 +23,7 @@ export function hookStep(name: HookKind, hook: Hook, index: number, directory?: 
   const mark = (what: string): Op => ({ call: "label", args: [], label: label(what) });
   const [fd, status] = [buffer("pidfd", 8), buffer("wait status", 8)];
   const clone = flags("CLONE_VM", "CLONE_VFORK", "CLONE_CLEAR_SIGHAND", "CLONE_PIDFD");
-  const cloneArgs = structure(`{flags=${clone.text}, exit_signal=SIGCHLD}`, "clone_args", {
-    flags: clone.value,
-    exit_signal: SIGCHLD,
-    stack_size: STACK_BYTES,
-  });
-  cloneArgs.pointers = [
-    { offset: offsetOf("clone_args", "stack"), to: buffer(`stack of ${label("hook")}`, STACK_BYTES, 16) },
-    { offset: offsetOf("clone_args", "pidfd"), to: fd },
-  ];
+  const cloneArgs = childArguments(clone, label("hook"), fd);
   return {
     action: `error running ${name} hook #${index}: run "${path}"`,
     ops: [

@@ -4,11 +4,11 @@
  * @module
  * @see user_namespaces(7), newuidmap(1), newgidmap(1)
  */
-import { buffer, cstring, named, offsetOf, ref, stringArray, structure } from "../../syscalls/index.ts";
+import { buffer, cstring, named, ref, stringArray } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { IdMapping, Spec } from "../spec/index.ts";
 import type { Facts } from "./compile.ts";
-import { CLONE_ARGS_BYTES } from "./clone.ts";
+import { childArguments, CLONE_ARGS_BYTES } from "./clone.ts";
 import { flags } from "./constants.ts";
 
 /** Paths of the programs. */
@@ -67,12 +67,7 @@ export function helpedMapSteps({ linux: { uidMappings = [], gidMappings = [] } }
 function helpedMapStep(program: keyof IdMapper, mapper: IdMapper, maps: IdMapping[]): Step {
   const status = buffer("wait status", 8);
   const clone = flags("CLONE_VM", "CLONE_VFORK", "CLONE_CLEAR_SIGHAND");
-  const args = structure(`{flags=${clone.text}, exit_signal=SIGCHLD}`, "clone_args", {
-    flags: clone.value,
-    exit_signal: SIGCHLD,
-    stack_size: STACK_BYTES,
-  });
-  args.pointers = [{ offset: offsetOf("clone_args", "stack"), to: buffer(`stack of ${program}`, STACK_BYTES, 16) }];
+  const args = childArguments(clone, program);
   const pid = buffer("PID", 32);
   const [begin, ended, done] = [`run ${program}`, `${program} has ended`, `${program} has written`];
   return {
@@ -105,6 +100,3 @@ function argumentsOf(program: string, pid: Data, maps: IdMapping[]): Data {
   argv.pointers = argv.pointers?.map((pointer, index) => (index === 1 ? { ...pointer, to: pid } : pointer)) ?? [];
   return argv;
 }
-
-const STACK_BYTES = 8192;
-const SIGCHLD = 17;

@@ -8,11 +8,12 @@
  * @see seccomp_unotify(2)
  */
 import { buffer, named, offsetOf, ref, structure, struct, STRUCTS } from "../../syscalls/index.ts";
-import type { Argument, Data, Op, Plan } from "../../syscalls/index.ts";
-import { COOKIE, notifies, refuseCookie } from "../seccomp/index.ts";
-import type { Spec } from "../spec/index.ts";
+import type { Arch, Argument, Data, Op, Plan, Step } from "../../syscalls/index.ts";
+import { compileSeccomp, COOKIE, notifies, refuseCookie, seccompFlags, withCookie } from "../seccomp/index.ts";
+import type { SeccompProfile, Spec } from "../spec/index.ts";
 import { flags } from "./constants.ts";
-import { passOps } from "./pass.ts";
+import { FOUND, HUNG_UP, jump, jumpIf, label } from "./flow.ts";
+import { passOps, sendOps, tellOp } from "./pass.ts";
 
 /** In the command's image, next to the control socket. */
 export const PASS_FD = 4;
@@ -21,25 +22,43 @@ export const PASS_FD = 4;
 export const listens = ({ linux: { seccomp } }: Spec): boolean => seccomp !== undefined && notifies(seccomp);
 
 /** A compiled filter as a `struct sock_fprog`. */
-export function filterData(filter: Uint8Array): Data {
+function filterData(filter: Uint8Array): Data {
   const length = filter.length / STRUCTS.sock_filter.size;
   const program = structure(`filter of ${length} instructions`, "sock_fprog", { len: length });
   program.pointers = [{ offset: offsetOf("sock_fprog", "filter"), to: { data: filter, text: "filter" } }];
   return program;
 }
 
-/** Once the filter is loaded, and its listener the slot `listener`. */
-export function handOver(socket: Argument, control: Argument): Op[] {
+/** Sockets: the listener goes to the one, and the other is told. */
+export interface Receivers {
+  socket: Argument;
+  told: Argument;
+}
+
+/** @param receivers of the listener; without them there is none */
+export function filterStep(seccomp: SeccompProfile, arch: Arch, receivers?: Receivers): Step {
+  const filter = compileSeccomp(seccomp, arch);
+  const load = (loaded: Uint8Array): Op => ({
+    call: "seccomp",
+    args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(loaded)],
+  });
+  if (!receivers) return { action: "load the seccomp filter", ops: [load(filter)] };
+  const ops = [{ ...load(withCookie(filter)), out: "listener" }, ...handOver(receivers)];
+  return { action: "load the seccomp filter, and hand its listener over", ops };
+}
+
+function handOver({ socket, told }: Receivers): Op[] {
   return [
-    ...passOps("listener", socket, control, COOKIE),
+    // on one socket, who reads the frame knows that a descriptor is next; with two, it has to be there by then
+    ...(socket === told
+      ? [tellOp(told, COOKIE), ...sendOps("listener", socket, COOKIE)]
+      : passOps("listener", socket, told, COOKIE)),
     { call: "close", args: [ref("listener"), 0, 0, 0, 0, COOKIE] },
     { call: "seccomp", args: [flags("SECCOMP_SET_MODE_FILTER"), 0, filterData(refuseCookie()), 0, 0, COOKIE] },
   ];
 }
 
 const POLLIN = 1;
-/** What poll found is the upper half of its record: with nothing, the word is below; with POLLHUP, at least the other. */
-const [FOUND, HUNG_UP] = [2 ** 48, 2 ** 52];
 const NOTIF_RECV = named("SECCOMP_IOCTL_NOTIF_RECV", 0xc0502100);
 const NOTIF_SEND = named("SECCOMP_IOCTL_NOTIF_SEND", 0xc0182101);
 
@@ -49,13 +68,6 @@ export function relaySteps(): Plan {
   polled.data.set([...struct("pollfd", { events: POLLIN }), ...struct("pollfd", { events: POLLIN })]);
   const request = buffer("request", STRUCTS.seccomp_notif.size);
   const response = buffer("response", STRUCTS.seccomp_notif_resp.size);
-  const label = (name: string): Op => ({ call: "label", args: [], label: name });
-  const jump = (to: string): Op => ({ call: "jump", args: [], label: to });
-  const jumpIf = (slot: string, value: number, how: "<" | "==", to: string): Op => ({
-    call: "jumpIf",
-    args: [ref(slot), value, named(how, how === "<" ? 2 : 0)],
-    label: to,
-  });
   // the kernel takes nothing but zeros
   const clear = Array.from({ length: request.data.length / 8 }, (_, index): Op => ({
     call: "store",
@@ -67,16 +79,16 @@ export function relaySteps(): Plan {
     label("wait"),
     { call: "ppoll", args: [polled, 2, 0, 0, 8], onError: "ignore" },
     { call: "load", args: [{ at: polled, offset: 8 }, 8], out: "answered" },
-    jumpIf("answered", FOUND, "<", "asked"),
+    jumpIf("answered", "<", FOUND, "asked"),
     { call: "read", args: [ref("socket"), response, response.data.length], out: "count", onError: "ignore" },
-    jumpIf("count", 1, "<", "end"),
+    jumpIf("count", "<", 1, "end"),
     // ENOENT: whoever made the call has been killed
     { call: "ioctl", args: [ref("listener"), NOTIF_SEND, response], onError: "ignore" },
     label("asked"),
     { call: "load", args: [polled, 8], out: "asked" },
-    jumpIf("asked", FOUND, "<", "wait"),
+    jumpIf("asked", "<", FOUND, "wait"),
     // nobody is left under the filter
-    jumpIf("asked", HUNG_UP, "<", "receive"),
+    jumpIf("asked", "<", HUNG_UP, "receive"),
     jump("end"),
     label("receive"),
     ...clear,

@@ -7,7 +7,7 @@
 import { buffer, cstring, offsetOf, ref, structure, TsboxError } from "../../syscalls/index.ts";
 import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Mount, Spec } from "../spec/index.ts";
-import { byte, CLONE_ARGS_BYTES, pipeOps } from "./clone.ts";
+import { byte, childArguments, CLONE_ARGS_BYTES, pipeOps } from "./clone.ts";
 import type { Beside, Facts } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { mountSlot } from "./filesystem.ts";
@@ -74,19 +74,11 @@ export const ownMapSteps = (spec: Spec): Plan =>
 /** What {@link ownMapSteps} close at once; and a process that ends with them. */
 export const OWN_MAP = { descriptors: ["map-read", "map-write", "map-process", "map-ids"], process: "mapped" };
 
-const STACK_BYTES = 8192;
-const SIGCHLD = 17;
-
 /** A user namespace is made by a process, which lives until the owner has written its maps, and is never entered. */
 function ownMapStep(mount: Mount, index: number): Step {
   const { uidMappings = [], gidMappings = [] } = mount;
   const clone = flags("CLONE_VM", "CLONE_CLEAR_SIGHAND", "CLONE_NEWUSER");
-  const args = structure(`{flags=${clone.text}, exit_signal=SIGCHLD}`, "clone_args", {
-    flags: clone.value,
-    exit_signal: SIGCHLD,
-    stack_size: STACK_BYTES,
-  });
-  args.pointers = [{ offset: offsetOf("clone_args", "stack"), to: buffer("stack of the map's", STACK_BYTES, 16) }];
+  const args = childArguments(clone, "the map's");
   const [begin, made] = [`map of ${index}`, `map of ${index} is made`];
   const ends = buffer("[read, write]", 8);
   const closed = (slot: string): Op[] => [

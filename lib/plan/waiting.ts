@@ -8,11 +8,10 @@ import type { Data, Op, Plan } from "../../syscalls/index.ts";
 import { byte } from "./clone.ts";
 import type { KeptInImage } from "./command.ts";
 import { flags } from "./constants.ts";
+import { FOUND, jump, jumpIf, label } from "./flow.ts";
 import { READY_TAG, REPORT_BYTES } from "./frame.ts";
 
 const POLLIN = 1;
-/** What poll(2) found is the upper half of a record: with nothing, the word is below. */
-const FOUND = 2 ** 48;
 const SIGINFO_BYTES = 128;
 /** What would end no process: SIGCHLD, SIGCONT, SIGURG, SIGWINCH; and those that would stop one. */
 const HARMLESS = [17, 18, 23, 28, 19, 20, 21, 22];
@@ -56,34 +55,28 @@ export function waitToStart(kept: KeptInImage, slots: readonly string[]): Plan {
 const setSlot = (slot: string, value: number): Op => ({ call: "load", args: [words(slot, value), 8], out: slot });
 
 function waitOps(polled: Data, start: number): Op[] {
-  const label = (name: string): Op => ({ call: "label", args: [], label: name });
-  const jumpIf = (slot: string, value: number, how: "==" | "<", to: string): Op => ({
-    call: "jumpIf",
-    args: [ref(slot), value, named(how, how === "<" ? 2 : 0)],
-    label: to,
-  });
   const info = buffer("siginfo", SIGINFO_BYTES);
   return [
     label("wait"),
     { call: "ppoll", args: [polled, 2, 0, 0, 8], onError: "ignore" },
     { call: "load", args: [{ at: polled, offset: 8 }, 8], out: "signalled" },
-    jumpIf("signalled", FOUND, "<", "asked"),
+    jumpIf("signalled", "<", FOUND, "asked"),
     { call: "read", args: [ref("signals"), info, SIGINFO_BYTES], out: "count", onError: { jump: "asked" } },
     // the first process of a pid namespace is ended by no signal but SIGKILL: it has to end by itself
     { call: "load", args: [info, 4], out: "signal" },
-    ...HARMLESS.map((signal) => jumpIf("signal", signal, "==", "wait")),
-    ...USUAL.map((signal) => jumpIf("signal", signal, "==", `ended by ${signal}`)),
+    ...HARMLESS.map((signal) => jumpIf("signal", "==", signal, "wait")),
+    ...USUAL.map((signal) => jumpIf("signal", "==", signal, `ended by ${signal}`)),
     { call: "exit_group", args: [endedBy(SIGKILL)] },
     ...USUAL.flatMap((signal): Op[] => [label(`ended by ${signal}`), { call: "exit_group", args: [endedBy(signal)] }]),
     label("asked"),
     { call: "load", args: [polled, 8], out: "asked" },
-    jumpIf("asked", FOUND, "<", "wait"),
+    jumpIf("asked", "<", FOUND, "wait"),
     { call: "accept4", args: [start, 0, 0, flags("O_CLOEXEC")], out: "starter", onError: { jump: "wait" } },
     { call: "read", args: [ref("starter"), byte(), 1], out: "count", onError: "ignore" },
-    jumpIf("count", 1, "==", "start"),
+    jumpIf("count", "==", 1, "start"),
     // whoever it was has ended
     { call: "close", args: [ref("starter")] },
-    { call: "jump", args: [], label: "wait" },
+    jump("wait"),
     label("start"),
     { call: "close", args: [start] },
     { call: "close", args: [ref("signals")] },

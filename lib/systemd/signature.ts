@@ -16,7 +16,7 @@ export interface Variant {
 
 export type Type = { kind: Basic } | { kind: "v" } | { kind: "a"; of: Type } | { kind: "(" | "{"; fields: Type[] };
 
-export const BASIC = ["y", "b", "n", "q", "i", "u", "x", "t", "d", "s", "o", "g", "h"] as const;
+const BASIC = ["y", "b", "n", "q", "i", "u", "x", "t", "d", "s", "o", "g", "h"] as const;
 export type Basic = (typeof BASIC)[number];
 
 /** As the specification has them. */

@@ -113,7 +113,8 @@ describe("with a view of the host", () => {
 
   testUnless(noLandlock, "processes of one box signal each other", async () => {
     await using box = await Sandbox.create();
-    const sleeper = box.spawn(["sleep", "100"]);
+    const sleeper = box.spawn(["sh", "-c", "echo there; exec sleep 100"]);
+    await sleeper.stdout?.getReader().read();
     await box.spawn(["sh", "-c", "kill -TERM -1"]).exited;
     await sleeper.exited;
     expect(sleeper.signalCode).toBe("SIGTERM");
