@@ -26,6 +26,16 @@ export type ErrorCode =
   | "container_state" // what was asked for cannot be done to it now: it runs, it has stopped, it is paused
   | "container_unreadable" // its state is cut short, of another version or not ours
   | "hook_failed" // a hook of the container's exited with an error, or took too long
+  | "reference_invalid" // the name of an image is not one
+  | "image_not_found" // neither here nor, where that was asked, in its registry
+  | "image_in_use" // a sandbox is made of it, or it has other names
+  | "image_invalid" // a manifest, config or layer that is malformed, or lies
+  | "digest_mismatch" // bytes are not those that their digest says
+  | "platform_not_found" // an image index has nothing for this platform
+  | "registry_denied" // the registry wants other credentials
+  | "registry_error" // it answered what nobody can use, or not at all
+  | "rate_limited" // it has answered too often already
+  | "store_unavailable" // the store is read-only, full, damaged or of a newer version
   | "aborted" // an AbortSignal fired
   | "system"; // any other failed system call
 
