@@ -14,7 +14,7 @@ import type {
   NamespaceType,
   Scheduler,
 } from "../spec/index.ts";
-import { Mismatch } from "./schema.ts";
+import { Mismatch } from "../schema/index.ts";
 
 const refuse = (where: string, why: string, hint?: string): never => {
   throw new Mismatch(why, hint, [where]);

@@ -10,7 +10,7 @@ import type { ContainerProcess, ContainerSpec, Resources } from "../spec/index.t
 import { settleProcess, settleSpec, type Users, type Warn } from "./check-spec.ts";
 import { withUsers } from "./default-users.ts";
 import { parseJson } from "./json.ts";
-import { Mismatch } from "./schema.ts";
+import { Mismatch } from "../schema/index.ts";
 import { processSchema, resourcesSchema, specSchema } from "./spec-schema.ts";
 
 const NAME = "config.json";

@@ -19,8 +19,8 @@ import {
   object,
   oneOf,
   otherwise,
-} from "./schema.ts";
-import { record, required, text, unlessEmpty, unsigned64, whole, type Reader } from "./schema.ts";
+} from "../schema/index.ts";
+import { record, required, text, unlessEmpty, unsigned64, whole, type Reader } from "../schema/index.ts";
 
 type Linux = Oci.ContainerLinux;
 type Resources = Oci.Resources;
