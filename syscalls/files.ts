@@ -173,6 +173,9 @@ export function absolute(file: string, from = process.cwd()): string {
   return `/${parts.join("/")}`;
 }
 
+/** `int fremovexattr(int fd, const char *name)`: 0 or -errno. @see removexattr(2) */
+export const removeAttribute = (fd: number, name: string): number => trySyscall("fremovexattr", fd, path(name));
+
 /** `int umount2(const char *target, MNT_DETACH | UMOUNT_NOFOLLOW)`: 0, or -errno. @see umount2(2) */
 export function detachMount(directory: string): number {
   const [MNT_DETACH, UMOUNT_NOFOLLOW] = [2, 8];

@@ -12,5 +12,6 @@ export * from "./netlink.ts";
 export * from "./program.ts";
 export * from "./signals.ts";
 export * from "./structs.ts";
+export * from "./walker.ts";
 export { ARCH, numberOf, SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
 export { runtime, type Receiver } from "./ffi/index.ts";

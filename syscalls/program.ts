@@ -41,7 +41,7 @@ export type Argument = number | bigint | Ref | Data | Named | At;
 
 export interface Op {
   /** A system call, or a control op of the executor; a label marks a place to jump to. */
-  call: SyscallName | "jump" | "store" | "load" | "jumpIf" | "spawn" | "fail" | "print" | "end" | "label";
+  call: SyscallName | "jump" | "store" | "load" | "jumpIf" | "spawn" | "fail" | "print" | "run" | "end" | "label";
   args: Argument[];
   /** Names the result. */
   out?: string;
@@ -137,7 +137,7 @@ export function stringsAt(address: number, values: string[]): Uint8Array {
 export const named = (text: string, value: number | bigint): Named => ({ text, value });
 export const ref = (name: string): Ref => ({ ref: name });
 
-const CONTROL = { end: -1, jump: -2, store: -3, load: -4, jumpIf: -5, spawn: -6, fail: -7, print: -8 };
+const CONTROL = { end: -1, jump: -2, store: -3, load: -4, jumpIf: -5, spawn: -6, fail: -7, print: -8, run: -9 };
 const ON_ERROR = { fail: 0, ignore: 1, ignoreErrno: 2, jump: 3 };
 export const HEAD_BYTES = 4096;
 export const SLOTS_AT = 16;

@@ -1,7 +1,7 @@
 /** What the executor's ops do in place, and in a cloned process. @module */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { ARCH, close, mapArena, pipe, runProgram, sealedFile, trySyscall } from "../syscalls/index.ts";
+import { ARCH, close, mapArena, pipe, runProgram, sealedFile, trySyscall, unmapArena } from "../syscalls/index.ts";
 import { buffer, cstring, named, Program, readReport, ref, struct, words } from "../syscalls/index.ts";
 import type { Data, Op, Plan } from "../syscalls/index.ts";
 import { label, op, step } from "./ops.ts";
@@ -141,6 +141,23 @@ describe("in place", () => {
     expect(run([op("fail", [13])]).result).toBe(-13);
     expect(run([op("fail", [ref("why")])], { why: 2 }).result).toBe(-2);
     expect(run([op("fail", [13], { onError: { jump: "on" } }), label("on")]).result).toBe(0);
+  });
+
+  test("run walks another program, whose failure is a result", () => {
+    const inner = mapArena(8192);
+    const steps = step(op("getpid", [], { out: "pid" }), op("close", [-1]), op("getpid"));
+    const program = new Program(steps, ARCH);
+    program.write(inner.bytes, inner.view, inner.address, {}, -1);
+    const ops = (first: number) => [
+      op("run", [inner.address, first], { out: "ran", onError: "ignore" }),
+      op("getpid", [], { out: "after" }),
+    ];
+    const { result, slot } = run(ops(0));
+    expect([result, slot("ran"), slot("after")]).toEqual([0, -9, process.pid]);
+    expect(program.result(inner, "pid")).toBe(process.pid);
+    expect(run(ops(2)).slot("ran")).toBe(0);
+    expect(run([op("run", [inner.address, 0])]).result).toBe(-9);
+    unmapArena(inner);
   });
 
   test("jumps go forward, back and to the first op", () => {

@@ -2,3 +2,5 @@
 export { applyLayer } from "./apply.ts";
 export { diffStates, type DiffOptions } from "./diff.ts";
 export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
+export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
+export { unpackLayer, type LayerSource, type UnpackedLayer, type UnpackOptions } from "./unpack.ts";
