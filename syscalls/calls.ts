@@ -132,6 +132,28 @@ export function openInRoot(root: number, file: string, flags = O_NONBLOCK): numb
   return trySyscall("openat2", root, path(file), how, 24);
 }
 
+/**
+ * `int open_tree(AT_FDCWD, const char *path, OPEN_TREE_CLONE)`, `mount_setattr` with MOUNT_ATTR_RDONLY, _NOSUID, _NODEV,
+ * _NOEXEC and _NOATIME: a directory as a mount of its own, without what is mounted in it, where nothing is written and no
+ * device opened. -errno where this may not be, or the kernel is older than 5.12. @see open_tree(2), mount_setattr(2)
+ */
+export function cloneTree(file: string): number {
+  const [OPEN_TREE_CLONE, AT_EMPTY_PATH, ATTRIBUTES] = [1, 0x1000, 0x1f];
+  const fd = trySyscall("open_tree", AT_FDCWD, path(file), OPEN_TREE_CLONE | O_CLOEXEC);
+  if (fd < 0) return fd;
+  const attr = scratch.address + PATH_BYTES;
+  fillStruct(scratch.view, PATH_BYTES, "mount_attr", {
+    attr_set: ATTRIBUTES,
+    attr_clr: 0,
+    propagation: 0,
+    userns_fd: 0,
+  });
+  const result = trySyscall("mount_setattr", fd, path(""), AT_EMPTY_PATH, attr, STRUCTS.mount_attr.size);
+  if (result === 0) return fd;
+  close(fd);
+  return result;
+}
+
 /** `ssize_t read(int fd, void *buf, size_t count)`: up to 64 KiB, or -errno. @see read(2) */
 export function read(fd: number, limit = scratch.size): Uint8Array | number {
   const n = trySyscall("read", fd, scratch.address, Math.min(limit, scratch.size));

@@ -35,7 +35,7 @@ function archive(...entries: Entry[]): Blob {
       mode: 0o644,
       uid: 0,
       gid: 0,
-      mtimeMs: 0,
+      mtime: { seconds: 0, nanoseconds: 0 },
       size: content.length,
       ...header,
       name: encode(name),

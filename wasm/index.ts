@@ -9,4 +9,5 @@ export { writePax } from "./pax.ts";
 export { FormatError } from "./status.ts";
 export type { TarRecord, TarSegment, TarTime, TarType } from "./tar-entry.ts";
 export { TarReader, type TarPiece } from "./tar-reader.ts";
+export { tarEnd, tarHeader, tarPadding, type TarHeader } from "./tar-writer.ts";
 export { Zstd, type ZstdOptions } from "./zstd.ts";

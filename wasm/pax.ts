@@ -10,6 +10,7 @@ export type PaxRecords = Map<string, Uint8Array>;
 const KNOWN = /^(path|linkpath|size|uid|gid|uname|gname|[amc]time|SCHILY\.xattr\..+|GNU\.sparse\..+)$/s;
 const [SPACE, EQUALS, NEWLINE] = [0x20, 0x3d, 0x0a];
 const MAX_DIGITS = 8;
+const LINE_END = Uint8Array.of(NEWLINE);
 
 const latin1 = new TextDecoder("latin1");
 const utf8 = new TextDecoder();
@@ -36,15 +37,27 @@ export function readPax(bytes: Uint8Array): PaxRecords | undefined {
   return records;
 }
 
-export function writePax(records: Iterable<[key: string, value: Uint8Array]>): Uint8Array {
-  const parts: number[] = [];
+const encoder = new TextEncoder();
+
+/** @param records text or bytes by their key, which has no `=` in it */
+export function writePax(records: Iterable<[key: string, value: Uint8Array | string]>): Uint8Array<ArrayBuffer> {
+  const parts: Uint8Array[] = [];
+  let total = 0;
   for (const [key, value] of records) {
-    const rest = new TextEncoder().encode(` ${key}=`);
     // the length counts its own digits
-    let length = rest.length + value.length + 1;
-    while (String(length).length + rest.length + value.length + 1 !== length)
-      length = String(length).length + rest.length + value.length + 1;
-    parts.push(...new TextEncoder().encode(String(length)), ...rest, ...value, NEWLINE);
+    const rest = encoder.encode(typeof value === "string" ? ` ${key}=${value}\n` : ` ${key}=`);
+    const others = rest.length + (typeof value === "string" ? 0 : value.length + 1);
+    let length = others + 1;
+    while (String(length).length + others !== length) length = String(length).length + others;
+    parts.push(encoder.encode(String(length)), rest);
+    if (typeof value !== "string") parts.push(value, LINE_END);
+    total += length;
   }
-  return Uint8Array.from(parts);
+  const bytes = new Uint8Array(total);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }

@@ -1,6 +1,8 @@
 /** Layers: what is different between two states of a directory, as change sets, and their application. @module */
 export { applyLayer } from "./apply.ts";
 export { diffStates, type DiffOptions } from "./diff.ts";
+export type { IdMaps } from "./attributes.ts";
+export { packLayer, packTree, type Packed, type PackLimits, type PackOptions, type Sink } from "./pack.ts";
 export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
 export { unpackLayer, type LayerSource, type UnpackedLayer, type UnpackOptions } from "./unpack.ts";

@@ -80,7 +80,9 @@ async function* packEntry(
   const { agent, signal } = packing;
   const options = { from, path, signal };
   const { fd, stat } = await open(agent, "pack", nameData(nameBytes), OPEN.lookAtLink, options);
-  const header = { ...stat, name, mtimeMs: stat.mtime.getTime(), size: 0 };
+  // what no date can tell is 1970
+  const mtime = { seconds: Math.floor(stat.mtime.getTime() / 1000) || 0, nanoseconds: 0 };
+  const header = { ...stat, name, mtime, size: 0 };
   try {
     if (stat.type === "symlink") {
       yield tarHeader({ ...header, type: "symlink", linkName: await targetOf(agent, fd, path, signal) });

@@ -1,0 +1,370 @@
+/**
+ * Files of a tree that somebody else filled, and may be changing: looked at by descriptors, a batch of them at once.
+ * Nothing is reached by more than one name below an open directory, no symlink is followed, and what a descriptor says
+ * counts, not what a name said before. Names are strings of bytes, a character each.
+ * @module
+ */
+import {
+  mapArena,
+  offsetOf,
+  runProgram,
+  systemError,
+  TsboxError,
+  unmapArena,
+  type Arena,
+} from "../../syscalls/index.ts";
+import { Batch, type Walk } from "./batch.ts";
+
+/** What a directory says that a name in it is; its own word, to be looked at. */
+export const DT = { unknown: 0, fifo: 1, character: 2, directory: 4, block: 6, file: 8, symlink: 10, socket: 12 };
+
+export interface Name {
+  name: string;
+  /** One of {@link DT}. */
+  type: number;
+}
+
+/** A name in the directory that is open as `from`. */
+export interface Wanted extends Name {
+  from: number;
+}
+
+export type FileKind = "file" | "directory" | "symlink" | "character device" | "block device" | "fifo" | "socket";
+
+/** What is open, until {@link Looker.close}. */
+export interface Looked {
+  name: string;
+  fd: number;
+  /** Not so where it is open as a path. */
+  isReadable: boolean;
+  kind: FileKind;
+  mode: number;
+  uid: number;
+  gid: number;
+  size: number;
+  /** Less than its size: it has holes. */
+  allocated: number;
+  mtime: { seconds: number; nanoseconds: number };
+  major: number;
+  minor: number;
+  /** Of a file with several names: what it is, whatever its name. */
+  identity?: string;
+  linkName?: string;
+  xattrs?: Map<string, Uint8Array>;
+}
+
+const KINDS: Record<number, FileKind> = {
+  0o010000: "fifo",
+  0o020000: "character device",
+  0o040000: "directory",
+  0o060000: "block device",
+  0o100000: "file",
+  0o120000: "symlink",
+  0o140000: "socket",
+};
+const TYPES: Record<FileKind, number> = {
+  file: DT.file,
+  directory: DT.directory,
+  symlink: DT.symlink,
+  "character device": DT.character,
+  "block device": DT.block,
+  fifo: DT.fifo,
+  socket: DT.socket,
+};
+const S_IFMT = 0o170000;
+const [O_DIRECTORY, O_NOFOLLOW] = process.arch === "arm64" ? [0o40000, 0o100000] : [0o200000, 0o400000];
+const [O_NOCTTY, O_NONBLOCK, O_CLOEXEC, O_PATH] = [0o400, 0o4000, 0o2000000, 0o10000000];
+const O_FILE = O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+const O_LOOK = O_NOFOLLOW | O_CLOEXEC | O_PATH;
+/** RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH */
+const RESOLVE = 0x01 | 0x02 | 0x04 | 0x08;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_BASIC_STATS = 0x7ff;
+const [ENOENT, ENXIO, EXDEV, ENOTDIR, ERANGE, ELOOP, ENODATA] = [2, 6, 18, 20, 34, 40, 61];
+/** What happens where somebody removes or replaces a file between two looks at it. */
+const GONE = [ENOENT, ENXIO, EXDEV, ENOTDIR, ELOOP];
+
+/** Files that are looked at together: each has three results. */
+export const GROUP = 80;
+const [LIST_BYTES, PATH_BYTES, DENTS_BYTES, VALUE_BYTES] = [512, 4096, 65536, 65536];
+const STATX_BYTES = 256;
+const HIGH = 2 ** 32;
+const NONE = new Uint8Array();
+const AT = {
+  how: 0,
+  empty: 32,
+  path: 64,
+  dents: PATH_BYTES + 4096,
+  names: PATH_BYTES + 4096 + 2 * DENTS_BYTES,
+  stats: PATH_BYTES + 4096 + 2 * DENTS_BYTES + GROUP * 256,
+  lists: PATH_BYTES + 4096 + 2 * DENTS_BYTES + GROUP * 2 * 256,
+  value: PATH_BYTES + 4096 + 2 * DENTS_BYTES + GROUP * (2 * 256 + LIST_BYTES),
+};
+const ARENA_BYTES = AT.value + 2 * VALUE_BYTES + 256;
+const FIELD = {
+  nlink: offsetOf("statx", "stx_nlink"),
+  uid: offsetOf("statx", "stx_uid"),
+  gid: offsetOf("statx", "stx_gid"),
+  mode: offsetOf("statx", "stx_mode"),
+  ino: offsetOf("statx", "stx_ino"),
+  size: offsetOf("statx", "stx_size"),
+  blocks: offsetOf("statx", "stx_blocks"),
+  mtime: offsetOf("statx", "stx_mtime"),
+  rdevMajor: offsetOf("statx", "stx_rdev_major"),
+  rdevMinor: offsetOf("statx", "stx_rdev_minor"),
+  devMajor: offsetOf("statx", "stx_dev_major"),
+  devMinor: offsetOf("statx", "stx_dev_minor"),
+};
+
+export const failed = (action: string, call: string, errno: number, path: string) =>
+  systemError(`${action} ${JSON.stringify(textOf(path))}`, call, errno);
+
+/** What no layer can hold, or is not to. */
+export const refused = (path: string, why: string, hint?: string): TsboxError =>
+  new TsboxError(`pack ${JSON.stringify(textOf(path))}: ${why}`, {
+    code: "archive_refused",
+    path: textOf(path),
+    ...(hint === undefined ? {} : { hint }),
+  });
+
+/** A name as text; what is not UTF-8 in it shows as U+FFFD. */
+export const textOf = (name: string): string => Buffer.from(name, "latin1").toString("utf8");
+
+export class Looker implements Disposable {
+  readonly batch: Batch;
+  readonly #memory: Arena = mapArena(ARENA_BYTES);
+  readonly #bytes: Buffer;
+
+  /** @param walk where the calls are made: in this thread, or by a process with other rights */
+  constructor(walk: Walk = runProgram) {
+    this.batch = new Batch(walk);
+    this.#bytes = Buffer.from(this.#memory.bytes.buffer);
+    const { view } = this.#memory;
+    view.setBigUint64(AT.how, BigInt(O_DIRECTORY | O_CLOEXEC | O_NONBLOCK), true);
+    view.setBigUint64(AT.how + 16, BigInt(RESOLVE), true);
+  }
+
+  [Symbol.dispose](): void {
+    this.batch[Symbol.dispose]();
+    unmapArena(this.#memory);
+  }
+
+  /**
+   * A directory, and the names in it, in the order of their bytes; undefined where it is gone, or is none any more.
+   * @param path below the descriptor; at most 4095 bytes, empty for what it is itself
+   */
+  enter(top: number, path: string, where: string): { directory: Looked; names: Name[] } | undefined {
+    const { batch } = this;
+    const { address } = this.#memory;
+    this.#putString(AT.path, path === "" ? "." : path);
+    batch.add("openat2", 1, 0, top, address + AT.path, address + AT.how, 24);
+    this.#addLook(0, 1, DT.directory);
+    batch.add("getdents64", 4, 1, 1, address + AT.dents, DENTS_BYTES);
+    batch.add("getdents64", 5, 1, 1, address + AT.dents + DENTS_BYTES, DENTS_BYTES);
+    batch.run();
+    const fd = batch.result(1);
+    if (fd < 0) {
+      if (GONE.includes(-fd)) return undefined;
+      throw failed("open the directory", "openat2", -fd, where);
+    }
+    try {
+      const directory = this.#looked(0, 1, path, DT.directory, where);
+      const names = this.#names(fd, where);
+      this.#findTypes(fd, names, where);
+      this.#complete(directory, where);
+      return { directory, names };
+    } catch (error) {
+      this.close([fd]);
+      throw error;
+    }
+  }
+
+  /** What the calls of slots 4 and 5 found, and all behind it. */
+  #names(fd: number, where: string): Name[] {
+    const names: Name[] = [];
+    let [first, second] = [this.batch.result(4), this.batch.result(5)];
+    for (;;) {
+      for (const [at, length] of [
+        [AT.dents, first],
+        [AT.dents + DENTS_BYTES, second],
+      ] as const) {
+        if (length < 0 && length !== -ENOENT) throw failed("read the directory", "getdents64", -length, where);
+        this.#take(at, length, names);
+      }
+      if (first <= 0 || second <= 0) break;
+      for (const half of [0, 1])
+        this.batch.add(
+          "getdents64",
+          4 + half,
+          0,
+          fd,
+          this.#memory.address + AT.dents + half * DENTS_BYTES,
+          DENTS_BYTES,
+        );
+      this.batch.run();
+      [first, second] = [this.batch.result(4), this.batch.result(5)];
+    }
+    return names.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Of names that the file system tells no type of. */
+  #findTypes(from: number, names: Name[], where: string): void {
+    const unknown = names.filter(({ type }) => type === DT.unknown);
+    for (let at = 0; at < unknown.length; at += GROUP) {
+      const part = unknown.slice(at, at + GROUP);
+      const all = this.look(
+        part.map((each) => ({ ...each, from })),
+        (name) => `${where}/${name}`,
+      );
+      all.forEach((looked, index) => {
+        if (looked) (part[index] as Name).type = TYPES[looked.kind];
+      });
+      this.close(all.flatMap((looked) => (looked ? [looked.fd] : [])));
+    }
+  }
+
+  /** `{ u64 d_ino; s64 d_off; u16 d_reclen; u8 d_type; char d_name[] }` */
+  #take(from: number, length: number, names: Name[]): void {
+    const bytes = this.#bytes;
+    for (let at = from; at < from + length; at += bytes.readUInt16LE(at + 16)) {
+      const start = at + 19;
+      const name = bytes.toString("latin1", start, bytes.indexOf(0, start));
+      if (name !== "." && name !== "..") names.push({ name, type: bytes[at + 18] as number });
+    }
+  }
+
+  /** At most {@link GROUP} names of open directories, open; undefined for those that are gone. */
+  look(wanted: Wanted[], where: (name: string) => string): (Looked | undefined)[] {
+    const { batch } = this;
+    const { address } = this.#memory;
+    wanted.forEach(({ from, name, type }, index) => {
+      const at = AT.names + index * 256;
+      this.#putString(at, name);
+      batch.add("openat", 1 + index * 3, 0, from, address + at, type === DT.file ? O_FILE : O_LOOK);
+      this.#addLook(index, 1 + index * 3, type);
+    });
+    batch.run();
+    const fds = wanted.map((_, index) => batch.result(1 + index * 3));
+    try {
+      const all = wanted.map(({ name, type }, index) => {
+        const fd = fds[index] as number;
+        if (fd >= 0) return this.#looked(index, 1 + index * 3, name, type, where(name));
+        if (GONE.includes(-fd)) return undefined;
+        throw failed("open", "openat", -fd, where(name));
+      });
+      for (const each of all) if (each) this.#complete(each, where(each.name));
+      return all;
+    } catch (error) {
+      this.close(fds.filter((fd) => fd >= 0));
+      throw error;
+    }
+  }
+
+  close(fds: number[]): void {
+    for (const fd of fds) {
+      if (this.batch.isFull) this.batch.run();
+      this.batch.add("close", 0, 0, fd);
+    }
+    this.batch.run();
+  }
+
+  #addLook(index: number, slot: number, type: number): void {
+    const { address } = this.#memory;
+    const [stat, list] = [address + AT.stats + index * STATX_BYTES, address + AT.lists + index * LIST_BYTES];
+    this.batch.add("statx", slot + 1, 1, slot, address + AT.empty, AT_EMPTY_PATH, STATX_BASIC_STATS, stat);
+    if (hasXattrs(type)) this.batch.add("flistxattr", slot + 2, 1, slot, list, LIST_BYTES);
+    else if (type === DT.symlink) this.batch.add("readlinkat", slot + 2, 1, slot, address + AT.empty, list, LIST_BYTES);
+  }
+
+  /** @param type that it was opened as */
+  #looked(index: number, slot: number, name: string, type: number, where: string): Looked {
+    const [fd, stated, length] = [this.batch.result(slot), this.batch.result(slot + 1), this.batch.result(slot + 2)];
+    if (stated < 0) throw failed("look at", "statx", -stated, where);
+    const { view } = this.#memory;
+    const at = AT.stats + index * STATX_BYTES;
+    const u32 = (field: number) => view.getUint32(at + field, true);
+    const u64 = (field: number) => u32(field) + u32(field + 4) * HIGH;
+    const mode = view.getUint16(at + FIELD.mode, true);
+    const looked: Looked = {
+      name,
+      fd,
+      kind: KINDS[mode & S_IFMT] as FileKind,
+      isReadable: hasXattrs(type),
+      mode: mode & 0o7777,
+      uid: u32(FIELD.uid),
+      gid: u32(FIELD.gid),
+      size: u64(FIELD.size),
+      allocated: u64(FIELD.blocks) * 512,
+      mtime: {
+        seconds: u32(FIELD.mtime) + view.getInt32(at + FIELD.mtime + 4, true) * HIGH,
+        nanoseconds: u32(FIELD.mtime + 8),
+      },
+      major: u32(FIELD.rdevMajor),
+      minor: u32(FIELD.rdevMinor),
+    };
+    if (looked.kind === "file" && u32(FIELD.nlink) > 1)
+      looked.identity = `${u32(FIELD.devMajor)}:${u32(FIELD.devMinor)}:${u32(FIELD.ino + 4)}:${u32(FIELD.ino)}`;
+    const list = AT.lists + index * LIST_BYTES;
+    // each is completed by calls of its own, if there is anything to say
+    if (type === DT.symlink && length >= 0) looked.linkName = this.#bytes.toString("latin1", list, list + length);
+    if (hasXattrs(type) && length !== 0) looked.xattrs = this.#keys(list, length);
+    return looked;
+  }
+
+  /** Keys without values; an empty key where they have to be listed again. */
+  #keys(at: number, length: number): Map<string, Uint8Array> | undefined {
+    if (length === -ERANGE) return new Map([["", NONE]]);
+    // the file system has none
+    if (length < 0) return undefined;
+    const keys = this.#bytes
+      .toString("latin1", at, at + length)
+      .split("\0")
+      .slice(0, -1);
+    return new Map(keys.toSorted().map((key) => [key, NONE]));
+  }
+
+  #complete(looked: Looked, where: string): void {
+    const { address } = this.#memory;
+    if (looked.kind === "symlink" && (looked.linkName?.length ?? LIST_BYTES) === LIST_BYTES) {
+      const length = this.#one("readlinkat", looked.fd, address + AT.empty, address + AT.value, PATH_BYTES);
+      if (length < 0) throw failed("read the symlink", "readlinkat", -length, where);
+      looked.linkName = this.#bytes.toString("latin1", AT.value, AT.value + length);
+    }
+    if (looked.xattrs) looked.xattrs = this.#values(looked.fd, looked.xattrs, where);
+  }
+
+  #values(fd: number, keys: Map<string, Uint8Array>, where: string): Map<string, Uint8Array> {
+    const { address } = this.#memory;
+    let names = keys;
+    if (names.has("")) {
+      const length = this.#one("flistxattr", fd, address + AT.value, VALUE_BYTES);
+      if (length < 0) throw failed("list the attributes of", "flistxattr", -length, where);
+      names = this.#keys(AT.value, length) ?? new Map();
+    }
+    const values = new Map<string, Uint8Array>();
+    for (const key of names.keys()) {
+      this.#putString(AT.path, key);
+      const length = this.#one("fgetxattr", fd, address + AT.path, address + AT.value, VALUE_BYTES);
+      // removed by now
+      if (length === -ENODATA) continue;
+      if (length < 0) throw failed(`read the attribute ${JSON.stringify(textOf(key))} of`, "fgetxattr", -length, where);
+      values.set(key, Uint8Array.from(this.#bytes.subarray(AT.value, AT.value + length)));
+    }
+    return values;
+  }
+
+  #one(call: "readlinkat" | "flistxattr" | "fgetxattr", ...args: number[]): number {
+    const [a, b, c, d] = args;
+    this.batch.add(call, 1, 0, a, b, c, d);
+    this.batch.run();
+    return this.batch.result(1);
+  }
+
+  #putString(at: number, text: string): void {
+    this.#bytes.write(text, at, "latin1");
+    this.#bytes[at + text.length] = 0;
+  }
+}
+
+/** Of a file that is open to be read; attributes of others are nobody's but the host's. */
+const hasXattrs = (type: number): boolean => type === DT.file || type === DT.directory;

@@ -1,0 +1,139 @@
+/**
+ * Directories that lie over each other as overlayfs has them: of a name, the topmost one counts; directories are joined,
+ * but for what an opaque one, or a whiteout, hides. Nothing is mounted for it.
+ * @module
+ */
+import { cloneTree, close, O_DIRECTORY, O_PATH, open } from "../../syscalls/index.ts";
+import { attributesOf, toImageIds, type Attributes, type IdMaps, type ToImageId } from "./attributes.ts";
+import { DT, refused, type Looked, type Looker, type Name, type Wanted } from "./look.ts";
+
+/** A directory that is still to be entered. */
+export interface Pending {
+  path: string;
+  /** Those that may have it, top first. */
+  layers: number[];
+}
+
+/** A name in a directory: what the topmost layer says that it is. */
+export interface Merged extends Wanted {
+  layer: number;
+  /** Of a directory: the layers that it is made of. */
+  layers: number[];
+  /** What is in layers below is hidden. */
+  isClosed: boolean;
+}
+
+/** A directory that has been entered, until {@link Tree.leave}. */
+export interface Level {
+  path: string;
+  /** Of the topmost layer that has it. */
+  directory: Looked;
+  attributes: Attributes;
+  names: Merged[];
+  fds: number[];
+}
+
+/** Other tools cannot unpack what is deeper, and no path of a process leads there. */
+const MAX_PATH_BYTES = 4095;
+
+export const joinPath = (path: string, name: string): string => (path === "" ? name : `${path}/${name}`);
+
+export class Tree implements Disposable {
+  readonly looker: Looker;
+  readonly toUid: ToImageId;
+  readonly toGid: ToImageId;
+  readonly #directories: string[];
+  readonly #tops: number[] = [];
+
+  /** @param directories top first @throws TsboxError where one is missing */
+  constructor(looker: Looker, directories: string[], ids?: IdMaps) {
+    this.looker = looker;
+    this.#directories = directories;
+    this.toUid = toImageIds(ids?.uidMappings);
+    this.toGid = toImageIds(ids?.gidMappings);
+    try {
+      for (const directory of directories) this.#tops.push(openTop(directory));
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#tops.splice(0)) close(fd);
+  }
+
+  /** What is told of a path in messages. */
+  where(path: string, layer = 0): string {
+    return path === "" ? (this.#directories[layer] as string) : path;
+  }
+
+  /** All of it. */
+  get root(): Pending {
+    return { path: "", layers: this.#directories.map((_, layer) => layer) };
+  }
+
+  /** Undefined for what is gone by now. */
+  enter({ path, layers }: Pending): Level | undefined {
+    const level: Partial<Level> = { path, names: [], fds: [] };
+    const fds = level.fds as number[];
+    const found = new Map<string, Merged>();
+    try {
+      for (const layer of layers) {
+        const where = this.where(path, layer);
+        const entered = this.looker.enter(this.#tops[layer] as number, path, where);
+        if (!entered) continue;
+        fds.push(entered.directory.fd);
+        const attributes = this.attributesOf(entered.directory, where);
+        level.directory ??= entered.directory;
+        level.attributes ??= attributes;
+        const from = entered.directory.fd;
+        if (layers.length === 1)
+          level.names = entered.names.map(({ name, type }) => ({ name, type, from, layer, layers, isClosed: true }));
+        else for (const each of entered.names) addName(found, each, from, layer);
+        if (attributes.isOpaque) break;
+      }
+    } catch (error) {
+      this.looker.close(fds);
+      throw error;
+    }
+    if (level.directory === undefined) return undefined;
+    if (found.size > 0) level.names = [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    return level as Level;
+  }
+
+  leave({ fds }: Level): void {
+    this.looker.close(fds);
+  }
+
+  attributesOf({ xattrs }: Looked, where: string): Attributes {
+    return attributesOf(xattrs, where, this.toUid, this.toGid);
+  }
+
+  /** The directories in one, the last first: as a stack has them. @throws TsboxError `archive_refused` for what is too deep */
+  below({ path, names }: Level): Pending[] {
+    const pending: Pending[] = [];
+    for (const { name, type, layers } of names) {
+      if (type !== DT.directory) continue;
+      const whole = joinPath(path, name);
+      if (whole.length > MAX_PATH_BYTES)
+        throw refused(`${whole.slice(0, 80)}…`, `a path of more than ${MAX_PATH_BYTES} bytes`);
+      pending.push({ path: whole, layers });
+    }
+    return pending.toReversed();
+  }
+}
+
+/** A directory goes on in the layers below until something else has its name there. */
+function addName(found: Map<string, Merged>, { name, type }: Name, from: number, layer: number): void {
+  const above = found.get(name);
+  if (!above) found.set(name, { name, type, from, layer, layers: [layer], isClosed: type !== DT.directory });
+  else if (type !== DT.directory) above.isClosed = true;
+  else if (!above.isClosed) above.layers.push(layer);
+}
+
+/** Where it may be: with nothing mounted in it, and without devices that could be opened. */
+function openTop(directory: string): number {
+  const fd = cloneTree(directory);
+  return fd >= 0 ? fd : open(directory, O_PATH | O_DIRECTORY);
+}
