@@ -5,6 +5,7 @@
  */
 import type { IdMapping } from "../spec/index.ts";
 import { refused } from "./look.ts";
+import { isKeptXattr } from "./xattrs.ts";
 
 /** Which ids of the host, on disk, are which ones of the image. */
 export interface IdMaps {
@@ -71,7 +72,7 @@ export function attributesOf(
 function valueOf(key: string, value: Uint8Array, toUid: ToImageId, toGid: ToImageId): Uint8Array | undefined {
   if (key === "security.capability") return capability(value, toUid);
   if (ACL.test(key)) return accessList(value, toUid, toGid);
-  return key.startsWith("user.") || key.startsWith("trusted.") ? value : undefined;
+  return isKeptXattr(key) ? value : undefined;
 }
 
 /** `struct vfs_ns_cap_data` names the root that it counts for; in an image that is always its own. */
