@@ -4,11 +4,10 @@
  * @module
  */
 import { close, O_DIRECTORY, O_RDONLY, O_WRONLY, read, write } from "./calls.ts";
+import { statusOf, type EntryStatus } from "./file-status.ts";
 import { removeDirectory } from "./files.ts";
 import { systemError, trySyscall } from "./kernel.ts";
-import { ARCH } from "./numbers.ts";
 import { path, PATH_BYTES, scratch } from "./scratch.ts";
-import { STAT } from "./structs.ts";
 
 const AT_FDCWD = -100;
 const [AT_SYMLINK_NOFOLLOW, AT_REMOVEDIR, AT_EMPTY_PATH] = [0x100, 0x200, 0x1000];
@@ -16,21 +15,10 @@ const [O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_CLOEXEC] = [0o100, 0o200, 0o400,
 const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
 const O_OWN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 const [LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN] = [1, 2, 4, 8];
-const [S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFSOCK] = [0o170000, 0o100000, 0o040000, 0o120000, 0o140000];
 const [ENOENT, EEXIST, ENOTDIR, EISDIR, EINVAL, EFBIG, ELOOP] = [2, 17, 20, 21, 22, 27, 40];
 /** Directories below each other that are removed; what is made to exhaust is left. */
 const DEPTH = 32;
 const decoder = new TextDecoder();
-
-export type EntryKind = "file" | "directory" | "symlink" | "socket" | "other";
-
-interface Status {
-  kind: EntryKind;
-  mode: number;
-  uid: number;
-  /** Of the file, whatever its name. */
-  identity: string;
-}
 
 export class Directory {
   readonly fd: number;
@@ -81,7 +69,7 @@ export class Directory {
   }
 
   /** `int fstatat(int dirfd, const char *name, struct stat *buf, AT_SYMLINK_NOFOLLOW)` @see stat(2) */
-  status(name = ""): Status | undefined {
+  status(name = ""): EntryStatus | undefined {
     return statusOf(this.fd, name, name === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW);
   }
 
@@ -118,8 +106,11 @@ export class Directory {
     }
   }
 
-  /** Readers see the whole of what was there, or the whole of the new content. */
-  replace(name: string, content: Uint8Array, mode = 0o600): void {
+  /**
+   * Readers see the whole of what was there, or the whole of the new content.
+   * @param lasting also after a power cut
+   */
+  replace(name: string, content: Uint8Array, mode = 0o600, lasting = false): void {
     const temporary = `.${name}.new`;
     const fail = (call: string, errno: number) => {
       trySyscall("unlinkat", this.fd, path(temporary), 0);
@@ -131,13 +122,13 @@ export class Directory {
     const fd = trySyscall("openat", this.fd, path(temporary), flags, mode);
     if (fd < 0) throw fail("openat", -fd);
     const written = write(fd, content);
+    const synced = lasting && written >= 0 ? trySyscall("fdatasync", fd) : 0;
     close(fd);
     if (written < 0) throw fail("write", -written);
-    const target = scratch.address + PATH_BYTES;
-    path(name);
-    scratch.bytes.copyWithin(PATH_BYTES, 0, PATH_BYTES);
-    const renamed = trySyscall("renameat2", this.fd, path(temporary), this.fd, target, 0);
+    if (synced < 0) throw fail("fdatasync", -synced);
+    const renamed = this.#rename(temporary, this, name);
     if (renamed < 0) throw fail("renameat2", -renamed);
+    if (lasting) this.sync();
   }
 
   /** `ssize_t getdents64(int fd, struct linux_dirent64 *dirp, size_t count)` @see getdents(2) */
@@ -178,6 +169,25 @@ export class Directory {
   removeDirectory(name: string): number {
     const result = trySyscall("unlinkat", this.fd, path(name), AT_REMOVEDIR);
     return result === -ENOENT ? 0 : result;
+  }
+
+  /** `int renameat2(int olddirfd, const char *old, int newdirfd, const char *new, 0)`: 0 or -errno. @see rename(2) */
+  #rename(name: string, to: Directory, newName: string): number {
+    path(newName);
+    scratch.bytes.copyWithin(PATH_BYTES, 0, PATH_BYTES);
+    return trySyscall("renameat2", this.fd, path(name), to.fd, scratch.address + PATH_BYTES, 0);
+  }
+
+  /** Something in it gets another place, and takes that of a file that is there. */
+  move(name: string, to: Directory, newName: string): void {
+    const result = this.#rename(name, to, newName);
+    if (result < 0) throw systemError(`move ${JSON.stringify(`${this.path}/${name}`)}`, "renameat2", -result);
+  }
+
+  /** `int fsync(int fd)`: the names in it survive a power cut. @see fsync(2) */
+  sync(): void {
+    const result = trySyscall("fsync", this.fd);
+    if (result < 0) throw systemError(`write to the disk: ${JSON.stringify(this.path)}`, "fsync", -result);
   }
 
   /** Removes what is no directory; it may be gone already. */
@@ -224,34 +234,6 @@ export class Directory {
   /** `int flock(int fd, LOCK_UN)` */
   unlock(): void {
     trySyscall("flock", this.fd, LOCK_UN);
-  }
-}
-
-function statusOf(directory: number, name: string, flags: number): Status | undefined {
-  const at = PATH_BYTES;
-  const result = trySyscall("newfstatat", directory, path(name), scratch.address + at, flags);
-  if (result === -ENOENT || result === -ENOTDIR) return undefined;
-  if (result < 0) throw systemError(`look at ${JSON.stringify(name)}`, "newfstatat", -result);
-  const { st_mode, st_ino, st_dev, st_uid } = STAT[ARCH].fields;
-  const mode = scratch.view.getUint32(at + st_mode[0], true);
-  const inode = scratch.view.getBigUint64(at + st_ino[0], true);
-  const device = scratch.view.getBigUint64(at + st_dev[0], true);
-  const uid = scratch.view.getUint32(at + st_uid[0], true);
-  return { kind: kindOf(mode), mode: mode & 0o7777, uid, identity: `${device}:${inode}` };
-}
-
-function kindOf(mode: number): EntryKind {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return "file";
-    case S_IFDIR:
-      return "directory";
-    case S_IFLNK:
-      return "symlink";
-    case S_IFSOCK:
-      return "socket";
-    default:
-      return "other";
   }
 }
 

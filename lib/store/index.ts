@@ -1,0 +1,10 @@
+/** The store of images: an OCI image layout on the disk, and its layers, unpacked. @module */
+export { MAX_INDEX_BYTES, REF_NAME } from "./index-file.ts";
+export type { OpenBlob } from "./blobs.ts";
+export type { ImageLayer, StoredImage } from "./images.ts";
+export type { Ingest } from "./ingest.ts";
+export type { IdMaps, LayerInfo, StoredLayer } from "./layers.ts";
+export type { Lease } from "./leases.ts";
+export { defaultRoot } from "./root.ts";
+export type { PendingLayer } from "./unpacking.ts";
+export { Store, type FindOptions, type StoreOptions, type UnusableImage } from "./store.ts";

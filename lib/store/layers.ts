@@ -1,0 +1,130 @@
+/**
+ * Layers, unpacked: `layers/HEX/`, by the chainId, because owners and times of directories that a layer does not mention
+ * are those of the layers below. Made in `ingest/` and renamed when whole.
+ *
+ * ```
+ * layers/HEX[-MAPS]/fs          the files, a lower directory of overlayfs
+ *                   layer.json  what it is
+ *                   lock        shared by those that use it, while they do
+ * ```
+ *
+ * Unpacked files are left to the kernel to be written when it likes, and a layer says in which boot it was made: after a
+ * power cut one that was not on the disk by then counts as missing, and is unpacked again.
+ * @module
+ */
+import { readKernelFile, show, type Directory } from "../../syscalls/index.ts";
+import { digestOf, hexOf, isDigest, type Digest } from "../image/index.ts";
+import { list, Mismatch, object, required, text, whole, type Reader } from "../schema/index.ts";
+import type { IdMapping } from "../spec/index.ts";
+import { storing } from "./failure.ts";
+import type { StoreRoot } from "./root.ts";
+
+export const VERSION = 1;
+export const INFO = "layer.json";
+export const LOCK = "lock";
+export const FILES = "fs";
+const LIMIT_BYTES = 64 * 1024;
+
+/** Ids that files of a layer have on the host, where they are not those of its archive. */
+export interface IdMaps {
+  uidMappings: IdMapping[];
+  gidMappings: IdMapping[];
+}
+
+/** What is known of a layer when it has been unpacked. */
+export interface LayerInfo {
+  /** Of its tar, uncompressed. */
+  diffId: Digest;
+  /** Of its blob. */
+  digest?: Digest;
+  /** The chainId of all below it; the lowest has none. */
+  parent?: Digest;
+  /** Of its files. */
+  bytes: number;
+  entries: number;
+}
+
+export interface StoredLayer extends LayerInfo {
+  chainId: Digest;
+  /** Of its directory in `layers/`. */
+  key: string;
+  /** Its lower directory: an absolute path. */
+  fs: string;
+  ids?: IdMaps;
+  isPending: false;
+}
+
+export interface Written extends LayerInfo {
+  version: typeof VERSION;
+  chainId: Digest;
+  ids?: IdMaps;
+  /** Of the kernel that it was unpacked under; absent when it is known to be on the disk. */
+  boot?: string;
+}
+
+const KEY = /^[0-9a-f]{64}(?:[0-9a-f]{64})?(?:-[0-9a-f]{8})?$/;
+export const isLayerKey = (name: string): boolean => KEY.test(name);
+
+/** Layers unpacked with other ids are others. */
+export function layerKey(chainId: Digest, ids?: IdMaps): string {
+  if (!ids) return hexOf(chainId);
+  return `${hexOf(chainId)}-${hexOf(digestOf(JSON.stringify(plainMaps(ids)))).slice(0, 8)}`;
+}
+
+/** The same maps are the same text. */
+export function plainMaps({ uidMappings, gidMappings }: IdMaps): IdMaps {
+  const plain = (maps: IdMapping[]) => maps.map(({ containerID, hostID, size }) => ({ containerID, hostID, size }));
+  return { uidMappings: plain(uidMappings), gidMappings: plain(gidMappings) };
+}
+
+const digest: Reader<Digest> = (value) => {
+  if (isDigest(value)) return value;
+  throw new Mismatch(`${show(value)} is not a digest`);
+};
+const count = whole(0, Number.MAX_SAFE_INTEGER);
+const mapping = object<IdMapping>({ containerID: required(count), hostID: required(count), size: required(count) });
+const version: Reader<typeof VERSION> = (value) => {
+  if (value === VERSION) return VERSION;
+  throw new Mismatch(`its version ${show(value)} is not ${VERSION}`);
+};
+const readWritten = object<Written>({
+  version: required(version),
+  chainId: required(digest),
+  diffId: required(digest),
+  digest,
+  parent: digest,
+  bytes: required(count),
+  entries: required(count),
+  ids: object<IdMaps>({ uidMappings: required(list(mapping)), gidMappings: required(list(mapping)) }),
+  boot: text,
+});
+
+let boot: string | undefined;
+export const thisBoot = (): string => (boot ??= (readKernelFile("/proc/sys/kernel/random/boot_id") ?? "").trim());
+
+/** Undefined where it is not there, not whole, or unpacked with other ids. */
+export function findLayer(root: StoreRoot, chainId: Digest, ids?: IdMaps): StoredLayer | undefined {
+  return layerAt(root, layerKey(chainId, ids), chainId);
+}
+
+/** @param chainId that it has to be, where one is expected */
+export function layerAt(root: StoreRoot, key: string, chainId?: Digest): StoredLayer | undefined {
+  using directory = storing(() => root.layers.directory(key));
+  const written = directory && readInfo(directory);
+  if (!written || (chainId && written.chainId !== chainId) || layerKey(written.chainId, written.ids) !== key)
+    return undefined;
+  if (written.boot !== undefined && written.boot !== thisBoot()) return undefined;
+  if (directory.status(FILES)?.kind !== "directory") return undefined;
+  const { version: _, boot: __, ...info } = written;
+  return { ...info, key, fs: `${directory.path}/${FILES}`, isPending: false };
+}
+
+/** Whatever is wrong with it, it is not a layer that can be used. */
+export function readInfo(directory: Directory): Written | undefined {
+  try {
+    const bytes = directory.read(INFO, LIMIT_BYTES);
+    return bytes && readWritten(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Who uses an image holds a shared lock of its top layer; whoever removes layers needs that lock for itself. The kernel
+ * gives it back when a process ends, however it does.
+ * @module
+ */
+import { OpenFile, show, TsboxError } from "../../syscalls/index.ts";
+import { storing } from "./failure.ts";
+import { layersOf, type StoredImage } from "./images.ts";
+import { findLayer, layerKey, LOCK, type IdMaps } from "./layers.ts";
+import { standStill, type StoreRoot } from "./root.ts";
+
+/** Whoever looks whether it is free has it for microseconds. */
+const [ATTEMPTS, AGAIN_MS] = [1000, 1];
+
+export interface Lease extends Disposable {
+  /** Lower directories of overlayfs, the top one first; none where the image has no layers. */
+  lowers: string[];
+}
+
+/** @throws TsboxError `image_not_found` where a layer is not unpacked */
+export function leaseImage(root: StoreRoot, image: StoredImage, ids?: IdMaps): Lease {
+  const layers = layersOf(image).toReversed();
+  const [top] = layers;
+  if (!top) return { lowers: [], [Symbol.dispose]() {} };
+  const missing = () =>
+    new TsboxError(`use the image ${show(image.names[0] ?? image.id)}: a layer of it is not unpacked`, {
+      code: "image_not_found",
+      hint: "pull it again",
+    });
+  const lock = lockedLayer(root, layerKey(top.chainId, ids));
+  if (!lock) throw missing();
+  const lowers = layers.map(({ chainId }) => findLayer(root, chainId, ids)?.fs);
+  const release = () => {
+    lock.unlock();
+    lock[Symbol.dispose]();
+  };
+  if (!lowers.every((lower) => lower !== undefined)) {
+    release();
+    throw missing();
+  }
+  // when it was last used
+  lock.touch();
+  let isOpen = true;
+  return {
+    lowers,
+    [Symbol.dispose]() {
+      if (isOpen) release();
+      isOpen = false;
+    },
+  };
+}
+
+function lockedLayer(root: StoreRoot, key: string): OpenFile | undefined {
+  using directory = storing(() => root.layers.directory(key));
+  const file = directory && storing(() => OpenFile.open(directory, LOCK));
+  if (!file) return undefined;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    // one that went in between is not locked by anybody
+    if (!directory.isCurrent()) break;
+    if (file.tryLock("shared")) {
+      if (directory.isCurrent()) return file;
+      break;
+    }
+    standStill(AGAIN_MS);
+  }
+  file.unlock();
+  file[Symbol.dispose]();
+  return undefined;
+}
+
+/** Whether somebody uses the layer as the top one of an image. */
+export function isLeased(root: StoreRoot, key: string): boolean {
+  using directory = storing(() => root.layers.directory(key));
+  using file = directory && storing(() => OpenFile.open(directory, LOCK));
+  if (!file) return false;
+  const isFree = file.tryLock("exclusive");
+  file.unlock();
+  return !isFree;
+}
+
+/** When it was last used as the top layer of an image, or unpacked; milliseconds since 1970. */
+export function lastUsed(root: StoreRoot, key: string): number | undefined {
+  using directory = storing(() => root.layers.directory(key));
+  return directory?.status(LOCK)?.modifiedMs;
+}

@@ -1,0 +1,187 @@
+/**
+ * Where a store is, and its directories, held open: no name in them leads anywhere else.
+ *
+ * ```
+ * ROOT/version     of all this
+ *      lock        held while names change, and while it is decided what goes
+ *      oci/        an OCI image layout, which other tools read and write
+ *      layers/     unpacked layers, each a directory
+ *      ingest/     what is not whole yet, and what is going
+ *      tsbox.db    what the layout cannot say
+ * ```
+ * @module
+ * @see https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+ */
+import { absolute, Directory, effectiveUid, OpenFile, realPath, show, TsboxError } from "../../syscalls/index.ts";
+import type { DigestAlgorithm } from "../image/index.ts";
+import { storing, unavailable } from "./failure.ts";
+
+const VERSION = 1;
+const LAYOUT_VERSION = "1.0.0";
+const EMPTY_INDEX = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}';
+const PRIVATE = 0o700;
+/** Of the small files here. */
+const LIMIT_BYTES = 4096;
+/** So long one process waits for another that changes names. */
+const LOCK_MS = 30_000;
+
+const encode = (text: string) => new TextEncoder().encode(text);
+const decoder = new TextDecoder();
+
+/** @throws TsboxError `invalid_option` where nothing says where it could be */
+export function defaultRoot(environment: Record<string, string | undefined> = process.env): string {
+  const { TSBOX_ROOT: asked, XDG_DATA_HOME: data, HOME: home } = environment;
+  if (asked) return absolute(asked);
+  if (effectiveUid() === 0) return "/var/lib/tsbox";
+  // the specification has relative ones ignored
+  if (data?.startsWith("/")) return absolute(`${data}/tsbox`);
+  if (home?.startsWith("/")) return absolute(`${home}/.local/share/tsbox`);
+  throw new TsboxError("find the store: neither HOME nor XDG_DATA_HOME is set", {
+    code: "invalid_option",
+    hint: "say where it is with TSBOX_ROOT or --root",
+  });
+}
+
+export class StoreRoot implements Disposable {
+  readonly path: string;
+  readonly isReadOnly: boolean;
+  readonly root: Directory;
+  readonly oci: Directory;
+  readonly blobs: Directory;
+  readonly layers: Directory;
+  readonly ingest: Directory;
+  readonly #algorithms = new Map<DigestAlgorithm, Directory>();
+  #isLocked = false;
+
+  /**
+   * Makes it where there is none, unless it is only to be read.
+   * @throws TsboxError `store_unavailable`
+   */
+  constructor(path: string, isReadOnly: boolean) {
+    this.path = path;
+    this.isReadOnly = isReadOnly;
+    using undo = new DisposableStack();
+    const opened = (directory: Directory) => undo.use(directory);
+    this.root = opened(storing(() => openRoot(path, isReadOnly)));
+    if (!this.#hasVersion()) this.locked(() => this.#hasVersion() || this.#build());
+    this.oci = opened(this.#open(this.root, "oci"));
+    this.blobs = opened(this.#open(this.oci, "blobs"));
+    this.layers = opened(this.#open(this.root, "layers"));
+    this.ingest = opened(this.#open(this.root, "ingest"));
+    checkLayout(this.oci);
+    undo.move();
+  }
+
+  [Symbol.dispose](): void {
+    for (const directory of [this.root, this.oci, this.blobs, this.layers, this.ingest, ...this.#algorithms.values()])
+      directory[Symbol.dispose]();
+    this.#algorithms.clear();
+  }
+
+  #open(above: Directory, name: string): Directory {
+    return storing(() => {
+      const directory = above.directory(name);
+      if (directory) return directory;
+      if (this.isReadOnly || above.status(name) !== undefined)
+        throw unavailable(`open the store ${show(this.path)}`, `${name} is no directory`);
+      Directory.make(`${above.path}/${name}`, PRIVATE);
+      return above.directory(name) as Directory;
+    });
+  }
+
+  #hasVersion(): boolean {
+    const written = storing(() => this.root.read("version", LIMIT_BYTES));
+    if (written === undefined) return false;
+    const version = decoder.decode(written).trim();
+    if (version === String(VERSION)) return true;
+    const newer = Number(version) > VERSION;
+    throw unavailable(
+      `open the store ${show(this.path)}`,
+      newer ? `its version is ${version}, and this tsbox is for ${VERSION}` : `${show(version)} is no version`,
+      newer ? "use a newer tsbox, or another store with TSBOX_ROOT or --root" : undefined,
+    );
+  }
+
+  /** Whole when its version is written, whatever was there before. */
+  #build(): void {
+    if (this.isReadOnly) throw unavailable(`open the store ${show(this.path)}`, "there is none");
+    storing(() => {
+      using oci = this.#open(this.root, "oci");
+      using blobs = this.#open(oci, "blobs");
+      for (const each of [
+        this.#open(blobs, "sha256"),
+        this.#open(this.root, "layers"),
+        this.#open(this.root, "ingest"),
+      ])
+        each[Symbol.dispose]();
+      const layout = encode(JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION }));
+      if (oci.status("index.json") === undefined) oci.replace("index.json", encode(EMPTY_INDEX), 0o644, true);
+      if (oci.status("oci-layout") === undefined) oci.replace("oci-layout", layout, 0o644, true);
+      this.root.replace("version", encode(`${VERSION}\n`), 0o644, true);
+    });
+  }
+
+  /** Of the blobs with such digests; undefined where there are none, and it is not to be made. */
+  algorithm(algorithm: DigestAlgorithm, make = false): Directory | undefined {
+    let directory = this.#algorithms.get(algorithm);
+    if (directory) return directory;
+    directory = make ? this.#open(this.blobs, algorithm) : storing(() => this.blobs.directory(algorithm));
+    if (directory) this.#algorithms.set(algorithm, directory);
+    return directory;
+  }
+
+  /** @throws TsboxError `store_unavailable` where it was opened for reading alone */
+  checkWritable(action: string): void {
+    if (this.isReadOnly) throw unavailable(action, `the store ${show(this.path)} was opened for reading`);
+  }
+
+  /**
+   * Does what no other process may do at the same time; it is short, and does not wait for anything.
+   * @throws TsboxError `store_unavailable` where another one does not come to an end
+   */
+  locked<T>(work: () => T): T {
+    if (this.#isLocked) return work();
+    const as = this.isReadOnly ? "reader" : "maker";
+    using file = storing(() => OpenFile.open(this.root, "lock", { as }));
+    if (!file) throw unavailable(`open the store ${show(this.path)}`, "there is none");
+    for (const end = performance.now() + LOCK_MS; !file.tryLock("exclusive"); standStill(1)) {
+      if (performance.now() < end) continue;
+      throw unavailable(`lock the store ${show(this.path)}`, `another process has had it for ${LOCK_MS / 1000} s`);
+    }
+    this.#isLocked = true;
+    try {
+      return work();
+    } finally {
+      this.#isLocked = false;
+      file.unlock();
+    }
+  }
+}
+
+/** Not for longer than another process takes to replace a file. */
+export const standStill = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+
+function openRoot(path: string, isReadOnly: boolean): Directory {
+  if (!isReadOnly) Directory.make(path, PRIVATE);
+  // where it is may be a symlink, somebody's own choice; what lies in it may not
+  const root = Directory.open(path) ?? Directory.open(realPath(path) ?? path);
+  if (!root) throw unavailable(`open the store ${show(path)}`, isReadOnly ? "there is none" : "it is no directory");
+  const owner = root.status()?.uid;
+  const self = effectiveUid();
+  if (isReadOnly || owner === self || owner === 0) return root;
+  root[Symbol.dispose]();
+  throw unavailable(`open the store ${show(path)}`, `it belongs to the user ${owner}, and this is ${self}`);
+}
+
+function checkLayout(oci: Directory): void {
+  const action = `open the image layout ${show(oci.path)}`;
+  const bytes = storing(() => oci.read("oci-layout", LIMIT_BYTES));
+  if (!bytes) throw unavailable(action, "oci-layout is missing");
+  let version: unknown;
+  try {
+    version = (JSON.parse(decoder.decode(bytes)) as Record<string, unknown> | null)?.["imageLayoutVersion"];
+  } catch (error) {
+    throw unavailable(action, "oci-layout is no JSON", undefined, error);
+  }
+  if (version !== LAYOUT_VERSION) throw unavailable(action, `its version ${show(version)} is not ${LAYOUT_VERSION}`);
+}

@@ -1,0 +1,288 @@
+/** The store of images. @module */
+import { show, TsboxError } from "../../syscalls/index.ts";
+import {
+  formatReference,
+  type Descriptor,
+  type Digest,
+  type DigestAlgorithm,
+  type ImageConfig,
+  type Manifest,
+  type Platform,
+  type Reference,
+} from "../image/index.ts";
+import { blobStatus, openBlob, readBlob, type OpenBlob } from "./blobs.ts";
+import { Holds } from "./holds.ts";
+import {
+  entriesNamed,
+  hasPrefix,
+  isIdPrefix,
+  layersOf,
+  loadImage,
+  type Candidate,
+  type ImageLayer,
+  type StoredImage,
+} from "./images.ts";
+import { readIndexFile, withName, withoutName, writeIndexFile, type IndexFile } from "./index-file.ts";
+import { openIngest, openUnknown, type Ingest, type IngestOwner } from "./ingest.ts";
+import { findLayer, layerKey, type IdMaps, type StoredLayer } from "./layers.ts";
+import { leaseImage, type Lease } from "./leases.ts";
+import { defaultRoot, StoreRoot } from "./root.ts";
+import { prepareLayer, type PendingLayer } from "./unpacking.ts";
+
+export interface StoreOptions {
+  /** An absolute path; where there is nothing, a store is made. Absent: TSBOX_ROOT, or the user's own place. */
+  root?: string;
+  /** Nothing is made or changed. */
+  readOnly?: boolean;
+}
+
+export interface FindOptions {
+  /** Of several images under one name: absent, that for this machine, or the one that is there. */
+  platform?: Platform;
+}
+
+/** A name that leads to nothing that can be used. */
+export interface UnusableImage {
+  name: string | undefined;
+  descriptor: Descriptor;
+  error: TsboxError;
+}
+
+export class Store implements Disposable {
+  readonly #root: StoreRoot;
+  readonly #holds: Holds;
+
+  private constructor(root: StoreRoot) {
+    this.#root = root;
+    this.#holds = new Holds(root);
+  }
+
+  /** @throws TsboxError `store_unavailable` where it cannot be made, or is of another version */
+  static open({ root = defaultRoot(), readOnly = false }: StoreOptions = {}): Store {
+    return new Store(new StoreRoot(root, readOnly));
+  }
+
+  [Symbol.dispose](): void {
+    this.#root[Symbol.dispose]();
+  }
+
+  get path(): string {
+    return this.#root.path;
+  }
+
+  // ── images ──
+
+  /**
+   * The image that a name leads to: a reference, with or without Docker's defaults, the name that another tool gave it,
+   * or the beginning of an id that only one has.
+   * @throws TsboxError `image_invalid`, `digest_mismatch`, `image_not_found` where a part of it is missing;
+   *   `reference_invalid` where an id is that of several
+   */
+  findImage(name: Reference | string, { platform }: FindOptions = {}): StoredImage | undefined {
+    const { entries } = readIndexFile(this.#root);
+    const [named] = entriesNamed(entries, name);
+    if (named) return this.#load(namesOf(entries, named), named.descriptor, platform);
+    return typeof name === "string" && isIdPrefix(name) ? this.#findById(name, platform) : undefined;
+  }
+
+  #load(names: string[], descriptor: Descriptor, platform?: Platform): StoredImage {
+    return loadImage(this.#root, names, descriptor, platform);
+  }
+
+  #findById(prefix: string, platform: Platform | undefined): StoredImage | undefined {
+    const found = this.images().filter(
+      ({ id, manifestDigest, descriptor }) =>
+        hasPrefix(id, prefix) || hasPrefix(manifestDigest, prefix) || hasPrefix(descriptor.digest, prefix),
+    );
+    const [first] = found;
+    if (!first) return undefined;
+    if (found.some(({ id }) => id !== first.id))
+      throw new TsboxError(`find the image ${show(prefix)}: the ids of several begin so`, {
+        code: "reference_invalid",
+      });
+    return platform ? this.#load(first.names, first.descriptor, platform) : first;
+  }
+
+  /** All that there are. @param unusable is told of those that cannot be read */
+  images(unusable: (image: UnusableImage) => void = () => {}): StoredImage[] {
+    const { entries } = readIndexFile(this.#root);
+    const images = new Map<Digest, StoredImage | undefined>();
+    for (const { descriptor, name } of entries) {
+      if (!descriptor) continue;
+      if (!images.has(descriptor.digest)) images.set(descriptor.digest, this.#tryLoad(descriptor, name, unusable));
+      else if (name !== undefined) images.get(descriptor.digest)?.names.push(name);
+    }
+    return [...images.values()].filter((image) => image !== undefined);
+  }
+
+  #tryLoad(
+    descriptor: Descriptor,
+    name: string | undefined,
+    unusable: (image: UnusableImage) => void,
+  ): StoredImage | undefined {
+    try {
+      return this.#load(name === undefined ? [] : [name], descriptor);
+    } catch (error) {
+      if (!(error instanceof TsboxError) || error.code === "store_unavailable") throw error;
+      unusable({ name, descriptor, error });
+      return undefined;
+    }
+  }
+
+  readManifest(image: StoredImage): Manifest {
+    return image.manifest;
+  }
+
+  readConfig(image: StoredImage): ImageConfig {
+    return image.config;
+  }
+
+  /** The lowest first; `fs` where it is unpacked. */
+  layersOf(image: StoredImage, ids?: IdMaps): (ImageLayer & { fs?: string })[] {
+    return layersOf(image).map((layer) => {
+      const fs = findLayer(this.#root, layer.chainId, ids)?.fs;
+      return fs === undefined ? layer : { ...layer, fs };
+    });
+  }
+
+  // ── names ──
+
+  /** A name leads to a manifest, or to an image index, from now on. The image that it led to before stays. */
+  setName(reference: Reference | string, descriptor: Descriptor): void {
+    if (!this.hasBlob(descriptor.digest)) {
+      throw new TsboxError(`name ${descriptor.digest}: it is not in the store`, { code: "image_not_found" });
+    }
+    this.#changeIndex("name an image", (index) => withName(index, written(reference), descriptor));
+  }
+
+  /** The image stays. @returns whether there was such a name */
+  removeName(reference: Reference | string): boolean {
+    const name = written(reference);
+    let wasThere = false;
+    this.#changeIndex("remove a name", (index) => {
+      wasThere = index.entries.some((entry) => entry.name === name);
+      return withoutName(index, name);
+    });
+    return wasThere;
+  }
+
+  #changeIndex(action: string, change: (index: IndexFile) => IndexFile): void {
+    this.#root.checkWritable(action);
+    this.#root.locked(() => {
+      const index = readIndexFile(this.#root);
+      const changed = change(index);
+      if (changed.toString() !== index.toString()) writeIndexFile(this.#root, changed);
+    });
+  }
+
+  // ── blobs ──
+
+  hasBlob(digest: Digest): boolean {
+    return blobStatus(this.#root, digest) !== undefined;
+  }
+
+  blobSize(digest: Digest): number | undefined {
+    return blobStatus(this.#root, digest)?.sizeBytes;
+  }
+
+  /** The bytes of a small blob, verified. @throws TsboxError `image_not_found`, `digest_mismatch`, `store_unavailable` */
+  readBlob(digest: Digest, { maxBytes }: { maxBytes: number }): Uint8Array {
+    return readBlob(this.#root, digest, maxBytes);
+  }
+
+  /**
+   * The bytes of a blob, in pieces.
+   * @param verify that they are those of the digest; for those who do it themselves, false
+   */
+  openBlob(digest: Digest, { verify = true }: { verify?: boolean } = {}): OpenBlob {
+    return openBlob(this.#root, digest, verify);
+  }
+
+  /** What is ingested, or prepared, or relied on is not removed by anybody until this is disposed of. */
+  hold(): Disposable {
+    return this.#holds.open();
+  }
+
+  /** Relies on a blob that may be there: after this one may look. Needs a {@link hold}. */
+  rely(digests: readonly Digest[]): void {
+    this.#holds.add(digests);
+  }
+
+  /**
+   * Writes a blob, as the only process: waits for another one that is at it. Held as {@link hold} says.
+   * @returns undefined where it is there already
+   */
+  async ingest(
+    descriptor: Pick<Descriptor, "digest" | "size">,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<Ingest | undefined> {
+    this.#root.checkWritable("store a blob");
+    const owner = this.#owner();
+    try {
+      owner.rely(descriptor.digest);
+      const ingest = await openIngest(this.#root, descriptor, owner, signal);
+      if (!ingest) owner.ended();
+      return ingest;
+    } catch (error) {
+      owner.ended();
+      throw error;
+    }
+  }
+
+  /** Writes a blob whose digest is known when it is whole. Needs a {@link hold}, for when it is. */
+  ingestUnknown(algorithm: DigestAlgorithm = "sha256"): Ingest {
+    this.#root.checkWritable("store a blob");
+    return openUnknown(this.#root, algorithm, this.#owner());
+  }
+
+  #owner(): IngestOwner {
+    const hold = this.#holds.open();
+    return { rely: (digest) => this.#holds.add([digest]), ended: () => hold[Symbol.dispose]() };
+  }
+
+  // ── layers ──
+
+  findLayer(chainId: Digest, ids?: IdMaps): StoredLayer | undefined {
+    return findLayer(this.#root, chainId, ids);
+  }
+
+  /**
+   * Unpacks a layer, as the only process: waits for another one that is at it. Held as {@link hold} says.
+   * @returns what is to be filled, or, where `isPending` is false, what is there
+   */
+  async prepareLayer(
+    chainId: Digest,
+    { ids, signal }: { ids?: IdMaps; signal?: AbortSignal } = {},
+  ): Promise<PendingLayer | StoredLayer> {
+    this.#root.checkWritable("unpack a layer");
+    const hold = this.#holds.open();
+    const ended = () => hold[Symbol.dispose]();
+    try {
+      this.#holds.add([layerKey(chainId, ids)]);
+      const layer = await prepareLayer(this.#root, chainId, { ids, signal, ended });
+      if (!layer.isPending) ended();
+      return layer;
+    } catch (error) {
+      ended();
+      throw error;
+    }
+  }
+
+  /** Uses an image that is unpacked, until it is disposed of. @throws TsboxError `image_not_found` where a layer is missing */
+  lease(image: StoredImage, ids?: IdMaps): Lease {
+    return leaseImage(this.#root, image, ids);
+  }
+}
+
+const written = (reference: Reference | string): string =>
+  typeof reference === "string" ? reference : formatReference(reference);
+
+/** The one that was asked for first. */
+function namesOf(entries: IndexFile["entries"], { name, descriptor }: Candidate): string[] {
+  const others = entries.flatMap((entry) =>
+    entry.descriptor?.digest === descriptor.digest && entry.name !== undefined && entry.name !== name
+      ? [entry.name]
+      : [],
+  );
+  return name === undefined ? others : [name, ...others];
+}
