@@ -23,17 +23,29 @@ export interface Rounds {
   count: number;
   /** What lies between two runs; a command line is not typed right after another one. */
   idleMs?: number;
+  /** No round begins later than this. */
+  mostMs?: number;
+  /** What this process used of the CPU, instead of what passed: for work that is done in it, on a machine with others. */
+  isCpuTime?: boolean;
 }
 
 /** @returns milliseconds, in the order of the contenders */
 export async function interleave(contenders: Contender[], rounds: Rounds): Promise<Samples[]> {
+  const { isCpuTime = false, mostMs = Infinity } = rounds;
+  const clock = (): number => {
+    if (!isCpuTime) return performance.now();
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  };
+  const began = performance.now();
   const results = contenders.map(({ name }) => ({ name, values: [] as number[] }));
   for (let round = -rounds.warmUp; round < rounds.count; round++) {
+    if (round > 0 && performance.now() - began > mostMs) break;
     for (const index of shuffled(contenders.length)) {
       if (rounds.idleMs) await Bun.sleep(rounds.idleMs);
-      const start = performance.now();
+      const start = clock();
       await contenders[index]?.run();
-      const ms = performance.now() - start;
+      const ms = clock() - start;
       if (round >= 0) results[index]?.values.push(ms);
     }
   }

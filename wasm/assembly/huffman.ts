@@ -4,7 +4,8 @@
  *
  *      entry   31        16        8        0
  *              L│ value  │E S B  n │ length │     length  bits to drop: those of the code, and extra ones
- *                                                 n       bits of the code alone; of a subtable, its width
+ *                                                 n       bits of the code alone, and 2 that the loop has below;
+ *                                                         of a subtable, its width
  *      L  a literal: value is the byte            E  an exception: one of
  *                                                 S  value is where a subtable begins
  *                                                 B  the end of the block, or, where value is 1, no code
@@ -78,7 +79,7 @@ function fillTable(results: usize, table: usize, width: u32, longest: u32): void
     for (let left: u32 = load<u16>(counts + (length << 1)); left > 0; left--) {
       const result = load<u32>(results + (<usize>load<u16>(next) << 2));
       next += 2;
-      store<u32>(table + (<usize>code << 2), result + length * 0x101);
+      store<u32>(table + (<usize>code << 2), result + length * 0x101 + 0x200);
       code = following(code, mask);
     }
   }
@@ -99,7 +100,7 @@ function fillTable(results: usize, table: usize, width: u32, longest: u32): void
         end += 1 << bits;
         store<u32>(table + (<usize>prefix << 2), (<u32>subtable << 16) | EXCEPTION | SUBTABLE | (bits << 8) | width);
       }
-      const entry = load<u32>(results + (<usize>load<u16>(next) << 2)) + (length - width) * 0x101;
+      const entry = load<u32>(results + (<usize>load<u16>(next) << 2)) + (length - width) * 0x101 + 0x200;
       next += 2;
       const stride: usize = 1 << (length - width);
       for (let at = subtable + (code >> width); at < end; at += stride) store<u32>(table + (at << 2), entry);

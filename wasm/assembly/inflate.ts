@@ -6,7 +6,8 @@
  * without a test for each bit does it all; behind the last byte the loop reads zeros, and what used them is truncated.
  *
  * The loop has the shape of libdeflate's: 64 bits of input refilled by one load, the next entry of the table loaded
- * before the last one is dealt with, up to three literals for each refill. All of it in 64-bit numbers.
+ * before the last one is dealt with, up to three literals for each refill. All of it in 64-bit numbers, of which 54 bits
+ * at least are input after a refill; the two lowest are used ones, so that a lookup is one mask and one load.
  */
 import { buildTable, END_OF_BLOCK, EXCEPTION, LITERAL, SUBTABLE } from "./huffman";
 import {
@@ -62,6 +63,9 @@ const FCOMMENT: u32 = 16;
 const LITLEN_BITS: u32 = 11;
 const DISTANCE_BITS: u32 = 8;
 const PRECODE_BITS: u32 = 7;
+/** What is looked up: the loop has two used bits below the next ones, as entries of the tables have four bytes. */
+const LITLEN_MASK: u64 = ((1 << LITLEN_BITS) - 1) << 2;
+const DISTANCE_MASK: u64 = ((1 << DISTANCE_BITS) - 1) << 2;
 /** Entries that the worst set of codes needs, for these widths (zlib's `enough` counts them). */
 const litlenTable: usize = memory.data(2342 * 4, 8);
 const distanceTable: usize = memory.data(402 * 4, 8);
@@ -408,66 +412,66 @@ function take(count: u32): u64 {
 
 /** The literals and matches of a block. */
 function codes(): i32 {
-  const inputLimit: usize = stream.isLast ? stream.end + 8 : stream.end - ROUND_INPUT_BYTES;
+  const inputStop: usize = stream.isLast ? stream.end + 9 : stream.end + 1 - ROUND_INPUT_BYTES;
   const outEnd = stream.outEnd;
   const first = stream.history;
   if (stream.out >= outEnd) return WINDOW_FULL;
-  if (stream.next > inputLimit) return stream.isLast ? TRUNCATED : NEED_INPUT;
+  if (stream.next >= inputStop) return stream.isLast ? TRUNCATED : NEED_INPUT;
   let next = stream.next;
   let out = stream.out;
-  let buffer = bits;
-  let count = bitCount; // only the low byte counts: what is subtracted is a whole entry
+  let buffer = bits << 2;
+  let count = bitCount + 2; // only the low byte counts: what is subtracted is a whole entry
   let status = GO;
 
   buffer |= load<u64>(next) << count;
-  next += <usize>(7 - ((count >> 3) & 7));
+  next += <usize>((~count >> 3) & 7);
   count |= 56;
-  let entry: u64 = load<u32>(litlenTable + (<usize>(buffer & 2047) << 2));
+  let entry: u64 = load<u32>(<usize>(buffer & LITLEN_MASK), litlenTable);
   while (true) {
     let saved = buffer;
     buffer >>= entry;
     count -= entry;
-    if ((entry & LITERAL) != 0) {
+    if (<i32>entry < 0) {
       store<u8>(out, entry >> 16);
-      entry = load<u32>(litlenTable + (<usize>(buffer & 2047) << 2));
+      entry = load<u32>(<usize>(buffer & LITLEN_MASK), litlenTable);
       saved = buffer;
       buffer >>= entry;
       count -= entry;
       out++;
-      if ((entry & LITERAL) != 0) {
+      if (<i32>entry < 0) {
         store<u8>(out, entry >> 16);
-        entry = load<u32>(litlenTable + (<usize>(buffer & 2047) << 2));
+        entry = load<u32>(<usize>(buffer & LITLEN_MASK), litlenTable);
         saved = buffer;
         buffer >>= entry;
         count -= entry;
         out++;
-        if ((entry & LITERAL) != 0) {
+        if (<i32>entry < 0) {
           store<u8>(out, entry >> 16);
           out++;
           buffer |= load<u64>(next) << count;
-          next += <usize>(7 - ((count >> 3) & 7));
+          next += <usize>((~count >> 3) & 7);
           count |= 56;
-          entry = load<u32>(litlenTable + (<usize>(buffer & 2047) << 2));
-          if (next > inputLimit || out >= outEnd) break;
+          entry = load<u32>(<usize>(buffer & LITLEN_MASK), litlenTable);
+          if (<i32>((next - inputStop) & (out - outEnd)) >= 0) break;
           continue;
         }
       }
     }
     if ((entry & EXCEPTION) != 0) {
       if ((entry & SUBTABLE) != 0) {
-        const index = (entry >> 16) + (buffer & ~(<u64>-1 << ((entry >> 8) & 0x3f)));
-        entry = load<u32>(litlenTable + (<usize>index << 2));
+        const index = ((entry >> 16) << 2) + (buffer & ~(<u64>-4 << ((entry >> 8) & 0x3f)) & ~3);
+        entry = load<u32>(<usize>index, litlenTable);
         saved = buffer;
         buffer >>= entry;
         count -= entry;
-        if ((entry & LITERAL) != 0) {
+        if (<i32>entry < 0) {
           store<u8>(out, entry >> 16);
           out++;
           buffer |= load<u64>(next) << count;
-          next += <usize>(7 - ((count >> 3) & 7));
+          next += <usize>((~count >> 3) & 7);
           count |= 56;
-          entry = load<u32>(litlenTable + (<usize>(buffer & 2047) << 2));
-          if (next > inputLimit || out >= outEnd) break;
+          entry = load<u32>(<usize>(buffer & LITLEN_MASK), litlenTable);
+          if (<i32>((next - inputStop) & (out - outEnd)) >= 0) break;
           continue;
         }
       }
@@ -480,41 +484,41 @@ function codes(): i32 {
         break;
       }
     }
-    const length: usize = <usize>((entry >> 16) + ((saved & ~(<u64>-1 << entry)) >> ((entry >> 8) & 0x3f)));
+    const length: usize = <usize>((entry >> 16) + ((saved & ~(<u64>-4 << entry)) >> (entry >> 8)));
 
-    // a distance takes up to 28 bits, and the entry that is loaded ahead 11
-    if ((count & 0xff) < 39) {
+    // a distance takes up to 28 bits, and 2 are used ones
+    if ((count & 0xff) < 30) {
       buffer |= load<u64>(next) << count;
-      next += <usize>(7 - ((count >> 3) & 7));
+      next += <usize>((~count >> 3) & 7);
       count |= 56;
     }
-    entry = load<u32>(distanceTable + (<usize>(buffer & 255) << 2));
+    entry = load<u32>(<usize>(buffer & DISTANCE_MASK), distanceTable);
     if ((entry & EXCEPTION) != 0) {
       if ((entry & SUBTABLE) != 0) {
         buffer >>= DISTANCE_BITS;
         count -= DISTANCE_BITS;
-        const index = (entry >> 16) + (buffer & ~(<u64>-1 << ((entry >> 8) & 0x3f)));
-        entry = load<u32>(distanceTable + (<usize>index << 2));
+        const index = ((entry >> 16) << 2) + (buffer & ~(<u64>-4 << ((entry >> 8) & 0x3f)) & ~3);
+        entry = load<u32>(<usize>index, distanceTable);
       }
       if ((entry & EXCEPTION) != 0) {
         status = UNUSED_CODE;
         break;
       }
     }
-    const distance: usize = <usize>((entry >> 16) + ((buffer & ~(<u64>-1 << entry)) >> ((entry >> 8) & 0x3f)));
+    const distance: usize = <usize>((entry >> 16) + ((buffer & ~(<u64>-4 << entry)) >> (entry >> 8)));
     buffer >>= entry;
     count -= entry;
-    if (distance > out - first) {
+    let from = out - distance;
+    if (from < first) {
       status = DISTANCE;
       break;
     }
-    let from = out - distance;
     let to = out;
     out += length;
     buffer |= load<u64>(next) << count;
-    next += <usize>(7 - ((count >> 3) & 7));
+    next += <usize>((~count >> 3) & 7);
     count |= 56;
-    entry = load<u32>(litlenTable + (<usize>(buffer & 2047) << 2));
+    entry = load<u32>(<usize>(buffer & LITLEN_MASK), litlenTable);
     if (distance >= 8) {
       store<u64>(to, load<u64>(from));
       store<u64>(to, load<u64>(from, 8), 8);
@@ -539,12 +543,12 @@ function codes(): i32 {
         from += distance;
       } while (to < out);
     }
-    if (next > inputLimit || out >= outEnd) break;
+    if (<i32>((next - inputStop) & (out - outEnd)) >= 0) break;
   }
   stream.next = next;
   stream.out = out;
-  bitCount = count & 0xff;
-  bits = buffer;
+  bitCount = (count & 0xff) - 2;
+  bits = buffer >> 2;
   giveBack();
   return status;
 }

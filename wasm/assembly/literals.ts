@@ -166,7 +166,7 @@ function buildTable(count: u32): i32 {
 /** The first bits of the stream that ends at `end`, its last byte being no zero. */
 // @ts-ignore: decorator
 @inline
-function first(end: usize): u64 {
+export function first(end: usize): u64 {
   return (load<u64>(end - 8) | 1) << (clz(<u32>load<u8>(end - 1)) - 23);
 }
 

@@ -9,7 +9,7 @@
  *      block   head (3) │ literals │ sequences: how many, tables, bits read from their end
  */
 import { accuracy, buildStates, probabilities, readBytes, readDistribution, symbolCount } from "./fse";
-import { literals, literalsEnd, readLiterals, sectionEnd, startLiterals } from "./literals";
+import { literals, literalsEnd, readLiterals, sectionEnd, startLiterals, first } from "./literals";
 import {
   stream,
   hasBytes,
@@ -322,10 +322,14 @@ function lastLiterals(from: usize): i32 {
   return GO;
 }
 
-/** `left` bits of `bits` are not used yet: the lowest ones. Whole bytes above them make room for those before. */
+/**
+ * The bits that are next are the upper ones of `bits`; below the last of them is a 1, whose place tells how many are
+ * used up, as in the streams of literals. After a refill 56 are there: those of a sequence (30, or they are refilled
+ * once more) and of three states (26).
+ */
 function sequences(start: usize, end: usize, count: u32): i32 {
-  const first = stream.history;
-  const window: usize = windowBytes > 0xffffffff ? 0xffffffff : <usize>windowBytes;
+  const historyStart = stream.history;
+  const window = <usize>windowBytes;
   const limit = stream.out + blockLimit;
   const literalEnd = literalsEnd;
   let from = literals;
@@ -334,40 +338,39 @@ function sequences(start: usize, end: usize, count: u32): i32 {
   let offset2 = recent2;
   let offset3 = recent3;
   let at = end - 8;
-  let bits = load<u64>(at);
-  let left: u64 = 56 + 31 - clz(<u32>load<u8>(end - 1));
-  let lengthState: u64 = (bits >> (left -= lengthLog)) & ((1 << lengthLog) - 1);
-  let offsetState: u64 = (bits >> (left -= offsetLog)) & ((1 << offsetLog) - 1);
-  let matchState: u64 = (bits >> (left -= matchLog)) & ((1 << matchLog) - 1);
+  let bits = first(end);
+  let lengthState = highest(bits, lengthLog);
+  bits <<= lengthLog;
+  let offsetState = highest(bits, offsetLog);
+  bits <<= offsetLog;
+  let matchState = highest(bits, matchLog);
+  bits <<= matchLog;
   while (true) {
-    const lengthEntry = load<u64>(lengthStates + (<usize>lengthState << 3));
-    const offsetEntry = load<u64>(offsetStates + (<usize>offsetState << 3));
-    const matchEntry = load<u64>(matchStates + (<usize>matchState << 3));
-    let used = 64 - left;
+    const lengthEntry = load<u64>(<usize>(lengthState << 3), lengthStates);
+    const offsetEntry = load<u64>(<usize>(offsetState << 3), offsetStates);
+    const matchEntry = load<u64>(<usize>(matchState << 3), matchStates);
+    let used = ctz(bits);
     at -= <usize>(used >> 3);
-    bits = load<u64>(at);
-    left += used & ~7;
+    bits = (load<u64>(at) | 1) << (used & 7);
     if (at + 8 < start) return SEQUENCE_STREAM;
 
-    const offsetBits = (offsetEntry >> 24) & 0xff;
-    const lengthBits = (lengthEntry >> 24) & 0xff;
-    const matchBits = (matchEntry >> 24) & 0xff;
-    left -= offsetBits;
-    const value: usize = <usize>((offsetEntry >> 32) + ((bits >> left) & ~(<u64>-1 << offsetBits)));
-    const isLong = offsetBits + lengthBits + matchBits > 30;
+    // numbers of bits are below 64, so that entries can be shifted by without a mask
+    const value = <usize>((offsetEntry >> 32) + highest(bits, offsetEntry >> 24));
+    bits <<= offsetEntry >> 24;
+    // what is below adds at most 2
+    const isLong = (((offsetEntry + lengthEntry + matchEntry) >> 24) & 0xff) > 30;
     if (isLong) {
-      used = 64 - left;
+      used = ctz(bits);
       at -= <usize>(used >> 3);
-      bits = load<u64>(at);
-      left += used & ~7;
+      bits = (load<u64>(at) | 1) << (used & 7);
     }
-    left -= matchBits;
-    const matchLength: usize = <usize>((matchEntry >> 32) + ((bits >> left) & ~(<u64>-1 << matchBits)));
-    left -= lengthBits;
-    const length: usize = <usize>((lengthEntry >> 32) + ((bits >> left) & ~(<u64>-1 << lengthBits)));
+    const matchLength = <usize>((matchEntry >> 32) + highest(bits, matchEntry >> 24));
+    bits <<= matchEntry >> 24;
+    const length = <usize>((lengthEntry >> 32) + highest(bits, lengthEntry >> 24));
+    bits <<= lengthEntry >> 24;
 
     let offset: usize;
-    if (offsetBits > 1) {
+    if (value > 3) {
       offset = value - 3;
       offset3 = offset2;
       offset2 = offset1;
@@ -384,7 +387,8 @@ function sequences(start: usize, end: usize, count: u32): i32 {
         offset1 = offset;
       }
     }
-    if (<usize>(literalEnd - from) < length || <usize>(limit - out) < length + matchLength) return SEQUENCES;
+    const outEnd = out + length + matchLength;
+    if (<i32>((literalEnd - from - length) | (limit - outEnd)) < 0) return SEQUENCES;
 
     store<u64>(out, load<u64>(from));
     store<u64>(out, load<u64>(from, 8), 8);
@@ -401,11 +405,12 @@ function sequences(start: usize, end: usize, count: u32): i32 {
     }
     from += length;
     out += length;
-    if (offset - 1 >= window || offset > out - first) return OFFSET;
+    // 0, and 2^31 and more, which are negative here, are no offsets
+    if (<i32>((offset - 1) | (window - offset) | (out - historyStart - offset)) < 0) return OFFSET;
 
     let to = out;
     let source = out - offset;
-    out += matchLength;
+    out = outEnd;
     if (offset >= 8) {
       store<u64>(to, load<u64>(source));
       store<u64>(to, load<u64>(source, 8), 8);
@@ -424,26 +429,29 @@ function sequences(start: usize, end: usize, count: u32): i32 {
 
     if (--count == 0) break;
     if (isLong) {
-      used = 64 - left;
+      used = ctz(bits);
       at -= <usize>(used >> 3);
-      bits = load<u64>(at);
-      left += used & ~7;
+      bits = (load<u64>(at) | 1) << (used & 7);
     }
-    used = (lengthEntry >> 16) & 0xff;
-    left -= used;
-    lengthState = (lengthEntry & 0xffff) + ((bits >> left) & ~(<u64>-1 << used));
-    used = (matchEntry >> 16) & 0xff;
-    left -= used;
-    matchState = (matchEntry & 0xffff) + ((bits >> left) & ~(<u64>-1 << used));
-    used = (offsetEntry >> 16) & 0xff;
-    left -= used;
-    offsetState = (offsetEntry & 0xffff) + ((bits >> left) & ~(<u64>-1 << used));
+    lengthState = (lengthEntry & 0xffff) + highest(bits, lengthEntry >> 16);
+    bits <<= lengthEntry >> 16;
+    matchState = (matchEntry & 0xffff) + highest(bits, matchEntry >> 16);
+    bits <<= matchEntry >> 16;
+    offsetState = (offsetEntry & 0xffff) + highest(bits, offsetEntry >> 16);
+    bits <<= offsetEntry >> 16;
   }
-  if ((<i32>(at - start) << 3) + <i32>left != 0) return SEQUENCE_STREAM;
+  if ((<i32>(at - start) << 3) + 64 - <i32>ctz(bits) != 0) return SEQUENCE_STREAM;
   recent1 = offset1;
   recent2 = offset2;
   recent3 = offset3;
   stream.out = out;
   if (<usize>(limit - out) < literalEnd - from) return SEQUENCES;
   return lastLiterals(from);
+}
+
+/** The upper `count` bits, 0 to 63; of `count` itself only the lowest six bits count. */
+// @ts-ignore: decorator
+@inline
+function highest(bits: u64, count: u64): u64 {
+  return (bits >> 1) >> ~count;
 }
