@@ -65,6 +65,17 @@ export class Ingest implements Disposable {
     return length;
   }
 
+  /** The bytes of the attempt before, once more. @throws TsboxError `store_unavailable` */
+  *read(): Generator<Uint8Array, void> {
+    using file = storing(() => OpenFile.open(this.#file.directory, this.#file.name));
+    for (let left = this.offset; left > 0;) {
+      const piece = storing(() => file?.read() ?? new Uint8Array()).subarray(0, left);
+      if (piece.length === 0) throw new TsboxError("read a blob: it was cut short", { code: "store_unavailable" });
+      left -= piece.length;
+      yield piece;
+    }
+  }
+
   get sizeBytes(): number {
     return this.#written;
   }

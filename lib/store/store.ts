@@ -22,7 +22,7 @@ import {
   type ImageLayer,
   type StoredImage,
 } from "./images.ts";
-import { readIndexFile, withName, withoutName, writeIndexFile, type IndexFile } from "./index-file.ts";
+import { newEntry, readIndexFile, withName, withoutName, writeIndexFile, type IndexFile } from "./index-file.ts";
 import { openIngest, openUnknown, type Ingest, type IngestOwner } from "./ingest.ts";
 import { findLayer, layerKey, type IdMaps, type StoredLayer } from "./layers.ts";
 import { leaseImage, type Lease } from "./leases.ts";
@@ -149,10 +149,19 @@ export class Store implements Disposable {
 
   /** A name leads to a manifest, or to an image index, from now on. The image that it led to before stays. */
   setName(reference: Reference | string, descriptor: Descriptor): void {
-    if (!this.hasBlob(descriptor.digest)) {
-      throw new TsboxError(`name ${descriptor.digest}: it is not in the store`, { code: "image_not_found" });
-    }
+    this.#checkThere(descriptor);
     this.#changeIndex("name an image", (index) => withName(index, written(reference), descriptor));
+  }
+
+  /** An image that is whole gets names, all at once; without any it is kept under none. */
+  addImage(descriptor: Descriptor, references: readonly (Reference | string)[]): void {
+    this.#checkThere(descriptor);
+    this.#changeIndex("add an image", (index) => {
+      const isKnown = index.entries.some((entry) => entry.descriptor?.digest === descriptor.digest);
+      if (references.length === 0)
+        return isKnown ? index : index.with([...index.entries, newEntry(undefined, descriptor)]);
+      return references.reduce((changed, reference) => withName(changed, written(reference), descriptor), index);
+    });
   }
 
   /** The image stays. @returns whether there was such a name */
@@ -164,6 +173,11 @@ export class Store implements Disposable {
       return withoutName(index, name);
     });
     return wasThere;
+  }
+
+  #checkThere({ digest }: Descriptor): void {
+    if (this.hasBlob(digest)) return;
+    throw new TsboxError(`name ${digest}: it is not in the store`, { code: "image_not_found" });
   }
 
   #changeIndex(action: string, change: (index: IndexFile) => IndexFile): void {
