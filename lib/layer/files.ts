@@ -8,7 +8,8 @@ import { errnoName, numberOf, O_DIRECTORY, O_PATH, struct, TsboxError, Walker } 
 import type { FailedCall, SyscallName, Walked } from "../../syscalls/index.ts";
 import type { TarRecord } from "../../wasm/index.ts";
 import type { UnpackLimits } from "./limits.ts";
-import { bytesOfName, invalid, joined, pathOf, textOfName } from "./names.ts";
+import { bytesOfName, encodedName, invalid, joined, pathOf, textOfName } from "./names.ts";
+import type { Rights } from "./rights.ts";
 import { OPAQUE, WHITEOUT_PREFIX } from "./state.ts";
 import { AT_SYMLINK_NOFOLLOW, LayerTree, O_CLOEXEC, O_NOFOLLOW, PRIVATE_MODE } from "./tree.ts";
 import { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
@@ -62,10 +63,7 @@ const CALLS = {
 
 export interface FilesOptions {
   limits: UnpackLimits;
-  /** Whether owners can be had. */
-  owners: boolean;
-  /** Flags of clone(2). */
-  namespaces: number;
+  rights: Rights;
 }
 
 export class LayerFiles implements Walked<Item>, Disposable {
@@ -81,17 +79,27 @@ export class LayerFiles implements Walked<Item>, Disposable {
   #directoryBytes = 0;
   #leftOut = 0;
 
-  constructor(root: number, { limits, owners, namespaces }: FilesOptions) {
+  constructor(root: number, { limits, rights }: FilesOptions) {
     this.#root = root;
     this.#limits = limits;
-    this.#owners = owners;
-    this.walker = new Walker<Item>([root], this, namespaces);
+    this.#owners = rights.owners;
+    this.walker = new Walker<Item>([root], this, rights.namespaces);
+    this.#assume(rights);
     this.#tree = new LayerTree(root, this.walker as Walker<never>, limits.repairs);
     // nothing that came from an archive leads anywhere: symlinks are for `tree.ts` to follow
     const [RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH] = [1, 4, 8];
     const resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
     const how = (flags: number) => this.walker.constant(struct("open_how", { flags, resolve }));
     this.#how = { search: how(O_PATH | O_DIRECTORY | O_CLOEXEC), read: how(O_DIRECTORY | O_CLOEXEC) };
+  }
+
+  #assume(rights: Rights): void {
+    try {
+      rights.assume(this.walker as Walker<never>);
+    } catch (error) {
+      this.walker[Symbol.dispose]();
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {
@@ -171,10 +179,7 @@ export class LayerFiles implements Walked<Item>, Disposable {
 
   #place(text: string): number {
     if (text.isWellFormed()) return this.walker.placeText(text);
-    const bytes = bytesOfName(text);
-    const ended = new Uint8Array(bytes.length + 1);
-    ended.set(bytes);
-    return this.walker.place(ended);
+    return this.walker.place(encodedName(text) as Uint8Array);
   }
 
   #make(item: Item, text: string): void {

@@ -6,3 +6,5 @@ export { packLayer, packTree, type Packed, type PackLimits, type PackOptions, ty
 export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
 export { unpackLayer, type LayerSource, type UnpackedLayer, type UnpackOptions } from "./unpack.ts";
+export { adoptDirectories } from "./adopt.ts";
+export { type IdMaps } from "./rights.ts";

@@ -50,6 +50,10 @@ export function bytesOfName(text: string): Uint8Array {
   return bytes;
 }
 
+/** What a call is given: with a NUL behind it, where that is not added. */
+export const encodedName = (text: string): string | Uint8Array =>
+  text.isWellFormed() ? text : Uint8Array.of(...bytesOfName(text), 0);
+
 /** An empty part, `.` or `..`. */
 const UNUSUAL = /(?:^|\/)\.{0,2}(?:\/|$)/;
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { ARCH, O_DIRECTORY, O_PATH, STAT, type SyscallName, type Walker } from "../../syscalls/index.ts";
-import { bytesOfName, invalid, joined, textOfName } from "./names.ts";
+import { encodedName, invalid, joined, textOfName } from "./names.ts";
 import type { TarRecord } from "../../wasm/index.ts";
 
 export const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
@@ -41,12 +41,7 @@ export class LayerTree {
   /** One call; names are placed. */
   call(name: SyscallName, ...args: (number | string)[]): number {
     if (--this.#repairs < 0) throw invalid("", "too many entries in each other's way");
-    return this.#walker.single(
-      name,
-      ...args.map((arg) =>
-        typeof arg === "number" || arg.isWellFormed() ? arg : new Uint8Array([...bytesOfName(arg), 0]),
-      ),
-    );
+    return this.#walker.single(name, ...args.map((arg) => (typeof arg === "number" ? arg : encodedName(arg))));
   }
 
   #expect(what: string, result: number): number {

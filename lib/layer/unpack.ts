@@ -13,6 +13,7 @@ import { FormatError, Inflate, TarReader, Zstd } from "../../wasm/index.ts";
 import { algorithmOf, Digester, type Digest } from "../image/index.ts";
 import { LayerFiles } from "./files.ts";
 import { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
+import { rightsFor, type IdMaps } from "./rights.ts";
 import { O_NOFOLLOW, PRIVATE_MODE } from "./tree.ts";
 
 export interface LayerSource {
@@ -28,6 +29,8 @@ export interface LayerSource {
 
 export interface UnpackOptions {
   limits?: Partial<UnpackLimits> | undefined;
+  /** Of a user namespace that the files belong into; the caller's own rights without. Without root and without maps, all is the caller's. */
+  ids?: IdMaps | undefined;
   signal?: AbortSignal | undefined;
   /** Stored bytes that have been unpacked so far. */
   onProgress?: ((bytes: number) => void) | undefined;
@@ -67,14 +70,15 @@ function decoderOf(compression: LayerSource["compression"]): Decoder {
 export async function unpackLayer(
   source: LayerSource,
   directory: string,
-  { limits, signal, onProgress }: UnpackOptions = {},
+  { limits, ids, signal, onProgress }: UnpackOptions = {},
 ): Promise<UnpackedLayer> {
   const root = open(directory, O_DIRECTORY | O_NOFOLLOW);
   try {
     prepare(root);
-    const euid = trySyscall("geteuid");
     const all = { ...DEFAULT_LIMITS, ...limits };
-    using files = new LayerFiles(root, { limits: all, owners: euid === 0, namespaces: 0 });
+    const rights = rightsFor(ids);
+    rights.hand(directory);
+    using files = new LayerFiles(root, { limits: all, rights });
     const unpacking = new Unpacking(source, files, all);
     for await (const piece of source.pieces) {
       signal?.throwIfAborted();
