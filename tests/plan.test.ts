@@ -1,6 +1,15 @@
 /** Specification to plan, as tables and as rules that every plan keeps. Pure: nothing runs, no root is needed. @module */
 import { describe, expect, test } from "bun:test";
-import { compile, compileJoin, compileTake, initSteps, type Beside, type Facts, type Root } from "../lib/plan/index.ts";
+import {
+  compile,
+  compileJoin,
+  compileTake,
+  initSteps,
+  type Beside,
+  type Facts,
+  type OverlayRoot,
+  type Root,
+} from "../lib/plan/index.ts";
 import type { NamespaceType, Spec } from "../lib/spec/index.ts";
 import { printPlan, Program, SYSCALLS, type Arch, type Op, type Plan } from "../syscalls/index.ts";
 
@@ -538,6 +547,56 @@ describe("root filesystem", () => {
       const ids = /mount_setattr\(layer, "", AT_EMPTY_PATH\|AT_RECURSIVE, \{attr_set=MOUNT_ATTR_IDMAP/;
       expect(ids.test(text)).toBe(privileged);
     }
+  });
+
+  const stacked = (count: number, more: Partial<OverlayRoot> = {}): Beside => ({
+    root: { kind: "overlay", layers: Array.from({ length: count }, (_, index) => `${index}ab/fs`), ...more },
+    idle: false,
+  });
+  const lowerdirs = (text: string) => [...text.matchAll(/"(lowerdir\+?)", "([^"]*)"/g)].map(([, key, at]) => [key, at]);
+
+  test.each([
+    [0, [["lowerdir", "empty"]]],
+    [1, [["lowerdir", "0"]]],
+    [3, [["lowerdir", "0:1:2"]]],
+  ])("%j layers of an image: one tree of them all, and a short name for each, the top one first", (count, expected) => {
+    const text = textOf({}, facts(), stacked(count));
+    expect(lowerdirs(text)).toEqual(expected);
+    expect(has(text, 'mount("overlay"')).toBe(false);
+    expect(text.match(/open_tree\(AT_FDCWD, "\/srv\/root"/g)).toHaveLength(1);
+    for (let index = 0; index < count; index++)
+      expect(has(text, `symlinkat("lower/${index}ab/fs", AT_FDCWD, "${index}")`)).toBe(true);
+  });
+
+  test.each([128, 500])("%d layers, whose names fit in no string: one by one, or in one page by mount(2)", (count) => {
+    const text = textOf({}, facts(), stacked(count));
+    expect(lowerdirs(text)).toEqual(Array.from({ length: count }, (_, index) => ["lowerdir+", String(index)]));
+    const [, options = ""] = /mount\("overlay", "merged", "overlay", MS_NODEV, "([^"]*)"\)/.exec(text) ?? [];
+    expect(options).toEndWith(`:${count - 1},upperdir=upper,workdir=work,userxattr`);
+    expect(options.length).toBeLessThan(4096);
+  });
+
+  test("directories of an image that stay writable are made, and before the root is read-only", () => {
+    const spec = specWith({ root: { path: "/srv/root", readonly: true } });
+    const lines = linesOf(planOf(spec, facts(), stacked(2, { writable: ["/data/a"] })));
+    const kept = position(lines, '# keep "/data/a" writable');
+    const calls = lines.slice(kept, kept + 20).join("\n");
+    expect(has(calls, 'mkdirat(target, "a", 493)')).toBe(true);
+    expect(kept).toBeLessThan(position(lines, '# mount on "/proc"'));
+    expect(kept).toBeLessThan(position(lines, 'mount_setattr(AT_FDCWD, "/", 0, {attr_set=MOUNT_ATTR_RDONLY}'));
+  });
+
+  test("what is written is passed to the owner before nothing leads to it any more, where that is asked for", () => {
+    const lines = linesOf(planOf(specWith(), facts(), stacked(2, { passed: true })));
+    const order = [
+      'fsopen("overlay"',
+      'openat(AT_FDCWD, "upper", O_PATH|O_CLOEXEC, 0)',
+      "sendmsg(pass-socket",
+      "pivot_root(",
+    ];
+    const positions = order.map((text) => position(lines, text));
+    expect(positions).toEqual(positions.toSorted((a, b) => a - b));
+    expect(has(textOf({}, facts(), stacked(2)), "sendmsg")).toBe(false);
   });
 
   test.each(["overlay", "tmpfs"])("%s: read-only at the end, when mount points have been made", (root) => {

@@ -54,8 +54,7 @@ export type Root =
   | { kind: "directory" }
   /** The root path with all that it holds, devices and owners as they are: what a container of a bundle has. */
   | { kind: "bundle" }
-  /** `layer`: a directory of the host that what is written is kept in, rather than memory. */
-  | { kind: "overlay"; limit?: DiskLimit; layer?: string }
+  | OverlayRoot
   | {
       kind: "tmpfs";
       entries: RootEntry[];
@@ -63,6 +62,19 @@ export type Root =
       /** Directories that can be written even where the rest cannot. */
       writable?: readonly string[];
     };
+
+export interface OverlayRoot {
+  kind: "overlay";
+  limit?: DiskLimit;
+  /** A directory of the host that what is written is kept in, rather than memory. */
+  layer?: string;
+  /** Directories of the root path, top first, that lie on each other instead of it: the layers of an image. */
+  layers?: readonly string[];
+  /** Directories that can be written even where the rest cannot; made where they do not exist. */
+  writable?: readonly string[];
+  /** The directory of what is written is passed to the owner. */
+  passed?: boolean;
+}
 
 /** Of what can be written in memory: without one, it is half of the machine's. */
 export interface DiskLimit {

@@ -79,9 +79,12 @@ export function filesystemSteps(
   }
   opened.push(...rootSteps(spec, root, facts.privileged));
   const attached: Plan = [];
-  for (const path of (root.kind === "tmpfs" && root.writable) || []) {
+  for (const path of ("writable" in root && root.writable) || []) {
     const tree = `writable:${path}`;
-    attached.push(mounts.cover(`keep "${path}" writable`, path, tree, mounts.anotherMount(tree)));
+    const step = mounts.cover(`keep "${path}" writable`, path, tree, mounts.anotherMount(tree));
+    // those of an image may be anything
+    const open = mounts.openOrMake(path, "directory", "target", alone, tree);
+    attached.push(root.kind === "overlay" ? { ...step, ops: [...open, ...step.ops.slice(1)] } : step);
   }
   for (const { mount, tree } of trees) {
     if (isRemount(mount)) {

@@ -6,9 +6,10 @@
 import { cstring, named, ref } from "../../syscalls/index.ts";
 import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Spec } from "../spec/index.ts";
-import type { DiskLimit, Root, RootEntry } from "./compile.ts";
+import type { DiskLimit, OverlayRoot, Root, RootEntry } from "./compile.ts";
 import { flags } from "./constants.ts";
 import { moveTo, openFilesystem, openSource } from "./mounts.ts";
+import { passOps } from "./pass.ts";
 
 const here = flags("AT_FDCWD");
 
@@ -66,27 +67,75 @@ export function rootSlots(root: Root): string[] {
 const sizeOf = (limit: DiskLimit | undefined): string[] =>
   limit ? [`size=${limit.sizeBytes}`, `nr_inodes=${limit.inodes}`] : [];
 
-function overlaySteps({ limit, layer }: Extract<Root, { kind: "overlay" }>): Plan {
+function overlaySteps({ limit, layer, layers: stacked, passed }: OverlayRoot): Plan {
   const what = layer === undefined ? "the writable layer" : "the places of the layers";
   const layers = openFilesystem("tmpfs", "layers", ["mode=755", ...sizeOf(limit)], what);
   // both have to be on one mount
   const [upper, work] = layer === undefined ? ["upper", "work"] : ["layer/upper", "layer/work"];
   const directories = ["lower", ...(layer === undefined ? [upper, work] : ["layer"]), "merged"];
-  const mkdir = (name: string): Op => ({ call: "mkdirat", args: [here, cstring(name), 0o755] });
-  // userxattr: a user namespace may not write the trusted ones. Since Linux 5.11
-  const data = ["lowerdir=lower", `upperdir=${upper}`, `workdir=${work}`, "userxattr", "nodev"];
-  const overlay = openFilesystem("overlay", "merged", data, "the root filesystem");
   const place = [moveTo("rootfs", here, "lower"), ...(layer === undefined ? [] : [moveTo("layer", here, "layer")])];
-  const enter: Op[] = [moveTo("merged", here, "merged"), { call: "chdir", args: [cstring("merged")] }];
-  const hint: Step["hint"] = (errno) =>
-    layer !== undefined && errno === "EINVAL"
-      ? `the file system of "${layer}" cannot be the upper one of an overlay: it is one itself, or has no user attributes`
-      : overlay.hint?.(errno);
+  const lower = lowerOf(stacked);
+  const overlay = mountOverlay(lower.names, upper, work);
+  const hint: Step["hint"] = (errno) => {
+    if (errno !== "EINVAL") return overlay.hint?.(errno);
+    if (layer !== undefined)
+      return `the file system of "${layer}" cannot be the upper one of an overlay: it is one itself, or has no user attributes`;
+    return lower.names.length > MAX_LAYERS ? `the kernel stacks at most ${MAX_LAYERS} layers` : overlay.hint?.(errno);
+  };
+  const pass = passed ? passUpper(upper) : [];
+  const enter: Op[] = [{ call: "chdir", args: [cstring("merged")] }];
   return [
-    { ...layers, ops: [...layers.ops, ...enterTree("layers"), ...directories.map(mkdir)] },
-    { ...overlay, ops: [...place, ...overlay.ops, ...enter], hint },
+    { ...layers, ops: [...layers.ops, ...enterTree("layers"), ...directories.map(makeHere), ...lower.ops] },
+    { ...overlay, ops: [...place, ...overlay.ops, ...pass, ...enter], hint },
   ];
 }
+
+const makeHere = (name: string): Op => ({ call: "mkdirat", args: [here, cstring(name), 0o755] });
+
+/** OVL_MAX_STACK */
+const MAX_LAYERS = 500;
+/** A string of fsconfig(2), its NUL included. */
+const MAX_STRING = 256;
+
+/** Names of the layers, top first, that are short however many they are: what is behind a symlink is looked up once. */
+function lowerOf(layers: readonly string[] | undefined): { names: string[]; ops: Op[] } {
+  if (layers === undefined) return { names: ["lower"], ops: [] };
+  // an image without layers
+  if (layers.length === 0) return { names: ["empty"], ops: [makeHere("empty")] };
+  const link = (layer: string, index: number): Op => ({
+    call: "symlinkat",
+    args: [cstring(`lower/${layer}`), here, cstring(String(index))],
+  });
+  return { names: layers.map((_, index) => String(index)), ops: layers.map(link) };
+}
+
+/**
+ * On "merged". Where the names do not fit in one string they are told one by one, since Linux 6.7; before that, all at
+ * once by mount(2), whose options are a page: that has room for as many as an overlay can have.
+ */
+function mountOverlay(names: string[], upper: string, work: string): Step {
+  const lowerdir = `lowerdir=${names.join(":")}`;
+  // userxattr: a user namespace may not write the trusted ones. Since Linux 5.11
+  const rest = [`upperdir=${upper}`, `workdir=${work}`, "userxattr"];
+  const isShort = names.join(":").length < MAX_STRING;
+  const lowers = isShort ? [lowerdir] : names.map((name) => `lowerdir+=${name}`);
+  const step = openFilesystem("overlay", "merged", [...lowers, ...rest, "nodev"], "the root filesystem");
+  const attach = moveTo("merged", here, "merged");
+  if (isShort) return { ...step, ops: [...step.ops, attach] };
+  const ops = step.ops.map((op): Op => (op.call === "fsconfig" ? { ...op, onError: { jump: "one page" } } : op));
+  const page = cstring([lowerdir, ...rest].join(","));
+  const args = [cstring("overlay"), cstring("merged"), cstring("overlay"), flags("MS_NODEV"), page];
+  ops.push(attach, { call: "jump", args: [], label: "merged" });
+  ops.push({ call: "label", args: [], label: "one page" }, { call: "mount", args });
+  return { ...step, ops: [...ops, { call: "label", args: [], label: "merged" }] };
+}
+
+/** Nothing leads to it once the host's root is gone. */
+const passUpper = (upper: string): Op[] => [
+  { call: "openat", args: [here, cstring(upper), flags("O_PATH", "O_CLOEXEC"), 0], out: "upper" },
+  ...passOps("upper"),
+  { call: "close", args: [ref("upper")] },
+];
 
 /** Both names are the same directory: the old root ends up on top of the new one. @see pivot_root(2) */
 export const PIVOT: Step = {
