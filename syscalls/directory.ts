@@ -73,6 +73,18 @@ export class Directory {
     return statusOf(this.fd, name, name === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW);
   }
 
+  /** `ssize_t readlinkat(int dirfd, const char *name, char *buf, size_t size)`; undefined for what is no symlink. @see readlink(2) */
+  link(name: string): string | undefined {
+    const length = trySyscall("readlinkat", this.fd, path(name), scratch.address + PATH_BYTES, PATH_BYTES);
+    return length < 0 ? undefined : decoder.decode(scratch.bytes.subarray(PATH_BYTES, PATH_BYTES + length));
+  }
+
+  /** `ssize_t fgetxattr(int fd, const char *name, void *value, size_t size)`; undefined where it has none, or more than 4 KiB. @see getxattr(2) */
+  attribute(name: string): string | undefined {
+    const length = trySyscall("fgetxattr", this.fd, path(name), scratch.address + PATH_BYTES, PATH_BYTES);
+    return length < 0 ? undefined : decoder.decode(scratch.bytes.subarray(PATH_BYTES, PATH_BYTES + length));
+  }
+
   /** Whether its path still leads to it: it has not been removed or replaced. */
   isCurrent(): boolean {
     return statusOf(AT_FDCWD, this.path, AT_SYMLINK_NOFOLLOW)?.identity === this.status()?.identity;

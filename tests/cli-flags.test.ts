@@ -4,7 +4,7 @@ import { Option } from "commander";
 import * as fc from "fast-check";
 import { EXPLAINED, explainUnknown } from "../lib/cli/docker.ts";
 import { declareRun, RUN_FLAGS, type RunFlags } from "../lib/cli/flags.ts";
-import { runOptions } from "../lib/cli/run-options.ts";
+import { runRequest } from "../lib/cli/run-options.ts";
 import { stopOf } from "../lib/cli/stop.ts";
 import { plainFlags, UnknownWord, Verb } from "../lib/cli/verb.ts";
 import { UsageError } from "../lib/cli/report.ts";
@@ -50,7 +50,11 @@ function parse(...words: string[]): { command: string[]; flags: RunFlags } {
   if (!parsed) throw new Error("the action was not called");
   return parsed;
 }
-const optionsOf = (...words: string[]) => runOptions(parse(...words, "true").flags, world);
+/** Of a view of the host, unless there is an image before the command. */
+function optionsOf(...words: string[]): RunOptions {
+  const { command, flags } = parse(...words, "true");
+  return runRequest(command, { rootfs: "host", ...flags }, world).options;
+}
 
 function failure(act: () => unknown): TsboxError {
   try {
@@ -396,7 +400,7 @@ test.each([
   [["-iz", "ls"], 'unknown option "-z"', 'see "tsbox run --help"'],
   [["-Z", "ls"], 'unknown option "-Z"', 'see "tsbox run --help"'],
   [["-e"], 'option "-e, --env <K=V>" argument missing', 'see "tsbox run --help"'],
-  [["-i"], 'missing required argument "COMMAND"', 'see "tsbox run --help"'],
+  [["-i"], 'missing required argument "IMAGE"', 'see "tsbox run --help"'],
   [["--rm=maybe", "ls"], 'use --rm "maybe": not understood', "true or false"],
 ])("%j is a usage error", (words, message, hint) => {
   const error = failure(() => parse(...words));

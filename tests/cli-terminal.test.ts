@@ -112,7 +112,10 @@ describe("-it", () => {
   });
 
   cliTest("without a terminal is an error, as Docker has it", () => {
-    const { exitCode, stderr } = Bun.spawnSync([...PROGRAM, "run", "-it", "true"], { stdin: "pipe", stderr: "pipe" });
+    const { exitCode, stderr } = Bun.spawnSync([...PROGRAM, "run", "--rootfs", "host", "-it", "true"], {
+      stdin: "pipe",
+      stderr: "pipe",
+    });
     expect([exitCode, stderr.toString().split("\n")[0]]).toEqual([125, "tsbox: the input device is not a TTY"]);
   });
 });
@@ -131,7 +134,7 @@ describe("-t", () => {
   });
 
   cliTest("is planned as well", () => {
-    const { stdout } = Bun.spawnSync([...PROGRAM, "plan", "run", "-t", "true"]);
+    const { stdout } = Bun.spawnSync([...PROGRAM, "plan", "run", "--rootfs", "host", "-t", "true"]);
     expect(stdout.toString()).toContain("TIOCSCTTY");
   });
 });

@@ -37,7 +37,8 @@ function tsboxAs(program: string[], words: string[], options: { stdin?: string; 
   return { status: exitCode, stdout: stdout.toString(), stderr: stderr.toString() } satisfies Ended;
 }
 const tsbox = (...words: string[]) => tsboxAs(FROM_SOURCE, words);
-const run = (...words: string[]) => tsbox("run", ...words);
+const HOST = ["run", "--rootfs", "host"];
+const run = (...words: string[]) => tsbox(...HOST, ...words);
 
 /** A shell line whose stdin, stdout and processes are its own; `$tsbox` is the command. */
 function shell(line: string): Ended {
@@ -76,7 +77,7 @@ describe("help and usage", () => {
   test.each([[["run", "--help"]], [["help", "run"]], [["plan", "run", "--help"]]])("tsbox %j explains", (words) => {
     const { status, stdout, stderr } = tsbox(...words);
     expect([status, stderr]).toEqual([0, ""]);
-    for (const part of ["[FLAGS] COMMAND [ARG...]", "Limits:\n", "-m, --memory <SIZE>", "Examples:"]) {
+    for (const part of ["[FLAGS] IMAGE [COMMAND] [ARG...]", "Limits:\n", "-m, --memory <SIZE>", "Examples:"]) {
       expect(stdout).toContain(part);
     }
     expect(stdout).not.toContain("--no-");
@@ -86,15 +87,14 @@ describe("help and usage", () => {
     [["rnu"], 'unknown command "rnu"', "did you mean run?"],
     [["frobnicate"], 'unknown command "frobnicate"', 'see "tsbox --help"'],
     [["plan", "rum"], 'unknown command "rum"', "did you mean run?"],
-    [["run"], 'missing required argument "COMMAND"', 'see "tsbox run --help"'],
+    [["run"], 'missing required argument "IMAGE"', 'see "tsbox run --help"'],
     [["run", "--memroy", "1g", "true"], 'unknown option "--memroy"', "did you mean --memory?"],
     [["run", "--privileged", "true"], "use --privileged: nothing takes all protections away at once", "--cap-add ALL"],
     [["run", "--name=web", "true"], "use --name: a sandbox is gone with its command", "nohup"],
     [["run", "-p", "80:80", "true"], "use -p: a sandbox has a loopback, or the host's network", "--network host"],
-    [["plan", "run", "--entrypoint", "sh"], "use --entrypoint: there is no image", "write the command"],
     [["ps"], 'run the command "ps": a sandbox is gone with its command', '"tsbox run" runs'],
     [["pull", "debian"], 'run the command "pull": images are not there yet', "--rootfs"],
-    [["run", "-v", "data:/data", "true"], 'use --volume "data:/data": named volumes are not supported yet', "./data"],
+    [[...HOST, "-v", "data:/data", "true"], 'use --volume "data:/data": named volumes are not supported yet', "./data"],
   ])("tsbox %j is a mistake", (words, message, hint) => {
     const { status, stdout, stderr } = tsbox(...words);
     expect([status, stdout]).toEqual([125, ""]);
@@ -160,11 +160,11 @@ describe("stdio", () => {
     expect(ended).toEqual({ status: 0, stdout: "out\n", stderr: "err\n" });
   });
   sandboxTest("stdin is connected by -i, and is empty otherwise", () => {
-    expect(tsboxAs(FROM_SOURCE, ["run", "-i", "cat"], { stdin: "in" }).stdout).toBe("in");
-    expect(tsboxAs(FROM_SOURCE, ["run", "cat"], { stdin: "in" }).stdout).toBe("");
+    expect(tsboxAs(FROM_SOURCE, [...HOST, "-i", "cat"], { stdin: "in" }).stdout).toBe("in");
+    expect(tsboxAs(FROM_SOURCE, [...HOST, "cat"], { stdin: "in" }).stdout).toBe("");
   });
   sandboxTest("a reader that stops ends the command, as it would outside", () => {
-    const { stdout, stderr } = shell(`tsbox run yes | head -n 1; echo "\${PIPESTATUS[0]}"`);
+    const { stdout, stderr } = shell(`tsbox run --rootfs host yes | head -n 1; echo "\${PIPESTATUS[0]}"`);
     expect([stdout, stderr]).toEqual(["y\n141\n", ""]);
   });
   sandboxTest("a large output arrives whole", () => {
@@ -174,7 +174,7 @@ describe("stdio", () => {
 
 /** Starts a command, waits until it says "ready", sends the signal to tsbox. */
 async function signalled(signal: NodeJS.Signals, script: string, ...flags: string[]): Promise<Ended> {
-  const child = Bun.spawn([...FROM_SOURCE, "run", ...flags, "sh", "-c", script], { stdout: "pipe", stderr: "pipe" });
+  const child = Bun.spawn([...FROM_SOURCE, ...HOST, ...flags, "sh", "-c", script], { stdout: "pipe", stderr: "pipe" });
   let stdout = "";
   const decoder = new TextDecoder();
   for await (const chunk of child.stdout) {
@@ -211,7 +211,7 @@ describe("signals", () => {
   });
   sandboxTest("each one that comes is passed on, also the second of a kind", async () => {
     const script = "trap 'echo got; trap \"exit 4\" INT' INT; echo ready; while :; do sleep 0.02; done";
-    const child = Bun.spawn([...FROM_SOURCE, "run", "sh", "-c", script], { stdout: "pipe" });
+    const child = Bun.spawn([...FROM_SOURCE, ...HOST, "sh", "-c", script], { stdout: "pipe" });
     for await (const _ of child.stdout) child.kill("SIGINT");
     expect(await child.exited).toBe(4);
   });
@@ -245,14 +245,14 @@ describe("flags", () => {
   sandboxTest("-a connects what it names, and no other stream", () => {
     const script = "read word; echo out $word; echo err >&2";
     const attached = (...flags: string[]) =>
-      tsboxAs(FROM_SOURCE, ["run", ...flags, "sh", "-c", script], { stdin: "in" });
+      tsboxAs(FROM_SOURCE, [...HOST, ...flags, "sh", "-c", script], { stdin: "in" });
     expect(attached("-a", "stdout")).toMatchObject({ stdout: "out\n", stderr: "" });
     expect(attached("-a", "stdin", "-a", "stderr")).toMatchObject({ stdout: "", stderr: "err\n" });
     expect(attached("-a=STDIN", "-a=STDOUT")).toMatchObject({ stdout: "out in\n", stderr: "" });
   });
   sandboxTest("-e and --env-file make the environment, and nothing else of the caller's is in it", () => {
     writeFileSync(join(folder, "some.env"), "# comment\nFILE=yes\nBOTH=file\n");
-    const words = ["run", "-e", "A=1", "-eTAKEN", "-e", "BOTH=flag", "--env-file", "some.env", "env"];
+    const words = [...HOST, "-e", "A=1", "-eTAKEN", "-e", "BOTH=flag", "--env-file", "some.env", "env"];
     const { stdout } = tsboxAs(FROM_SOURCE, words, { env: { TAKEN: "taken", SECRET: "secret" } });
     const lines = stdout.trim().split("\n");
     expect(lines).toContain("A=1");
@@ -308,10 +308,17 @@ describe("flags", () => {
     copyFileSync("/bin/busybox", join(rootfs, "bin/busybox"));
     symlinkSync("busybox", join(rootfs, "bin/sh"));
     const before = readdirSync(rootfs);
-    const written = run("--rootfs", "./rootfs", "sh", "-c", "echo inside > /file; read line < /file; echo $line");
+    const written = tsbox(
+      "run",
+      "--rootfs",
+      "./rootfs",
+      "sh",
+      "-c",
+      "echo inside > /file; read line < /file; echo $line",
+    );
     expect(written).toEqual({ status: 0, stdout: "inside\n", stderr: "" });
     expect(readdirSync(rootfs)).toEqual(before);
-    const refused = run("--rootfs", "./rootfs", "--read-only", "sh", "-c", "echo x > /file");
+    const refused = tsbox("run", "--rootfs", "./rootfs", "--read-only", "sh", "-c", "echo x > /file");
     expect(refused.status).not.toBe(0);
     expect(refused.stderr).toContain("Read-only file system");
   });
@@ -323,7 +330,7 @@ describe("flags", () => {
 
 describe("plan", () => {
   test("prints the calls, and runs nothing", () => {
-    const words = ["plan", "run", "-v", "./data:/data", "touch", "/data/touched"];
+    const words = ["plan", ...HOST, "-v", "./data:/data", "touch", "/data/touched"];
     const { status, stdout, stderr } = tsbox(...words);
     expect([status, stderr]).toEqual([0, ""]);
     expect(stdout).toContain("execve");
@@ -331,13 +338,13 @@ describe("plan", () => {
     expect(existsSync(join(folder, "data/touched"))).toBe(false);
   });
   test("--spec prints an OCI runtime spec", () => {
-    const { status, stdout } = tsbox("plan", "run", "--spec", "-h", "box", "echo", "--spec");
+    const { status, stdout } = tsbox("plan", ...HOST, "--spec", "-h", "box", "echo", "--spec");
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ hostname: "box", process: { args: ["echo", "--spec"], cwd: "/" } });
   });
   test("a reader that stops ends it; a full disk is an error", () => {
-    expect(shell(`tsbox plan run true | true; echo "\${PIPESTATUS[0]}"`).stdout).toMatch(/^(141|0)\n$/);
-    expect(shell("tsbox plan run true > /dev/full")).toEqual({
+    expect(shell(`tsbox plan run --rootfs host true | true; echo "\${PIPESTATUS[0]}"`).stdout).toMatch(/^(141|0)\n$/);
+    expect(shell("tsbox plan run --rootfs host true > /dev/full")).toEqual({
       status: 125,
       stdout: "",
       stderr: "tsbox: ENOSPC: no space left on device, write\n",
@@ -363,7 +370,7 @@ describe("dist/tsbox", () => {
     writeFileSync(join(trap, "bunfig.toml"), 'preload = ["./preload.ts"]\n');
     writeFileSync(join(trap, "preload.ts"), 'console.log("preloaded");\n');
     writeFileSync(join(trap, ".env"), "TRAP=sprung\n");
-    const { stdout } = Bun.spawnSync([BINARY, "plan", "run", "--spec", "-e", "TRAP", "true"], { cwd: trap });
+    const { stdout } = Bun.spawnSync([BINARY, "plan", ...HOST, "--spec", "-e", "TRAP", "true"], { cwd: trap });
     expect(stdout.toString()).toStartWith("{");
     expect(stdout.toString()).not.toContain("sprung");
   });
@@ -371,7 +378,7 @@ describe("dist/tsbox", () => {
   function sprung(env: Record<string, string>, ...words: string[]): Ended {
     writeFileSync(join(folder, "sprung.ts"), 'console.log("sprung");\n');
     writeFileSync(join(folder, "sprung.toml"), 'preload = ["./sprung.ts"]\n');
-    return tsboxAs([BINARY], words.length === 0 ? ["plan", "run", "--spec", "true"] : words, { env });
+    return tsboxAs([BINARY], words.length === 0 ? ["plan", ...HOST, "--spec", "true"] : words, { env });
   }
   const PRELOADS: Record<string, string>[] = [
     { BUN_OPTIONS: "--preload ./sprung.ts" },
@@ -394,7 +401,7 @@ describe("dist/tsbox", () => {
     const inspect = "127.0.0.1:0";
     expect(sprung({ BUN_INSPECT: inspect }).stderr).toContain("BUN_INSPECT cannot be used");
     const env = { BUN_OPTIONS: `--inspect=${inspect}` };
-    expect(sprung(env, "run", "sleep", "0.5")).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(sprung(env, ...HOST, "sleep", "0.5")).toEqual({ status: 0, stdout: "", stderr: "" });
     writeFileSync(join(folder, "sleep.ts"), "await Bun.sleep(500)");
     expect(sprung({ ...env, BUN_BE_BUN: "1" }, "sleep.ts").stderr).toContain("Listening");
   });
@@ -409,13 +416,13 @@ describe("dist/tsbox", () => {
     writeFileSync(join(folder, "data/script.ts"), "const n: number = 42; console.log(n, process.argv.length);");
     const { status, stdout, stderr } = tsboxAs(
       [BINARY],
-      ["run", "-v", "./data:/app:ro", "-w", "/app", "bun", "script.ts"],
+      [...HOST, "-v", "./data:/app:ro", "-w", "/app", "bun", "script.ts"],
     );
     expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "42 2\n", stderr: "" });
   });
   testUnless(noSandbox ?? missing, "runs commands", () => {
-    expect(tsboxAs([BINARY], ["run", "-i", "cat"], { stdin: "in" })).toEqual({ status: 0, stdout: "in", stderr: "" });
-    expect(tsboxAs([BINARY], ["run", "sh", "-c", "exit 7"]).status).toBe(7);
+    expect(tsboxAs([BINARY], [...HOST, "-i", "cat"], { stdin: "in" })).toEqual({ status: 0, stdout: "in", stderr: "" });
+    expect(tsboxAs([BINARY], [...HOST, "sh", "-c", "exit 7"]).status).toBe(7);
   });
 });
 

@@ -216,7 +216,7 @@ describe("this host", () => {
     noSandbox,
     "in a sandbox nothing can be made: it exits with 1, and names the seccomp filter",
     () => {
-      const words = ["-v", `${root}:${root}:ro`, "-v", `${process.execPath}:/bun:ro`];
+      const words = ["--rootfs", "host", "-v", `${root}:${root}:ro`, "-v", `${process.execPath}:/bun:ro`];
       if (asRoot) words.push("--userns", "host"); // the guest's files are on a file system without id-mapped mounts
       const { exitCode, stdout } = tsbox("run", ...words, "/bun", join(root, "lib/cli/main.ts"), "doctor", "/usr");
       expect(stdout.toString()).toContain("  missing  clone3");

@@ -372,7 +372,6 @@ const BAD: [name: string, options: unknown, message: string, hint?: string][] = 
   ["a variable's name with NUL", { env: { "A\0": "1" } }, "not a name"],
   ["a variable without a name", { env: { "": "1" } }, "not a name"],
   ["a variable that is a number", { env: { A: 1 } }, 'value of the variable "A" 1: not a string'],
-  ["a variable that is undefined", { env: { A: undefined } }, "not a string"],
   ["a variable with NUL", { env: { A: "x\0" } }, "NUL"],
   ["an environment that is a string", { env: "A=1" }, "environment"],
   ["an environment that is an array", { env: ["A=1"] }, "environment"],

@@ -6,6 +6,7 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { Descriptors, show, TsboxError } from "../../syscalls/index.ts";
+import { inLayers } from "./layers.ts";
 
 export interface User {
   uid: number;
@@ -14,8 +15,8 @@ export interface User {
   home: string;
 }
 
-/** Where names are looked up: a directory, or the text of the two files. */
-export type Accounts = { directory: string } | { passwd: string; group: string };
+/** Where names are looked up: a directory, several that lie on each other, top first, or the text of the two files. */
+export type Accounts = { directory: string } | { layers: readonly string[] } | { passwd: string; group: string };
 
 export const MAX_ID = 2 ** 32 - 2;
 const FORM = /^([^:]+)(?::([^:]+))?$/;
@@ -87,18 +88,25 @@ const notFound = (kind: string, name: string) =>
   });
 
 function records(accounts: Accounts, file: "passwd" | "group"): string[][] {
-  const text = "directory" in accounts ? readAccounts(accounts.directory, file) : accounts[file];
-  return text.split("\n").flatMap((line) => (line.includes(":") ? [line.split(":")] : []));
+  return textOf(accounts, file)
+    .split("\n")
+    .flatMap((line) => (line.includes(":") ? [line.split(":")] : []));
+}
+
+function textOf(accounts: Accounts, file: "passwd" | "group"): string {
+  if ("layers" in accounts)
+    return inLayers(accounts.layers, `etc/${file}`, ({ fd }, name) => readBeginning(fd, name)) ?? "";
+  if (!("directory" in accounts)) return accounts[file];
+  using opened = new Descriptors();
+  return readBeginning(opened.add(sys.open(accounts.directory, sys.O_PATH | sys.O_DIRECTORY)), `etc/${file}`);
 }
 
 /** The first 64 KiB; nothing where there is no such regular file. */
-function readAccounts(directory: string, file: string): string {
-  using opened = new Descriptors();
-  const root = opened.add(sys.open(directory, sys.O_PATH | sys.O_DIRECTORY));
-  const fd = sys.openInRoot(root, `etc/${file}`);
+function readBeginning(root: number, file: string): string {
+  const fd = sys.openInRoot(root, file);
   if (fd < 0) return "";
-  opened.add(fd);
   const bytes = sys.read(fd);
+  sys.close(fd);
   return typeof bytes === "number" ? "" : new TextDecoder().decode(bytes);
 }
 

@@ -56,13 +56,14 @@ const capabilities = () => ["ALL", ...CAPABILITIES.map((name) => name.slice("CAP
 /** A verb, and all below it. */
 export function wordsOf(verb: Verb): VerbWords[] {
   const below = (verb.commands as Verb[]).filter((each) => each.path() !== verb.path());
-  const [argument] = verb.declared().registeredArguments.map((each) => each.name());
+  const names = verb.declared().registeredArguments.map((each) => each.name());
+  const [argument] = names;
   const own: VerbWords = {
     path: verb.path(),
     summary: verb.summary() || verb.description(),
     flags: flagsOf(verb).map(flagWords),
     verbs: below.map((each) => ({ name: each.name(), summary: each.summary() })),
-    argument: argument === undefined ? undefined : argument === "COMMAND" ? "command" : valueOf(argument, []),
+    argument: argument === undefined ? undefined : names.includes("COMMAND") ? "command" : valueOf(argument, []),
   };
   if (own.verbs.length > 0) own.argument = undefined;
   return [own, ...below.flatMap((each) => wordsOf(each))];

@@ -44,7 +44,6 @@ const FLAGS: Record<string, Reason> = {
   "--dns-opt": NETWORK,
   "--dns-option": NETWORK,
   "--dns-search": NETWORK,
-  "--entrypoint": ["there is no image whose entry point it could replace", "write the command, and its arguments"],
   "--expose": NETWORK,
   "--gpus": ["devices of graphics cards are not supported yet", "leave it out"],
   "--health-cmd": HEALTH,
@@ -70,15 +69,12 @@ const FLAGS: Record<string, Reason> = {
   "--net-alias": NETWORK,
   "--network-alias": NETWORK,
   "--no-healthcheck": HEALTH,
-  "--platform": IMAGES,
   "--privileged": [
     "nothing takes all protections away at once",
     "name them: --cap-add ALL --security-opt seccomp=unconfined --userns host",
   ],
   "--publish": NETWORK,
   "--publish-all": NETWORK,
-  "--pull": IMAGES,
-  "--quiet": ["there is nothing to be quiet about: nothing is pulled", "leave it out"],
   "--restart": DURABLE,
   "--runtime": ["tsbox is the runtime", "leave it out"],
   "--storage-opt": ["there is no storage driver", 'a size: "--tmpfs /tmp:size=64m"'],
@@ -91,7 +87,6 @@ const SHORT: Record<string, string> = {
   "-l": "--label",
   "-p": "--publish",
   "-P": "--publish-all",
-  "-q": "--quiet",
 };
 
 /** Commands of `docker`. */

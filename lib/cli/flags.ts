@@ -5,6 +5,11 @@ import type { FlagGroups, Verb } from "./verb.ts";
 /** The flags as they were typed. */
 export interface RunFlags {
   rootfs?: string;
+  pull?: string;
+  quiet?: boolean;
+  platform?: string;
+  root?: string;
+  entrypoint?: string;
   interactive?: boolean;
   tty?: boolean;
   attach?: string[];
@@ -74,17 +79,25 @@ export interface RunFlags {
 }
 
 export const RUN_FLAGS: FlagGroups = {
+  "Image:": [
+    ["--rootfs <DIR|host>", "No image: a directory, or a view of the host's own files"],
+    ["--pull <always|missing|never>", "When it comes from its registry (default missing)"],
+    ["-q, --quiet", "Say nothing of what is pulled"],
+    ["--platform <OS/ARCH>", 'Of an image that is for several: "linux/arm64"'],
+    ["--root <DIR>", "The store that it is in (default $TSBOX_ROOT)"],
+  ],
   "Process:": [
+    ["--entrypoint <COMMAND>", 'Instead of the image\'s, and of its command; "": none'],
     ["-i, --interactive", "Connect stdin; without it, the command reads /dev/null"],
     ["-a, --attach <STREAM>...", "Connect these only (default stdout and stderr)"],
     ["--sig-proxy", "Pass signals on (default true)"],
-    ["--stop-signal <SIGNAL>", "What a SIGTERM is passed on as (default SIGTERM)"],
+    ["--stop-signal <SIGNAL>", "What a SIGTERM is passed on as (default the image's, or SIGTERM)"],
     ["--stop-timeout <SECONDS>", "Kill what a SIGTERM has not stopped until then"],
     ["-t, --tty", "A terminal for the command; -it: joined to your own"],
     ["-e, --env <K=V>...", "Set a variable; without a value, the caller's"],
     ["--env-file <FILE>...", "Read variables from a file, one per line"],
-    ["-w, --workdir <DIR>", "Working directory inside (default /)"],
-    ["-u, --user <USER>", 'Name or uid, and group: "1000:1000" (default root)'],
+    ["-w, --workdir <DIR>", "Working directory inside (default the image's, or /)"],
+    ["-u, --user <USER>", 'Name or uid, and group: "1000:1000" (default the image\'s, or root)'],
     ["--group-add <GROUP>...", "A group besides the user's own, by name or gid"],
     ["--umask <MODE>", "Bits that new files do not get (default 0022)"],
     ["-h, --hostname <NAME>", "Host name inside"],
@@ -94,13 +107,12 @@ export const RUN_FLAGS: FlagGroups = {
     ["--rm", "Accepted, and always so: nothing of a sandbox stays"],
   ],
   "Files:": [
-    ["--rootfs <DIR|host>", "A directory; or the host's programs (default host)"],
     ["-v, --volume <SRC:DST>...", 'Bind mount of a file or directory; read-only: ":ro"'],
     ["--tmpfs <DST>...", 'A filesystem in memory: "/tmp:size=64m,mode=1777"'],
     ["--mount <OPTIONS>...", '"type=bind,source=./a,target=/a,readonly", type=tmpfs'],
     ["--device <SRC[:DST]>...", 'A device of the host: "/dev/fuse", "/dev/x:r"'],
     ["--shm-size <SIZE>", "Of /dev/shm (default 64m)"],
-    ["--writable-layer <DIR>", "Keeps what is written over the --rootfs for the next"],
+    ["--writable-layer <DIR>", "Keeps what is written over the root filesystem for the next"],
     ["--read-only", "The root filesystem cannot be written"],
     ["--bun", "tsbox's own Bun as bun; always so for that command"],
   ],
@@ -155,10 +167,10 @@ Exit status: the command's own, or 128+N when signal N killed it; 124 after --ti
 125 when tsbox failed, 126 when the command cannot be executed, 127 when it is not found.
 
 Examples:
-  tsbox run echo hello
-  tsbox run -i -v ./src:/src:ro -w /src python3 - < script.py
-  tsbox run -v .:/app:ro -w /app bun script.ts
-  tsbox run -m 128m --cpus 0.5 --pids-limit 64 --timeout 2s -- du -sh /usr
+  tsbox run debian:bookworm cat /etc/os-release
+  tsbox run -i -v ./src:/src:ro -w /src --network none python:3 python - < script.py
+  tsbox run -m 128m --cpus 0.5 --pids-limit 64 --timeout 2s alpine du -sh /usr
+  tsbox run --rootfs host -v .:/app:ro -w /app bun script.ts
   tsbox run --rootfs ./debian -u 1000:1000 --tmpfs /tmp:size=64m bash -c 'id; df /tmp'
 `;
 
@@ -166,6 +178,7 @@ Examples:
 export function declareRun(verb: Verb): void {
   verb.addOption(new Option("--net <none|host>").hideHelp());
   verb.optionsGroup("Help:").helpOption("--help", "Print this help and quit");
-  verb.usage("[FLAGS] COMMAND [ARG...]").argument("<COMMAND>").argument("[ARG...]").passThroughOptions();
+  verb.usage(`[FLAGS] IMAGE [COMMAND] [ARG...]\n       ${verb.path()} [FLAGS] --rootfs DIR|host COMMAND [ARG...]`);
+  verb.argument("<IMAGE>").argument("[COMMAND...]").passThroughOptions();
   verb.addHelpText("after", EXAMPLES);
 }

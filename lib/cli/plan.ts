@@ -11,13 +11,12 @@ export function addPlan(tsbox: Verb): void {
     .command("run")
     .summary('Plan what "tsbox run" would do')
     .description('Print the system calls of "tsbox run" one per line, each step with its reason. Needs no root')
-    .action(async (command: string, args: string[], flags: RunFlags & { spec?: boolean }) => {
-      const [{ Sandbox }, { runOptions, callersWorld }] = await Promise.all([
+    .action(async (first: string, args: string[], flags: RunFlags & { spec?: boolean }) => {
+      const [{ Sandbox }, { runRequest, callersWorld }] = await Promise.all([
         import("../index.ts"),
         import("./run-options.ts"),
       ]);
-      const options = runOptions(flags, callersWorld());
-      const words = [command, ...args];
+      const { command: words, options } = runRequest([first, ...args], flags, callersWorld());
       print(flags.spec ? `${JSON.stringify(Sandbox.spec(words, options), null, 2)}\n` : Sandbox.plan(words, options));
       process.exit(0);
     })

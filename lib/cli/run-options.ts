@@ -36,13 +36,23 @@ export function callersWorld(): World {
   };
 }
 
-/** @throws TsboxError `invalid_option` */
-export function runOptions(flags: RunFlags, world: World): RunOptions {
+/**
+ * @param words an image, its command and arguments; or these alone, where there is another root filesystem
+ * @throws TsboxError `invalid_option`
+ */
+export function runRequest(words: string[], flags: RunFlags, world: World): { command: string[]; options: RunOptions } {
+  if (flags.rootfs !== undefined) return { command: words, options: runOptions(undefined, flags, world) };
+  const [image = "", ...command] = words;
+  return { command, options: runOptions(image, flags, world) };
+}
+
+/** @param image undefined where `--rootfs` is there */
+function runOptions(image: string | undefined, flags: RunFlags, world: World): RunOptions {
   for (const name of ["rm", "init"] as const) {
     if (flags[name] === false) throw invalid(`--${name}`, "false", "it always is so", "leave it out");
   }
   const options: RunOptions = {
-    rootfs: flags.rootfs ?? "host",
+    ...rootOf(image, flags),
     ...stdio(flags),
     env: environment(flags, world),
     mounts: [
@@ -75,6 +85,22 @@ export function runOptions(flags: RunFlags, world: World): RunOptions {
   return options;
 }
 
+const OF_IMAGES = ["pull", "quiet", "platform", "root", "entrypoint"] as const;
+const PULLS = ["always", "missing", "never"] as const;
+
+function rootOf(image: string | undefined, flags: RunFlags): Pick<RunOptions, "rootfs" | "image" | "entrypoint"> {
+  const { rootfs, pull = "missing", platform, root, entrypoint } = flags;
+  if (image === undefined) {
+    const useless = OF_IMAGES.find((name) => flags[name] !== undefined);
+    if (useless !== undefined)
+      throw invalid(`--${useless}`, String(flags[useless]), "there is no image with --rootfs", "leave it out");
+    return { rootfs: rootfs ?? "host" };
+  }
+  const wanted = PULLS.find((word) => word === pull);
+  if (!wanted) throw invalid("--pull", pull, "not understood", PULLS.join(", "));
+  return { image: { reference: image, pull: wanted, ...defined({ platform, root }) }, ...defined({ entrypoint }) };
+}
+
 /** As Docker's `--attach`, of which `-i` is a part. */
 function stdio({ attach, interactive, tty }: RunFlags): Pick<RunOptions, "stdin" | "stdout" | "stderr" | "terminal"> {
   const streams = attach?.map((name) => name.toLowerCase());
@@ -89,15 +115,17 @@ function stdio({ attach, interactive, tty }: RunFlags): Pick<RunOptions, "stdin"
   return { stdin, stdout: output("stdout"), stderr: output("stderr") };
 }
 
-/** Files first, in their order, then `-e`; a name without a value is the caller's variable, if there is one. */
-function environment(flags: RunFlags, world: World): Record<string, string> {
-  const env: Record<string, string> = {};
+/**
+ * Files first, in their order, then `-e`; a name without a value is the caller's variable, and not even the image's
+ * where there is none.
+ */
+function environment(flags: RunFlags, world: World): Record<string, string | undefined> {
+  const env: Record<string, string | undefined> = {};
   const set = (flag: string, word: string) => {
     const equals = word.indexOf("=");
     const name = equals < 0 ? word : word.slice(0, equals);
     if (name === "") throw invalid(flag, word, "no name", '"NAME=value", or "NAME" for the caller\'s value');
-    const value = equals < 0 ? world.env[name] : word.slice(equals + 1);
-    if (value !== undefined) env[name] = value;
+    env[name] = equals < 0 ? world.env[name] : word.slice(equals + 1);
   };
   for (const path of flags.envFile ?? []) {
     for (const line of envFileLines(path, readFile("--env-file", path, world))) set(`--env-file ${path}:`, line);

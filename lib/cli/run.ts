@@ -2,7 +2,6 @@
 import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
 import { exitStatus, explain, warn } from "./report.ts";
 import type { RunOptions, SandboxProcess } from "../index.ts";
-import type { Stop } from "./stop.ts";
 import type { Verb } from "./verb.ts";
 
 const SUMMARY = "Run a command in a sandbox of its own";
@@ -13,38 +12,46 @@ export function addRun(tsbox: Verb): void {
     .command("run")
     .summary(SUMMARY)
     .description(SUMMARY)
-    .action(async (command: string, args: string[], flags: RunFlags) => {
-      process.exit(await run([command, ...args], flags));
+    .action(async (first: string, rest: string[], flags: RunFlags) => {
+      process.exit(await run([first, ...rest], flags));
     })
     .declareLater(declareRun, RUN_FLAGS);
 }
 
-async function run(command: string[], flags: RunFlags): Promise<number> {
-  const [{ Sandbox }, { runOptions, callersWorld }] = await Promise.all([
+async function run(words: string[], flags: RunFlags): Promise<number> {
+  const [{ Sandbox }, { runRequest, callersWorld }] = await Promise.all([
     import("../index.ts"),
     import("./run-options.ts"),
   ]);
-  const options = runOptions(flags, callersWorld());
-  const stops = flags.stopSignal !== undefined || flags.stopTimeout !== undefined;
-  const stop = stops ? (await import("./stop.ts")).stopOf(flags) : undefined;
+  const { command, options } = runRequest(words, flags, callersWorld());
+  if (flags.stopSignal !== undefined || flags.stopTimeout !== undefined) (await import("./stop.ts")).stopOf(flags);
   const join = flags.tty ? await terminals(flags, options) : undefined;
   const sandboxed = Sandbox.spawn(command, options);
   warn(sandboxed.warnings);
-  if (flags.sigProxy !== false) passSignalsOn(sandboxed, stop);
+  if (flags.sigProxy !== false) passSignalsOn(sandboxed, flags);
   await join?.(sandboxed);
   const ending = await sandboxed.result();
   explain(ending.reason, flags);
   return exitStatus(ending);
 }
 
-function passSignalsOn(sandboxed: SandboxProcess, stop?: Stop): void {
+function passSignalsOn(sandboxed: SandboxProcess, flags: RunFlags): void {
+  const { StopSignal, StopTimeout } = sandboxed.image?.config.config ?? {};
+  const seconds = flags.stopTimeout ?? (StopTimeout === undefined ? undefined : String(StopTimeout));
+  const stopsPlainly = (flags.stopSignal ?? StopSignal ?? seconds) === undefined;
   for (const signal of FORWARDED) {
     process.on(signal, () => {
-      if (signal !== "SIGTERM" || !stop) return sandboxed.kill(signal);
-      sandboxed.kill(stop.signal);
-      if (stop.timeoutMs !== undefined) setTimeout(() => sandboxed.kill("SIGKILL"), stop.timeoutMs);
+      if (signal !== "SIGTERM" || stopsPlainly) return sandboxed.kill(signal);
+      void stop(sandboxed, { stopSignal: flags.stopSignal ?? StopSignal, stopTimeout: seconds });
     });
   }
+}
+
+async function stop(sandboxed: SandboxProcess, flags: Pick<RunFlags, "stopSignal" | "stopTimeout">): Promise<void> {
+  const { stopOf } = await import("./stop.ts");
+  const { signal, timeoutMs } = stopOf(flags);
+  sandboxed.kill(signal);
+  if (timeoutMs !== undefined) setTimeout(() => sandboxed.kill("SIGKILL"), timeoutMs);
 }
 
 /** The command's terminal gets the size of the one that somebody sits at. @returns what joins the two */

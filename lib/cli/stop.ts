@@ -13,8 +13,11 @@ export interface Stop {
   timeoutMs?: number;
 }
 
+/** Of flags, or of what an image says instead. */
+type StopFlags = { [Name in "stopSignal" | "stopTimeout" | "sigProxy"]?: RunFlags[Name] | undefined };
+
 /** @throws TsboxError `invalid_option` */
-export function stopOf({ stopSignal, stopTimeout, sigProxy }: RunFlags): Stop {
+export function stopOf({ stopSignal, stopTimeout, sigProxy }: StopFlags): Stop {
   if (sigProxy === false)
     throw invalid("--sig-proxy", "false", "then a SIGTERM ends tsbox, and is not passed on in any way");
   const stop: Stop = { signal: number(stopSignal ?? "SIGTERM") };

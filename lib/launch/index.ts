@@ -3,4 +3,4 @@ export { Control, type Told } from "./control.ts";
 export { failureOf } from "./failure.ts";
 export { factsFor, securityModules } from "./facts.ts";
 export { bindControl, bindPassing, bury, kill, start, startImage, type Launched, type Started } from "./start.ts";
-export { findIdMapper, subordinateMaps } from "./subordinate-ids.ts";
+export { findIdMapper, imageIds, subordinateMaps } from "./subordinate-ids.ts";

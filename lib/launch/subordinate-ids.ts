@@ -17,6 +17,22 @@ export function subordinateMaps(uid: number, gid: number): { uidMappings: IdMapp
   };
 }
 
+/**
+ * The ids that an ordinary user's images are unpacked with, and their sandboxes have; undefined where there are none but
+ * its own, or no programs that map them, and for root.
+ */
+export function imageIds(): { uidMappings: IdMapping[]; gidMappings: IdMapping[] } | undefined {
+  const uid = sys.effectiveUid();
+  if (uid === 0) return undefined;
+  try {
+    findIdMapper();
+    return subordinateMaps(uid, sys.effectiveGid());
+  } catch (error) {
+    if (error instanceof TsboxError) return undefined;
+    throw error;
+  }
+}
+
 function rangesIn(file: string, uid: number, login: string | undefined): IdMapping[] {
   let containerID = 1;
   const ranges = linesOf(file).flatMap(([owner, first, count]): IdMapping[] => {

@@ -117,6 +117,9 @@ export function filesystemSteps(
       mounts.cover(`make "${path}" read-only`, path, `read-only:${path}`, mounts.copyOfTarget(`read-only:${path}`)),
     );
   }
+  // later there is nobody who could
+  if (root.kind === "overlay" && spec.process.cwd !== "/" && (spec.root.readonly || beside.idle))
+    attached.push(makeDirectory(spec.process.cwd, alone));
   if (spec.root.readonly && root.kind !== "directory") {
     attached.push({ action: "make the root filesystem read-only", ops: [mounts.readOnlyMount("/")] });
   }
@@ -124,6 +127,14 @@ export function filesystemSteps(
   if (rootfsPropagation !== undefined) attached.push(mounts.propagateRoot(rootfsPropagation));
   return { opened, drop: dropOldRoot(root, dropped), attached };
 }
+
+const makeDirectory = (path: string, alone: mounts.Alone): Step => ({
+  action: `make the working directory "${path}"`,
+  ops: [...mounts.openOrMake(path, "directory", "made", alone), { call: "close", args: [ref("made")] }],
+  code: "invalid_option",
+  path,
+  hint: () => "the working directory has to be a directory inside the root filesystem, or one that can be made there",
+});
 
 export const volumeSlot = (destination: string): string => `volume for ${destination}`;
 

@@ -33,7 +33,7 @@ export function landlockOf(security: SecurityOptions | undefined, spec: Spec, ro
 
 function writableOf({ mounts, root: { readonly } }: Spec, root: Root): Pick<Landlock, "writable" | "writableFiles"> {
   if (!readonly) return { writable: ["/"], writableFiles: [] };
-  const own = root.kind === "tmpfs" ? (root.writable ?? []) : [];
+  const own = ("writable" in root && root.writable) || [];
   const writable = new Set(own);
   const writableFiles = new Set<string>();
   for (const { destination, type, source = "", options = [] } of mounts) {

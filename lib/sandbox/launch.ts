@@ -70,12 +70,13 @@ function launchMapped(
   bindCgroup(bound, cgroup, opened);
   for (const [destination, volume] of volumes) bound[volumeSlot(destination)] = opened.add(volume.take());
   const control = bindControl(bound, opened);
-  const terminal = bindTerminal(spec, bound, opened);
+  const isPassed = beside.root.kind === "overlay" && beside.root.passed === true;
+  const passSocket = isPassed ? bindPassing(bound, opened) : bindTerminal(spec, bound, opened);
   const layer = beside.root.kind === "overlay" ? beside.root.layer : undefined;
-  if (layer === undefined) return start(made, bound, control, made.compiled.plan, { passSocket: terminal });
+  if (layer === undefined) return start(made, bound, control, made.compiled.plan, { passSocket });
   const lock = lockLayer(layer);
   try {
-    const launched = start(made, bound, control, made.compiled.plan, { passSocket: terminal });
+    const launched = start(made, bound, control, made.compiled.plan, { passSocket });
     return { ...launched, gone: () => sys.close(lock) };
   } catch (error) {
     sys.close(lock);

@@ -91,6 +91,10 @@ export function mapsFrom(hostID: number): IdMaps {
   return { uidMappings: map, gidMappings: map };
 }
 
+/** Whether the sandbox has one id, so that no other group can be had. */
+export const hasOneId = ({ namespaces, uidMappings, gidMappings }: SandboxOptions): boolean =>
+  effectiveUid() !== 0 && (namespaces?.user ?? "private") === "private" && (uidMappings ?? gidMappings) === undefined;
+
 function explicitMaps(namespaces: Namespaces, { uidMappings, gidMappings }: SandboxOptions): IdMaps {
   if (!owns(namespaces, "user"))
     throw invalid("use id mappings in a user namespace that is not the sandbox's own: it has its own");

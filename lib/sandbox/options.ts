@@ -170,7 +170,29 @@ export interface SecurityOptions {
   noNewPrivileges?: boolean;
 }
 
+/** An image of the store. */
+export interface ImageOptions {
+  /** `"debian:bookworm"`, `"ghcr.io/owner/name@sha256:…"`, or the beginning of an id. */
+  reference: string;
+  /**
+   * `"missing"`: from its registry, where it is not in the store (default); `"always"`: what the registry has now;
+   * `"never"`. `Sandbox.spawn` waits for nothing, and so uses what is there.
+   */
+  pull?: "always" | "missing" | "never";
+  /** `"linux/arm64"`; default: the machine's. */
+  platform?: string;
+  /** Directory of the store; default `TSBOX_ROOT`, `/var/lib/tsbox`, for ordinary users `~/.local/share/tsbox`. */
+  root?: string;
+}
+
 export interface SandboxOptions {
+  /**
+   * Its layers are the root filesystem, under a writable one that goes with the sandbox. Of its user, environment, working
+   * directory, entry point and command counts what the other options do not say; its volumes are private to the sandbox.
+   */
+  image?: string | ImageOptions;
+  /** Before the command, instead of the image's own, whose command is dropped as well; `""` or `[]`: nothing. */
+  entrypoint?: string | string[];
   /**
    * `"host"`: a read-only view of the host's system directories (default). A directory: its files under a writable
    * overlay in memory that goes with the sandbox; the directory itself is never changed.
@@ -194,8 +216,11 @@ export interface SandboxOptions {
   ioPriority?: { class: IoClass; priority?: number };
   /** CPUs that the processes run on: `"0-3,7"`. They may choose others; a limit is `limits.cpus`. */
   cpuAffinity?: string;
-  /** The whole environment, next to `PATH`, `HOME` and `HOSTNAME`; nothing of the caller's is inherited. */
-  env?: Record<string, string>;
+  /**
+   * The whole environment, next to `PATH`, `HOME` and `HOSTNAME` and what the image sets, of which `undefined` takes
+   * one away; nothing of the caller's is inherited.
+   */
+  env?: Record<string, string | undefined>;
   /** `"uid"`, `"uid:gid"`, `"name"` or `"name:group"`, names looked up inside the root filesystem; default `"0:0"`. */
   user?: string;
   /** Groups besides those of the user, by number, or by name inside the root filesystem. */
@@ -256,8 +281,8 @@ export interface SpawnOptions extends WithTerminal {
   stdin?: Stdin;
   stdout?: Stdout;
   stderr?: Stdout;
-  /** Added to the sandbox's environment. */
-  env?: Record<string, string>;
+  /** Added to the sandbox's environment; `undefined` takes one away. */
+  env?: Record<string, string | undefined>;
   cwd?: string;
   user?: string;
   /** Kills the process when it fires. */

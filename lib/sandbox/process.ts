@@ -8,6 +8,7 @@ import type { Counters, CpuTime } from "../cgroup/index.ts";
 import type { ExitFrame } from "../plan/index.ts";
 import { sizeOf, Terminal } from "../terminal/index.ts";
 import { bury, kill, type Launched } from "../launch/index.ts";
+import type { BoxImage } from "./image.ts";
 import type { ProcessResult, Reason } from "./options.ts";
 import { closePipes, feed, type Input, type Output, type Pipes } from "./pipes.ts";
 
@@ -28,6 +29,8 @@ export interface Surroundings {
    * init from ending.
    */
   joined: boolean;
+  /** What the sandbox is made of. */
+  image: BoxImage | undefined;
 }
 
 /** Who sees output while it is collected. */
@@ -80,6 +83,11 @@ export class SandboxProcess implements AsyncDisposable {
     // whoever does not ask how it ended does not want to be told by a crash
     this.#result.catch(() => {});
     if (pipes.content !== undefined && pipes.stdin) void feed(pipes.stdin, pipes.content);
+  }
+
+  /** What its sandbox is made of, where that is an image. */
+  get image(): BoxImage | undefined {
+    return this.#around.image;
   }
 
   /** Process id on the host: of the sandbox's init, or of the process outside that waits for one that joined. */

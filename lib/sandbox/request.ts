@@ -12,7 +12,7 @@ import { checkChoice, checkHostPath, checkKeys, checkObject, checkPath, checkTex
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { landlockOf } from "./landlock.ts";
 import { diskLimitOf, rlimitsOf } from "./limits.ts";
-import { idMaps, namespacesOf, owns, type Namespaces } from "./namespaces.ts";
+import { hasOneId, idMaps, namespacesOf, owns, type Namespaces } from "./namespaces.ts";
 import {
   createdSources,
   PRIVATE_DIRECTORIES,
@@ -21,7 +21,8 @@ import {
   standardMounts,
   volumesOf,
 } from "./mounts.ts";
-import type { MountOption, RunOptions, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
+import type { MountOption, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
+import { StackedRoot, type Request } from "./stacked-root.ts";
 import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
@@ -65,10 +66,10 @@ export interface Requested {
  * @param args the command; none for a sandbox that waits for processes to join
  * @throws TsboxError `invalid_option`, `rootfs_not_found`, `mount_failed`, `user_not_found`
  */
-export function specFor(args: string[], request: RunOptions): Requested {
+export function specFor(args: string[], request: Request): Requested {
   checkOptions(request, args.length === 0 ? [] : STDIO_OPTIONS);
   const options = wantsRuntime(args[0], request, PATH) ? { ...request, runtime: true } : request;
-  const { root, mounts, path } = rootOf(options);
+  const { root, mounts, path } = rootOf(options, args.length === 0);
   const process = processFor(args, options, {}, options);
   const hostname = hostnameOf(options);
   const namespaces = namespacesOf(options);
@@ -113,15 +114,17 @@ export function specFor(args: string[], request: RunOptions): Requested {
 /** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */
 export function processFor(
   args: string[],
-  options: SandboxOptions,
+  options: Request,
   more: SpawnOptions,
-  stdio: RunOptions | SpawnOptions = more,
+  stdio: Request | SpawnOptions = more,
 ): Process {
   args.forEach((arg) => checkText("argument", arg));
   const accounts = accountsOf(options);
   const { home, ...user } = findUser(checkText("user", more.user ?? options.user ?? "0:0"), accounts);
   const umask = umaskOf(options);
   const terminal = terminalOf(stdio, options);
+  // those that an image gives its users, and nobody asked for
+  if (options.stack && hasOneId(options)) user.additionalGids = [];
   if (options.groups !== undefined)
     user.additionalGids = [...new Set([...user.additionalGids, ...additionalGidsOf(options, accounts)])];
   return {
@@ -151,14 +154,16 @@ export function processFor(
  * The sandbox, as one that makes calls for its owner joins it: with the rights of the sandbox's user, but under the
  * default filter, as the calls are not those of whom the sandbox is for.
  */
-export function agentSpec(spec: Spec, options: SandboxOptions): Spec {
+export function agentSpec(spec: Spec, options: Request): Spec {
   const process = { ...processFor([], options, { cwd: "/" }), noNewPrivileges: true };
   const seccomp = defaultProfile(process.capabilities?.bounding ?? [], ARCH);
   return { ...spec, process, linux: { ...spec.linux, seccomp } };
 }
 
-function checkOptions(options: RunOptions, stdio: readonly string[]): void {
-  checkKeys("option", options, [...SANDBOX_OPTIONS, ...stdio]);
+function checkOptions(options: Request, stdio: readonly string[]): void {
+  const { stack, ...asked } = options;
+  if (stack !== undefined && !(stack instanceof StackedRoot)) throw invalid('use the option "stack": unknown');
+  checkKeys("option", asked, [...SANDBOX_OPTIONS, ...stdio]);
   checkKeys("security option", options.security, [
     "capabilities",
     "seccomp",
@@ -186,7 +191,8 @@ export function checkSpawnOptions(options: SpawnOptions): void {
   checkKeys("option", options, ["env", "cwd", "user", "signal", ...STDIO_OPTIONS]);
 }
 
-function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: string } {
+function rootOf(options: Request, idle: boolean): { root: Root; mounts: Mount[]; path: string } {
+  if (options.stack) return stackedRoot(options, options.stack, idle);
   const rootfs = checkHostPath("root filesystem", options.rootfs ?? "host");
   if (rootfs === "host") {
     if (options.writableLayer !== undefined) throw invalid("use a writableLayer over a view of the host: it has none");
@@ -222,7 +228,27 @@ function rootOf(options: SandboxOptions): { root: Root; mounts: Mount[]; path: s
   return { root: direct ? { kind: "directory" } : { kind: "overlay", ...(limit && { limit }) }, mounts: [], path };
 }
 
-function writableLayerOf({ writableLayer, security, limits }: SandboxOptions, rootfs: string): string | undefined {
+/** There is always something to write to: few images have all that is mounted on. */
+function stackedRoot(
+  options: Request,
+  { directory, layers, writable }: StackedRoot,
+  idle: boolean,
+): ReturnType<typeof rootOf> {
+  const limit = diskLimitOf(options);
+  const layer = writableLayerOf(options, directory);
+  const apart = writable.filter((path) => !options.mounts?.some(({ target }) => absolute(target, "/") === path));
+  const root: Root = {
+    kind: "overlay",
+    layers,
+    ...(apart.length > 0 ? { writable: apart } : {}),
+    ...(idle && layer === undefined ? { passed: true } : {}),
+    ...(layer === undefined ? {} : { layer }),
+    ...(limit ? { limit } : {}),
+  };
+  return { root, mounts: [], path: directory };
+}
+
+function writableLayerOf({ writableLayer, security, limits }: Request, rootfs: string): string | undefined {
   if (writableLayer === undefined) return undefined;
   const named = absolute(checkHostPath("writableLayer", writableLayer));
   if (kindOfPath(named) !== "directory") {
@@ -246,8 +272,10 @@ function writableLayerOf({ writableLayer, security, limits }: SandboxOptions, ro
 const F_OK = 0;
 const existsIn = (root: string, path: string) => access(`${root}/${path}`, F_OK);
 
-const accountsOf = ({ rootfs = "host" }: SandboxOptions): Accounts =>
-  rootfs === "host" ? HOST_ACCOUNTS : { directory: rootfs };
+function accountsOf({ rootfs = "host", stack }: Request): Accounts {
+  if (stack) return { layers: stack.paths };
+  return rootfs === "host" ? HOST_ACCOUNTS : { directory: rootfs };
+}
 
 const encoder = new TextEncoder();
 
@@ -299,16 +327,16 @@ function checkNotify(security: SecurityOptions | undefined, profile: SeccompProf
   }
 }
 
-function environment(...layers: (Record<string, string> | undefined)[]): string[] {
-  const env = Object.create(null) as Record<string, string>;
+function environment(...layers: (Record<string, string | undefined> | undefined)[]): string[] {
+  const env = Object.create(null) as Record<string, string | undefined>;
   for (const layer of layers) {
     if (layer === undefined) continue;
     checkObject("environment", layer, 'names and values: { LANG: "C" }');
     Object.assign(env, layer);
   }
-  return Object.entries(env).map(([name, value]) => {
+  return Object.entries(env).flatMap(([name, value]) => {
     if (name === "" || name.includes("=") || name.includes("\0"))
       throw invalid(`set the variable ${show(name)}: not a name`);
-    return `${name}=${checkText(`value of the variable ${show(name)}`, value)}`;
+    return value === undefined ? [] : `${name}=${checkText(`value of the variable ${show(name)}`, value)}`;
   });
 }

@@ -2,7 +2,8 @@
 import { absolute, blockDeviceOf, statFile } from "../../syscalls/index.ts";
 import type { BlockIO, DeviceRule, Resources } from "../spec/index.ts";
 import { checkArray, checkChoice, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
-import type { DeviceOption, IoLimit, Limits, SandboxOptions, Size } from "./options.ts";
+import type { DeviceOption, IoLimit, Limits, Size } from "./options.ts";
+import { directoryOf, type Request } from "./stacked-root.ts";
 import { parseSize } from "./parse.ts";
 
 /** Of limits that control groups keep; those can be changed while a box runs. */
@@ -21,16 +22,17 @@ const MIN_CPUS = 0.01;
 const MAX_CPUS = 8192;
 const MAX_PIDS = 2 ** 22;
 
-export function resourcesOf({ limits, rootfs, security, devices }: SandboxOptions): Resources {
-  const resources = limits === undefined ? {} : limitsAsResources(limits, rootfs);
+export function resourcesOf(request: Request): Resources {
+  const { limits, security, devices } = request;
+  const resources = limits === undefined ? {} : limitsAsResources(limits, directoryOf(request));
   const limited = devices?.some((device) => typeof device === "object" && device.access !== undefined);
   if (security?.deviceRules !== undefined || limited)
     resources.devices = deviceRulesOf(security?.deviceRules ?? [], devices ?? []);
   return resources;
 }
 
-/** @param rootfs whose block device is meant where an I/O limit names none @throws TsboxError `invalid_option` */
-export function limitsAsResources(limits: Limits, rootfs = "/"): Resources {
+/** @param directory whose block device is meant where an I/O limit names none @throws TsboxError `invalid_option` */
+export function limitsAsResources(limits: Limits, directory = "/"): Resources {
   checkKeys("limit", limits, [...GROUP_LIMITS, ...OWN_LIMITS]);
   checkChoice<boolean>("limits.optional", limits.optional, false, true);
   const resources: Resources = {};
@@ -41,7 +43,7 @@ export function limitsAsResources(limits: Limits, rootfs = "/"): Resources {
   const { pids, io, hugepages, unified } = limits;
   // init is in the group too, and is not one that was asked for
   if (pids !== undefined) resources.pids = { limit: integer("process limit", pids, 1, MAX_PIDS) + 1 };
-  if (io !== undefined) resources.blockIO = blockIOOf(Array.isArray(io) ? io : [io], rootfs);
+  if (io !== undefined) resources.blockIO = blockIOOf(Array.isArray(io) ? io : [io], directory);
   if (hugepages !== undefined) resources.hugepageLimits = hugepagesOf(hugepages);
   if (unified !== undefined) resources.unified = unifiedOf(unified);
   return resources;
@@ -131,7 +133,7 @@ const RATES = [
   ["writeIops", "throttleWriteIOPSDevice"],
 ] as const;
 
-function blockIOOf(limits: IoLimit[], rootfs: string): BlockIO {
+function blockIOOf(limits: IoLimit[], directory: string): BlockIO {
   const result: BlockIO = {};
   for (const limit of limits) {
     checkObject("I/O limit", limit, '{ device: "/dev/sda", readBps: "10mb" }');
@@ -150,8 +152,7 @@ function blockIOOf(limits: IoLimit[], rootfs: string): BlockIO {
         ? parseSize(`use the I/O limit ${name}`, wanted)
         : integer(`I/O limit ${name}`, wanted, 1, 2 ** 32 - 1);
       if (rate === 0) throw invalid(`use the I/O limit ${name} 0: nothing could go on`);
-      const path = rootfs === "host" ? "/" : rootfs;
-      (result[field] ??= []).push({ ...deviceNumber(device ?? path), rate });
+      (result[field] ??= []).push({ ...deviceNumber(device ?? directory), rate });
     }
   }
   return result;
@@ -217,7 +218,7 @@ function boundDevice(device: string | DeviceOption): DeviceRule[] {
 }
 
 /** `"c 10:200 rwm"`, as Docker's. */
-function deviceRulesOf(rules: string[], bound: NonNullable<SandboxOptions["devices"]>): DeviceRule[] {
+function deviceRulesOf(rules: string[], bound: NonNullable<Request["devices"]>): DeviceRule[] {
   const number = (text: string | undefined) => (text === "*" ? -1 : Number(text));
   return [
     ...USUAL_DEVICES,

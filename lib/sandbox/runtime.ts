@@ -7,7 +7,7 @@ import { runtime, TsboxError } from "../../syscalls/index.ts";
 import type { Mount } from "../spec/index.ts";
 import { checkChoice, invalid } from "./check.ts";
 import { SYSTEM } from "./host.ts";
-import type { SandboxOptions } from "./options.ts";
+import type { Request } from "./stacked-root.ts";
 
 const directory = `/opt/${runtime.name}/bin`;
 /** Where it is inside. */
@@ -19,8 +19,8 @@ export const RUNTIME_TARGET = `${directory}/${runtime.name}`;
  * @param path of the environment inside
  * @throws TsboxError `invalid_option`, `unsupported`
  */
-export function wantsRuntime(command: string | undefined, options: SandboxOptions, path: string): boolean {
-  const { rootfs = "host", namespaces } = options;
+export function wantsRuntime(command: string | undefined, options: Request, path: string): boolean {
+  const { rootfs = "host", namespaces, stack } = options;
   const asked = checkChoice<boolean>("runtime", options.runtime, false, true);
   if (asked && namespaces?.mount === "host")
     throw invalid('use "runtime" in the host\'s mount namespace: nothing can be mounted there');
@@ -29,7 +29,7 @@ export function wantsRuntime(command: string | undefined, options: SandboxOption
     throw new TsboxError(message, { code: "unsupported", hint: "a program that `deno compile` made runs only itself" });
   }
   if (asked || options.runtime === false || command !== runtime.name) return asked;
-  if (rootfs !== "host" || namespaces?.mount === "host" || isSeen(command, path)) return false;
+  if (stack || rootfs !== "host" || namespaces?.mount === "host" || isSeen(command, path)) return false;
   return runtime.executable() !== undefined;
 }
 

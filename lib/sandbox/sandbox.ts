@@ -3,30 +3,34 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
-import { printPlan, show, TsboxError } from "../../syscalls/index.ts";
-import { cgroupPlan, settingsOf, type Cgroup } from "../cgroup/index.ts";
-import { compile, isSized } from "../plan/index.ts";
+import { show, TsboxError } from "../../syscalls/index.ts";
+import { settingsOf, type Cgroup } from "../cgroup/index.ts";
+import { bury, kill, type Launched } from "../launch/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
-import { unlessAborted } from "./abort.ts";
 import { Agent } from "./agent.ts";
 import { UsageMeter } from "./box-usage.ts";
 import { checkKeys, checkObject, checkPath, checkSignal, invalid } from "./check.ts";
+import { checkCommand } from "./check-request.ts";
 import { watchCpuTime } from "./cpu-time.ts";
-import { cpuTimeLimit, groupFor, outputLimit, since, timeLimit } from "./group.ts";
+import { create, type Made } from "./create.ts";
+import { planOf, specOf } from "./describe.ts";
+import { cpuTimeLimit, outputLimit, since, timeLimit } from "./group.ts";
 import { BoxFiles } from "./files.ts";
-import { bury, factsFor, kill, type Launched } from "../launch/index.ts";
-import { join, launch, take } from "./launch.ts";
+import type { BoxImage, ImageInUse } from "./image.ts";
+import { join, take } from "./launch.ts";
 import { Volume } from "./volume.ts";
 import { membersOf } from "./members.ts";
 import { Listener } from "./notify.ts";
 import type { BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
 import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
 import { parseDuration } from "./parse.ts";
-import { checkStdio, closePipes, openPipes } from "./pipes.ts";
+import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
-import { agentSpec, checkSpawnOptions, processFor, specFor } from "./request.ts";
+import { agentSpec, checkSpawnOptions, processFor } from "./request.ts";
 import { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
 import { shellOf, type Shell } from "./shell.ts";
+import { spawnAlone } from "./spawn.ts";
+import { directoryOf, type Request } from "./stacked-root.ts";
 
 /**
  * A sandbox that lives for a while: processes are spawned in it, and all of them go with it.
@@ -41,7 +45,7 @@ import { shellOf, type Shell } from "./shell.ts";
 export class Sandbox implements AsyncDisposable {
   /** Limits that are not possible here and were left out, where they are optional. */
   readonly warnings: readonly string[];
-  readonly #options: SandboxOptions;
+  readonly #options: Request;
   readonly #spec: Spec;
   readonly #sized: boolean;
   readonly #launched: Launched;
@@ -51,6 +55,8 @@ export class Sandbox implements AsyncDisposable {
   readonly #running = new Set<SandboxProcess>();
   readonly #closed = Promise.withResolvers<void>();
   readonly #meter: UsageMeter;
+  readonly #image: ImageInUse | undefined;
+  readonly #upper: number | undefined;
   #endWatch: (() => void) | undefined;
   #paused: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -60,19 +66,14 @@ export class Sandbox implements AsyncDisposable {
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
-  private constructor(
-    options: SandboxOptions,
-    spec: Spec,
-    sized: boolean,
-    launched: Launched,
-    cgroup: Cgroup,
-    warnings: readonly string[],
-  ) {
+  private constructor({ request: options, spec, sized, launched, cgroup, warnings, image, upper }: Made) {
     this.warnings = warnings;
     this.#options = options;
     this.#spec = spec;
     this.#sized = sized;
     this.#launched = launched;
+    this.#image = image;
+    this.#upper = upper;
     this.#pidfd = sys.openPidfd(launched.pid);
     this.#cgroup = cgroup;
     this.#output = { left: outputLimit(options) };
@@ -127,51 +128,7 @@ export class Sandbox implements AsyncDisposable {
    * @throws TsboxError for what is known before it runs; all else is told by {@link SandboxProcess.result}
    */
   static spawn(command: string[], options: RunOptions = {}): SandboxProcess {
-    checkRequest(command, options);
-    const [timeMs, output] = [timeLimit(options), { left: outputLimit(options) }];
-    const started = performance.now();
-    const { spec, beside, volumes } = specFor(command, options);
-    const { cgroup, warnings } = groupFor(spec, options);
-    const pipes = openAll(options, cgroup);
-    let launched: Launched;
-    let listener: Listener | undefined;
-    try {
-      listener = Listener.for(spec, options.security?.notify);
-      launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes);
-      listener?.attach(launched, spec);
-    } catch (error) {
-      closePipes(pipes);
-      void listener?.end();
-      void cgroup.remove();
-      throw error;
-    }
-    for (const fd of pipes.theirs.splice(0)) sys.close(fd);
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let endWatch: (() => void) | undefined;
-    const around: Surroundings = {
-      ending: () => undefined,
-      counters: () => cgroup.counters(),
-      output,
-      warnings,
-      joined: false,
-      afterwards() {
-        clearTimeout(timer);
-        endWatch?.();
-        return Promise.all([cgroup.remove(), listener?.end()]).then(() => {});
-      },
-    };
-    const process = new SandboxProcess(launched, pipes, around, started, options.signal);
-    if (timeMs !== undefined) timer = setTimeout(() => process.end("timeout"), timeMs);
-    const cpuMs = cpuTimeLimit(options);
-    if (cpuMs !== undefined) {
-      const meter = new UsageMeter(cgroup, () => [launched.pid]);
-      endWatch = watchCpuTime(
-        cpuMs,
-        () => meter.cpuMs(),
-        () => process.end("cpu-time"),
-      );
-    }
-    return process;
+    return spawnAlone(command, options);
   }
 
   /**
@@ -179,27 +136,15 @@ export class Sandbox implements AsyncDisposable {
    * @throws TsboxError, as {@link Sandbox.run}
    */
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
-    checkOptions(options);
-    const { spec, beside, volumes } = specFor([], options);
-    const { cgroup, warnings } = groupFor(spec, options);
-    let launched: Launched | undefined;
-    try {
-      launched = launch(spec, beside, { stdin: -1, stdout: -1, stderr: -1 }, cgroup, undefined, volumes);
-      await unlessAborted(untilReady(launched), options.signal);
-    } catch (error) {
-      if (launched) {
-        kill(launched);
-        await bury(launched);
-      }
-      await cgroup.remove();
-      throw error;
-    }
-    launched.release();
-    cgroup.keepOpen();
-    const box = new Sandbox(options, spec, isSized(beside.root), launched, cgroup, warnings);
+    const box = new Sandbox(await create(options));
     if (options.signal?.aborted) await box.#stop("killed");
     options.signal?.throwIfAborted();
     return box;
+  }
+
+  /** What it is made of, where that is an image. */
+  get image(): BoxImage | undefined {
+    return this.#image?.image;
   }
 
   /** Process id of the sandbox's init on the host. */
@@ -271,6 +216,7 @@ export class Sandbox implements AsyncDisposable {
       output: this.#output,
       warnings: this.warnings,
       joined: true,
+      image: this.image,
       afterwards: async (exit) => {
         await listener?.end();
         this.#running.delete(process);
@@ -384,7 +330,7 @@ export class Sandbox implements AsyncDisposable {
   async update(limits: Limits): Promise<void> {
     this.#checkOpen("update the sandbox");
     checkKeys("limit to change", limits, GROUP_LIMITS);
-    const settings = settingsOf(limitsAsResources(limits, this.#options.rootfs));
+    const settings = settingsOf(limitsAsResources(limits, directoryOf(this.#options)));
     await this.#untilInside();
     this.#cgroup.apply(settings, [], () => [this.pid, ...this.#members()]);
   }
@@ -447,30 +393,19 @@ export class Sandbox implements AsyncDisposable {
     await this.#agent?.ended;
     await bury(this.#launched);
     sys.close(this.#pidfd);
+    if (this.#upper !== undefined) sys.close(this.#upper);
+    this.#image?.release();
     await this.#cgroup.remove();
   }
 
   /** The OCI runtime specification (config.json) that a request comes to. Nothing is run. */
   static spec(command: string[], options: RunOptions = {}): Spec {
-    checkRequest(command, options);
-    const { spec } = specFor(command, options);
-    try {
-      return structuredClone(spec); // parts of it are those of other sandboxes too
-    } catch (cause) {
-      // all else in it was made here
-      throw new TsboxError("use the seccomp profile: it is not only data", { code: "invalid_option", cause });
-    }
+    return specOf(command, options);
   }
 
   /** The system calls that a request comes to, one a line, each group with its reason. Nothing is run. */
   static plan(command: string[], options: RunOptions = {}): string {
-    checkRequest(command, options);
-    const { spec, beside } = specFor(command, options);
-    const { steps, membership } = cgroupPlan(
-      spec.linux.resources ?? {},
-      spec.linux.cgroupsPath?.replace(/\/[^/]*$/, ""),
-    );
-    return printPlan([...steps, ...compile(spec, beside, factsFor(spec, membership)).plan]);
+    return planOf(command, options);
   }
 }
 
@@ -485,42 +420,3 @@ const NAMESPACE_FILES: Record<NamespaceType, string> = {
   network: "net",
   time: "time",
 };
-
-function checkRequest(command: string[], options: RunOptions): void {
-  checkCommand(command);
-  checkOptions(options);
-  checkStdio(options);
-}
-
-/** What the specification does not say. */
-function checkOptions(options: SandboxOptions): void {
-  checkObject("options", options);
-  checkSignal(options.signal);
-  [timeLimit, cpuTimeLimit, outputLimit].forEach((check) => check(options));
-}
-
-function checkCommand(command: string[]): void {
-  if (!Array.isArray(command) || command.length === 0) {
-    throw new TsboxError("run a command: none given", {
-      code: "invalid_option",
-      hint: 'an array of strings: ["echo", "hello"]',
-    });
-  }
-}
-
-function openAll(options: RunOptions, cgroup: Cgroup) {
-  try {
-    return openPipes({ stderr: "inherit", ...options });
-  } catch (error) {
-    void cgroup.remove();
-    throw error;
-  }
-}
-
-/** Init says when everything stands; or a step says why it does not. */
-async function untilReady({ control }: Launched): Promise<void> {
-  const { ready, failure } = await control.told;
-  if (!ready) throw failure ?? new TsboxError("make the sandbox: it ended before it could say why", { code: "system" });
-  // a box that nobody waits for does not keep a script from ending
-  control.unref();
-}

@@ -1,0 +1,70 @@
+/** A sandbox without a command, made: what the box is then kept by. @module */
+import { close, TsboxError } from "../../syscalls/index.ts";
+import type { Cgroup } from "../cgroup/index.ts";
+import { bury, kill, type Launched } from "../launch/index.ts";
+import { isSized } from "../plan/index.ts";
+import type { Spec } from "../spec/index.ts";
+import { unlessAborted } from "./abort.ts";
+import { checkOptions } from "./check-request.ts";
+import { groupFor } from "./group.ts";
+import { prepare, type ImageInUse } from "./image.ts";
+import { launch } from "./launch.ts";
+import type { SandboxOptions } from "./options.ts";
+import { specFor, type Requested } from "./request.ts";
+import type { Request } from "./stacked-root.ts";
+
+export interface Made {
+  request: Request;
+  spec: Spec;
+  beside: Requested["beside"];
+  sized: boolean;
+  launched: Launched;
+  cgroup: Cgroup;
+  warnings: readonly string[];
+  image: ImageInUse | undefined;
+  /** The directory of what is written over an image, open. */
+  upper: number | undefined;
+}
+
+/** @throws TsboxError, as `Sandbox.run` */
+export async function create(options: SandboxOptions): Promise<Made> {
+  checkOptions(options);
+  const { request, image } = prepare([], options);
+  try {
+    return await make(request, image);
+  } catch (error) {
+    image?.release();
+    throw error;
+  }
+}
+
+async function make(request: Request, image: ImageInUse | undefined): Promise<Made> {
+  const { spec, beside, volumes } = specFor([], request);
+  const { cgroup, warnings } = groupFor(spec, request);
+  let launched: Launched | undefined;
+  try {
+    launched = launch(spec, beside, { stdin: -1, stdout: -1, stderr: -1 }, cgroup, undefined, volumes);
+    await unlessAborted(untilReady(launched), request.signal);
+  } catch (error) {
+    if (launched) {
+      kill(launched);
+      await bury(launched);
+      const passed = await launched.passed;
+      if (passed !== undefined) close(passed);
+    }
+    await cgroup.remove();
+    throw error;
+  }
+  const upper = await launched.passed;
+  launched.release();
+  cgroup.keepOpen();
+  return { request, spec, beside, sized: isSized(beside.root), launched, cgroup, warnings, image, upper };
+}
+
+/** Init says when everything stands; or a step says why it does not. */
+async function untilReady({ control }: Launched): Promise<void> {
+  const { ready, failure } = await control.told;
+  if (!ready) throw failure ?? new TsboxError("make the sandbox: it ended before it could say why", { code: "system" });
+  // a box that nobody waits for does not keep a script from ending
+  control.unref();
+}

@@ -1,0 +1,89 @@
+/**
+ * What an image says of the processes of its sandboxes, under what callers say: Docker's rules.
+ * @module
+ * @see https://github.com/opencontainers/image-spec/blob/main/config.md,
+ *   https://docs.docker.com/reference/dockerfile/#understand-how-cmd-and-entrypoint-interact
+ */
+import { absolute, TsboxError } from "../../syscalls/index.ts";
+import type { ContainerConfig } from "../image/index.ts";
+import { checkArray, checkObject, checkText, show } from "./check.ts";
+import type { RunOptions } from "./options.ts";
+import type { Request } from "./stacked-root.ts";
+
+/**
+ * @param command of a run; an entry point that is asked for drops the image's command, as well as its entry point
+ * @throws TsboxError `image_invalid`, `invalid_option`
+ */
+export function configured(
+  command: string[],
+  asked: RunOptions,
+  config: ContainerConfig,
+): { command: string[]; options: Request } {
+  checkConfig(config);
+  const { image: _, entrypoint, ...options } = asked;
+  if (options.env !== undefined) checkObject("environment", options.env, 'names and values: { LANG: "C" }');
+  const { Entrypoint = [], Cmd = [] } = config;
+  return {
+    command:
+      entrypoint === undefined
+        ? [...Entrypoint, ...(command.length > 0 ? command : Cmd)]
+        : [...entrypointOf(entrypoint), ...command],
+    options: {
+      ...options,
+      env: { ...environmentOf(config), ...options.env },
+      user: options.user ?? userOf(config),
+      cwd: options.cwd ?? absolute(config.WorkingDir ?? "/", "/"),
+    },
+  };
+}
+
+/** `""` takes the image's away. */
+function entrypointOf(entrypoint: unknown): string[] {
+  if (entrypoint === "") return [];
+  if (typeof entrypoint === "string") return [entrypoint];
+  return checkArray("entry point", entrypoint).map((word) => checkText("entry point", word));
+}
+
+/** A NUL ends what the kernel reads: it would be another path, or another name. */
+function checkConfig({
+  Env = [],
+  Entrypoint = [],
+  Cmd = [],
+  User = "",
+  WorkingDir = "",
+  Volumes = {},
+}: ContainerConfig) {
+  const texts = [...Env, ...Entrypoint, ...Cmd, User, WorkingDir, ...Object.keys(Volumes)];
+  const wrong = texts.find((text) => text.includes("\0"));
+  if (wrong !== undefined) throw invalidImage(`its config has ${show(wrong)}: a NUL byte`);
+}
+
+/** Words without a name are no variables, and set none. */
+function environmentOf({ Env = [] }: ContainerConfig): Record<string, string> {
+  const env = Object.create(null) as Record<string, string>;
+  for (const word of Env) {
+    const equals = word.indexOf("=");
+    if (equals > 0) env[word.slice(0, equals)] = word.slice(equals + 1);
+  }
+  return env;
+}
+
+/** `"app:"` and `":staff"` are in use: nothing is said there, which is root. */
+function userOf({ User = "" }: ContainerConfig): string {
+  const [user, group] = User.split(":");
+  return group ? `${user || "0"}:${group}` : user || "0";
+}
+
+/**
+ * Directories that are for what is kept apart from the image.
+ * @throws TsboxError `image_invalid`
+ */
+export function volumesOf({ Volumes = {} }: ContainerConfig): string[] {
+  return Object.keys(Volumes).map((volume) => {
+    const path = absolute(volume, "/");
+    if (!volume.startsWith("/") || path === "/") throw invalidImage(`its volume ${show(volume)} is not below "/"`);
+    return path;
+  });
+}
+
+const invalidImage = (why: string) => new TsboxError(`use the image: ${why}`, { code: "image_invalid" });

@@ -1,0 +1,130 @@
+/**
+ * Sandboxes of images: the image is found in the store, its layers are held there as long as the sandbox lives, and what
+ * its config says counts where the caller says nothing. No network, and no database, for one that is there.
+ * @module
+ */
+import { absolute, kindOfPath, TsboxError } from "../../syscalls/index.ts";
+import { parsePlatform, type Digest, type ImageConfig } from "../image/index.ts";
+import { imageIds } from "../launch/index.ts";
+import { defaultRoot, Store, type IdMaps, type Lease, type StoredImage } from "../store/index.ts";
+import { checkArray, checkChoice, checkHostPath, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
+import { configured, volumesOf } from "./image-config.ts";
+import type { ImageOptions, RunOptions, SandboxOptions } from "./options.ts";
+import { StackedRoot, type Request } from "./stacked-root.ts";
+
+/** What a sandbox is made of. */
+export interface BoxImage {
+  /** As it was asked for. */
+  reference: string;
+  /** Of its manifest. */
+  digest: Digest;
+  /** Of its config. */
+  id: Digest;
+  config: ImageConfig;
+}
+
+export interface ImageInUse {
+  image: BoxImage;
+  /** Its layers can be removed then. More calls do no harm. */
+  release(): void;
+}
+
+/** A request, with the image that it asks for. */
+export interface Prepared {
+  command: string[];
+  request: Request;
+  image?: ImageInUse;
+}
+
+/**
+ * Finds what a request asks for.
+ * @throws TsboxError `image_not_found`, `image_invalid`, `store_unavailable`, `invalid_option`
+ */
+export function prepare(command: string[], options: RunOptions): Prepared {
+  if (options.image === undefined) {
+    if (options.entrypoint !== undefined)
+      throw invalid(
+        "use an entrypoint without an image: there is none that it could replace",
+        "write it as the command",
+      );
+    return { command, request: options };
+  }
+  checkArray("command", command);
+  const wanted = checkImage(options);
+  using store = openStore(wanted);
+  const found = store && findIn(store, wanted);
+  if (!store || !found) throw notFound(wanted);
+  const { config } = found;
+  const { command: words, options: request } = configured(command, options, config.config ?? {});
+  const ids = imageIds();
+  const lease = leaseOf(store, found, ids);
+  const image = { reference: wanted.reference, digest: found.manifestDigest, id: found.id, config };
+  try {
+    const stack = new StackedRoot(lease.lowers, volumesOf(config.config ?? {}));
+    const held = { image, release: () => lease[Symbol.dispose]() };
+    return { command: words, request: { ...(ids ? withIds(request) : request), stack }, image: held };
+  } catch (error) {
+    lease[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Layers that were unpacked before there were such ids are all the user's own. */
+function leaseOf(store: Store, image: StoredImage, ids: IdMaps | undefined): Lease {
+  try {
+    return store.lease(image, ids);
+  } catch (error) {
+    if (!ids || (error as TsboxError).code !== "image_not_found") throw error;
+    return store.lease(image);
+  }
+}
+
+/** An image is of many users. */
+function withIds(request: Request): Request {
+  const { namespaces, uidMappings, gidMappings } = request;
+  if (namespaces?.user !== undefined || (uidMappings ?? gidMappings)) return request;
+  return { ...request, namespaces: { ...namespaces, user: "auto" } };
+}
+
+/** @throws TsboxError `invalid_option`, `reference_invalid` */
+function checkImage(options: SandboxOptions): ImageOptions {
+  const { image, rootfs, namespaces } = options;
+  const wanted = typeof image === "string" ? { reference: image } : (image as ImageOptions);
+  checkObject("image", wanted, '"debian:bookworm", or { reference: "debian:bookworm", pull: "never" }');
+  checkKeys("image option", wanted, ["reference", "pull", "platform", "root"]);
+  checkText("image", wanted.reference);
+  checkChoice<string>("pull", wanted.pull, "missing", "always", "never");
+  if (wanted.platform !== undefined) parsePlatform(checkText("platform", wanted.platform));
+  if (wanted.root !== undefined) checkHostPath("store", wanted.root);
+  if (rootfs !== undefined) throw invalid("use an image and a rootfs: they are the same", "leave one of them out");
+  if ((namespaces?.mount ?? "private") !== "private")
+    throw invalid("use an image in a shared mount namespace: nothing can be mounted there");
+  return wanted;
+}
+
+/** Undefined where there is none yet, and so nothing in it. */
+function openStore({ root: asked }: ImageOptions): Store | undefined {
+  const root = asked === undefined ? defaultRoot() : absolute(asked);
+  return kindOfPath(`${root}/version`) === undefined ? undefined : Store.open({ root, readOnly: true });
+}
+
+/** One that is for the platform that is asked for. */
+function findIn(store: Store, { reference, platform }: ImageOptions): StoredImage | undefined {
+  try {
+    return store.findImage(reference, platform === undefined ? {} : { platform: parsePlatform(platform) });
+  } catch (error) {
+    if ((error as TsboxError).code !== "platform_not_found") throw error;
+    return undefined;
+  }
+}
+
+function notFound({ reference, pull, platform }: ImageOptions): TsboxError {
+  const which = platform === undefined ? "" : ` for ${platform}`;
+  return new TsboxError(`use the image ${show(reference)}${which}: it is not in the store`, {
+    code: "image_not_found",
+    hint:
+      pull === "never"
+        ? "pull it first, or let it be pulled: that is what pull is for"
+        : "pull it first: Sandbox.run and Sandbox.create do, while Sandbox.spawn waits for nothing",
+  });
+}

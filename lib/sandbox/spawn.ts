@@ -1,0 +1,87 @@
+/** One command in a sandbox of its own, which ends with it. @module */
+import { close } from "../../syscalls/index.ts";
+import type { Cgroup } from "../cgroup/index.ts";
+import type { Launched } from "../launch/index.ts";
+import { UsageMeter } from "./box-usage.ts";
+import { checkCommand, checkRequest } from "./check-request.ts";
+import { watchCpuTime } from "./cpu-time.ts";
+import { cpuTimeLimit, groupFor, outputLimit, timeLimit } from "./group.ts";
+import { prepare } from "./image.ts";
+import { launch } from "./launch.ts";
+import { Listener } from "./notify.ts";
+import type { RunOptions } from "./options.ts";
+import { closePipes, openPipes } from "./pipes.ts";
+import { SandboxProcess, type Surroundings } from "./process.ts";
+import { specFor } from "./request.ts";
+import type { Request } from "./stacked-root.ts";
+
+/** @throws TsboxError for what is known before it runs */
+export function spawnAlone(given: string[], asked: RunOptions): SandboxProcess {
+  checkRequest(asked);
+  const { command, request, image } = prepare(given, asked);
+  try {
+    checkCommand(command, image?.image.reference);
+    return start(command, request, image);
+  } catch (error) {
+    image?.release();
+    throw error;
+  }
+}
+
+function start(command: string[], options: Request, image: ReturnType<typeof prepare>["image"]): SandboxProcess {
+  const [timeMs, output] = [timeLimit(options), { left: outputLimit(options) }];
+  const started = performance.now();
+  const { spec, beside, volumes } = specFor(command, options);
+  const { cgroup, warnings } = groupFor(spec, options);
+  const pipes = openAll(options, cgroup);
+  let launched: Launched;
+  let listener: Listener | undefined;
+  try {
+    listener = Listener.for(spec, options.security?.notify);
+    launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes);
+    listener?.attach(launched, spec);
+  } catch (error) {
+    closePipes(pipes);
+    void listener?.end();
+    void cgroup.remove();
+    throw error;
+  }
+  for (const fd of pipes.theirs.splice(0)) close(fd);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let endWatch: (() => void) | undefined;
+  const around: Surroundings = {
+    ending: () => undefined,
+    counters: () => cgroup.counters(),
+    output,
+    warnings,
+    joined: false,
+    image: image?.image,
+    afterwards() {
+      clearTimeout(timer);
+      endWatch?.();
+      image?.release();
+      return Promise.all([cgroup.remove(), listener?.end()]).then(() => {});
+    },
+  };
+  const process = new SandboxProcess(launched, pipes, around, started, options.signal);
+  if (timeMs !== undefined) timer = setTimeout(() => process.end("timeout"), timeMs);
+  const cpuMs = cpuTimeLimit(options);
+  if (cpuMs !== undefined) {
+    const meter = new UsageMeter(cgroup, () => [launched.pid]);
+    endWatch = watchCpuTime(
+      cpuMs,
+      () => meter.cpuMs(),
+      () => process.end("cpu-time"),
+    );
+  }
+  return process;
+}
+
+function openAll(options: Request, cgroup: Cgroup) {
+  try {
+    return openPipes({ stderr: "inherit", ...options });
+  } catch (error) {
+    void cgroup.remove();
+    throw error;
+  }
+}
