@@ -133,14 +133,14 @@ test("pieces may have any size", async () => {
 });
 
 test("times of directories and symlinks are kept to the nanosecond", async () => {
-  const modified = { seconds: 1_234_567_890, nanoseconds: 123_456_789 };
+  const mtime = { seconds: 1_234_567_890, nanoseconds: 123_456_789 };
   const before = { seconds: -10, nanoseconds: 1 };
   const { out } = await unpack([
-    directory("./", { modified }),
-    directory("d", { modified }),
-    directory("d/e", { modified: before }),
-    { ...symlink("d/l", "x"), modified },
-    file("d/e/f", "x", { modified: before }),
+    directory("./", { mtime }),
+    directory("d", { mtime }),
+    directory("d/e", { mtime: before }),
+    { ...symlink("d/l", "x"), mtime },
+    file("d/e/f", "x", { mtime: before }),
   ]);
   const time = (name: string) => sh(`stat -c %.9Y '${join(out, name)}'`).trim();
   for (const name of ["", "d", "d/l"]) expect(time(name)).toBe("1234567890.123456789");
@@ -316,12 +316,12 @@ describe("directories that no entry is for", () => {
   });
 
   test("become those of the layers below, unless they are hidden there", async () => {
-    const modified = { seconds: 1_000_000_000, nanoseconds: 5 };
+    const mtime = { seconds: 1_000_000_000, nanoseconds: 5 };
     const xattrs = new Map([["user.note", new TextEncoder().encode("x")]]);
     const base = await unpack([
-      directory("./", { mode: 0o711, modified }),
-      directory("a", { mode: 0o750, modified, xattrs, ...(asRoot ? { uid: 12, gid: 34 } : {}) }),
-      directory("a/b", { mode: 0o1777, modified }),
+      directory("./", { mode: 0o711, mtime }),
+      directory("a", { mode: 0o750, mtime, xattrs, ...(asRoot ? { uid: 12, gid: 34 } : {}) }),
+      directory("a/b", { mode: 0o1777, mtime }),
       directory("h", { mode: 0o700 }),
       directory("h/i", { mode: 0o700 }),
       directory("w", { mode: 0o700 }),

@@ -19,7 +19,13 @@ export function archive(...entries: Entry[]): Uint8Array {
   const own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   const parts = entries.flatMap(({ name, linkName = "", content = "", ...rest }) => {
     const bytes = bytesOf(content);
-    const fields = { type: "file" as const, mode: 0o644, ...own, mtimeMs: 1e12, size: bytes.length };
+    const fields = {
+      type: "file" as const,
+      mode: 0o644,
+      ...own,
+      mtime: { seconds: 1e9, nanoseconds: 0 },
+      size: bytes.length,
+    };
     const header = tarHeader({ ...fields, ...rest, name: bytesOf(name), linkName: bytesOf(linkName) });
     return [header, bytes, tarPadding(bytes.length)];
   });
