@@ -4,8 +4,9 @@
  * @module
  */
 import { ARCH, close, O_DIRECTORY, open, STAT, struct, type SyscallName, Walker } from "../../syscalls/index.ts";
+import type { IdMaps } from "./attributes.ts";
 import { encodedName, joined } from "./names.ts";
-import { rightsFor, type IdMaps } from "./rights.ts";
+import { rightsFor } from "./rights.ts";
 import { AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOFOLLOW } from "./tree.ts";
 import { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
 

@@ -7,4 +7,3 @@ export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
 export { unpackLayer, type LayerSource, type UnpackedLayer, type UnpackOptions } from "./unpack.ts";
 export { adoptDirectories } from "./adopt.ts";
-export { type IdMaps } from "./rights.ts";

@@ -6,11 +6,7 @@
 import { changeOwner, TsboxError, trySyscall, writeKernelFile, type Walker } from "../../syscalls/index.ts";
 import { findIdMapper } from "../launch/index.ts";
 import type { IdMapping } from "../spec/index.ts";
-
-export interface IdMaps {
-  uidMappings: IdMapping[];
-  gidMappings: IdMapping[];
-}
+import type { IdMaps } from "./attributes.ts";
 
 const CLONE_NEWUSER = 0x10000000;
 const [PR_GET_DUMPABLE, PR_SET_DUMPABLE] = [3, 4];

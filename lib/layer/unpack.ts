@@ -11,9 +11,10 @@
 import { close, O_DIRECTORY, open, removeAttribute, TsboxError, trySyscall } from "../../syscalls/index.ts";
 import { FormatError, Inflate, TarReader, Zstd } from "../../wasm/index.ts";
 import { algorithmOf, Digester, type Digest } from "../image/index.ts";
+import type { IdMaps } from "./attributes.ts";
 import { LayerFiles } from "./files.ts";
 import { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
-import { rightsFor, type IdMaps } from "./rights.ts";
+import { rightsFor } from "./rights.ts";
 import { O_NOFOLLOW, PRIVATE_MODE } from "./tree.ts";
 
 export interface LayerSource {
