@@ -553,7 +553,10 @@ class Model {
     const parent = this.#directory(parts);
     if (!parent) return false;
     const there = parent.get(own);
-    if (type === "directory") return there instanceof Map || void parent.set(own, new Map()) === undefined;
+    if (type === "directory") {
+      if (!(there instanceof Map)) parent.set(own, new Map());
+      return true;
+    }
     if (type === "hard link") {
       const [from, base] = [String(linkName).split("/"), String(linkName).split("/").pop() as string];
       const target = this.#directory(from.slice(0, -1), false)?.get(base);
