@@ -1,5 +1,6 @@
 /** Directories as layers and as trees: against GNU tar, bsdtar, and what overlayfs makes of them. @module */
 import { afterAll, describe, expect, test } from "bun:test";
+import * as fc from "fast-check";
 import {
   chmodSync,
   closeSync,
@@ -15,10 +16,19 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { digestOf } from "../lib/image/index.ts";
-import { packLayer, packTree, type Packed, type PackOptions } from "../lib/layer/index.ts";
-import { readTar, type TarEntry } from "../lib/tar/index.ts";
+import {
+  applyLayer,
+  changesOf,
+  packLayer,
+  packTree,
+  unpackLayer,
+  type FileState,
+  type Packed,
+  type PackOptions,
+} from "../lib/layer/index.ts";
+import { readTar, tarEnd, tarHeader, tarPadding, type TarEntry, type TarTime, type TarType } from "../lib/tar/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { notRoot, testUnless } from "./support/machine.ts";
+import { asRoot, notRoot, testUnless } from "./support/machine.ts";
 import { Folder } from "./support/rootfs.ts";
 
 const folder = new Folder();
@@ -56,6 +66,63 @@ async function entriesOf(tar: Uint8Array): Promise<Read[]> {
   return entries;
 }
 const namesOf = async (tar: Uint8Array) => (await entriesOf(tar)).map(({ name }) => name);
+
+const byName = (a: string, b: string) => (a.replaceAll("/", "\0") < b.replaceAll("/", "\0") ? -1 : 1);
+
+async function statesOf(tar: Uint8Array): Promise<FileState[]> {
+  const entries = await entriesOf(tar);
+  return entries.map((entry) => ({ ...entry, name: entry.name.replace(/\/$/, "") }));
+}
+
+interface Made {
+  path: string[];
+  kind: string;
+  mode: number;
+  uid: number;
+  mtime: TarTime;
+  content: string;
+  xattr: Uint8Array | null;
+}
+
+/** Each in directories of its own: what is in the way of others is left out. */
+function archiveOf(entries: Made[]): Uint8Array<ArrayBuffer> {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  const kinds = new Map<string, string>();
+  let file: string | undefined;
+  for (const { path, kind, mode, uid, mtime, content, xattr } of entries) {
+    const above = path.slice(1).map((_, depth) => path.slice(0, depth + 1).join("/"));
+    const whole = path.join("/");
+    if (kinds.has(whole) || above.some((each) => (kinds.get(each) ?? "directory") !== "directory")) continue;
+    if (kind === "hard link" && file === undefined) continue;
+    for (const each of above) kinds.set(each, "directory");
+    kinds.set(whole, kind === "opaque" ? "directory" : kind);
+    const types: Record<string, TarType> = { whiteout: "file", device: "block device", opaque: "directory" };
+    const type = types[kind] ?? (kind as TarType);
+    const bytes = kind === "file" ? new TextEncoder().encode(content) : new Uint8Array();
+    const place = kind === "whiteout" ? [...path.slice(0, -1), `.wh.${path.at(-1)}`].join("/") : whole;
+    const xattrs = xattr && type === "file" && kind === "file" ? { xattrs: new Map([["user.x", xattr]]) } : {};
+    const header = {
+      name: new TextEncoder().encode(place),
+      type,
+      mode,
+      uid,
+      gid: uid,
+      size: bytes.length,
+      mtime,
+      ...(kind === "symlink" ? { linkName: new TextEncoder().encode(content || "x") } : {}),
+      ...(kind === "hard link" ? { linkName: new TextEncoder().encode(file) } : {}),
+      ...(kind === "device" ? { major: 7, minor: 300 } : {}),
+      ...xattrs,
+    };
+    if (kind === "file") file ??= whole;
+    parts.push(tarHeader(header), bytes, tarPadding(bytes.length));
+    if (kind !== "opaque") continue;
+    const marker = { name: new TextEncoder().encode(`${whole}/.wh..wh..opq`), type: "file" as const, size: 0 };
+    parts.push(tarHeader({ ...marker, mode: 0, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 } }));
+  }
+  parts.push(tarEnd());
+  return Buffer.concat(parts) as Uint8Array<ArrayBuffer>;
+}
 
 let made = 0;
 /** A directory with files: a name that ends with a slash is a directory. */
@@ -172,6 +239,138 @@ describe("a layer", () => {
     expect([...(entries.get("caps")?.xattrs?.keys() ?? [])]).toEqual(["security.capability", "user.note"]);
     expect([entries.get("e/")?.xattrs, entries.get("d/")?.xattrs]).toEqual([undefined, undefined]);
   });
+});
+
+/** In an overlay, as tsbox mounts it: `userxattr`. @returns its upper directory */
+function changed(lowers: string[], script: string): string {
+  const [upper, work, merged] = ["upper", "work", "merged"].map((name) => folder.directory(`${name}${made++}`)) as [
+    string,
+    string,
+    string,
+  ];
+  const mount =
+    'mount -t overlay -o "userxattr,lowerdir=$1,upperdir=$2,workdir=$3" overlay "$4" && cd "$4" && eval "$5"';
+  run(["unshare", "-m", "sh", "-ec", mount, "sh", lowers.join(":"), upper, work, merged, script]);
+  return upper;
+}
+
+describe("what an overlay changes", () => {
+  testUnless(notRoot, "is told as Docker does", () => {
+    const [low, mid] = [
+      tree({
+        "a/b/old": "1",
+        "a/kept": "1",
+        "gone/x/y": "1",
+        "again/z": "1",
+        "again/sub/deep": "1",
+        "to-dir": "1",
+        "to-file/in": "1",
+        same: "1",
+      }),
+      tree({ "a/b/mid": "2", mode: "1", "hidden/by": "1" }),
+    ];
+    run(["mknod", join(mid, "absent"), "c", "0", "0"]);
+    const upper = changed(
+      [mid, low],
+      `echo 2 >>a/b/old; mkdir -p new/dir; echo 3 >new/dir/file; rm -r gone; rm -r again; mkdir again again/sub
+      echo 4 >again/new; rm to-dir; mkdir to-dir; echo 5 >to-dir/f; rm -r to-file; echo 6 >to-file; chmod 600 mode
+      mknod zero c 1 5; rm a/b/mid; echo 7 >absent; touch -r same temporary; rm temporary`,
+    );
+    expect(changesOf(upper, [mid, low]).map(({ kind, path }) => `${kind} ${path}`)).toEqual([
+      "C /a",
+      "C /a/b",
+      "D /a/b/mid",
+      "C /a/b/old",
+      "A /absent",
+      "C /again",
+      "A /again/new",
+      "C /again/sub",
+      "D /again/sub/deep",
+      "D /again/z",
+      "D /gone",
+      "C /mode",
+      "A /new",
+      "A /new/dir",
+      "A /new/dir/file",
+      "C /to-dir",
+      "A /to-dir/f",
+      "C /to-file",
+      "A /zero",
+    ]);
+    expect(changesOf(tree({}), [low])).toEqual([]);
+    expect(changesOf(tree({ "x/y": "" }), []).map(({ kind }) => kind)).toEqual(["A", "A"]);
+  });
+
+  testUnless(notRoot, "is a layer that makes the same of the layers below", async () => {
+    const low = tree({ "a/b/old": "1", "gone/x": "1", "again/z": "1", "to-dir": "1", "to-file/in": "1" });
+    const upper = changed(
+      [low],
+      `echo 2 >>a/b/old; rm -r gone again; mkdir again; echo 4 >again/new; rm to-dir; mkdir to-dir; rm -r to-file
+      echo 6 >to-file; ln a/b/old hard; mkfifo pipe; ln -s nowhere link`,
+    );
+    const seen = (await treeOf([low], upper)).diffId;
+    const into = await unpacked((await layerOf(upper)).tar);
+    expect((await treeOf([low], into)).diffId).toBe(seen);
+    // the change set, and its application, by what they are defined as
+    const states = await Promise.all([low, upper].map(async (top) => statesOf((await layerOf(top)).tar)));
+    const [below, layer] = states as [FileState[], FileState[]];
+    const all = statesOf((await treeOf([low], upper)).tar);
+    expect(applyLayer(below, layer).map(({ name }) => name)).toEqual(
+      (await all).map(({ name }) => name).toSorted(byName),
+    );
+  });
+});
+
+async function unpacked(tar: Uint8Array<ArrayBuffer>): Promise<string> {
+  const into = folder.directory(`unpacked${made++}`);
+  const digest = digestOf(tar);
+  await unpackLayer({ pieces: [tar], compression: "none", digest, sizeBytes: tar.length, diffId: digest }, into);
+  return into;
+}
+
+describe("a layer that is unpacked and packed again is the same,", () => {
+  test("whatever is in it", async () => {
+    const name = fc.oneof(
+      fc.constantFrom("a", "b", "c"),
+      fc
+        .string({ unit: "grapheme", minLength: 1, maxLength: 40 })
+        .filter((text) => !/[/\0]|^\.{1,2}$|^\.wh\./.test(text)),
+      fc.integer({ min: 101, max: 160 }).map((length) => "n".repeat(length)),
+    );
+    const kind = fc.constantFrom("file", "directory", "symlink", "hard link", "whiteout", "device", "fifo", "opaque");
+    const mtime = fc.record({
+      seconds: fc.integer({ min: -(2 ** 31), max: 2 ** 33 }),
+      nanoseconds: fc.nat(999_999_999),
+    });
+    const entry = fc.record({
+      path: fc.array(name, { minLength: 1, maxLength: 4 }),
+      kind: asRoot ? kind : kind.filter((each) => each !== "device" && each !== "opaque"),
+      mode: fc.nat(0o7777),
+      uid: fc.nat(asRoot ? 2 ** 32 - 2 : 0),
+      mtime,
+      content: fc.string({ maxLength: 3000 }),
+      xattr: fc.option(fc.uint8Array({ maxLength: 100 })),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(entry, { maxLength: 12 }), async (entries) => {
+        const into = await unpacked(archiveOf(entries));
+        const once = await layerOf(into);
+        const again = await layerOf(await unpacked(once.tar));
+        expect(again.diffId).toBe(once.diffId);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+test("a layer is the same on Deno", async () => {
+  const top = tree({ "a/b": "content", "a/big": "x".repeat(2_500_000), "é/\n": "1" });
+  const { diffId, bytes, entries } = await layerOf(top);
+  const deno = join(import.meta.dir, "../node_modules/.bin/deno");
+  const script = join(import.meta.dir, "fixtures/pack.ts");
+  const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1" };
+  const output = run([deno, "run", "--quiet", "--no-lock", "--allow-all", script, top], { env });
+  expect(JSON.parse(output)).toEqual({ diffId, bytes, entries, read: [0, 0], isSame: true });
 });
 
 describe("a tree", () => {

@@ -1,4 +1,6 @@
 /** Layers: what is different between two states of a directory, as change sets, and their application. @module */
+export { changesOf, type Change } from "./changes.ts";
+export { compressLayer, Compressor, type Compressed, type CompressOptions } from "./compress.ts";
 export { applyLayer } from "./apply.ts";
 export { diffStates, type DiffOptions } from "./diff.ts";
 export type { IdMaps } from "./attributes.ts";

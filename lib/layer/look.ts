@@ -53,6 +53,10 @@ export interface Looked {
   xattrs?: Map<string, Uint8Array>;
 }
 
+/** A character device 0:0 is overlayfs's whiteout. */
+export const isWhiteout = ({ kind, major, minor }: Looked): boolean =>
+  kind === "character device" && major === 0 && minor === 0;
+
 const KINDS: Record<number, FileKind> = {
   0o010000: "fifo",
   0o020000: "character device",

@@ -12,7 +12,7 @@ import { Digester, type Digest } from "../image/index.ts";
 import type { TarHeader, TarTime } from "../tar/index.ts";
 import type { IdMaps } from "./attributes.ts";
 import type { Walk } from "./batch.ts";
-import { DT, GROUP, Looker, refused, type Looked } from "./look.ts";
+import { DT, GROUP, isWhiteout, Looker, refused, type Looked } from "./look.ts";
 import { Output } from "./output.ts";
 import { OPAQUE, WHITEOUT_PREFIX } from "./state.ts";
 import { joinPath, Tree, type Level, type Merged, type Pending } from "./merged.ts";
@@ -158,14 +158,14 @@ class Packing {
 
   *#entry(path: string, looked: Looked): Generator<Uint8Array, void> {
     const { kind, name } = looked;
-    const isWhiteout = kind === "character device" && looked.major === 0 && looked.minor === 0;
+    const hides = isWhiteout(looked);
     if (this.#isLayer && name.startsWith(WHITEOUT_PREFIX))
       throw refused(path, "a name that means a whiteout in layers");
     // replaced by something else since its name was read
     if (kind === "directory" || kind === "socket" || (kind === "file" && !looked.isReadable)) return;
-    if (isWhiteout && !this.#isLayer) return;
+    if (hides && !this.#isLayer) return;
     this.#count(path);
-    if (isWhiteout) {
+    if (hides) {
       const hidden = path.slice(0, path.length - name.length) + WHITEOUT_PREFIX + name;
       return yield* this.#output.put({ ...NOBODYS, name: bytesOf(hidden) });
     }
