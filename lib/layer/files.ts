@@ -21,7 +21,7 @@ const [O_WRONLY, O_CREAT, O_EXCL] = [1, 0o100, 0o200];
 const CREATE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 const TYPES = { fifo: 0o010000, "character device": 0o020000, "block device": 0o060000 };
 const [ENOENT, EPERM, EACCES, EEXIST, ENOTDIR, EINVAL, EROFS, ELOOP] = [2, 1, 13, 17, 20, 22, 30, 40];
-const [ENOSPC, EMLINK, ENAMETOOLONG, EOPNOTSUPP, EDQUOT] = [28, 31, 36, 95, 122];
+const [E2BIG, ENOSPC, EMLINK, ENAMETOOLONG, EOPNOTSUPP, EDQUOT] = [7, 28, 31, 36, 95, 122];
 
 /** What a call is for. */
 const [ENTER, MAKE, LINK, ENTER_TARGET, WRITE, OWN, XATTR, REST] = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -275,7 +275,7 @@ export class LayerFiles implements Walked<Item>, Disposable {
     const path = bytesOfName(`/proc/self/fd/${directory}/${name}\0`);
     for (const [key, value] of this.#xattrsOf(entry)) {
       const result = this.walker.single("lsetxattr", path, `${key}\0`, value, value.length, 0);
-      if (result < 0) this.#refusedXattr(-result, joined(item.parent.path, name), key);
+      if (result < 0) this.#refusedXattr(-result, joined(item.parent.path, name));
     }
   }
 
@@ -288,9 +288,16 @@ export class LayerFiles implements Walked<Item>, Disposable {
     }
   }
 
-  #refusedXattr(errno: number, path: string, key: string): void {
-    if (errno !== EOPNOTSUPP && errno !== EPERM && errno !== EACCES)
-      throw this.#error(path, `set its attribute ${key}`, errno);
+  #refusedXattr(errno: number, path: string): void {
+    const action = "set its extended attributes";
+    if (errno === ENOSPC || errno === E2BIG)
+      throw new TsboxError(`unpack "${path}": ${action}: ${errnoName(errno)}`, {
+        code: "unsupported",
+        errno,
+        path,
+        hint: "the file system takes no more of them for one file: ext4 takes 4 KiB",
+      });
+    if (errno !== EOPNOTSUPP && errno !== EPERM && errno !== EACCES) throw this.#error(path, action, errno);
     this.#leftOut++;
   }
 
@@ -430,7 +437,7 @@ export class LayerFiles implements Walked<Item>, Disposable {
         break;
       }
       case XATTR:
-        this.#refusedXattr(errno, path, "");
+        this.#refusedXattr(errno, path);
         return at + 1;
       case OWN:
         if (errno === EINVAL)
