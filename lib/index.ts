@@ -12,4 +12,6 @@ export {
   Volume,
 } from "./sandbox/index.ts";
 export type * from "./sandbox/index.ts";
+export { Tsbox, type TsboxOptions } from "./engine/index.ts";
+export type * from "./images/index.ts";
 export { Terminal, type TerminalOptions } from "./terminal/index.ts";

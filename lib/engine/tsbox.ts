@@ -1,0 +1,27 @@
+/** The engine: what is kept in one place, and what is done with it. @module */
+import { Images } from "../images/index.ts";
+
+export interface TsboxOptions {
+  /** Where images are kept: `TSBOX_ROOT`, /var/lib/tsbox as root, or ~/.local/share/tsbox, unless set. */
+  root?: string;
+}
+
+/**
+ * Nothing is opened or made before it is needed.
+ * @example
+ * ```ts
+ * using engine = new Tsbox({ root: "/tmp/tsbox-example" });
+ * console.log((await engine.images.list()).length); // 0
+ * ```
+ */
+export class Tsbox implements Disposable {
+  readonly images: Images;
+
+  constructor({ root }: TsboxOptions = {}) {
+    this.images = new Images(root);
+  }
+
+  [Symbol.dispose](): void {
+    this.images[Symbol.dispose]();
+  }
+}

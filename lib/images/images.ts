@@ -1,0 +1,343 @@
+/** Images by their names: everything that can be done with them. @module */
+import {
+  familiarReference,
+  familiarRepository,
+  parsePlatform,
+  parseReference,
+  withDefaultTag,
+  type Digest,
+  type Reference,
+} from "../image/index.ts";
+import { Registry, type RegistryOptions } from "../registry/index.ts";
+import { imageIds } from "../launch/index.ts";
+import { Store, type IdMaps, type StoredImage, type StoredLayer } from "../store/index.ts";
+import { show, TsboxError } from "../../syscalls/index.ts";
+import { manifestDescriptor } from "./config.ts";
+import { historyOf, type HistoryStep } from "./history.ts";
+import { inspectImage, type ImageInspect } from "./inspect.ts";
+import { loadImages, type LoadedImage } from "./load.ts";
+import { commitImage, importImage, type CommitOptions, type ImportOptions } from "./make.ts";
+import { piecesOf, unreadable, type ArchiveSource, type Pieces } from "./pieces.ts";
+import type { OnProgress } from "./progress.ts";
+import { pullImage, type PulledImage } from "./pull.ts";
+import { pushImage, type PushedImage } from "./push.ts";
+import { archivePieces, chooseSaved, planArchive, type ArchiveFormat, type SavedImage } from "./save.ts";
+import {
+  anyReference,
+  createdOf,
+  familiarNames,
+  filterImages,
+  type ImageFilters,
+  type ImageSummary,
+} from "./summary.ts";
+
+export interface TransferOptions {
+  signal?: AbortSignal;
+  onProgress?: OnProgress;
+}
+
+export interface PullOptions extends TransferOptions {
+  /** `"linux/arm64/v8"`; the host's unless set. */
+  platform?: string;
+  registry?: RegistryOptions;
+}
+
+export interface PushOptions extends TransferOptions {
+  registry?: RegistryOptions;
+}
+
+export interface RemovedImages {
+  /** Names that are gone, as Docker prints them. */
+  untagged: string[];
+  /** Digests of configs and chains of layers that are gone. */
+  deleted: Digest[];
+  /** Of blobs and unpacked files. */
+  freedBytes: number;
+}
+
+export interface PruneOptions extends Pick<ImageFilters, "until" | "label" | "notLabel"> {
+  /** Not only those without a name, but all that no sandbox uses. */
+  all?: boolean;
+}
+
+export interface DiskUsage {
+  images: number;
+  /** In use by a sandbox. */
+  active: number;
+  sizeBytes: number;
+  reclaimableBytes: number;
+}
+
+/** What a new image is called. */
+export interface MadeOptions {
+  reference?: string;
+}
+
+/**
+ * The images of a store.
+ * @example
+ * ```ts
+ * const engine = new Tsbox();
+ * for (const { tags, sizeBytes } of await engine.images.list()) console.log(tags, sizeBytes);
+ * ```
+ */
+export class Images implements Disposable {
+  readonly #root: string | undefined;
+  #opened: Store | undefined;
+  #foundIds: { ids: IdMaps | undefined } | undefined;
+
+  /** @param root directory of the store, which is opened when it is needed */
+  constructor(root?: string) {
+    this.#root = root;
+  }
+
+  /** Whose layers are unpacked here. */
+  get #ids(): IdMaps | undefined {
+    return (this.#foundIds ??= { ids: imageIds() }).ids;
+  }
+
+  get #store(): Store {
+    return (this.#opened ??= Store.open(this.#root === undefined ? {} : { root: this.#root }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened?.[Symbol.dispose]();
+    this.#opened = undefined;
+  }
+
+  /**
+   * Fetches an image, verifies it, and unpacks its layers while they come. What is there already is not fetched, and
+   * what broke off is gone on with.
+   * @throws TsboxError `reference_invalid`, `image_not_found`, `platform_not_found`, `registry_denied`,
+   * `registry_error`, `rate_limited`, `image_invalid`, `digest_mismatch`, `store_unavailable`
+   */
+  async pull(name: string, { platform, registry, ...options }: PullOptions = {}): Promise<PulledImage> {
+    const reference = withDefaultTag(parseReference(name));
+    const wanted = platform === undefined ? undefined : parsePlatform(platform);
+    const from = { store: this.#store, registry: new Registry(registry) };
+    return abortable(`pull ${show(name)}`, options, () => pullImage(from, reference, wanted, this.#with(options)));
+  }
+
+  /** Every tag of a repository. */
+  async pullAll(repository: string, { platform, registry, ...options }: PullOptions = {}): Promise<PulledImage[]> {
+    const reference = parseReference(repository);
+    if (reference.tag !== undefined || reference.digest !== undefined)
+      throw new TsboxError(`pull all tags of ${show(repository)}: it names one`, { code: "reference_invalid" });
+    const client = new Registry(registry);
+    const wanted = platform === undefined ? undefined : parsePlatform(platform);
+    const pulled: PulledImage[] = [];
+    const from = { store: this.#store, registry: client };
+    return abortable(`pull ${show(repository)}`, options, async () => {
+      for (const tag of await client.tags(reference, options.signal ? { signal: options.signal } : {}))
+        pulled.push(await pullImage(from, { ...reference, tag }, wanted, this.#with(options)));
+      return pulled;
+    });
+  }
+
+  /**
+   * Sends an image to the registry that its name says. What is there is not sent again, and what is in another
+   * repository of it is taken from there. Layers that are not compressed are, with gzip, as registries expect it.
+   * @throws TsboxError `image_not_found`, and as for `pull`
+   */
+  async push(name: string, { registry, ...options }: PushOptions = {}): Promise<PushedImage> {
+    const reference = withDefaultTag(parseReference(name));
+    if (reference.digest !== undefined)
+      throw new TsboxError(`push ${show(name)}: a digest cannot be pushed to`, { code: "reference_invalid" });
+    const { onProgress, signal } = options;
+    const push = { store: this.#store, registry: new Registry(registry), reference, onProgress };
+    return abortable(`push ${show(name)}`, options, () => pushImage(push, this.#get(name), signal));
+  }
+
+  /** Every tag of a repository that is here. */
+  async pushAll(repository: string, options: PushOptions = {}): Promise<PushedImage[]> {
+    const wanted = familiarRepository(parseReference(repository));
+    const isWanted = (tag: string) => familiarRepository(anyReference(tag) as Reference) === wanted;
+    const tags = this.#summaries().flatMap((image) => image.tags.filter((tag) => anyReference(tag) && isWanted(tag)));
+    if (tags.length === 0) throw notFound(repository);
+    const pushed: PushedImage[] = [];
+    for (const tag of tags) pushed.push(await this.push(tag, options));
+    return pushed;
+  }
+
+  /** Gives an image another name; an image that had it before keeps its others. */
+  async tag(name: string, target: string): Promise<void> {
+    const reference = withDefaultTag(parseReference(target));
+    if (reference.digest !== undefined)
+      throw new TsboxError(`tag ${show(target)}: a name with a digest is not given`, { code: "reference_invalid" });
+    this.#store.setName(reference, this.#get(name).descriptor);
+  }
+
+  /** Whether there is an image of this name, or whose id begins so. */
+  async exists(name: string): Promise<boolean> {
+    return this.#store.findImage(name) !== undefined;
+  }
+
+  /** The newest first. */
+  async list(filters: ImageFilters = {}): Promise<ImageSummary[]> {
+    return filterImages(this.#summaries(), filters, (name) => this.#summary(this.#get(name)));
+  }
+
+  /** @throws TsboxError `image_not_found` */
+  async inspect(name: string): Promise<ImageInspect> {
+    const image = this.#get(name);
+    return inspectImage(
+      image,
+      this.#layersOf(image).filter((layer) => layer !== undefined),
+    );
+  }
+
+  /** The last step first. @throws TsboxError `image_not_found` */
+  async history(name: string): Promise<HistoryStep[]> {
+    const image = this.#get(name);
+    const sizes = this.#layersOf(image).map((layer) => layer?.bytes ?? 0);
+    return historyOf(image.id, image.config, sizes, familiarNames(image.names).tags);
+  }
+
+  /**
+   * Images as one archive: for `docker load`, or an OCI image layout alone. A name without a tag stands for all that its
+   * repository has.
+   * @throws TsboxError `image_not_found`
+   */
+  async save(
+    names: readonly string[],
+    { format = "docker", signal }: { format?: ArchiveFormat; signal?: AbortSignal } = {},
+  ): Promise<ReadableStream<Uint8Array>> {
+    const store = this.#store;
+    const chosen = chooseSaved(names, store.images(), (name) => this.#get(name));
+    const saved = chosen.map(({ image, names: own }): SavedImage => {
+      const descriptor = manifestDescriptor(image, store.blobSize(image.manifestDigest) as number);
+      return { descriptor, manifest: image.manifest, names: own };
+    });
+    return streamOf(archivePieces(store, planArchive(saved, format), signal));
+  }
+
+  /**
+   * The images of an archive: of `docker save`, or an OCI image layout, packed as it may be.
+   * @param source a file by its path, or bytes
+   * @throws TsboxError `image_invalid`, `digest_mismatch`, `platform_not_found`, `store_unavailable`
+   */
+  async load(
+    source: ArchiveSource,
+    { platform, ...options }: TransferOptions & { platform?: string } = {},
+  ): Promise<LoadedImage[]> {
+    const wanted = platform === undefined ? undefined : parsePlatform(platform);
+    return abortable("load the archive", options, () => loadImages(this.#store, source, wanted, this.#with(options)));
+  }
+
+  /**
+   * An archive of a file system as an image of one layer.
+   * @throws TsboxError `invalid_option` for a change that cannot be made, `image_invalid`, `store_unavailable`
+   */
+  async import(
+    source: ArchiveSource,
+    { reference, platform, ...options }: Omit<ImportOptions, "platform"> & MadeOptions & { platform?: string } = {},
+  ): Promise<LoadedImage> {
+    const made = namesFor(reference);
+    const wanted = platform === undefined ? {} : { platform: parsePlatform(platform) };
+    const { id } = await abortable("import the archive", options, () =>
+      importImage(this.#store, sourcePieces(source), { ...this.#with(options), ...made, ...wanted }),
+    );
+    return { id, names: made.names.map(familiarReference) };
+  }
+
+  /**
+   * A new image of what lies in an overlay's upper directory, over the image that is below it.
+   * @param base name or id; without one there is nothing below
+   */
+  async commit(
+    base: string | undefined,
+    upper: string,
+    { reference, ...options }: CommitOptions & MadeOptions = {},
+  ): Promise<LoadedImage> {
+    const made = namesFor(reference);
+    const below = base === undefined ? undefined : this.#get(base);
+    const { id } = await abortable("commit", options, () =>
+      commitImage(this.#store, below, upper, { ...this.#with(options), ...made }),
+    );
+    return { id, names: made.names.map(familiarReference) };
+  }
+
+  #get(name: string): StoredImage {
+    const image = this.#store.findImage(name);
+    if (!image) throw notFound(name);
+    return image;
+  }
+
+  #summaries(): ImageSummary[] {
+    const time = ({ created }: ImageSummary) => created?.getTime() ?? 0;
+    return this.#store
+      .images()
+      .map((image) => this.#summary(image))
+      .toSorted((a, b) => time(b) - time(a));
+  }
+
+  #with<Options extends TransferOptions>(options: Options): Options & { ids: IdMaps | undefined } {
+    return { ...options, ids: this.#ids };
+  }
+
+  /** The lowest first; undefined for one that is not unpacked. */
+  #layersOf(image: StoredImage): (StoredLayer | undefined)[] {
+    return this.#store.layersOf(image).map(({ chainId }) => this.#store.findLayer(chainId, this.#ids));
+  }
+
+  #summary(image: StoredImage): ImageSummary {
+    const { id, manifestDigest, config, platform } = image;
+    return {
+      id,
+      digest: manifestDigest,
+      ...familiarNames(image.names),
+      created: createdOf(config),
+      sizeBytes: this.#layersOf(image).reduce((sum, layer) => sum + (layer?.bytes ?? 0), 0),
+      labels: config.config?.Labels ?? {},
+      platform,
+    };
+  }
+}
+
+/** A file's bytes, or those that come from anywhere. */
+async function* sourcePieces(source: ArchiveSource): Pieces {
+  if (typeof source !== "string") return yield* piecesOf(source);
+  const { createReadStream } = process.getBuiltinModule("node:fs");
+  try {
+    yield* piecesOf(createReadStream(source) as AsyncIterable<Uint8Array>);
+  } catch (error) {
+    throw unreadable(source, error);
+  }
+}
+
+/** What an AbortSignal ends is an error like any other. */
+async function abortable<T>(action: string, { signal }: TransferOptions, work: () => Promise<T>): Promise<T> {
+  try {
+    signal?.throwIfAborted();
+    return await work();
+  } catch (error) {
+    if (!signal?.aborted || (error instanceof TsboxError && error.code === "aborted")) throw error;
+    throw new TsboxError(`${action}: aborted`, { code: "aborted", cause: error });
+  }
+}
+
+const namesFor = (reference: string | undefined): { names: Reference[] } => ({
+  names: reference === undefined ? [] : [withDefaultTag(parseReference(reference))],
+});
+
+/** Nothing is read before it is asked for. */
+function streamOf(pieces: Pieces): ReadableStream<Uint8Array> {
+  const iterator = pieces[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await iterator.next();
+        if (done) controller.close();
+        else if (value.length > 0) controller.enqueue(value);
+      },
+      cancel: async () => void (await iterator.return?.()),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+const notFound = (name: string) =>
+  new TsboxError(`find the image ${show(name)}: it is not here`, {
+    code: "image_not_found",
+    hint: `tsbox pull ${name}`,
+  });

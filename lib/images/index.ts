@@ -1,0 +1,21 @@
+/** Images: what is done with them by their names. @module */
+export type { HistoryStep } from "./history.ts";
+export {
+  Images,
+  type DiskUsage,
+  type MadeOptions,
+  type PruneOptions,
+  type PullOptions,
+  type PushOptions,
+  type RemovedImages,
+  type TransferOptions,
+} from "./images.ts";
+export type { ImageInspect } from "./inspect.ts";
+export type { LoadedImage } from "./load.ts";
+export type { CommitOptions, ImportOptions } from "./make.ts";
+export type { ArchiveSource } from "./pieces.ts";
+export type { ImageEvent, LayerEvent } from "./progress.ts";
+export type { PulledImage } from "./pull.ts";
+export type { PushedImage } from "./push.ts";
+export type { ArchiveFormat } from "./save.ts";
+export type { ImageFilters, ImageSummary } from "./summary.ts";

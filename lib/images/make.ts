@@ -1,0 +1,143 @@
+/** Images that are made here: of an archive of a file system, or of what has changed in a sandbox. @module */
+import {
+  Digester,
+  parseImageConfig,
+  type ContainerConfig,
+  type Descriptor,
+  type Digest,
+  type ImageConfig,
+  type Platform,
+  type Reference,
+} from "../image/index.ts";
+import { packLayer } from "../layer/index.ts";
+import type { IdMaps, Store, StoredImage } from "../store/index.ts";
+import { applyChanges } from "./changes.ts";
+import {
+  configBlob,
+  creationTime,
+  emptyConfig,
+  extendConfig,
+  layerDescriptor,
+  manifestBlob,
+  type Blob,
+} from "./config.ts";
+import { decompress, sniff, type Pieces } from "./pieces.ts";
+import { receiveImage, type BlobSource, type ReceivedImage, type ReceiveOptions } from "./receive.ts";
+
+export interface ChangeOptions extends ReceiveOptions {
+  /** What it is called; without a name it is known by its id. */
+  names?: readonly Reference[];
+  /** Instructions of a Dockerfile: `'CMD ["sh"]'`, `"ENV A=1"`. */
+  changes?: readonly string[];
+  /** What is said of it in its history. */
+  message?: string;
+  author?: string;
+}
+
+export interface ImportOptions extends ChangeOptions {
+  platform?: Platform;
+}
+
+export interface CommitOptions extends ChangeOptions {
+  /** How its containers run; of the base image unless set. */
+  config?: ContainerConfig;
+  /** The command whose changes these are. */
+  createdBy?: string;
+  /** Of who made the files. */
+  ids?: IdMaps;
+}
+
+interface NewLayer {
+  descriptor: Descriptor;
+  diffId: Digest;
+}
+
+/** An archive of a file system, packed as it may be, as an image of one layer. */
+export async function importImage(store: Store, pieces: Pieces, options: ImportOptions): Promise<ReceivedImage> {
+  using _hold = store.hold();
+  const base = emptyConfig(options.platform);
+  const config = applyChanges({}, options.changes ?? []);
+  const layer = await storeLayer(store, pieces, options.signal);
+  const { message = "Imported", author } = options;
+  const change = {
+    diffId: layer.diffId,
+    config,
+    created: creationTime(),
+    comment: message,
+    ...(author ? { author } : {}),
+  };
+  return storeImage(store, extendConfig(base, change), [layer.descriptor], options);
+}
+
+async function storeLayer(store: Store, source: Pieces, signal: AbortSignal | undefined): Promise<NewLayer> {
+  const { compression, pieces } = await sniff(source);
+  using ingest = store.ingestUnknown();
+  const digester = new Digester();
+  const kept = async function* (): Pieces {
+    for await (const piece of pieces) {
+      signal?.throwIfAborted();
+      ingest.write(piece);
+      yield piece;
+    }
+  };
+  for await (const plain of decompress(kept(), compression)) digester.update(plain);
+  const { digest, size } = await ingest.commit();
+  return { descriptor: layerDescriptor(digest, size, compression), diffId: digester.digest() };
+}
+
+/**
+ * A new image: the base, and what lies in an overlay's upper directory. The layer is stored as it is, and packed when it
+ * is pushed. Where nothing has changed there is no new layer, only a step in the history.
+ */
+export async function commitImage(
+  store: Store,
+  base: StoredImage | undefined,
+  upper: string,
+  options: CommitOptions,
+): Promise<ReceivedImage> {
+  const { config: given, changes = [], message, author, createdBy, ids, signal } = options;
+  using _hold = store.hold();
+  const from = base?.config ?? emptyConfig();
+  const config = applyChanges(given ?? from.config ?? {}, changes);
+  const layer = await packUpper(store, upper, { ...(ids ? { ids } : {}), ...(signal ? { signal } : {}) });
+  const change = {
+    diffId: layer?.diffId,
+    config,
+    created: creationTime(),
+    ...(createdBy === undefined ? {} : { createdBy }),
+    ...(author === undefined ? {} : { author }),
+    ...(message === undefined ? {} : { comment: message }),
+  };
+  const layers = [...(base?.manifest.layers ?? []), ...(layer ? [layer.descriptor] : [])];
+  return storeImage(store, extendConfig(from, change), layers, options);
+}
+
+async function packUpper(
+  store: Store,
+  upper: string,
+  options: { ids?: IdMaps; signal?: AbortSignal },
+): Promise<NewLayer | undefined> {
+  using ingest = store.ingestUnknown();
+  const { diffId, entries } = await packLayer(upper, (bytes) => ingest.write(bytes), options);
+  if (entries === 0) return undefined;
+  const { digest, size } = await ingest.commit();
+  return { descriptor: layerDescriptor(digest, size, "none"), diffId };
+}
+
+/** An image whose layers the store has as blobs. */
+export async function storeImage(
+  store: Store,
+  config: ImageConfig,
+  layers: Descriptor[],
+  { names = [], ...options }: ReceiveOptions & { names?: readonly Reference[] },
+): Promise<ReceivedImage> {
+  const blob = configBlob(config);
+  // what others read has to be readable here, too
+  parseImageConfig(blob.bytes);
+  const source: BlobSource = { blob: (_, offset) => once(blob, offset) };
+  return receiveImage(store, source, manifestBlob(blob.descriptor, layers), names, options);
+}
+
+async function* once({ bytes }: Blob, offset: number): Pieces {
+  yield bytes.subarray(offset);
+}

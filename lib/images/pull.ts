@@ -1,0 +1,96 @@
+/** An image out of a registry. @module */
+import {
+  chooseManifest,
+  familiarReference,
+  formatPlatform,
+  formatReference,
+  hostPlatform,
+  isImageIndex,
+  platformMatches,
+  type Digest,
+  type ImageConfig,
+  type Platform,
+  type Reference,
+} from "../image/index.ts";
+import type { Registry } from "../registry/index.ts";
+import type { Store } from "../store/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import { platformOf } from "./config.ts";
+import {
+  readImageManifest,
+  receiveImage,
+  type BlobSource,
+  type FoundManifest,
+  type ReceiveOptions,
+} from "./receive.ts";
+import { checkBytes } from "./verify.ts";
+
+export interface PulledImage {
+  /** The whole name: `docker.io/library/debian:12`. */
+  reference: string;
+  /** What the name led to: a manifest, or an index of several. */
+  digest: Digest;
+  /** Digest of the config. */
+  id: Digest;
+  platform: Platform;
+  /** Everything was there already. */
+  isCurrent: boolean;
+}
+
+/** @param platform the host's unless set @throws TsboxError as the registry answers, and as images are received */
+export async function pullImage(
+  { store, registry }: { store: Store; registry: Registry },
+  reference: Reference,
+  platform: Platform | undefined,
+  options: ReceiveOptions,
+): Promise<PulledImage> {
+  const { onProgress, signal } = options;
+  const name = formatReference(reference);
+  onProgress?.({ type: "resolving", reference: name });
+  const { digest, found } = await findManifest(registry, reference, platform ?? hostPlatform(), signal);
+  const manifest = readImageManifest(found);
+  const layers = manifest.layers.map((layer) => layer.digest);
+  onProgress?.({ type: "resolved", reference: name, digest, layers });
+  const blob: BlobSource["blob"] = (descriptor, offset, stop) =>
+    registry.blob(reference, descriptor, { offset, ...(stop ? { signal: stop } : {}) });
+  const check = (config: ImageConfig) => checkPlatform(reference, platformOf(config), platform);
+  const { tag, ...repository } = reference;
+  // by its digest as well: so it is found again when the tag has moved on
+  const names = [{ ...repository, digest }, ...(tag !== undefined && !reference.digest ? [reference] : [])];
+  const received = await receiveImage(store, { blob }, found, names, { ...options, check });
+  return {
+    reference: name,
+    digest,
+    id: received.id,
+    platform: platformOf(received.config),
+    isCurrent: received.isCurrent,
+  };
+}
+
+/** What a name leads to, and, through an index, the manifest for a platform. */
+async function findManifest(
+  registry: Registry,
+  reference: Reference,
+  platform: Platform,
+  signal: AbortSignal | undefined,
+): Promise<{ digest: Digest; found: FoundManifest }> {
+  const options = signal ? { signal } : {};
+  const name = familiarReference(reference);
+  const named = await registry.getManifest(reference, options);
+  const { digest } = named.descriptor;
+  if (!isImageIndex(named.manifest)) return { digest, found: named };
+  const chosen = chooseManifest(named.manifest, platform, name);
+  const { tag: _, ...repository } = reference;
+  const { bytes } = await registry.getManifest({ ...repository, digest: chosen.digest }, options);
+  checkBytes(bytes, chosen, "the manifest");
+  return { digest, found: { bytes, descriptor: chosen } };
+}
+
+/** An image alone is not chosen from others: it is for one platform, and has to be for that which was asked for. */
+function checkPlatform(reference: Reference, offered: Platform, wanted: Platform | undefined): void {
+  if (!wanted || platformMatches(offered, wanted) > 0) return;
+  throw new TsboxError(`find ${familiarReference(reference)} for ${formatPlatform(wanted)}: there is none`, {
+    code: "platform_not_found",
+    hint: `it is for ${formatPlatform(offered)}`,
+  });
+}
