@@ -4,7 +4,7 @@
  * @see https://github.com/opencontainers/image-spec/blob/main/config.md,
  *   https://docs.docker.com/reference/dockerfile/#understand-how-cmd-and-entrypoint-interact
  */
-import { absolute, TsboxError } from "../../syscalls/index.ts";
+import { absolute, signalNumber, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
 import { checkArray, checkObject, checkText, show } from "./check.ts";
 import type { RunOptions } from "./options.ts";
@@ -19,7 +19,7 @@ export function configured(
   asked: RunOptions,
   config: ContainerConfig,
 ): { command: string[]; options: Request } {
-  checkConfig(config);
+  checkStopSignal(config);
   const { image: _, entrypoint, ...options } = asked;
   if (options.env !== undefined) checkObject("environment", options.env, 'names and values: { LANG: "C" }');
   const { Entrypoint = [], Cmd = [] } = config;
@@ -44,18 +44,13 @@ function entrypointOf(entrypoint: unknown): string[] {
   return checkArray("entry point", entrypoint).map((word) => checkText("entry point", word));
 }
 
-/** A NUL ends what the kernel reads: it would be another path, or another name. */
-function checkConfig({
-  Env = [],
-  Entrypoint = [],
-  Cmd = [],
-  User = "",
-  WorkingDir = "",
-  Volumes = {},
-}: ContainerConfig) {
-  const texts = [...Env, ...Entrypoint, ...Cmd, User, WorkingDir, ...Object.keys(Volumes)];
-  const wrong = texts.find((text) => text.includes("\0"));
-  if (wrong !== undefined) throw invalidImage(`its config has ${show(wrong)}: a NUL byte`);
+function checkStopSignal({ StopSignal }: ContainerConfig): void {
+  if (StopSignal === undefined) return;
+  try {
+    signalNumber(/^\d+$/.test(StopSignal) ? Number(StopSignal) : StopSignal);
+  } catch (cause) {
+    throw invalidImage(`its stop signal ${show(StopSignal)} is none`, cause);
+  }
 }
 
 /** Words without a name are no variables, and set none. */
@@ -86,4 +81,5 @@ export function volumesOf({ Volumes = {} }: ContainerConfig): string[] {
   });
 }
 
-const invalidImage = (why: string) => new TsboxError(`use the image: ${why}`, { code: "image_invalid" });
+const invalidImage = (why: string, cause?: unknown) =>
+  new TsboxError(`use the image: ${why}`, { code: "image_invalid", cause });

@@ -60,7 +60,7 @@ export function prepare(command: string[], options: RunOptions): Prepared {
   const lease = leaseOf(store, found, ids);
   const image = { reference: wanted.reference, digest: found.manifestDigest, id: found.id, config };
   try {
-    const stack = new StackedRoot(lease.lowers, volumesOf(config.config ?? {}));
+    const stack = new StackedRoot(lease.lowers, volumesOf(config.config ?? {}), store.path);
     const held = { image, release: () => lease[Symbol.dispose]() };
     return { command: words, request: { ...(ids ? withIds(request) : request), stack }, image: held };
   } catch (error) {

@@ -10,9 +10,9 @@ export class StackedRoot {
   /** Directories inside that can be written even where the rest cannot. */
   readonly writable: readonly string[];
 
-  /** @param layers absolute paths, top first */
-  constructor(layers: readonly string[], writable: readonly string[] = []) {
-    this.directory = commonDirectory(layers);
+  /** @param layers absolute paths, top first @param otherwise the directory where there are no layers */
+  constructor(layers: readonly string[], writable: readonly string[] = [], otherwise = "/") {
+    this.directory = layers.length === 0 ? otherwise : commonDirectory(layers);
     const below = this.directory === "/" ? 1 : this.directory.length + 1;
     this.layers = layers.map((layer) => layer.slice(below));
     this.writable = writable;
@@ -26,10 +26,10 @@ export class StackedRoot {
 
 /** The deepest directory that all are in, and that none is itself. */
 function commonDirectory(paths: readonly string[]): string {
-  const [first = "", ...others] = paths.map((path) => path.split("/").slice(0, -1));
+  const [first = [], ...others] = paths.map((path) => path.split("/").slice(0, -1));
   let length = first.length;
-  for (const parts of others) while (!isSame(parts, first as string[], length)) length--;
-  return (first as string[]).slice(0, length).join("/") || "/";
+  for (const parts of others) while (!isSame(parts, first, length)) length--;
+  return first.slice(0, length).join("/") || "/";
 }
 
 const isSame = (parts: string[], others: string[], length: number): boolean =>
