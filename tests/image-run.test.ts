@@ -114,7 +114,7 @@ describe("layers", () => {
       directories.unshift(layer);
     }
     for (const count of [3, 100, 128, 500]) {
-      const layers = [...directories.slice(500 - count)];
+      const layers = directories.slice(500 - count);
       const stack = new StackedRoot(layers);
       const script = "cat /top; ls / | grep -c file-";
       const whole = await runChanged(["sh", "-c", script], { stack } as RunOptions, {});
