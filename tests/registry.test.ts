@@ -69,7 +69,7 @@ function makeImage(types: [manifest: string, config: string, layer: string]) {
       layers: [descriptors.layer],
     }),
   );
-  return { layer, config, manifest, manifestType, ...{ descriptors } };
+  return { layer, config, manifest, manifestType, descriptors };
 }
 
 const OCI = [OCI_MANIFEST, OCI_CONFIG, OCI_LAYER] as [string, string, string];
@@ -186,7 +186,7 @@ testUnless(noRegistry, "a blob is taken from another repository, where it may be
   const descriptor = describeBytes(bytes, OCI_LAYER);
   await registry.uploadBlob(parseReference(`${server.host}/one`), descriptor, pieces(bytes));
   const two = parseReference(`${server.host}/two`);
-  const never = async function* (): AsyncGenerator<Uint8Array> {
+  const never = (): AsyncIterable<Uint8Array> => {
     throw new Error("sent, though it is there");
   };
   expect(await registry.hasBlob(two, descriptor.digest)).toBe(false);

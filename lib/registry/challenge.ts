@@ -50,10 +50,10 @@ export function parseChallenges(header: string): Challenge[] {
 
   for (take(COMMAS); at < text.length; take(COMMAS)) {
     const scheme = take(TOKEN)?.[0].toLowerCase();
-    if (scheme === undefined) break;
+    take(SPACE);
+    if (scheme === undefined || text[at] === "=") break;
     const challenge: Challenge = { scheme, parameters: new Map() };
     found.push(challenge);
-    take(SPACE);
     for (let pair = parameter(); pair; take(COMMAS), pair = parameter()) {
       // the first counts: another would be one that somebody has added
       if (!challenge.parameters.has(pair[0])) challenge.parameters.set(...pair);

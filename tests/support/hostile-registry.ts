@@ -45,6 +45,8 @@ export async function startHostile(answer: Answer, certificate?: Certificate): P
     let held = Buffer.alloc(0);
     socket.on("data", (piece: Buffer) => {
       held = Buffer.concat([held, piece]);
+      // the beginning of TLS, which servers of HTTP know and do not take
+      if (!certificate && held[0] === 0x16) return socket.destroy();
       for (let request; (request = requestIn(held));) {
         held = held.subarray(request.length);
         asked.push(request.asked);
