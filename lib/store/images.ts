@@ -26,7 +26,7 @@ import {
   type Reference,
 } from "../image/index.ts";
 import { blobStatus, readBlob } from "./blobs.ts";
-import type { IndexEntry } from "./index-file.ts";
+import type { IndexFile } from "./index-file.ts";
 import type { StoreRoot } from "./root.ts";
 
 export interface StoredImage {
@@ -124,27 +124,24 @@ export function layersOf({ manifest, config }: StoredImage): ImageLayer[] {
   });
 }
 
-/** What a name may stand for, the likeliest first. */
-export type Candidate = Pick<IndexEntry, "name"> & { descriptor: Descriptor };
-
-/**
- * The entries that a name means: written so, or with Docker's defaults added, or with this digest in this repository.
- */
-export function entriesNamed(entries: readonly IndexEntry[], name: Reference | string): Candidate[] {
-  const known = entries.filter((entry): entry is IndexEntry & Candidate => entry.descriptor !== undefined);
-  const written = typeof name === "string" ? name : formatReference(name);
-  const exact = known.filter((entry) => entry.name === written);
-  if (exact.length > 0) return exact;
+/** What a name leads to: written so, or with Docker's defaults added, or by this digest from this repository. */
+export function findNamed(
+  index: IndexFile,
+  name: Reference | string,
+): { descriptor: Descriptor; names: string[] } | undefined {
+  const written = index.find(typeof name === "string" ? name : formatReference(name));
+  if (written) return written;
   const reference = typeof name === "string" ? parsed(name) : name;
-  if (!reference) return [];
-  const full = formatReference(withDefaultTag(reference));
-  const named = known.filter((entry) => entry.name === full);
-  if (named.length > 0 || !reference.digest) return named;
+  if (!reference) return undefined;
+  const named = index.find(formatReference(withDefaultTag(reference)));
+  if (named || !reference.digest) return named;
   const repository = repositoryOf(reference);
-  return known.filter((entry) => {
-    const other = entry.name === undefined ? undefined : parsed(entry.name);
-    return other && entry.descriptor.digest === reference.digest && repositoryOf(other) === repository;
-  });
+  for (const entry of index.entries) {
+    if (entry.descriptor?.digest !== reference.digest || entry.name === undefined) continue;
+    const other = parsed(entry.name);
+    if (other && repositoryOf(other) === repository) return index.find(entry.name);
+  }
+  return undefined;
 }
 
 function parsed(text: string): Reference | undefined {

@@ -4,11 +4,11 @@
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/image-layout.md#indexjson-file
  */
-import { show } from "../../syscalls/index.ts";
+import { show, TsboxError } from "../../syscalls/index.ts";
 import { descriptorReader, isDigest, type Descriptor } from "../image/index.ts";
 import { Mismatch } from "../schema/index.ts";
 import { storing, unavailable } from "./failure.ts";
-import { elementsOf, memberOf, withoutMember, type Span } from "./json-text.ts";
+import { elementsOf, memberOf, withoutMember } from "./json-text.ts";
 import { standStill, type StoreRoot } from "./root.ts";
 
 /** What umoci and skopeo write is a tag, or any text; tsbox writes the whole reference. */
@@ -25,47 +25,133 @@ export interface IndexEntry {
   /** Undefined where its digest is of an algorithm that tsbox does not know: it is kept, and that is all. */
   descriptor?: Descriptor;
   name?: string;
+}
+
+/** Of which something is known. */
+export type NamedDescriptor = IndexEntry & { descriptor: Descriptor };
+
+export interface WrittenEntry extends IndexEntry {
   /** As it is written. */
   text: string;
 }
 
+/** As it was read: what is asked for is checked, the rest is not, so that one name is found quickly. */
 export class IndexFile {
-  readonly entries: readonly IndexEntry[];
+  readonly text: string;
+  readonly #manifests: readonly unknown[];
+  #entries: IndexEntry[] | undefined;
+
+  /** @throws Mismatch, SyntaxError, RangeError */
+  constructor(bytes: Uint8Array) {
+    this.text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    const value: unknown = JSON.parse(this.text);
+    if (!isObject(value)) throw new Mismatch("it is not an object");
+    const { schemaVersion, manifests } = value;
+    if (schemaVersion !== 2) throw new Mismatch(`its version ${show(schemaVersion)} is not 2`);
+    // null is Go's word for an empty list
+    if (!Array.isArray(manifests ?? [])) throw new Mismatch("manifests is not a list");
+    this.#manifests = (manifests as unknown[] | null | undefined) ?? [];
+  }
+
+  /** @throws TsboxError `store_unavailable` where one of them is not as it should be */
+  get entries(): readonly IndexEntry[] {
+    return (this.#entries ??= checked(() => this.#manifests.map(entryOf)));
+  }
+
+  /** The first with a name, and with all that lead to the same. */
+  find(name: string): { descriptor: Descriptor; names: string[] } | undefined {
+    const at = this.#manifests.findIndex((value) => nameIn(value) === name);
+    if (at < 0) return undefined;
+    const { descriptor } = checked(() => entryOf(this.#manifests[at], at));
+    if (!descriptor) return undefined;
+    const same = this.#manifests.filter((value) => isObject(value) && value["digest"] === descriptor.digest);
+    const others = same.map(nameIn).filter((other) => other !== undefined && other !== name);
+    return { descriptor, names: [name, ...(others as string[])] };
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function nameIn(value: unknown): string | undefined {
+  const annotations = isObject(value) ? value["annotations"] : undefined;
+  const name = isObject(annotations) && Object.hasOwn(annotations, REF_NAME) ? annotations[REF_NAME] : undefined;
+  return typeof name === "string" && name !== "" ? name : undefined;
+}
+
+function entryOf(value: unknown, at: number): IndexEntry {
+  const where = `manifests[${at}]`;
+  if (!isObject(value)) throw new Mismatch(`${where} is not an object`);
+  const { digest } = value;
+  if (typeof digest !== "string" || !ANY_DIGEST.test(digest))
+    throw new Mismatch(`${where}.digest ${show(digest)} is not a digest`);
+  if (!isDigest(digest)) return {};
+  try {
+    const descriptor = descriptorReader(value);
+    const name = nameIn(value);
+    return { descriptor, ...(name === undefined ? {} : { name }) };
+  } catch (error) {
+    if (!(error instanceof Mismatch)) throw error;
+    throw new Mismatch(`${where}${error.where === "" ? "" : `.${error.where}`}: ${error.why}`);
+  }
+}
+
+const ACTION = `read ${FILE}`;
+const HINT = "it is damaged: put back a copy, or start anew with another store (TSBOX_ROOT, --root)";
+
+function checked<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof Mismatch ? unavailable(ACTION, error.why, HINT, error) : error;
+  }
+}
+
+/** @throws TsboxError `store_unavailable` where it is missing or damaged */
+export function readIndexFile({ oci }: StoreRoot): IndexFile {
+  for (let attempt = 1; ; attempt++) {
+    const bytes = storing(() => oci.read(FILE, MAX_INDEX_BYTES));
+    if (!bytes) throw unavailable(ACTION, "it is missing", HINT);
+    try {
+      return checked(() => new IndexFile(bytes));
+    } catch (error) {
+      if (error instanceof TsboxError) throw error;
+      if (attempt === ATTEMPTS) throw unavailable(ACTION, "it is no JSON", HINT, error);
+      standStill(AGAIN_MS);
+    }
+  }
+}
+
+/** As it is written, to be changed. */
+export class WrittenIndex {
+  readonly entries: readonly WrittenEntry[];
   readonly #before: string;
   readonly #behind: string;
 
-  private constructor(before: string, entries: readonly IndexEntry[], behind: string) {
+  private constructor(before: string, entries: readonly WrittenEntry[], behind: string) {
     this.#before = before;
     this.entries = entries;
     this.#behind = behind;
   }
 
-  /** @throws Mismatch, SyntaxError, RangeError */
-  static parse(bytes: Uint8Array): IndexFile {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Mismatch("it is not an object");
-    const { schemaVersion, manifests } = value as Record<string, unknown>;
-    if (schemaVersion !== 2) throw new Mismatch(`its version ${show(schemaVersion)} is not 2`);
+  static of({ text, entries }: IndexFile): WrittenIndex {
     const list = memberOf(text, "manifests");
     if (!list) {
       const end = text.lastIndexOf("}");
-      return new IndexFile(`${text.slice(0, end)},"manifests":[`, [], `]${text.slice(end)}`);
+      return new WrittenIndex(`${text.slice(0, end)},"manifests":[`, [], `]${text.slice(end)}`);
     }
-    const before = text.slice(0, list.value.start);
-    const behind = text.slice(list.value.end);
-    // Go's word for an empty list
-    if (manifests === null) return new IndexFile(`${before}[`, [], `]${behind}`);
-    if (!Array.isArray(manifests)) throw new Mismatch("manifests is not a list");
+    const [before, behind] = [text.slice(0, list.value.start), text.slice(list.value.end)];
+    if (text[list.value.start] !== "[") return new WrittenIndex(`${before}[`, [], `]${behind}`);
     const spans = elementsOf(text, list.value);
-    const entries = spans.map((span, at) => entryOf(text, span, manifests[at], at));
-    const [first = { start: list.value.end - 1 }, last = { end: list.value.end - 1 }] = [spans[0], spans.at(-1)];
-    return new IndexFile(text.slice(0, first.start), entries, text.slice(last.end));
+    const written = spans.map(({ start, end }, at) => ({ ...entries[at], text: text.slice(start, end) }));
+    const [first, last] = [spans[0], spans.at(-1)];
+    const close = list.value.end - 1;
+    return new WrittenIndex(text.slice(0, first?.start ?? close), written, text.slice(last?.end ?? close));
   }
 
   /** With other entries, and all else as it was. */
-  with(entries: readonly IndexEntry[]): IndexFile {
-    return new IndexFile(this.#before, entries, this.#behind);
+  with(entries: readonly WrittenEntry[]): WrittenIndex {
+    return new WrittenIndex(this.#before, entries, this.#behind);
   }
 
   toString(): string {
@@ -73,49 +159,13 @@ export class IndexFile {
   }
 }
 
-function entryOf(text: string, span: Span, value: unknown, at: number): IndexEntry {
-  const own = text.slice(span.start, span.end);
-  const where = `manifests[${at}]`;
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Mismatch(`${where} is no object`);
-  const { digest } = value as Record<string, unknown>;
-  if (typeof digest !== "string" || !ANY_DIGEST.test(digest))
-    throw new Mismatch(`${where}.digest ${show(digest)} is not a digest`);
-  if (!isDigest(digest)) return { text: own };
-  try {
-    const descriptor = descriptorReader(value);
-    const name = descriptor.annotations?.[REF_NAME];
-    return { descriptor, text: own, ...(name ? { name } : {}) };
-  } catch (error) {
-    if (!(error instanceof Mismatch)) throw error;
-    throw new Mismatch(`${where}${error.where === "" ? "" : `.${error.where}`}: ${error.why}`);
-  }
-}
-
-/** @throws TsboxError `store_unavailable` where it is missing or damaged */
-export function readIndexFile({ oci }: StoreRoot): IndexFile {
-  const action = `read ${show(`${oci.path}/${FILE}`)}`;
-  for (let attempt = 1; ; attempt++) {
-    const bytes = storing(() => oci.read(FILE, MAX_INDEX_BYTES));
-    if (!bytes) throw unavailable(action, "it is missing", HINT);
-    try {
-      return IndexFile.parse(bytes);
-    } catch (error) {
-      if (error instanceof Mismatch) throw unavailable(action, error.why, HINT, error);
-      if (attempt === ATTEMPTS) throw unavailable(action, "it is no JSON", HINT, error);
-      standStill(AGAIN_MS);
-    }
-  }
-}
-
-const HINT = "it is damaged: put back a copy, or start anew with another store (TSBOX_ROOT, --root)";
-
 /** Replaces it as a whole; the caller has the store's lock. */
-export function writeIndexFile({ oci }: StoreRoot, index: IndexFile): void {
+export function writeIndexFile({ oci }: StoreRoot, index: WrittenIndex): void {
   storing(() => oci.replace(FILE, new TextEncoder().encode(index.toString()), 0o644, true));
 }
 
 /** An entry of tsbox's own. */
-export function newEntry(name: string | undefined, descriptor: Descriptor): IndexEntry {
+export function newEntry(name: string | undefined, descriptor: Descriptor): WrittenEntry {
   const { annotations = {}, ...plain } = descriptor;
   const { [REF_NAME]: _, ...others } = annotations;
   const all = name === undefined ? others : { ...others, [REF_NAME]: name };
@@ -124,7 +174,7 @@ export function newEntry(name: string | undefined, descriptor: Descriptor): Inde
 }
 
 /** The same image without its name: nothing else of the entry changes. */
-export function nameless(entry: IndexEntry): IndexEntry {
+export function nameless(entry: WrittenEntry): WrittenEntry {
   const annotations = memberOf(entry.text, "annotations");
   if (entry.name === undefined || !annotations || !entry.descriptor) return entry;
   const { start, end } = annotations.value;
@@ -138,7 +188,7 @@ export function nameless(entry: IndexEntry): IndexEntry {
 }
 
 /** A name leads to an image from now on; an image that it led to, and that has no other, stays without one. */
-export function withName(index: IndexFile, name: string, descriptor: Descriptor): IndexFile {
+export function withName(index: WrittenIndex, name: string, descriptor: Descriptor): WrittenIndex {
   if (index.entries.some((entry) => entry.name === name && entry.descriptor?.digest === descriptor.digest))
     return index;
   const others = withoutName(index, name).entries.filter(
@@ -148,7 +198,7 @@ export function withName(index: IndexFile, name: string, descriptor: Descriptor)
 }
 
 /** The image stays, without a name where it has no other. */
-export function withoutName(index: IndexFile, name: string): IndexFile {
+export function withoutName(index: WrittenIndex, name: string): WrittenIndex {
   const kept = index.entries.filter((entry) => entry.name !== name);
   const there = new Set(kept.map(({ descriptor }) => descriptor?.digest));
   for (const entry of index.entries) {

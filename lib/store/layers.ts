@@ -6,15 +6,17 @@
  * layers/HEX[-MAPS]/fs          the files, a lower directory of overlayfs
  *                   layer.json  what it is
  *                   lock        shared by those that use it, while they do
+ *                   boot-ID     of the kernel that it was unpacked under
+ *                   synced      once all of it is known to be on the disk
  * ```
  *
- * Unpacked files are left to the kernel to be written when it likes, and a layer says in which boot it was made: after a
- * power cut one that was not on the disk by then counts as missing, and is unpacked again.
+ * Unpacked files are left to the kernel to be written when it likes. After a power cut, a layer that had not been synced
+ * by then is of another boot, counts as missing, and is unpacked again.
  * @module
  */
-import { readKernelFile, show, type Directory } from "../../syscalls/index.ts";
+import { readKernelFile, show } from "../../syscalls/index.ts";
 import { digestOf, hexOf, isDigest, type Digest } from "../image/index.ts";
-import { list, Mismatch, object, required, text, whole, type Reader } from "../schema/index.ts";
+import { list, Mismatch, object, required, whole, type Reader } from "../schema/index.ts";
 import type { IdMapping } from "../spec/index.ts";
 import { storing } from "./failure.ts";
 import type { StoreRoot } from "./root.ts";
@@ -23,6 +25,7 @@ export const VERSION = 1;
 export const INFO = "layer.json";
 export const LOCK = "lock";
 export const FILES = "fs";
+export const SYNCED = "synced";
 const LIMIT_BYTES = 64 * 1024;
 
 /** Ids that files of a layer have on the host, where they are not those of its archive. */
@@ -44,22 +47,20 @@ export interface LayerInfo {
   entries: number;
 }
 
-export interface StoredLayer extends LayerInfo {
+export interface StoredLayer {
   chainId: Digest;
   /** Of its directory in `layers/`. */
   key: string;
   /** Its lower directory: an absolute path. */
   fs: string;
-  ids?: IdMaps;
   isPending: false;
 }
 
-export interface Written extends LayerInfo {
+/** In layer.json. */
+export interface WrittenLayer extends LayerInfo {
   version: typeof VERSION;
   chainId: Digest;
   ids?: IdMaps;
-  /** Of the kernel that it was unpacked under; absent when it is known to be on the disk. */
-  boot?: string;
 }
 
 const KEY = /^[0-9a-f]{64}(?:[0-9a-f]{64})?(?:-[0-9a-f]{8})?$/;
@@ -87,7 +88,7 @@ const version: Reader<typeof VERSION> = (value) => {
   if (value === VERSION) return VERSION;
   throw new Mismatch(`its version ${show(value)} is not ${VERSION}`);
 };
-const readWritten = object<Written>({
+const readWritten = object<WrittenLayer>({
   version: required(version),
   chainId: required(digest),
   diffId: required(digest),
@@ -96,33 +97,28 @@ const readWritten = object<Written>({
   bytes: required(count),
   entries: required(count),
   ids: object<IdMaps>({ uidMappings: required(list(mapping)), gidMappings: required(list(mapping)) }),
-  boot: text,
 });
 
 let boot: string | undefined;
-export const thisBoot = (): string => (boot ??= (readKernelFile("/proc/sys/kernel/random/boot_id") ?? "").trim());
+/** In the directory of a layer. */
+export const bootMark = (): string =>
+  (boot ??= `boot-${(readKernelFile("/proc/sys/kernel/random/boot_id") ?? "unknown").trim()}`);
 
 /** Undefined where it is not there, not whole, or unpacked with other ids. */
-export function findLayer(root: StoreRoot, chainId: Digest, ids?: IdMaps): StoredLayer | undefined {
-  return layerAt(root, layerKey(chainId, ids), chainId);
+export function findLayer({ layers }: StoreRoot, chainId: Digest, ids?: IdMaps): StoredLayer | undefined {
+  const key = layerKey(chainId, ids);
+  return storing(() => {
+    if (!layers.status(`${key}/${bootMark()}`) && !layers.status(`${key}/${SYNCED}`)) return undefined;
+    if (layers.status(`${key}/${FILES}`)?.kind !== "directory") return undefined;
+    return { chainId, key, fs: `${layers.path}/${key}/${FILES}`, isPending: false };
+  });
 }
 
-/** @param chainId that it has to be, where one is expected */
-export function layerAt(root: StoreRoot, key: string, chainId?: Digest): StoredLayer | undefined {
-  using directory = storing(() => root.layers.directory(key));
-  const written = directory && readInfo(directory);
-  if (!written || (chainId && written.chainId !== chainId) || layerKey(written.chainId, written.ids) !== key)
-    return undefined;
-  if (written.boot !== undefined && written.boot !== thisBoot()) return undefined;
-  if (directory.status(FILES)?.kind !== "directory") return undefined;
-  const { version: _, boot: __, ...info } = written;
-  return { ...info, key, fs: `${directory.path}/${FILES}`, isPending: false };
-}
-
-/** Whatever is wrong with it, it is not a layer that can be used. */
-export function readInfo(directory: Directory): Written | undefined {
+/** What is written down of a layer; undefined where that cannot be read. */
+export function readLayerInfo(root: StoreRoot, key: string): WrittenLayer | undefined {
   try {
-    const bytes = directory.read(INFO, LIMIT_BYTES);
+    using directory = root.layers.directory(key);
+    const bytes = directory?.read(INFO, LIMIT_BYTES);
     return bytes && readWritten(JSON.parse(new TextDecoder().decode(bytes)));
   } catch {
     return undefined;

@@ -46,11 +46,8 @@ export class StoreRoot implements Disposable {
   readonly path: string;
   readonly isReadOnly: boolean;
   readonly root: Directory;
-  readonly oci: Directory;
-  readonly blobs: Directory;
-  readonly layers: Directory;
-  readonly ingest: Directory;
-  readonly #algorithms = new Map<DigestAlgorithm, Directory>();
+  /** Those that were needed so far. */
+  readonly #opened = new Map<string, Directory>();
   #isLocked = false;
 
   /**
@@ -60,22 +57,40 @@ export class StoreRoot implements Disposable {
   constructor(path: string, isReadOnly: boolean) {
     this.path = path;
     this.isReadOnly = isReadOnly;
-    using undo = new DisposableStack();
-    const opened = (directory: Directory) => undo.use(directory);
-    this.root = opened(storing(() => openRoot(path, isReadOnly)));
-    if (!this.#hasVersion()) this.locked(() => this.#hasVersion() || this.#build());
-    this.oci = opened(this.#open(this.root, "oci"));
-    this.blobs = opened(this.#open(this.oci, "blobs"));
-    this.layers = opened(this.#open(this.root, "layers"));
-    this.ingest = opened(this.#open(this.root, "ingest"));
-    checkLayout(this.oci);
-    undo.move();
+    this.root = storing(() => openRoot(path, isReadOnly));
+    try {
+      if (!this.#hasVersion()) this.locked(() => this.#hasVersion() || this.#build());
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {
-    for (const directory of [this.root, this.oci, this.blobs, this.layers, this.ingest, ...this.#algorithms.values()])
-      directory[Symbol.dispose]();
-    this.#algorithms.clear();
+    for (const directory of [this.root, ...this.#opened.values()]) directory[Symbol.dispose]();
+    this.#opened.clear();
+  }
+
+  get oci(): Directory {
+    return this.#kept("oci", () => this.#open(this.root, "oci"));
+  }
+
+  get blobs(): Directory {
+    return this.#kept("blobs", () => this.#open(this.oci, "blobs"));
+  }
+
+  get layers(): Directory {
+    return this.#kept("layers", () => this.#open(this.root, "layers"));
+  }
+
+  get ingest(): Directory {
+    return this.#kept("ingest", () => this.#open(this.root, "ingest"));
+  }
+
+  #kept(name: string, open: () => Directory): Directory {
+    let directory = this.#opened.get(name);
+    if (!directory) this.#opened.set(name, (directory = open()));
+    return directory;
   }
 
   #open(above: Directory, name: string): Directory {
@@ -123,16 +138,17 @@ export class StoreRoot implements Disposable {
 
   /** Of the blobs with such digests; undefined where there are none, and it is not to be made. */
   algorithm(algorithm: DigestAlgorithm, make = false): Directory | undefined {
-    let directory = this.#algorithms.get(algorithm);
-    if (directory) return directory;
-    directory = make ? this.#open(this.blobs, algorithm) : storing(() => this.blobs.directory(algorithm));
-    if (directory) this.#algorithms.set(algorithm, directory);
-    return directory;
+    const there = this.#opened.get(algorithm);
+    if (there) return there;
+    const found = make ? this.#open(this.blobs, algorithm) : storing(() => this.blobs.directory(algorithm));
+    if (found) this.#opened.set(algorithm, found);
+    return found;
   }
 
-  /** @throws TsboxError `store_unavailable` where it was opened for reading alone */
+  /** @throws TsboxError `store_unavailable` where it was opened for reading alone, or its layout is another than ours */
   checkWritable(action: string): void {
     if (this.isReadOnly) throw unavailable(action, `the store ${show(this.path)} was opened for reading`);
+    checkLayout(this.oci);
   }
 
   /**

@@ -12,17 +12,8 @@ import {
 } from "../image/index.ts";
 import { blobStatus, openBlob, readBlob, type OpenBlob } from "./blobs.ts";
 import { Holds } from "./holds.ts";
-import {
-  entriesNamed,
-  hasPrefix,
-  isIdPrefix,
-  layersOf,
-  loadImage,
-  type Candidate,
-  type ImageLayer,
-  type StoredImage,
-} from "./images.ts";
-import { newEntry, readIndexFile, withName, withoutName, writeIndexFile, type IndexFile } from "./index-file.ts";
+import { findNamed, hasPrefix, isIdPrefix, layersOf, loadImage, type ImageLayer, type StoredImage } from "./images.ts";
+import { newEntry, readIndexFile, withName, withoutName, writeIndexFile, WrittenIndex } from "./index-file.ts";
 import { openIngest, openUnknown, type Ingest, type IngestOwner } from "./ingest.ts";
 import { findLayer, layerKey, type IdMaps, type StoredLayer } from "./layers.ts";
 import { leaseImage, type Lease } from "./leases.ts";
@@ -79,9 +70,8 @@ export class Store implements Disposable {
    *   `reference_invalid` where an id is that of several
    */
   findImage(name: Reference | string, { platform }: FindOptions = {}): StoredImage | undefined {
-    const { entries } = readIndexFile(this.#root);
-    const [named] = entriesNamed(entries, name);
-    if (named) return this.#load(namesOf(entries, named), named.descriptor, platform);
+    const named = findNamed(readIndexFile(this.#root), name);
+    if (named) return this.#load(named.names, named.descriptor, platform);
     return typeof name === "string" && isIdPrefix(name) ? this.#findById(name, platform) : undefined;
   }
 
@@ -180,10 +170,10 @@ export class Store implements Disposable {
     throw new TsboxError(`name ${digest}: it is not in the store`, { code: "image_not_found" });
   }
 
-  #changeIndex(action: string, change: (index: IndexFile) => IndexFile): void {
+  #changeIndex(action: string, change: (index: WrittenIndex) => WrittenIndex): void {
     this.#root.checkWritable(action);
     this.#root.locked(() => {
-      const index = readIndexFile(this.#root);
+      const index = WrittenIndex.of(readIndexFile(this.#root));
       const changed = change(index);
       if (changed.toString() !== index.toString()) writeIndexFile(this.#root, changed);
     });
@@ -290,13 +280,3 @@ export class Store implements Disposable {
 
 const written = (reference: Reference | string): string =>
   typeof reference === "string" ? reference : formatReference(reference);
-
-/** The one that was asked for first. */
-function namesOf(entries: IndexFile["entries"], { name, descriptor }: Candidate): string[] {
-  const others = entries.flatMap((entry) =>
-    entry.descriptor?.digest === descriptor.digest && entry.name !== undefined && entry.name !== name
-      ? [entry.name]
-      : [],
-  );
-  return name === undefined ? others : [name, ...others];
-}

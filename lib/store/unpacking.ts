@@ -3,18 +3,18 @@ import { Directory, OpenFile, TsboxError } from "../../syscalls/index.ts";
 import type { Digest } from "../image/index.ts";
 import { storing } from "./failure.ts";
 import {
+  bootMark,
   FILES,
   findLayer,
   INFO,
   layerKey,
   LOCK,
   plainMaps,
-  thisBoot,
   VERSION,
   type IdMaps,
   type LayerInfo,
   type StoredLayer,
-  type Written,
+  type WrittenLayer,
 } from "./layers.ts";
 import { isLeased } from "./leases.ts";
 import type { StoreRoot } from "./root.ts";
@@ -57,21 +57,14 @@ export class PendingLayer implements Disposable {
     if (!this.#isOpen) throw new TsboxError("commit a layer: it is not unpacked any more", { code: "invalid_option" });
     const { chainId, ids } = this;
     const key = layerKey(chainId, ids);
-    const written: Written = {
-      version: VERSION,
-      chainId,
-      ...info,
-      ...(ids ? { ids: plainMaps(ids) } : {}),
-      boot: thisBoot(),
-    };
+    const written: WrittenLayer = { version: VERSION, chainId, ...info, ...(ids ? { ids: plainMaps(ids) } : {}) };
     storing(() => {
-      OpenFile.open(this.#directory, LOCK, { as: "maker" })?.[Symbol.dispose]();
+      for (const mark of [LOCK, bootMark()]) OpenFile.open(this.#directory, mark, { as: "maker" })?.[Symbol.dispose]();
       this.#directory.replace(INFO, new TextEncoder().encode(JSON.stringify(written)));
       this.#root.locked(() => this.#root.ingest.move(this.#name, this.#root.layers, key));
     });
     this.#close();
-    const { version: _, boot: __, ...told } = written;
-    return { ...told, key, fs: `${this.#root.layers.path}/${key}/${FILES}`, isPending: false };
+    return { chainId, key, fs: `${this.#root.layers.path}/${key}/${FILES}`, isPending: false };
   }
 
   /** Removes what has been unpacked of it. */
