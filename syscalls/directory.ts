@@ -202,6 +202,12 @@ export class Directory {
     if (result < 0) throw systemError(`write to the disk: ${JSON.stringify(this.path)}`, "fsync", -result);
   }
 
+  /** `int syncfs(int fd)`: all of its file system survives a power cut. @see syncfs(2) */
+  syncFileSystem(): void {
+    const result = trySyscall("syncfs", this.fd);
+    if (result < 0) throw systemError(`write to the disk: ${JSON.stringify(this.path)}`, "syncfs", -result);
+  }
+
   /** Removes what is no directory; it may be gone already. */
   remove(name: string): void {
     const result = trySyscall("unlinkat", this.fd, path(name), 0);

@@ -80,6 +80,15 @@ export function loadImage(root: StoreRoot, names: string[], descriptor: Descript
   return { names, descriptor, manifestDigest: digest, id: manifest.config.digest, platform: made, manifest, config };
 }
 
+/** Undefined where it cannot be used, for whatever reason. */
+export function tryLoad(root: StoreRoot, descriptor: Descriptor): StoredImage | undefined {
+  try {
+    return loadImage(root, [], descriptor);
+  } catch {
+    return undefined;
+  }
+}
+
 function manifestFor(
   root: StoreRoot,
   descriptor: Descriptor,

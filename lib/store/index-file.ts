@@ -17,7 +17,7 @@ const FILE = "index.json";
 /** A hundred thousand names; others have no more, either. */
 export const MAX_INDEX_BYTES = 16 * 2 ** 20;
 /** Other tools write it in place: what is no JSON now may be in a moment. */
-const [ATTEMPTS, AGAIN_MS] = [10, 5];
+const [PATIENCE_MS, AGAIN_MS] = [50, 5];
 /** Of any algorithm: nothing that leads out of a directory. */
 const ANY_DIGEST = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
 
@@ -109,14 +109,14 @@ function checked<T>(work: () => T): T {
 
 /** @throws TsboxError `store_unavailable` where it is missing or damaged */
 export function readIndexFile({ oci }: StoreRoot): IndexFile {
-  for (let attempt = 1; ; attempt++) {
+  for (const end = performance.now() + PATIENCE_MS; ;) {
     const bytes = storing(() => oci.read(FILE, MAX_INDEX_BYTES));
     if (!bytes) throw unavailable(ACTION, "it is missing", HINT);
     try {
       return checked(() => new IndexFile(bytes));
     } catch (error) {
       if (error instanceof TsboxError) throw error;
-      if (attempt === ATTEMPTS) throw unavailable(ACTION, "it is no JSON", HINT, error);
+      if (performance.now() > end) throw unavailable(ACTION, "it is no JSON", HINT, error);
       standStill(AGAIN_MS);
     }
   }
@@ -199,12 +199,13 @@ export function withName(index: WrittenIndex, name: string, descriptor: Descript
 
 /** The image stays, without a name where it has no other. */
 export function withoutName(index: WrittenIndex, name: string): WrittenIndex {
-  const kept = index.entries.filter((entry) => entry.name !== name);
-  const there = new Set(kept.map(({ descriptor }) => descriptor?.digest));
-  for (const entry of index.entries) {
-    if (entry.name !== name || there.has(entry.descriptor?.digest)) continue;
-    kept.push(nameless(entry));
-    there.add(entry.descriptor?.digest);
-  }
-  return index.with(kept);
+  const there = new Set(index.entries.map((entry) => (entry.name === name ? undefined : entry.descriptor?.digest)));
+  const entries = index.entries.flatMap((entry) => {
+    if (entry.name !== name) return [entry];
+    const { digest } = entry.descriptor ?? {};
+    if (there.has(digest)) return [];
+    there.add(digest);
+    return [nameless(entry)];
+  });
+  return index.with(entries);
 }

@@ -14,7 +14,7 @@
  * by then is of another boot, counts as missing, and is unpacked again.
  * @module
  */
-import { readKernelFile, show } from "../../syscalls/index.ts";
+import { OpenFile, readKernelFile, show, TsboxError } from "../../syscalls/index.ts";
 import { digestOf, hexOf, isDigest, type Digest } from "../image/index.ts";
 import { list, Mismatch, object, required, whole, type Reader } from "../schema/index.ts";
 import type { IdMapping } from "../spec/index.ts";
@@ -65,6 +65,9 @@ export interface WrittenLayer extends LayerInfo {
 
 const KEY = /^[0-9a-f]{64}(?:[0-9a-f]{64})?(?:-[0-9a-f]{8})?$/;
 export const isLayerKey = (name: string): boolean => KEY.test(name);
+
+/** Of its chainId. */
+export const hexOfKey = (key: string): string => key.split("-", 1)[0] as string;
 
 /** Layers unpacked with other ids are others. */
 export function layerKey(chainId: Digest, ids?: IdMaps): string {
@@ -123,4 +126,24 @@ export function readLayerInfo(root: StoreRoot, key: string): WrittenLayer | unde
   } catch {
     return undefined;
   }
+}
+
+/** From now on a layer is there whatever happens. Where that cannot be written down, it will be unpacked again. */
+export function markSynced(root: StoreRoot, key: string): void {
+  try {
+    using directory = root.layers.directory(key);
+    if (!directory) return;
+    OpenFile.open(directory, SYNCED, { as: "maker" })?.[Symbol.dispose]();
+    directory.remove(bootMark());
+  } catch (error) {
+    if (!(error instanceof TsboxError)) throw error;
+  }
+}
+
+/** All of them are written to the disk, which takes as long as it takes. */
+export function syncLayers(root: StoreRoot): void {
+  const keys = storing(() => root.layers.names()).filter((key) => root.layers.status(`${key}/${bootMark()}`));
+  if (keys.length === 0) return;
+  storing(() => root.layers.syncFileSystem());
+  for (const key of keys) markSynced(root, key);
 }

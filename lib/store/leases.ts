@@ -4,9 +4,10 @@
  * @module
  */
 import { OpenFile, show, TsboxError } from "../../syscalls/index.ts";
+import type { Digest } from "../image/index.ts";
 import { storing } from "./failure.ts";
 import { layersOf, type StoredImage } from "./images.ts";
-import { findLayer, layerKey, LOCK, type IdMaps } from "./layers.ts";
+import { bootMark, findLayer, layerKey, LOCK, markSynced, type IdMaps } from "./layers.ts";
 import { standStill, type StoreRoot } from "./root.ts";
 
 /** Whoever looks whether it is free has it for microseconds. */
@@ -39,7 +40,7 @@ export function leaseImage(root: StoreRoot, image: StoredImage, ids?: IdMaps): L
     throw missing();
   }
   // when it was last used
-  lock.touch();
+  if (lock.touch()) markOld(root, layers, ids);
   let isOpen = true;
   return {
     lowers,
@@ -48,6 +49,20 @@ export function leaseImage(root: StoreRoot, image: StoredImage, ids?: IdMaps): L
       isOpen = false;
     },
   };
+}
+
+/** What lies in the page cache for so long has been written. */
+const SURELY_WRITTEN_MS = 60 * 60 * 1000;
+
+/** Layers that were unpacked long ago are known to be on the disk from now on. */
+function markOld(root: StoreRoot, layers: readonly { chainId: Digest }[], ids: IdMaps | undefined): void {
+  const before = Date.now() - SURELY_WRITTEN_MS;
+  for (const { chainId } of layers) {
+    const key = layerKey(chainId, ids);
+    const mark = root.layers.status(`${key}/${bootMark()}`);
+    if (!mark || mark.modifiedMs > before) return;
+    markSynced(root, key);
+  }
 }
 
 function lockedLayer(root: StoreRoot, key: string): OpenFile | undefined {

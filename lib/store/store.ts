@@ -1,7 +1,9 @@
 /** The store of images. @module */
 import { show, TsboxError } from "../../syscalls/index.ts";
 import {
+  algorithmOf,
   formatReference,
+  hexOf,
   type Descriptor,
   type Digest,
   type DigestAlgorithm,
@@ -11,13 +13,17 @@ import {
   type Reference,
 } from "../image/index.ts";
 import { blobStatus, openBlob, readBlob, type OpenBlob } from "./blobs.ts";
+import { storing } from "./failure.ts";
 import { Holds } from "./holds.ts";
 import { findNamed, hasPrefix, isIdPrefix, layersOf, loadImage, type ImageLayer, type StoredImage } from "./images.ts";
 import { newEntry, readIndexFile, withName, withoutName, writeIndexFile, WrittenIndex } from "./index-file.ts";
 import { openIngest, openUnknown, type Ingest, type IngestOwner } from "./ingest.ts";
 import { findLayer, layerKey, type IdMaps, type StoredLayer } from "./layers.ts";
-import { leaseImage, type Lease } from "./leases.ts";
+import { lastUsed, leaseImage, type Lease } from "./leases.ts";
+import { Metadata } from "./metadata.ts";
+import { prune, removeImage, type PruneOptions, type Removed, type RemoveOptions } from "./removal.ts";
 import { defaultRoot, StoreRoot } from "./root.ts";
+import { diskUsage, type DiskUsage } from "./usage.ts";
 import { prepareLayer, type PendingLayer } from "./unpacking.ts";
 
 export interface StoreOptions {
@@ -42,10 +48,13 @@ export interface UnusableImage {
 export class Store implements Disposable {
   readonly #root: StoreRoot;
   readonly #holds: Holds;
+  /** What the layout cannot say. Its first use loads SQLite. */
+  readonly metadata: Metadata;
 
   private constructor(root: StoreRoot) {
     this.#root = root;
     this.#holds = new Holds(root);
+    this.metadata = new Metadata(root);
   }
 
   /** @throws TsboxError `store_unavailable` where it cannot be made, or is of another version */
@@ -54,6 +63,7 @@ export class Store implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.metadata[Symbol.dispose]();
     this.#root[Symbol.dispose]();
   }
 
@@ -179,6 +189,41 @@ export class Store implements Disposable {
     });
   }
 
+  /**
+   * Takes a name away, or, by an id, all that an image has. With the last name the image goes, and what only it needs.
+   * @throws TsboxError `image_not_found`; `image_in_use` where a sandbox is made of it, or, by an id without `force`, it
+   *   has several names
+   */
+  async removeImage(wanted: Reference | string, options: RemoveOptions = {}): Promise<Removed> {
+    return this.#forgotten(await removeImage(this.#root, wanted, options));
+  }
+
+  /** Removes images that nobody needs, and all that is left of downloads and removals that did not come to their end. */
+  async prune(options: PruneOptions = {}): Promise<Removed> {
+    return this.#forgotten(await prune(this.#root, options));
+  }
+
+  #forgotten(removed: Removed): Removed {
+    try {
+      this.metadata.forget(removed.blobs);
+    } catch (error) {
+      // on a full disk there may be no room for that; it harms nobody
+      if (!(error instanceof TsboxError) || error.code !== "store_unavailable") throw error;
+    }
+    return removed;
+  }
+
+  /** How much room all of it takes. */
+  diskUsage(): DiskUsage {
+    return diskUsage(this.#root, this.metadata, this.images());
+  }
+
+  /** When an image was last used, or else unpacked; milliseconds since 1970. */
+  lastUsed(image: StoredImage, ids?: IdMaps): number | undefined {
+    const top = layersOf(image).at(-1);
+    return top && lastUsed(this.#root, layerKey(top.chainId, ids));
+  }
+
   // ── blobs ──
 
   hasBlob(digest: Digest): boolean {
@@ -200,6 +245,12 @@ export class Store implements Disposable {
    */
   openBlob(digest: Digest, { verify = true }: { verify?: boolean } = {}): OpenBlob {
     return openBlob(this.#root, digest, verify);
+  }
+
+  /** Removes a blob that turned out to be damaged, so that it can come in again. */
+  discardBlob(digest: Digest): void {
+    this.#root.checkWritable("remove a blob");
+    storing(() => this.#root.algorithm(algorithmOf(digest))?.remove(hexOf(digest)));
   }
 
   /** What is ingested, or prepared, or relied on is not removed by anybody until this is disposed of. */

@@ -1,0 +1,150 @@
+/** Images that go: by a name, by an id, or because nobody needs them. @module */
+import { show, TsboxError } from "../../syscalls/index.ts";
+import { formatReference, type Digest, type Reference } from "../image/index.ts";
+import { findNamed, hasPrefix, isIdPrefix, tryLoad, type StoredImage } from "./images.ts";
+import { readIndexFile, withoutName, writeIndexFile, WrittenIndex, type WrittenEntry } from "./index-file.ts";
+import { hexOfKey, isLayerKey, syncLayers } from "./layers.ts";
+import { isLeased } from "./leases.ts";
+import { neededBy } from "./marking.ts";
+import type { StoreRoot } from "./root.ts";
+import { sweep, sweepIngest, type Swept } from "./sweep.ts";
+import { removeOldTrash, Trash } from "./trash.ts";
+import { storing } from "./failure.ts";
+
+export interface Removed extends Swept {
+  /** Names that are gone. */
+  names: string[];
+  /** Digests that `index.json` had and has no more: of manifests, or of image indexes. */
+  images: Digest[];
+}
+
+export interface RemoveOptions {
+  /** By an id: also where it has several names. */
+  force?: boolean;
+}
+
+/**
+ * Takes a name away, or, by an id, all that an image has. With the last name the image goes, and what only it needs.
+ * @throws TsboxError `image_not_found`; `image_in_use` where a sandbox is made of it, or, by an id, it has several names
+ */
+export async function removeImage(
+  root: StoreRoot,
+  wanted: Reference | string,
+  { force = false }: RemoveOptions = {},
+): Promise<Removed> {
+  root.checkWritable("remove an image");
+  using trash = new Trash(root);
+  const removed = root.locked(() => {
+    const index = readIndexFile(root);
+    const written = WrittenIndex.of(index);
+    const named = findNamed(index, wanted);
+    const rest = named && named.names.length > 1 ? withoutName(written, named.names[0] as string) : undefined;
+    if (named && rest) {
+      writeIndexFile(root, rest);
+      return { names: named.names.slice(0, 1), images: [], blobs: [], layers: [], bytes: 0 };
+    }
+    const going = named
+      ? written.entries.filter(({ descriptor }) => descriptor?.digest === named.descriptor.digest)
+      : entriesById(root, written, wanted);
+    const names = going.flatMap(({ name }) => name ?? []);
+    if (!named && names.length > 1 && !force) {
+      throw new TsboxError(`remove the image ${showName(wanted)}: it has ${names.length} names`, {
+        code: "image_in_use",
+        hint: `remove ${names.join(", ")}, or all of them with --force`,
+      });
+    }
+    return takeAway(root, trash, written, going);
+  });
+  await trash.emptySlowly();
+  return removed;
+}
+
+const showName = (name: Reference | string): string => show(typeof name === "string" ? name : formatReference(name));
+
+function takeAway(root: StoreRoot, trash: Trash, index: WrittenIndex, going: readonly WrittenEntry[]): Removed {
+  const names = going.flatMap(({ name }) => name ?? []);
+  const kept = index.entries.filter((entry) => !going.includes(entry));
+  if (isUsed(root, going, kept)) {
+    throw new TsboxError(
+      `remove the image ${show(names[0] ?? going[0]?.descriptor?.digest)}: a sandbox is made of it`,
+      {
+        code: "image_in_use",
+        hint: "end the sandbox first",
+      },
+    );
+  }
+  const among = neededBy(root, going);
+  writeIndexFile(root, index.with(kept));
+  const images = [...new Set(going.flatMap(({ descriptor }) => descriptor?.digest ?? []))];
+  return { names, images, ...sweep(root, trash, among) };
+}
+
+/** Whether a sandbox is made of what is going, and would not find its layers any more. */
+function isUsed(root: StoreRoot, going: readonly WrittenEntry[], kept: readonly WrittenEntry[]): boolean {
+  const { tops } = neededBy(root, going);
+  const still = neededBy(root, kept).layers;
+  const keys = storing(() => root.layers.names()).filter(isLayerKey);
+  return keys.some((key) => tops.has(hexOfKey(key)) && !still.has(hexOfKey(key)) && isLeased(root, key));
+}
+
+/** @throws TsboxError `image_not_found`; `reference_invalid` where it is the beginning of several */
+function entriesById(root: StoreRoot, { entries }: WrittenIndex, wanted: Reference | string): WrittenEntry[] {
+  const prefix = typeof wanted === "string" && isIdPrefix(wanted) ? wanted : undefined;
+  const ids = new Set<Digest>();
+  const found = entries.filter(({ descriptor }) => {
+    if (!descriptor || prefix === undefined) return false;
+    const image = tryLoad(root, descriptor);
+    const isIt = [descriptor.digest, image?.manifestDigest, image?.id].some((each) => each && hasPrefix(each, prefix));
+    if (isIt) ids.add(image?.id ?? descriptor.digest);
+    return isIt;
+  });
+  if (ids.size > 1) {
+    throw new TsboxError(`remove the image ${showName(wanted)}: the ids of several begin so`, {
+      code: "reference_invalid",
+    });
+  }
+  if (found.length > 0) return found;
+  throw new TsboxError(`remove the image ${showName(wanted)}: there is none`, { code: "image_not_found" });
+}
+
+export interface PruneOptions {
+  /** Which images go, of those that are not used; absent: those without a name. */
+  images?: (image: StoredImage) => boolean;
+}
+
+/** Removes images that nobody needs, and all that is left of downloads and removals that did not come to their end. */
+export async function prune(
+  root: StoreRoot,
+  { images = ({ names }) => names.length === 0 }: PruneOptions = {},
+): Promise<Removed> {
+  root.checkWritable("prune the store");
+  using trash = new Trash(root);
+  const removed = root.locked(() => {
+    const written = WrittenIndex.of(readIndexFile(root));
+    const going = goingOf(root, written, images);
+    const taken = takeAway(root, trash, written, going);
+    const rest = sweep(root, trash);
+    return {
+      ...taken,
+      blobs: [...taken.blobs, ...rest.blobs],
+      layers: [...taken.layers, ...rest.layers],
+      bytes: taken.bytes + rest.bytes + sweepIngest(root, trash),
+    };
+  });
+  await trash.emptySlowly();
+  await removeOldTrash(root);
+  syncLayers(root);
+  return removed;
+}
+
+/** An image with several names goes with all of them, or not at all. */
+function goingOf(root: StoreRoot, { entries }: WrittenIndex, isGoing: (image: StoredImage) => boolean): WrittenEntry[] {
+  const groups = [...Map.groupBy(entries, ({ descriptor }) => descriptor?.digest).values()];
+  const chosen = groups.filter(([first, ...others]) => {
+    const image = first?.descriptor && tryLoad(root, first.descriptor);
+    if (!image) return false;
+    return isGoing({ ...image, names: [first, ...others].flatMap(({ name }) => name ?? []) });
+  });
+  const kept = groups.filter((group) => !chosen.includes(group)).flat();
+  return chosen.filter((group) => !isUsed(root, group, kept)).flat();
+}
