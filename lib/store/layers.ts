@@ -53,6 +53,8 @@ export interface StoredLayer {
   key: string;
   /** Its lower directory: an absolute path. */
   fs: string;
+  /** Of its files. Read when it is asked for. */
+  readonly bytes: number;
   isPending: false;
 }
 
@@ -108,14 +110,26 @@ export const bootMark = (): string =>
   (boot ??= `boot-${(readKernelFile("/proc/sys/kernel/random/boot_id") ?? "unknown").trim()}`);
 
 /** Undefined where it is not there, not whole, or unpacked with other ids. */
-export function findLayer({ layers }: StoreRoot, chainId: Digest, ids?: IdMaps): StoredLayer | undefined {
+export function findLayer(root: StoreRoot, chainId: Digest, ids?: IdMaps): StoredLayer | undefined {
+  const { layers } = root;
   const key = layerKey(chainId, ids);
   return storing(() => {
     if (!layers.status(`${key}/${bootMark()}`) && !layers.status(`${key}/${SYNCED}`)) return undefined;
     if (layers.status(`${key}/${FILES}`)?.kind !== "directory") return undefined;
-    return { chainId, key, fs: `${layers.path}/${key}/${FILES}`, isPending: false };
+    return storedLayer(root, chainId, key);
   });
 }
+
+/** One that is there. */
+export const storedLayer = (root: StoreRoot, chainId: Digest, key: string): StoredLayer => ({
+  chainId,
+  key,
+  fs: `${root.layers.path}/${key}/${FILES}`,
+  get bytes() {
+    return readLayerInfo(root, key)?.bytes ?? 0;
+  },
+  isPending: false,
+});
 
 /** What is written down of a layer; undefined where that cannot be read. */
 export function readLayerInfo(root: StoreRoot, key: string): WrittenLayer | undefined {

@@ -10,6 +10,7 @@ import {
   layerKey,
   LOCK,
   plainMaps,
+  storedLayer,
   VERSION,
   type IdMaps,
   type LayerInfo,
@@ -64,7 +65,7 @@ export class PendingLayer implements Disposable {
       this.#root.locked(() => this.#root.ingest.move(this.#name, this.#root.layers, key));
     });
     this.#close();
-    return { chainId, key, fs: `${this.#root.layers.path}/${key}/${FILES}`, isPending: false };
+    return storedLayer(this.#root, chainId, key);
   }
 
   /** Removes what has been unpacked of it. */
