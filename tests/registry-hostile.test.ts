@@ -227,6 +227,16 @@ describe("a connection", () => {
 });
 
 describe("a manifest", () => {
+  test("of a server that does not know HEAD, or tells no digest, is looked for all the same", async () => {
+    const found = { mediaType: OCI_MANIFEST, digest: digestOf(manifest), size: manifest.length };
+    for (const status of [200, 405, 501]) {
+      await using server = await startHostile(({ method }, reply) =>
+        method === "HEAD" ? reply.send(status, isManifest) : reply.send(200, isManifest, manifest),
+      );
+      expect(await client().findManifest(named(server))).toEqual(found);
+    }
+  });
+
   test("that is not the one of its digest is refused, by whichever digest", async () => {
     const wanted = digestOf("another");
     await using server = await startHostile((_, reply) => reply.send(200, isManifest, manifest));
@@ -391,6 +401,18 @@ describe("a blob", () => {
     expect(honest.found).toEqual(rest);
   });
 
+  test("that nobody wants to the end is not got to the end, nor is its connection kept", async () => {
+    await using server = await startHostile((_, reply) => {
+      reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes.length}\r\n\r\n`);
+      reply.raw(bytes.subarray(0, 100_000));
+    });
+    for await (const part of client({ times: { stallMs: 20_000 } }).blob(named(server), layer)) {
+      expect(part.length).toBeGreaterThan(0);
+      break;
+    }
+    expect(await eventually(() => server.open() === 0)).toBe(true);
+  });
+
   test("that is not compressed by the connection, whatever that says, stays as it is", async () => {
     const packed = Buffer.from(Bun.gzipSync(Buffer.alloc(1000)));
     const descriptor = { ...layer, digest: digestOf(packed), size: packed.length };
@@ -411,6 +433,20 @@ const locked =
     asked.headers["authorization"] === undefined
       ? reply.send(401, { "WWW-Authenticate": 'Basic realm="x"' })
       : then(asked, reply, count);
+
+test("a connection serves again, also after an answer that nobody reads", async () => {
+  const ports = new Set<number | undefined>();
+  await using server = await startHostile(
+    locked((_, reply) => {
+      ports.add(reply.socket.remotePort);
+      reply.send(200, isManifest, manifest);
+    }),
+  );
+  const registry = client();
+  for (let count = 0; count < 4; count++) await registry.getManifest(named(server));
+  expect(ports.size).toBe(1);
+  expect(server.open()).toBeLessThanOrEqual(2);
+});
 
 describe("a redirect", () => {
   test("takes the password along to where it is known, and nowhere else", async () => {

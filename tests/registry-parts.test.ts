@@ -18,7 +18,7 @@ import { parseChallenges } from "../lib/registry/challenge.ts";
 import { locationOf } from "../lib/registry/exchange.ts";
 import { retryAfterMs } from "../lib/registry/failure.ts";
 import { Hosts, isOwnOrLinkLocal } from "../lib/registry/hosts.ts";
-import { CredentialFiles, CredentialHelper } from "../lib/registry/index.ts";
+import { CredentialFiles, CredentialHelper, parseDomain } from "../lib/registry/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { descendants, eventually } from "./support/processes.ts";
 
@@ -147,6 +147,22 @@ describe("hosts", () => {
     expect(isOwnOrLinkLocal(host)).toBe(false);
   });
 });
+
+test.each([
+  ["", "docker.io"],
+  ["docker.io", "docker.io"],
+  ["https://index.docker.io/v1/", "docker.io"],
+  ["registry-1.docker.io", "docker.io"],
+  ["registry.example", "registry.example"],
+  ["https://registry.example/v2/", "registry.example"],
+  ["http://localhost:5000/", "localhost:5000"],
+  ["[::1]:5000", "[::1]:5000"],
+])("the registry %p is %s", (text, domain) => expect(parseDomain(text)).toBe(domain));
+
+test.each(["word", "a/b", "https://x.io/y", "user@x.io", "x.io\r\nX: y", "../x", "https://"])(
+  "%p is no registry",
+  async (text) => expect((await failureOf(() => parseDomain(text))).code).toBe("reference_invalid"),
+);
 
 describe("where an answer leads", () => {
   const go = (location: string, from: string) => locationOf("do", location, new URL(from)).href;

@@ -21,6 +21,8 @@ export const TIMES: Times = { answerMs: 30_000, stallMs: 30_000, commitMs: 300_0
 const MAX_REDIRECTS = 5;
 /** Of an error: what does not fit is not read. */
 const MAX_ERROR_BYTES = 64 * 1024;
+/** For the rest of a short answer. */
+const DRAIN_MS = 1000;
 const REDIRECTS = [301, 302, 303, 307, 308];
 
 export interface RequestOptions extends Attempt {
@@ -47,7 +49,7 @@ export interface Exchange {
   pieces(): AsyncGenerator<Uint8Array<ArrayBuffer>>;
   /** All of it. @throws TsboxError where it is longer */
   bytes(limitBytes: number, what: string): Promise<Uint8Array<ArrayBuffer>>;
-  /** Drops the connection, if there is more to come. */
+  /** Leaves the body; a long one drops the connection. */
   close(): void;
   /** The error that this answer is, with the beginning of its body. */
   refusal(): Promise<Error>;
@@ -167,7 +169,12 @@ export class Exchanger {
         const why = `${what} of ${url.host} is longer than ${limitBytes} bytes`;
         throw new TsboxError(`${action}: ${why}`, { code: "registry_error" });
       },
-      close: () => clock.end(),
+      close() {
+        const length = Number(response.headers.get("content-length") ?? Number.POSITIVE_INFINITY);
+        if (response.body === null || !(length <= MAX_ERROR_BYTES)) return clock.end();
+        // a connection that has been read to its end serves again
+        void drain(response.body.getReader(), clock);
+      },
       async refusal() {
         const body = await beginning(MAX_ERROR_BYTES).catch((error) => {
           if (options.signal?.aborted) throw error;
@@ -182,6 +189,17 @@ export class Exchanger {
         return refusal(options, answer);
       },
     };
+  }
+}
+
+async function drain(reader: { read(): Promise<{ done: boolean }> }, clock: Clock): Promise<void> {
+  clock.set(DRAIN_MS, "does not end");
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // nobody wanted it
+  } finally {
+    clock.end();
   }
 }
 

@@ -5,7 +5,7 @@ export { CredentialHelper } from "./credential-helper.ts";
 export type { Times } from "./exchange.ts";
 export { AnswerError } from "./failure.ts";
 export type { HostOptions } from "./hosts.ts";
-export { login, logout, type LoginOptions } from "./login.ts";
+export { login, logout, parseDomain, type LoginOptions } from "./login.ts";
 export type { Patience } from "./patience.ts";
 export {
   Registry,

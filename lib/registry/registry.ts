@@ -33,7 +33,7 @@ import { Client, pullScope, pushScope, type EndpointRequest } from "./client.ts"
 import { CredentialFiles } from "./credentials.ts";
 import { download, rangeFrom } from "./download.ts";
 import { Exchanger, locationOf, TIMES, type Exchange, type Times } from "./exchange.ts";
-import { ConnectionError, named } from "./failure.ts";
+import { AnswerError, ConnectionError, named } from "./failure.ts";
 import { Hosts, isOwnOrLinkLocal, type Endpoint, type HostOptions } from "./hosts.ts";
 import { isTransient, PATIENCE, type Patience } from "./patience.ts";
 import { cancelUpload, sendBlob, startUpload } from "./upload.ts";
@@ -133,6 +133,9 @@ export class Registry {
       });
     } catch (error) {
       if (error instanceof TsboxError && error.code === "image_not_found") return undefined;
+      // some servers do not know how not to send it
+      const isHeadless = error instanceof AnswerError && [405, 501].includes(error.status);
+      if (isHeadless) return (await this.getManifest(wanted, options)).descriptor;
       throw error;
     }
   }
@@ -312,8 +315,8 @@ export class Registry {
    * @throws TsboxError `registry_denied` where it does not
    */
   async check(domain: string, options: { signal?: AbortSignal } = {}): Promise<{ identityToken?: string }> {
-    const { path: _path, ...endpoint } = this.#origin(parseReference(`${domain}/x`));
-    const whole: Endpoint = { ...endpoint, path: "" };
+    // not of a repository, but of the registry
+    const whole: Endpoint = { ...this.#origin({ domain, path: "team/app" }), path: "" };
     const action = `log in at ${domain}`;
     const request = { action, at: "", accept: [200], scopes: [], signal: this.#with(options.signal).signal };
     const exchange = await this.#client.send(whole, request);
