@@ -331,6 +331,24 @@ testUnless(noRegistry, "an upload that is aborted is cancelled at the registry, 
   expect(await cancelled(server)).toBe(true);
 });
 
+const script = join(import.meta.dirname, "fixtures/registry.ts");
+const deno = join(import.meta.dirname, "../node_modules/.bin/deno");
+
+test.skipIf(noRegistry !== undefined).each([
+  ["Bun", [process.execPath, script]],
+  ["Deno", [deno, "run", "--quiet", "--no-lock", "--allow-all", script]],
+])("all of it works under %s, and the script ends by itself", async (_, command) => {
+  await using server = await startRegistry({ auth: "basic" });
+  const output = await run([...command, server.host, server.username, server.password], { DENO_NO_UPDATE_CHECK: "1" });
+  expect(JSON.parse(output)).toEqual({
+    sent: "uploaded",
+    length: 2_999_995,
+    aborted: "aborted",
+    missing: "image_not_found",
+    refused: "it does not speak TLS",
+  });
+});
+
 describe("who vouches for a registry", () => {
   const secret = (server: TestRegistry, options: RegistryOptions) =>
     clientOf(server, { insecure: false, patience: { attempts: 1 }, certificateDirectories: [], ...options });

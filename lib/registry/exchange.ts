@@ -40,6 +40,9 @@ export interface RequestOptions extends Attempt {
   signal?: AbortSignal | undefined;
 }
 
+/** Not among Bun's types. */
+const streamOf = ReadableStream as unknown as { from(pieces: AsyncIterable<Uint8Array>): ReadableStream };
+
 /** An answer whose body is still to be read, or to be dropped. */
 export interface Exchange {
   response: Response;
@@ -102,12 +105,9 @@ export class Exchanger {
       ...(url.protocol === "https:" ? { tls: this.hosts.tls(url.host) ?? {} } : {}),
     };
     if (typeof body === "function") {
-      init.body = counted(
-        body,
-        clock,
-        this.times.stallMs,
-        options.answerMs ?? this.times.answerMs,
-      ) as unknown as ReadableStream;
+      const pieces = counted(body, clock, this.times.stallMs, options.answerMs ?? this.times.answerMs);
+      // Bun takes any iterable, and tells a length that is known; others want a stream
+      init.body = (typeof Bun === "undefined" ? streamOf.from(pieces) : pieces) as ReadableStream;
       init.duplex = "half";
     } else if (body !== undefined) init.body = body;
     clock.set(options.answerMs ?? this.times.answerMs, "gives no answer");

@@ -155,6 +155,13 @@ export function retryAfterMs(headers: Headers, now = Date.now()): number | undef
   return Number.isFinite(ms) ? Math.min(Math.max(0, ms), 86_400_000) : undefined;
 }
 
+/** Codes and messages, from what was thrown to what was behind it: Deno tells why only there. */
+function wordsOf(error: unknown, depth = 4): string[] {
+  const { code, message, cause } = Object(error) as { code?: unknown; message?: unknown; cause?: unknown };
+  const own = [code, message].filter((word) => typeof word === "string");
+  return cause === undefined || depth === 0 ? own : [...own, ...wordsOf(cause, depth - 1)];
+}
+
 /** No answer at all: the code of the failure and its words. */
 export class ConnectionError extends TsboxError {
   /** Whether it may go better in a moment. */
@@ -163,10 +170,9 @@ export class ConnectionError extends TsboxError {
   readonly isPlain: boolean;
 
   constructor(action: string, host: string, cause: unknown) {
-    const { code: given, message = "" } = Object(cause) as { code?: unknown; message?: string };
-    const word = typeof given === "string" ? given : /\b(E[A-Z]{4,}|[A-Z_]*CERT[A-Z_]*)\b/.exec(message)?.[1];
-    const known = KNOWN.find(({ codes }) => codes.test(`${word} ${message}`));
-    const why = known?.why ?? (clean(message) || "the connection failed");
+    const words = wordsOf(cause);
+    const known = KNOWN.find(({ codes }) => codes.test(words.join(" ")));
+    const why = known?.why ?? (clean(words.at(-1)) || "the connection failed");
     super(`${action}: ${host}: ${why}`, {
       code: "registry_error",
       cause,
