@@ -26,13 +26,33 @@ async function run(words: string[], flags: RunFlags): Promise<number> {
   const { command, options } = runRequest(words, flags, callersWorld());
   if (flags.stopSignal !== undefined || flags.stopTimeout !== undefined) (await import("./stop.ts")).stopOf(flags);
   const join = flags.tty ? await terminals(flags, options) : undefined;
-  const sandboxed = Sandbox.spawn(command, options);
+  const sandboxed = await spawn(words, () => Sandbox.spawn(command, options), options, flags);
   warn(sandboxed.warnings);
   if (flags.sigProxy !== false) passSignalsOn(sandboxed, flags);
   await join?.(sandboxed);
   const ending = await sandboxed.result();
   explain(ending.reason, flags);
   return exitStatus(ending);
+}
+
+/** Pulls its image, where it is missing. */
+async function spawn(
+  [first = ""]: string[],
+  work: () => SandboxProcess,
+  options: RunOptions,
+  { quiet, pull }: RunFlags,
+): Promise<SandboxProcess> {
+  if (options.image === undefined) return work();
+  const { withImage } = await import("../sandbox/index.ts");
+  try {
+    return await withImage(
+      options,
+      work,
+      quiet || pull === "never" ? undefined : (await import("./pulling.ts")).printer(),
+    );
+  } catch (error) {
+    throw (await import("./pulling.ts")).explained(error, first);
+  }
 }
 
 function passSignalsOn(sandboxed: SandboxProcess, flags: RunFlags): void {

@@ -21,6 +21,7 @@ import { piecesOf, unreadable, type ArchiveSource, type Pieces } from "./pieces.
 import type { OnProgress } from "./progress.ts";
 import { pullImage, type PulledImage } from "./pull.ts";
 import { pushImage, type PushedImage } from "./push.ts";
+import { unpackImage } from "./unpack.ts";
 import { archivePieces, chooseSaved, planArchive, type ArchiveFormat, type SavedImage } from "./save.ts";
 import {
   anyReference,
@@ -116,6 +117,14 @@ export class Images implements Disposable {
     const wanted = platform === undefined ? undefined : parsePlatform(platform);
     const from = { store: this.#store, registry: new Registry(registry) };
     return abortable(`pull ${show(name)}`, options, () => pullImage(from, reference, wanted, this.#with(options)));
+  }
+
+  /**
+   * Unpacks the layers of an image that another tool has brought, out of what is there: no registry is asked.
+   * @throws TsboxError `image_not_found` where a layer is not there either, and as `pull`
+   */
+  async unpack(name: string, options: TransferOptions = {}): Promise<void> {
+    await unpackImage(this.#store, this.#get(name), this.#with(options));
   }
 
   /** Every tag of a repository. */

@@ -43,8 +43,8 @@ export interface CommitOptions extends ChangeOptions {
   config?: ContainerConfig;
   /** The command whose changes these are. */
   createdBy?: string;
-  /** Of who made the files. */
-  ids?: IdMaps;
+  /** Which ids of the host are which ones of the image, in what was written. */
+  upperIds?: IdMaps;
 }
 
 interface NewLayer {
@@ -95,7 +95,7 @@ export async function commitImage(
   upper: string,
   options: CommitOptions,
 ): Promise<ReceivedImage> {
-  const { config: given, changes = [], message, author, createdBy, ids, signal } = options;
+  const { config: given, changes = [], message, author, createdBy, upperIds: ids, signal } = options;
   using _hold = store.hold();
   const from = base?.config ?? emptyConfig();
   const config = applyChanges(given ?? from.config ?? {}, changes);

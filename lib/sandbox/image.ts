@@ -25,6 +25,8 @@ export interface BoxImage {
 
 export interface ImageInUse {
   image: BoxImage;
+  /** Of the store. */
+  root: string;
   /** Its layers can be removed then. More calls do no harm. */
   release(): void;
 }
@@ -61,7 +63,7 @@ export function prepare(command: string[], options: RunOptions): Prepared {
   const image = { reference: wanted.reference, digest: found.manifestDigest, id: found.id, config };
   try {
     const stack = new StackedRoot(lease.lowers, volumesOf(config.config ?? {}), store.path);
-    const held = { image, release: () => lease[Symbol.dispose]() };
+    const held = { image, root: store.path, release: () => lease[Symbol.dispose]() };
     return { command: words, request: { ...(ids ? withIds(request) : request), stack }, image: held };
   } catch (error) {
     lease[Symbol.dispose]();
@@ -87,7 +89,7 @@ function withIds(request: Request): Request {
 }
 
 /** @throws TsboxError `invalid_option`, `reference_invalid` */
-function checkImage(options: SandboxOptions): ImageOptions {
+export function checkImage(options: SandboxOptions): ImageOptions {
   const { image, rootfs, namespaces } = options;
   const wanted = typeof image === "string" ? { reference: image } : (image as ImageOptions);
   checkObject("image", wanted, '"debian:bookworm", or { reference: "debian:bookworm", pull: "never" }');
@@ -127,4 +129,18 @@ function notFound({ reference, pull, platform }: ImageOptions): TsboxError {
         ? "pull it first, or let it be pulled: that is what pull is for"
         : "pull it first: Sandbox.run and Sandbox.create do, while Sandbox.spawn waits for nothing",
   });
+}
+
+/** Another tool may have brought it, and has unpacked nothing. */
+export function findState(wanted: ImageOptions): "missing" | "packed" | "unpacked" {
+  using store = openStore(wanted);
+  try {
+    const found = store && findIn(store, wanted);
+    if (!found) return "missing";
+    leaseOf(store, found, imageIds())[Symbol.dispose]();
+    return "unpacked";
+  } catch (error) {
+    if ((error as TsboxError).code !== "image_not_found") throw error;
+    return "packed";
+  }
 }

@@ -1,7 +1,11 @@
 /** Sandboxes. @module */
-export { absolute, signalNumber } from "../../syscalls/index.ts";
+export { absolute, access, signalNumber } from "../../syscalls/index.ts";
 export { capabilityName, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 export { SandboxProcess } from "./process.ts";
+export type { CommitOptions as BoxCommitOptions, CommittedImage } from "./box-changes.ts";
+export type { Change } from "../layer/index.ts";
+export type { BoxImage } from "./image.ts";
+export { withImage, type PullProgress } from "./pull.ts";
 export { BoxFile, type FileOptions, type WriteOptions } from "./file.ts";
 export type { FileContent } from "./file-content.ts";
 export { BoxFiles } from "./files.ts";

@@ -8,6 +8,8 @@ import { settingsOf, type Cgroup } from "../cgroup/index.ts";
 import { bury, kill, type Launched } from "../launch/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { Agent } from "./agent.ts";
+import { archive, changesIn, checkCommit, commit, noImage } from "./box-changes.ts";
+import type { CommitOptions, CommittedImage, Written } from "./box-changes.ts";
 import { UsageMeter } from "./box-usage.ts";
 import { checkKeys, checkObject, checkPath, checkSignal, invalid } from "./check.ts";
 import { checkCommand } from "./check-request.ts";
@@ -16,6 +18,7 @@ import { create, type Made } from "./create.ts";
 import { planOf, specOf } from "./describe.ts";
 import { cpuTimeLimit, outputLimit, since, timeLimit } from "./group.ts";
 import { BoxFiles } from "./files.ts";
+import type { Change } from "../layer/index.ts";
 import type { BoxImage, ImageInUse } from "./image.ts";
 import { join, take } from "./launch.ts";
 import { Volume } from "./volume.ts";
@@ -24,6 +27,7 @@ import { Listener } from "./notify.ts";
 import type { BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
 import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
 import { parseDuration } from "./parse.ts";
+import { withImage } from "./pull.ts";
 import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
 import { agentSpec, checkSpawnOptions, processFor } from "./request.ts";
@@ -63,6 +67,7 @@ export class Sandbox implements AsyncDisposable {
   #shell: Shell | undefined;
   #files: BoxFiles | undefined;
   #agent: Agent | undefined;
+  readonly #over = new AbortController();
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -115,7 +120,9 @@ export class Sandbox implements AsyncDisposable {
         hint: "pass a string, bytes, a Blob, a Response or a ReadableStream, or use Sandbox.spawn",
       });
     }
-    const process = Sandbox.spawn(command, options.terminal ? options : { stderr: "pipe", ...options });
+    const asked: RunOptions = options.terminal ? options : { stderr: "pipe", ...options };
+    const spawn = () => spawnAlone(command, asked);
+    const process = options.image === undefined ? spawn() : await withImage(options, spawn);
     const [stdoutBytes, stderrBytes, result] = await process.collect();
     options.signal?.throwIfAborted();
     const text = new TextDecoder();
@@ -136,7 +143,8 @@ export class Sandbox implements AsyncDisposable {
    * @throws TsboxError, as {@link Sandbox.run}
    */
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
-    const box = new Sandbox(await create(options));
+    const make = () => create(options);
+    const box = new Sandbox(await (options?.image === undefined ? make() : withImage(options, make)));
     if (options.signal?.aborted) await box.#stop("killed");
     options.signal?.throwIfAborted();
     return box;
@@ -335,6 +343,62 @@ export class Sandbox implements AsyncDisposable {
     this.#cgroup.apply(settings, [], () => [this.pid, ...this.#members()]);
   }
 
+  /**
+   * What has been written over the image: `{ kind: "A", path }` for what was added, `C` for changed, `D` for deleted. Not
+   * what lies in its volumes.
+   * @throws TsboxError `invalid_option` for a box that is not made of an image, `sandbox_closed`
+   */
+  async diff(): Promise<Change[]> {
+    return changesIn(this.#written("tell what was written"));
+  }
+
+  /**
+   * Makes an image of what has been written, over the one that the box is made of. Its config stays but for `changes`.
+   * @param reference its name; without one it is known by its id
+   * @throws TsboxError `invalid_option`, `reference_invalid`, `store_unavailable`, `sandbox_closed`; `limit_unavailable`
+   * where the box is to be paused, and cannot be
+   */
+  async commit(reference?: string, options: CommitOptions = {}): Promise<CommittedImage> {
+    checkCommit(reference, options);
+    const written = this.#written("commit", options.signal);
+    const { id } = (this.#image as ImageInUse).image;
+    const pausing = await this.#still(options.pause);
+    try {
+      return await commit(written, { root: this.#image?.root, id }, reference, options);
+    } finally {
+      if (pausing && !this.#stopped) await this.resume();
+    }
+  }
+
+  /**
+   * All files as one tar archive, as they are seen: the image's, and what has been written. Not what lies in volumes, nor
+   * in mounts. It comes as fast as it is read, while the box lives.
+   * @throws TsboxError `invalid_option` for a box that is not made of an image, `sandbox_closed`
+   */
+  async export(): Promise<ReadableStream<Uint8Array>> {
+    return archive(this.#written("export"));
+  }
+
+  /** @returns whether it is paused for this */
+  async #still(pause: boolean | undefined): Promise<boolean> {
+    if (pause === false || this.#paused) return false;
+    try {
+      await this.pause();
+      return true;
+    } catch (error) {
+      if (pause || (error as TsboxError).code !== "limit_unavailable") throw error;
+      return false;
+    }
+  }
+
+  #written(action: string, signal?: AbortSignal): Written {
+    this.#checkOpen(action);
+    const [upper, { stack }] = [this.#upper, this.#options];
+    if (upper === undefined || !stack) throw noImage(action);
+    const over = this.#over.signal;
+    return { upper, pid: this.pid, stack, signal: signal ? AbortSignal.any([over, signal]) : over };
+  }
+
   /** Waits for what is being started: it is not inside yet, so it would be frozen and limited by nothing. */
   async #untilInside(): Promise<void> {
     const isOutside = (process: SandboxProcess) => this.#running.has(process) && membersOf([process.pid]).length < 2;
@@ -381,6 +445,7 @@ export class Sandbox implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#endWatch?.();
     this.#closed.resolve();
+    this.#over.abort(new TsboxError("read what was written: the sandbox has ended", { code: "sandbox_closed" }));
     this.#options.signal?.removeEventListener("abort", this.#abort);
     kill(this.#launched);
     // with cgroup v1, what is frozen dies when it goes on

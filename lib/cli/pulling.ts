@@ -1,0 +1,28 @@
+/** `tsbox run` of an image that is not there: what is told while it comes, and where it does not. @module */
+import { access } from "../sandbox/index.ts";
+import type { PullProgress } from "../sandbox/index.ts";
+import { print } from "./print.ts";
+
+/** On stderr: stdout is the command's. */
+export const printer = (): PullProgress => (event) => {
+  if (event.type === "resolving") print(`Pulling ${event.reference}\n`, 2);
+};
+
+/** Why there is no such image: a command is often meant, as they were the first word once. */
+const NO_IMAGE = ["image_not_found", "reference_invalid", "registry_denied", "registry_error"];
+const X_OK = 1;
+
+/** The same error, with the hint that a view of the host would have been meant, where the first word is a command there. */
+export function explained(error: unknown, first: string): unknown {
+  const { code } = error as { code?: string };
+  if (code === undefined || !NO_IMAGE.includes(code) || !isCommand(first)) return error;
+  return Object.assign(error as Error, {
+    hint: `for a command of the host: "tsbox run --rootfs host ${first} …"; an image stands before its command`,
+  });
+}
+
+function isCommand(word: string): boolean {
+  if (word.startsWith("/") || word.startsWith("./")) return access(word, X_OK);
+  if (word.includes("/")) return false;
+  return (process.env["PATH"] ?? "").split(":").some((directory) => access(`${directory}/${word}`, X_OK));
+}
