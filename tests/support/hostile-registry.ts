@@ -44,6 +44,8 @@ export async function startHostile(answer: Answer, certificate?: Certificate): P
     socket.on("error", () => undefined);
     let held = Buffer.alloc(0);
     socket.on("data", (piece: Buffer) => {
+      // who begins with TLS where there is none is told so
+      if (!certificate && held.length === 0 && piece[0] === 0x16) return socket.end("HTTP/1.1 400 Bad Request\r\n\r\n");
       held = Buffer.concat([held, piece]);
       // the beginning of TLS, which servers of HTTP know and do not take
       if (!certificate && held[0] === 0x16) return socket.destroy();

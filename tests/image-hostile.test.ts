@@ -1,0 +1,298 @@
+/** Registries and images that lie, break off or refuse: one clear error each, and the store as it was. @module */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { Tsbox } from "../lib/index.ts";
+import {
+  digestOf,
+  DOCKER_MANIFEST,
+  OCI_CONFIG,
+  OCI_INDEX,
+  OCI_LAYER,
+  type Descriptor,
+  type Digest,
+} from "../lib/image/index.ts";
+import { jsonBlob, manifestBlob, type Blob } from "../lib/images/config.ts";
+import type { ImageEvent, PullOptions } from "../lib/images/index.ts";
+import { failureOf } from "./support/failure.ts";
+import { startHostile, type Answer, type HostileRegistry } from "./support/hostile-registry.ts";
+import { storeListing } from "./support/made-images.ts";
+import { asRoot, testUnless } from "./support/machine.ts";
+import { Folder } from "./support/rootfs.ts";
+import { tarEnd, tarHeader, tarPadding } from "../lib/tar/index.ts";
+
+const folder = new Folder();
+const root = join(folder.path, "store");
+
+/** A plain tar with one file in it. */
+function tarOf(name: string, content: Uint8Array): Uint8Array<ArrayBuffer> {
+  const header = { name: new TextEncoder().encode(name), type: "file" as const, mode: 0o644, uid: 0, gid: 0 };
+  const mtime = { seconds: 0, nanoseconds: 0 };
+  const parts = [tarHeader({ ...header, size: content.length, mtime }), content, tarPadding(content.length), tarEnd()];
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+interface Made {
+  layers: Blob[];
+  diffIds: Digest[];
+  config: Blob;
+  manifest: Blob;
+}
+
+type Change = Partial<{
+  layers: (layers: Blob[]) => Blob[];
+  diffIds: (diffIds: Digest[]) => unknown[];
+  config: (bytes: Blob) => Blob;
+  descriptors: (layers: Descriptor[]) => Descriptor[];
+  manifest: (blob: Blob) => Blob;
+}>;
+
+let made = 0;
+const blobOf = (mediaType: string, bytes: Uint8Array): Blob => ({ bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } });
+
+/** Two gzip layers that nobody has seen yet, and what lies about them. */
+function makeImage(change: Change = {}): Made {
+  const tars = ["one", "two"].map((name) => tarOf(name, crypto.getRandomValues(new Uint8Array(60_000)).map((byte) => byte ^ made++)));
+  const honest = tars.map((tar) => blobOf(`${OCI_LAYER}+gzip`, Bun.gzipSync(tar)));
+  const layers = change.layers?.(honest) ?? honest;
+  const diffIds = tars.map((tar) => digestOf(tar));
+  const image = { os: "linux", architecture: process.arch === "x64" ? "amd64" : "arm64", rootfs: { type: "layers", diff_ids: change.diffIds?.(diffIds) ?? diffIds } };
+  const plain = jsonBlob(OCI_CONFIG, image);
+  const config = change.config?.(plain) ?? plain;
+  const descriptors = honest.map(({ descriptor }) => descriptor);
+  const manifest = manifestBlob(config.descriptor, change.descriptors?.(descriptors) ?? descriptors);
+  return { layers, diffIds, config, manifest: change.manifest?.(manifest) ?? manifest };
+}
+
+/** Serves an image as a registry does, by whatever names its blobs have. */
+function serving({ layers, config, manifest }: Made, more: Blob[] = []): Answer {
+  const blobs = new Map<string, Blob>([...layers, config, manifest, ...more].map((blob) => [blob.descriptor.digest, blob]));
+  return ({ path, headers }, reply) => {
+    if (path === "/v2/") return reply.json(200, {});
+    const [, kind, name = ""] = /^\/v2\/app\/(manifests|blobs)\/(.+)$/.exec(path) ?? [];
+    const blob = kind === "manifests" && name === "1" ? manifest : blobs.get(name);
+    if (!blob) return reply.json(404, { errors: [{ code: "NOT_FOUND" }] });
+    const from = Number(/^bytes=(\d+)-/.exec(headers["range"] ?? "")?.[1] ?? 0);
+    const type = kind === "manifests" ? { "Content-Type": blob.descriptor.mediaType } : {};
+    if (from === 0) return reply.send(200, type, blob.bytes);
+    const range = `bytes ${from}-${blob.bytes.length - 1}/${blob.bytes.length}`;
+    return reply.send(206, { "Content-Range": range }, blob.bytes.subarray(from));
+  };
+}
+
+let registry: HostileRegistry;
+let answer: Answer;
+beforeAll(async () => {
+  registry = await startHostile((asked, reply, count) => answer(asked, reply, count));
+  // something good that stays as it is
+  answer = serving(makeImage());
+  using engine = new Tsbox({ root });
+  await engine.images.pull(`${registry.host}/app:1`, impatient);
+});
+afterAll(async () => {
+  await registry[Symbol.asyncDispose]();
+  folder.remove();
+});
+
+const impatient: PullOptions = {
+  registry: {
+    insecure: true,
+    credentials: false,
+    patience: { attempts: 2, delayMs: 5, longestMs: 10 },
+    times: { answerMs: 300, stallMs: 300 },
+  },
+};
+
+async function failedPull(as: Answer, options: PullOptions = {}, name = `${registry.host}/app:1`) {
+  answer = as;
+  using engine = new Tsbox({ root });
+  return await failureOf(() => engine.images.pull(name, { ...impatient, ...options }));
+}
+
+const wrong = (blob: Blob): Blob => ({ ...blob, bytes: blob.bytes.map((byte, at) => (at === blob.bytes.length - 20 ? byte ^ 1 : byte)) });
+const shorter = (blob: Blob): Blob => ({ ...blob, bytes: blob.bytes.subarray(0, -100) });
+const longer = (blob: Blob): Blob => ({ ...blob, bytes: new Uint8Array([...blob.bytes, 1, 2, 3]) });
+const second = (change: (blob: Blob) => Blob) => ([first, last]: Blob[]) => [first as Blob, change(last as Blob)];
+const sized = (by: number) => (descriptors: Descriptor[]) => descriptors.map((each, at) => (at === 1 ? { ...each, size: each.size + by } : each));
+const zeros: Digest = `sha256:${"0".repeat(64)}`;
+
+describe("refused, and nothing is left of it:", () => {
+  test.each<[string, () => Answer, string, RegExp]>([
+    ["a layer with other bytes", () => serving(makeImage({ layers: second(wrong) })), "digest_mismatch|image_invalid", /sha256:/],
+    ["a manifest with other bytes", () => serving(makeImage({ manifest: (blob) => ({ bytes: blob.bytes, descriptor: { ...blob.descriptor, digest: zeros } }) })), "image_invalid|none", /./],
+    ["a size that is too small", () => serving(makeImage({ descriptors: sized(-5) })), "image_invalid|registry_error|digest_mismatch", /bytes/],
+    ["a size that is too large", () => serving(makeImage({ descriptors: sized(5) })), "image_invalid|registry_error", /bytes/],
+    ["a size without an end", () => serving(makeImage({ descriptors: sized(2 ** 52) })), "image_invalid|registry_error", /bytes/],
+    ["a diffId of something else", () => serving(makeImage({ diffIds: ([first]) => [first, zeros] })), "digest_mismatch", /should be sha256:0000/],
+    ["diffIds in another order", () => serving(makeImage({ diffIds: (diffIds) => diffIds.toReversed() })), "digest_mismatch", /should be/],
+    ["more diffIds than layers", () => serving(makeImage({ diffIds: (diffIds) => [...diffIds, zeros] })), "image_invalid", /2 layers, its config 3/],
+    ["fewer diffIds than layers", () => serving(makeImage({ diffIds: ([first]) => [first] })), "image_invalid", /2 layers, its config 1/],
+    ["a diffId that leads elsewhere", () => serving(makeImage({ diffIds: ([first]) => [first, "sha256:../../../etc"] })), "image_invalid", /is not a digest/],
+    ["a config that is a layer", () => serving(makeImage({ config: () => blobOf(OCI_CONFIG, new Uint8Array(100)) })), "image_invalid", /no JSON/],
+    ["a config that is none", () => serving(makeImage({ config: () => jsonBlob(OCI_CONFIG, []) })), "image_invalid", /config/],
+    ["a config with other bytes", () => serving(makeImage({ config: (blob) => ({ ...blob, bytes: blob.bytes.toReversed() }) })), "digest_mismatch", /its digest is/],
+    ["a config that is longer", () => serving(makeImage({ config: longer })), "image_invalid|registry_error", /bytes/],
+    ["a config without an end", () => serving(makeImage({ config: (blob) => ({ ...blob, descriptor: { ...blob.descriptor, size: 2 ** 40 } }) })), "image_invalid", /larger than/],
+    ["something that is no image", () => serving(makeImage({ config: (blob) => ({ ...blob, descriptor: { ...blob.descriptor, mediaType: "application/vnd.cncf.helm.config.v1+json" } }) })), "image_invalid", /not of an image/],
+    ["a layer that is no archive", () => serving(layerOf(new TextEncoder().encode("no archive".repeat(100)), "+gzip", true)), "image_invalid", /sha256:/],
+    ["a layer that is packed with xz", () => serving(layerOf(new Uint8Array([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 1, 2]), "+gzip", false)), "image_invalid", /xz/],
+    ["a manifest of schema 1", () => serving(makeImage({ manifest: () => jsonBlob("application/vnd.docker.distribution.manifest.v1+prettyjws", { schemaVersion: 1 }) })), "image_invalid", /schema 1/],
+    ["a manifest that is none", () => serving(makeImage({ manifest: () => blobOf(DOCKER_MANIFEST, new TextEncoder().encode("<html>")) })), "image_invalid|registry_error", /./],
+    ["an index without this platform", () => indexed({ os: "linux", architecture: "s390x" }), "platform_not_found", /there is none/],
+    ["an index that says another size", () => indexed(undefined, 1), "image_invalid", /bytes/],
+    ["404", () => (_, reply) => reply.json(404, { errors: [{ code: "MANIFEST_UNKNOWN" }] }), "image_not_found", /app:1/],
+    ["401", () => (_, reply) => reply.json(401, {}, { "WWW-Authenticate": 'Basic realm="x"' }), "registry_denied", /app:1/],
+    ["403", () => (_, reply) => reply.json(403, {}), "registry_denied", /app:1/],
+    ["429", () => (_, reply) => reply.json(429, {}), "rate_limited", /app:1/],
+    ["500", () => (_, reply) => reply.json(500, {}), "registry_error", /500/],
+    ["no answer", () => () => {}, "registry_error", /app:1/],
+    ["a connection that is cut", () => (_, reply) => reply.cut(), "registry_error", /app:1/],
+  ])("%s", async (_, as, code, message) => {
+    const before = storeListing(root);
+    const failure = await failedPull(as());
+    expect([failure.code, failure.message]).toEqual([
+      expect.stringMatching(new RegExp(`^(?:${code})$`)) as never,
+      expect.stringMatching(message),
+    ]);
+    expect(storeListing(root)).toEqual(before);
+    expect(unfinished(root)).toEqual([]);
+  });
+
+  test("a name that is none asks nobody", async () => {
+    for (const name of ["", "UPPER", "a b", "../x", "a:", "a@sha256:1", "x".repeat(300)])
+      expect((await failedPull(() => expect.unreachable(), {}, name)).code).toBe("reference_invalid");
+  });
+});
+
+/** Layers half unpacked, and downloads that will not be gone on with. */
+const unfinished = (store: string) => readdirSync(join(store, "ingest"));
+
+/** An image of one layer, by what its blob is. */
+function layerOf(bytes: Uint8Array, type: string, packed: boolean): Made {
+  const layer = blobOf(`${OCI_LAYER}${type}`, packed ? Bun.gzipSync(bytes as Uint8Array<ArrayBuffer>) : bytes);
+  const config = jsonBlob(OCI_CONFIG, { os: "linux", architecture: "amd64", rootfs: { diff_ids: [digestOf(bytes)] } });
+  return { layers: [layer], diffIds: [], config, manifest: manifestBlob(config.descriptor, [layer.descriptor]) };
+}
+
+function indexed(platform: object | undefined, size?: number): Answer {
+  const image = makeImage();
+  const { descriptor } = image.manifest;
+  const own = { os: "linux", architecture: process.arch === "x64" ? "amd64" : "arm64" };
+  const manifests = [{ ...descriptor, ...(size === undefined ? {} : { size }), platform: platform ?? own }];
+  const index = jsonBlob(OCI_INDEX, { schemaVersion: 2, mediaType: OCI_INDEX, manifests });
+  return serving({ ...image, manifest: index }, [image.manifest]);
+}
+
+describe("a download that breaks off", () => {
+  const image = makeImage();
+  const honest = serving(image);
+  const [first, last] = image.layers as [Blob, Blob];
+  const half = last.bytes.length >> 1;
+
+  test("leaves the names and layers as they were, and what has come", async () => {
+    const before = storeListing(root).filter((line) => !line.includes(first.descriptor.digest.slice(7)));
+    const failure = await failedPull((asked, reply, count) => {
+      if (!asked.path.includes(last.descriptor.digest)) return honest(asked, reply, count);
+      reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${last.bytes.length}\r\n\r\n`);
+      reply.raw(last.bytes.subarray(0, half));
+      return reply.end();
+    });
+    expect(failure.code).toBe("registry_error");
+    expect(storeListing(root).filter((line) => !line.includes(first.descriptor.digest.slice(7)))).toEqual(before);
+    expect(unfinished(root).filter((name) => !name.startsWith("blob-sha256-"))).toEqual([]);
+  });
+
+  test("goes on where it was, and what was there is unpacked from the disk", async () => {
+    const ranges: string[] = [];
+    answer = (asked, reply, count) => {
+      if (asked.path.includes(last.descriptor.digest)) ranges.push(asked.headers["range"] ?? "");
+      expect(asked.path).not.toContain(first.descriptor.digest);
+      return honest(asked, reply, count);
+    };
+    using engine = new Tsbox({ root });
+    const counts: number[] = [];
+    const onProgress = (event: ImageEvent) =>
+      void (event.type === "layer" && event.state === "downloading" && counts.push(event.bytes));
+    const { id } = await engine.images.pull(`${registry.host}/app:1`, { ...impatient, onProgress });
+    expect(ranges).toEqual([`bytes=${half}-`]);
+    expect(counts.at(-1)).toBe(last.bytes.length);
+    const { GraphDriver } = await engine.images.inspect(id);
+    const [top = "", base = ""] = (GraphDriver.Data.LowerDir ?? "").split(":");
+    expect([readdirSync(top), readdirSync(base)]).toEqual([["two"], ["one"]]);
+    expect(unfinished(root)).toEqual([]);
+  });
+});
+
+test("a signal ends a pull at once", async () => {
+  const image = makeImage();
+  const before = storeListing(root);
+  const stop = new AbortController();
+  const [first] = image.layers as [Blob];
+  const failure = await failedPull(
+    (asked, reply, count) => {
+      if (!asked.path.includes("/blobs/")) return serving(image)(asked, reply, count);
+      if (asked.path.includes(image.config.descriptor.digest)) return serving(image)(asked, reply, count);
+      reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${first.bytes.length}\r\n\r\n`);
+      stop.abort();
+    },
+    { signal: stop.signal },
+  );
+  expect(failure.code).toBe("aborted");
+  expect(storeListing(root)).toEqual(before);
+  using engine = new Tsbox({ root });
+  expect((await failureOf(() => engine.images.pull("x", { signal: stop.signal }))).code).toBe("aborted");
+});
+
+test("two at once pull each layer once", async () => {
+  const image = makeImage();
+  answer = serving(image);
+  registry.asked.length = 0;
+  const pulls = Array.from({ length: 3 }, async () => {
+    using engine = new Tsbox({ root });
+    return await engine.images.pull(`${registry.host}/app:1`, impatient);
+  });
+  const ids = new Set((await Promise.all(pulls)).map(({ id }) => id));
+  expect(ids.size).toBe(1);
+  const blobs = registry.asked.filter(({ path }) => image.layers.some(({ descriptor }) => path.includes(descriptor.digest)));
+  expect(blobs.length).toBe(2);
+});
+
+describe("odd, but whole, are", () => {
+  const pulled = async (image: Made, more?: Blob[]) => {
+    answer = serving(image, more);
+    using engine = new Tsbox({ root });
+    return await engine.images.inspect((await engine.images.pull(`${registry.host}/app:1`, impatient)).id);
+  };
+  const tar = () => tarOf("file", crypto.getRandomValues(new Uint8Array(1000)));
+  test("plain and zstd layers, also where their types say something else", async () => {
+    for (const type of ["", "+gzip", "+zstd"]) {
+      expect((await pulled(layerOf(tar(), type, false))).RootFS.Layers.length).toBe(1);
+      const plain = tar();
+      const image = layerOf(plain, type, false);
+      const layer = blobOf(`${OCI_LAYER}${type}`, Bun.zstdCompressSync(plain));
+      await pulled({ ...image, layers: [layer], manifest: manifestBlob(image.config.descriptor, [layer.descriptor]) });
+    }
+  });
+  test("the same layer twice, and an empty one", async () => {
+    const image = makeImage();
+    const [first] = image.layers as [Blob];
+    const empty = tarEnd();
+    const emptyLayer = blobOf(`${OCI_LAYER}+gzip`, Bun.gzipSync(empty as Uint8Array<ArrayBuffer>));
+    const diff = image.diffIds[0] as Digest;
+    const config = jsonBlob(OCI_CONFIG, { os: "linux", rootfs: { diff_ids: [diff, digestOf(empty), diff] } });
+    const manifest = manifestBlob(config.descriptor, [first.descriptor, emptyLayer.descriptor, first.descriptor]);
+    const { GraphDriver } = await pulled({ layers: [first, emptyLayer], diffIds: [], config, manifest });
+    expect(GraphDriver.Data.LowerDir?.split(":").map((path) => readdirSync(path))).toEqual([["one"], [], ["one"]]);
+  });
+  test("no layers at all", async () => {
+    const config = jsonBlob(OCI_CONFIG, { os: "linux", rootfs: { diff_ids: [] } });
+    const image = { layers: [], diffIds: [], config, manifest: manifestBlob(config.descriptor, []) };
+    expect((await pulled(image)).GraphDriver.Data).toEqual({});
+  });
+  test("an image alone, but not for another platform that was asked for", async () => {
+    const before = storeListing(root);
+    const failure = await failedPull(serving(makeImage()), { platform: "linux/s390x" });
+    expect([failure.code, failure.hint]).toEqual(["platform_not_found", expect.stringContaining("it is for linux/")]);
+    expect(storeListing(root)).toEqual(before);
+  });
+});
