@@ -16,8 +16,9 @@ import { jsonBlob, manifestBlob, type Blob } from "../lib/images/config.ts";
 import type { ImageEvent, PullOptions } from "../lib/images/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { startHostile, type Answer, type HostileRegistry } from "./support/hostile-registry.ts";
+import { noMounts, smallDisk } from "./support/full-disk.ts";
 import { storeListing } from "./support/made-images.ts";
-import { asRoot, testUnless } from "./support/machine.ts";
+import { SLOW, testUnless } from "./support/machine.ts";
 import { Folder } from "./support/rootfs.ts";
 import { tarEnd, tarHeader, tarPadding } from "../lib/tar/index.ts";
 
@@ -48,15 +49,27 @@ type Change = Partial<{
 }>;
 
 let made = 0;
-const blobOf = (mediaType: string, bytes: Uint8Array): Blob => ({ bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length } });
+const blobOf = (mediaType: string, bytes: Uint8Array): Blob => ({
+  bytes,
+  descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length },
+});
 
 /** Two gzip layers that nobody has seen yet, and what lies about them. */
 function makeImage(change: Change = {}): Made {
-  const tars = ["one", "two"].map((name) => tarOf(name, crypto.getRandomValues(new Uint8Array(60_000)).map((byte) => byte ^ made++)));
+  const tars = ["one", "two"].map((name) =>
+    tarOf(
+      name,
+      crypto.getRandomValues(new Uint8Array(60_000)).map((byte) => byte ^ made++),
+    ),
+  );
   const honest = tars.map((tar) => blobOf(`${OCI_LAYER}+gzip`, Bun.gzipSync(tar)));
   const layers = change.layers?.(honest) ?? honest;
   const diffIds = tars.map((tar) => digestOf(tar));
-  const image = { os: "linux", architecture: process.arch === "x64" ? "amd64" : "arm64", rootfs: { type: "layers", diff_ids: change.diffIds?.(diffIds) ?? diffIds } };
+  const image = {
+    os: "linux",
+    architecture: process.arch === "x64" ? "amd64" : "arm64",
+    rootfs: { type: "layers", diff_ids: change.diffIds?.(diffIds) ?? diffIds },
+  };
   const plain = jsonBlob(OCI_CONFIG, image);
   const config = change.config?.(plain) ?? plain;
   const descriptors = honest.map(({ descriptor }) => descriptor);
@@ -66,14 +79,16 @@ function makeImage(change: Change = {}): Made {
 
 /** Serves an image as a registry does, by whatever names its blobs have. */
 function serving({ layers, config, manifest }: Made, more: Blob[] = []): Answer {
-  const blobs = new Map<string, Blob>([...layers, config, manifest, ...more].map((blob) => [blob.descriptor.digest, blob]));
+  const blobs = new Map<string, Blob>(
+    [...layers, config, manifest, ...more].map((blob) => [blob.descriptor.digest, blob]),
+  );
   return ({ path, headers }, reply) => {
     if (path === "/v2/") return reply.json(200, {});
     const [, kind, name = ""] = /^\/v2\/app\/(manifests|blobs)\/(.+)$/.exec(path) ?? [];
     const blob = kind === "manifests" && name === "1" ? manifest : blobs.get(name);
     if (!blob) return reply.json(404, { errors: [{ code: "NOT_FOUND" }] });
     const from = Number(/^bytes=(\d+)-/.exec(headers["range"] ?? "")?.[1] ?? 0);
-    const type = kind === "manifests" ? { "Content-Type": blob.descriptor.mediaType } : {};
+    const type: Record<string, string> = kind === "manifests" ? { "Content-Type": blob.descriptor.mediaType } : {};
     if (from === 0) return reply.send(200, type, blob.bytes);
     const range = `bytes ${from}-${blob.bytes.length - 1}/${blob.bytes.length}`;
     return reply.send(206, { "Content-Range": range }, blob.bytes.subarray(from));
@@ -99,7 +114,7 @@ const impatient: PullOptions = {
     insecure: true,
     credentials: false,
     patience: { attempts: 2, delayMs: 5, longestMs: 10 },
-    times: { answerMs: 300, stallMs: 300 },
+    times: { answerMs: 500 * SLOW, stallMs: 500 * SLOW },
   },
 };
 
@@ -109,39 +124,174 @@ async function failedPull(as: Answer, options: PullOptions = {}, name = `${regis
   return await failureOf(() => engine.images.pull(name, { ...impatient, ...options }));
 }
 
-const wrong = (blob: Blob): Blob => ({ ...blob, bytes: blob.bytes.map((byte, at) => (at === blob.bytes.length - 20 ? byte ^ 1 : byte)) });
+const wrong = (blob: Blob): Blob => ({
+  ...blob,
+  bytes: blob.bytes.map((byte, at) => (at === blob.bytes.length - 20 ? byte ^ 1 : byte)),
+});
 const shorter = (blob: Blob): Blob => ({ ...blob, bytes: blob.bytes.subarray(0, -100) });
 const longer = (blob: Blob): Blob => ({ ...blob, bytes: new Uint8Array([...blob.bytes, 1, 2, 3]) });
-const second = (change: (blob: Blob) => Blob) => ([first, last]: Blob[]) => [first as Blob, change(last as Blob)];
-const sized = (by: number) => (descriptors: Descriptor[]) => descriptors.map((each, at) => (at === 1 ? { ...each, size: each.size + by } : each));
+const second =
+  (change: (blob: Blob) => Blob) =>
+  ([first, last]: Blob[]) => [first as Blob, change(last as Blob)];
+const sized = (by: number) => (descriptors: Descriptor[]) =>
+  descriptors.map((each, at) => (at === 1 ? { ...each, size: each.size + by } : each));
 const zeros: Digest = `sha256:${"0".repeat(64)}`;
 
 describe("refused, and nothing is left of it:", () => {
   test.each<[string, () => Answer, string, RegExp]>([
-    ["a layer with other bytes", () => serving(makeImage({ layers: second(wrong) })), "digest_mismatch|image_invalid", /sha256:/],
-    ["a manifest with other bytes", () => serving(makeImage({ manifest: (blob) => ({ bytes: blob.bytes, descriptor: { ...blob.descriptor, digest: zeros } }) })), "image_invalid|none", /./],
-    ["a size that is too small", () => serving(makeImage({ descriptors: sized(-5) })), "image_invalid|registry_error|digest_mismatch", /bytes/],
-    ["a size that is too large", () => serving(makeImage({ descriptors: sized(5) })), "image_invalid|registry_error", /bytes/],
-    ["a size without an end", () => serving(makeImage({ descriptors: sized(2 ** 52) })), "image_invalid|registry_error", /bytes/],
-    ["a diffId of something else", () => serving(makeImage({ diffIds: ([first]) => [first, zeros] })), "digest_mismatch", /should be sha256:0000/],
-    ["diffIds in another order", () => serving(makeImage({ diffIds: (diffIds) => diffIds.toReversed() })), "digest_mismatch", /should be/],
-    ["more diffIds than layers", () => serving(makeImage({ diffIds: (diffIds) => [...diffIds, zeros] })), "image_invalid", /2 layers, its config 3/],
-    ["fewer diffIds than layers", () => serving(makeImage({ diffIds: ([first]) => [first] })), "image_invalid", /2 layers, its config 1/],
-    ["a diffId that leads elsewhere", () => serving(makeImage({ diffIds: ([first]) => [first, "sha256:../../../etc"] })), "image_invalid", /is not a digest/],
-    ["a config that is a layer", () => serving(makeImage({ config: () => blobOf(OCI_CONFIG, new Uint8Array(100)) })), "image_invalid", /no JSON/],
-    ["a config that is none", () => serving(makeImage({ config: () => jsonBlob(OCI_CONFIG, []) })), "image_invalid", /config/],
-    ["a config with other bytes", () => serving(makeImage({ config: (blob) => ({ ...blob, bytes: blob.bytes.toReversed() }) })), "digest_mismatch", /its digest is/],
+    [
+      "a layer with other bytes",
+      () => serving(makeImage({ layers: second(wrong) })),
+      "digest_mismatch|image_invalid",
+      /sha256:/,
+    ],
+    [
+      "a layer that is cut short",
+      () => serving(makeImage({ layers: second(shorter) })),
+      "image_invalid|registry_error",
+      /bytes/,
+    ],
+    [
+      "a size that is too small",
+      () => serving(makeImage({ descriptors: sized(-5) })),
+      "image_invalid|registry_error|digest_mismatch",
+      /bytes/,
+    ],
+    [
+      "a size that is too large",
+      () => serving(makeImage({ descriptors: sized(5) })),
+      "image_invalid|registry_error",
+      /bytes/,
+    ],
+    [
+      "a size without an end",
+      () => serving(makeImage({ descriptors: sized(2 ** 52) })),
+      "image_invalid|registry_error",
+      /bytes/,
+    ],
+    [
+      "a diffId of something else",
+      () => serving(makeImage({ diffIds: ([first]) => [first, zeros] })),
+      "digest_mismatch",
+      /should be sha256:0000/,
+    ],
+    [
+      "diffIds in another order",
+      () => serving(makeImage({ diffIds: (diffIds) => diffIds.toReversed() })),
+      "digest_mismatch",
+      /should be/,
+    ],
+    [
+      "more diffIds than layers",
+      () => serving(makeImage({ diffIds: (diffIds) => [...diffIds, zeros] })),
+      "image_invalid",
+      /2 layers, its config 3/,
+    ],
+    [
+      "fewer diffIds than layers",
+      () => serving(makeImage({ diffIds: ([first]) => [first] })),
+      "image_invalid",
+      /2 layers, its config 1/,
+    ],
+    [
+      "a diffId that leads elsewhere",
+      () => serving(makeImage({ diffIds: ([first]) => [first, "sha256:../../../etc"] })),
+      "image_invalid",
+      /is not a digest/,
+    ],
+    [
+      "a config that is a layer",
+      () => serving(makeImage({ config: () => blobOf(OCI_CONFIG, new Uint8Array(100)) })),
+      "image_invalid",
+      /no JSON/,
+    ],
+    [
+      "a config that is none",
+      () => serving(makeImage({ config: () => jsonBlob(OCI_CONFIG, []) })),
+      "image_invalid",
+      /config/,
+    ],
+    [
+      "a config with other bytes",
+      () => serving(makeImage({ config: (blob) => ({ ...blob, bytes: blob.bytes.toReversed() }) })),
+      "digest_mismatch",
+      /its digest is/,
+    ],
     ["a config that is longer", () => serving(makeImage({ config: longer })), "image_invalid|registry_error", /bytes/],
-    ["a config without an end", () => serving(makeImage({ config: (blob) => ({ ...blob, descriptor: { ...blob.descriptor, size: 2 ** 40 } }) })), "image_invalid", /larger than/],
-    ["something that is no image", () => serving(makeImage({ config: (blob) => ({ ...blob, descriptor: { ...blob.descriptor, mediaType: "application/vnd.cncf.helm.config.v1+json" } }) })), "image_invalid", /not of an image/],
-    ["a layer that is no archive", () => serving(layerOf(new TextEncoder().encode("no archive".repeat(100)), "+gzip", true)), "image_invalid", /sha256:/],
-    ["a layer that is packed with xz", () => serving(layerOf(new Uint8Array([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 1, 2]), "+gzip", false)), "image_invalid", /xz/],
-    ["a manifest of schema 1", () => serving(makeImage({ manifest: () => jsonBlob("application/vnd.docker.distribution.manifest.v1+prettyjws", { schemaVersion: 1 }) })), "image_invalid", /schema 1/],
-    ["a manifest that is none", () => serving(makeImage({ manifest: () => blobOf(DOCKER_MANIFEST, new TextEncoder().encode("<html>")) })), "image_invalid|registry_error", /./],
-    ["an index without this platform", () => indexed({ os: "linux", architecture: "s390x" }), "platform_not_found", /there is none/],
+    [
+      "a config without an end",
+      () => serving(makeImage({ config: (blob) => ({ ...blob, descriptor: { ...blob.descriptor, size: 2 ** 40 } }) })),
+      "image_invalid",
+      /larger than/,
+    ],
+    [
+      "something that is no image",
+      () =>
+        serving(
+          makeImage({
+            config: (blob) => ({
+              ...blob,
+              descriptor: { ...blob.descriptor, mediaType: "application/vnd.cncf.helm.config.v1+json" },
+            }),
+          }),
+        ),
+      "image_invalid",
+      /not of an image/,
+    ],
+    [
+      "a layer that is no archive",
+      () => serving(layerOf(new TextEncoder().encode("no archive".repeat(100)), "+gzip", true)),
+      "image_invalid",
+      /sha256:/,
+    ],
+    [
+      "a layer that is packed with xz",
+      () => serving(layerOf(new Uint8Array([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 1, 2]), "+gzip", false)),
+      "image_invalid",
+      /xz/,
+    ],
+    [
+      "a manifest of schema 1",
+      () =>
+        serving(
+          makeImage({
+            manifest: () => jsonBlob("application/vnd.docker.distribution.manifest.v1+prettyjws", { schemaVersion: 1 }),
+          }),
+        ),
+      "image_invalid",
+      /schema 1/,
+    ],
+    [
+      "a manifest that is none",
+      () => serving(makeImage({ manifest: () => blobOf(DOCKER_MANIFEST, new TextEncoder().encode("<html>")) })),
+      "image_invalid|registry_error",
+      /./,
+    ],
+    [
+      "an index without this platform",
+      () => indexed({ os: "linux", architecture: "s390x" }),
+      "platform_not_found",
+      /there is none/,
+    ],
     ["an index that says another size", () => indexed(undefined, 1), "image_invalid", /bytes/],
-    ["404", () => (_, reply) => reply.json(404, { errors: [{ code: "MANIFEST_UNKNOWN" }] }), "image_not_found", /app:1/],
-    ["401", () => (_, reply) => reply.json(401, {}, { "WWW-Authenticate": 'Basic realm="x"' }), "registry_denied", /app:1/],
+    [
+      "an index that leads to other bytes",
+      () => indexed(undefined, undefined, zeros),
+      "digest_mismatch|image_invalid",
+      /sha256:/,
+    ],
+    [
+      "404",
+      () => (_, reply) => reply.json(404, { errors: [{ code: "MANIFEST_UNKNOWN" }] }),
+      "image_not_found",
+      /app:1/,
+    ],
+    [
+      "401",
+      () => (_, reply) => reply.json(401, {}, { "WWW-Authenticate": 'Basic realm="x"' }),
+      "registry_denied",
+      /app:1/,
+    ],
     ["403", () => (_, reply) => reply.json(403, {}), "registry_denied", /app:1/],
     ["429", () => (_, reply) => reply.json(429, {}), "rate_limited", /app:1/],
     ["500", () => (_, reply) => reply.json(500, {}), "registry_error", /500/],
@@ -174,13 +324,21 @@ function layerOf(bytes: Uint8Array, type: string, packed: boolean): Made {
   return { layers: [layer], diffIds: [], config, manifest: manifestBlob(config.descriptor, [layer.descriptor]) };
 }
 
-function indexed(platform: object | undefined, size?: number): Answer {
+function indexed(platform: object | undefined, size?: number, digest?: Digest): Answer {
   const image = makeImage();
   const { descriptor } = image.manifest;
   const own = { os: "linux", architecture: process.arch === "x64" ? "amd64" : "arm64" };
-  const manifests = [{ ...descriptor, ...(size === undefined ? {} : { size }), platform: platform ?? own }];
+  const manifests = [
+    {
+      ...descriptor,
+      ...(size === undefined ? {} : { size }),
+      ...(digest ? { digest } : {}),
+      platform: platform ?? own,
+    },
+  ];
   const index = jsonBlob(OCI_INDEX, { schemaVersion: 2, mediaType: OCI_INDEX, manifests });
-  return serving({ ...image, manifest: index }, [image.manifest]);
+  const served = { ...image.manifest, descriptor: { ...descriptor, ...(digest ? { digest } : {}) } };
+  return serving({ ...image, manifest: index }, [served]);
 }
 
 describe("a download that breaks off", () => {
@@ -191,10 +349,12 @@ describe("a download that breaks off", () => {
 
   test("leaves the names and layers as they were, and what has come", async () => {
     const before = storeListing(root).filter((line) => !line.includes(first.descriptor.digest.slice(7)));
-    const failure = await failedPull((asked, reply, count) => {
+    const failure = await failedPull(async (asked, reply, count) => {
       if (!asked.path.includes(last.descriptor.digest)) return honest(asked, reply, count);
       reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${last.bytes.length}\r\n\r\n`);
       reply.raw(last.bytes.subarray(0, half));
+      // what has come is read before the connection's end is noticed
+      await Bun.sleep(100 * SLOW);
       return reply.end();
     });
     expect(failure.code).toBe("registry_error");
@@ -253,8 +413,52 @@ test("two at once pull each layer once", async () => {
   });
   const ids = new Set((await Promise.all(pulls)).map(({ id }) => id));
   expect(ids.size).toBe(1);
-  const blobs = registry.asked.filter(({ path }) => image.layers.some(({ descriptor }) => path.includes(descriptor.digest)));
+  const blobs = registry.asked.filter(({ path }) =>
+    image.layers.some(({ descriptor }) => path.includes(descriptor.digest)),
+  );
   expect(blobs.length).toBe(2);
+});
+
+describe("a disk", () => {
+  testUnless(noMounts, "that is full: the store is as it was, and room is found again", async () => {
+    using disk = smallDisk(folder, 600);
+    const store = join(disk.path, "store");
+    using engine = new Tsbox({ root: store });
+    const name = `${registry.host}/app:1`;
+    answer = serving(makeImage());
+    await engine.images.pull(name, impatient);
+    const before = storeListing(store);
+    answer = serving(makeImage());
+    const failure = await failureOf(() => engine.images.pull(name, impatient));
+    expect([failure.code, failure.hint]).toEqual(["store_unavailable", expect.stringContaining("full")]);
+    expect(storeListing(store)).toEqual(before);
+    await engine.images.prune();
+    expect(storeListing(store)).toEqual(before);
+    expect(unfinished(store)).toEqual([]);
+    // once there is room, the same is pulled
+    await engine.images.remove(name);
+    await engine.images.pull(name, impatient);
+  });
+
+  testUnless(noMounts, "that is only read", async () => {
+    using disk = smallDisk(folder, 1000);
+    const store = join(disk.path, "store");
+    answer = serving(makeImage());
+    const name = `${registry.host}/app:1`;
+    {
+      using engine = new Tsbox({ root: store });
+      await engine.images.pull(name, impatient);
+    }
+    const before = storeListing(store);
+    disk.readOnly();
+    using engine = new Tsbox({ root: store });
+    answer = serving(makeImage());
+    expect((await failureOf(() => engine.images.pull(name, impatient))).code).toBe("store_unavailable");
+    expect((await failureOf(() => engine.images.tag(name, "other"))).code).toBe("store_unavailable");
+    expect((await failureOf(() => engine.images.remove(name))).code).toBe("store_unavailable");
+    expect(storeListing(store)).toEqual(before);
+    expect((await engine.images.list()).length).toBe(1);
+  });
 });
 
 describe("odd, but whole, are", () => {

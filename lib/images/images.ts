@@ -10,7 +10,7 @@ import {
 } from "../image/index.ts";
 import { Registry, type RegistryOptions } from "../registry/index.ts";
 import { imageIds } from "../launch/index.ts";
-import { Store, type IdMaps, type StoredImage, type StoredLayer } from "../store/index.ts";
+import { Store, type IdMaps, type Removed, type StoredImage, type StoredLayer } from "../store/index.ts";
 import { show, TsboxError } from "../../syscalls/index.ts";
 import { manifestDescriptor } from "./config.ts";
 import { historyOf, type HistoryStep } from "./history.ts";
@@ -20,12 +20,14 @@ import { commitImage, importImage, type CommitOptions, type ImportOptions } from
 import { piecesOf, unreadable, type ArchiveSource, type Pieces } from "./pieces.ts";
 import type { OnProgress } from "./progress.ts";
 import { pullImage, type PulledImage } from "./pull.ts";
+import { planRemoval } from "./remove.ts";
 import { pushImage, type PushedImage } from "./push.ts";
 import { unpackImage } from "./unpack.ts";
 import { archivePieces, chooseSaved, planArchive, type ArchiveFormat, type SavedImage } from "./save.ts";
 import {
   anyReference,
   createdOf,
+  familiarName,
   familiarNames,
   filterImages,
   type ImageFilters,
@@ -85,6 +87,8 @@ export interface MadeOptions {
 export class Images implements Disposable {
   readonly #root: string | undefined;
   #opened: Store | undefined;
+  #running = 0;
+  #isDone = false;
   #foundIds: { ids: IdMaps | undefined } | undefined;
 
   /** @param root directory of the store, which is opened when it is needed */
@@ -101,9 +105,31 @@ export class Images implements Disposable {
     return (this.#opened ??= Store.open(this.#root === undefined ? {} : { root: this.#root }));
   }
 
+  /** What is under way comes to its end. */
   [Symbol.dispose](): void {
+    this.#isDone = true;
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.#running > 0 || !this.#isDone) return;
     this.#opened?.[Symbol.dispose]();
     this.#opened = undefined;
+  }
+
+  /** What an AbortSignal ends is an error like any other. */
+  async #run<T>(action: string, { signal }: TransferOptions, work: () => Promise<T>): Promise<T> {
+    this.#running++;
+    try {
+      signal?.throwIfAborted();
+      return await work();
+    } catch (error) {
+      if (!signal?.aborted || (error instanceof TsboxError && error.code === "aborted")) throw error;
+      throw new TsboxError(`${action}: aborted`, { code: "aborted", cause: error });
+    } finally {
+      this.#running--;
+      this.#close();
+    }
   }
 
   /**
@@ -116,7 +142,7 @@ export class Images implements Disposable {
     const reference = withDefaultTag(parseReference(name));
     const wanted = platform === undefined ? undefined : parsePlatform(platform);
     const from = { store: this.#store, registry: new Registry(registry) };
-    return abortable(`pull ${show(name)}`, options, () => pullImage(from, reference, wanted, this.#with(options)));
+    return this.#run(`pull ${show(name)}`, options, () => pullImage(from, reference, wanted, this.#with(options)));
   }
 
   /**
@@ -124,7 +150,8 @@ export class Images implements Disposable {
    * @throws TsboxError `image_not_found` where a layer is not there either, and as `pull`
    */
   async unpack(name: string, options: TransferOptions = {}): Promise<void> {
-    await unpackImage(this.#store, this.#get(name), this.#with(options));
+    const image = this.#get(name);
+    await this.#run(`unpack ${show(name)}`, options, () => unpackImage(this.#store, image, this.#with(options)));
   }
 
   /** Every tag of a repository. */
@@ -136,7 +163,7 @@ export class Images implements Disposable {
     const wanted = platform === undefined ? undefined : parsePlatform(platform);
     const pulled: PulledImage[] = [];
     const from = { store: this.#store, registry: client };
-    return abortable(`pull ${show(repository)}`, options, async () => {
+    return this.#run(`pull ${show(repository)}`, options, async () => {
       for (const tag of await client.tags(reference, options.signal ? { signal: options.signal } : {}))
         pulled.push(await pullImage(from, { ...reference, tag }, wanted, this.#with(options)));
       return pulled;
@@ -154,7 +181,7 @@ export class Images implements Disposable {
       throw new TsboxError(`push ${show(name)}: a digest cannot be pushed to`, { code: "reference_invalid" });
     const { onProgress, signal } = options;
     const push = { store: this.#store, registry: new Registry(registry), reference, onProgress };
-    return abortable(`push ${show(name)}`, options, () => pushImage(push, this.#get(name), signal));
+    return this.#run(`push ${show(name)}`, options, () => pushImage(push, this.#get(name), signal));
   }
 
   /** Every tag of a repository that is here. */
@@ -189,10 +216,8 @@ export class Images implements Disposable {
   /** @throws TsboxError `image_not_found` */
   async inspect(name: string): Promise<ImageInspect> {
     const image = this.#get(name);
-    return inspectImage(
-      image,
-      this.#layersOf(image).filter((layer) => layer !== undefined),
-    );
+    const layers = this.#layersOf(image).filter((layer) => layer !== undefined);
+    return inspectImage(image, layers, this.#store.metadata.originOf(image.descriptor.digest)?.at);
   }
 
   /** The last step first. @throws TsboxError `image_not_found` */
@@ -230,7 +255,7 @@ export class Images implements Disposable {
     { platform, ...options }: TransferOptions & { platform?: string } = {},
   ): Promise<LoadedImage[]> {
     const wanted = platform === undefined ? undefined : parsePlatform(platform);
-    return abortable("load the archive", options, () => loadImages(this.#store, source, wanted, this.#with(options)));
+    return this.#run("load the archive", options, () => loadImages(this.#store, source, wanted, this.#with(options)));
   }
 
   /**
@@ -243,7 +268,7 @@ export class Images implements Disposable {
   ): Promise<LoadedImage> {
     const made = namesFor(reference);
     const wanted = platform === undefined ? {} : { platform: parsePlatform(platform) };
-    const { id } = await abortable("import the archive", options, () =>
+    const { id } = await this.#run("import the archive", options, () =>
       importImage(this.#store, sourcePieces(source), { ...this.#with(options), ...made, ...wanted }),
     );
     return { id, names: made.names.map(familiarReference) };
@@ -260,10 +285,45 @@ export class Images implements Disposable {
   ): Promise<LoadedImage> {
     const made = namesFor(reference);
     const below = base === undefined ? undefined : this.#get(base);
-    const { id } = await abortable("commit", options, () =>
+    const { id } = await this.#run("commit", options, () =>
       commitImage(this.#store, below, upper, { ...this.#with(options), ...made }),
     );
     return { id, names: made.names.map(familiarReference) };
+  }
+
+  /**
+   * Takes a name away; with the last one the image goes, and what only it needs. By an id all names go.
+   * @param force also an id with names in several repositories
+   * @throws TsboxError `image_not_found`, `image_in_use` where a sandbox uses it
+   */
+  async remove(name: string, { force = false }: { force?: boolean } = {}): Promise<RemovedImages> {
+    const store = this.#store;
+    const image = this.#get(name);
+    const { names, isLast, byId } = planRemoval(image, name, force);
+    if (!isLast) {
+      for (const each of names) store.removeName(each);
+      return { untagged: names.map(familiarName), deleted: [], freedBytes: 0 };
+    }
+    const wanted = byId ? image.id : image.descriptor.digest;
+    const gone = await this.#run(`remove ${show(name)}`, {}, () => store.removeImage(wanted, { force: true }));
+    return removed(gone, [image]);
+  }
+
+  /** Images that nobody needs go, and what is left of downloads and removals that broke off. */
+  async prune({ all = false, ...filters }: PruneOptions = {}): Promise<RemovedImages> {
+    const store = this.#store;
+    const before = store.images();
+    const chosen = await this.list({ ...filters, ...(all ? {} : { dangling: true }) });
+    const digests = new Set(chosen.map(({ digest }) => digest));
+    const isGone = ({ manifestDigest }: StoredImage) => digests.has(manifestDigest);
+    const gone = await this.#run("prune images", {}, () => store.prune({ images: isGone }));
+    return removed(gone, before);
+  }
+
+  async diskUsage(): Promise<DiskUsage> {
+    const { images, blobs, layers, reclaimableBytes } = this.#store.diskUsage();
+    const active = images.filter(({ isUsed }) => isUsed).length;
+    return { images: images.length, active, sizeBytes: blobs.bytes + layers.bytes, reclaimableBytes };
   }
 
   #get(name: string): StoredImage {
@@ -303,6 +363,12 @@ export class Images implements Disposable {
   }
 }
 
+function removed({ names, images, layers, bytes }: Removed, before: readonly StoredImage[]): RemovedImages {
+  const ids = before.filter(({ descriptor }) => images.includes(descriptor.digest)).map(({ id }) => id);
+  const chains = layers.map((key): Digest => `sha256:${key.split("-")[0] as string}`);
+  return { untagged: names.map(familiarName), deleted: [...new Set([...ids, ...chains])], freedBytes: bytes };
+}
+
 /** A file's bytes, or those that come from anywhere. */
 async function* sourcePieces(source: ArchiveSource): Pieces {
   if (typeof source !== "string") return yield* piecesOf(source);
@@ -311,17 +377,6 @@ async function* sourcePieces(source: ArchiveSource): Pieces {
     yield* piecesOf(createReadStream(source) as AsyncIterable<Uint8Array>);
   } catch (error) {
     throw unreadable(source, error);
-  }
-}
-
-/** What an AbortSignal ends is an error like any other. */
-async function abortable<T>(action: string, { signal }: TransferOptions, work: () => Promise<T>): Promise<T> {
-  try {
-    signal?.throwIfAborted();
-    return await work();
-  } catch (error) {
-    if (!signal?.aborted || (error instanceof TsboxError && error.code === "aborted")) throw error;
-    throw new TsboxError(`${action}: aborted`, { code: "aborted", cause: error });
   }
 }
 

@@ -20,6 +20,7 @@ export interface ImageInspect {
   /** The directories that its file system is made of, the upper ones first; undefined where they are not unpacked. */
   GraphDriver: { Name: "overlay2"; Data: { LowerDir?: string } };
   RootFS: { Type: "layers"; Layers: Digest[] };
+  /** When it came here. */
   Metadata: { LastTagTime: string };
   /** Digest, type and size of the manifest, and the blobs that it names. */
   Descriptor: { mediaType: string; digest: Digest; size: number };
@@ -28,8 +29,15 @@ export interface ImageInspect {
 
 const NEVER = "0001-01-01T00:00:00Z";
 
-/** @param layers that are unpacked, the lowest first */
-export function inspectImage(image: StoredImage, layers: readonly { fs: string; bytes: number }[]): ImageInspect {
+/**
+ * @param layers that are unpacked, the lowest first
+ * @param at when it came: milliseconds since 1970
+ */
+export function inspectImage(
+  image: StoredImage,
+  layers: readonly { fs: string; bytes: number }[],
+  at: number | undefined,
+): ImageInspect {
   const { names, descriptor, manifest, config } = image;
   const { tags, digests } = familiarNames(names);
   const { mediaType, digest, size } = descriptor;
@@ -59,7 +67,7 @@ export function inspectImage(image: StoredImage, layers: readonly { fs: string; 
             },
     },
     RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
-    Metadata: { LastTagTime: NEVER },
+    Metadata: { LastTagTime: at === undefined ? NEVER : new Date(at).toISOString() },
     Descriptor: { mediaType, digest, size },
     Manifest: manifest,
   };

@@ -32,6 +32,7 @@ import { list, object, required, text } from "../schema/index.ts";
 import type { Store, StoredImage } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import { ImageArchive } from "./archive.ts";
+import { arriving, remember } from "./arrival.ts";
 import { layerDescriptor, manifestBlob, manifestDescriptor } from "./config.ts";
 import { compressionOfBytes, type ArchiveSource, type Pieces } from "./pieces.ts";
 import { receiveImage, type BlobSource, type FoundManifest, type ReceiveOptions } from "./receive.ts";
@@ -68,7 +69,8 @@ export async function loadImages(
     // the same image: the manifest that it came with is kept
     const here = known === undefined ? undefined : store.images().find(isHere);
     const found = here ? readStored(store, here) : manifest;
-    const { id } = await receiveImage(store, blobs, found, names, options);
+    const { id, descriptor } = await arriving(store, (arrival) => receiveImage(arrival, blobs, found, names, options));
+    if (!here) remember(() => store.metadata.setOrigin(descriptor.digest, { at: Date.now() }));
     loaded.push({ id, names: names.map(familiarReference) });
   }
   return loaded;

@@ -11,6 +11,7 @@ import {
 } from "../image/index.ts";
 import { packLayer } from "../layer/index.ts";
 import type { IdMaps, Store, StoredImage } from "../store/index.ts";
+import { arriving, remember, type Arrival } from "./arrival.ts";
 import { applyChanges } from "./changes.ts";
 import {
   configBlob,
@@ -53,11 +54,14 @@ interface NewLayer {
 }
 
 /** An archive of a file system, packed as it may be, as an image of one layer. */
-export async function importImage(store: Store, pieces: Pieces, options: ImportOptions): Promise<ReceivedImage> {
-  using _hold = store.hold();
+export function importImage(store: Store, pieces: Pieces, options: ImportOptions): Promise<ReceivedImage> {
+  return arriving(store, (arrival) => importInto(arrival, pieces, options));
+}
+
+async function importInto(arrival: Arrival, pieces: Pieces, options: ImportOptions): Promise<ReceivedImage> {
   const base = emptyConfig(options.platform);
   const config = applyChanges({}, options.changes ?? []);
-  const layer = await storeLayer(store, pieces, options.signal);
+  const layer = await storeLayer(arrival, pieces, options.signal);
   const { message = "Imported", author } = options;
   const change = {
     diffId: layer.diffId,
@@ -66,10 +70,14 @@ export async function importImage(store: Store, pieces: Pieces, options: ImportO
     comment: message,
     ...(author ? { author } : {}),
   };
-  return storeImage(store, extendConfig(base, change), [layer.descriptor], options);
+  return storeImage(arrival, extendConfig(base, change), [layer.descriptor], options);
 }
 
-async function storeLayer(store: Store, source: Pieces, signal: AbortSignal | undefined): Promise<NewLayer> {
+async function storeLayer(
+  { store, blobs }: Arrival,
+  source: Pieces,
+  signal: AbortSignal | undefined,
+): Promise<NewLayer> {
   const { compression, pieces } = await sniff(source);
   using ingest = store.ingestUnknown();
   const digester = new Digester();
@@ -82,6 +90,7 @@ async function storeLayer(store: Store, source: Pieces, signal: AbortSignal | un
   };
   for await (const plain of decompress(kept(), compression)) digester.update(plain);
   const { digest, size } = await ingest.commit();
+  blobs.push(digest);
   return { descriptor: layerDescriptor(digest, size, compression), diffId: digester.digest() };
 }
 
@@ -89,17 +98,25 @@ async function storeLayer(store: Store, source: Pieces, signal: AbortSignal | un
  * A new image: the base, and what lies in an overlay's upper directory. The layer is stored as it is, and packed when it
  * is pushed. Where nothing has changed there is no new layer, only a step in the history.
  */
-export async function commitImage(
+export function commitImage(
   store: Store,
   base: StoredImage | undefined,
   upper: string,
   options: CommitOptions,
 ): Promise<ReceivedImage> {
+  return arriving(store, (arrival) => commitInto(arrival, base, upper, options));
+}
+
+async function commitInto(
+  arrival: Arrival,
+  base: StoredImage | undefined,
+  upper: string,
+  options: CommitOptions,
+): Promise<ReceivedImage> {
   const { config: given, changes = [], message, author, createdBy, upperIds: ids, signal } = options;
-  using _hold = store.hold();
   const from = base?.config ?? emptyConfig();
   const config = applyChanges(given ?? from.config ?? {}, changes);
-  const layer = await packUpper(store, upper, { ...(ids ? { ids } : {}), ...(signal ? { signal } : {}) });
+  const layer = await packUpper(arrival, upper, { ...(ids ? { ids } : {}), ...(signal ? { signal } : {}) });
   const change = {
     diffId: layer?.diffId,
     config,
@@ -109,11 +126,11 @@ export async function commitImage(
     ...(message === undefined ? {} : { comment: message }),
   };
   const layers = [...(base?.manifest.layers ?? []), ...(layer ? [layer.descriptor] : [])];
-  return storeImage(store, extendConfig(from, change), layers, options);
+  return storeImage(arrival, extendConfig(from, change), layers, options);
 }
 
 async function packUpper(
-  store: Store,
+  { store, blobs }: Arrival,
   upper: string,
   options: { ids?: IdMaps; signal?: AbortSignal },
 ): Promise<NewLayer | undefined> {
@@ -121,12 +138,13 @@ async function packUpper(
   const { diffId, entries } = await packLayer(upper, (bytes) => ingest.write(bytes), options);
   if (entries === 0) return undefined;
   const { digest, size } = await ingest.commit();
+  blobs.push(digest);
   return { descriptor: layerDescriptor(digest, size, "none"), diffId };
 }
 
 /** An image whose layers the store has as blobs. */
-export async function storeImage(
-  store: Store,
+async function storeImage(
+  arrival: Arrival,
   config: ImageConfig,
   layers: Descriptor[],
   { names = [], ...options }: ReceiveOptions & { names?: readonly Reference[] },
@@ -135,7 +153,9 @@ export async function storeImage(
   // what others read has to be readable here, too
   parseImageConfig(blob.bytes);
   const source: BlobSource = { blob: (_, offset) => once(blob, offset) };
-  return receiveImage(store, source, manifestBlob(blob.descriptor, layers), names, options);
+  const received = await receiveImage(arrival, source, manifestBlob(blob.descriptor, layers), names, options);
+  remember(() => arrival.store.metadata.setOrigin(received.descriptor.digest, { at: Date.now() }));
+  return received;
 }
 
 async function* once({ bytes }: Blob, offset: number): Pieces {

@@ -7,6 +7,7 @@ import {
   hostPlatform,
   isImageIndex,
   platformMatches,
+  repositoryOf,
   type Digest,
   type ImageConfig,
   type Platform,
@@ -15,6 +16,7 @@ import {
 import type { Registry } from "../registry/index.ts";
 import type { Store } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
+import { arriving, remember } from "./arrival.ts";
 import { platformOf } from "./config.ts";
 import {
   readImageManifest,
@@ -57,7 +59,14 @@ export async function pullImage(
   const { tag, ...repository } = reference;
   // by its digest as well: so it is found again when the tag has moved on
   const names = [{ ...repository, digest }, ...(tag !== undefined && !reference.digest ? [reference] : [])];
-  const received = await receiveImage(store, { blob }, found, names, { ...options, check });
+  const received = await arriving(store, (arrival) =>
+    receiveImage(arrival, { blob }, found, names, { ...options, check }),
+  );
+  const { metadata } = store;
+  remember(() => {
+    metadata.setOrigin(found.descriptor.digest, { from: name, at: Date.now() });
+    for (const each of [...layers, received.id]) metadata.addSource(each, repositoryOf(reference));
+  });
   return {
     reference: name,
     digest,

@@ -4,6 +4,7 @@ import {
   formatReference,
   isForeignLayer,
   MAX_MANIFEST_BYTES,
+  repositoryOf,
   type Descriptor,
   type Digest,
   type Manifest,
@@ -12,12 +13,13 @@ import {
 import { compressLayer } from "../layer/index.ts";
 import type { Registry } from "../registry/index.ts";
 import type { Store, StoredImage } from "../store/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import { arriving, remember, type Arrival } from "./arrival.ts";
 import { layerDescriptor, manifestBlob, manifestDescriptor } from "./config.ts";
 import { parallel } from "./parallel.ts";
-import { counted } from "./pieces.ts";
+import { counted, sniff } from "./pieces.ts";
 import { counter, type OnProgress } from "./progress.ts";
 import { storeBytes } from "./receive.ts";
-import { tryReference } from "./summary.ts";
 
 export interface PushedImage {
   reference: string;
@@ -36,100 +38,109 @@ interface Push {
 const AT_ONCE = 4;
 
 /** @throws TsboxError as the registry answers */
-export async function pushImage(push: Push, image: StoredImage, signal?: AbortSignal): Promise<PushedImage> {
-  const { store, registry, reference, onProgress } = push;
-  using _hold = store.hold();
-  const size = store.blobSize(image.manifestDigest) as number;
-  const whole = { manifest: image.manifest, descriptor: manifestDescriptor(image, size) };
-  const { manifest, descriptor } = (await packed(push, image.manifest, signal)) ?? whole;
-  const layers = new Map(manifest.layers.map((layer) => [layer.digest, layer]));
-  const sent = [...layers.values()].filter(({ mediaType }) => !isForeignLayer(mediaType));
-  for (const { digest } of sent) onProgress?.({ type: "layer", digest, state: "waiting" });
-  // nobody finds a manifest whose layers are not there
-  const places = knownPlaces(store.images(), reference);
-  const pushOne = (blob: Descriptor, told: OnProgress | undefined, stop: AbortSignal | undefined) =>
-    pushBlob(push, blob, places.get(blob.digest), told, stop);
-  await parallel(AT_ONCE, sent, (layer, stop) => pushOne(layer, onProgress, stop), signal);
-  await pushOne(manifest.config, undefined, signal);
-  const bytes = new Uint8Array(store.readBlob(descriptor.digest, { maxBytes: MAX_MANIFEST_BYTES }));
-  await registry.putManifest(reference, bytes, descriptor.mediaType, options(signal));
-  const { domain, path } = reference;
-  store.setName({ domain, path, digest: descriptor.digest }, descriptor);
-  if (descriptor !== whole.descriptor) moveNames(store, image, descriptor);
-  return { reference: formatReference(reference), digest: descriptor.digest, sizeBytes: descriptor.size };
+export function pushImage(push: Push, image: StoredImage, signal?: AbortSignal): Promise<PushedImage> {
+  return arriving(push.store, async (arrival) => {
+    const { store, registry, reference, onProgress } = push;
+    const size = store.blobSize(image.manifestDigest) as number;
+    const whole = { manifest: image.manifest, descriptor: manifestDescriptor(image, size) };
+    const { manifest, descriptor } = (await packed(arrival, image.manifest, onProgress, signal)) ?? whole;
+    const layers = new Map(manifest.layers.map((layer) => [layer.digest, layer]));
+    const sent = [...layers.values()].filter(({ mediaType }) => !isForeignLayer(mediaType));
+    for (const { digest } of sent) onProgress?.({ type: "layer", digest, state: "waiting" });
+    // nobody finds a manifest whose layers are not there
+    await parallel(AT_ONCE, sent, (layer, stop) => pushBlob(push, layer, stop), signal);
+    await pushBlob({ ...push, onProgress: undefined }, manifest.config, signal);
+    const bytes = new Uint8Array(store.readBlob(descriptor.digest, { maxBytes: MAX_MANIFEST_BYTES }));
+    await registry.putManifest(reference, bytes, descriptor.mediaType, options(signal));
+    const { domain, path } = reference;
+    const digested = { domain, path, digest: descriptor.digest };
+    if (descriptor === whole.descriptor) store.setName(digested, image.descriptor);
+    else await replaceImage(store, image, descriptor, digested);
+    return { reference: formatReference(reference), digest: descriptor.digest, sizeBytes: descriptor.size };
+  });
 }
 
 const options = (signal: AbortSignal | undefined) => (signal ? { signal } : {});
 
 /** The same image with its plain layers compressed, as a new manifest; undefined where it has none. */
-async function packed({ store, onProgress }: Push, manifest: Manifest, signal: AbortSignal | undefined) {
+async function packed(
+  arrival: Arrival,
+  { config, layers }: Manifest,
+  onProgress: OnProgress | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ manifest: Manifest; descriptor: Descriptor } | undefined> {
   const isPlain = ({ mediaType }: Descriptor) => compressionOf(mediaType) === "none" && !isForeignLayer(mediaType);
-  if (!manifest.layers.some(isPlain)) return undefined;
-  const layers: Descriptor[] = [];
-  for (const layer of manifest.layers) {
-    if (!isPlain(layer)) layers.push(layer);
-    else {
-      const told = counter(onProgress, layer.digest, "compressing", layer.size);
-      layers.push(await compressBlob(store, layer, told, signal));
-    }
-  }
-  const { bytes, descriptor } = manifestBlob(manifest.config, layers);
-  await storeBytes(store, descriptor, bytes);
-  return { manifest: { ...manifest, layers }, descriptor };
+  if (!layers.some(isPlain)) return undefined;
+  const all: Descriptor[] = [];
+  for (const layer of layers)
+    all.push(isPlain(layer) ? await packLayerBlob(arrival, layer, onProgress, signal) : layer);
+  const { bytes, descriptor } = manifestBlob(config, all);
+  await storeBytes(arrival, descriptor, bytes);
+  return { manifest: { schemaVersion: 2, config, layers: all }, descriptor };
 }
 
-async function compressBlob(
-  store: Store,
+/** The bytes of a plain layer are its diffId's, so that it is found where it has been compressed before. */
+async function packLayerBlob(
+  { store, blobs }: Arrival,
   layer: Descriptor,
-  told: (bytes: number) => void,
+  onProgress: OnProgress | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Descriptor> {
+  for (const digest of store.metadata.digestsOf(layer.digest)) {
+    store.rely([digest]);
+    const size = store.blobSize(digest);
+    if (digest === layer.digest || size === undefined) continue;
+    using blob = store.openBlob(digest, { verify: false });
+    const { compression } = await sniff(blob);
+    if (compression !== "none") return layerDescriptor(digest, size, compression);
+  }
   using ingest = store.ingestUnknown();
-  const plain = counted(store.openBlob(layer.digest), told);
+  const plain = counted(store.openBlob(layer.digest), counter(onProgress, layer.digest, "compressing", layer.size));
   await compressLayer(plain, "gzip", (bytes) => ingest.write(bytes), options(signal));
   const { digest, size } = await ingest.commit();
+  blobs.push(digest);
+  remember(() => store.metadata.setDiffId(digest, layer.digest));
   return layerDescriptor(digest, size, "gzip");
 }
 
-/** The names that led to the image with its plain layers. */
-function moveNames(store: Store, image: StoredImage, descriptor: Descriptor): void {
-  for (const name of image.names) {
-    const reference = tryReference(name);
-    if (reference?.tag !== undefined && reference.digest === undefined) store.setName(reference, descriptor);
+/** What was pushed takes the place of the image with its plain layers. */
+async function replaceImage(
+  store: Store,
+  image: StoredImage,
+  descriptor: Descriptor,
+  digested: Reference,
+): Promise<void> {
+  store.addImage(descriptor, [digested, ...image.names]);
+  try {
+    await store.removeImage(image.descriptor.digest, { force: true });
+  } catch (error) {
+    // a sandbox is made of it: it is left without a name, and goes with the next prune
+    if (!(error instanceof TsboxError) || error.code !== "image_in_use") throw error;
   }
 }
 
 async function pushBlob(
-  { store, registry, reference }: Push,
+  { store, registry, reference, onProgress }: Push,
   blob: Descriptor,
-  from: string | undefined,
-  onProgress: OnProgress | undefined,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { digest, size } = blob;
+  const { metadata } = store;
+  const own = repositoryOf(reference);
   if (await registry.hasBlob(reference, digest, options(signal))) {
     onProgress?.({ type: "layer", digest, state: "exists" });
-    return;
+  } else {
+    const inDomain = `${reference.domain}/`;
+    const source = metadata.sourcesOf(digest).find((each) => each.startsWith(inDomain) && each !== own);
+    const from = source?.slice(inDomain.length);
+    const sent = await registry.uploadBlob(reference, blob, () => store.openBlob(digest), {
+      onProgress: counter(onProgress, digest, "uploading", size),
+      ...(from === undefined ? {} : { mountFrom: [from] }),
+      ...options(signal),
+    });
+    if (sent === "mounted" && from !== undefined) onProgress?.({ type: "layer", digest, state: "mounted", from });
+    else onProgress?.({ type: "layer", digest, state: "complete" });
+    if (sent !== "mounted" && source !== undefined) remember(() => metadata.removeSource(digest, source));
   }
-  const told = counter(onProgress, digest, "uploading", size);
-  const sent = await registry.uploadBlob(reference, blob, () => store.openBlob(digest), {
-    onProgress: told,
-    ...(from === undefined ? {} : { mountFrom: [from] }),
-    ...options(signal),
-  });
-  if (sent === "mounted" && from !== undefined) onProgress?.({ type: "layer", digest, state: "mounted", from });
-  else onProgress?.({ type: "layer", digest, state: "complete" });
-}
-
-/** Other repositories of a registry, by the blobs that are known to be there: images have been pulled from it, or pushed to it. */
-function knownPlaces(images: readonly StoredImage[], { domain, path }: Reference): Map<Digest, string> {
-  const places = new Map<Digest, string>();
-  for (const { names, manifest } of images) {
-    for (const name of names) {
-      const other = tryReference(name);
-      if (other?.digest === undefined || other.domain !== domain || other.path === path) continue;
-      for (const { digest } of [...manifest.layers, manifest.config]) places.set(digest, other.path);
-    }
-  }
-  return places;
+  remember(() => metadata.addSource(digest, own));
 }

@@ -23,6 +23,7 @@ import {
 import { adoptDirectories, unpackLayer, type UnpackedLayer } from "../layer/index.ts";
 import type { IdMaps, Ingest, PendingLayer, Store, StoredLayer } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
+import { remember, type Arrival } from "./arrival.ts";
 import { parallel } from "./parallel.ts";
 import { collect, counted, decompress, sniff, type Pieces } from "./pieces.ts";
 import { counter, type OnProgress } from "./progress.ts";
@@ -73,19 +74,19 @@ interface LayerJob {
 }
 
 /**
- * @param names that it gets when it is whole; without one it is kept all the same
+ * @param names that it gets when it is whole; without one it is kept all the same; undefined for what is in the store
  * @throws TsboxError `image_invalid`, `digest_mismatch`, `store_unavailable`, and as blobs are fetched
  */
 export async function receiveImage(
-  store: Store,
+  arrival: Arrival,
   source: BlobSource,
   found: FoundManifest,
-  names: readonly Reference[],
+  names: readonly Reference[] | undefined,
   options: ReceiveOptions,
 ): Promise<ReceivedImage> {
   const { onProgress, signal } = options;
+  const { store } = arrival;
   const manifest = readImageManifest(found);
-  using _hold = store.hold();
   store.rely([found.descriptor, manifest.config, ...manifest.layers].map(({ digest }) => digest));
   const configBytes = await fetchConfig(store, source, manifest.config, signal);
   const config = parseImageConfig(configBytes);
@@ -96,15 +97,15 @@ export async function receiveImage(
     await parallel(
       AT_ONCE,
       missing,
-      (job, stop) => receiveLayer(store, source, job, { ...options, signal: stop }),
+      (job, stop) => receiveLayer(arrival, source, job, { ...options, signal: stop }),
       signal,
     );
-    await storeBytes(store, manifest.config, configBytes);
-    await storeBytes(store, found.descriptor, found.bytes);
-    commitLayers(jobs, options.ids);
-    store.addImage(found.descriptor, names);
+    await storeBytes(arrival, manifest.config, configBytes);
+    await storeBytes(arrival, found.descriptor, found.bytes);
+    commitLayers(arrival, jobs, options.ids);
+    if (names) store.addImage(found.descriptor, names);
     const id = manifest.config.digest;
-    onProgress?.({ type: "image", id, names: names.map(familiarReference) });
+    onProgress?.({ type: "image", id, names: names?.map(familiarReference) ?? [] });
     return { id, descriptor: found.descriptor, config, isCurrent: missing.length === 0 };
   } finally {
     for (const { pending } of jobs) pending?.abort();
@@ -172,7 +173,7 @@ function planLayers({ layers }: Manifest, { rootfs: { diff_ids } }: ImageConfig)
 }
 
 async function receiveLayer(
-  store: Store,
+  { store, blobs }: Arrival,
   source: BlobSource,
   job: LayerJob,
   { onProgress, signal, ids }: ReceiveOptions,
@@ -190,7 +191,8 @@ async function receiveLayer(
       const layer = { pieces, compression, digest, sizeBytes: size, diffId };
       job.unpacked = await unpackLayer(layer, job.pending.fs, { ids, signal });
     } else await checkDiffId(pieces, compression, diffId);
-    await ingest?.commit();
+    if (ingest) blobs.push((await ingest.commit()).digest);
+    remember(() => store.metadata.setDiffId(digest, diffId));
   } catch (error) {
     // what broke off is gone on with the next time, what lies is not
     if (isLie(error)) ingest?.abort();
@@ -234,7 +236,7 @@ const isLie = (error: unknown) =>
   error instanceof TsboxError && ["image_invalid", "digest_mismatch", "archive_refused"].includes(error.code);
 
 /** From the bottom up: what a layer does not say of a directory, those below it do. */
-function commitLayers(jobs: readonly LayerJob[], ids: IdMaps | undefined): void {
+function commitLayers({ layers }: Arrival, jobs: readonly LayerJob[], ids: IdMaps | undefined): void {
   const lowers: string[] = [];
   let parent: Digest | undefined;
   for (const job of jobs) {
@@ -242,6 +244,7 @@ function commitLayers(jobs: readonly LayerJob[], ids: IdMaps | undefined): void 
     if (pending && unpacked) {
       const { bytes, entries, implied } = unpacked;
       adoptDirectories(pending.fs, lowers, implied, ids);
+      layers.push(chainId);
       job.layer = pending.commit({ diffId, digest: descriptor.digest, ...(parent ? { parent } : {}), bytes, entries });
     }
     lowers.unshift((job.layer as StoredLayer).fs);
@@ -250,9 +253,10 @@ function commitLayers(jobs: readonly LayerJob[], ids: IdMaps | undefined): void 
 }
 
 /** Of bytes that have been verified. */
-export async function storeBytes(store: Store, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
+export async function storeBytes({ store, blobs }: Arrival, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
   using ingest = await store.ingest(descriptor);
+  if (!ingest) return;
   // behind what an attempt that did not come to its end has left
-  ingest?.write(bytes.subarray(ingest.offset));
-  await ingest?.commit();
+  ingest.write(bytes.subarray(ingest.offset));
+  blobs.push((await ingest.commit()).digest);
 }

@@ -2,6 +2,7 @@
 import { MAX_MANIFEST_BYTES } from "../image/index.ts";
 import type { Store, StoredImage } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
+import { arriving } from "./arrival.ts";
 import { manifestDescriptor } from "./config.ts";
 import { receiveImage, type BlobSource, type ReceiveOptions } from "./receive.ts";
 
@@ -9,7 +10,7 @@ import { receiveImage, type BlobSource, type ReceiveOptions } from "./receive.ts
 export async function unpackImage(store: Store, image: StoredImage, options: ReceiveOptions): Promise<void> {
   const bytes = store.readBlob(image.manifestDigest, { maxBytes: MAX_MANIFEST_BYTES });
   const descriptor = manifestDescriptor(image, bytes.length);
-  await receiveImage(store, NOWHERE, { bytes, descriptor }, [], options);
+  await arriving(store, (arrival) => receiveImage(arrival, NOWHERE, { bytes, descriptor }, undefined, options));
 }
 
 const NOWHERE: BlobSource = {

@@ -1,6 +1,6 @@
 /** Images that go: by a name, by an id, or because nobody needs them. @module */
 import { show, TsboxError } from "../../syscalls/index.ts";
-import { formatReference, type Digest, type Reference } from "../image/index.ts";
+import { formatReference, hexOf, type Digest, type Reference } from "../image/index.ts";
 import { findNamed, hasPrefix, isIdPrefix, tryLoad, type StoredImage } from "./images.ts";
 import { readIndexFile, withoutName, writeIndexFile, WrittenIndex, type WrittenEntry } from "./index-file.ts";
 import { hexOfKey, isLayerKey, syncLayers } from "./layers.ts";
@@ -105,6 +105,14 @@ function entriesById(root: StoreRoot, { entries }: WrittenIndex, wanted: Referen
   }
   if (found.length > 0) return found;
   throw new TsboxError(`remove the image ${showName(wanted)}: there is none`, { code: "image_not_found" });
+}
+
+/** Blobs and layers that came in for nothing go, unless somebody needs them by now. */
+export async function withdraw(root: StoreRoot, blobs: readonly Digest[], layers: readonly Digest[]): Promise<void> {
+  using trash = new Trash(root);
+  const among = { blobs: new Set(blobs), layers: new Set(layers.map(hexOf)), tops: new Set<string>() };
+  root.locked(() => sweep(root, trash, among));
+  await trash.emptySlowly();
 }
 
 export interface PruneOptions {

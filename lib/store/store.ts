@@ -21,7 +21,7 @@ import { openIngest, openUnknown, type Ingest, type IngestOwner } from "./ingest
 import { findLayer, layerKey, type IdMaps, type StoredLayer } from "./layers.ts";
 import { lastUsed, leaseImage, type Lease } from "./leases.ts";
 import { Metadata } from "./metadata.ts";
-import { prune, removeImage, type PruneOptions, type Removed, type RemoveOptions } from "./removal.ts";
+import { prune, removeImage, withdraw, type PruneOptions, type Removed, type RemoveOptions } from "./removal.ts";
 import { defaultRoot, StoreRoot } from "./root.ts";
 import { diskUsage, type DiskUsage } from "./usage.ts";
 import { prepareLayer, type PendingLayer } from "./unpacking.ts";
@@ -196,6 +196,14 @@ export class Store implements Disposable {
    */
   async removeImage(wanted: Reference | string, options: RemoveOptions = {}): Promise<Removed> {
     return this.#forgotten(await removeImage(this.#root, wanted, options));
+  }
+
+  /**
+   * Blobs and layers that came in for an image of which nothing became go, unless somebody needs or holds them by now.
+   * @param layers by their chainIds
+   */
+  async withdraw(blobs: readonly Digest[], layers: readonly Digest[]): Promise<void> {
+    if (blobs.length + layers.length > 0) await withdraw(this.#root, blobs, layers);
   }
 
   /** Removes images that nobody needs, and all that is left of downloads and removals that did not come to their end. */

@@ -124,6 +124,9 @@ export function listing(directory: string, without: readonly string[] = []): str
     });
 }
 
+/** Which layers are known to be on the disk. */
+const SYNC_MARK = /\/(?:synced|boot-[0-9a-f-]+) /;
+
 /** What somebody else sees of a store: names, blobs and layers; not what is not whole yet, and not when what was used. */
 export const storeListing = (root: string): string[] =>
-  listing(root, ["ingest", "tsbox.db", "tsbox.db-wal", "tsbox.db-shm", "lock"]);
+  listing(root, ["ingest", "tsbox.db", "tsbox.db-wal", "tsbox.db-shm", "lock"]).filter((line) => !SYNC_MARK.test(line));
