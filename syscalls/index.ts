@@ -15,6 +15,6 @@ export * from "./program.ts";
 export * from "./signals.ts";
 export * from "./structs.ts";
 export * from "./walker.ts";
-export { DEEP, removal, removeTree } from "./tree.ts";
+export { DEEP, removal, removeTree, type Caller } from "./tree.ts";
 export { ARCH, numberOf, SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
 export { runtime, type Receiver } from "./ffi/index.ts";

@@ -3,9 +3,10 @@
  * not be read. No symlink is followed, and names go from one system call to the next without being decoded.
  * @module
  */
-import { close, O_DIRECTORY, O_PATH, O_RDONLY } from "./calls.ts";
+import { O_DIRECTORY, O_PATH, O_RDONLY } from "./calls.ts";
 import type { Directory } from "./directory.ts";
 import { mapArena, systemError, trySyscall, unmapArena, type Arena } from "./kernel.ts";
+import type { SyscallName } from "./numbers.ts";
 import { path, PATH_BYTES, scratch } from "./scratch.ts";
 
 const AT_FDCWD = -100;
@@ -22,16 +23,22 @@ export const DEEP = "deep-";
 /** Somebody may still be adding to it, and some file systems skip names when others go. */
 const ATTEMPTS = 16;
 
+/** Makes a system call, as this process or as another one that shares its memory. */
+export type Caller = (name: SyscallName, ...args: number[]) => number;
+
 /** Removes a directory at once. @throws TsboxError where some of it stays */
-export function removeTree(parent: Directory, name: string): void {
-  for (const _ of removal(parent, name));
+export function removeTree(parent: Directory, name: string, caller?: Caller): void {
+  for (const _ of removal(parent, name, caller));
 }
 
-/** Removes it piece by piece: who iterates may do something else in between. */
-export function* removal(parent: Directory, name: string): Generator<void> {
+/**
+ * Removes it piece by piece: who iterates may do something else in between.
+ * @param caller with whose rights; the parent has the same descriptor there
+ */
+export function* removal(parent: Directory, name: string, caller: Caller = trySyscall): Generator<void> {
   const entries = mapArena(65536);
   try {
-    const work = new Removal(parent, entries);
+    const work = new Removal(parent, entries, caller);
     work.waiting.push(nameBytes(name));
     for (let next; (next = work.waiting.pop());) yield* work.directory(parent.fd, next, 0);
   } finally {
@@ -47,11 +54,13 @@ function nameBytes(name: string): Uint8Array {
 class Removal {
   readonly #parent: Directory;
   readonly #entries: Arena;
+  readonly #call: Caller;
   /** In the parent: what is to be removed, the tree and then what lay too deep in it. */
   readonly waiting: Uint8Array[] = [];
 
-  constructor(parent: Directory, entries: Arena) {
+  constructor(parent: Directory, entries: Arena, caller: Caller) {
     this.#parent = parent;
+    this.#call = caller;
     this.#entries = entries;
   }
 
@@ -66,21 +75,21 @@ class Removal {
     try {
       for (let attempt = 1; ; attempt++) {
         yield* this.#clear(fd, depth);
-        let result = trySyscall("unlinkat", above, at(name), AT_REMOVEDIR);
-        if (result === -EACCES && makeOwn(above)) result = trySyscall("unlinkat", above, at(name), AT_REMOVEDIR);
+        let result = this.#call("unlinkat", above, at(name), AT_REMOVEDIR);
+        if (result === -EACCES && this.#makeOwn(above)) result = this.#call("unlinkat", above, at(name), AT_REMOVEDIR);
         if (result === 0 || result === -ENOENT) return;
         if (result !== -ENOTEMPTY || attempt === ATTEMPTS) throw this.#failure("unlinkat", -result);
-        trySyscall("lseek", fd, 0, 0);
+        this.#call("lseek", fd, 0, 0);
       }
     } finally {
-      close(fd);
+      this.#close(fd);
     }
   }
 
   *#clear(fd: number, depth: number): Generator<void> {
     const below: Uint8Array[] = [];
     const { address, size, bytes, view } = this.#entries;
-    for (let length; (length = trySyscall("getdents64", fd, address, size)) !== 0;) {
+    for (let length; (length = this.#call("getdents64", fd, address, size)) !== 0;) {
       if (length < 0) throw this.#failure("getdents64", -length);
       // { u64 d_ino; s64 d_off; u16 d_reclen; u8 d_type; char d_name[] }
       for (let entry = 0; entry < length; entry += view.getUint16(entry + 16, true)) {
@@ -102,20 +111,20 @@ class Removal {
   #moveUp(fd: number, name: Uint8Array): void {
     const up = nameBytes(`${DEEP}${crypto.randomUUID()}`);
     scratch.bytes.set(up, PATH_BYTES);
-    let result = trySyscall("renameat2", fd, at(name), this.#parent.fd, scratch.address + PATH_BYTES);
+    let result = this.#call("renameat2", fd, at(name), this.#parent.fd, scratch.address + PATH_BYTES);
     // a directory that changes its place is written to
-    if (result === -EACCES && makeOwn(fd)) {
-      close(this.#open(fd, name));
+    if (result === -EACCES && this.#makeOwn(fd)) {
+      this.#close(this.#open(fd, name));
       scratch.bytes.set(up, PATH_BYTES);
-      result = trySyscall("renameat2", fd, at(name), this.#parent.fd, scratch.address + PATH_BYTES);
+      result = this.#call("renameat2", fd, at(name), this.#parent.fd, scratch.address + PATH_BYTES);
     }
     if (result < 0) throw this.#failure("renameat2", -result);
     this.waiting.push(up);
   }
 
   #unlink(fd: number, name: number): number {
-    let result = trySyscall("unlinkat", fd, name, 0);
-    if (result === -EACCES && makeOwn(fd)) result = trySyscall("unlinkat", fd, name, 0);
+    let result = this.#call("unlinkat", fd, name, 0);
+    if (result === -EACCES && this.#makeOwn(fd)) result = this.#call("unlinkat", fd, name, 0);
     if (result < 0 && result !== -ENOENT && result !== -EISDIR) throw this.#failure("unlinkat", -result);
     return result;
   }
@@ -123,14 +132,22 @@ class Removal {
   /** Its owner may open a directory in any case, after having changed its mode. */
   #open(above: number, name: Uint8Array): number {
     const flags = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    const opened = trySyscall("openat", above, at(name), O_RDONLY | flags, 0);
+    const opened = this.#call("openat", above, at(name), O_RDONLY | flags, 0);
     if (opened !== -EACCES) return opened;
-    makeOwn(above);
-    const found = trySyscall("openat", above, at(name), O_PATH | flags, 0);
+    this.#makeOwn(above);
+    const found = this.#call("openat", above, at(name), O_PATH | flags, 0);
     if (found < 0) return found;
-    const changed = trySyscall("fchmodat", AT_FDCWD, path(`/proc/self/fd/${found}`), OWN);
-    close(found);
-    return changed < 0 ? opened : trySyscall("openat", above, at(name), O_RDONLY | flags, 0);
+    const changed = this.#call("fchmodat", AT_FDCWD, path(`/proc/self/fd/${found}`), OWN);
+    this.#close(found);
+    return changed < 0 ? opened : this.#call("openat", above, at(name), O_RDONLY | flags, 0);
+  }
+
+  #makeOwn(fd: number): boolean {
+    return this.#call("fchmod", fd, OWN) === 0;
+  }
+
+  #close(fd: number): void {
+    this.#call("close", fd);
   }
 }
 
@@ -139,5 +156,3 @@ function at(name: Uint8Array): number {
   scratch.bytes.set(name);
   return scratch.address;
 }
-
-const makeOwn = (fd: number): boolean => trySyscall("fchmod", fd, OWN) === 0;

@@ -9,3 +9,4 @@ export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
 export { unpackLayer, type LayerSource, type UnpackedLayer, type UnpackOptions } from "./unpack.ts";
 export { adoptDirectories } from "./adopt.ts";
+export { removeTreeAs } from "./remove.ts";

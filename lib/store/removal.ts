@@ -56,6 +56,7 @@ export async function removeImage(
     return takeAway(root, trash, written, going);
   });
   await trash.emptySlowly();
+  await removeOldTrash(root);
   return removed;
 }
 

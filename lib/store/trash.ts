@@ -3,7 +3,7 @@
  * its time. What a process that was killed at that left there, the next prune finds.
  * @module
  */
-import { DEEP, Directory, removal, removeTree } from "../../syscalls/index.ts";
+import { DEEP, ERRNO, removal, removeTree, TsboxError, type Directory } from "../../syscalls/index.ts";
 import { asUnavailable, storing } from "./failure.ts";
 import type { StoreRoot } from "./root.ts";
 
@@ -39,14 +39,19 @@ export class Trash implements Disposable {
     }
   }
 
-  /** Removes all that it took, at once. */
+  /** Removes all that it took, at once; what belongs to other ids is left for the next prune. */
   empty(): void {
-    if (this.#directory) storing(() => removeTree(this.#root.ingest, this.#name));
+    if (!this.#directory) return;
+    try {
+      removeTree(this.#root.ingest, this.#name);
+    } catch (error) {
+      if (!isForbidden(error)) throw asUnavailable(error);
+    }
   }
 
-  /** The same, in turns with others. */
+  /** Removes all that it took, in turns with others. */
   async emptySlowly(): Promise<void> {
-    if (this.#directory) await removeSlowly(this.#root, this.#name);
+    if (this.#directory) await removeSlowly(this.#root.ingest, this.#name);
   }
 
   [Symbol.dispose](): void {
@@ -56,18 +61,27 @@ export class Trash implements Disposable {
   }
 }
 
-async function removeSlowly({ ingest }: StoreRoot, name: string): Promise<void> {
+async function removeSlowly(parent: Directory, name: string): Promise<void> {
   let since = performance.now();
   try {
-    for (const _ of removal(ingest, name)) {
+    for (const _ of removal(parent, name)) {
       if (performance.now() - since < TURN_MS) continue;
       await new Promise((resolve) => setTimeout(resolve));
       since = performance.now();
     }
   } catch (error) {
-    throw asUnavailable(error);
+    if (!isForbidden(error)) throw asUnavailable(error);
+    const { imageIds } = await import("../launch/index.ts");
+    const ids = imageIds();
+    if (!ids) throw asUnavailable(error);
+    // files of layers that were unpacked with subordinate ids
+    const { removeTreeAs } = await import("../layer/index.ts");
+    storing(() => removeTreeAs(ids, parent, name));
   }
 }
+
+const isForbidden = (error: unknown): boolean =>
+  error instanceof TsboxError && (error.errno === ERRNO.EACCES || error.errno === ERRNO.EPERM);
 
 /** Trash of those who were killed. */
 export async function removeOldTrash(root: StoreRoot): Promise<void> {
@@ -78,7 +92,7 @@ export async function removeOldTrash(root: StoreRoot): Promise<void> {
       continue;
     }
     if (!directory.tryLock()) continue;
-    await removeSlowly(root, name);
+    await removeSlowly(root.ingest, name);
     directory.unlock();
   }
 }
