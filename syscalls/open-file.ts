@@ -96,6 +96,11 @@ export class OpenFile {
     trySyscall("lseek", this.fd, 0, 0);
   }
 
+  /** `int fallocate(int fd, 0, 0, off_t length)`: false where there is no room, or the file system does not do that. @see fallocate(2) */
+  allocate(length: number): boolean {
+    return trySyscall("fallocate", this.fd, 0, 0, length) === 0;
+  }
+
   /** `int fchmod(int fd, mode_t mode)` @see chmod(2) */
   changeMode(mode: number): void {
     const result = trySyscall("fchmod", this.fd, mode);

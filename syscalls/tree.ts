@@ -90,6 +90,8 @@ class Removal {
     const below: Uint8Array[] = [];
     const { address, size, bytes, view } = this.#entries;
     for (let length; (length = this.#call("getdents64", fd, address, size)) !== 0;) {
+      // somebody else has removed it meanwhile
+      if (length === -ENOENT) break;
       if (length < 0) throw this.#failure("getdents64", -length);
       // { u64 d_ino; s64 d_off; u16 d_reclen; u8 d_type; char d_name[] }
       for (let entry = 0; entry < length; entry += view.getUint16(entry + 16, true)) {

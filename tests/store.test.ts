@@ -346,7 +346,7 @@ describe("blobs", () => {
     using store = open();
     using _ = store.hold();
     const ingest = (await store.ingest(descriptor))!;
-    for (let at = 0; at < content.length; at += 60_000) ingest.write(content.subarray(at, at + 60_000));
+    for (let from = 0; from < content.length; from += 60_000) ingest.write(content.subarray(from, from + 60_000));
     expect(store.hasBlob(descriptor.digest)).toBe(false);
     await ingest.commit();
     expect([store.hasBlob(descriptor.digest), store.blobSize(descriptor.digest)]).toEqual([true, content.length]);

@@ -160,9 +160,13 @@ export class WrittenIndex {
 }
 
 /** Replaces it as a whole; the caller has the store's lock. */
-export function writeIndexFile({ oci }: StoreRoot, index: WrittenIndex): void {
-  storing(() => oci.replace(FILE, new TextEncoder().encode(index.toString()), 0o644, true));
+export function writeIndexFile(root: StoreRoot, index: WrittenIndex): void {
+  const bytes = new TextEncoder().encode(index.toString());
+  storing(() => root.withSpare(() => root.oci.replace(FILE, bytes, 0o644, true)));
 }
+
+/** Left by a process that was killed while it wrote; the caller has the store's lock. */
+export const removeHalfWritten = ({ oci }: StoreRoot): void => storing(() => oci.remove(`.${FILE}.new`));
 
 /** An entry of tsbox's own. */
 export function newEntry(name: string | undefined, descriptor: Descriptor): WrittenEntry {

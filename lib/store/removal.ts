@@ -2,7 +2,14 @@
 import { show, TsboxError } from "../../syscalls/index.ts";
 import { formatReference, hexOf, type Digest, type Reference } from "../image/index.ts";
 import { findNamed, hasPrefix, isIdPrefix, tryLoad, type StoredImage } from "./images.ts";
-import { readIndexFile, withoutName, writeIndexFile, WrittenIndex, type WrittenEntry } from "./index-file.ts";
+import {
+  readIndexFile,
+  removeHalfWritten,
+  withoutName,
+  writeIndexFile,
+  WrittenIndex,
+  type WrittenEntry,
+} from "./index-file.ts";
 import { hexOfKey, isLayerKey, syncLayers } from "./layers.ts";
 import { isLeased } from "./leases.ts";
 import { neededBy } from "./marking.ts";
@@ -33,7 +40,7 @@ export async function removeImage(
   { force = false }: RemoveOptions = {},
 ): Promise<Removed> {
   root.checkWritable("remove an image");
-  using trash = new Trash(root);
+  const trash = new Trash(root);
   const removed = root.locked(() => {
     const index = readIndexFile(root);
     const written = WrittenIndex.of(index);
@@ -74,6 +81,7 @@ function takeAway(root: StoreRoot, trash: Trash, index: WrittenIndex, going: rea
       },
     );
   }
+  if (going.length === 0) return { names, images: [], blobs: [], layers: [], bytes: 0 };
   const among = neededBy(root, going);
   writeIndexFile(root, index.with(kept));
   const images = [...new Set(going.flatMap(({ descriptor }) => descriptor?.digest ?? []))];
@@ -127,22 +135,25 @@ export async function prune(
   { images = ({ names }) => names.length === 0 }: PruneOptions = {},
 ): Promise<Removed> {
   root.checkWritable("prune the store");
-  using trash = new Trash(root);
+  const trash = new Trash(root);
   const removed = root.locked(() => {
     const written = WrittenIndex.of(readIndexFile(root));
-    const going = goingOf(root, written, images);
-    const taken = takeAway(root, trash, written, going);
+    // on a full disk this makes room for what comes after it
+    removeHalfWritten(root);
+    const left = sweepIngest(root, trash);
     const rest = sweep(root, trash);
+    const taken = takeAway(root, trash, written, goingOf(root, written, images));
     return {
       ...taken,
-      blobs: [...taken.blobs, ...rest.blobs],
-      layers: [...taken.layers, ...rest.layers],
-      bytes: taken.bytes + rest.bytes + sweepIngest(root, trash),
+      blobs: [...rest.blobs, ...taken.blobs],
+      layers: [...rest.layers, ...taken.layers],
+      bytes: left + rest.bytes + taken.bytes,
     };
   });
   await trash.emptySlowly();
   await removeOldTrash(root);
   syncLayers(root);
+  root.makeSpare();
   return removed;
 }
 

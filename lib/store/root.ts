@@ -4,6 +4,7 @@
  * ```
  * ROOT/version     of all this
  *      lock        held while names change, and while it is decided what goes
+ *      spare       room for another index.json, for when the disk is full
  *      oci/        an OCI image layout, which other tools read and write
  *      layers/     unpacked layers, each a directory
  *      ingest/     what is not whole yet, and what is going
@@ -12,16 +13,27 @@
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/image-layout.md
  */
-import { absolute, Directory, effectiveUid, OpenFile, realPath, show, TsboxError } from "../../syscalls/index.ts";
+import {
+  absolute,
+  Directory,
+  effectiveUid,
+  ERRNO,
+  OpenFile,
+  realPath,
+  show,
+  TsboxError,
+} from "../../syscalls/index.ts";
 import type { DigestAlgorithm } from "../image/index.ts";
 import { storing, unavailable } from "./failure.ts";
 
 const VERSION = 1;
 const LAYOUT_VERSION = "1.0.0";
 const EMPTY_INDEX = '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}';
+const SPARE = "spare";
 const PRIVATE = 0o700;
 /** Of the small files here. */
 const LIMIT_BYTES = 4096;
+const SPARE_BYTES = 256 * 1024;
 /** So long one process waits for another that changes names. */
 const LOCK_MS = 30_000;
 
@@ -132,8 +144,32 @@ export class StoreRoot implements Disposable {
       const layout = encode(JSON.stringify({ imageLayoutVersion: LAYOUT_VERSION }));
       if (oci.status("index.json") === undefined) oci.replace("index.json", encode(EMPTY_INDEX), 0o644, true);
       if (oci.status("oci-layout") === undefined) oci.replace("oci-layout", layout, 0o644, true);
+      this.makeSpare();
       this.root.replace("version", encode(`${VERSION}\n`), 0o644, true);
     });
+  }
+
+  /** Where there is room for it. */
+  makeSpare(): void {
+    try {
+      if (this.root.status(SPARE)) return;
+      using file = OpenFile.open(this.root, SPARE, { as: "maker" });
+      if (file?.allocate(SPARE_BYTES) === false) this.root.remove(SPARE);
+    } catch (error) {
+      if (!(error instanceof TsboxError)) throw error;
+    }
+  }
+
+  /** Does what removes more than it adds: on a full disk once more, without the spare room. */
+  withSpare(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const isFull = error instanceof TsboxError && (error.errno === ERRNO.ENOSPC || error.errno === ERRNO.EDQUOT);
+      if (!isFull || !this.root.status(SPARE)) throw error;
+      this.root.remove(SPARE);
+      work();
+    }
   }
 
   /** Of the blobs with such digests; undefined where there are none, and it is not to be made. */

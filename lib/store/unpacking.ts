@@ -149,7 +149,7 @@ function lockedDirectory({ ingest }: StoreRoot, name: string): Directory | undef
 /** A layer that {@link findLayer} does not find, and that has the name nevertheless. */
 function removeUnusable(root: StoreRoot, key: string): void {
   if (storing(() => root.layers.status(key)) === undefined) return;
-  using trash = new Trash(root);
+  const trash = new Trash(root);
   root.locked(() => {
     if (isLeased(root, key)) {
       throw new TsboxError(`unpack the layer ${key}: what is there of it is damaged, and in use`, {
