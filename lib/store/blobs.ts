@@ -2,7 +2,7 @@
 import { OpenFile, TsboxError, type EntryStatus } from "../../syscalls/index.ts";
 import { algorithmOf, Digester, digestOf, hexOf, isDigest, type Digest, type DigestAlgorithm } from "../image/index.ts";
 import { asUnavailable, storing } from "./failure.ts";
-import type { StoreRoot } from "./root.ts";
+import { standStill, type StoreRoot } from "./root.ts";
 
 const ALGORITHMS: readonly DigestAlgorithm[] = ["sha256", "sha512"];
 
@@ -12,13 +12,19 @@ export function blobStatus(root: StoreRoot, digest: Digest): EntryStatus | undef
   return status?.kind === "file" ? status : undefined;
 }
 
+/** skopeo writes manifests in place, also those that are there: what is cut short now may be whole in a moment. */
+const [PATIENCE_MS, AGAIN_MS] = [50, 5];
+
 /** @throws TsboxError `image_not_found`, `digest_mismatch` */
 export function readBlob(root: StoreRoot, digest: Digest, maxBytes: number): Uint8Array {
-  if (!blobStatus(root, digest)) throw notFound(digest);
-  const bytes = storing(() => root.algorithm(algorithmOf(digest))?.read(hexOf(digest), maxBytes));
-  if (!bytes) throw notFound(digest);
-  if (digestOf(bytes, algorithmOf(digest)) !== digest) throw damaged(digest);
-  return bytes;
+  for (const end = performance.now() + PATIENCE_MS; ; standStill(AGAIN_MS)) {
+    const bytes = blobStatus(root, digest)
+      ? storing(() => root.algorithm(algorithmOf(digest))?.read(hexOf(digest), maxBytes))
+      : undefined;
+    if (!bytes) throw notFound(digest);
+    if (digestOf(bytes, algorithmOf(digest)) === digest) return bytes;
+    if (performance.now() > end) throw damaged(digest);
+  }
 }
 
 /** The bytes of a blob, in pieces of up to 64 KiB. Disposing it ends it. */

@@ -118,7 +118,7 @@ function entriesById(root: StoreRoot, { entries }: WrittenIndex, wanted: Referen
 
 /** Blobs and layers that came in for nothing go, unless somebody needs them by now. */
 export async function withdraw(root: StoreRoot, blobs: readonly Digest[], layers: readonly Digest[]): Promise<void> {
-  using trash = new Trash(root);
+  const trash = new Trash(root);
   const among = { blobs: new Set(blobs), layers: new Set(layers.map(hexOf)), tops: new Set<string>() };
   root.locked(() => sweep(root, trash, among));
   await trash.emptySlowly();
