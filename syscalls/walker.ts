@@ -356,9 +356,15 @@ export class Walker<Owner> implements Disposable {
     return this.#arena.bytes.subarray(SINGLE_DATA, SINGLE_DATA + BUFFER_BYTES);
   }
 
-  #send(first: number): void {
+  /** Has a program of the caller's walked, at once, while nothing else is. @returns what `run` gave */
+  run(address: number, first: number): number {
+    this.#send(first, address);
+    return this.#receive();
+  }
+
+  #send(first: number, program = this.#arena.address + HEAD): void {
     const request = SINGLE_DATA + SINGLE_BYTES - 32;
-    this.#setWord(request / 4, this.#arena.address + HEAD);
+    this.#setWord(request / 4, program);
     this.#setWord(request / 4 + 2, first);
     const sent = trySyscall("sendto", this.#socket, this.#arena.address + request, 16, MSG_NOSIGNAL);
     if (sent !== 16) throw this.#gone();

@@ -3,17 +3,22 @@ import { afterAll, describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
 import {
   chmodSync,
+  chownSync,
   closeSync,
+  existsSync,
   linkSync,
+  lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
   readFileSync,
+  rmSync,
   truncateSync,
   utimesSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { digestOf } from "../lib/image/index.ts";
 import {
@@ -27,12 +32,30 @@ import {
   type PackOptions,
 } from "../lib/layer/index.ts";
 import { readTar, tarEnd, tarHeader, tarPadding, type TarEntry, type TarTime, type TarType } from "../lib/tar/index.ts";
+import { subordinateMaps } from "../lib/launch/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { asRoot, notRoot, testUnless } from "./support/machine.ts";
+import { asRoot, notRoot, notUser, testUnless } from "./support/machine.ts";
 import { Folder } from "./support/rootfs.ts";
 
+const login = Bun.spawnSync(["id", "-un"]).stdout.toString().trim();
+const hasRange = (file: string) =>
+  existsSync(file) &&
+  readFileSync(file, "utf8")
+    .split("\n")
+    .some((line) => line.startsWith(`${login}:`));
+const noSubordinateIds =
+  notUser ?? (hasRange("/etc/subuid") && hasRange("/etc/subgid") ? undefined : "this user has no subordinate ids");
 const folder = new Folder();
-afterAll(() => folder.remove());
+afterAll(() => {
+  // some keep themselves to themselves
+  if (!asRoot) run(["find", folder.path, "-type", "d", "-exec", "chmod", "u+rwx", "{}", ";"]);
+  folder.remove();
+});
+/** Of an ordinary user who has no ids but its own: with them, its files are root's, who may read all. */
+const ownMap = (id: number) => [{ containerID: 0, hostID: id, size: 1 }];
+const OWN: PackOptions = asRoot
+  ? {}
+  : { ids: { uidMappings: ownMap(userInfo().uid), gidMappings: ownMap(userInfo().gid) } };
 
 const run = (command: string[], options: object = {}) => {
   const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stderr: "pipe", ...options });
@@ -324,7 +347,8 @@ describe("what an overlay changes", () => {
 async function unpacked(tar: Uint8Array<ArrayBuffer>): Promise<string> {
   const into = folder.directory(`unpacked${made++}`);
   const digest = digestOf(tar);
-  await unpackLayer({ pieces: [tar], compression: "none", digest, sizeBytes: tar.length, diffId: digest }, into);
+  const source = { pieces: [tar], compression: "none" as const, digest, sizeBytes: tar.length, diffId: digest };
+  await unpackLayer(source, into, { ids: OWN.ids });
   return into;
 }
 
@@ -354,12 +378,56 @@ describe("a layer that is unpacked and packed again is the same,", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(entry, { maxLength: 12 }), async (entries) => {
         const into = await unpacked(archiveOf(entries));
-        const once = await layerOf(into);
-        const again = await layerOf(await unpacked(once.tar));
+        const once = await layerOf(into, OWN);
+        const again = await layerOf(await unpacked(once.tar), OWN);
         expect(again.diffId).toBe(once.diffId);
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe("ids of the host", () => {
+  const maps = [{ containerID: 0, hostID: 100_000, size: 1000 }];
+  const ids = { uidMappings: maps, gidMappings: maps };
+
+  testUnless(notRoot, "are those of the image, in attributes as well", async () => {
+    const top = tree({ own: "1", other: "1" });
+    chownSync(join(top, "own"), 100_007, 100_000);
+    chownSync(join(top, "other"), 5, 5);
+    // version 3: of the root 100000; then of the root 5
+    set(join(top, "own"), "security.capability", "0x0100000300040000000000000000000000000000a0860100");
+    set(join(top, "other"), "security.capability", "0x010000030004000000000000000000000000000005000000");
+    run(["setfacl", "-m", "u:100009:r", join(top, "own")]);
+    const [other, own] = (await entriesOf((await layerOf(top, { ids })).tar)) as [Read, Read];
+    expect([own.uid, own.gid, other.uid, other.gid]).toEqual([7, 0, 65534, 65534]);
+    expect(own.xattrs?.get("security.capability")).toEqual(
+      Uint8Array.fromHex("0100000200040000000000000000000000000000"),
+    );
+    const list = own.xattrs?.get("system.posix_acl_access") as Uint8Array;
+    const named = [...list.keys()].filter((at) => at % 8 === 4 && list[at] === 2);
+    expect(named.map((at) => new DataView(list.buffer, list.byteOffset).getUint32(at + 4, true))).toEqual([9]);
+    expect(other.xattrs).toBeUndefined();
+  });
+
+  testUnless(noSubordinateIds, "of a user's subordinate ones, what they keep to themselves is read", async () => {
+    const subordinate = subordinateMaps(process.getuid?.() as number, process.getgid?.() as number);
+    const into = folder.directory(`subordinate${made++}`);
+    const header = { size: 1, type: "file" as const, gid: 3, mtime: { seconds: 1, nanoseconds: 2 } };
+    const files = [tarHeader({ ...header, name: Buffer.from("a"), mode: 0, uid: 7 }), Buffer.from("x"), tarPadding(1)];
+    const tar = Buffer.concat([...files, tarEnd()]);
+    const digest = digestOf(tar);
+    const source = { pieces: [tar], compression: "none" as const, digest, sizeBytes: tar.length, diffId: digest };
+    await unpackLayer(source, into, { ids: subordinate });
+    expect((await failureOf(() => layerOf(into))).errno).toBe(13);
+    expect((await layerOf(into, { ids: subordinate })).diffId).toBe(digest);
+    expect(changesOf(into, [], { ids: subordinate })).toEqual([{ kind: "A", path: "/a" }]);
+    const [{ containerID, hostID, size }] = [
+      subordinate.uidMappings[1] as { containerID: number; hostID: number; size: number },
+    ];
+    expect(lstatSync(join(into, "a")).uid).toBe(hostID + 7 - containerID);
+    expect(size).toBeGreaterThan(7);
+    rmSync(join(into, "a"));
   });
 });
 

@@ -2,7 +2,7 @@
 # Installs what the tests call besides Bun, where that is possible (root, apt-get) and something is missing.
 set -euo pipefail
 packages="gcc libc6-dev busybox-static bubblewrap debootstrap e2fsprogs xz-utils uidmap procps zsh fish podman runc crun"
-packages="$packages zstd libarchive-tools attr docker-registry skopeo umoci openssl umoci"
+packages="$packages zstd libarchive-tools attr acl docker-registry skopeo openssl umoci"
 [ "$(uname -m)" = x86_64 ] && packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 
 missing=()

@@ -13,12 +13,24 @@ export interface IdMaps {
   gidMappings: IdMapping[];
 }
 
-export type ToImageId = (id: number) => number;
+type ToImageId = (id: number) => number;
 
 /** What the kernel shows where there is none. */
 const OVERFLOW_ID = 65534;
 
-export function toImageIds(maps: IdMapping[] | undefined): ToImageId {
+/** From ids on disk to those of the image. */
+export interface ImageIds {
+  toUid: ToImageId;
+  toGid: ToImageId;
+}
+
+/** Without maps: the same. */
+export const imageIds = (ids: IdMaps | undefined): ImageIds => ({
+  toUid: toImageIds(ids?.uidMappings),
+  toGid: toImageIds(ids?.gidMappings),
+});
+
+function toImageIds(maps: IdMapping[] | undefined): ToImageId {
   if (!maps) return (id) => id;
   return (id) => {
     for (const { containerID, hostID, size } of maps)
@@ -46,12 +58,7 @@ const PLAIN: Attributes = { isOpaque: false };
  * business, overlayfs's own are told by whiteouts, and a key with `=` in it cannot be told in an archive.
  * @throws TsboxError `archive_refused` for redirect_dir, metacopy, and whiteouts that are attributes
  */
-export function attributesOf(
-  found: Map<string, Uint8Array> | undefined,
-  where: string,
-  toUid: ToImageId,
-  toGid: ToImageId,
-): Attributes {
+export function attributesOf(found: Map<string, Uint8Array> | undefined, where: string): Attributes {
   if (!found) return PLAIN;
   const xattrs = new Map<string, Uint8Array>();
   let isOpaque = false;
@@ -62,17 +69,25 @@ export function attributesOf(
         throw refused(where, `overlayfs's attribute "${key}" says that what is in it is elsewhere`);
       isOpaque ||= own === "opaque";
     } else if (!key.includes("=")) {
-      const kept = valueOf(key, value, toUid, toGid);
-      if (kept) xattrs.set(Buffer.from(key, "latin1").toString("utf8"), kept);
+      if (isKeptXattr(key)) xattrs.set(Buffer.from(key, "latin1").toString("utf8"), value);
     }
   }
   return xattrs.size > 0 ? { xattrs, isOpaque } : { isOpaque };
 }
 
-function valueOf(key: string, value: Uint8Array, toUid: ToImageId, toGid: ToImageId): Uint8Array | undefined {
-  if (key === "security.capability") return capability(value, toUid);
-  if (ACL.test(key)) return accessList(value, toUid, toGid);
-  return isKeptXattr(key) ? value : undefined;
+/** The ids in them are those of the image as well. */
+export function withImageIds(xattrs: Map<string, Uint8Array>, { toUid, toGid }: ImageIds): Map<string, Uint8Array> {
+  const all = new Map<string, Uint8Array>();
+  for (const [key, value] of xattrs) {
+    const kept =
+      key === "security.capability"
+        ? capability(value, toUid)
+        : ACL.test(key)
+          ? accessList(value, toUid, toGid)
+          : value;
+    if (kept) all.set(key, kept);
+  }
+  return all;
 }
 
 /** `struct vfs_ns_cap_data` names the root that it counts for; in an image that is always its own. */

@@ -2,9 +2,10 @@
  * What an overlay's upper directory changes of the layers below it: `docker diff`.
  * @module
  */
-import type { Walk } from "./batch.ts";
-import { DT, GROUP, isWhiteout, Looker, textOf, type Looked } from "./look.ts";
+import type { IdMaps } from "./attributes.ts";
+import { DT, GROUP, isWhiteout, textOf, type Looked, type Looker } from "./look.ts";
 import { joinPath, Tree, type Level, type Merged, type Pending } from "./merged.ts";
+import { Reading } from "./reading.ts";
 
 export interface Change {
   /** Added, changed, or deleted. */
@@ -26,10 +27,11 @@ interface Pair {
  * @param lowers top first
  * @throws TsboxError `archive_refused` as {@link packLayer}
  */
-export function changesOf(upper: string, lowers: string[], { walk }: { walk?: Walk } = {}): Change[] {
-  using looker = new Looker(walk);
-  using above = new Tree(looker, [upper]);
-  using below = new Tree(looker, lowers);
+export function changesOf(upper: string, lowers: string[], { ids }: { ids?: IdMaps } = {}): Change[] {
+  using reading = new Reading([upper, ...lowers], ids);
+  const { looker, tops } = reading;
+  const above = new Tree(looker, tops.slice(0, 1));
+  const below = new Tree(looker, tops.slice(1));
   const changes = new Changes();
   const stack: Pair[] = [{ upper: above.root, lower: lowers.length > 0 ? below.root : undefined, isOpaque: false }];
   for (let pair; (pair = stack.pop());) {

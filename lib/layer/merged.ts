@@ -3,9 +3,14 @@
  * but for what an opaque one, or a whiteout, hides. Nothing is mounted for it.
  * @module
  */
-import { cloneTree, close, O_DIRECTORY, O_PATH, open } from "../../syscalls/index.ts";
-import { attributesOf, toImageIds, type Attributes, type IdMaps, type ToImageId } from "./attributes.ts";
+import { attributesOf, type Attributes } from "./attributes.ts";
 import { DT, refused, type Looked, type Looker, type Name, type Wanted } from "./look.ts";
+
+/** One of the directories, open. */
+export interface Top {
+  path: string;
+  fd: number;
+}
 
 /** A directory that is still to be entered. */
 export interface Pending {
@@ -38,39 +43,24 @@ const MAX_PATH_BYTES = 4095;
 
 export const joinPath = (path: string, name: string): string => (path === "" ? name : `${path}/${name}`);
 
-export class Tree implements Disposable {
+export class Tree {
   readonly looker: Looker;
-  readonly toUid: ToImageId;
-  readonly toGid: ToImageId;
-  readonly #directories: string[];
-  readonly #tops: number[] = [];
+  readonly #tops: Top[];
 
-  /** @param directories top first @throws TsboxError where one is missing */
-  constructor(looker: Looker, directories: string[], ids?: IdMaps) {
+  /** @param tops the topmost first */
+  constructor(looker: Looker, tops: Top[]) {
     this.looker = looker;
-    this.#directories = directories;
-    this.toUid = toImageIds(ids?.uidMappings);
-    this.toGid = toImageIds(ids?.gidMappings);
-    try {
-      for (const directory of directories) this.#tops.push(openTop(directory));
-    } catch (error) {
-      this[Symbol.dispose]();
-      throw error;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    for (const fd of this.#tops.splice(0)) close(fd);
+    this.#tops = tops;
   }
 
   /** What is told of a path in messages. */
   where(path: string, layer = 0): string {
-    return path === "" ? (this.#directories[layer] as string) : path;
+    return path === "" ? (this.#tops[layer] as Top).path : path;
   }
 
   /** All of it. */
   get root(): Pending {
-    return { path: "", layers: this.#directories.map((_, layer) => layer) };
+    return { path: "", layers: this.#tops.map((_, layer) => layer) };
   }
 
   /** Undefined for what is gone by now. */
@@ -81,10 +71,10 @@ export class Tree implements Disposable {
     try {
       for (const layer of layers) {
         const where = this.where(path, layer);
-        const entered = this.looker.enter(this.#tops[layer] as number, path, where);
+        const entered = this.looker.enter((this.#tops[layer] as Top).fd, path, where);
         if (!entered) continue;
         fds.push(entered.directory.fd);
-        const attributes = this.attributesOf(entered.directory, where);
+        const attributes = attributesOf(entered.directory.xattrs, where);
         level.directory ??= entered.directory;
         level.attributes ??= attributes;
         const from = entered.directory.fd;
@@ -104,10 +94,6 @@ export class Tree implements Disposable {
 
   leave({ fds }: Level): void {
     this.looker.close(fds);
-  }
-
-  attributesOf({ xattrs }: Looked, where: string): Attributes {
-    return attributesOf(xattrs, where, this.toUid, this.toGid);
   }
 
   /** The directories in one, the last first: as a stack has them. @throws TsboxError `archive_refused` for what is too deep */
@@ -130,10 +116,4 @@ function addName(found: Map<string, Merged>, { name, type }: Name, from: number,
   if (!above) found.set(name, { name, type, from, layer, layers: [layer], isClosed: type !== DT.directory });
   else if (type !== DT.directory) above.isClosed = true;
   else if (!above.isClosed) above.layers.push(layer);
-}
-
-/** Where it may be: with nothing mounted in it, and without devices that could be opened. */
-function openTop(directory: string): number {
-  const fd = cloneTree(directory);
-  return fd >= 0 ? fd : open(directory, O_PATH | O_DIRECTORY);
 }

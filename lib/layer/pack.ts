@@ -10,10 +10,10 @@
  */
 import { Digester, type Digest } from "../image/index.ts";
 import type { TarHeader, TarTime } from "../tar/index.ts";
-import type { IdMaps } from "./attributes.ts";
-import type { Walk } from "./batch.ts";
-import { DT, GROUP, isWhiteout, Looker, refused, type Looked } from "./look.ts";
+import { attributesOf, withImageIds, type IdMaps, type ImageIds } from "./attributes.ts";
+import { DT, GROUP, isWhiteout, refused, type Looked } from "./look.ts";
 import { Output } from "./output.ts";
+import { Reading } from "./reading.ts";
 import { OPAQUE, WHITEOUT_PREFIX } from "./state.ts";
 import { joinPath, Tree, type Level, type Merged, type Pending } from "./merged.ts";
 
@@ -35,8 +35,6 @@ export interface PackOptions {
   root?: boolean;
   limits?: Partial<PackLimits>;
   signal?: AbortSignal;
-  /** Where the calls are made: in this thread, unless by a process with other rights. */
-  walk?: Walk;
 }
 
 export interface Packed {
@@ -73,10 +71,10 @@ export function packTree(
 async function pack(directories: string[], sink: Sink, options: PackOptions, as: "layer" | "tree"): Promise<Packed> {
   const { signal, limits } = options;
   signal?.throwIfAborted();
-  using looker = new Looker(options.walk);
-  using output = new Output(looker.batch, { ...LIMITS, ...limits });
-  using tree = new Tree(looker, directories, options.ids);
-  const packing = new Packing(tree, output, as, options);
+  using reading = new Reading(directories, options.ids);
+  using output = new Output(reading.looker.batch, { ...LIMITS, ...limits });
+  const tree = new Tree(reading.looker, reading.tops);
+  const packing = new Packing(tree, output, reading.ids, as, options);
   const digester = new Digester();
   let bytes = 0;
   for (const piece of packing.all()) {
@@ -101,6 +99,7 @@ const NOBODYS: Omit<TarHeader, "name"> = {
 class Packing {
   readonly #tree: Tree;
   readonly #output: Output;
+  readonly #ids: ImageIds;
   readonly #isLayer: boolean;
   readonly #options: PackOptions;
   readonly #maxEntries: number;
@@ -108,9 +107,10 @@ class Packing {
   readonly #names = new Map<string, string>();
   entries = 0;
 
-  constructor(tree: Tree, output: Output, as: "layer" | "tree", options: PackOptions) {
+  constructor(tree: Tree, output: Output, ids: ImageIds, as: "layer" | "tree", options: PackOptions) {
     this.#tree = tree;
     this.#output = output;
+    this.#ids = ids;
     this.#isLayer = as === "layer";
     this.#options = options;
     this.#maxEntries = options.limits?.entries ?? LIMITS.entries;
@@ -122,6 +122,7 @@ class Packing {
       const level = this.#tree.enter(next);
       if (!level) continue;
       try {
+        if (this.#isLayer) checkNames(level);
         yield* this.#directory(level);
         const names = level.names.filter(({ type }) => type !== DT.directory && type !== DT.socket);
         // whiteouts come before what is beside them
@@ -170,7 +171,7 @@ class Packing {
       return yield* this.#output.put({ ...NOBODYS, name: bytesOf(hidden) });
     }
     if (kind !== "file") return yield* this.#output.put(this.#header(path, looked, kind));
-    const { xattrs } = this.#tree.attributesOf(looked, path);
+    const { xattrs } = attributesOf(looked.xattrs, path);
     const first = this.#firstName(looked, path);
     if (first !== undefined) {
       const header = this.#header(path, looked, "hard link");
@@ -194,13 +195,13 @@ class Packing {
       name: bytesOf(path),
       type,
       mode,
-      uid: this.#tree.toUid(uid),
-      gid: this.#tree.toGid(gid),
+      uid: this.#ids.toUid(uid),
+      gid: this.#ids.toGid(gid),
       size: 0,
       mtime: this.#clamped(mtime),
       ...(type === "symlink" && linkName !== undefined ? { linkName: bytesOf(linkName) } : {}),
       ...(type === "character device" || type === "block device" ? { major, minor } : {}),
-      ...(xattrs ? { xattrs } : {}),
+      ...(xattrs ? { xattrs: withImageIds(xattrs, this.#ids) } : {}),
     };
   }
 
@@ -213,6 +214,12 @@ class Packing {
     if (++this.entries > this.#maxEntries)
       throw refused(path, `more than ${this.#maxEntries} entries`, "limits.entries");
   }
+}
+
+/** What they are here, they would not be where the layer is unpacked. */
+function checkNames({ path, names }: Level): void {
+  const found = names.find(({ name }) => name.startsWith(WHITEOUT_PREFIX));
+  if (found) throw refused(joinPath(path, found.name), "a name that means a whiteout in layers");
 }
 
 const bytesOf = (path: string): Uint8Array => Buffer.from(path, "latin1");
