@@ -507,7 +507,8 @@ describe("layers", () => {
     const chainId = digestOf("chain");
     const layer = await store.prepareLayer(chainId);
     if (!layer.isPending) throw new Error("it is there");
-    mkdirSync(join(layer.fs, "a/b"), { recursive: true, mode: 0o111 });
+    mkdirSync(join(layer.fs, "a/b"), { recursive: true });
+    for (const name of ["a/b", "a"]) chmodSync(join(layer.fs, name), 0o111);
     layer.abort();
     expect(store.findLayer(chainId)).toBeUndefined();
     expect(contents(store)).toMatchObject({ layers: [], ingest: [] });
