@@ -13,7 +13,7 @@ export function addPlan(tsbox: Verb): void {
     .description('Print the system calls of "tsbox run" one per line, each step with its reason. Needs no root')
     .action(async (first: string, args: string[], flags: RunFlags & { spec?: boolean }) => {
       const [{ Sandbox }, { runRequest, callersWorld }] = await Promise.all([
-        import("../index.ts"),
+        import("../sandbox/index.ts"),
         import("./run-options.ts"),
       ]);
       const { command: words, options } = runRequest([first, ...args], flags, callersWorld());

@@ -2,7 +2,7 @@
  * From the flags of `tsbox run` to the library's options; what the values mean beyond their syntax is checked there.
  * @module
  */
-import { TsboxError } from "../index.ts";
+import { TsboxError } from "../sandbox/index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
 import { absolute, capabilityName, DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
 import { resolveDockerProfile, type DockerProfile } from "../seccomp/index.ts";

@@ -20,7 +20,7 @@ export function addRun(tsbox: Verb): void {
 
 async function run(words: string[], flags: RunFlags): Promise<number> {
   const [{ Sandbox }, { runRequest, callersWorld }] = await Promise.all([
-    import("../index.ts"),
+    import("../sandbox/index.ts"),
     import("./run-options.ts"),
   ]);
   const { command, options } = runRequest(words, flags, callersWorld());

@@ -5,7 +5,7 @@
  */
 import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
 import type { Digest } from "../image/index.ts";
-import { changesOf, packTree, type Change } from "../layer/index.ts";
+import type { Change } from "../layer/index.ts";
 import type { IdMapping } from "../spec/index.ts";
 import { checkArray, checkChoice, checkKeys, checkSignal, checkText } from "./check.ts";
 import type { StackedRoot } from "./stacked-root.ts";
@@ -51,7 +51,8 @@ export function checkCommit(reference: string | undefined, options: CommitOption
 const pathOf = ({ upper }: Written) => `/proc/self/fd/${upper}`;
 
 /** What is in volumes is no part of what lies over the image. */
-export function changesIn(written: Written): Change[] {
+export async function changesIn(written: Written): Promise<Change[]> {
+  const { changesOf } = await import("../layer/index.ts");
   const { stack } = written;
   const isKept = ({ path }: Change) => !stack.writable.some((volume) => path.startsWith(`${volume}/`));
   return changesOf(pathOf(written), stack.paths).filter(isKept);
@@ -77,7 +78,8 @@ export async function commit(
 }
 
 /** As fast as it is read. */
-export function archive(written: Written): ReadableStream<Uint8Array> {
+export async function archive(written: Written): Promise<ReadableStream<Uint8Array>> {
+  const { packTree } = await import("../layer/index.ts");
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const { stack, signal } = written;

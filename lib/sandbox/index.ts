@@ -1,5 +1,5 @@
 /** Sandboxes. @module */
-export { absolute, access, signalNumber } from "../../syscalls/index.ts";
+export { absolute, access, signalNumber, TsboxError } from "../../syscalls/index.ts";
 export { capabilityName, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 export { SandboxProcess } from "./process.ts";
 export type { CommitOptions as BoxCommitOptions, CommittedImage } from "./box-changes.ts";
