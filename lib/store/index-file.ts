@@ -19,7 +19,7 @@ export const MAX_INDEX_BYTES = 16 * 2 ** 20;
 /** Other tools write it in place: what is no JSON now may be in a moment. */
 const [PATIENCE_MS, AGAIN_MS] = [50, 5];
 /** Of any algorithm: nothing that leads out of a directory. */
-const ANY_DIGEST = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
+const ANY_DIGEST = /^(?!sha(?:256|512):)[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
 
 export interface IndexEntry {
   /** Undefined where its digest is of an algorithm that tsbox does not know: it is kept, and that is all. */
@@ -60,6 +60,8 @@ export class IndexFile {
 
   /** The first with a name, and with all that lead to the same. */
   find(name: string): { descriptor: Descriptor; names: string[] } | undefined {
+    // where nothing is written in another way than it is, a name that is there is there as text
+    if (!this.text.includes("\\") && !this.text.includes(name)) return undefined;
     const at = this.#manifests.findIndex((value) => nameIn(value) === name);
     if (at < 0) return undefined;
     const { descriptor } = checked(() => entryOf(this.#manifests[at], at));
@@ -83,9 +85,10 @@ function entryOf(value: unknown, at: number): IndexEntry {
   const where = `manifests[${at}]`;
   if (!isObject(value)) throw new Mismatch(`${where} is not an object`);
   const { digest } = value;
-  if (typeof digest !== "string" || !ANY_DIGEST.test(digest))
+  if (!isDigest(digest)) {
+    if (typeof digest === "string" && ANY_DIGEST.test(digest)) return {};
     throw new Mismatch(`${where}.digest ${show(digest)} is not a digest`);
-  if (!isDigest(digest)) return {};
+  }
   try {
     const descriptor = descriptorReader(value);
     const name = nameIn(value);

@@ -214,9 +214,12 @@ export class StoreRoot implements Disposable {
 export const standStill = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
 function openRoot(path: string, isReadOnly: boolean): Directory {
-  if (!isReadOnly) Directory.make(path, PRIVATE);
   // where it is may be a symlink, somebody's own choice; what lies in it may not
-  const root = Directory.open(path) ?? Directory.open(realPath(path) ?? path);
+  let root = Directory.open(path) ?? Directory.open(realPath(path) ?? path);
+  if (!root && !isReadOnly) {
+    Directory.make(path, PRIVATE);
+    root = Directory.open(path);
+  }
   if (!root) throw unavailable(`open the store ${show(path)}`, isReadOnly ? "there is none" : "it is no directory");
   const owner = root.status()?.uid;
   const self = effectiveUid();
