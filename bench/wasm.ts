@@ -28,11 +28,11 @@ interface Layer {
 
 function makeLayer(path: string | undefined): Layer {
   const find = PARTS.map((part) => `find ${part} -type f -size -${MAX_FILE_BYTES / 1024}k | head -n ${PART_FILES}`);
-  const tar = path ? readFileSync(path) : output(["sh", "-c", `cd / && { ${find.join("; ")}; } | tar -cf - -T -`]);
-  return { sizeBytes: tar.length, tar, gzip: output(["gzip"], tar), zstd: output(["zstd", "-q"], tar) };
+  const tar = path ? readFileSync(path) : outputOf(["sh", "-c", `cd / && { ${find.join("; ")}; } | tar -cf - -T -`]);
+  return { sizeBytes: tar.length, tar, gzip: outputOf(["gzip"], tar), zstd: outputOf(["zstd", "-q"], tar) };
 }
 
-function output(command: string[], input?: Uint8Array): Uint8Array {
+function outputOf(command: string[], input?: Uint8Array): Uint8Array {
   const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stdin: input ?? null, stderr: "pipe" });
   if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString()}`);
   return stdout;

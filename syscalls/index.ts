@@ -9,6 +9,7 @@ export type { EntryKind, EntryStatus } from "./file-status.ts";
 export * from "./files.ts";
 export * from "./image.ts";
 export * from "./kernel.ts";
+export * from "./mounting.ts";
 export * from "./netlink.ts";
 export * from "./open-file.ts";
 export * from "./program.ts";

@@ -127,6 +127,11 @@ export class TarReader {
     }
   }
 
+  /** Bytes of the archive up to here: when an entry is given out, its content begins there. */
+  get offset(): number {
+    return this.#offset;
+  }
+
   /** Whether the archive is over: what comes now is padding. */
   get isEnded(): boolean {
     return this.#state === "end";

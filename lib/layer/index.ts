@@ -7,6 +7,15 @@ export type { IdMaps } from "./attributes.ts";
 export { packLayer, packTree, type Packed, type PackLimits, type PackOptions, type Sink } from "./pack.ts";
 export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
-export { unpackLayer, type LayerSource, type UnpackedLayer, type UnpackOptions } from "./unpack.ts";
-export { adoptDirectories } from "./adopt.ts";
+export {
+  readLayer,
+  unpackLayer,
+  type LayerSink,
+  type LayerSource,
+  type UnpackedLayer,
+  type UnpackOptions,
+} from "./unpack.ts";
+export { adoptDirectories, directoriesOf, type Attributes } from "./adopt.ts";
+export { bytesOfName, invalid, pathOf, textOfName } from "./names.ts";
+export { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
 export { removeTreeAs } from "./remove.ts";

@@ -9,7 +9,7 @@
  * @see https://github.com/opencontainers/image-spec/blob/main/layer.md
  */
 import { close, O_DIRECTORY, open, removeAttribute, TsboxError, trySyscall } from "../../syscalls/index.ts";
-import { FormatError, Inflate, TarReader, Zstd } from "../../wasm/index.ts";
+import { FormatError, Inflate, TarReader, Zstd, type TarRecord } from "../../wasm/index.ts";
 import { algorithmOf, Digester, type Digest } from "../image/index.ts";
 import type { IdMaps } from "./attributes.ts";
 import { LayerFiles } from "./files.ts";
@@ -80,16 +80,38 @@ export async function unpackLayer(
     const rights = rightsFor(ids);
     rights.hand(directory);
     using files = new LayerFiles(root, { limits: all, rights });
-    const unpacking = new Unpacking(source, files, all);
-    for await (const piece of source.pieces) {
-      signal?.throwIfAborted();
-      unpacking.take(piece);
-      onProgress?.(unpacking.stored);
-    }
-    return unpacking.end();
+    return await readLayer(source, files, { limits: all, signal, onProgress });
   } finally {
     close(root);
   }
+}
+
+/** Where a layer goes: its tar, the entries in it, and the bytes of each, by their places in the file. */
+export interface LayerSink {
+  tar?(bytes: Uint8Array): void;
+  /** @param offset in the tar of what comes behind the entry */
+  begin(entry: TarRecord, offset: number): void;
+  data?(bytes: Uint8Array, offset: number): void;
+  /** The digests are those that were wanted. */
+  finish(): void;
+  readonly implied: string[];
+  readonly isOpaque: boolean;
+  readonly leftOut: number;
+}
+
+/** Reads a layer to its end, and compares its digests. @throws TsboxError `digest_mismatch`, `image_invalid` */
+export async function readLayer(
+  source: LayerSource,
+  sink: LayerSink,
+  { limits, signal, onProgress }: Omit<UnpackOptions, "ids">,
+): Promise<UnpackedLayer> {
+  const unpacking = new Unpacking(source, sink, { ...DEFAULT_LIMITS, ...limits });
+  for await (const piece of source.pieces) {
+    signal?.throwIfAborted();
+    unpacking.take(piece);
+    onProgress?.(unpacking.stored);
+  }
+  return unpacking.end();
 }
 
 /** What the directory was given by the one above it would be passed on: a group, an access control list. */
@@ -104,7 +126,7 @@ class Unpacking {
   #content = 0;
   #entries = 0;
   readonly #source: LayerSource;
-  readonly #files: LayerFiles;
+  readonly #files: LayerSink;
   readonly #limits: UnpackLimits;
   readonly #decoder: Decoder;
   readonly #tar: TarReader;
@@ -112,7 +134,7 @@ class Unpacking {
   /** None where the bytes are the same. */
   readonly #diffId: Digester | undefined;
 
-  constructor(source: LayerSource, files: LayerFiles, limits: UnpackLimits) {
+  constructor(source: LayerSource, files: LayerSink, limits: UnpackLimits) {
     const { compression, digest, diffId } = source;
     this.#source = source;
     this.#files = files;
@@ -150,13 +172,14 @@ class Unpacking {
         this.#diffId?.update(part);
         this.#bytes += part.length;
         this.#checkBytes();
+        this.#files.tar?.(part);
         for (const { entry, bytes, offset } of this.#tar.push(part)) {
           if (entry) {
             this.#entries++;
             this.#content += entry.size;
             this.#checkEntries();
-            this.#files.begin(entry);
-          } else this.#files.data(bytes, offset);
+            this.#files.begin(entry, this.#tar.offset);
+          } else this.#files.data?.(bytes, offset);
         }
       }
     });
