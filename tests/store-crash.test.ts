@@ -1,6 +1,6 @@
 /** The store of images with many processes at once: races, kills at every step, full disks. @module */
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { digestOf } from "../lib/image/index.ts";
 import { Store } from "../lib/store/index.ts";
@@ -449,4 +449,20 @@ describe("at once", () => {
     },
     60_000 * SLOW,
   );
+});
+
+test("a symlink that somebody planted leads nowhere, and without the protection it would", async () => {
+  {
+    using store = open();
+    await putImage(store, OLD);
+  }
+  const [index, planted] = [
+    join(root, "oci/index.json"),
+    folder.write("planted.json", readFileSync(join(root, "oci/index.json"))),
+  ];
+  rmSync(index);
+  symlinkSync(planted, index);
+  const file = script(`try { say(store.findImage("${OLD}").names); } catch (error) { say(error.code); }`);
+  expect((await run(file)).stdout.trim()).toBe('"store_unavailable"');
+  expect((await run(file, root, { CRASH_FOLLOWS: "1" })).stdout.trim()).toBe(JSON.stringify([OLD]));
 });

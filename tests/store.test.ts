@@ -454,6 +454,28 @@ describe("blobs", () => {
     expect(readFileSync(target, "utf8")).toBe("precious");
   });
 
+  test.each(["sha256:../../index.json", "sha256:", "../../..:x", `sha256:${"A".repeat(64)}`, "sha256:.", 1])(
+    "are not looked for by what is no digest: %j",
+    async (text) => {
+      using store = open();
+      const digest = text as Digest;
+      const uses = [
+        () => store.hasBlob(digest),
+        () => store.blobSize(digest),
+        () => store.readBlob(digest, { maxBytes: 1000 }),
+        () => store.openBlob(digest),
+        () => store.discardBlob(digest),
+        () => store.ingest({ digest, size: 1 }),
+        () => store.setName("a", { mediaType: OCI_MANIFEST, digest, size: 1 }),
+        () => store.findLayer(digest),
+        () => store.prepareLayer(digest),
+      ];
+      for (const use of uses) expect(await failure(use)).toStartWith("image_invalid: ");
+      expect(existsSync(at("oci/index.json"))).toBe(true);
+      expect(contents(store).ingest).toEqual([]);
+    },
+  );
+
   test("leave no descriptor open", async () => {
     const before = descriptors();
     {

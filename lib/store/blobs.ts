@@ -1,6 +1,15 @@
 /** Blobs of an image layout: files, called by the digest of their bytes. @module */
 import { OpenFile, TsboxError, type EntryStatus } from "../../syscalls/index.ts";
-import { algorithmOf, Digester, digestOf, hexOf, isDigest, type Digest, type DigestAlgorithm } from "../image/index.ts";
+import {
+  algorithmOf,
+  Digester,
+  digestOf,
+  hexOf,
+  isDigest,
+  parseDigest,
+  type Digest,
+  type DigestAlgorithm,
+} from "../image/index.ts";
 import { asUnavailable, storing } from "./failure.ts";
 import { standStill, type StoreRoot } from "./root.ts";
 
@@ -8,6 +17,7 @@ const ALGORITHMS: readonly DigestAlgorithm[] = ["sha256", "sha512"];
 
 /** Undefined where there is none; what is no plain file is none. */
 export function blobStatus(root: StoreRoot, digest: Digest): EntryStatus | undefined {
+  parseDigest(digest); // whatever is called one does not lead out of the directory
   const status = storing(() => root.algorithm(algorithmOf(digest))?.status(hexOf(digest)));
   return status?.kind === "file" ? status : undefined;
 }
@@ -39,6 +49,7 @@ export interface OpenBlob extends AsyncIterable<Uint8Array>, Disposable {
  * @throws TsboxError `image_not_found`, `digest_mismatch`
  */
 export function openBlob(root: StoreRoot, digest: Digest, verify: boolean): OpenBlob {
+  parseDigest(digest);
   const directory = storing(() => root.algorithm(algorithmOf(digest)));
   const file = directory && storing(() => OpenFile.open(directory, hexOf(digest)));
   if (!file) throw notFound(digest);
@@ -60,6 +71,11 @@ export function openBlob(root: StoreRoot, digest: Digest, verify: boolean): Open
     }
   }
   return { sizeBytes: file.sizeBytes, fd: file.fd, [Symbol.asyncIterator]: pieces, [Symbol.dispose]: dispose };
+}
+
+/** Removes a blob that turned out to be damaged. */
+export function removeBlob(root: StoreRoot, digest: Digest): void {
+  if (blobStatus(root, digest)) storing(() => root.algorithm(algorithmOf(digest))?.remove(hexOf(digest)));
 }
 
 /** All blobs that there are; what else lies there is somebody else's. */

@@ -15,7 +15,7 @@
  * @module
  */
 import { OpenFile, readKernelFile, show, TsboxError } from "../../syscalls/index.ts";
-import { digestOf, hexOf, isDigest, type Digest } from "../image/index.ts";
+import { digestOf, hexOf, isDigest, parseDigest, type Digest } from "../image/index.ts";
 import { list, Mismatch, object, required, whole, type Reader } from "../schema/index.ts";
 import type { IdMapping } from "../spec/index.ts";
 import { storing } from "./failure.ts";
@@ -73,8 +73,9 @@ export const hexOfKey = (key: string): string => key.split("-", 1)[0] as string;
 
 /** Layers unpacked with other ids are others. */
 export function layerKey(chainId: Digest, ids?: IdMaps): string {
-  if (!ids) return hexOf(chainId);
-  return `${hexOf(chainId)}-${hexOf(digestOf(JSON.stringify(plainMaps(ids)))).slice(0, 8)}`;
+  const hex = hexOf(parseDigest(chainId));
+  if (!ids) return hex;
+  return `${hex}-${hexOf(digestOf(JSON.stringify(plainMaps(ids)))).slice(0, 8)}`;
 }
 
 /** The same maps are the same text. */

@@ -1,9 +1,7 @@
 /** The store of images. @module */
 import { show, TsboxError } from "../../syscalls/index.ts";
 import {
-  algorithmOf,
   formatReference,
-  hexOf,
   type Descriptor,
   type Digest,
   type DigestAlgorithm,
@@ -12,8 +10,7 @@ import {
   type Platform,
   type Reference,
 } from "../image/index.ts";
-import { blobStatus, openBlob, readBlob, type OpenBlob } from "./blobs.ts";
-import { storing } from "./failure.ts";
+import { blobStatus, openBlob, readBlob, removeBlob, type OpenBlob } from "./blobs.ts";
 import { Holds } from "./holds.ts";
 import { findNamed, hasPrefix, isIdPrefix, layersOf, loadImage, type ImageLayer, type StoredImage } from "./images.ts";
 import { newEntry, readIndexFile, withName, withoutName, writeIndexFile, WrittenIndex } from "./index-file.ts";
@@ -258,7 +255,7 @@ export class Store implements Disposable {
   /** Removes a blob that turned out to be damaged, so that it can come in again. */
   discardBlob(digest: Digest): void {
     this.#root.checkWritable("remove a blob");
-    storing(() => this.#root.algorithm(algorithmOf(digest))?.remove(hexOf(digest)));
+    removeBlob(this.#root, digest);
   }
 
   /** What is ingested, or prepared, or relied on is not removed by anybody until this is disposed of. */

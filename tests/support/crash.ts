@@ -15,6 +15,9 @@ const O_CREAT = 0o100;
 
 const at = Number(process.env["CRASH_AT"] ?? 0);
 const errno = process.env["CRASH_WITH"];
+/** Symlinks lead where they lead. */
+const followsLinks = process.env["CRASH_FOLLOWS"] !== undefined;
+const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
 /** Locks are not taken, and are said to be. */
 const isUnlocked = process.env["CRASH_UNLOCKED"] !== undefined;
 let count: number | undefined;
@@ -27,6 +30,7 @@ state.beforeSyscall = beforeSyscall;
 /** What the call comes to, where it is not made. */
 function beforeSyscall(name: string, args: number[]): number | undefined {
   if (name === "flock" && isUnlocked) return 0;
+  if (name === "openat" && followsLinks) args[2] = (args[2] as number) & ~O_NOFOLLOW;
   if (count === undefined || !CHANGES.has(name)) return undefined;
   if (name === "openat" && ((args[2] as number) & O_CREAT) === 0) return undefined;
   if (errno !== undefined && !NEEDS_ROOM.has(name)) return undefined;
@@ -44,10 +48,9 @@ plugin({
       const source = await Bun.file(path).text();
       const call = "return rawSyscall(numberOf(name), a, b, c, d, e, f);";
       if (!source.includes(call)) throw new Error("syscalls/kernel.ts has changed");
-      const contents = source.replace(
-        call,
-        `return globalThis.beforeSyscall(name, [a, b, c, d, e, f]) ?? ${call.slice(7)}`,
-      );
+      const changed =
+        "const args = [a, b, c, d, e, f]; return globalThis.beforeSyscall(name, args) ?? rawSyscall(numberOf(name), ...args);";
+      const contents = source.replace(call, changed);
       return { contents, loader: "ts" };
     });
   },
