@@ -658,6 +658,12 @@ describe("removal", () => {
     const told: string[] = [];
     expect(store.images(({ name, error }) => told.push(`${name} ${error.code}`))).toEqual([]);
     expect(told).toEqual([`${NAME} digest_mismatch`]);
+    // what it leads to is not known, so nothing goes
+    await putImage(store, "docker.io/library/other:1", { layers: ["other"] });
+    const before = contents(store);
+    expect(await failure(() => store.prune({ images: () => true }))).toStartWith("digest_mismatch: prune the store: ");
+    expect((await store.removeImage("other:1")).blobs).toEqual([]);
+    expect(contents(store).blobs).toEqual(before.blobs);
     expect((await store.removeImage(NAME)).blobs).toEqual([digest]);
     await store.prune();
     expect(contents(store)).toMatchObject({ blobs: [], layers: [], ingest: [] });

@@ -23,6 +23,8 @@ export interface Needed {
   layers: Set<string>;
   /** Those of them that are the top of an image. */
   tops: Set<string>;
+  /** Of the blobs, those that are there and cannot be read: what they lead to is not known. */
+  damaged: Set<Digest>;
 }
 
 /** Manifests in indexes in indexes. */
@@ -37,7 +39,7 @@ interface Leads {
 }
 
 export function neededBy(root: StoreRoot, entries: readonly IndexEntry[]): Needed {
-  const needed: Needed = { blobs: new Set(), layers: new Set(), tops: new Set() };
+  const needed: Needed = { blobs: new Set(), layers: new Set(), tops: new Set(), damaged: new Set() };
   for (const { descriptor } of entries) if (descriptor) mark(root, descriptor, needed, 0);
   return needed;
 }
@@ -46,10 +48,10 @@ function mark(root: StoreRoot, { digest, mediaType }: Leads, needed: Needed, dep
   if (needed.blobs.has(digest) && depth > 0) return;
   needed.blobs.add(digest);
   if (!/json$|manifest|index|list/.test(mediaType) || depth > MAX_DEPTH) return;
-  const value = fieldsOf(root, digest);
+  const value = fieldsOf(root, digest, needed);
   if (!value) return;
   const config = leadOf(value["config"]);
-  const chain = config ? chainOf(root, config.digest) : [];
+  const chain = config ? chainOf(root, config.digest, needed) : [];
   for (const hex of chain) needed.layers.add(hex);
   for (const hex of chain.slice(-1)) needed.tops.add(hex);
   const lists = LISTS.map((name) => value[name]).filter(Array.isArray);
@@ -59,9 +61,9 @@ function mark(root: StoreRoot, { digest, mediaType }: Leads, needed: Needed, dep
   }
 }
 
-/** Undefined where it is missing, damaged, or no JSON: it leads to nothing. */
-function fieldsOf(root: StoreRoot, digest: Digest): Record<string, unknown> | undefined {
-  const bytes = tryRead(root, digest, MAX_MANIFEST_BYTES);
+/** Undefined where it is missing, or no JSON: it leads to nothing. */
+function fieldsOf(root: StoreRoot, digest: Digest, needed: Needed): Record<string, unknown> | undefined {
+  const bytes = tryRead(root, digest, MAX_MANIFEST_BYTES, needed);
   try {
     return bytes && (Object(JSON.parse(new TextDecoder().decode(bytes))) as Record<string, unknown>);
   } catch {
@@ -69,14 +71,13 @@ function fieldsOf(root: StoreRoot, digest: Digest): Record<string, unknown> | un
   }
 }
 
-function tryRead(root: StoreRoot, digest: Digest, maxBytes: number): Uint8Array | undefined {
+function tryRead(root: StoreRoot, digest: Digest, maxBytes: number, { damaged }: Needed): Uint8Array | undefined {
   try {
     return readBlob(root, digest, maxBytes);
   } catch (error) {
-    // a disk that cannot be read is no reason to take what is on it for unneeded
-    if (error instanceof TsboxError && (error.code !== "store_unavailable" || error.syscall === undefined))
-      return undefined;
-    throw error;
+    if (!(error instanceof TsboxError)) throw error;
+    if (error.code !== "image_not_found") damaged.add(digest);
+    return undefined;
   }
 }
 
@@ -86,8 +87,8 @@ function leadOf(value: unknown): Leads | undefined {
   return isDigest(digest) && typeof mediaType === "string" ? { digest, mediaType } : undefined;
 }
 
-function chainOf(root: StoreRoot, config: Digest): string[] {
-  const bytes = tryRead(root, config, MAX_CONFIG_BYTES);
+function chainOf(root: StoreRoot, config: Digest, needed: Needed): string[] {
+  const bytes = tryRead(root, config, MAX_CONFIG_BYTES, needed);
   try {
     return bytes ? chainIds(parseImageConfig(bytes).rootfs.diff_ids).map(hexOf) : [];
   } catch {

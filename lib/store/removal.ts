@@ -119,7 +119,7 @@ function entriesById(root: StoreRoot, { entries }: WrittenIndex, wanted: Referen
 /** Blobs and layers that came in for nothing go, unless somebody needs them by now. */
 export async function withdraw(root: StoreRoot, blobs: readonly Digest[], layers: readonly Digest[]): Promise<void> {
   const trash = new Trash(root);
-  const among = { blobs: new Set(blobs), layers: new Set(layers.map(hexOf)), tops: new Set<string>() };
+  const among = { blobs: new Set(blobs), layers: new Set(layers.map(hexOf)) };
   root.locked(() => sweep(root, trash, among));
   await trash.emptySlowly();
 }
@@ -138,6 +138,7 @@ export async function prune(
   const trash = new Trash(root);
   const removed = root.locked(() => {
     const written = WrittenIndex.of(readIndexFile(root));
+    checkReadable(root, written);
     // on a full disk this makes room for what comes after it
     removeHalfWritten(root);
     const left = sweepIngest(root, trash);
@@ -155,6 +156,19 @@ export async function prune(
   syncLayers(root);
   root.makeSpare();
   return removed;
+}
+
+/** @throws TsboxError `digest_mismatch`: what is needed is not known where a manifest or a config cannot be read */
+function checkReadable(root: StoreRoot, { entries }: WrittenIndex): void {
+  for (const { name, descriptor } of entries) {
+    if (!descriptor) continue;
+    const [damaged] = neededBy(root, [{ descriptor }]).damaged;
+    if (damaged === undefined) continue;
+    throw new TsboxError(`prune the store: ${damaged} of the image ${show(name ?? descriptor.digest)} is damaged`, {
+      code: "digest_mismatch",
+      hint: "remove that image, or pull it again",
+    });
+  }
 }
 
 /** An image with several names goes with all of them, or not at all. */

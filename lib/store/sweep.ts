@@ -32,11 +32,13 @@ const OTHERS_MS = 60 * 60 * 1000;
  * Moves what is not needed into the trash; the caller has the store's lock.
  * @param among those alone, and whatever their age is; absent: all that there is
  */
-export function sweep(root: StoreRoot, trash: Trash, among?: Needed): Swept {
+export function sweep(root: StoreRoot, trash: Trash, among?: Pick<Needed, "blobs" | "layers">): Swept {
   const needed = neededBy(root, readIndexFile(root).entries);
   const held = heldNames(root);
   const blobs = among ? [...among.blobs] : allBlobs(root).filter((digest) => isOursOrOld(root, digest));
   const swept: Swept = { blobs: [], layers: [], bytes: 0 };
+  // what such a manifest leads to may be anything
+  if (needed.damaged.size > 0) return swept;
   for (const digest of blobs) {
     if (needed.blobs.has(digest) || held.has(digest)) continue;
     const status = blobStatus(root, digest);
