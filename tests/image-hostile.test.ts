@@ -41,6 +41,8 @@ interface Made {
 }
 
 type Change = Partial<{
+  /** Of the file in each layer. */
+  bytes: number;
   layers: (layers: Blob[]) => Blob[];
   diffIds: (diffIds: Digest[]) => unknown[];
   config: (bytes: Blob) => Blob;
@@ -59,7 +61,7 @@ function makeImage(change: Change = {}): Made {
   const tars = ["one", "two"].map((name) =>
     tarOf(
       name,
-      crypto.getRandomValues(new Uint8Array(60_000)).map((byte) => byte ^ made++),
+      crypto.getRandomValues(new Uint8Array(change.bytes ?? 60_000)).map((byte) => byte ^ made++),
     ),
   );
   const honest = tars.map((tar) => blobOf(`${OCI_LAYER}+gzip`, Bun.gzipSync(tar)));
@@ -419,24 +421,64 @@ test("two at once pull each layer once", async () => {
   expect(blobs.length).toBe(2);
 });
 
+test("kill -9 at any moment of a pull loses nothing: the next one makes it whole", async () => {
+  const image = makeImage();
+  const honest = serving(image);
+  const [first, last] = image.layers as [Blob, Blob];
+  const store = join(folder.path, "killed");
+  const script = folder.script(
+    `const { Tsbox } = await import(${JSON.stringify(join(import.meta.dir, "../lib/index.ts"))});
+     using engine = new Tsbox({ root: ${JSON.stringify(store)} });
+     await engine.images.pull(${JSON.stringify(`${registry.host}/app:1`)}, { registry: { insecure: true, credentials: false } });`,
+  );
+  const half = last.bytes.length >> 1;
+  const killed = Promise.withResolvers<void>();
+  answer = async (asked, reply, count) => {
+    if (!asked.path.includes(last.descriptor.digest)) return honest(asked, reply, count);
+    reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${last.bytes.length}\r\n\r\n`);
+    reply.raw(last.bytes.subarray(0, half));
+    await Bun.sleep(200 * SLOW);
+    killed.resolve();
+  };
+  const child = Bun.spawn([process.execPath, script], { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
+  await killed.promise;
+  child.kill("SIGKILL");
+  await child.exited;
+  using engine = new Tsbox({ root: store });
+  expect(await engine.images.list()).toEqual([]);
+  expect(unfinished(store).filter((name) => name.startsWith("layer-")).length).toBe(2);
+  const ranges: string[] = [];
+  answer = (asked, reply, count) => {
+    ranges.push(...(asked.headers["range"] ? [asked.headers["range"]] : []));
+    expect(asked.path).not.toContain(first.descriptor.digest);
+    return honest(asked, reply, count);
+  };
+  const { id } = await engine.images.pull(`${registry.host}/app:1`, impatient);
+  expect(ranges).toEqual([`bytes=${half}-`]);
+  const { GraphDriver } = await engine.images.inspect(id);
+  expect(GraphDriver.Data.LowerDir?.split(":").map((path) => readdirSync(path))).toEqual([["two"], ["one"]]);
+  await engine.images.prune();
+  expect(unfinished(store)).toEqual([]);
+});
+
 describe("a disk", () => {
   testUnless(noMounts, "that is full: the store is as it was, and room is found again", async () => {
-    using disk = smallDisk(folder, 600);
+    using disk = smallDisk(folder, 1600);
     const store = join(disk.path, "store");
     using engine = new Tsbox({ root: store });
     const name = `${registry.host}/app:1`;
     answer = serving(makeImage());
     await engine.images.pull(name, impatient);
     const before = storeListing(store);
-    answer = serving(makeImage());
+    answer = serving(makeImage({ bytes: 800_000 }));
     const failure = await failureOf(() => engine.images.pull(name, impatient));
     expect([failure.code, failure.hint]).toEqual(["store_unavailable", expect.stringContaining("full")]);
     expect(storeListing(store)).toEqual(before);
     await engine.images.prune();
     expect(storeListing(store)).toEqual(before);
     expect(unfinished(store)).toEqual([]);
-    // once there is room, the same is pulled
-    await engine.images.remove(name);
+    // what there is room for is pulled
+    answer = serving(makeImage());
     await engine.images.pull(name, impatient);
   });
 

@@ -4,8 +4,9 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Tsbox } from "../lib/index.ts";
 import type { ImageEvent } from "../lib/images/index.ts";
+import { failureOf } from "./support/failure.ts";
 import { makeLayout, noImageRegistry, skopeo, storeListing, tool } from "./support/made-images.ts";
-import { testUnless } from "./support/machine.ts";
+import { asRoot, testUnless } from "./support/machine.ts";
 import { startRegistry, type TestRegistry } from "./support/registry.ts";
 import { Folder } from "./support/rootfs.ts";
 
@@ -14,6 +15,8 @@ let registry: TestRegistry;
 let layout: string;
 /** `127.0.0.1:PORT/team/app` */
 let repository: string;
+
+const noPodman = asRoot && existsSync("/usr/bin/podman") ? undefined : "podman as root is not here";
 
 const insecure = { registry: { insecure: true } };
 let stores = 0;
@@ -29,6 +32,11 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await registry?.[Symbol.asyncDispose]();
+  // files of other users are not for everybody to remove
+  for (let at = 0; at < stores; at++) {
+    using engine = new Tsbox({ root: join(folder.path, `store${at}`) });
+    await engine.images.prune({ all: true });
+  }
   folder.remove();
 });
 
@@ -320,5 +328,102 @@ describe("images are made", () => {
     const target = join(folder.path, "pulled");
     await skopeo("copy", "--src-tls-verify=false", `docker://${name}`, `oci:${target}:x`);
     expect((JSON.parse(await skopeo("inspect", `oci:${target}:x`)) as Inspection).Digest).toBe(pushed.digest);
+  });
+});
+
+describe("images go", () => {
+  const root = newRoot();
+  const digests = (name: string) => storeListing(root).filter((line) => line.startsWith(name)).length;
+
+  testUnless(
+    noImageRegistry,
+    "a name alone while there are others, and all that is theirs with the last one",
+    async () => {
+      using engine = new Tsbox({ root });
+      const { id, digest } = await engine.images.pull(`${repository}:1`, insecure);
+      await engine.images.tag(`${repository}:1`, "local");
+      const before = storeListing(root);
+      expect(await engine.images.remove(`${repository}:1`)).toEqual({
+        untagged: [`${repository}:1`, `${repository}@${digest}`],
+        deleted: [],
+        freedBytes: 0,
+      });
+      expect((await engine.images.list()).map(({ tags }) => tags)).toEqual([["local:latest"]]);
+      expect(digests("oci/blobs/sha256/")).toBe(before.filter((line) => line.startsWith("oci/blobs/sha256/")).length);
+      const gone = await engine.images.remove("local");
+      expect([gone.untagged, gone.deleted[0], gone.deleted.length]).toEqual([["local:latest"], id, 4]);
+      expect(gone.freedBytes).toBeGreaterThan(2_000_000);
+      expect([digests("oci/blobs/sha256/"), digests("layers/")]).toEqual([1, 1]);
+      expect((await failureOf(() => engine.images.remove("local"))).code).toBe("image_not_found");
+    },
+  );
+
+  testUnless(noImageRegistry, "an id with names in several repositories only when forced", async () => {
+    using engine = new Tsbox({ root });
+    const { id } = await engine.images.pull(`${repository}:1`, insecure);
+    await engine.images.tag(id, "local:1");
+    const failure = await failureOf(() => engine.images.remove(id.slice(7, 19)));
+    expect([failure.code, (await engine.images.list()).length]).toEqual(["image_in_use", 1]);
+    expect((await engine.images.remove(id.slice(7, 19), { force: true })).deleted[0]).toBe(id);
+    expect(await engine.images.list()).toEqual([]);
+  });
+
+  testUnless(noImageRegistry, "those without a name, when they are pruned, or all", async () => {
+    using engine = new Tsbox({ root });
+    await engine.images.pull(`${repository}:1`, insecure);
+    const [loaded] = await engine.images.load(join(folder.path, "docker.tar"));
+    await engine.images.commit(loaded?.id, folder.directory("empty"), { reference: "moved:1", changes: ["LABEL n=1"] });
+    await engine.images.commit(loaded?.id, folder.directory("empty"), { reference: "moved:1", changes: ["LABEL n=2"] });
+    expect((await engine.images.list({ dangling: true })).length).toBe(1);
+    expect((await engine.images.prune({ notLabel: ["n"] })).deleted).toEqual([]);
+    const { images, active, sizeBytes, reclaimableBytes } = await engine.images.diskUsage();
+    expect([images, active, sizeBytes]).toEqual([3, 0, reclaimableBytes]);
+    expect((await engine.images.prune()).deleted.length).toBe(1);
+    expect((await engine.images.list()).length).toBe(2);
+    expect((await engine.images.prune({ all: true })).untagged).toContain("moved:1");
+    expect([digests("oci/blobs/sha256/"), digests("layers/")]).toEqual([1, 1]);
+  });
+});
+
+describe("others", () => {
+  testUnless(noImageRegistry, "see Docker's types as they came, and run what was pushed", async () => {
+    const name = `${registry.host}/docker/types:1`;
+    await skopeo("copy", "--dest-tls-verify=false", "--format=v2s2", `oci:${layout}:image`, `docker://${name}`);
+    using engine = new Tsbox({ root: newRoot() });
+    await engine.images.pull(name, insecure);
+    const { Descriptor, Manifest } = await engine.images.inspect(name);
+    expect(Descriptor.mediaType).toBe("application/vnd.docker.distribution.manifest.v2+json");
+    expect(Manifest.layers[0]?.mediaType).toBe("application/vnd.docker.image.rootfs.diff.tar.gzip");
+    const pushed = `${registry.host}/docker/pushed:1`;
+    await engine.images.tag(name, pushed);
+    expect((await engine.images.push(pushed, insecure)).digest).toBe(Descriptor.digest);
+    expect(Descriptor.digest).toBe((await inspectRemote(pushed)).Digest as never);
+  });
+
+  testUnless(noImageRegistry ?? noPodman, "podman runs what was pushed", async () => {
+    using engine = new Tsbox({ root: newRoot() });
+    folder.write("greeting/etc/greeting", "from a commit");
+    await engine.images.pull(`${repository}:1`, insecure);
+    const name = `${registry.host}/for/podman:1`;
+    await engine.images.commit(`${repository}:1`, join(folder.path, "greeting"), {
+      reference: name,
+      changes: ['ENTRYPOINT ["/bin/cat", "/etc/greeting"]'],
+    });
+    const { digest } = await engine.images.push(name, insecure);
+    const places = [
+      "--root",
+      join(folder.path, "podman"),
+      "--runroot",
+      join(folder.path, "podman-run"),
+      "--storage-driver=vfs",
+    ];
+    await tool("podman", ...places, "pull", "-q", "--tls-verify=false", name);
+    const shown = await tool("podman", ...places, "image", "inspect", "--format", "{{.Digest}}", name);
+    expect(shown.trim()).toBe(digest);
+    const mounted = (await tool("podman", ...places, "image", "mount", name)).trim();
+    expect(readFileSync(join(mounted, "etc/greeting"), "utf8")).toBe("from a commit");
+    expect([existsSync(join(mounted, "etc/gone")), existsSync(join(mounted, "srv/many/only"))]).toEqual([false, true]);
+    await tool("podman", ...places, "image", "umount", "-a");
+    await tool("podman", ...places, "rmi", "-f", name);
   });
 });

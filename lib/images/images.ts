@@ -30,6 +30,7 @@ import {
   familiarName,
   familiarNames,
   filterImages,
+  isDangling,
   type ImageFilters,
   type ImageSummary,
 } from "./summary.ts";
@@ -313,9 +314,11 @@ export class Images implements Disposable {
   async prune({ all = false, ...filters }: PruneOptions = {}): Promise<RemovedImages> {
     const store = this.#store;
     const before = store.images();
-    const chosen = await this.list({ ...filters, ...(all ? {} : { dangling: true }) });
-    const digests = new Set(chosen.map(({ digest }) => digest));
-    const isGone = ({ manifestDigest }: StoredImage) => digests.has(manifestDigest);
+    const chosen = new Map((await this.list(filters)).map((image) => [image.id, image]));
+    const isGone = ({ id, names }: StoredImage) => {
+      const image = chosen.get(id);
+      return image !== undefined && (all || isDangling(image) || names.length === 0);
+    };
     const gone = await this.#run("prune images", {}, () => store.prune({ images: isGone }));
     return removed(gone, before);
   }
@@ -332,11 +335,12 @@ export class Images implements Disposable {
     return image;
   }
 
+  /** One for each id, whatever manifests lead to it. */
   #summaries(): ImageSummary[] {
     const time = ({ created }: ImageSummary) => created?.getTime() ?? 0;
-    return this.#store
-      .images()
-      .map((image) => this.#summary(image))
+    const byId = Map.groupBy(this.#store.images(), ({ id }) => id);
+    return [...byId.values()]
+      .map(([image, ...others]) => this.#summary(image as StoredImage, others))
       .toSorted((a, b) => time(b) - time(a));
   }
 
@@ -349,12 +353,12 @@ export class Images implements Disposable {
     return this.#store.layersOf(image).map(({ chainId }) => this.#store.findLayer(chainId, this.#ids));
   }
 
-  #summary(image: StoredImage): ImageSummary {
+  #summary(image: StoredImage, others: readonly StoredImage[] = []): ImageSummary {
     const { id, manifestDigest, config, platform } = image;
     return {
       id,
       digest: manifestDigest,
-      ...familiarNames(image.names),
+      ...familiarNames([image, ...others].flatMap(({ names }) => names)),
       created: createdOf(config),
       sizeBytes: this.#layersOf(image).reduce((sum, layer) => sum + (layer?.bytes ?? 0), 0),
       labels: config.config?.Labels ?? {},

@@ -34,7 +34,7 @@ export interface SavedImage {
 }
 
 /** What is in an archive: small files first, so that readers know at once what the others are. */
-type ArchiveFile = { name: string; bytes: Uint8Array } | { name: string; blob: Descriptor };
+type ArchiveFile = { name: string } & ({ bytes: Uint8Array } | { blob: Descriptor } | { isDirectory: true });
 
 const blobPath = (digest: Digest) => `blobs/${algorithmOf(digest)}/${hexOf(digest)}`;
 
@@ -50,6 +50,11 @@ export function planArchive(images: readonly SavedImage[], format: ArchiveFormat
     ...(format === "docker"
       ? [json("manifest.json", dockerManifest(images)), json("repositories", repositories(images))]
       : []),
+    // skopeo would give those that are only implied to root
+    ...["blobs", ...new Set([...blobs.keys()].map((digest) => `blobs/${algorithmOf(digest)}`))].map((name) => ({
+      name: `${name}/`,
+      isDirectory: true as const,
+    })),
     ...[...blobs.values()].map((blob) => ({ name: blobPath(blob.digest), blob })),
   ];
 }
@@ -96,16 +101,18 @@ function repositories(images: readonly SavedImage[]): Record<string, Record<stri
 export async function* archivePieces(store: Store, files: readonly ArchiveFile[], signal?: AbortSignal): Pieces {
   for (const file of files) {
     signal?.throwIfAborted();
-    const size = "bytes" in file ? file.bytes.length : file.blob.size;
+    const isDirectory = "isDirectory" in file;
+    const size = isDirectory ? 0 : "bytes" in file ? file.bytes.length : file.blob.size;
     yield tarHeader({
       name: new TextEncoder().encode(file.name),
-      type: "file",
-      mode: 0o644,
+      type: isDirectory ? "directory" : "file",
+      mode: isDirectory ? 0o755 : 0o644,
       uid: 0,
       gid: 0,
       size,
       mtime: { seconds: 0, nanoseconds: 0 },
     });
+    if (isDirectory) continue;
     if ("bytes" in file) yield file.bytes;
     else for await (const piece of store.openBlob(file.blob.digest)) yield piece;
     yield tarPadding(size);

@@ -22,15 +22,18 @@ export const noImageTools =
 export const noImageRegistry = noRegistry ?? noImageTools;
 
 /** Runs a tool to its end. @returns what it printed */
-export async function tool(...command: string[]): Promise<string> {
-  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+export const tool = (...command: string[]): Promise<string> => run(command, process.env);
+
+/** skopeo, with its own choice of what it trusts, and nobody's credentials. */
+export const skopeo = (...words: string[]): Promise<string> =>
+  run(["skopeo", "--insecure-policy", ...words], { ...process.env, REGISTRY_AUTH_FILE: "/nonexistent/auth.json" });
+
+async function run(command: string[], env: Record<string, string | undefined>): Promise<string> {
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe", env });
   const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   if (code !== 0) throw new Error(`${command.join(" ")}: ${code}\n${stderr}`);
   return stdout;
 }
-
-/** skopeo, with its own choice of what it trusts. */
-export const skopeo = (...words: string[]): Promise<string> => tool("skopeo", "--insecure-policy", ...words);
 
 /**
  * An OCI image layout with one image, `image`, of three layers by GNU tar and umoci: busybox; files, links and modes;
