@@ -4,7 +4,8 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync,
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { digestOf } from "../lib/image/index.ts";
-import { adoptDirectories, unpackLayer, type LayerSource, type UnpackOptions } from "../lib/layer/index.ts";
+import { adoptDirectories, unpackLayer, unpackLayers } from "../lib/layer/index.ts";
+import type { LayerJob, LayerSource, UnpackOptions } from "../lib/layer/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { archive, directory, file, hardLink, layerOf, piecesOf, stateOf, symlink, xattrsOf } from "./support/layers.ts";
 import type { Entry, LayerOptions } from "./support/layers.ts";
@@ -640,3 +641,51 @@ test("any entries come to what they come to in memory, in any pieces", async () 
   );
   await fc.assert(property, { numRuns: 150 });
 }, 60_000);
+
+describe("several layers at once", () => {
+  const tars = Array.from({ length: 5 }, (_, index) =>
+    archive(
+      directory("d"),
+      ...Array.from({ length: 40 * (index + 1) }, (__, each) => file(`d/f${each}`, `${index} `.repeat(2000))),
+    ),
+  );
+  const jobs = (change: (source: LayerSource, index: number) => LayerSource = (source) => source): LayerJob[] =>
+    tars.map((tar, index) => ({ source: change(layerOf(tar, { compression: "gzip" }), index), directory: fresh() }));
+  const open = () => readdirSync("/proc/self/fd").length;
+
+  test.each([0, 1, 3])("come to the same with %d workers", async (maxWorkers) => {
+    const all = jobs();
+    const told = new Map<LayerJob, number>();
+    const onProgress = (job: LayerJob, bytes: number) => void told.set(job, bytes);
+    const results = await unpackLayers(all, { maxWorkers, workerFromBytes: 0, onProgress });
+    expect(results.map(({ bytes, entries }) => [bytes, entries])).toEqual(
+      tars.map((tar, index) => [tar.length, 40 * (index + 1) + 1]),
+    );
+    for (const [index, job] of all.entries()) {
+      expect(told.get(job)).toBe(job.source.sizeBytes);
+      const alone = (await unpack(tars[index] as Uint8Array)).out;
+      expect(stateOf(job.directory, { times: "files" })).toEqual(stateOf(alone, { times: "files" }));
+    }
+  });
+
+  test("one that fails stops the others, wherever it is", async () => {
+    await unpackLayers(jobs(), { maxWorkers: 1, workerFromBytes: 0 });
+    const before = open();
+    for (const bad of [0, 2, 4]) {
+      const all = jobs((source, index) => (index === bad ? { ...source, diffId: digestOf("other") } : source));
+      const error = await failureOf(() => unpackLayers(all, { maxWorkers: 2, workerFromBytes: 0 }));
+      expect(error).toMatchObject({ code: "digest_mismatch" });
+    }
+    const signal = AbortSignal.timeout(5);
+    const slow = async function* (source: LayerSource) {
+      for await (const piece of source.pieces) {
+        await Bun.sleep(20);
+        yield piece;
+      }
+    };
+    const endless = jobs((source) => ({ ...source, pieces: slow(source) }));
+    expect(unpackLayers(endless, { maxWorkers: 2, workerFromBytes: 0, signal })).rejects.toThrow();
+    await Bun.sleep(200);
+    expect(open()).toBeLessThanOrEqual(before);
+  });
+});

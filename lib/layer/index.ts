@@ -19,3 +19,4 @@ export { adoptDirectories, directoriesOf, type Attributes } from "./adopt.ts";
 export { bytesOfName, invalid, pathOf, textOfName } from "./names.ts";
 export { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
 export { removeTreeAs } from "./remove.ts";
+export { unpackLayers, type LayerJob, type UnpackLayersOptions } from "./workers.ts";
