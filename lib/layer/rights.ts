@@ -15,7 +15,7 @@ const INVALID_ID = 0xffffffff;
 export interface Rights {
   /** Flags of clone(2). */
   namespaces: number;
-  /** Whether files can be given to others. */
+  /** Whether files can be given to others; where there is one id, all are its own. */
   owners: boolean;
   /** Makes a new process the one that writes, before it does anything else. */
   assume(walker: Walker<never>): void;
@@ -32,7 +32,7 @@ export function rightsFor(ids: IdMaps | undefined): Rights {
   }
   return {
     namespaces: CLONE_NEWUSER,
-    owners: true,
+    owners: [ids.uidMappings, ids.gidMappings].every(hasSeveral),
     assume(walker) {
       writeMaps(walker.pid, ids, isRoot);
       becomeRoot(walker);
@@ -43,6 +43,8 @@ export function rightsFor(ids: IdMaps | undefined): Rights {
     },
   };
 }
+
+const hasSeveral = (maps: IdMapping[]): boolean => maps.reduce((sum, { size }) => sum + size, 0) > 1;
 
 const hostId = (maps: IdMapping[]): number =>
   maps.find(({ containerID, size }) => containerID === 0 && size > 0)?.hostID ?? INVALID_ID;
