@@ -19,15 +19,17 @@ const tsbox = new Verb("tsbox")
   .helpOption("-h, --help", "Print this help and quit")
   .helpCommand("help [COMMAND]", "Print the help of a command")
   .enablePositionalOptions()
+  .option("--root <DIR>", "Where images are kept (default $TSBOX_ROOT)")
   .addHelpText("after", '\nRun "tsbox COMMAND --help" for more about a command.');
-addRun(tsbox);
-addPlan(tsbox);
-addDoctor(tsbox);
-addOci(tsbox);
-addCompletion(tsbox);
-addVersion(tsbox, version);
+/** These load nothing of images, so that they stay quick. */
+const OWN = { run: addRun, plan: addPlan, doctor: addDoctor, oci: addOci };
+for (const add of Object.values(OWN)) add(tsbox);
 
 const words = process.argv.slice(2);
+if (!Object.hasOwn(OWN, words[0] ?? "") && !/^(?:--version|-v|version)$/.test(words[0] ?? ""))
+  (await import("./images/verbs.ts")).addImageVerbs(tsbox);
+addCompletion(tsbox);
+addVersion(tsbox, version);
 tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch(async (error: unknown) => {
   const explained = error instanceof UnknownWord ? (await import("./docker.ts")).explainUnknown(error) : error;
   process.exit(reportFailure(explained));

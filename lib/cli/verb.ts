@@ -27,6 +27,7 @@ export class Verb extends Command {
   #declare: ((verb: Verb) => void) | undefined;
   #flags: FlagGroups = {};
   readonly #met = new Set<Option>();
+  #passesThrough = false;
 
   constructor(name?: string) {
     super(name);
@@ -100,9 +101,15 @@ export class Verb extends Command {
     return super.helpInformation(context);
   }
 
+  override passThroughOptions(passes = true): this {
+    this.#passesThrough = passes;
+    return super.passThroughOptions(passes);
+  }
+
   override parseOptions(words: string[]): { operands: string[]; unknown: string[] } {
     this.#declareRest();
-    return super.parseOptions(plainFlags(words, (name) => this.#find(name)));
+    const isLast = this.commands.length === 0 && !this.#passesThrough;
+    return super.parseOptions(plainFlags(words, (name) => this.#find(name), isLast));
   }
 
   /** `tsbox plan run` */
@@ -123,15 +130,21 @@ const TRUE = new Set(["1", "t", "T", "true", "TRUE", "True"]);
 const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 
 /**
- * Rewrites what pflag understands and commander does not, up to the first word that is no flag: `-m=1g`, `--rm=true`,
- * `--read-only=false` (as `--no-read-only`), `-ie A=B` (as `-i -e A=B`). An unknown flag becomes the last word, so
- * that a `--help` behind it, which may belong to the command, is not taken for ours.
+ * Rewrites what pflag understands and commander does not: `-m=1g`, `--rm=true`, `--read-only=false` (as
+ * `--no-read-only`), `-ie A=B` (as `-i -e A=B`). An unknown flag becomes the last word, so that a `--help` behind it,
+ * which may belong to the command, is not taken for ours.
+ * @param among flags may stand among and behind other words; otherwise the first word that is no flag ends them
  */
-export function plainFlags(words: string[], find: (name: string) => Option | undefined): string[] {
+export function plainFlags(words: string[], find: (name: string) => Option | undefined, among = false): string[] {
   const plain: string[] = [];
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as string;
-    if (word === "--" || word === "-" || !word.startsWith("-")) return [...plain, ...words.slice(at)];
+    const isFlag = word.startsWith("-") && word !== "-";
+    if (word === "--" || (!isFlag && !among)) return [...plain, ...words.slice(at)];
+    if (!isFlag) {
+      plain.push(word);
+      continue;
+    }
     const [, long, behind] = /^(--[^=]+)(?:=([^]*))?$/.exec(word) ?? [];
     const flags = long === undefined ? cluster(word, find) : [{ flag: long, value: behind }];
     for (const { flag, value } of flags) {
