@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findUser } from "../lib/accounts/index.ts";
-import { Sandbox, type RunOptions } from "../lib/index.ts";
+import { Sandbox, Tsbox, type RunOptions } from "../lib/index.ts";
 // not a face: layers are stacked here without a store
 import { StackedRoot } from "../lib/sandbox/stacked-root.ts";
 import type { ContainerConfig } from "../lib/image/index.ts";
@@ -11,6 +11,7 @@ import { failureOf } from "./support/failure.ts";
 import { makeImage, type Fill } from "./support/images.ts";
 import { asRoot, noBusybox, notRoot, notUser, testUnless } from "./support/machine.ts";
 import { cgroups, descendants, descriptors } from "./support/processes.ts";
+import { noRegistry, startRegistry } from "./support/registry.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 import { insertBefore, runChanged } from "./support/unprotected.ts";
 
@@ -22,6 +23,10 @@ afterAll(() => {
   Bun.spawnSync(["chmod", "-R", "u+rwx", folder.path]);
   [busybox, folder].forEach((each) => each.remove());
 });
+
+/** Where layers that are stacked without a store lie, all of them. */
+const bare = folder.directory("bare");
+cpSync(busybox.path, bare, { recursive: true, verbatimSymlinks: true });
 
 const system: Fill = (layer) => cpSync(busybox.path, layer, { recursive: true, verbatimSymlinks: true });
 const write =
@@ -104,7 +109,7 @@ describe("layers", () => {
 
   // the kernel stacks 500
   testUnless(noBusybox, "are as many as an image has", async () => {
-    const directories = [busybox.path];
+    const directories = [bare];
     const many = folder.directory("many");
     for (let index = 0; directories.length < 500; index++) {
       const layer = join(many, `${"0".repeat(56)}${index}`, "fs");
@@ -127,7 +132,7 @@ describe("layers", () => {
 
   testUnless(noBusybox, "are told to kernels before 6.7 in one page", async () => {
     const layers = Array.from({ length: 200 }, (_, index) => folder.directory(`paged/${index}`));
-    const stack = new StackedRoot([...layers, busybox.path]);
+    const stack = new StackedRoot([...layers, bare]);
     // an option that no kernel knows
     const other = { data: new TextEncoder().encode("lowerdir-\0"), text: '"lowerdir-"' };
     const { stdout } = await runChanged(["grep", "-c", "lowerdir=0:1:2", "/proc/mounts"], { stack } as RunOptions, {
@@ -376,7 +381,7 @@ describe("hostile images", () => {
 
   testUnless(noBusybox, "and what that comes to without the protection", async () => {
     const victim = outside.directory("control");
-    const stack = new StackedRoot([folder.directory(`trap-${made++}`), busybox.path]);
+    const stack = new StackedRoot([folder.directory(`trap-${made++}`), bare]);
     link("data", victim)(stack.paths[0] as string);
     const path = { data: new TextEncoder().encode(`${victim}/x\0`), text: "x" };
     // by a name that the host's root still answers
@@ -473,4 +478,212 @@ testUnless(noBusybox, "an image is held as long as its sandbox lives, and nothin
   expect(() => Sandbox.plan(["true"], of(name))).not.toThrow();
   expect([locks(), opened()]).toEqual([0, before]);
   expect([descendants(), cgroups()]).toEqual([[], []]);
+});
+
+/** A store of one image that has an archive of busybox as its only layer, as `docker import` makes one. */
+async function importedStore(): Promise<{ root: string; engine: Tsbox }> {
+  const root = folder.directory(`imported-${made++}`);
+  const archive = join(root, "busybox.tar");
+  const packed = Bun.spawnSync(["tar", "--owner=0", "--group=0", "-cf", archive, "-C", busybox.path, "."]);
+  expect(packed.exitCode).toBe(0);
+  const engine = new Tsbox({ root: join(root, "store") });
+  await engine.images.import(archive, { reference: "busy", changes: ["ENV PATH=/bin", "VOLUME /data"] });
+  return { root: join(root, "store"), engine };
+}
+
+describe("what is written in a box", () => {
+  const SCRIPT = "echo new > /new; chmod 600 /new; rm /bin/yes; echo x >> /etc/group; mkdir /dir; echo v > /data/v";
+
+  testUnless(noBusybox, "is told, and becomes an image", async () => {
+    const { root, engine } = await importedStore();
+    using _engine = engine;
+    const image = { reference: "busy", root, pull: "never" as const };
+    await using box = await Sandbox.create({ image });
+    await box.$`sh -c ${SCRIPT}`;
+    const told = (await box.diff()).map(({ kind, path }) => `${kind} ${path}`);
+    expect(told).toEqual(expect.arrayContaining(["A /new", "D /bin/yes", "C /etc/group", "A /dir", "A /data"]));
+    expect(told.join(" ")).not.toContain("/data/v");
+    const { id } = await box.commit("made:1", { author: "me", message: "why", changes: ['CMD ["cat", "/new"]'] });
+    expect(box.paused).toBe(false);
+    const [last] = await engine.images.history("made:1");
+    expect(last).toMatchObject({ id, author: "me", comment: "why" });
+    const run = (command: string[], options = {}) =>
+      Sandbox.run(command, { image: { ...image, reference: "made:1" }, ...options });
+    expect((await run([])).stdout).toBe("new\n");
+    const seen = "stat -c '%u:%g %a' /new; ls /bin/yes; tail -n 1 /etc/group; stat -c %u /bin; ls /data";
+    const { stdout, stderr } = await run(["sh", "-c", seen]);
+    expect([stdout, stderr]).toEqual(["0:0 600\nx\n0\n", expect.stringContaining("/bin/yes: No such file")]);
+    // the image that it was made over is as it was
+    expect((await Sandbox.run(["ls", "/bin/yes"], { image })).exitCode).toBe(0);
+  });
+
+  testUnless(noBusybox, "and all below it is an archive", async () => {
+    const { root, engine } = await importedStore();
+    using _engine = engine;
+    await using box = await Sandbox.create({
+      image: { reference: "busy", root },
+      namespaces: asRoot ? { user: "auto" } : {},
+    });
+    await box.$`sh -c ${SCRIPT}`;
+    const archive = join(root, "../exported.tar");
+    await Bun.write(archive, new Response(await box.export()));
+    const listed = Bun.spawnSync(["tar", "--numeric-owner", "-tvf", archive]).stdout.toString().split("\n");
+    const names = listed.map((line) => line.split(/ +/).at(5));
+    expect(names).toEqual(expect.arrayContaining(["new", "dir/", "bin/busybox", "data/"]));
+    expect(names).not.toContain("bin/yes");
+    expect(names).not.toContain("data/v");
+    // the image's own and what was written, with the ids of the box
+    expect(listed.filter((line) => line !== "" && !line.includes(" 0/0 "))).toEqual([]);
+  });
+
+  testUnless(noBusybox, "is not told of a box that is over, or made of something else", async () => {
+    const name = await image();
+    const box = await Sandbox.create(of(name));
+    await box.stop();
+    for (const asked of [() => box.diff(), () => box.commit(), () => box.export()])
+      expect((await failureOf(asked)).code).toBe("sandbox_closed");
+    await using other = await Sandbox.create({ rootfs: busybox.path });
+    for (const asked of [() => other.diff(), () => other.commit("x"), () => other.export()])
+      expect(await failureOf(asked)).toMatchObject({ code: "invalid_option", hint: expect.stringContaining("image") });
+    await using kept = await Sandbox.create(of(name, { writableLayer: folder.directory(`kept-${made++}`) }));
+    expect((await failureOf(() => kept.diff())).message).toContain("writableLayer");
+  });
+
+  test.each<[string, unknown[]]>([
+    ["a name that is none", ["A B"]],
+    ["a name that is a number", [7]],
+    ["an unknown option", ["x", { squash: true }]],
+    ["changes that are a text", ["x", { changes: "CMD x" }]],
+    ["a change that is no instruction", ["x", { changes: ["NOTHING x"] }]],
+  ])("is no image with %s", async (_, args) => {
+    if (noBusybox) return;
+    await using box = await Sandbox.create(of(await image()));
+    const error = await failureOf(() => (box.commit as (...all: unknown[]) => Promise<unknown>)(...args));
+    expect(error.code).toBeOneOf(["invalid_option", "reference_invalid"]);
+  });
+});
+
+describe("an image that is not there", () => {
+  testUnless(noBusybox ?? noRegistry, "is pulled by run and create, and not by spawn", async () => {
+    await using registry = await startRegistry();
+    const { engine } = await importedStore();
+    using _engine = engine;
+    const reference = `${registry.host}/busy:1`;
+    await engine.images.tag("busy", reference);
+    await engine.images.push(reference);
+    const root = folder.directory(`pulled-${made++}`);
+    const image = { reference, root };
+    expect(() => Sandbox.spawn(["true"], { image })).toThrow("it is not in the store");
+    expect((await failureOf(() => Sandbox.run(["true"], { image: { ...image, pull: "never" } }))).code).toBe(
+      "image_not_found",
+    );
+    expect((await Sandbox.run(["echo", "pulled"], { image })).stdout).toBe("pulled\n");
+    const asked = registry.log().length;
+    await using box = await Sandbox.create({ image });
+    expect(await box.$`echo box`.text()).toBe("box\n");
+    // one that is there is not asked for
+    expect(registry.log().length).toBe(asked);
+    expect((await Sandbox.run(["echo", "again"], { image: { ...image, pull: "always" } })).stdout).toBe("again\n");
+    expect(registry.log().length).toBeGreaterThan(asked);
+    const missing = { image: { reference: `${registry.host}/no/such`, root } };
+    for (const make of [() => Sandbox.run(["true"], missing), () => Sandbox.create(missing)])
+      expect((await failureOf(make)).code).toBeOneOf(["image_not_found", "registry_denied"]);
+  });
+
+  testUnless(
+    noBusybox ?? (Bun.which("skopeo") ? undefined : "skopeo is not installed"),
+    "is unpacked where another tool brought it",
+    async () => {
+      const { root, engine } = await importedStore();
+      using _engine = engine;
+      const other = folder.directory(`brought-${made++}`);
+      using target = new Tsbox({ root: other });
+      expect(await target.images.list()).toEqual([]);
+      const copied = Bun.spawnSync(
+        [
+          "skopeo",
+          "--insecure-policy",
+          "copy",
+          `oci:${root}/oci:docker.io/library/busy:latest`,
+          `oci:${other}/oci:brought`,
+        ],
+        { stderr: "pipe" },
+      );
+      expect([copied.exitCode, copied.stderr.toString()]).toEqual([0, ""]);
+      const image = { reference: "brought", root: other, pull: "never" as const };
+      expect((await Sandbox.run(["echo", "ran"], { image })).stdout).toBe("ran\n");
+    },
+  );
+});
+
+describe("tsbox run IMAGE", () => {
+  const main = join(import.meta.dir, "../lib/cli/main.ts");
+  const tsbox = (words: string[], env: Record<string, string> = {}) => {
+    const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, main, ...words], {
+      env: { PATH: process.env["PATH"], HOME: folder.path, TSBOX_ROOT: store, ...env },
+      stderr: "pipe",
+    });
+    return { status: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
+  };
+  const run = (...words: string[]) => tsbox(["run", "--pull", "never", ...words]);
+
+  testUnless(noBusybox, "the image's command, or another, under flags", async () => {
+    const name = await image({
+      Entrypoint: ["echo", "entry"],
+      Cmd: ["cmd"],
+      Env: ["PATH=/bin", "A=1"],
+      User: "app",
+      WorkingDir: "/tmp",
+    });
+    expect(run(name)).toEqual({ status: 0, stdout: "entry cmd\n", stderr: "" });
+    expect(run(name, "own", "-x", "--")).toEqual({ status: 0, stdout: "entry own -x --\n", stderr: "" });
+    const script = ["-c", "id -un; pwd; echo $A"];
+    expect(run("--entrypoint", "sh", name, ...script).stdout).toBe("app\n/tmp\n1\n");
+    expect(run("--entrypoint", "", "-u", "0", "-w", "/", "-e", "A", name, "sh", ...script).stdout).toBe("root\n/\n\n");
+    expect(run("--root", store, name).stdout).toBe("entry cmd\n");
+    expect(tsbox(["plan", "run", "--pull", "never", name]).stdout).toContain("make a overlay for the root filesystem");
+    expect(JSON.parse(tsbox(["plan", "run", "--spec", "--pull", "never", name]).stdout)).toMatchObject({
+      process: { args: ["echo", "entry", "cmd"] },
+    });
+  });
+
+  testUnless(noBusybox, "a SIGTERM is what the image says", async () => {
+    const name = await image({ StopSignal: "SIGUSR1" });
+    const script = "trap 'echo told; exit 5' USR1; echo ready; while :; do sleep 0.02; done";
+    const child = Bun.spawn([process.execPath, main, "run", "--pull", "never", name, "sh", "-c", script], {
+      env: { PATH: process.env["PATH"], TSBOX_ROOT: store },
+      stdout: "pipe",
+    });
+    const reader = child.stdout.getReader();
+    let text = new TextDecoder().decode((await reader.read()).value);
+    child.kill("SIGTERM");
+    for (let part; !(part = await reader.read()).done;) text += new TextDecoder().decode(part.value);
+    expect([text, await child.exited]).toEqual(["ready\ntold\n", 5]);
+  });
+
+  test("a command in the place of an image gets a hint", () => {
+    const { status, stderr } = run("true");
+    expect(status).toBe(125);
+    expect(stderr).toContain('use the image "true": it is not in the store');
+    expect(stderr).toContain('hint: for a command of the host: "tsbox run --rootfs host true …"');
+    expect(run("/bin/sh", "-c", "true").stderr).toContain("--rootfs host /bin/sh");
+    expect(run("no/such-image").stderr).not.toContain("--rootfs");
+  });
+
+  test.each([
+    ["--entrypoint", "sh"],
+    ["--pull", "always"],
+    ["--platform", "linux/arm64"],
+    ["--root", "/tmp"],
+  ])("%s means nothing with --rootfs", (flag, value) => {
+    const { status, stderr } = tsbox(["run", "--rootfs", "host", flag, value, "true"]);
+    expect([status, stderr]).toEqual([
+      125,
+      expect.stringContaining(`use ${flag} "${value}": there is no image with --rootfs`),
+    ]);
+  });
+
+  test("an unknown way to pull is a mistake", () => {
+    expect(tsbox(["run", "--pull", "sometimes", "x"]).stderr).toContain('use --pull "sometimes": not understood');
+  });
 });

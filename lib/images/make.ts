@@ -9,7 +9,7 @@ import {
   type Platform,
   type Reference,
 } from "../image/index.ts";
-import { packLayer } from "../layer/index.ts";
+import { packLayer, type PackOptions } from "../layer/index.ts";
 import type { IdMaps, Store, StoredImage } from "../store/index.ts";
 import { arriving, remember, type Arrival } from "./arrival.ts";
 import { applyChanges } from "./changes.ts";
@@ -46,6 +46,8 @@ export interface CommitOptions extends ChangeOptions {
   createdBy?: string;
   /** Which ids of the host are which ones of the image, in what was written. */
   upperIds?: IdMaps;
+  /** Directories of the upper one, as absolute paths, that are left out: volumes. */
+  exclude?: readonly string[];
 }
 
 interface NewLayer {
@@ -113,10 +115,14 @@ async function commitInto(
   upper: string,
   options: CommitOptions,
 ): Promise<ReceivedImage> {
-  const { config: given, changes = [], message, author, createdBy, upperIds: ids, signal } = options;
+  const { config: given, changes = [], message, author, createdBy, upperIds: ids, exclude, signal } = options;
   const from = base?.config ?? emptyConfig();
   const config = applyChanges(given ?? from.config ?? {}, changes);
-  const layer = await packUpper(arrival, upper, { ...(ids ? { ids } : {}), ...(signal ? { signal } : {}) });
+  const layer = await packUpper(arrival, upper, {
+    ...(ids ? { ids } : {}),
+    ...(exclude ? { exclude } : {}),
+    ...(signal ? { signal } : {}),
+  });
   const change = {
     diffId: layer?.diffId,
     config,
@@ -132,7 +138,7 @@ async function commitInto(
 async function packUpper(
   { store, blobs }: Arrival,
   upper: string,
-  options: { ids?: IdMaps; signal?: AbortSignal },
+  options: Pick<PackOptions, "ids" | "exclude" | "signal">,
 ): Promise<NewLayer | undefined> {
   using ingest = store.ingestUnknown();
   const { diffId, entries } = await packLayer(upper, (bytes) => ingest.write(bytes), options);

@@ -2,9 +2,10 @@
  * What an overlay's upper directory changes of the layers below it: `docker diff`.
  * @module
  */
-import type { IdMaps } from "./attributes.ts";
+import { imageIds, type ImageIds } from "./attributes.ts";
 import { DT, GROUP, isWhiteout, textOf, type Looked, type Looker } from "./look.ts";
 import { joinPath, Tree, type Level, type Merged, type Pending } from "./merged.ts";
+import type { PackOptions } from "./pack.ts";
 import { Reading } from "./reading.ts";
 
 export interface Change {
@@ -27,16 +28,22 @@ interface Pair {
  * @param lowers top first
  * @throws TsboxError `archive_refused` as {@link packLayer}
  */
-export function changesOf(upper: string, lowers: string[], { ids }: { ids?: IdMaps } = {}): Change[] {
+export function changesOf(
+  upper: string,
+  lowers: string[],
+  { ids, upperIds }: Pick<PackOptions, "ids" | "upperIds"> = {},
+): Change[] {
   using reading = new Reading([upper, ...lowers], ids);
   const { looker, tops } = reading;
   const above = new Tree(looker, tops.slice(0, 1));
   const below = new Tree(looker, tops.slice(1));
   const changes = new Changes();
+  const seen = upperIds && imageIds(upperIds);
   const stack: Pair[] = [{ upper: above.root, lower: lowers.length > 0 ? below.root : undefined, isOpaque: false }];
   for (let pair; (pair = stack.pop());) {
     const level = above.enter(pair.upper);
     if (!level) continue;
+    if (seen) level.directory = withIds(level.directory, seen);
     const lower = pair.lower && below.enter(pair.lower);
     try {
       stack.push(...compare(looker, changes, level, lower, pair.isOpaque || level.attributes.isOpaque));
@@ -47,6 +54,12 @@ export function changesOf(upper: string, lowers: string[], { ids }: { ids?: IdMa
   }
   return changes.sorted();
 }
+
+const withIds = (looked: Looked, { toUid, toGid }: ImageIds): Looked => ({
+  ...looked,
+  uid: toUid(looked.uid),
+  gid: toGid(looked.gid),
+});
 
 /** @returns the directories in it */
 function compare(looker: Looker, changes: Changes, upper: Level, lower: Level | undefined, isOpaque: boolean): Pair[] {

@@ -31,7 +31,8 @@ export interface Merged extends Wanted {
 /** A directory that has been entered, until {@link Tree.leave}. */
 export interface Level {
   path: string;
-  /** Of the topmost layer that has it. */
+  /** The topmost that has it. */
+  layer: number;
   directory: Looked;
   attributes: Attributes;
   names: Merged[];
@@ -75,6 +76,7 @@ export class Tree {
         if (!entered) continue;
         fds.push(entered.directory.fd);
         const attributes = attributesOf(entered.directory.xattrs, where);
+        level.layer ??= layer;
         level.directory ??= entered.directory;
         level.attributes ??= attributes;
         const from = entered.directory.fd;

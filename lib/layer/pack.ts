@@ -10,7 +10,7 @@
  */
 import { Digester, type Digest } from "../image/index.ts";
 import type { TarHeader, TarTime } from "../tar/index.ts";
-import { attributesOf, withImageIds, type IdMaps, type ImageIds } from "./attributes.ts";
+import { attributesOf, imageIds, withImageIds, type IdMaps, type ImageIds } from "./attributes.ts";
 import { DT, GROUP, isWhiteout, refused, type Looked } from "./look.ts";
 import { Output } from "./output.ts";
 import { Reading } from "./reading.ts";
@@ -29,6 +29,13 @@ export interface PackLimits {
 export interface PackOptions {
   /** Which ids of the host, on disk, are which ones of the image. Without: the same. */
   ids?: IdMaps;
+  /** The same of the upper directory, where that has others than those below it: made in a user namespace of root's. */
+  upperIds?: IdMaps;
+  /**
+   * Directories of the upper one, as absolute paths: what was written in them is left out. They are for what is kept
+   * apart, as volumes are.
+   */
+  exclude?: readonly string[];
   /** Seconds since 1970: what was changed later is told to be of then. @see https://reproducible-builds.org/specs/source-date-epoch/ */
   sourceDateEpoch?: number;
   /** Whether the directory itself is an entry, `./`. */
@@ -74,7 +81,8 @@ async function pack(directories: string[], sink: Sink, options: PackOptions, as:
   using reading = new Reading(directories, options.ids);
   using output = new Output(reading.looker.batch, { ...LIMITS, ...limits });
   const tree = new Tree(reading.looker, reading.tops);
-  const packing = new Packing(tree, output, reading.ids, as, options);
+  const upperIds = options.upperIds ? imageIds(options.upperIds) : reading.ids;
+  const packing = new Packing(tree, output, { upper: upperIds, lower: reading.ids }, as, options);
   const digester = new Digester();
   let bytes = 0;
   for (const piece of packing.all()) {
@@ -86,6 +94,9 @@ async function pack(directories: string[], sink: Sink, options: PackOptions, as:
   }
   return { diffId: digester.digest(), bytes, entries: packing.entries };
 }
+
+/** Of the directories that lie over each other. */
+const UPPER = 0;
 
 const NOBODYS: Omit<TarHeader, "name"> = {
   type: "file",
@@ -99,7 +110,8 @@ const NOBODYS: Omit<TarHeader, "name"> = {
 class Packing {
   readonly #tree: Tree;
   readonly #output: Output;
-  readonly #ids: ImageIds;
+  readonly #ids: { upper: ImageIds; lower: ImageIds };
+  readonly #excluded: ReadonlySet<string>;
   readonly #isLayer: boolean;
   readonly #options: PackOptions;
   readonly #maxEntries: number;
@@ -107,21 +119,34 @@ class Packing {
   readonly #names = new Map<string, string>();
   entries = 0;
 
-  constructor(tree: Tree, output: Output, ids: ImageIds, as: "layer" | "tree", options: PackOptions) {
+  constructor(
+    tree: Tree,
+    output: Output,
+    ids: { upper: ImageIds; lower: ImageIds },
+    as: "layer" | "tree",
+    options: PackOptions,
+  ) {
     this.#tree = tree;
     this.#output = output;
     this.#ids = ids;
     this.#isLayer = as === "layer";
     this.#options = options;
+    this.#excluded = new Set(options.exclude?.map((path) => Buffer.from(path.slice(1)).toString("latin1")));
     this.#maxEntries = options.limits?.entries ?? LIMITS.entries;
   }
 
   *all(): Generator<Uint8Array, void> {
     const stack: Pending[] = [this.#tree.root];
     for (let next; (next = stack.pop());) {
-      const level = this.#tree.enter(next);
+      const isExcluded = this.#excluded.has(next.path);
+      const below = isExcluded ? next.layers.filter((layer) => layer !== UPPER) : next.layers;
+      const level = this.#tree.enter(below.length > 0 ? { ...next, layers: below } : next);
       if (!level) continue;
       try {
+        if (below.length === 0) {
+          yield* this.#directory({ ...level, attributes: { ...level.attributes, isOpaque: false } });
+          continue;
+        }
         if (this.#isLayer) checkNames(level);
         yield* this.#directory(level);
         const names = level.names.filter(({ type }) => type !== DT.directory && type !== DT.socket);
@@ -136,11 +161,11 @@ class Packing {
     yield* this.#output.end();
   }
 
-  *#directory({ path, directory, attributes }: Level): Generator<Uint8Array, void> {
+  *#directory({ path, layer, directory, attributes }: Level): Generator<Uint8Array, void> {
     if (path !== "" || this.#options.root) {
       this.#count(path);
       const name = `${path === "" ? "." : path}/`;
-      yield* this.#output.put(this.#header(name, directory, "directory", attributes.xattrs));
+      yield* this.#output.put(this.#header(name, directory, layer, "directory", attributes.xattrs));
     }
     if (attributes.isOpaque && this.#isLayer)
       yield* this.#output.put({ ...NOBODYS, name: bytesOf(joinPath(path, OPAQUE)) });
@@ -150,14 +175,16 @@ class Packing {
     const { looker } = this.#tree;
     const all = looker.look(wanted, (name) => joinPath(path, name));
     try {
-      for (const looked of all) if (looked) yield* this.#entry(joinPath(path, looked.name), looked);
+      for (const [at, looked] of all.entries()) {
+        if (looked) yield* this.#entry(joinPath(path, looked.name), looked, (wanted[at] as Merged).layer);
+      }
       this.#output.settle();
     } finally {
       looker.close(all.flatMap((looked) => (looked ? [looked.fd] : [])));
     }
   }
 
-  *#entry(path: string, looked: Looked): Generator<Uint8Array, void> {
+  *#entry(path: string, looked: Looked, layer: number): Generator<Uint8Array, void> {
     const { kind, name } = looked;
     const hides = isWhiteout(looked);
     if (this.#isLayer && name.startsWith(WHITEOUT_PREFIX))
@@ -170,14 +197,14 @@ class Packing {
       const hidden = path.slice(0, path.length - name.length) + WHITEOUT_PREFIX + name;
       return yield* this.#output.put({ ...NOBODYS, name: bytesOf(hidden) });
     }
-    if (kind !== "file") return yield* this.#output.put(this.#header(path, looked, kind));
+    if (kind !== "file") return yield* this.#output.put(this.#header(path, looked, layer, kind));
     const { xattrs } = attributesOf(looked.xattrs, path);
     const first = this.#firstName(looked, path);
     if (first !== undefined) {
-      const header = this.#header(path, looked, "hard link");
+      const header = this.#header(path, looked, layer, "hard link");
       return yield* this.#output.put({ ...header, linkName: bytesOf(first) });
     }
-    const header = { ...this.#header(path, looked, "file", xattrs), size: looked.size };
+    const header = { ...this.#header(path, looked, layer, "file", xattrs), size: looked.size };
     yield* this.#output.putFile(header, looked, path);
   }
 
@@ -189,19 +216,26 @@ class Packing {
     return first;
   }
 
-  #header(path: string, looked: Looked, type: TarHeader["type"], xattrs?: Map<string, Uint8Array>): TarHeader {
+  #header(
+    path: string,
+    looked: Looked,
+    layer: number,
+    type: TarHeader["type"],
+    xattrs?: Map<string, Uint8Array>,
+  ): TarHeader {
+    const ids = layer === UPPER ? this.#ids.upper : this.#ids.lower;
     const { mode, uid, gid, mtime, major, minor, linkName } = looked;
     return {
       name: bytesOf(path),
       type,
       mode,
-      uid: this.#ids.toUid(uid),
-      gid: this.#ids.toGid(gid),
+      uid: ids.toUid(uid),
+      gid: ids.toGid(gid),
       size: 0,
       mtime: this.#clamped(mtime),
       ...(type === "symlink" && linkName !== undefined ? { linkName: bytesOf(linkName) } : {}),
       ...(type === "character device" || type === "block device" ? { major, minor } : {}),
-      ...(xattrs ? { xattrs: withImageIds(xattrs, this.#ids) } : {}),
+      ...(xattrs ? { xattrs: withImageIds(xattrs, ids) } : {}),
     };
   }
 

@@ -3,7 +3,7 @@
  * archive. It is read from outside while the box runs; nothing in it takes part.
  * @module
  */
-import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
+import { effectiveUid, readKernelFile, TsboxError } from "../../syscalls/index.ts";
 import type { Digest } from "../image/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { IdMapping } from "../spec/index.ts";
@@ -55,7 +55,7 @@ export async function changesIn(written: Written): Promise<Change[]> {
   const { changesOf } = await import("../layer/index.ts");
   const { stack } = written;
   const isKept = ({ path }: Change) => !stack.writable.some((volume) => path.startsWith(`${volume}/`));
-  return changesOf(pathOf(written), stack.paths).filter(isKept);
+  return changesOf(pathOf(written), stack.paths, idsFor(written)).filter(isKept);
 }
 
 export async function commit(
@@ -68,6 +68,7 @@ export async function commit(
   using images = new Images(base.root);
   const { id } = await images.commit(base.id, pathOf(written), {
     upperIds: idsOf(written),
+    exclude: written.stack.writable,
     signal: written.signal,
     ...(reference === undefined ? {} : { reference }),
     ...(author === undefined ? {} : { author }),
@@ -83,7 +84,7 @@ export async function archive(written: Written): Promise<ReadableStream<Uint8Arr
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const { stack, signal } = written;
-  const options = { ids: idsOf(written), signal };
+  const options = { ...idsFor(written), exclude: stack.writable, signal };
   // a piece is good until it is taken, and waits in the stream
   const packed = packTree(stack.paths, pathOf(written), (bytes) => writer.write(bytes.slice()), options);
   void packed
@@ -94,6 +95,9 @@ export async function archive(written: Written): Promise<ReadableStream<Uint8Arr
     .catch(() => {});
   return readable;
 }
+
+/** Root's layers have the ids of the image; an ordinary user's are unpacked with those that the box has. */
+const idsFor = (written: Written) => (effectiveUid() === 0 ? { upperIds: idsOf(written) } : { ids: idsOf(written) });
 
 /** As the kernel has them: a range of its own is claimed when the box is started. */
 function idsOf({ pid }: Written): { uidMappings: IdMapping[]; gidMappings: IdMapping[] } {
