@@ -10,6 +10,9 @@ export interface Contender {
   name: string;
   /** Once, checked: it throws where the command did not really run. */
   run(): Promise<unknown>;
+  /** What comes before and after, and is not timed. */
+  before?(): unknown;
+  after?(): unknown;
 }
 
 /** What was measured of one contender, sorted. */

@@ -39,9 +39,11 @@ const SLASH = 0x2f;
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true });
 const NONE = new Uint8Array();
+const MAGIC = encoder.encode("ustar\u000000");
 
 /** The block in front of records: nobody looks at more than its size. */
-const extendedBlock = blockOf(EXTENDED, encoder.encode("PaxHeader"), NONE);
+const extendedBlock = new Uint8Array(BLOCK_BYTES);
+fill(extendedBlock, 0, EXTENDED, encoder.encode("PaxHeader"), NONE);
 putOctal(extendedBlock, 100, 8, 0o644);
 for (const at of [108, 116]) putOctal(extendedBlock, at, 8, 0);
 putOctal(extendedBlock, 136, 12, 0);
@@ -60,19 +62,19 @@ export function tarHeader(header: TarHeader): Uint8Array<ArrayBuffer> {
     putChecksum(bytes, 0);
     bytes.set(pax, BLOCK_BYTES);
   }
-  const own = bytes.subarray(paxBytes);
   const cut = split ?? 0;
-  fill(own, FLAGS[header.type], cut > 0 ? name.subarray(cut) : name, linkName);
-  if (cut > 0) own.set(name.subarray(0, cut - 1), 345);
-  putNumber(own, 100, 8, header.mode);
-  putNumber(own, 108, 8, Math.min(header.uid, MAX_ID));
-  putNumber(own, 116, 8, Math.min(header.gid, MAX_ID));
-  putNumber(own, 124, 12, header.size);
+  const [at, ownName] = [paxBytes, cut > 0 ? name.subarray(cut) : name];
+  fill(bytes, at, FLAGS[header.type], ownName, linkName);
+  if (cut > 0) bytes.set(name.subarray(0, cut - 1), at + 345);
+  putNumber(bytes, at + 100, 8, header.mode);
+  putNumber(bytes, at + 108, 8, Math.min(header.uid, MAX_ID));
+  putNumber(bytes, at + 116, 8, Math.min(header.gid, MAX_ID));
+  putNumber(bytes, at + 124, 12, header.size);
   // what was before 1970 is so in the records
-  putNumber(own, 136, 12, Math.max(0, header.mtime.seconds));
-  if (header.major !== undefined) putNumber(own, 329, 8, header.major);
-  if (header.minor !== undefined) putNumber(own, 337, 8, header.minor);
-  putChecksum(own, 0);
+  putNumber(bytes, at + 136, 12, Math.max(0, header.mtime.seconds));
+  if (header.major !== undefined) putNumber(bytes, at + 329, 8, header.major);
+  if (header.minor !== undefined) putNumber(bytes, at + 337, 8, header.minor);
+  putChecksum(bytes, at);
   return bytes;
 }
 
@@ -122,23 +124,11 @@ function splitName(name: Uint8Array): number | undefined {
   return undefined;
 }
 
-function blockOf(flag: number, name: Uint8Array, linkName: Uint8Array): Uint8Array {
-  const block = new Uint8Array(BLOCK_BYTES);
-  fill(block, flag, name, linkName);
-  return block;
-}
-
-function fill(block: Uint8Array, flag: number, name: Uint8Array, linkName: Uint8Array): void {
-  block.set(name.length > MAX_NAME_BYTES ? name.subarray(0, MAX_NAME_BYTES) : name);
-  block[156] = flag;
-  if (linkName.length > 0) block.set(linkName.subarray(0, MAX_NAME_BYTES), 157);
-  // "ustar", a NUL, "00"
-  block[257] = 0x75;
-  block[258] = 0x73;
-  block[259] = 0x74;
-  block[260] = 0x61;
-  block[261] = 0x72;
-  block[263] = block[264] = 0x30;
+function fill(bytes: Uint8Array, at: number, flag: number, name: Uint8Array, linkName: Uint8Array): void {
+  bytes.set(name.length > MAX_NAME_BYTES ? name.subarray(0, MAX_NAME_BYTES) : name, at);
+  bytes[at + 156] = flag;
+  if (linkName.length > 0) bytes.set(linkName.subarray(0, MAX_NAME_BYTES), at + 157);
+  bytes.set(MAGIC, at + 257);
 }
 
 /** A number of 0 or more: in octal with a NUL at its end, or, where that is too small for it, in base-256, as GNU tar does. */
@@ -153,11 +143,9 @@ function putNumber(block: Uint8Array, at: number, length: number, value: number)
 }
 
 function putOctal(block: Uint8Array, at: number, length: number, value: number): void {
-  let rest = value;
-  for (let place = at + length - 2; place >= at; place--) {
-    block[place] = 0x30 | (rest % 8);
-    rest = Math.floor(rest / 8);
-  }
+  let [rest, place] = [value, at + length - 2];
+  for (; rest > 0x7fffffff; rest = Math.floor(rest / 8)) block[place--] = 0x30 | (rest % 8);
+  for (let small = rest | 0; place >= at; small >>= 3) block[place--] = 0x30 | (small & 7);
 }
 
 /** Six digits, a NUL and a space; the sum counts them as spaces. */

@@ -14,6 +14,7 @@ import {
   type Arena,
 } from "../../syscalls/index.ts";
 import { Batch, type Walk } from "./batch.ts";
+import { isKeptXattr } from "./xattrs.ts";
 
 /** What a directory says that a name in it is; its own word, to be looked at. */
 export const DT = { unknown: 0, fifo: 1, character: 2, directory: 4, block: 6, file: 8, symlink: 10, socket: 12 };
@@ -347,6 +348,11 @@ export class Looker implements Disposable {
     }
     const values = new Map<string, Uint8Array>();
     for (const key of names.keys()) {
+      // each copied file has one that says of what it is a copy
+      if (!hasValue(key)) {
+        values.set(key, NONE);
+        continue;
+      }
       this.#putString(AT.path, key);
       const length = this.#one("fgetxattr", fd, address + AT.path, address + AT.value, VALUE_BYTES);
       // removed by now
@@ -369,6 +375,9 @@ export class Looker implements Disposable {
     this.#bytes[at + text.length] = 0;
   }
 }
+
+/** Of others only the key counts, if that. */
+const hasValue = (key: string): boolean => isKeptXattr(key) || key.endsWith(".overlay.opaque");
 
 /** Of a file that is open to be read; attributes of others are nobody's but the host's. */
 const hasXattrs = (type: number): boolean => type === DT.file || type === DT.directory;

@@ -49,6 +49,11 @@ export class Output implements Disposable {
   /** A header, and nothing behind it. What is given is to be used before the next is asked for. */
   *put(header: TarHeader): Generator<Uint8Array, void> {
     const bytes = tarHeader(header);
+    if (bytes.length <= this.#room) {
+      this.#memory.bytes.set(bytes, this.#filled);
+      this.#filled += bytes.length;
+      return;
+    }
     for (let at = 0; at < bytes.length;) {
       if (this.#room === 0) yield* this.flush();
       const part = bytes.subarray(at, at + this.#room);
