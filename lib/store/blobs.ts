@@ -11,7 +11,7 @@ import {
   type DigestAlgorithm,
 } from "../image/index.ts";
 import { asUnavailable, storing } from "./failure.ts";
-import { standStill, type StoreRoot } from "./root.ts";
+import { patiently, type StoreRoot } from "./root.ts";
 
 const ALGORITHMS: readonly DigestAlgorithm[] = ["sha256", "sha512"];
 
@@ -22,19 +22,16 @@ export function blobStatus(root: StoreRoot, digest: Digest): EntryStatus | undef
   return status?.kind === "file" ? status : undefined;
 }
 
-/** skopeo writes manifests in place, also those that are there: what is cut short now may be whole in a moment. */
-const [PATIENCE_MS, AGAIN_MS] = [50, 5];
-
 /** @throws TsboxError `image_not_found`, `digest_mismatch` */
 export function readBlob(root: StoreRoot, digest: Digest, maxBytes: number): Uint8Array {
-  for (const end = performance.now() + PATIENCE_MS; ; standStill(AGAIN_MS)) {
-    const bytes = blobStatus(root, digest)
-      ? storing(() => root.algorithm(algorithmOf(digest))?.read(hexOf(digest), maxBytes))
-      : undefined;
+  const whole = patiently(() => {
+    const isThere = blobStatus(root, digest) !== undefined;
+    const bytes = isThere && storing(() => root.algorithm(algorithmOf(digest))?.read(hexOf(digest), maxBytes));
     if (!bytes) throw notFound(digest);
-    if (digestOf(bytes, algorithmOf(digest)) === digest) return bytes;
-    if (performance.now() > end) throw damaged(digest);
-  }
+    return digestOf(bytes, algorithmOf(digest)) === digest ? bytes : undefined;
+  });
+  if (!whole) throw damaged(digest);
+  return whole;
 }
 
 /** The bytes of a blob, in pieces of up to 64 KiB. Disposing it ends it. */

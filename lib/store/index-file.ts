@@ -9,15 +9,13 @@ import { descriptorReader, isDigest, type Descriptor } from "../image/index.ts";
 import { Mismatch } from "../schema/index.ts";
 import { storing, unavailable } from "./failure.ts";
 import { elementsOf, memberOf, withoutMember } from "./json-text.ts";
-import { standStill, type StoreRoot } from "./root.ts";
+import { patiently, type StoreRoot } from "./root.ts";
 
 /** What umoci and skopeo write is a tag, or any text; tsbox writes the whole reference. */
 export const REF_NAME = "org.opencontainers.image.ref.name";
 const FILE = "index.json";
 /** A hundred thousand names; others have no more, either. */
 export const MAX_INDEX_BYTES = 16 * 2 ** 20;
-/** Other tools write it in place: what is no JSON now may be in a moment. */
-const [PATIENCE_MS, AGAIN_MS] = [50, 5];
 /** Of any algorithm: nothing that leads out of a directory. */
 const ANY_DIGEST = /^(?!sha(?:256|512):)[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
 
@@ -112,17 +110,18 @@ function checked<T>(work: () => T): T {
 
 /** @throws TsboxError `store_unavailable` where it is missing or damaged */
 export function readIndexFile({ oci }: StoreRoot): IndexFile {
-  for (const end = performance.now() + PATIENCE_MS; ;) {
+  const index = patiently(() => {
     const bytes = storing(() => oci.read(FILE, MAX_INDEX_BYTES));
     if (!bytes) throw unavailable(ACTION, "it is missing", HINT);
     try {
       return checked(() => new IndexFile(bytes));
     } catch (error) {
       if (error instanceof TsboxError) throw error;
-      if (performance.now() > end) throw unavailable(ACTION, "it is no JSON", HINT, error);
-      standStill(AGAIN_MS);
+      return undefined;
     }
-  }
+  });
+  if (!index) throw unavailable(ACTION, "it is no JSON", HINT);
+  return index;
 }
 
 /** As it is written, to be changed. */

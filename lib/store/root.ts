@@ -213,6 +213,17 @@ export class StoreRoot implements Disposable {
 /** Not for longer than another process takes to replace a file. */
 export const standStill = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
+/** Other tools write in place, also what is there already: what is cut short now may be whole in a moment. */
+const [PATIENCE_MS, AGAIN_MS] = [50, 5];
+
+/** @param attempt undefined where it found something cut short */
+export function patiently<T>(attempt: () => T | undefined): T | undefined {
+  for (const end = performance.now() + PATIENCE_MS; ; standStill(AGAIN_MS)) {
+    const result = attempt();
+    if (result !== undefined || performance.now() > end) return result;
+  }
+}
+
 function openRoot(path: string, isReadOnly: boolean): Directory {
   // where it is may be a symlink, somebody's own choice; what lies in it may not
   let root = Directory.open(path) ?? Directory.open(realPath(path) ?? path);
@@ -230,13 +241,16 @@ function openRoot(path: string, isReadOnly: boolean): Directory {
 
 function checkLayout(oci: Directory): void {
   const action = `open the image layout ${show(oci.path)}`;
-  const bytes = storing(() => oci.read("oci-layout", LIMIT_BYTES));
-  if (!bytes) throw unavailable(action, "oci-layout is missing");
-  let version: unknown;
-  try {
-    version = (JSON.parse(decoder.decode(bytes)) as Record<string, unknown> | null)?.["imageLayoutVersion"];
-  } catch (error) {
-    throw unavailable(action, "oci-layout is no JSON", undefined, error);
-  }
+  const layout = patiently(() => {
+    const bytes = storing(() => oci.read("oci-layout", LIMIT_BYTES));
+    if (!bytes) throw unavailable(action, "oci-layout is missing");
+    try {
+      return Object(JSON.parse(decoder.decode(bytes))) as Record<string, unknown>;
+    } catch {
+      return undefined;
+    }
+  });
+  if (!layout) throw unavailable(action, "oci-layout is no JSON");
+  const { imageLayoutVersion: version } = layout;
   if (version !== LAYOUT_VERSION) throw unavailable(action, `its version ${show(version)} is not ${LAYOUT_VERSION}`);
 }
