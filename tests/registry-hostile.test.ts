@@ -144,7 +144,21 @@ describe("an answer", () => {
   });
 });
 
+test("a password that is refused is shown once to each request", async () => {
+  await using server = await startHostile((_, reply) => reply.send(401, { "WWW-Authenticate": 'Basic realm="x"' }));
+  const registry = client();
+  for (let count = 0; count < 2; count++) await failureOf(() => registry.getManifest(named(server)));
+  expect(server.asked.map(({ headers }) => headers["authorization"])).toEqual([undefined, BASIC, BASIC]);
+});
+
 describe("a rate limit", () => {
+  test("of which nothing is left is not asked again", async () => {
+    const { asked } = await manifestOf((_, reply) => reply.send(429, { "RateLimit-Remaining": "0;w=21600" }));
+    expect(asked).toHaveLength(1);
+    const left = await manifestOf((_, reply) => reply.send(429, { "RateLimit-Remaining": "50;w=21600" }));
+    expect(left.asked).toHaveLength(3);
+  });
+
   test("is explained: how much, how long, and what would help", async () => {
     const headers = { "RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600", "Retry-After": "5400" };
     const body = { errors: [{ code: "TOOMANYREQUESTS", message: "You have reached your pull rate limit." }] };
@@ -471,6 +485,18 @@ describe("a redirect", () => {
     const { error } = await manifestOf(locked((_, reply) => reply.send(307, { Location: `${store.url}/blob` })));
     expect(error.code).toBe("registry_denied");
     expect(store.asked.map(({ headers }) => headers["authorization"])).toEqual([undefined]);
+  });
+
+  test("to somebody who names a token server of its own does not bring that the password", async () => {
+    await using tokens = await startHostile((_, reply) => reply.json(200, { token: "good" }));
+    await using store = await startHostile(wantsToken(`${tokens.url}/token`));
+    const { error } = await manifestOf((_, reply) => reply.send(307, { Location: `${store.url}/blob` }));
+    expect(error.code).toBe("registry_denied");
+    expect(tokens.asked).toHaveLength(0);
+    // the control: the registry itself may
+    await using server = await startHostile(wantsToken(`${tokens.url}/token`));
+    await client().getManifest(named(server));
+    expect(tokens.asked).toHaveLength(1);
   });
 
   test("has an end", async () => {
@@ -995,7 +1021,7 @@ describe("a layer that has URLs", () => {
   });
 
   test("does not come from this machine or its link, where it is not meant to", async () => {
-    await using own = await startHostile((_, reply) => reply.send(200, {}, bytes));
+    await using own = await startHostile((_, reply) => reply.send(200, {}, bytes), certificate());
     await using server = await startHostile((_, reply) => reply.send(200, {}, bytes), certificate());
     const strict = client({ insecure: false, ca: certificate().pem });
     for (const url of [own.url, "https://169.254.169.254/latest", "file:///etc/passwd", "nonsense"]) {

@@ -17,6 +17,7 @@ import {
   type Descriptor,
 } from "../lib/image/index.ts";
 import { CredentialFiles, login, logout, Registry, type RegistryOptions } from "../lib/registry/index.ts";
+import { makeCertificate } from "./support/certificate.ts";
 import { failureOf } from "./support/failure.ts";
 import { testUnless } from "./support/machine.ts";
 import { descendants, eventually } from "./support/processes.ts";
@@ -392,6 +393,10 @@ describe("who vouches for a registry", () => {
     const error = await failureOf(() => secret(server, {}).tags(reference));
     expect(error.message).toContain("does not speak TLS");
     expect(error.hint).toContain("insecure");
+    // nor where it was said who vouches for it
+    const { pem } = makeCertificate(directory, "other");
+    const vouched = await failureOf(() => secret(server, { insecure: [], ca: pem }).tags(reference));
+    expect(vouched.message).toContain("does not speak TLS");
     expect(server.log()).not.toContain("/v2/x/tags");
     expect((await failureOf(() => secret(server, { insecure: [] }).tags(reference))).code).toBe("image_not_found");
   });
