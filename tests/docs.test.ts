@@ -69,8 +69,10 @@ function moduleOf({ code }: Block): string {
 }
 
 function namesFrom(library: string, code: string): string {
-  const names = library === "wasm/index.ts" ? WASM : ["Sandbox", "TsboxError"];
-  return names.filter((name) => code.includes(name) || (name === "Sandbox" && /\bbox\b/.test(code))).join(", ");
+  const names = library === "wasm/index.ts" ? WASM : ["Sandbox", "Tsbox", "TsboxError"];
+  return names
+    .filter((name) => new RegExp(`\\b${name}\\b`).test(code) || (name === "Sandbox" && /\bbox\b/.test(code)))
+    .join(", ");
 }
 
 /** What `console.log(…); // this` lines of an example say that they print. */

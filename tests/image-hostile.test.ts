@@ -1,6 +1,6 @@
 /** Registries and images that lie, break off or refuse: one clear error each, and the store as it was. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Tsbox } from "../lib/index.ts";
 import {
@@ -316,6 +316,12 @@ describe("refused, and nothing is left of it:", () => {
   });
 });
 
+/** Waits until so much of a blob is on the disk. */
+async function hasCome(store: string, { descriptor }: Blob, bytes: number): Promise<void> {
+  const file = join(store, "ingest", `blob-sha256-${descriptor.digest.slice(7)}`);
+  while (!(existsSync(file) && statSync(file).size >= bytes)) await Bun.sleep(5);
+}
+
 /** Layers half unpacked, and downloads that will not be gone on with. */
 const unfinished = (store: string) => readdirSync(join(store, "ingest"));
 
@@ -355,8 +361,7 @@ describe("a download that breaks off", () => {
       if (!asked.path.includes(last.descriptor.digest)) return honest(asked, reply, count);
       reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${last.bytes.length}\r\n\r\n`);
       reply.raw(last.bytes.subarray(0, half));
-      // what has come is read before the connection's end is noticed
-      await Bun.sleep(100 * SLOW);
+      await hasCome(root, last, half);
       return reply.end();
     });
     expect(failure.code).toBe("registry_error");
@@ -437,7 +442,7 @@ test("kill -9 at any moment of a pull loses nothing: the next one makes it whole
     if (!asked.path.includes(last.descriptor.digest)) return honest(asked, reply, count);
     reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${last.bytes.length}\r\n\r\n`);
     reply.raw(last.bytes.subarray(0, half));
-    await Bun.sleep(200 * SLOW);
+    await hasCome(store, last, half);
     killed.resolve();
   };
   const child = Bun.spawn([process.execPath, script], { stdin: "ignore", stdout: "ignore", stderr: "inherit" });

@@ -10,7 +10,7 @@ export interface TsboxOptions {
  * Nothing is opened or made before it is needed.
  * @example
  * ```ts
- * using engine = new Tsbox({ root: "/tmp/tsbox-example" });
+ * using engine = new Tsbox({ root: "./store" });
  * console.log((await engine.images.list()).length); // 0
  * ```
  */

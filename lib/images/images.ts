@@ -11,7 +11,7 @@ import {
 import { Registry, type RegistryOptions } from "../registry/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { Store, type IdMaps, type Removed, type StoredImage, type StoredLayer } from "../store/index.ts";
-import { show, TsboxError } from "../../syscalls/index.ts";
+import { absolute, show, TsboxError } from "../../syscalls/index.ts";
 import { manifestDescriptor } from "./config.ts";
 import { historyOf, type HistoryStep } from "./history.ts";
 import { inspectImage, type ImageInspect } from "./inspect.ts";
@@ -81,8 +81,10 @@ export interface MadeOptions {
  * The images of a store.
  * @example
  * ```ts
- * const engine = new Tsbox();
- * for (const { tags, sizeBytes } of await engine.images.list()) console.log(tags, sizeBytes);
+ * using engine = new Tsbox({ root: "./store" });
+ * const tar = Bun.gzipSync(new Uint8Array(1024)); // an archive without entries
+ * await engine.images.import(tar, { reference: "empty", changes: ['CMD ["sh"]'] });
+ * for (const { tags } of await engine.images.list()) console.log(tags[0]); // empty:latest
  * ```
  */
 export class Images implements Disposable {
@@ -94,7 +96,7 @@ export class Images implements Disposable {
 
   /** @param root directory of the store, which is opened when it is needed */
   constructor(root?: string) {
-    this.#root = root;
+    this.#root = root === undefined ? undefined : absolute(root);
   }
 
   /** Whose layers are unpacked here. */

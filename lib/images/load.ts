@@ -202,7 +202,12 @@ async function imagesOfLayout(archive: ImageArchive, platform: Platform | undefi
     }
   }
   if (images.length > MAX_IMAGES) throw invalid(`more than ${MAX_IMAGES} images`);
-  return images;
+  // one that has several names is there several times
+  const same = Map.groupBy(images, ({ manifest }) => manifest.descriptor.digest);
+  return [...same.values()].map(([image, ...others]) => ({
+    ...(image as ArchivedImage),
+    names: [image as ArchivedImage, ...others].flatMap(({ names }) => names),
+  }));
 }
 
 const choose = (manifests: Descriptor[], name: string, platform = hostPlatform()) =>
