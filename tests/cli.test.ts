@@ -93,7 +93,10 @@ describe("help and usage", () => {
     [["run", "--name=web", "true"], "use --name: a sandbox is gone with its command", "nohup"],
     [["run", "-p", "80:80", "true"], "use -p: a sandbox has a loopback, or the host's network", "--network host"],
     [["ps"], 'run the command "ps": a sandbox is gone with its command', '"tsbox run" runs'],
-    [["pull", "debian"], 'run the command "pull": images are not there yet', "--rootfs"],
+    [["build", "."], 'run the command "build": images are not built here yet', "tsbox import"],
+    [["pull", "--disable-content-trust", "debian"], "use --disable-content-trust: signatures", "digests"],
+    [["images", "--tree"], "use --tree: an image is for one platform here", "leave it out"],
+    [["system", "prune", "--volumes"], "use --volumes: there are no volumes", "leave it out"],
     [[...HOST, "-v", "data:/data", "true"], 'use --volume "data:/data": named volumes are not supported yet', "./data"],
   ])("tsbox %j is a mistake", (words, message, hint) => {
     const { status, stdout, stderr } = tsbox(...words);

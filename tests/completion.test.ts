@@ -92,6 +92,14 @@ const TABLE: [line: string, among: string[], notAmong: string[]][] = [
   ["tsbox run -e run sle", ["sleep"], []],
   ["tsbox plan run --sp", ["--spec"], []],
   ["tsbox doctor --j", ["--json"], []],
+  ["tsbox pul", ["pull"], ["push"]],
+  ["tsbox image ", ["ls", "prune"], ["doctor"]],
+  ["tsbox images --form", ["--format"], []],
+  ["tsbox image ls --form", ["--format"], []],
+  ["tsbox images --filter dang", ["dangling="], ["label="]],
+  ["tsbox save --format ", ["docker-archive", "oci-archive"], ["json"]],
+  ["tsbox load -i giv", ["given.env"], []],
+  ["tsbox --root given.d syst", ["system"], []],
   ["tsbox completion ", ["bash", "zsh", "fish"], ["given.env"]],
 ];
 

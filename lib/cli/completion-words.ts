@@ -38,6 +38,9 @@ export interface Value {
 const KNOWN: Record<string, () => string[]> = {
   "--attach": () => ["stdin", "stdout", "stderr"],
   "--stop-signal": () => ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL"],
+  "--platform": () => ["linux/amd64", "linux/arm64"],
+  "--filter": () => ["dangling=", "label=", "reference=", "before=", "since=", "until="],
+  "<FORMAT>": () => ["json", "table"],
   "--mount": () => ["type=bind,source=", "type=tmpfs,target="],
   "--cap-add": () => capabilities(),
   "--cap-drop": () => capabilities(),
@@ -77,13 +80,13 @@ function flagWords(option: Option): FlagWords {
     names: [option.short, option.long].filter((each) => each !== undefined && each !== null),
     description: option.description,
     repeats: option.parseArg !== undefined,
-    value: name === undefined ? undefined : valueOf(name, KNOWN[option.long ?? ""]?.() ?? []),
+    value: name === undefined ? undefined : valueOf(name, (KNOWN[option.long ?? ""] ?? KNOWN[`<${name}>`])?.() ?? []),
   };
 }
 
 function valueOf(name: string, known: string[]): Value {
   const parts = name.split("|");
-  const words = [...known, ...parts.filter((part) => /^[a-z]+$/.test(part))];
+  const words = [...known, ...parts.filter((part) => /^[a-z][a-z-]*$/.test(part))];
   if (parts.includes("DIR")) return { name, words, paths: "directory" };
   if (parts.some((part) => part === "FILE" || part.startsWith("SRC"))) return { name, words, paths: "file" };
   return { name, words };

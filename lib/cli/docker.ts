@@ -10,13 +10,16 @@ type Reason = [why: string, hint: string];
 
 const GONE = "a sandbox is gone with its command, and containers that last are not there yet";
 const RUN = '"tsbox run" runs a command in a sandbox of its own';
-const ROOTFS = '"tsbox run --rootfs" takes a directory that an image was unpacked to';
 const DURABLE: Reason = [
   GONE,
   "leave it out; what outlives tsbox is a matter of the shell or of systemd: nohup, systemd-run",
 ];
-const NO_IMAGES = "images are not there yet";
-const IMAGES: Reason = [NO_IMAGES, "leave it out; --rootfs takes a directory that an image was unpacked to"];
+const NO_BUILDS = "images are not built here yet";
+const BUILT = '"tsbox import" makes one of an archive, and "tsbox pull" gets one that somebody else has built';
+const TRUST: Reason = [
+  "signatures of names are not supported",
+  "leave it out; what comes is compared with its digests",
+];
 const NETWORK: Reason = [
   "a sandbox has a loopback, or the host's network; others are not there yet",
   "leave it out, or use --network host",
@@ -39,7 +42,7 @@ const FLAGS: Record<string, Reason> = {
   "--cpu-rt-runtime": REAL_TIME,
   "--detach": DURABLE,
   "--detach-keys": DURABLE,
-  "--disable-content-trust": IMAGES,
+  "--disable-content-trust": TRUST,
   "--dns": NETWORK,
   "--dns-opt": NETWORK,
   "--dns-option": NETWORK,
@@ -89,12 +92,26 @@ const SHORT: Record<string, string> = {
   "-P": "--publish-all",
 };
 
+/** Flags of other commands, by the last word of these. */
+const OTHER_FLAGS: Record<string, Record<string, Reason>> = {
+  pull: { "--disable-content-trust": TRUST },
+  push: { "--disable-content-trust": TRUST },
+  images: { "--tree": ["an image is for one platform here", "leave it out"] },
+  ls: { "--tree": ["an image is for one platform here", "leave it out"] },
+  prune: { "--volumes": ["there are no volumes that last", "leave it out"] },
+};
+
 /** Commands of `docker`. */
 const COMMANDS: [names: string, ...Reason][] = [
   ["attach commit container cp create diff exec export inspect kill logs pause port ps rename restart rm", GONE, RUN],
   ["start stats stop top unpause update wait", GONE, RUN],
-  ["build builder buildx history image images import load login logout manifest pull push rmi", NO_IMAGES, ROOTFS],
-  ["save search tag", NO_IMAGES, ROOTFS],
+  ["build builder buildx", NO_BUILDS, BUILT],
+  [
+    "manifest",
+    "indexes of several images are not made here",
+    'one is looked at as it is pulled: "tsbox pull --platform"',
+  ],
+  ["search", "registries have no search that is the same for all of them", "the web pages of the registry have one"],
   ["network", NETWORK[0], '"tsbox run --network none" or "host"'],
   ["volume", VOLUMES[0], '"tsbox run -v ./directory:/inside"'],
   ["info", "there is no daemon that could be asked", 'what the host offers: "tsbox doctor"'],
@@ -111,6 +128,7 @@ export function explainUnknown(error: UnknownWord): UsageError {
     if (why === undefined || hint === undefined || error.verb !== "tsbox") return error;
     return new UsageError(`run the command "${word}": ${why}`, hint);
   }
-  const known = error.verb.endsWith(" run") ? FLAGS[SHORT[word] ?? word] : undefined;
+  const verb = error.verb.slice(error.verb.lastIndexOf(" ") + 1);
+  const known = verb === "run" ? FLAGS[SHORT[word] ?? word] : OTHER_FLAGS[verb]?.[word];
   return known ? new UsageError(`use ${word}: ${known[0]}`, known[1]) : error;
 }

@@ -5,6 +5,7 @@
  */
 import type { Reason } from "../index.ts";
 import { print } from "./print.ts";
+import { safeText } from "./safe-text.ts";
 
 /** The command ran longer than `--timeout`, or used more than `--cpu-time`; the number of timeout(1). */
 const TIMED_OUT = 124;
@@ -72,7 +73,8 @@ export function reportFailure(error: unknown): number {
 
 function complain(message: string, hint?: string): void {
   try {
-    print(`tsbox: ${message}\n${hint ? `  hint: ${hint}\n` : ""}`, 2);
+    // what registries and images say may be in it
+    print(safeText(`tsbox: ${message}\n${hint ? `  hint: ${hint}\n` : ""}`), 2);
   } catch {
     // nobody reads the errors; the exit status still tells
   }
