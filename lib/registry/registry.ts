@@ -12,27 +12,24 @@ import {
   formatReference,
   isDigest,
   isForeignLayer,
-  isImageIndex,
   isIndexType,
   isManifestType,
   MAX_MANIFEST_BYTES,
   OCI_INDEX,
   OCI_MANIFEST,
-  parseManifest,
   parseReference,
   withDefaultTag,
   type Descriptor,
   type Digest,
-  type ImageIndex,
-  type Manifest,
   type Reference,
 } from "../image/index.ts";
 import { show, TsboxError } from "../../syscalls/index.ts";
+import { checkManifest, mismatch, nextPage, tagsIn, typeOf, type FetchedManifest } from "./answers.ts";
 import type { Credentials } from "./authorizer.ts";
 import { Client, pullScope, pushScope, type EndpointRequest } from "./client.ts";
 import { CredentialFiles } from "./credentials.ts";
 import { download, rangeFrom } from "./download.ts";
-import { Exchanger, locationOf, TIMES, type Exchange, type Times } from "./exchange.ts";
+import { Exchanger, TIMES, type Exchange, type Times } from "./exchange.ts";
 import { AnswerError, ConnectionError, named } from "./failure.ts";
 import { Hosts, isOwnOrLinkLocal, type Endpoint, type HostOptions } from "./hosts.ts";
 import { isTransient, PATIENCE, type Patience } from "./patience.ts";
@@ -49,13 +46,6 @@ export interface RegistryOptions extends HostOptions {
   signal?: AbortSignal;
   times?: Partial<Times>;
   patience?: Partial<Patience>;
-}
-
-export interface FetchedManifest {
-  bytes: Uint8Array<ArrayBuffer>;
-  descriptor: Descriptor;
-  /** What the bytes say. */
-  manifest: Manifest | ImageIndex;
 }
 
 export interface BlobOptions {
@@ -413,53 +403,4 @@ function manifestOf(reference: Reference, verb: string) {
   const wanted = withDefaultTag(checked(reference));
   const at = `manifests/${wanted.digest ?? wanted.tag}`;
   return { wanted, at, action: `${verb} the manifest of ${named(wanted)}` };
-}
-
-const mismatch = (action: string, told: string, digest: string): TsboxError =>
-  new TsboxError(`${action}: its digest is ${show(told)}, not ${show(digest)}`, {
-    code: "digest_mismatch",
-    hint: "the registry, or something on the way, has another one",
-  });
-
-/** What an answer says that it is, if that is something known. */
-function typeOf(headers: Headers): string | undefined {
-  const type = headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
-  return type?.startsWith("application/vnd.") ? type : undefined;
-}
-
-function checkManifest(
-  wanted: Reference,
-  action: string,
-  bytes: Uint8Array<ArrayBuffer>,
-  headers: Headers,
-): FetchedManifest {
-  const digest = digestOf(bytes, wanted.digest?.startsWith("sha512:") ? "sha512" : "sha256");
-  if (wanted.digest !== undefined && wanted.digest !== digest) throw mismatch(action, digest, wanted.digest);
-  const told = headers.get("docker-content-digest");
-  if (told?.startsWith(digest.slice(0, 7)) && told !== digest) throw mismatch(action, digest, told);
-  const type = typeOf(headers);
-  const manifest = parseManifest(bytes, type, `the manifest of ${named(wanted)}`);
-  // a static server calls it JSON
-  const mediaType = type ?? manifest.mediaType ?? (isImageIndex(manifest) ? OCI_INDEX : OCI_MANIFEST);
-  return { bytes, descriptor: { mediaType, digest, size: bytes.length }, manifest };
-}
-
-function tagsIn(action: string, bytes: Uint8Array): string[] {
-  let tags: unknown;
-  try {
-    ({ tags } = Object(JSON.parse(new TextDecoder().decode(bytes))) as { tags?: unknown });
-  } catch {
-    throw new TsboxError(`${action}: the answer is no JSON`, { code: "registry_error" });
-  }
-  const isTag = (tag: unknown): tag is string => typeof tag === "string" && /^\w[\w.-]{0,127}$/.test(tag);
-  return Array.isArray(tags) ? tags.filter(isTag) : [];
-}
-
-/** `Link: </v2/…?last=x>; rel="next"`, of the same registry. */
-function nextPage(action: string, { response, url }: Exchange): URL | undefined {
-  const [, location] = /^\s*<([^>]{1,2048})>\s*;\s*rel="?next"?/.exec(response.headers.get("link") ?? "") ?? [];
-  if (location === undefined) return undefined;
-  const next = locationOf(action, location, url, "sends for the rest");
-  if (next.origin === url.origin) return next;
-  throw new TsboxError(`${action}: ${url.host} sends for the rest to ${next.host}`, { code: "registry_error" });
 }
