@@ -24,10 +24,11 @@ import { digestOf } from "../lib/image/index.ts";
 import {
   applyLayer,
   changesOf,
+  diffStates,
   packLayer,
   packTree,
+  statesOfTar,
   unpackLayer,
-  type FileState,
   type Packed,
   type PackOptions,
 } from "../lib/layer/index.ts";
@@ -89,13 +90,6 @@ async function entriesOf(tar: Uint8Array): Promise<Read[]> {
   return entries;
 }
 const namesOf = async (tar: Uint8Array) => (await entriesOf(tar)).map(({ name }) => name);
-
-const byName = (a: string, b: string) => (a.replaceAll("/", "\0") < b.replaceAll("/", "\0") ? -1 : 1);
-
-async function statesOf(tar: Uint8Array): Promise<FileState[]> {
-  const entries = await entriesOf(tar);
-  return entries.map((entry) => ({ ...entry, name: entry.name.replace(/\/$/, "") }));
-}
 
 interface Made {
   path: string[];
@@ -335,12 +329,14 @@ describe("what an overlay changes", () => {
     const into = await unpacked((await layerOf(upper)).tar);
     expect((await treeOf([low], into)).diffId).toBe(seen);
     // the change set, and its application, by what they are defined as
-    const states = await Promise.all([low, upper].map(async (top) => statesOf((await layerOf(top)).tar)));
-    const [below, layer] = states as [FileState[], FileState[]];
-    const all = statesOf((await treeOf([low], upper)).tar);
-    expect(applyLayer(below, layer).map(({ name }) => name)).toEqual(
-      (await all).map(({ name }) => name).toSorted(byName),
-    );
+    const statesOf = async (tar: Uint8Array) => statesOfTar([tar.subarray(0, 700), tar.subarray(700)]);
+    const below = await statesOf((await treeOf([low])).tar);
+    const all = applyLayer([], await statesOf((await treeOf([low], upper)).tar));
+    const layer = await statesOf((await layerOf(upper)).tar);
+    expect(applyLayer(below, layer)).toEqual(all);
+    const again = diffStates(below, all);
+    expect(applyLayer(below, again)).toEqual(all);
+    expect(again.map(({ name }) => name)).toContain(".wh.gone");
   });
 });
 

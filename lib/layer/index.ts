@@ -5,6 +5,7 @@ export { applyLayer } from "./apply.ts";
 export { diffStates, type DiffOptions } from "./diff.ts";
 export type { IdMaps } from "./attributes.ts";
 export { packLayer, packTree, type Packed, type PackLimits, type PackOptions, type Sink } from "./pack.ts";
+export { statesOfTar } from "./tar-states.ts";
 export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
 export {
