@@ -1,6 +1,6 @@
 /** Archives that hold images: found, read where they lie, and refused where they lie. @module */
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -187,6 +187,19 @@ async function loaded(files: Parameters<typeof tarOf>[0], platform?: Parameters<
     names.map(({ path, tag }) => `${path}:${tag}`),
   ]);
 }
+
+test("what the same archive comes to where it is unpacked first: a file of the host is the config", async () => {
+  const file = join(folder, "hostile.tar");
+  writeFileSync(file, tarOf([["c.json", { link: "/etc/passwd" }], dockerFile({ ...entry, Layers: [] })]));
+  const directory = join(folder, "unpacked");
+  mkdirSync(directory);
+  expect(Bun.spawnSync(["tar", "-C", directory, "-xf", file]).exitCode).toBe(0);
+  expect(readFileSync(join(directory, "c.json"), "utf8")).toContain("root:");
+  expect(readFileSync(join(directory, "../".repeat(20), "etc/passwd"), "utf8")).toContain("root:");
+  using archive = await open(file);
+  const failure = await failureOf(() => imagesOf(archive, undefined));
+  expect([failure.code, failure.message]).toEqual(["image_invalid", expect.stringContaining('has no "c.json"')]);
+});
 
 describe("images are found", () => {
   const { digest } = manifest.descriptor;

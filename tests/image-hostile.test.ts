@@ -14,6 +14,8 @@ import {
 } from "../lib/image/index.ts";
 import { jsonBlob, manifestBlob, type Blob } from "../lib/images/config.ts";
 import type { ImageEvent, PullOptions } from "../lib/images/index.ts";
+import { imageIds } from "../lib/launch/index.ts";
+import { Store, type StoredImage } from "../lib/store/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { startHostile, type Answer, type HostileRegistry } from "./support/hostile-registry.ts";
 import { noMounts, smallDisk } from "./support/full-disk.ts";
@@ -534,6 +536,46 @@ describe("odd, but whole, are", () => {
     const manifest = manifestBlob(config.descriptor, [first.descriptor, emptyLayer.descriptor, first.descriptor]);
     const { GraphDriver } = await pulled({ layers: [first, emptyLayer], diffIds: [], config, manifest });
     expect(GraphDriver.Data.LowerDir?.split(":").map((path) => readdirSync(path))).toEqual([["one"], [], ["one"]]);
+  });
+  test("a foreign layer, which is where its URLs say, and is not pushed", async () => {
+    const [first] = makeImage().layers as [Blob];
+    const urls = [`http://${registry.host}/elsewhere`];
+    const foreign = {
+      ...first.descriptor,
+      mediaType: "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+      urls,
+    };
+    const diffId = digestOf(Bun.gunzipSync(first.bytes as Uint8Array<ArrayBuffer>));
+    const config = jsonBlob(OCI_CONFIG, { os: "linux", rootfs: { diff_ids: [diffId] } });
+    const image = { layers: [], diffIds: [], config, manifest: manifestBlob(config.descriptor, [foreign]) };
+    const served = serving(image);
+    answer = (asked, reply, count) =>
+      asked.path === "/elsewhere" ? reply.send(200, {}, first.bytes) : served(asked, reply, count);
+    using engine = new Tsbox({ root });
+    const { id } = await engine.images.pull(`${registry.host}/app:1`, impatient);
+    await engine.images.tag(id, `${registry.host}/other:1`);
+    registry.asked.length = 0;
+    answer = ({ method, path }, reply) => {
+      if (method === "HEAD") return reply.send(404);
+      if (method === "POST") return reply.send(202, { Location: "/upload" });
+      return reply.send(method === "PUT" ? 201 : path === "/v2/" ? 200 : 404);
+    };
+    await engine.images.push(`${registry.host}/other:1`, impatient);
+    const sent = registry.asked.filter(({ method }) => method === "PUT").map(({ path }) => path);
+    expect(sent.length).toBe(2);
+    expect(sent.join(" ")).not.toContain(first.descriptor.digest.slice(7));
+  });
+  test("a layer that hides all below it", async () => {
+    const image = makeImage();
+    const [first] = image.layers as [Blob];
+    const opaque = tarOf(".wh..wh..opq", new Uint8Array());
+    const layer = blobOf(OCI_LAYER, opaque);
+    const config = jsonBlob(OCI_CONFIG, { os: "linux", rootfs: { diff_ids: [image.diffIds[0], digestOf(opaque)] } });
+    const manifest = manifestBlob(config.descriptor, [first.descriptor, layer.descriptor]);
+    const { Id } = await pulled({ layers: [first, layer], diffIds: [], config, manifest });
+    using store = Store.open({ root });
+    using lease = store.lease(store.findImage(Id) as StoredImage, imageIds());
+    expect(lease.lowers.map((path) => readdirSync(path))).toEqual([[]]);
   });
   test("no layers at all", async () => {
     const config = jsonBlob(OCI_CONFIG, { os: "linux", rootfs: { diff_ids: [] } });

@@ -242,10 +242,13 @@ function commitLayers({ layers }: Arrival, jobs: readonly LayerJob[], ids: IdMap
   for (const job of jobs) {
     const { pending, unpacked, descriptor, diffId, chainId } = job;
     if (pending && unpacked) {
-      const { bytes, entries, implied } = unpacked;
+      const { bytes, entries, implied, isOpaque } = unpacked;
       adoptDirectories(pending.fs, lowers, implied, ids);
       layers.push(chainId);
-      job.layer = pending.commit({ diffId, digest: descriptor.digest, ...(parent ? { parent } : {}), bytes, entries });
+      job.layer = pending.commit(
+        { diffId, digest: descriptor.digest, ...(parent ? { parent } : {}), bytes, entries },
+        { isOpaque },
+      );
     }
     lowers.unshift((job.layer as StoredLayer).fs);
     parent = chainId;

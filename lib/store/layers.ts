@@ -8,6 +8,7 @@
  *                   lock        shared by those that use it, while they do
  *                   boot-ID     of the kernel that it was unpacked under
  *                   synced      once all of it is known to be on the disk
+ *                   opaque      where nothing of the layers below is seen
  * ```
  *
  * Unpacked files are left to the kernel to be written when it likes. After a power cut, a layer that had not been synced
@@ -26,6 +27,7 @@ export const INFO = "layer.json";
 export const LOCK = "lock";
 export const FILES = "fs";
 export const SYNCED = "synced";
+export const OPAQUE_MARK = "opaque";
 const LIMIT_BYTES = 64 * 1024;
 
 /** Ids that files of a layer have on the host, where they are not those of its archive. */

@@ -7,7 +7,7 @@ import { OpenFile, show, TsboxError } from "../../syscalls/index.ts";
 import type { Digest } from "../image/index.ts";
 import { storing } from "./failure.ts";
 import { layersOf, type StoredImage } from "./images.ts";
-import { bootMark, findLayer, layerKey, LOCK, markSynced, type IdMaps } from "./layers.ts";
+import { bootMark, findLayer, layerKey, LOCK, markSynced, OPAQUE_MARK, type IdMaps } from "./layers.ts";
 import { standStill, type StoreRoot } from "./root.ts";
 
 /** Whoever looks whether it is free has it for microseconds. */
@@ -30,15 +30,18 @@ export function leaseImage(root: StoreRoot, image: StoredImage, ids?: IdMaps): L
     });
   const lock = lockedLayer(root, layerKey(top.chainId, ids));
   if (!lock) throw missing();
-  const lowers = layers.map(({ chainId }) => findLayer(root, chainId, ids)?.fs);
+  const found = layers.map(({ chainId }) => findLayer(root, chainId, ids)?.fs);
   const release = () => {
     lock.unlock();
     lock[Symbol.dispose]();
   };
-  if (!lowers.every((lower) => lower !== undefined)) {
+  if (!found.every((lower) => lower !== undefined)) {
     release();
     throw missing();
   }
+  // overlayfs does not look whether a layer as a whole is opaque
+  const last = layers.findIndex(({ chainId }) => root.layers.status(`${layerKey(chainId, ids)}/${OPAQUE_MARK}`));
+  const lowers = last < 0 ? found : found.slice(0, last + 1);
   // when it was last used
   if (lock.touch()) markOld(root, layers, ids);
   let isOpen = true;

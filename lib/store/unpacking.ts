@@ -9,6 +9,7 @@ import {
   INFO,
   layerKey,
   LOCK,
+  OPAQUE_MARK,
   plainMaps,
   storedLayer,
   VERSION,
@@ -53,14 +54,18 @@ export class PendingLayer implements Disposable {
     this.#ended = ended;
   }
 
-  /** Makes it a layer of the store. */
-  commit(info: LayerInfo): StoredLayer {
+  /**
+   * Makes it a layer of the store.
+   * @param isOpaque nothing of the layers below is seen
+   */
+  commit(info: LayerInfo, { isOpaque = false }: { isOpaque?: boolean } = {}): StoredLayer {
     if (!this.#isOpen) throw new TsboxError("commit a layer: it is not unpacked any more", { code: "invalid_option" });
     const { chainId, ids } = this;
     const key = layerKey(chainId, ids);
     const written: WrittenLayer = { version: VERSION, chainId, ...info, ...(ids ? { ids: plainMaps(ids) } : {}) };
     storing(() => {
-      for (const mark of [LOCK, bootMark()]) OpenFile.open(this.#directory, mark, { as: "maker" })?.[Symbol.dispose]();
+      const marks = [LOCK, bootMark(), ...(isOpaque ? [OPAQUE_MARK] : [])];
+      for (const mark of marks) OpenFile.open(this.#directory, mark, { as: "maker" })?.[Symbol.dispose]();
       this.#directory.replace(INFO, new TextEncoder().encode(JSON.stringify(written)));
       this.#root.locked(() => this.#root.ingest.move(this.#name, this.#root.layers, key));
     });
