@@ -1,6 +1,9 @@
 /** `tsbox run`: a command in a sandbox of its own. @module */
 import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
+import type { Progress } from "./images/progress.ts";
 import { exitStatus, explain, warn } from "./report.ts";
+import { rootOf } from "./root.ts";
+import type { PullProgress } from "../sandbox/index.ts";
 import type { RunOptions, SandboxProcess } from "../index.ts";
 import type { Verb } from "./verb.ts";
 
@@ -12,8 +15,8 @@ export function addRun(tsbox: Verb): void {
     .command("run")
     .summary(SUMMARY)
     .description(SUMMARY)
-    .action(async (first: string, rest: string[], flags: RunFlags) => {
-      process.exit(await run([first, ...rest], flags));
+    .action(async (first: string, rest: string[], flags: RunFlags, verb: Verb) => {
+      process.exit(await run([first, ...rest], { ...flags, ...rootOf(verb) }));
     })
     .declareLater(declareRun, RUN_FLAGS);
 }
@@ -40,19 +43,33 @@ async function spawn(
   [first = ""]: string[],
   work: () => SandboxProcess,
   options: RunOptions,
-  { quiet, pull }: RunFlags,
+  { quiet }: RunFlags,
 ): Promise<SandboxProcess> {
   if (options.image === undefined) return work();
   const { withImage } = await import("../sandbox/index.ts");
+  const pulling = quiet ? undefined : tellOfPull();
   try {
-    return await withImage(
-      options,
-      work,
-      quiet || pull === "never" ? undefined : (await import("./pulling.ts")).printer(),
-    );
+    return await withImage(options, work, pulling?.onProgress);
   } catch (error) {
-    throw (await import("./pulling.ts")).explained(error, first);
+    throw (await import("./no-image.ts")).explained(error, first);
+  } finally {
+    await pulling?.finish();
   }
+}
+
+/** On stderr: stdout is the command's. What tells is loaded when there is something to tell. */
+function tellOfPull(): { onProgress: PullProgress; finish(): Promise<void> } {
+  let loaded: Promise<Progress> | undefined;
+  return {
+    onProgress(event) {
+      loaded ??= import("./images/progress.ts").then(({ progressOn }) => progressOn("pull", 2));
+      void loaded.then((progress) => {
+        if (event.type === "resolving") progress.say(`Pulling ${event.reference}`);
+        progress.onProgress(event);
+      });
+    },
+    finish: async () => (await loaded)?.finish(),
+  };
 }
 
 function passSignalsOn(sandboxed: SandboxProcess, flags: RunFlags): void {

@@ -1,12 +1,5 @@
-/** `tsbox run` of an image that is not there: what is told while it comes, and where it does not. @module */
+/** `tsbox run` of an image that is not to be had. @module */
 import { access } from "../sandbox/index.ts";
-import type { PullProgress } from "../sandbox/index.ts";
-import { print } from "./print.ts";
-
-/** On stderr: stdout is the command's. */
-export const printer = (): PullProgress => (event) => {
-  if (event.type === "resolving") print(`Pulling ${event.reference}\n`, 2);
-};
 
 /** Why there is no such image: a command is often meant, as they were the first word once. */
 const NO_IMAGE = ["image_not_found", "reference_invalid", "registry_denied", "registry_error"];
