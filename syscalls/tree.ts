@@ -120,6 +120,7 @@ class Removal {
       scratch.bytes.set(up, PATH_BYTES);
       result = this.#call("renameat2", fd, at(name), this.#parent.fd, scratch.address + PATH_BYTES);
     }
+    if (result === -ENOENT) return;
     if (result < 0) throw this.#failure("renameat2", -result);
     this.waiting.push(up);
   }

@@ -1,6 +1,6 @@
 /** The store of images with many processes at once: races, kills at every step, full disks. @module */
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { digestOf } from "../lib/image/index.ts";
 import { Store } from "../lib/store/index.ts";
@@ -364,6 +364,19 @@ describe("at once", () => {
     },
     60_000 * SLOW,
   );
+
+  test("prunes that come upon the same trash help each other", async () => {
+    open()[Symbol.dispose]();
+    for (let at = 0; at < 6; at++) {
+      const deep = join(root, "ingest", `trash-${at}`, "deep/".repeat(150));
+      mkdirSync(deep, { recursive: true });
+      for (let file = 0; file < 20; file++) writeFileSync(join(deep, String(file)), "");
+    }
+    const file = script(`await store.prune();`);
+    const results = await Promise.all([1, 2, 3].map(() => run(file)));
+    expect(results.map(({ stderr }) => stderr)).toEqual(["", "", ""]);
+    expect(readdirSync(join(root, "ingest"))).toEqual([]);
+  });
 
   test("what a pull relies on stays, until it has a name", async () => {
     using store = open();
