@@ -1,6 +1,6 @@
 /**
  * Several layers at once, on several cores: this thread unpacks, and workers do where layers are large enough to be
- * worth one. A worker runs this very file, wherever it was bundled to.
+ * worth one. A worker runs this very file.
  * @module
  */
 import { TsboxError, type ErrorDetails } from "../../syscalls/index.ts";
@@ -15,7 +15,7 @@ export interface LayerJob {
 export interface UnpackLayersOptions extends Omit<UnpackOptions, "onProgress"> {
   /** Stored bytes of a job that have been unpacked so far. */
   onProgress?: ((job: LayerJob, bytes: number) => void) | undefined;
-  /** Besides this thread. @default one for each other core */
+  /** Besides this thread. @default one for each other core; on Deno, none */
   maxWorkers?: number | undefined;
   /** Layers that are shorter, as stored, never get a worker: it takes 0.1 s to start (measured). @default 32 MiB */
   workerFromBytes?: number | undefined;
@@ -68,7 +68,7 @@ export async function unpackLayers(jobs: LayerJob[], options: UnpackLayersOption
     }
   };
   const large = jobs.filter(({ source }) => source.sizeBytes >= workerFromBytes).length;
-  const workers = isFileOfItsOwn ? Math.min(options.maxWorkers ?? cores() - 1, large - 1) : 0;
+  const workers = isOwnFile ? Math.min(options.maxWorkers ?? maxWorkersHere(), large - 1) : 0;
   const lanes = Array.from({ length: Math.max(0, workers) }, () => inWorker((unpack) => take(workerFromBytes, unpack)));
   const work = [...lanes, take(0, unpackLayer)].map((lane) =>
     lane.catch((error: unknown) => {
@@ -82,10 +82,17 @@ export async function unpackLayers(jobs: LayerJob[], options: UnpackLayersOption
   return results;
 }
 
-const cores = (): number => globalThis.navigator?.hardwareConcurrency ?? 1;
+/**
+ * A worker runs all that is in this file: where others have bundled it with a program of theirs, that program. So it has
+ * to be the source, the package's own file, or the binary.
+ */
+const isOwnFile =
+  /\/(?:lib\/layer\/workers\.ts|tsbox\/dist\/[\w-]+\.js)$/.test(import.meta.url) ||
+  (import.meta.url.startsWith("file:///$bunfs/") && process.env.TSBOX_COMMIT !== undefined);
 
-/** Where this is a part of the program's main file, a worker would run that program. */
-const isFileOfItsOwn = !import.meta.main;
+/** Deno's take longer to be sent a layer than to unpack it (measured). */
+const maxWorkersHere = (): number =>
+  typeof Bun === "undefined" ? 0 : (globalThis.navigator?.hardwareConcurrency ?? 1) - 1;
 
 /** Starts a worker for as long as `use` wants layers unpacked there, one after another. */
 async function inWorker(use: (unpack: typeof unpackLayer) => Promise<void>): Promise<void> {
