@@ -396,9 +396,11 @@ function streamOf(pieces: Pieces): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await iterator.next();
-        if (done) controller.close();
-        else if (value.length > 0) controller.enqueue(value);
+        let next = await iterator.next();
+        // who enqueues nothing is not asked again
+        while (!next.done && next.value.length === 0) next = await iterator.next();
+        if (next.done) controller.close();
+        else controller.enqueue(next.value);
       },
       cancel: async () => void (await iterator.return?.()),
     },

@@ -8,6 +8,7 @@ import {
   type Platform,
   type Reference,
 } from "../image/index.ts";
+import { globOf } from "./glob.ts";
 import { show, TsboxError } from "../../syscalls/index.ts";
 
 export interface ImageSummary {
@@ -91,16 +92,32 @@ export function filterImages(
   ];
   const limit = until === undefined ? undefined : momentOf(until).getTime();
   const patterns = reference?.map(patternOf);
-  return images.filter((image) => {
+  const isWanted = (tag: string) => !patterns || patterns.some((matches) => matches(tag));
+  const found = images.filter((image) => {
     if (dangling !== undefined && dangling !== isDangling(image)) return false;
     if (!label.every((wanted) => hasLabel(image, wanted))) return false;
     if (notLabel.some((unwanted) => hasLabel(image, unwanted))) return false;
-    if (patterns && !image.tags.some((tag) => patterns.some((matches) => matches(tag)))) return false;
+    if (patterns && !image.tags.some(isWanted)) return false;
     if (earliest !== undefined && time(image) <= earliest) return false;
     if (latest !== undefined && time(image) >= latest) return false;
     return limit === undefined || time(image) < limit;
   });
+  // who asks for names is not told others
+  return patterns ? found.map((image) => withNames(image, isWanted)) : found;
 }
+
+/** With the tags that are wanted, and the digests of their repositories. */
+function withNames(image: ImageSummary, isWanted: (name: string) => boolean): ImageSummary {
+  const tags = image.tags.filter(isWanted);
+  const repositories = new Set(tags.map(repositoryOf));
+  const digests = image.digests.filter((name) => isWanted(name) || repositories.has(repositoryOf(name)));
+  return { ...image, tags, digests };
+}
+
+const repositoryOf = (name: string): string => {
+  const reference = tryReference(name);
+  return reference ? familiarRepository(reference) : name;
+};
 
 export const isDangling = ({ tags }: Pick<ImageSummary, "tags">): boolean => tags.length === 0;
 
@@ -113,20 +130,12 @@ function hasLabel({ labels }: ImageSummary, wanted: string): boolean {
 
 /** `*` and `?` stand for what is no slash; without a tag it is about repositories. */
 function patternOf(pattern: string): (tag: string) => boolean {
-  const source = pattern
-    .replace(/[.+^${}()|\\]/g, "\\$&")
-    .replace(/\*/g, "[^/]*")
-    .replace(/\?/g, "[^/]");
-  let matcher: RegExp;
-  try {
-    matcher = new RegExp(`^${source}$`);
-  } catch {
-    throw new TsboxError(`filter images by ${show(pattern)}: not a pattern`, { code: "invalid_option" });
-  }
+  const matches = globOf(pattern);
+  if (!matches) throw new TsboxError(`filter images by ${show(pattern)}: not a pattern`, { code: "invalid_option" });
   return (tag) => {
     const reference = tryReference(tag) ?? tryReference(`${tag}:latest`);
     const names = reference ? [familiarRepository(reference), `${reference.domain}/${reference.path}`] : [];
-    return [tag, ...names].some((name) => matcher.test(name));
+    return [tag, ...names].some(matches);
   };
 }
 

@@ -26,6 +26,11 @@ export async function safely(work: (signal: AbortSignal) => Promise<number | voi
       stop.abort();
     });
   }
+  // what waits for something that never comes is no success
+  process.on("beforeExit", () => {
+    reportFailure(new Error("there is nothing more to wait for"));
+    process.exit(REFUSED);
+  });
   let status: number;
   try {
     status = (await work(stop.signal)) ?? 0;
