@@ -1,47 +1,26 @@
 /**
  * Entries of a layer as calls that make its files. They are written in the hope that all is well, and made by another
- * process, thousands at a time (`syscalls/walker.ts`). One that fails is looked into (`tree.ts`), and then the walk goes
+ * process, thousands at a time (`syscalls/walker.ts`). One that fails is looked into (`repairs.ts`), and then the walk goes
  * on there.
  * @module
  */
-import { errnoName, numberOf, O_DIRECTORY, O_PATH, struct, TsboxError, Walker } from "../../syscalls/index.ts";
+import { numberOf, O_DIRECTORY, O_PATH, struct, Walker } from "../../syscalls/index.ts";
 import type { FailedCall, SyscallName, Walked } from "../../syscalls/index.ts";
 import type { TarRecord } from "../../wasm/index.ts";
+import { COUNT, ENTER, ENTER_TARGET, FILE, LINK, MAKE, OWN, PARENT, REST, TARGET, WRITE, XATTR } from "./item.ts";
+import type { Item, Parent } from "./item.ts";
 import type { UnpackLimits } from "./limits.ts";
 import { bytesOfName, encodedName, invalid, joined, pathOf, textOfName } from "./names.ts";
+import { linkNameOf, Repairs } from "./repairs.ts";
 import type { Rights } from "./rights.ts";
 import { OPAQUE, WHITEOUT_PREFIX } from "./state.ts";
 import { AT_SYMLINK_NOFOLLOW, LayerTree, O_CLOEXEC, O_NOFOLLOW, PRIVATE_MODE } from "./tree.ts";
 import { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
 
-/** Slots: the directory that entries are made in, the file that is written, the directory of a hard link's target. */
-const [PARENT, FILE, TARGET, COUNT] = [1, 2, 3, 4];
 const [ROOT_ARGUMENT, BOTH] = [1, 5];
 const [O_WRONLY, O_CREAT, O_EXCL] = [1, 0o100, 0o200];
 const CREATE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 const TYPES = { fifo: 0o010000, "character device": 0o020000, "block device": 0o060000 };
-const [ENOENT, EPERM, EACCES, EEXIST, ENOTDIR, EINVAL, EROFS, ELOOP] = [2, 1, 13, 17, 20, 22, 30, 40];
-const [E2BIG, ENOSPC, EMLINK, ENAMETOOLONG, EOPNOTSUPP, EDQUOT] = [7, 28, 31, 36, 95, 122];
-
-/** What a call is for. */
-const [ENTER, MAKE, LINK, ENTER_TARGET, WRITE, OWN, XATTR, REST] = [1, 2, 3, 4, 5, 6, 7, 8];
-
-/** A directory that entries are made in, by the path that they have; without symlinks once it is known. */
-interface Parent {
-  path: string;
-}
-
-interface Item {
-  entry: TarRecord;
-  parent: Parent;
-  name: string;
-  wanted: "directory" | "whiteout" | "opaque" | "device" | "other";
-  target?: Parent;
-  /** The call behind the last one. */
-  end: number;
-  /** The call that was put right once. */
-  again?: number;
-}
 
 const NR = (name: SyscallName): number => numberOf(name);
 const CALLS = {
@@ -69,6 +48,7 @@ export interface FilesOptions {
 export class LayerFiles implements Walked<Item>, Disposable {
   readonly walker: Walker<Item>;
   readonly #tree: LayerTree;
+  readonly #repairs: Repairs;
   readonly #root: number;
   readonly #limits: UnpackLimits;
   readonly #owners: boolean;
@@ -77,7 +57,6 @@ export class LayerFiles implements Walked<Item>, Disposable {
   #file: Item | undefined;
   #written = 0;
   #directoryBytes = 0;
-  #leftOut = 0;
 
   constructor(root: number, { limits, rights }: FilesOptions) {
     this.#root = root;
@@ -86,6 +65,7 @@ export class LayerFiles implements Walked<Item>, Disposable {
     this.walker = new Walker<Item>([root], this, rights.namespaces);
     this.#assume(rights);
     this.#tree = new LayerTree(root, this.walker as Walker<never>, limits.repairs);
+    this.#repairs = new Repairs(this.walker, this.#tree);
     // nothing that came from an archive leads anywhere: symlinks are for `tree.ts` to follow
     const [RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH] = [1, 4, 8];
     const resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
@@ -108,7 +88,7 @@ export class LayerFiles implements Walked<Item>, Disposable {
 
   /** Things that the caller has no right to make: devices, owners, attributes. */
   get leftOut(): number {
-    return this.#leftOut;
+    return this.#repairs.leftOut;
   }
 
   /** Directories that no entry was for. */
@@ -222,8 +202,8 @@ export class LayerFiles implements Walked<Item>, Disposable {
       throw invalid(path, `names of directories of more than ${this.#limits.directoryBytes} bytes together`);
   }
 
-  #linkName({ linkName, linkNameBytes }: TarRecord, name: string): string {
-    const text = linkNameBytes ? textOfName(linkNameBytes) : linkName;
+  #linkName(entry: TarRecord, name: string): string {
+    const text = linkNameOf(entry);
     this.#checkLength(text, name);
     if (text === "") throw invalid(name, "a link to nothing");
     return text;
@@ -275,7 +255,7 @@ export class LayerFiles implements Walked<Item>, Disposable {
     const path = bytesOfName(`/proc/self/fd/${directory}/${name}\0`);
     for (const [key, value] of this.#xattrsOf(entry)) {
       const result = this.walker.single("lsetxattr", path, `${key}\0`, value, value.length, 0);
-      if (result < 0) this.#refusedXattr(-result, joined(item.parent.path, name));
+      if (result < 0) this.#repairs.refusedXattr(-result, joined(item.parent.path, name));
     }
   }
 
@@ -286,19 +266,6 @@ export class LayerFiles implements Walked<Item>, Disposable {
         throw invalid(name, `an extended attribute of ${value.length} bytes`);
       yield [key, value];
     }
-  }
-
-  #refusedXattr(errno: number, path: string): void {
-    const action = "set its extended attributes";
-    if (errno === ENOSPC || errno === E2BIG)
-      throw new TsboxError(`unpack "${path}": ${action}: ${errnoName(errno)}`, {
-        code: "unsupported",
-        errno,
-        path,
-        hint: "the file system takes no more of them for one file: ext4 takes 4 KiB",
-      });
-    if (errno !== EOPNOTSUPP && errno !== EPERM && errno !== EACCES) throw this.#error(path, action, errno);
-    this.#leftOut++;
   }
 
   #hardLink(item: Item, text: string): void {
@@ -322,7 +289,7 @@ export class LayerFiles implements Walked<Item>, Disposable {
     if (entry.type !== "fifo") {
       item.wanted = "device";
       // overlayfs would take it for a whiteout
-      if (entry.type === "character device" && major === 0 && minor === 0) return void this.#leftOut++;
+      if (entry.type === "character device" && major === 0 && minor === 0) return void this.#repairs.leftOut++;
       if (!(major >= 0 && major <= 0xfff && minor >= 0 && minor <= 0xfffff))
         throw invalid(text, `a device ${major}:${minor}`);
     }
@@ -415,99 +382,8 @@ export class LayerFiles implements Walked<Item>, Disposable {
   }
 
   /** @returns the call to go on with */
-  failed({ kind, owner: item, errno, at }: FailedCall<Item>): number {
-    const path = joined(item.parent.path, item.name);
-    switch (kind) {
-      case ENTER:
-      case ENTER_TARGET: {
-        if (errno !== ENOENT && errno !== ELOOP && errno !== ENOTDIR) break;
-        const parent = kind === ENTER ? item.parent : (item.target as Parent);
-        const found = this.#tree.resolve(parent.path, kind === ENTER);
-        parent.path = found.path;
-        this.walker.setSlot(kind === ENTER ? PARENT : TARGET, found.fd);
-        return at + 1;
-      }
-      case MAKE:
-        return this.#makeFailed(item, errno, at, path);
-      case LINK:
-        return this.#linkFailed(item, errno, at, path);
-      case WRITE: {
-        const rest = this.walker.rest(at, COUNT);
-        if (rest !== undefined) return rest;
-        break;
-      }
-      case XATTR:
-        this.#refusedXattr(errno, path);
-        return at + 1;
-      case OWN:
-        if (errno === EINVAL)
-          throw new TsboxError(`unpack "${path}": its owner ${item.entry.uid}:${item.entry.gid} cannot be had`, {
-            code: "unsupported",
-            errno,
-            path,
-            hint: "more subordinate ids are needed: /etc/subuid and /etc/subgid",
-          });
-        break;
-    }
-    throw this.#error(path, "write it", errno);
-  }
-
-  #makeFailed(item: Item, errno: number, at: number, path: string): number {
-    const parent = this.walker.slot(PARENT);
-    if (errno === EEXIST) {
-      const { wanted } = item;
-      const kind = wanted === "directory" || wanted === "whiteout" ? wanted : "other";
-      if (this.#tree.meet(parent, item.name, path, kind)) return at + 1;
-      return this.#once(item, errno, at, path);
-    }
-    if (errno === EPERM && item.wanted === "device") {
-      this.#leftOut++;
-      return item.end;
-    }
-    if (errno === ENOENT) {
-      // the directory itself has been taken away by an entry in between
-      this.#tree.call("close", parent);
-      const found = this.#tree.resolve(item.parent.path, true);
-      item.parent.path = found.path;
-      this.walker.setSlot(PARENT, found.fd);
-      return this.#once(item, errno, at, path);
-    }
-    throw this.#error(path, "make it", errno);
-  }
-
-  #once(item: Item, errno: number, at: number, path: string): number {
-    if (item.again === at) throw this.#error(path, "make it", errno);
-    item.again = at;
-    return at;
-  }
-
-  #linkFailed(item: Item, errno: number, at: number, path: string): number {
-    const { name, entry } = item;
-    const target = pathOf(this.#linkName(entry, path)).split("/").at(-1) as string;
-    const [from, to] = [this.walker.slot(TARGET), this.walker.slot(PARENT)];
-    if (errno === EEXIST) {
-      const [there, here] = [this.#tree.statusOf(from, target), this.#tree.statusOf(to, name)];
-      if (there && there.inode === here?.inode) return at + 1;
-      if (!there) throw invalid(path, `a hard link to "${entry.linkName}", which is not there`);
-      this.#tree.remove(to, name, path);
-      return this.#once(item, errno, at, path);
-    }
-    if (errno === ENOENT) throw invalid(path, `a hard link to "${entry.linkName}", which is not there`);
-    if (errno === EPERM) throw invalid(path, `a hard link to "${entry.linkName}", which is a directory`);
-    throw this.#error(path, "link it", errno);
-  }
-
-  #error(path: string, what: string, errno: number): TsboxError {
-    const message = `unpack "${path}": ${what}: ${errnoName(errno)}`;
-    if (errno === ENOSPC || errno === EDQUOT || errno === EROFS)
-      return new TsboxError(message, {
-        code: "store_unavailable",
-        errno,
-        path,
-        hint: "the disk is full, or read-only",
-      });
-    const theirs = [ENAMETOOLONG, ELOOP, ENOTDIR, EMLINK, EINVAL, ENOENT, EEXIST].includes(errno);
-    return new TsboxError(message, { code: theirs ? "image_invalid" : "system", errno, path });
+  failed(call: FailedCall<Item>): number {
+    return this.#repairs.failed(call);
   }
 }
 
