@@ -45,7 +45,7 @@ export interface UnpackedLayer {
   implied: string[];
   /** Nothing of the layers below is seen: overlayfs does not look for that at the top, so they must be left out. */
   isOpaque: boolean;
-  /** Devices, owners and attributes that the caller has no right to make. */
+  /** Devices and attributes that the caller has no right to make, and devices 0:0. */
   leftOut: number;
 }
 
