@@ -5,7 +5,7 @@
  * filesystem is Debian's smallest, from mmdebstrap, or what TAR holds. Needs root.
  * @module
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { digestOf } from "../lib/image/index.ts";

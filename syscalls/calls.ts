@@ -138,13 +138,13 @@ export function openInRoot(root: number, file: string, flags = O_NONBLOCK): numb
  * device opened. -errno where this may not be, or the kernel is older than 5.12. @see open_tree(2), mount_setattr(2)
  */
 export function cloneTree(file: string): number {
-  const [OPEN_TREE_CLONE, AT_EMPTY_PATH, ATTRIBUTES] = [1, 0x1000, 0x1f];
+  const [OPEN_TREE_CLONE, AT_EMPTY_PATH, ATTRIBUTES, MOUNT_ATTR__ATIME] = [1, 0x1000, 0x1f, 0x70];
   const fd = trySyscall("open_tree", AT_FDCWD, path(file), OPEN_TREE_CLONE | O_CLOEXEC);
   if (fd < 0) return fd;
   const attr = scratch.address + PATH_BYTES;
   fillStruct(scratch.view, PATH_BYTES, "mount_attr", {
     attr_set: ATTRIBUTES,
-    attr_clr: 0,
+    attr_clr: MOUNT_ATTR__ATIME,
     propagation: 0,
     userns_fd: 0,
   });

@@ -37,7 +37,7 @@ export async function statesOfTar(pieces: AsyncIterable<Uint8Array> | Iterable<U
           if (current) take(current, bytes, offset);
         } else {
           finish();
-          const { nameBytes, linkNameBytes, segments, ...rest } = entry;
+          const { nameBytes, linkNameBytes, segments: _, ...rest } = entry;
           if (nameBytes || linkNameBytes) throw refused("a name that is not UTF-8");
           current = { state: { ...rest, name: plainPath(rest.name) }, digester: new Digester(), end: 0 };
           if (current.state.name !== "") states.set(current.state.name, current.state);
