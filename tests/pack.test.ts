@@ -427,6 +427,26 @@ describe("ids of the host", () => {
   });
 });
 
+testUnless(
+  notRoot ?? (Bun.which("umoci") ? undefined : "umoci is not installed"),
+  "umoci and skopeo take a layer, and make the same of it",
+  async () => {
+    const low = tree({ "a/b/old": "1", "gone/x": "1", "again/z": "1" });
+    const upper = changed([low], `echo 2 >>a/b/old; rm -r gone again; mkdir again; echo 4 >again/new; ln a/b/old hard`);
+    const layout = join(folder.path, "layout");
+    run(["umoci", "init", "--layout", layout]);
+    run(["umoci", "new", "--image", `${layout}:x`]);
+    for (const top of [low, upper])
+      run(["umoci", "raw", "add-layer", "--image", `${layout}:x`, folder.write("layer.tar", (await layerOf(top)).tar)]);
+    run(["skopeo", "copy", "--quiet", `oci:${layout}:x`, `oci:${layout}-copy:x`]);
+    const bundle = join(folder.path, "bundle");
+    run(["umoci", "unpack", "--image", `${layout}-copy:x`, bundle]);
+    const seen = folder.directory(`seen${made++}`);
+    run(["tar", "-xpf-", "-C", seen], { stdin: (await treeOf([low], upper)).tar });
+    run(["diff", "-r", "--no-dereference", seen, join(bundle, "rootfs")]);
+  },
+);
+
 test("a layer is the same on Deno", async () => {
   const top = tree({ "a/b": "content", "a/big": "x".repeat(2_500_000), "é/\n": "1" });
   const { diffId, bytes, entries } = await layerOf(top);
