@@ -8,7 +8,6 @@ export interface RunFlags {
   pull?: string;
   quiet?: boolean;
   platform?: string;
-  root?: string;
   entrypoint?: string;
   interactive?: boolean;
   tty?: boolean;
@@ -84,7 +83,6 @@ export const RUN_FLAGS: FlagGroups = {
     ["--pull <always|missing|never>", "When it comes from its registry (default missing)"],
     ["-q, --quiet", "Say nothing of what is pulled"],
     ["--platform <OS/ARCH>", 'Of an image that is for several: "linux/arm64"'],
-    ["--root <DIR>", "The store that it is in (default $TSBOX_ROOT)"],
   ],
   "Process:": [
     ["--entrypoint <COMMAND>", 'Instead of the image\'s, and of its command; "": none'],

@@ -85,11 +85,11 @@ function runOptions(image: string | undefined, flags: RunFlags, world: World): R
   return options;
 }
 
-const OF_IMAGES = ["pull", "quiet", "platform", "root", "entrypoint"] as const;
+const OF_IMAGES = ["pull", "quiet", "platform", "entrypoint"] as const;
 const PULLS = ["always", "missing", "never"] as const;
 
 function rootOf(image: string | undefined, flags: RunFlags): Pick<RunOptions, "rootfs" | "image" | "entrypoint"> {
-  const { rootfs, pull = "missing", platform, root, entrypoint } = flags;
+  const { rootfs, pull = "missing", platform, entrypoint } = flags;
   if (image === undefined) {
     const useless = OF_IMAGES.find((name) => flags[name] !== undefined);
     if (useless !== undefined)
@@ -98,7 +98,7 @@ function rootOf(image: string | undefined, flags: RunFlags): Pick<RunOptions, "r
   }
   const wanted = PULLS.find((word) => word === pull);
   if (!wanted) throw invalid("--pull", pull, "not understood", PULLS.join(", "));
-  return { image: { reference: image, pull: wanted, ...defined({ platform, root }) }, ...defined({ entrypoint }) };
+  return { image: { reference: image, pull: wanted, ...defined({ platform }) }, ...defined({ entrypoint }) };
 }
 
 /** As Docker's `--attach`, of which `-i` is a part. */

@@ -20,6 +20,7 @@ const tsbox = new Verb("tsbox")
   .helpCommand("help [COMMAND]", "Print the help of a command")
   .enablePositionalOptions()
   .option("--root <DIR>", "Where images are kept (default $TSBOX_ROOT)")
+  .on("option:root", (root: string) => void (process.env.TSBOX_ROOT = root))
   .addHelpText("after", '\nRun "tsbox COMMAND --help" for more about a command.');
 /** These load nothing of images, so that they stay quick. */
 const OWN = { run: addRun, plan: addPlan, doctor: addDoctor, oci: addOci };

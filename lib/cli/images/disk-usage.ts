@@ -2,7 +2,6 @@
 import type { HistoryStep, Images, ImageSummary } from "../../images/index.ts";
 import { print } from "../print.ts";
 import { jsonOf, valueOf } from "../template/template.ts";
-import type { Verb } from "../verb.ts";
 import { declare, FORMAT, type Add } from "./declare.ts";
 import { humanSize } from "./human.ts";
 import { IMAGE_TITLES, rowsOf } from "./list.ts";
@@ -33,8 +32,8 @@ export const addDiskUsage: Add = (parent, name) =>
         ["-v, --verbose", "Of each image"],
       ],
     },
-    ({ format, verbose }: UsageFlags, verb: Verb) =>
-      withImages(verb, async (images) => {
+    ({ format, verbose }: UsageFlags) =>
+      withImages(async (images) => {
         print(verbose ? await verboseTable(images, format) : usageTable(await images.diskUsage(), format));
       }),
   );

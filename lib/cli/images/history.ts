@@ -1,7 +1,6 @@
 /** `tsbox history`: how an image came about. @module */
 import type { HistoryStep } from "../../images/index.ts";
 import { print } from "../print.ts";
-import type { Verb } from "../verb.ts";
 import { checkPlatform } from "./check-platform.ts";
 import { declare, FORMAT, PLATFORM, type Add } from "./declare.ts";
 import { humanSince, humanSize, shortTime } from "./human.ts";
@@ -37,8 +36,8 @@ export const addHistory: Add = (parent, name) =>
         ["-q, --quiet", "Ids alone"],
       ],
     },
-    (image: string, flags: HistoryFlags, verb: Verb) =>
-      withImages(verb, async (images) => {
+    (image: string, flags: HistoryFlags) =>
+      withImages(async (images) => {
         await checkPlatform(images, image, flags.platform);
         print(historyTable(await images.history(image), flags, new Date()));
       }),

@@ -3,7 +3,6 @@ import { TsboxError } from "../../index.ts";
 import { sizeOfTerminal } from "../../terminal/index.ts";
 import { print } from "../print.ts";
 import { UsageError } from "../report.ts";
-import type { Verb } from "../verb.ts";
 import { declare, type Add } from "./declare.ts";
 import { withImages } from "./with-images.ts";
 
@@ -29,8 +28,8 @@ export const addImport: Add = (parent, name) =>
         ["--platform <PLATFORM>", "What it is for (default this host)"],
       ],
     },
-    (from: string, reference: string | undefined, flags: ImportFlags, verb: Verb) =>
-      withImages(verb, async (images, signal) => {
+    (from: string, reference: string | undefined, flags: ImportFlags) =>
+      withImages(async (images, signal) => {
         const { change, message, platform } = flags;
         if (from === "-" && sizeOfTerminal(STDIN))
           throw new UsageError("import from stdin: it is a terminal", "name a file, or redirect it");

@@ -2,7 +2,6 @@
 import { invalid } from "../invalid.ts";
 import { print } from "../print.ts";
 import { jsonOf, valueOf } from "../template/template.ts";
-import type { Verb } from "../verb.ts";
 import { checkPlatform } from "./check-platform.ts";
 import { declare, FORMAT, PLATFORM, type Add } from "./declare.ts";
 import { inspected } from "./inspected.ts";
@@ -49,8 +48,8 @@ export const addImageInspect: Add = (parent, name) =>
     inspect,
   );
 
-function inspect(first: string, more: string[], { format, platform, type }: InspectFlags, verb: Verb): Promise<void> {
-  return withImages(verb, async (images) => {
+function inspect(first: string, more: string[], { format, platform, type }: InspectFlags): Promise<void> {
+  return withImages(async (images) => {
     if (type !== undefined && type !== "image") throw invalid("--type", type, "there is nothing of this kind", "image");
     const isTemplate = format !== undefined && format !== "json";
     // a mistake in it is told before anything else

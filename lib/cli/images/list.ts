@@ -2,7 +2,6 @@
 import { familiarRepository, parseReference } from "../../image/index.ts";
 import type { ImageSummary } from "../../images/index.ts";
 import { print } from "../print.ts";
-import type { Verb } from "../verb.ts";
 import { declare, FORMAT, type Add } from "./declare.ts";
 import { imageFilters } from "./filters.ts";
 import { humanSince, humanSize, longTime } from "./human.ts";
@@ -37,8 +36,8 @@ export const addImages: Add = (parent, name) =>
         ["-q, --quiet", "Ids alone"],
       ],
     },
-    (repository: string | undefined, flags: ListFlags, verb: Verb) =>
-      withImages(verb, async (images) => {
+    (repository: string | undefined, flags: ListFlags) =>
+      withImages(async (images) => {
         const { reference = [], ...filters } = imageFilters(flags.filter ?? []);
         const patterns = repository === undefined ? reference : [...reference, repository];
         const found = await images.list({ ...filters, ...(patterns.length > 0 ? { reference: patterns } : {}) });

@@ -3,7 +3,6 @@ import { sizeOfTerminal } from "../../terminal/index.ts";
 import { print } from "../print.ts";
 import { UsageError } from "../report.ts";
 import { safeWord } from "../safe-text.ts";
-import type { Verb } from "../verb.ts";
 import { declare, PLATFORM, type Add } from "./declare.ts";
 import { progressOn } from "./progress.ts";
 import { withImages } from "./with-images.ts";
@@ -30,8 +29,8 @@ export const addLoad: Add = (parent, name) =>
         ["-q, --quiet", "Without progress"],
       ],
     },
-    ({ input, platform, quiet }: LoadFlags, verb: Verb) =>
-      withImages(verb, async (images, signal) => {
+    ({ input, platform, quiet }: LoadFlags) =>
+      withImages(async (images, signal) => {
         if (input === undefined && sizeOfTerminal(STDIN))
           throw new UsageError("load from stdin: it is a terminal", "-i FILE, or redirect it");
         // elsewhere than on a terminal, Docker tells of the images only

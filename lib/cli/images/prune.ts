@@ -3,7 +3,6 @@ import type { Images } from "../../images/index.ts";
 import { confirm } from "../ask.ts";
 import { print } from "../print.ts";
 import { safeWord } from "../safe-text.ts";
-import type { Verb } from "../verb.ts";
 import { declare, type Add } from "./declare.ts";
 import { pruneFilters } from "./filters.ts";
 import { humanSize } from "./human.ts";
@@ -25,12 +24,8 @@ const FLAGS: [written: string, description: string][] = [
 ];
 
 export const addImagePrune: Add = (parent, name) =>
-  void declare(
-    parent,
-    name,
-    { summary: "Remove unused images", usage: "[FLAGS]", flags: FLAGS },
-    (flags: PruneFlags, verb: Verb) =>
-      prune(flags, verb, `WARNING! This will remove ${flags.all ? UNUSED : DANGLING}.`),
+  void declare(parent, name, { summary: "Remove unused images", usage: "[FLAGS]", flags: FLAGS }, (flags: PruneFlags) =>
+    prune(flags, `WARNING! This will remove ${flags.all ? UNUSED : DANGLING}.`),
   );
 
 export const addSystemPrune: Add = (parent, name) =>
@@ -43,16 +38,15 @@ export const addSystemPrune: Add = (parent, name) =>
       usage: "[FLAGS]",
       flags: FLAGS,
     },
-    (flags: PruneFlags, verb: Verb) =>
+    (flags: PruneFlags) =>
       prune(
         flags,
-        verb,
         `WARNING! This will remove:\n  - ${flags.all ? UNUSED : DANGLING}\n  - what was left of downloads that broke off\n`,
       ),
   );
 
-function prune({ all = false, filter = [], force = false }: PruneFlags, verb: Verb, warning: string): Promise<void> {
-  return withImages(verb, async (images) => {
+function prune({ all = false, filter = [], force = false }: PruneFlags, warning: string): Promise<void> {
+  return withImages(async (images) => {
     const filters = pruneFilters(filter);
     if (force || confirm(warning)) report(await images.prune({ all, ...filters }));
   });

@@ -2,7 +2,6 @@
 import type { Images } from "../../images/index.ts";
 import { familiarReference, formatReference, parseReference, repositoryOf, withDefaultTag } from "../../image/index.ts";
 import { print } from "../print.ts";
-import type { Verb } from "../verb.ts";
 import { declare, PLATFORM, type Add } from "./declare.ts";
 import { progressOn, type Progress } from "./progress.ts";
 import { registryOf, REGISTRY_FLAGS, type RegistryFlags } from "./registry-flags.ts";
@@ -29,8 +28,8 @@ export const addPull: Add = (parent, name) =>
         ...REGISTRY_FLAGS,
       ],
     },
-    (image: string, flags: PullFlags, verb: Verb) =>
-      withImages(verb, (images, signal) =>
+    (image: string, flags: PullFlags) =>
+      withImages((images, signal) =>
         flags.allTags ? pullAll(images, image, flags, signal) : pull(images, image, { ...flags, signal }),
       ),
   );

@@ -1,7 +1,6 @@
 /** `tsbox push`: an image, into a registry. @module */
 import { familiarReference, parseReference, repositoryOf, withDefaultTag } from "../../image/index.ts";
 import { print } from "../print.ts";
-import type { Verb } from "../verb.ts";
 import { checkPlatform } from "./check-platform.ts";
 import { declare, type Add } from "./declare.ts";
 import { progressOn } from "./progress.ts";
@@ -29,8 +28,8 @@ export const addPush: Add = (parent, name) =>
         ...REGISTRY_FLAGS,
       ],
     },
-    (image: string, flags: PushFlags, verb: Verb) =>
-      withImages(verb, async (images, signal) => {
+    (image: string, flags: PushFlags) =>
+      withImages(async (images, signal) => {
         const given = parseReference(image);
         const reference = flags.allTags ? given : withDefaultTag(given);
         await checkPlatform(images, image, flags.platform);

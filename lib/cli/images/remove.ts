@@ -1,7 +1,6 @@
 /** `tsbox rmi`: names, and the images that have none any more. @module */
 import { print } from "../print.ts";
 import { safeWord } from "../safe-text.ts";
-import type { Verb } from "../verb.ts";
 import { checkPlatform } from "./check-platform.ts";
 import { declare, type Add } from "./declare.ts";
 import { forEach, withImages } from "./with-images.ts";
@@ -25,8 +24,8 @@ export const addRemove: Add = (parent, name) =>
         ["--platform <PLATFORM>...", "Only where the image is for this platform"],
       ],
     },
-    (first: string, more: string[], { force = false, platform = [] }: RemoveFlags, verb: Verb) =>
-      withImages(verb, (images) =>
+    (first: string, more: string[], { force = false, platform = [] }: RemoveFlags) =>
+      withImages((images) =>
         forEach([first, ...more], async (each) => {
           try {
             for (const one of platform) await checkPlatform(images, each, one);

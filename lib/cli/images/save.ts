@@ -3,7 +3,6 @@ import { invalid } from "../invalid.ts";
 import { print } from "../print.ts";
 import { UsageError } from "../report.ts";
 import { sizeOfTerminal } from "../../terminal/index.ts";
-import type { Verb } from "../verb.ts";
 import { checkPlatform } from "./check-platform.ts";
 import { declare, type Add } from "./declare.ts";
 import { writeFileWhole } from "./output-file.ts";
@@ -34,8 +33,8 @@ export const addSave: Add = (parent, name) =>
         ["--platform <PLATFORM>", "Only where the image is for this platform"],
       ],
     },
-    (first: string, more: string[], flags: SaveFlags, verb: Verb) =>
-      withImages(verb, async (images, signal) => {
+    (first: string, more: string[], flags: SaveFlags) =>
+      withImages(async (images, signal) => {
         const { output, format = "docker-archive", platform } = flags;
         if (!Object.hasOwn(FORMATS, format))
           throw invalid("--format", format, "there is no such archive", Object.keys(FORMATS).join(" or "));

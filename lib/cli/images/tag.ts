@@ -1,5 +1,4 @@
 /** `tsbox tag`: another name for an image. @module */
-import type { Verb } from "../verb.ts";
 import { declare, type Add } from "./declare.ts";
 import { withImages } from "./with-images.ts";
 
@@ -12,5 +11,5 @@ export const addTag: Add = (parent, name) =>
       usage: "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
       words: ["<IMAGE>", "<NAME>"],
     },
-    (image: string, target: string, _: object, verb: Verb) => withImages(verb, (images) => images.tag(image, target)),
+    (image: string, target: string) => withImages((images) => images.tag(image, target)),
   );

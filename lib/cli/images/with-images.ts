@@ -4,8 +4,6 @@
  */
 import type { Images } from "../../images/index.ts";
 import { reportFailure } from "../report.ts";
-import { rootOf } from "../root.ts";
-import type { Verb } from "../verb.ts";
 
 /** As Docker has it for what it was asked and could not do. */
 export const REFUSED = 1;
@@ -41,13 +39,10 @@ export async function safely(work: (signal: AbortSignal) => Promise<number | voi
   process.exit(ending ?? status);
 }
 
-export const withImages = (
-  verb: Verb,
-  work: (images: Images, signal: AbortSignal) => Promise<number | void>,
-): Promise<never> =>
+export const withImages = (work: (images: Images, signal: AbortSignal) => Promise<number | void>): Promise<never> =>
   safely(async (signal) => {
     const { Tsbox } = await import("../../engine/index.ts");
-    using engine = new Tsbox(rootOf(verb));
+    using engine = new Tsbox();
     return await work(engine.images, signal);
   });
 
