@@ -87,6 +87,8 @@ function reasonToSkip(code: string): string | undefined {
 const EXAMPLES = [...SOURCES, ...PAPERS.filter((file) => file !== "CONTRIBUTING.md")].flatMap((file) =>
   blocks(file, "ts"),
 );
+/** Images are kept where nobody else's are. */
+const env = { ...process.env, TSBOX_ROOT: join(folder.path, "images") };
 const fileOf = (block: Block) => `example-${EXAMPLES.indexOf(block)}.ts`;
 
 beforeAll(() => {
@@ -116,7 +118,10 @@ describe("examples", () => {
       reasonToSkip(block.code),
       `${block.at} runs`,
       () => {
-        const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, fileOf(block)], { cwd: folder.path });
+        const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, fileOf(block)], {
+          cwd: folder.path,
+          env,
+        });
         expect({ exitCode, stderr: stderr.toString() }).toEqual({ exitCode: 0, stderr: "" });
         const lines = promised(block.code);
         if (lines.length > 0) expect(stdout.toString().trimEnd().split("\n")).toEqual(lines as string[]);
@@ -136,7 +141,7 @@ describe("docs/cli.md", () => {
         for (const shown of code.split(/^(?=\$ )/m)) {
           const [line = "", ...output] = shown.trimEnd().split("\n");
           const script = `tsbox() { ${command} "$@"; }; ${line.slice(2)}`;
-          const { stdout } = Bun.spawnSync(["bash", "-c", `{ ${script}; } 2>&1`], { cwd: folder.path });
+          const { stdout } = Bun.spawnSync(["bash", "-c", `{ ${script}; } 2>&1`], { cwd: folder.path, env });
           expect(stdout.toString().trimEnd().split("\n")).toEqual(output);
         }
       },

@@ -162,7 +162,9 @@ describe("filters", () => {
     [{ until: "2026-01-02T00:00:00Z" }, [0, 3]],
     [{ until: new Date(Date.UTC(2026, 0, 3)), label: ["a"] }, [0, 1]],
   ])("%j", (filters, expected) => {
-    expect(filterImages(images, filters, find).map(({ id }) => images.findIndex((image) => image.id === id))).toEqual(expected);
+    expect(filterImages(images, filters, find).map(({ id }) => images.findIndex((image) => image.id === id))).toEqual(
+      expected,
+    );
   });
 
   test("times", async () => {

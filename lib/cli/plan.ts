@@ -1,7 +1,6 @@
 /** `tsbox plan`: what a command would do, without doing it. @module */
 import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
 import { print } from "./print.ts";
-import { rootOf } from "./root.ts";
 import type { Verb } from "./verb.ts";
 
 const SUMMARY = "Print the system calls of a command, and run nothing";
@@ -12,12 +11,12 @@ export function addPlan(tsbox: Verb): void {
     .command("run")
     .summary('Plan what "tsbox run" would do')
     .description('Print the system calls of "tsbox run" one per line, each step with its reason. Needs no root')
-    .action(async (first: string, args: string[], flags: RunFlags & { spec?: boolean }, verb: Verb) => {
+    .action(async (first: string, args: string[], flags: RunFlags & { spec?: boolean }) => {
       const [{ Sandbox }, { runRequest, callersWorld }] = await Promise.all([
         import("../sandbox/index.ts"),
         import("./run-options.ts"),
       ]);
-      const { command: words, options } = runRequest([first, ...args], { ...flags, ...rootOf(verb) }, callersWorld());
+      const { command: words, options } = runRequest([first, ...args], flags, callersWorld());
       print(flags.spec ? `${JSON.stringify(Sandbox.spec(words, options), null, 2)}\n` : Sandbox.plan(words, options));
       process.exit(0);
     })

@@ -2,7 +2,6 @@
 import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
 import type { Progress } from "./images/progress.ts";
 import { exitStatus, explain, warn } from "./report.ts";
-import { rootOf } from "./root.ts";
 import type { PullProgress } from "../sandbox/index.ts";
 import type { RunOptions, SandboxProcess } from "../index.ts";
 import type { Verb } from "./verb.ts";
@@ -15,8 +14,8 @@ export function addRun(tsbox: Verb): void {
     .command("run")
     .summary(SUMMARY)
     .description(SUMMARY)
-    .action(async (first: string, rest: string[], flags: RunFlags, verb: Verb) => {
-      process.exit(await run([first, ...rest], { ...flags, ...rootOf(verb) }));
+    .action(async (first: string, rest: string[], flags: RunFlags) => {
+      process.exit(await run([first, ...rest], flags));
     })
     .declareLater(declareRun, RUN_FLAGS);
 }
