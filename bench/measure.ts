@@ -46,9 +46,12 @@ export async function interleave(contenders: Contender[], rounds: Rounds): Promi
     if (round > 0 && performance.now() - began > mostMs) break;
     for (const index of shuffled(contenders.length)) {
       if (rounds.idleMs) await Bun.sleep(rounds.idleMs);
+      const contender = contenders[index] as Contender;
+      await contender.before?.();
       const start = clock();
-      await contenders[index]?.run();
+      await contender.run();
       const ms = clock() - start;
+      await contender.after?.();
       if (round >= 0) results[index]?.values.push(ms);
     }
   }
