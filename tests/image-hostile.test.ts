@@ -324,6 +324,10 @@ async function hasCome(store: string, { descriptor }: Blob, bytes: number): Prom
   while (!(existsSync(file) && statSync(file).size >= bytes)) await Bun.sleep(5);
 }
 
+async function isStored(store: string, { descriptor }: Blob): Promise<void> {
+  while (!existsSync(join(store, "oci/blobs/sha256", descriptor.digest.slice(7)))) await Bun.sleep(5);
+}
+
 /** Layers half unpacked, and downloads that will not be gone on with. */
 const unfinished = (store: string) => readdirSync(join(store, "ingest"));
 
@@ -364,6 +368,7 @@ describe("a download that breaks off", () => {
       reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${last.bytes.length}\r\n\r\n`);
       reply.raw(last.bytes.subarray(0, half));
       await hasCome(root, last, half);
+      await isStored(root, first);
       return reply.end();
     });
     expect(failure.code).toBe("registry_error");
@@ -445,6 +450,7 @@ test("kill -9 at any moment of a pull loses nothing: the next one makes it whole
     reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${last.bytes.length}\r\n\r\n`);
     reply.raw(last.bytes.subarray(0, half));
     await hasCome(store, last, half);
+    await isStored(store, first);
     killed.resolve();
   };
   const child = Bun.spawn([process.execPath, script], { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
