@@ -643,7 +643,6 @@ describe("tsbox run IMAGE", () => {
     expect(run("--entrypoint", "sh", name, ...script).stdout).toBe("app\n/tmp\n1\n");
     expect(run("--entrypoint", "", "-u", "0", "-w", "/", "-e", "A", name, "sh", ...script).stdout).toBe("root\n/\n\n");
     const elsewhere = { TSBOX_ROOT: join(folder.path, "no-store") };
-    expect(tsbox(["run", "--root", store, "--pull", "never", name], elsewhere).stdout).toBe("entry cmd\n");
     expect(tsbox(["--root", store, "run", "--pull", "never", name], elsewhere).stdout).toBe("entry cmd\n");
     expect(tsbox(["plan", "run", "--pull", "never", name]).stdout).toContain("make a overlay for the root filesystem");
     expect(JSON.parse(tsbox(["plan", "run", "--spec", "--pull", "never", name]).stdout)).toMatchObject({
@@ -699,7 +698,6 @@ describe("tsbox run IMAGE", () => {
     ["--entrypoint", "sh"],
     ["--pull", "always"],
     ["--platform", "linux/arm64"],
-    ["--root", "/tmp"],
   ])("%s means nothing with --rootfs", (flag, value) => {
     const { status, stderr } = tsbox(["run", "--rootfs", "host", flag, value, "true"]);
     expect([status, stderr]).toEqual([

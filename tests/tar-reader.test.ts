@@ -51,14 +51,19 @@ interface File extends TarRecord {
   content: Buffer;
 }
 /** @param sizes of the pieces, by turns */
+const MAX_CONTENT = 16 * 2 ** 20;
+
 function filesOf(bytes: Uint8Array, sizes = [bytes.length], decoder?: Inflate | Zstd): Map<string, File> {
   const files = new Map<string, File>();
   const reader = new TarReader(decoder?.headers);
   let file: File | undefined;
   const take = (part: Uint8Array) => {
     for (const { entry, bytes: data, offset } of reader.push(part)) {
-      if (entry) files.set(entry.name.replace("./", ""), (file = { ...entry, content: Buffer.alloc(entry.size) }));
-      else file?.content.set(data, offset);
+      if (entry) {
+        // damage makes sizes of gigabytes, with nothing behind them
+        const content = Buffer.alloc(Math.min(entry.size, MAX_CONTENT));
+        files.set(entry.name.replace("./", ""), (file = { ...entry, content }));
+      } else if (offset + data.length <= MAX_CONTENT) file?.content.set(data, offset);
     }
   };
   for (let at = 0, turn = 0; at < bytes.length; turn++) {

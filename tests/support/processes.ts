@@ -40,7 +40,10 @@ export function descendants(of = process.pid): ProcessEntry[] {
 export function adoptOrphans(): void {
   const PR_SET_CHILD_SUBREAPER = 36;
   if (trySyscall("prctl", PR_SET_CHILD_SUBREAPER, 1) < 0) throw new Error("cannot become a subreaper");
-  afterAll(async () => void (await eventually(() => (reapOrphans(), !descendants().some(isZombie)), 2000)));
+  afterAll(async () => {
+    await eventually(() => (reapOrphans(), !descendants().some(isZombie)), 2000);
+    trySyscall("prctl", PR_SET_CHILD_SUBREAPER, 0); // those of the files to come are not looked for
+  });
 }
 
 const isZombie = ({ state }: ProcessEntry) => state === "Z";
