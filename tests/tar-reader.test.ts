@@ -50,9 +50,9 @@ const archive = (command: string, ...args: string[]): Uint8Array => {
 interface File extends TarRecord {
   content: Buffer;
 }
-/** @param sizes of the pieces, by turns */
-const MAX_CONTENT = 16 * 2 ** 20;
+const MAX_CONTENT = 256 * 2 ** 20;
 
+/** @param sizes of the pieces, by turns */
 function filesOf(bytes: Uint8Array, sizes = [bytes.length], decoder?: Inflate | Zstd): Map<string, File> {
   const files = new Map<string, File>();
   const reader = new TarReader(decoder?.headers);
