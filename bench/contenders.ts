@@ -1,5 +1,5 @@
 /** What is compared: sandboxes of this project, bare processes, and bwrap. @module */
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Sandbox } from "../lib/index.ts";
 import { compileSeccomp, defaultProfile } from "../lib/seccomp/index.ts";
@@ -96,4 +96,25 @@ export async function apart(program: string, { warmUp, count, idleMs = 0 }: Roun
   const lines = text.trim().split("\n");
   for (const line of lines.slice(0, -1)) console.log(line); // who is missing
   return JSON.parse(lines.at(-1) ?? "[]") as Samples[];
+}
+
+/** What podman leaves of the cgroup that its containers were put below. */
+export function removePodmanGroups(parent: string): void {
+  for (const controller of readdirSync("/sys/fs/cgroup")) {
+    // the cover is not a cgroup, and goes with the mount namespace
+    if (controller === "unified") continue;
+    for (const group of [`${parent}/conmon`, parent]) removeGroup(join("/sys/fs/cgroup", controller, group));
+  }
+}
+
+/** Whatever was in it is about to end. */
+function removeGroup(path: string): void {
+  for (let turn = 0; existsSync(path); turn++) {
+    try {
+      rmdirSync(path);
+    } catch (error) {
+      if (turn > 100) throw error;
+      Bun.sleepSync(10);
+    }
+  }
 }

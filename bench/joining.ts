@@ -5,11 +5,11 @@
  * own, and cgroup v2 beside v1, which podman's runtime refuses, is covered.
  * @module
  */
-import { existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Sandbox } from "../lib/index.ts";
-import { apart, bare, installed, ownNetwork, spawned } from "./contenders.ts";
+import { apart, bare, installed, ownNetwork, removePodmanGroups, spawned } from "./contenders.ts";
 import { interleave, type Contender, type Rounds, type Samples } from "./measure.ts";
 import { compare, timings, type Bar } from "./report.ts";
 import { Rootfs, TRUE } from "./rootfs.ts";
@@ -80,25 +80,8 @@ class PodmanContainer implements Disposable {
 
   [Symbol.dispose](): void {
     this.#run("rm", "--force", "--ignore", "--time", "0", "bench");
-    for (const controller of readdirSync("/sys/fs/cgroup")) {
-      // the cover is not a cgroup, and goes with the mount namespace
-      if (controller === "unified") continue;
-      for (const group of [`${this.#cgroup}/conmon`, this.#cgroup])
-        removeGroup(join("/sys/fs/cgroup", controller, group));
-    }
+    removePodmanGroups(this.#cgroup);
     rmSync(this.#state, { recursive: true, force: true });
-  }
-}
-
-/** Whatever was in it is about to end. */
-function removeGroup(path: string): void {
-  for (let turn = 0; existsSync(path); turn++) {
-    try {
-      rmdirSync(path);
-    } catch (error) {
-      if (turn > 100) throw error;
-      Bun.sleepSync(10);
-    }
   }
 }
 
