@@ -45,6 +45,7 @@ tally() {
   echo "== $name: ${pass:-no count of} passed, ${fail:-no count of} failed, ${skip:-0} skipped, exit status $status"
   if [ -z "$pass" ] || [ -z "$fail" ] || { [ "$status" != 0 ] && [ "$fail" = 0 ]; }; then broken=1; fi
   sed 's/\x1b\[[0-9;]*m//g' "$log" | tr -d '\r' | awk -v name="$name" -v again=$again -v files="$work/failed-files" '
+    /^[0-9]+ tests? (failed|skipped):$/ { exit } # and all of them once more
     /^tests\/.*\.test\.ts:$/ { file = substr($0, 1, length($0) - 1) }
     /^\(fail\)/ { print name (again == "yes" ? ", again: " : ": ") file " " $0; print file >>files }' >>"$work/failures"
   [ $again = yes ] && failed_again=$((failed_again + ${fail:-0})) && return
