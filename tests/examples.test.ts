@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { descendants, eventually } from "./support/processes.ts";
-import { noLimits, noSandbox, SLOW, testUnless } from "./support/machine.ts";
+import { noBusybox, noLimits, noSandbox, SLOW, testUnless } from "./support/machine.ts";
 
 const folder = join(import.meta.dir, "../examples");
 const deno = join(import.meta.dir, "../node_modules/.bin/deno");
@@ -52,14 +52,15 @@ const PRINTS: Record<string, string[]> = {
     '  sethostname("box", 3)',
     '# execute "echo"',
   ],
+  "11-images.ts": ["small:1", "hello from an image", "good day, sh", "C /etc", "A /etc/motd", "written in a box"],
 };
 
 for (const [name, lines] of Object.entries(PRINTS)) {
   const inDeno = name.includes("deno");
   const command = inDeno ? [deno, "run", "--quiet", "--no-lock", "--allow-all"] : [process.execPath];
-  const needsNothing = name === "07-plan.ts";
+  const needs: Record<string, string | undefined> = { "07-plan.ts": undefined, "11-images.ts": noBusybox };
   testUnless(
-    needsNothing ? undefined : noSandbox,
+    name in needs ? needs[name] : noSandbox,
     name,
     async () => {
       const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1" };
