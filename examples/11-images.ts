@@ -10,15 +10,14 @@ import { join } from "node:path";
 import { Sandbox, Tsbox } from "../lib/index.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tsbox-images-"));
+const root = join(folder, "store");
+using engine = new Tsbox({ root });
 try {
-  const root = join(folder, "store");
-  using engine = new Tsbox({ root });
-
   // a root filesystem of one static program, and how it is to be run
   for (const name of ["bin", "dev", "etc", "proc", "sys"]) mkdirSync(join(folder, "rootfs", name), { recursive: true });
   await Bun.write(join(folder, "rootfs/bin/sh"), Bun.file("/bin/busybox"));
   chmodSync(join(folder, "rootfs/bin/sh"), 0o755);
-  const tar = await Bun.$`tar -c -C ${folder}/rootfs .`.bytes();
+  const tar = await Bun.$`tar -c -C ${folder}/rootfs .`.blob();
   const changes = ['ENTRYPOINT ["sh", "-c"]', 'CMD ["echo $GREETING from an image"]', "ENV GREETING=hello"];
   await engine.images.import(tar, { reference: "small:1", changes });
   for (const { tags } of await engine.images.list()) console.log(tags.join());
@@ -35,5 +34,6 @@ try {
   await box.commit("small:2", { message: "a greeting", changes: ['CMD ["read x </etc/motd; echo $x"]'] });
   console.log((await Sandbox.run([], { image: { reference: "small:2", root } })).stdout.trim());
 } finally {
+  await engine.images.prune({ all: true }); // an ordinary user's layers may be of ids that only tsbox can remove
   rmSync(folder, { recursive: true, force: true });
 }
