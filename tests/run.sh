@@ -19,6 +19,8 @@ again=no # yes while the files that failed are run once more
 user= guest=
 guest_tests="attacks bad-input cleanup cli.test container-cgroup doctor examples executor.test image.test image-run isolation limits oci-labels process runtime seccomp-kernel unpack.test"
 systemd_tests="container-cgroup systemd.test"
+guest_packages="attr libarchive-tools"
+guest_root="root-${guest_packages// /-}.ext4"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/tsbox-test.XXXXXX")
 chmod 711 "$work"
@@ -91,7 +93,7 @@ run_in_guest() { # delegated|systemd TESTS...
   [ $# = 0 ] && case $mode in systemd) set -- $systemd_tests ;; *) set -- $guest_tests ;; esac
   write_guest_job "$mode" "$share" "$@"
   KERNEL=.cache/uml/linux TMO=${TSBOX_GUEST_TIMEOUT:-3600} \
-    setsid "$uml/run.sh" .cache/uml/root.ext4 "$share/job.sh" "$share" "${mode/delegated/}" &
+    setsid "$uml/run.sh" .cache/uml/$guest_root "$share/job.sh" "$share" "${mode/delegated/}" &
   guest=$!
   wait "$guest"
   guest=
@@ -108,9 +110,10 @@ prepare_guest() (
   if [ ! -x .cache/uml/linux ]; then
     xz -dc "$uml/linux.xz" >.cache/uml/linux && chmod +x .cache/uml/linux || return 1
   fi
-  [ -e .cache/uml/root.ext4 ] && return
+  [ -e .cache/uml/$guest_root ] && return
   echo "guest: making its root filesystem"
-  SIZE=2G "$uml/mkroot.sh" "$PWD/.cache/uml/root.new" 9>&- && mv .cache/uml/root.new .cache/uml/root.ext4
+  # shellcheck disable=SC2086 # words
+  SIZE=2G "$uml/mkroot.sh" "$PWD/.cache/uml/root.new" $guest_packages 9>&- && mv .cache/uml/root.new .cache/uml/$guest_root
 )
 
 # Without systemd, the tester gets a cgroup delegated the way that does it: a subtree of its own, itself in a leaf.

@@ -602,7 +602,8 @@ class Model {
       const target = this.#directory(from.slice(0, -1), false)?.get(base);
       if (target !== undefined && parent.get(own) === target) return true;
       if (target === undefined || target instanceof Map) return false;
-      // what it replaces may be what it leads through, but not in these names
+      // a file of the directory that it would replace goes with that
+      if (there instanceof Map && holds(there, target)) return false;
       parent.set(own, target);
     } else parent.set(own, type === "symlink" ? { to: String(linkName) } : { content: String(content) });
     return true;
@@ -640,6 +641,9 @@ class Model {
   }
 }
 type Node = Map<string, Node> | { to: string } | { content: string };
+
+const holds = (directory: Map<string, Node>, wanted: Node): boolean =>
+  [...directory.values()].some((each) => each === wanted || (each instanceof Map && holds(each, wanted)));
 
 test("any entries come to what they come to in memory, in any pieces", async () => {
   const name = fc.constantFrom("a", "b", "c");
