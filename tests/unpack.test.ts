@@ -593,20 +593,25 @@ class Model {
     const parent = this.#directory(parts);
     if (!parent) return false;
     const there = parent.get(own);
-    if (type === "directory") {
-      if (!(there instanceof Map)) parent.set(own, new Map());
-      return true;
-    }
+    /** What an entry replaces must not be what led to it. */
+    const put = (node: Node): boolean => {
+      parent.delete(own);
+      const isStillThere = there === undefined || this.#directory(parts, false) === parent;
+      parent.set(own, node);
+      return isStillThere;
+    };
+    if (type === "directory") return there instanceof Map || put(new Map());
     if (type === "hard link") {
       const [from, base] = [String(linkName).split("/"), String(linkName).split("/").pop() as string];
-      const target = this.#directory(from.slice(0, -1), false)?.get(base);
+      const around = this.#directory(from.slice(0, -1), false);
+      const target = around?.get(base);
       if (target !== undefined && parent.get(own) === target) return true;
       if (target === undefined || target instanceof Map) return false;
-      // a file of the directory that it would replace goes with that
-      if (there instanceof Map && holds(there, target)) return false;
-      parent.set(own, target);
-    } else parent.set(own, type === "symlink" ? { to: String(linkName) } : { content: String(content) });
-    return true;
+      // what is in the directory that it would replace goes with that
+      if (there instanceof Map && around && holds(there, around)) return false;
+      return put(target);
+    }
+    return put(type === "symlink" ? { to: String(linkName) } : { content: String(content) });
   }
 
   #directory(parts: string[], make = true): Map<string, Node> | undefined {
@@ -642,8 +647,8 @@ class Model {
 }
 type Node = Map<string, Node> | { to: string } | { content: string };
 
-const holds = (directory: Map<string, Node>, wanted: Node): boolean =>
-  [...directory.values()].some((each) => each === wanted || (each instanceof Map && holds(each, wanted)));
+const holds = (directory: Map<string, Node>, wanted: Map<string, Node>): boolean =>
+  directory === wanted || [...directory.values()].some((each) => each instanceof Map && holds(each, wanted));
 
 test("any entries come to what they come to in memory, in any pieces", async () => {
   const name = fc.constantFrom("a", "b", "c");

@@ -10,6 +10,8 @@ export const [ENTER, MAKE, LINK, ENTER_TARGET, WRITE, OWN, XATTR, REST] = [1, 2,
 /** A directory that entries are made in, by the path that they have; without symlinks once it is known. */
 export interface Parent {
   path: string;
+  /** The path that they have, where symlinks are in it. */
+  via?: string;
 }
 
 export interface Item {

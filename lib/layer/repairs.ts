@@ -32,6 +32,7 @@ export class Repairs {
         if (errno !== ENOENT && errno !== ELOOP && errno !== ENOTDIR) break;
         const parent = kind === ENTER ? item.parent : (item.target as Parent);
         const found = this.#tree.resolve(parent.path, kind === ENTER);
+        if (found.path !== parent.path) parent.via = parent.path;
         parent.path = found.path;
         this.#walker.setSlot(kind === ENTER ? PARENT : TARGET, found.fd);
         return at + 1;
@@ -67,6 +68,7 @@ export class Repairs {
       const { wanted } = item;
       const kind = wanted === "directory" || wanted === "whiteout" ? wanted : "other";
       if (this.#tree.meet(parent, item.name, path, kind)) return at + 1;
+      this.#checkWay(item.parent, path);
       return this.#once(item, errno, at, path);
     }
     if (errno === EPERM && item.wanted === "device") {
@@ -84,6 +86,13 @@ export class Repairs {
     throw this.#error(path, "make it", errno);
   }
 
+  /** Entries that follow in the same directory are on their way already: what has gone must not have led there. */
+  #checkWay({ path, via }: Parent, replaced: string): void {
+    if (via === undefined) return;
+    const found = this.#tree.tryResolve(via);
+    if (found !== path) throw invalid(replaced, `it replaces what "${via}" leads through`);
+  }
+
   #once(item: Item, errno: number, at: number, path: string): number {
     if (item.again === at) throw this.#error(path, "make it", errno);
     item.again = at;
@@ -99,6 +108,7 @@ export class Repairs {
       if (there && there.inode === here?.inode) return at + 1;
       if (!there) throw invalid(path, `a hard link to "${entry.linkName}", which is not there`);
       this.#tree.remove(to, name, path);
+      this.#checkWay(item.parent, path);
       return this.#once(item, errno, at, path);
     }
     if (errno === ENOENT) throw invalid(path, `a hard link to "${entry.linkName}", which is not there`);

@@ -4,7 +4,7 @@
  * is open, and no symlink is ever followed by the kernel.
  * @module
  */
-import { ARCH, O_DIRECTORY, O_PATH, STAT, type SyscallName, type Walker } from "../../syscalls/index.ts";
+import { ARCH, O_DIRECTORY, O_PATH, STAT, TsboxError, type SyscallName, type Walker } from "../../syscalls/index.ts";
 import { encodedName, invalid, joined, textOfName } from "./names.ts";
 import type { TarRecord } from "../../wasm/index.ts";
 
@@ -81,6 +81,18 @@ export class LayerTree {
       this.call("close", fd);
       fd = this.#openRoot();
       at = [];
+    }
+  }
+
+  /** Where a path leads, all of which is there; undefined where it leads to no directory. */
+  tryResolve(path: string): string | undefined {
+    try {
+      const found = this.resolve(path, false);
+      this.call("close", found.fd);
+      return found.path;
+    } catch (error) {
+      if (error instanceof TsboxError) return undefined;
+      throw error;
     }
   }
 
