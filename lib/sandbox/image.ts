@@ -126,7 +126,7 @@ function notFound({ reference, pull, platform }: ImageOptions): TsboxError {
     code: "image_not_found",
     hint:
       pull === "never"
-        ? "pull it first, or let it be pulled: that is what pull is for"
+        ? `"tsbox pull ${reference}", or another "pull" than "never"`
         : "pull it first: Sandbox.run and Sandbox.create do, while Sandbox.spawn waits for nothing",
   });
 }
