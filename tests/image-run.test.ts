@@ -11,7 +11,7 @@ import { imageIds } from "../lib/launch/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { makeImage, type Fill } from "./support/images.ts";
 import { asRoot, noBusybox, notRoot, testUnless } from "./support/machine.ts";
-import { cgroups, descendants, descriptors } from "./support/processes.ts";
+import { cgroups, descendants, descriptors, eventually } from "./support/processes.ts";
 import { noRegistry, startRegistry } from "./support/registry.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 import { insertBefore, runChanged } from "./support/unprotected.ts";
@@ -461,8 +461,9 @@ testUnless(noBusybox, "an image is held as long as its sandbox lives, and nothin
     });
     return held.length;
   };
-  // plans are kept, and their images are descriptors
-  const opened = () => [...descriptors().values()].filter((path) => !path.startsWith("/memfd:")).toSorted();
+  // plans are kept, and their images are descriptors; the engine makes loops for itself when it first spawns something
+  const ignored = /^\/memfd:|^anon_inode:\[event(fd|poll)\]/;
+  const opened = () => [...descriptors().values()].filter((path) => !ignored.test(path)).toSorted();
   const before = opened();
   expect(locks()).toBe(0);
   const box = await Sandbox.create(of(name));
@@ -478,7 +479,10 @@ testUnless(noBusybox, "an image is held as long as its sandbox lives, and nothin
   await failureOf(() => Sandbox.run(["true"], of(name, { user: "nobody-at-all" })));
   await failureOf(() => Sandbox.create(of(name, { mounts: [{ type: "tmpfs", target: "/bin/busybox" }] })));
   expect(() => Sandbox.plan(["true"], of(name))).not.toThrow();
-  expect([locks(), opened()]).toEqual([0, before]);
+  expect(locks()).toBe(0);
+  // which has spawned something, whose pipes the engine closes in a while
+  await eventually(() => Bun.deepEquals(opened(), before));
+  expect(opened()).toEqual(before);
   expect([descendants(), cgroups()]).toEqual([[], []]);
 });
 
