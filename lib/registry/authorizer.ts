@@ -7,7 +7,7 @@
 import { show, TsboxError } from "../../syscalls/index.ts";
 import { chooseChallenge, type Challenge } from "./challenge.ts";
 import { abortError, locationOf, throwIfAborted, type Exchanger, type RequestOptions } from "./exchange.ts";
-import { AnswerError, type Attempt } from "./failure.ts";
+import { type Attempt } from "./failure.ts";
 
 /** A name and a password; or an identity token instead of the password; or a token that is shown as it is. */
 export interface Credentials {
@@ -225,6 +225,3 @@ function unlessAborted<T>(work: Promise<T>, action: string, signal: AbortSignal 
     void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
 }
-
-/** Credentials that were refused, by the registry or by its token server. */
-export const isDenied = (error: unknown): boolean => error instanceof AnswerError && error.code === "registry_denied";
