@@ -24,6 +24,9 @@ export type ErrorCode =
   | "container_not_found" // there is no container of this name
   | "container_exists" // there is one already
   | "container_state" // what was asked for cannot be done to it now: it runs, it has stopped, it is paused
+  | "name_in_use" // another container, or volume, has this name
+  | "volume_not_found" // there is no volume of this name
+  | "volume_in_use" // a container has it
   | "container_unreadable" // its state is cut short, of another version or not ours
   | "hook_failed" // a hook of the container's exited with an error, or took too long
   | "reference_invalid" // the name of an image is not one

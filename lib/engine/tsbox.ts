@@ -1,8 +1,9 @@
 /** The engine: what is kept in one place, and what is done with it. @module */
+import { Containers } from "../containers/index.ts";
 import { Images } from "../images/index.ts";
 
 export interface TsboxOptions {
-  /** Where images are kept: `TSBOX_ROOT`, /var/lib/tsbox as root, or ~/.local/share/tsbox, unless set. */
+  /** Where all is kept: `TSBOX_ROOT`, /var/lib/tsbox as root, or ~/.local/share/tsbox, unless set. */
   root?: string;
 }
 
@@ -16,12 +17,15 @@ export interface TsboxOptions {
  */
 export class Tsbox implements Disposable {
   readonly images: Images;
+  readonly containers: Containers;
 
   constructor({ root }: TsboxOptions = {}) {
     this.images = new Images(root);
+    this.containers = new Containers(root);
   }
 
   [Symbol.dispose](): void {
     this.images[Symbol.dispose]();
+    this.containers[Symbol.dispose]();
   }
 }

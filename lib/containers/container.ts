@@ -1,0 +1,140 @@
+/** A container, by its id: everything that can be done with it. @module */
+import type { Change } from "../layer/index.ts";
+import type { CommittedImage, SandboxProcess } from "../sandbox/index.ts";
+import type { Attachment, AttachOptions } from "./attach.ts";
+import type { ContainerCommitOptions } from "./changes.ts";
+import type { CopyInOptions } from "./copy.ts";
+import type { ExecOptions } from "./exec.ts";
+import type { Explanation } from "./explain.ts";
+import type { Home } from "./home.ts";
+import type { ContainerInspect } from "./inspect.ts";
+import type { LogEntry, LogsOptions } from "./logs.ts";
+import type { ContainerRecord } from "./record.ts";
+import type { RemoveOptions } from "./remove.ts";
+import type { ContainerStats, ContainerStatsOptions } from "./stats.ts";
+import type { StopOptions } from "./stop.ts";
+import type { TopRow } from "./top.ts";
+import type { UpdateOptions } from "./update.ts";
+import type { Ended, WaitOptions } from "./wait.ts";
+
+/** What each does is loaded when it is asked for. Methods throw TsboxError `container_not_found` where it is gone. */
+export class Container {
+  readonly id: string;
+  readonly #home: Home;
+
+  /** By `engine.containers`. */
+  constructor(home: Home, id: string) {
+    this.#home = home;
+    this.id = id;
+  }
+
+  /** What is known of it now. */
+  async record(): Promise<ContainerRecord> {
+    return (await import("./find.ts")).recordOf(this.#home, this.id);
+  }
+
+  /** As Docker's API has it. */
+  async inspect(options: { size?: boolean } = {}): Promise<ContainerInspect> {
+    return (await import("./inspect.ts")).inspect(this.#home, this.id, options);
+  }
+
+  /** @throws TsboxError `container_state`, and as {@link Sandbox.run} */
+  async start(): Promise<void> {
+    await (await import("./start.ts")).start(this.#home, this.id);
+  }
+
+  async stop(options: StopOptions = {}): Promise<void> {
+    await (await import("./stop.ts")).stop(this.#home, this.id, options);
+  }
+
+  /** @param signal `"SIGKILL"` where none is named */
+  async kill(signal?: string | number): Promise<void> {
+    await (await import("./stop.ts")).kill(this.#home, this.id, signal);
+  }
+
+  async restart(options: StopOptions = {}): Promise<void> {
+    await (await import("./stop.ts")).restart(this.#home, this.id, options);
+  }
+
+  async pause(): Promise<void> {
+    await (await import("./pause.ts")).pause(this.#home, this.id);
+  }
+
+  async unpause(): Promise<void> {
+    await (await import("./pause.ts")).unpause(this.#home, this.id);
+  }
+
+  async wait(options: WaitOptions = {}): Promise<Ended> {
+    return (await import("./wait.ts")).wait(this.#home, this.id, options);
+  }
+
+  async remove(options: RemoveOptions = {}): Promise<void> {
+    await (await import("./remove.ts")).remove(this.#home, this.id, options);
+  }
+
+  async rename(name: string): Promise<void> {
+    await (await import("./update.ts")).rename(this.#home, this.id, name);
+  }
+
+  /** @returns warnings */
+  async update(options: UpdateOptions): Promise<string[]> {
+    return (await import("./update.ts")).update(this.#home, this.id, options);
+  }
+
+  /** A further process, which ends with this program unless it is detached. */
+  async exec(command: string[], options: ExecOptions = {}): Promise<SandboxProcess> {
+    return (await import("./exec.ts")).exec(this.#home, this.id, command, options);
+  }
+
+  /** One that nobody waits for. */
+  async execDetached(command: string[], options: ExecOptions = {}): Promise<void> {
+    await (await import("./exec.ts")).execDetached(this.#home, this.id, command, options);
+  }
+
+  /** What it writes from now on, and its stdin. */
+  async attach(options: AttachOptions = {}): Promise<Attachment> {
+    return (await import("./attach.ts")).attach(this.#home, this.id, options);
+  }
+
+  async *logs(options: LogsOptions = {}): AsyncGenerator<LogEntry, void, void> {
+    yield* (await import("./logs.ts")).logs(this.#home, this.id, options);
+  }
+
+  /** Its processes, as ps(1) shows them with these words. */
+  async top(words: string[] = []): Promise<{ titles: string[]; rows: TopRow[] }> {
+    return (await import("./top.ts")).top(this.#home, this.id, words);
+  }
+
+  async *stats(options: ContainerStatsOptions = {}): AsyncGenerator<ContainerStats, void, void> {
+    yield* (await import("./stats.ts")).stats(this.#home, this.id, options);
+  }
+
+  /** What it has written over its image. */
+  async diff(): Promise<Change[]> {
+    return (await import("./changes.ts")).diff(this.#home, this.id);
+  }
+
+  async commit(reference?: string, options: ContainerCommitOptions = {}): Promise<CommittedImage> {
+    return (await import("./changes.ts")).commit(this.#home, this.id, reference, options);
+  }
+
+  /** All its files as a tar archive. */
+  async export(): Promise<ReadableStream<Uint8Array>> {
+    return (await import("./changes.ts")).exportFiles(this.#home, this.id);
+  }
+
+  /** A file or directory of it as a tar archive, whether it runs or not. */
+  async copyOut(path: string, options: { followLink?: boolean } = {}): Promise<ReadableStream<Uint8Array>> {
+    return (await import("./copy.ts")).copyOut(this.#home, this.id, path, options);
+  }
+
+  /** Unpacks a tar archive in a directory of it. */
+  async copyIn(path: string, archive: ReadableStream<Uint8Array>, options: CopyInOptions = {}): Promise<void> {
+    await (await import("./copy.ts")).copyIn(this.#home, this.id, path, archive, options);
+  }
+
+  /** What it is made of, as the kernel says it. */
+  async explain(): Promise<Explanation> {
+    return (await import("./explain.ts")).explain(this.#home, this.id);
+  }
+}

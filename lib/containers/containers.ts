@@ -1,0 +1,75 @@
+/** The containers of a store. @module */
+import { Container } from "./container.ts";
+import type { EventsOptions } from "./events.ts";
+import type { ContainerFilters } from "./filter.ts";
+import { Home } from "./home.ts";
+import type { ContainerOptions } from "./options.ts";
+import type { Pruned, PruneContainersOptions } from "./prune.ts";
+import type { ContainerEvent, ContainerRecord } from "./record.ts";
+import type { PullProgress } from "../sandbox/index.ts";
+
+export interface MakeOptions {
+  signal?: AbortSignal;
+  /** Of its image, where that is pulled. */
+  onProgress?: PullProgress;
+}
+
+export interface ListOptions {
+  /** Not only those that run. */
+  all?: boolean;
+  filters?: ContainerFilters;
+}
+
+export class Containers implements Disposable {
+  readonly #home: Home;
+
+  constructor(root?: string) {
+    this.#home = new Home(root);
+  }
+
+  [Symbol.dispose](): void {
+    this.#home[Symbol.dispose]();
+  }
+
+  /** @throws TsboxError `name_in_use`, `image_not_found`, `invalid_option`, … */
+  async create(options: ContainerOptions, making: MakeOptions = {}): Promise<Container> {
+    const { id } = await (await import("./create.ts")).create(this.#home, options, making);
+    return new Container(this.#home, id);
+  }
+
+  /** Creates and starts it; it goes on when this program ends. Where it cannot be started, it stays as `created`. */
+  async run(options: ContainerOptions, making: MakeOptions = {}): Promise<Container> {
+    const container = await this.create(options, making);
+    await container.start();
+    return container;
+  }
+
+  /**
+   * By its name, its id, or the beginning of that.
+   * @throws TsboxError `container_not_found`
+   */
+  async get(nameOrId: string): Promise<Container> {
+    return new Container(this.#home, (await import("./find.ts")).find(this.#home, nameOrId).id);
+  }
+
+  /** The newest first. */
+  async list(options: ListOptions = {}): Promise<ContainerRecord[]> {
+    return (await import("./filter.ts")).list(this.#home, options);
+  }
+
+  /** Removes those that do not run. */
+  async prune(options: PruneContainersOptions = {}): Promise<Pruned> {
+    return (await import("./prune.ts")).prune(this.#home, options);
+  }
+
+  /** What happens from now on, or since a time. */
+  async *events(options: EventsOptions = {}): AsyncGenerator<ContainerEvent, void, void> {
+    yield* (await import("./events.ts")).events(this.#home, options);
+  }
+
+  /** Starts what its restart policy says is to run, after the machine has. */
+  async boot(): Promise<Container[]> {
+    const started = await (await import("./boot.ts")).boot(this.#home);
+    return started.map((id) => new Container(this.#home, id));
+  }
+}

@@ -1,0 +1,21 @@
+/** Containers that last. @module */
+export { Container } from "./container.ts";
+export { Containers, type ListOptions, type MakeOptions } from "./containers.ts";
+export type { Attachment, AttachOptions } from "./attach.ts";
+export type { ContainerCommitOptions } from "./changes.ts";
+export type { CopyInOptions } from "./copy.ts";
+export type { EventsOptions } from "./events.ts";
+export type { ExecOptions } from "./exec.ts";
+export type { Explanation } from "./explain.ts";
+export type { ContainerFilters } from "./filter.ts";
+export type { ContainerInspect } from "./inspect.ts";
+export type { LogEntry, LogsOptions } from "./logs.ts";
+export type * from "./options.ts";
+export type { Pruned, PruneContainersOptions } from "./prune.ts";
+export type * from "./record.ts";
+export type { RemoveOptions } from "./remove.ts";
+export type { ContainerStats, ContainerStatsOptions } from "./stats.ts";
+export type { StopOptions } from "./stop.ts";
+export type { TopRow } from "./top.ts";
+export type { UpdateOptions } from "./update.ts";
+export type { Ended, WaitOptions } from "./wait.ts";

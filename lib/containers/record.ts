@@ -1,0 +1,85 @@
+/**
+ * What is known of a container: a row of the database. What the kernel knows better (whether it runs) is looked at
+ * again whenever a record is read: `reconcile.ts`.
+ * @module
+ */
+import type { CgroupRecord } from "../cgroup/index.ts";
+import type { Digest } from "../image/index.ts";
+import type { ContainerOptions } from "./options.ts";
+
+/**
+ * `starting` and `removing` stand as long as a command is at it, or until the next one finds what was left of it.
+ * `restarting`: it has ended, and will be started again.
+ */
+export type ContainerStatus =
+  "created" | "starting" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead";
+
+export interface UsedVolume {
+  name: string;
+  target: string;
+  readOnly: boolean;
+  /** Of this container alone: goes with it. */
+  anonymous: boolean;
+}
+
+export interface HealthLog {
+  /** Milliseconds since 1970, as all times here. */
+  start: number;
+  end: number;
+  exitCode: number;
+  /** Its beginning. */
+  output: string;
+}
+
+export interface HealthRecord {
+  status: "starting" | "healthy" | "unhealthy";
+  failingStreak: number;
+  /** The last five. */
+  log: HealthLog[];
+}
+
+export interface ContainerRecord {
+  version: 1;
+  /** 64 hexadecimal digits. */
+  id: string;
+  name: string;
+  created: number;
+  /** As asked for, with nothing of the image's in it. */
+  options: ContainerOptions;
+  /** Where one is named: as it was asked for, and what it then was. */
+  image?: { reference: string; id: Digest; digest: Digest };
+  /** What is executed, entry point and arguments. */
+  command: string[];
+  status: ContainerStatus;
+  /** Of its init, on the host, while it runs; 0 otherwise. */
+  pid: number;
+  startedAt?: number;
+  finishedAt?: number;
+  exitCode?: number;
+  oomKilled?: boolean;
+  /** Why it could not be started. */
+  error?: string;
+  /** By its restart policy, since somebody started it. */
+  restarts: number;
+  /** Somebody has stopped it: no policy but `always`, at the next boot, starts it again. */
+  stopped: boolean;
+  health?: HealthRecord;
+  cgroup?: CgroupRecord;
+  volumes: UsedVolume[];
+  /** The first id on the host, of one whose ids are its own. */
+  hostID?: number;
+  hostname: string;
+}
+
+export interface ContainerEvent {
+  /** Milliseconds since 1970. */
+  time: number;
+  /** In which they came. */
+  sequence: number;
+  type: "container" | "image" | "volume" | "network";
+  /** `"create"`, `"start"`, `"die"`, `"health_status: healthy"`, …, as Docker's. */
+  action: string;
+  /** The id of a container, the name of a volume. */
+  id: string;
+  attributes: Record<string, string>;
+}
