@@ -27,5 +27,6 @@ export async function* stats(
   _id: string,
   _options: ContainerStatsOptions,
 ): AsyncGenerator<ContainerStats, void, void> {
+  yield* [] as ContainerStats[];
   throw new Error("todo");
 }
