@@ -19,16 +19,16 @@ const tsbox = new Verb("tsbox")
   .helpOption("-h, --help", "Print this help and quit")
   .helpCommand("help [COMMAND]", "Print the help of a command")
   .enablePositionalOptions()
-  .option("--root <DIR>", "Where images are kept (default $TSBOX_ROOT)")
+  .option("--root <DIR>", "Where all is kept (default $TSBOX_ROOT)")
   .on("option:root", (root: string) => void (process.env.TSBOX_ROOT = root))
   .addHelpText("after", '\nRun "tsbox COMMAND --help" for more about a command.');
-/** These load nothing of images, so that they stay quick. */
+/** These load nothing of images and containers, so that they stay quick. */
 const OWN = { run: addRun, plan: addPlan, doctor: addDoctor, oci: addOci };
 for (const add of Object.values(OWN)) add(tsbox);
 
 const words = process.argv.slice(2);
 if (!Object.hasOwn(OWN, words[0] ?? "") && !/^(?:--version|-v|version)$/.test(words[0] ?? ""))
-  (await import("./images/verbs.ts")).addImageVerbs(tsbox);
+  await (await import("./verbs.ts")).addVerbs(tsbox, words);
 addCompletion(tsbox);
 addVersion(tsbox, version);
 tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch(async (error: unknown) => {

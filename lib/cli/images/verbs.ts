@@ -1,63 +1,75 @@
-/** The verbs of images, as commands of their own and below `tsbox image` and `tsbox system`. @module */
+/** The verbs of images, as commands of their own and below `tsbox image`. @module */
+import { addGroup, addLater, type CommandLine, type LaterVerbs } from "../later.ts";
 import type { Verb } from "../verb.ts";
-import type { Add } from "./declare.ts";
-import { addDiskUsage } from "./disk-usage.ts";
-import { addHistory } from "./history.ts";
-import { addImport } from "./import.ts";
-import { addImageInspect, addInspect } from "./inspect.ts";
-import { addImages } from "./list.ts";
-import { addLoad } from "./load.ts";
-import { addLogin } from "./login.ts";
-import { addLogout } from "./logout.ts";
-import { addImagePrune, addSystemPrune } from "./prune.ts";
-import { addPull } from "./pull.ts";
-import { addPush } from "./push.ts";
-import { addRemove } from "./remove.ts";
-import { addSave } from "./save.ts";
-import { addTag } from "./tag.ts";
 
-const OWN: Record<string, Add> = {
-  pull: addPull,
-  push: addPush,
-  images: addImages,
-  inspect: addInspect,
-  history: addHistory,
-  tag: addTag,
-  rmi: addRemove,
-  save: addSave,
-  load: addLoad,
-  import: addImport,
-  login: addLogin,
-  logout: addLogout,
+/** Both `tsbox NAME` and `tsbox image NAME`. */
+const BOTH: LaterVerbs = {
+  pull: {
+    summary: "Download an image from a registry",
+    load: async () => (await import("./pull.ts")).addPull,
+  },
+  push: {
+    summary: "Upload an image to a registry",
+    load: async () => (await import("./push.ts")).addPush,
+  },
+  history: {
+    summary: "Show the history of an image",
+    load: async () => (await import("./history.ts")).addHistory,
+  },
+  tag: {
+    summary: "Give an image another name",
+    load: async () => (await import("./tag.ts")).addTag,
+  },
+  save: {
+    summary: "Save images to an archive",
+    load: async () => (await import("./save.ts")).addSave,
+  },
+  load: {
+    summary: "Load images from an archive",
+    load: async () => (await import("./load.ts")).addLoad,
+  },
+  import: {
+    summary: "Make an image of an archive of a file system",
+    load: async () => (await import("./import.ts")).addImport,
+  },
 };
 
-const OF_IMAGE: Record<string, Add> = {
-  ls: addImages,
-  pull: addPull,
-  push: addPush,
-  inspect: addImageInspect,
-  history: addHistory,
-  tag: addTag,
-  rm: addRemove,
-  save: addSave,
-  load: addLoad,
-  import: addImport,
-  prune: addImagePrune,
+const REMOVE = { summary: "Remove images", load: async () => (await import("./remove.ts")).addRemove };
+const LIST = { summary: "List images", load: async () => (await import("./list.ts")).addImages };
+
+/** `tsbox NAME` only. */
+const OWN: LaterVerbs = {
+  images: LIST,
+  rmi: REMOVE,
+  inspect: {
+    summary: "Print all that is known of images",
+    load: async () => (await import("./inspect.ts")).addInspect,
+  },
+  login: {
+    summary: "Log in to a registry",
+    load: async () => (await import("./login.ts")).addLogin,
+  },
+  logout: {
+    summary: "Log out from a registry",
+    load: async () => (await import("./logout.ts")).addLogout,
+  },
 };
 
-const ALIASES: Record<string, string> = { ls: "list", rm: "remove" };
+/** `tsbox image NAME` only. */
+const OF_IMAGE: LaterVerbs = {
+  ls: { ...LIST, alias: "list" },
+  rm: { ...REMOVE, alias: "remove" },
+  inspect: {
+    summary: "Print all that is known of images",
+    load: async () => (await import("./inspect.ts")).addImageInspect,
+  },
+  prune: {
+    summary: "Remove unused images",
+    load: async () => (await import("./prune.ts")).addImagePrune,
+  },
+};
 
-export function addImageVerbs(tsbox: Verb): void {
-  for (const [name, add] of Object.entries(OWN)) add(tsbox, name);
-  const image = tsbox.command("image") as Verb;
-  image.usage("COMMAND").summary("Manage images").description("Manage images");
-  for (const [name, add] of Object.entries(OF_IMAGE)) add(image, name);
-  for (const verb of image.commands) if (ALIASES[verb.name()]) verb.alias(ALIASES[verb.name()] as string);
-  const system = tsbox.command("system") as Verb;
-  system
-    .usage("COMMAND")
-    .summary("Space that is used, and what nobody uses")
-    .description("Space that is used, and what nobody uses");
-  addDiskUsage(system, "df");
-  addSystemPrune(system, "prune");
+export async function addImageVerbs(tsbox: Verb, line: CommandLine): Promise<void> {
+  await addLater(tsbox, { ...BOTH, ...OWN }, line);
+  await addGroup(tsbox, { name: "image", summary: "Manage images", verbs: { ...OF_IMAGE, ...BOTH } }, line);
 }

@@ -1,0 +1,68 @@
+/**
+ * Verbs whose files are loaded when they are the word on the command line: there are a hundred of them, and each command
+ * line has one (measured: 10 ms for those of images).
+ * @module
+ */
+import type { Add } from "./images/declare.ts";
+import type { Verb } from "./verb.ts";
+
+export interface Later {
+  /** As the verb itself says it; for the help of what it is in. */
+  summary: string;
+  load(): Promise<Add>;
+  alias?: string;
+  /** For tsbox itself: it is not in any help. */
+  hidden?: boolean;
+}
+
+export type LaterVerbs = Readonly<Record<string, Later>>;
+
+export class CommandLine {
+  /** What is meant, from the outside in: `["container", "ls"]`. Undefined: anything may be. */
+  readonly #path: string[] | undefined;
+
+  /** @param words those behind `tsbox` */
+  constructor(words: readonly string[]) {
+    const path: string[] = [];
+    for (let at = 0; at < words.length && path.length < 2; at++) {
+      const word = words[at] as string;
+      if (word === "--root") at++;
+      else if (!word.startsWith("-") && word !== "help") path.push(word);
+    }
+    this.#path = path[0] === "completion" ? undefined : path;
+  }
+
+  /** @param depth 0 for `tsbox NAME`, 1 for `tsbox GROUP NAME` */
+  means(depth: 0 | 1, { name, alias }: { name: string; alias?: string | undefined }): boolean {
+    if (!this.#path) return true;
+    const word = this.#path[depth];
+    return word !== undefined && (word === name || word === alias);
+  }
+
+  /** Completion needs all of them. */
+  get meansAny(): boolean {
+    return !this.#path;
+  }
+}
+
+/** Adds all, in their order; those that are not meant without anything but a summary. */
+export async function addLater(parent: Verb, verbs: LaterVerbs, line: CommandLine): Promise<void> {
+  const depth = parent.parent ? 1 : 0;
+  for (const [name, { summary, load, alias, hidden = false }] of Object.entries(verbs)) {
+    if (line.means(depth, { name, alias }) && !(hidden && line.meansAny)) (await load())(parent, name);
+    else if (!hidden) (parent.command(name) as Verb).summary(summary);
+    const verb = parent.commands.find((each) => each.name() === name);
+    if (alias !== undefined) verb?.alias(alias);
+  }
+}
+
+/** `tsbox NAME …`, with verbs of its own; these are left out where something else is meant. */
+export async function addGroup(
+  tsbox: Verb,
+  { name, summary, verbs }: { name: string; summary: string; verbs: LaterVerbs },
+  line: CommandLine,
+): Promise<void> {
+  const group = tsbox.command(name) as Verb;
+  group.usage("COMMAND").summary(summary).description(summary);
+  if (line.means(0, { name })) await addLater(group, verbs, line);
+}

@@ -1,0 +1,26 @@
+/** All verbs but those that have to be quick, which `tsbox.ts` adds itself. @module */
+import { addContainerVerbs } from "./containers/verbs.ts";
+import { addImageVerbs } from "./images/verbs.ts";
+import { addGroup, CommandLine, type LaterVerbs } from "./later.ts";
+import type { Verb } from "./verb.ts";
+
+/** `tsbox system NAME` */
+const OF_SYSTEM: LaterVerbs = {
+  df: {
+    summary: "Show the space that is used",
+    load: async () => (await import("./images/disk-usage.ts")).addDiskUsage,
+  },
+  prune: {
+    summary: "Remove unused data",
+    load: async () => (await import("./images/prune.ts")).addSystemPrune,
+  },
+};
+
+/** @param words those behind `tsbox` */
+export async function addVerbs(tsbox: Verb, words: readonly string[]): Promise<void> {
+  const line = new CommandLine(words);
+  await addContainerVerbs(tsbox, line);
+  await addImageVerbs(tsbox, line);
+  const summary = "Space that is used, and what nobody uses";
+  await addGroup(tsbox, { name: "system", summary, verbs: OF_SYSTEM }, line);
+}
