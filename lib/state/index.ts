@@ -1,3 +1,6 @@
 /** What lasts, in SQLite: containers, volumes, what happened. @module */
-export { State } from "./state.ts";
+export { Database, type DatabaseOptions } from "./database.ts";
+export { asUnavailable, storing, unavailable } from "./failure.ts";
+export { openRoot, standStill } from "./root.ts";
+export { State, type EventRow, type StateOptions } from "./state.ts";
 export type { Row, Rows } from "./rows.ts";

@@ -1,5 +1,34 @@
-/** The database. @module */
-import type { Rows } from "./rows.ts";
+/**
+ * What lasts, in one SQLite file, `ROOT/state.db`: containers, volumes, and what happened to them. Each of the first two
+ * has a copy of what does not change of it beside its files, of which the database is made anew where it is lost.
+ * @module
+ */
+import type { DatabaseSync } from "node:sqlite";
+import { Directory, OpenFile } from "../../syscalls/index.ts";
+import { Database } from "./database.ts";
+import { storing, unavailable } from "./failure.ts";
+import { openRoot, standStill } from "./root.ts";
+import { insertRow, parsed, Rows, rowsSchema, type Row } from "./rows.ts";
+
+const FILE = "state.db";
+/** Held while another database takes the place of a damaged one. */
+const LOCK = "state.lock";
+/** Room for a few removals, for when the disk is full. */
+const SPARE = "state.spare";
+const SPARE_BYTES = 512 * 1024;
+const VERSION = 1;
+/** So long one process waits for another. */
+const LOCK_MS = 30_000;
+/** Of events, so many are kept. */
+const KEPT_EVENTS = 10_000;
+/** Of a copy of a record. */
+const LIMIT_BYTES = 16 * 2 ** 20;
+
+const SCHEMA = `
+  ${rowsSchema("containers")}
+  ${rowsSchema("volumes")}
+  CREATE TABLE IF NOT EXISTS events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, type TEXT NOT NULL, action TEXT NOT NULL, id TEXT NOT NULL, attributes TEXT NOT NULL) STRICT
+`;
 
 export interface EventRow {
   sequence: number;
@@ -10,30 +39,167 @@ export interface EventRow {
   attributes: Record<string, string>;
 }
 
+export type Table = "containers" | "volumes";
+
+export interface StateOptions {
+  /**
+   * What becomes of a copy of a record when the database is made anew; undefined where it is none.
+   * @param value JSON, of anything
+   */
+  revive?(table: Table, value: unknown): Row | undefined;
+  /** Is told what is lost, in a sentence. */
+  warn?(message: string): void;
+}
+
 export class State implements Disposable {
   readonly root: string;
-  declare readonly containers: Rows;
-  declare readonly volumes: Rows;
+  readonly containers: Rows;
+  readonly volumes: Rows;
+  readonly #database: Database;
+  readonly #options: StateOptions;
+  #directory: Directory | undefined;
 
   /** Nothing is opened before it is needed. */
-  constructor(root: string) {
+  constructor(root: string, options: StateOptions = {}) {
     this.root = root;
+    this.#options = options;
+    this.#database = new Database({
+      file: FILE,
+      version: VERSION,
+      schema: SCHEMA,
+      directory: () => this.#opened(),
+      locked: (work) => this.#locked(work),
+      build: (database) => this.#build(database),
+      damaged: (path) =>
+        options.warn?.(
+          `${root}/${FILE} is damaged: it is kept as ${path}, and made anew of what else is known; events are lost`,
+        ),
+    });
+    this.containers = new Rows(this.#database, "containers");
+    this.volumes = new Rows(this.#database, "volumes");
   }
 
-  /** All that `work` does is one transaction: other processes see all of it, or nothing. */
+  [Symbol.dispose](): void {
+    this.#database[Symbol.dispose]();
+    this.#directory?.[Symbol.dispose]();
+    this.#directory = undefined;
+  }
+
+  /** All that `work` does is one transaction: other processes see all of it, or nothing. It may be done twice. */
   transaction<T>(work: () => T): T {
-    return work();
+    return this.#database.transaction(work);
+  }
+
+  /**
+   * What makes room in the end: on a full disk it is done in the spare room.
+   * @param work a transaction
+   */
+  withSpare<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      const directory = this.#opened();
+      if (!/is full/.test(String(error)) || !directory.status(SPARE)) throw error;
+      storing(() => directory.remove(SPARE));
+      return work();
+    }
   }
 
   /** @returns with its number */
-  addEvent(_event: Omit<EventRow, "sequence">): EventRow {
-    throw new Error("todo");
+  addEvent(event: Omit<EventRow, "sequence">): EventRow {
+    return this.#database.transaction((database) => {
+      const { lastInsertRowid } = database
+        .prepare("INSERT INTO events (time, type, action, id, attributes) VALUES (?, ?, ?, ?, ?)")
+        .run(Math.round(event.time), event.type, event.action, event.id, JSON.stringify(event.attributes));
+      const sequence = Number(lastInsertRowid);
+      database.prepare("DELETE FROM events WHERE sequence <= ?").run(sequence - KEPT_EVENTS);
+      return { ...event, sequence };
+    });
   }
 
   /** Behind a number, the oldest first. */
-  eventsAfter(_sequence: number): EventRow[] {
-    throw new Error("todo");
+  eventsAfter(sequence: number): EventRow[] {
+    return this.#database.use((database) =>
+      database
+        .prepare("SELECT * FROM events WHERE sequence > ? ORDER BY sequence")
+        .all(sequence)
+        .map((row) => ({
+          sequence: Number(row["sequence"]),
+          time: Number(row["time"]),
+          type: String(row["type"]),
+          action: String(row["action"]),
+          id: String(row["id"]),
+          attributes: parsed<Record<string, string>>(row["attributes"]),
+        })),
+    );
   }
 
-  [Symbol.dispose](): void {}
+  /** The number of the last event; 0 where there was none. */
+  lastEvent(): number {
+    return this.#database.use((database) =>
+      Number(database.prepare("SELECT MAX(sequence) AS last FROM events").get()?.["last"] ?? 0),
+    );
+  }
+
+  #opened(): Directory {
+    if (this.#directory?.isCurrent()) return this.#directory;
+    this.#directory?.[Symbol.dispose]();
+    return (this.#directory = storing(() => openRoot(this.root, false)));
+  }
+
+  #locked<T>(work: () => T): T {
+    using file = storing(() => OpenFile.open(this.#opened(), LOCK, { as: "maker" })) as OpenFile;
+    for (const end = performance.now() + LOCK_MS; !file.tryLock("exclusive"); standStill(1)) {
+      if (performance.now() > end)
+        throw unavailable(`lock ${FILE}`, `another process has had it for ${LOCK_MS / 1000} s`);
+    }
+    try {
+      return work();
+    } finally {
+      file.unlock();
+    }
+  }
+
+  /** Records whose copies are there. Of two with one name the later one goes by its id. */
+  #build(database: DatabaseSync): void {
+    this.#makeSpare();
+    for (const table of ["containers", "volumes"] as const) {
+      const names = new Set<string>();
+      const rows = this.#copies(table).toSorted((a, b) => a.created - b.created);
+      for (const row of rows) {
+        const name = names.has(row.name) ? row.id : row.name;
+        names.add(name);
+        insertRow(database, table, { ...row, name });
+      }
+    }
+  }
+
+  #copies(table: Table): Row[] {
+    const { revive } = this.#options;
+    using directory = this.#opened().directory(table);
+    if (!directory || !revive) return [];
+    return directory.names().flatMap((name) => {
+      using each = directory.directory(name);
+      try {
+        const bytes = each?.read("record.json", LIMIT_BYTES);
+        const row = bytes && revive(table, JSON.parse(new TextDecoder().decode(bytes)));
+        return row?.id === name ? [row] : [];
+      } catch {
+        // written half, or by somebody else: nothing is known of it
+        return [];
+      }
+    });
+  }
+
+  /** Where there is room for it. */
+  #makeSpare(): void {
+    try {
+      const directory = this.#opened();
+      if (directory.status(SPARE)) return;
+      using file = OpenFile.open(directory, SPARE, { as: "maker" });
+      if (file?.allocate(SPARE_BYTES) === false) directory.remove(SPARE);
+    } catch {
+      // there is none then
+    }
+  }
 }

@@ -5,10 +5,11 @@
  */
 import { OpenFile, show, TsboxError } from "../../syscalls/index.ts";
 import type { Digest } from "../image/index.ts";
+import { standStill } from "../state/index.ts";
 import { storing } from "./failure.ts";
 import { layersOf, type StoredImage } from "./images.ts";
 import { bootMark, findLayer, layerKey, LOCK, markSynced, OPAQUE_MARK, type IdMaps } from "./layers.ts";
-import { standStill, type StoreRoot } from "./root.ts";
+import type { StoreRoot } from "./root.ts";
 
 /** Whoever looks whether it is free has it for microseconds. */
 const [ATTEMPTS, AGAIN_MS] = [1000, 1];

@@ -5,21 +5,16 @@
  * @module
  */
 import type { DatabaseSync } from "node:sqlite";
-import { show, TsboxError } from "../../syscalls/index.ts";
 import { isDigest, type Digest } from "../image/index.ts";
+import { Database } from "../state/index.ts";
 import { blobStatus } from "./blobs.ts";
-import { unavailable } from "./failure.ts";
 import { layersOf, tryLoad } from "./images.ts";
 import { readIndexFile } from "./index-file.ts";
 import { neededBy } from "./marking.ts";
 import type { StoreRoot } from "./root.ts";
 
 const FILE = "tsbox.db";
-/** SQLite's, that go with it. */
-const SUFFIXES = ["", "-wal", "-shm"];
 const VERSION = 1;
-/** So long one process waits for another that writes. */
-const BUSY_MS = 10_000;
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS images (digest TEXT PRIMARY KEY, pulled_from TEXT, pulled_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -28,7 +23,6 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS sources (digest TEXT NOT NULL, repository TEXT NOT NULL, PRIMARY KEY (digest, repository)) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS needs (image TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (image, kind, name)) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS needs_by_name ON needs (kind, name);
-  PRAGMA user_version = ${VERSION};
 `;
 
 /** How an image came here. */
@@ -49,20 +43,28 @@ type Row = Record<string, unknown>;
 
 export class Metadata implements Disposable {
   readonly #root: StoreRoot;
-  #database: DatabaseSync | undefined;
+  readonly #database: Database;
 
   constructor(root: StoreRoot) {
     this.#root = root;
+    this.#database = new Database({
+      file: FILE,
+      version: VERSION,
+      schema: SCHEMA,
+      // nothing is written to a store that is only read: what the layout says is put together in memory
+      directory: () => (root.isReadOnly ? undefined : root.root),
+      locked: (work) => root.locked(work),
+      build: (database) => this.#build(database),
+    });
   }
 
   [Symbol.dispose](): void {
-    this.#database?.close();
-    this.#database = undefined;
+    this.#database[Symbol.dispose]();
   }
 
   /** @param digest of the manifest, or of the image index, that names lead to */
   setOrigin(digest: Digest, { from, at }: Origin): void {
-    this.#use((database) =>
+    this.#database.use((database) =>
       database
         .prepare("INSERT OR REPLACE INTO images (digest, pulled_from, pulled_at) VALUES (?, ?, ?)")
         .run(digest, from ?? null, Math.round(at)),
@@ -78,7 +80,7 @@ export class Metadata implements Disposable {
 
   /** A blob is a layer: this tar, uncompressed. */
   setDiffId(digest: Digest, diffId: Digest): void {
-    this.#use((database) =>
+    this.#database.use((database) =>
       database.prepare("INSERT OR REPLACE INTO layers (digest, diff_id) VALUES (?, ?)").run(digest, diffId),
     );
   }
@@ -94,7 +96,7 @@ export class Metadata implements Disposable {
 
   /** A repository has a blob, so that others of its registry can take it from there. */
   addSource(digest: Digest, repository: string): void {
-    this.#use((database) =>
+    this.#database.use((database) =>
       database.prepare("INSERT OR IGNORE INTO sources (digest, repository) VALUES (?, ?)").run(digest, repository),
     );
   }
@@ -106,14 +108,14 @@ export class Metadata implements Disposable {
 
   /** It is not there after all. */
   removeSource(digest: Digest, repository: string): void {
-    this.#use((database) =>
+    this.#database.use((database) =>
       database.prepare("DELETE FROM sources WHERE digest = ? AND repository = ?").run(digest, repository),
     );
   }
 
   /** Of all that images need at present. */
   referenceCounts(): ReferenceCounts {
-    this.#use((database) => this.#countAnew(database));
+    this.#database.transaction((database) => this.#countAnew(database));
     const rows = this.#rows("SELECT kind, name, COUNT(*) AS count FROM needs GROUP BY kind, name");
     const counts: ReferenceCounts = { blobs: new Map(), layers: new Map() };
     for (const { kind, name, count } of rows) {
@@ -134,147 +136,43 @@ export class Metadata implements Disposable {
         .map(({ image }) => String(image)),
     );
     const add = database.prepare("INSERT OR IGNORE INTO needs (image, kind, name) VALUES (?, ?, ?)");
-    inTransaction(database, () => {
-      for (const image of known) {
-        if (!there.has(image as Digest)) database.prepare("DELETE FROM needs WHERE image = ?").run(image);
-      }
-      for (const [image, descriptor] of there) {
-        if (known.has(image)) continue;
-        const { blobs, layers } = neededBy(this.#root, [{ descriptor }]);
-        for (const blob of blobs) add.run(image, "blob", blob);
-        for (const layer of layers) add.run(image, "layer", layer);
-      }
-    });
+    for (const image of known) {
+      if (!there.has(image as Digest)) database.prepare("DELETE FROM needs WHERE image = ?").run(image);
+    }
+    for (const [image, descriptor] of there) {
+      if (known.has(image)) continue;
+      const { blobs, layers } = neededBy(this.#root, [{ descriptor }]);
+      for (const blob of blobs) add.run(image, "blob", blob);
+      for (const layer of layers) add.run(image, "layer", layer);
+    }
+  }
+
+  /** What the layout says; from where images were pulled is lost. */
+  #build(database: DatabaseSync): void {
+    this.#countAnew(database);
+    const origin = database.prepare("INSERT OR IGNORE INTO images (digest, pulled_at) VALUES (?, ?)");
+    const layer = database.prepare("INSERT OR IGNORE INTO layers (digest, diff_id) VALUES (?, ?)");
+    for (const { descriptor } of readIndexFile(this.#root).entries) {
+      if (!descriptor) continue;
+      origin.run(descriptor.digest, Math.round(blobStatus(this.#root, descriptor.digest)?.modifiedMs ?? 0));
+      const image = tryLoad(this.#root, descriptor);
+      for (const { descriptor: blob, diffId } of image ? layersOf(image) : []) layer.run(blob.digest, diffId);
+    }
   }
 
   /** What is said of blobs that are gone goes, too. */
   forget(digests: readonly Digest[]): void {
     if (digests.length === 0) return;
-    this.#use((database) =>
-      inTransaction(database, () => {
-        const tables = ["images", "layers", "sources"];
-        const removals = tables.map((table) => database.prepare(`DELETE FROM ${table} WHERE digest = ?`));
-        for (const digest of digests) for (const removal of removals) removal.run(digest);
-      }),
-    );
+    this.#database.transaction((database) => {
+      const tables = ["images", "layers", "sources"];
+      const removals = tables.map((table) => database.prepare(`DELETE FROM ${table} WHERE digest = ?`));
+      for (const digest of digests) for (const removal of removals) removal.run(digest);
+    });
   }
 
   #rows(query: string, ...values: string[]): Row[] {
-    return this.#use((database) => database.prepare(query).all(...values)) as Row[];
-  }
-
-  #use<T>(work: (database: DatabaseSync) => T): T {
-    try {
-      return work((this.#database ??= this.#open()));
-    } catch (error) {
-      if (!isDamage(error)) throw databaseError(error);
-    }
-    this[Symbol.dispose]();
-    this.#root.locked(() => this.#replace());
-    try {
-      this.#database ??= this.#rebuilt();
-      return work(this.#database);
-    } catch (error) {
-      throw databaseError(error);
-    }
-  }
-
-  /** What the layout says is there again; from where images were pulled is lost. */
-  #rebuilt(): DatabaseSync {
-    const database = this.#open();
-    this.#countAnew(database);
-    const origin = database.prepare("INSERT OR IGNORE INTO images (digest, pulled_at) VALUES (?, ?)");
-    const layer = database.prepare("INSERT OR IGNORE INTO layers (digest, diff_id) VALUES (?, ?)");
-    inTransaction(database, () => {
-      for (const { descriptor } of readIndexFile(this.#root).entries) {
-        if (!descriptor) continue;
-        origin.run(descriptor.digest, Math.round(blobStatus(this.#root, descriptor.digest)?.modifiedMs ?? 0));
-        const image = tryLoad(this.#root, descriptor);
-        for (const { descriptor: blob, diffId } of image ? layersOf(image) : []) layer.run(blob.digest, diffId);
-      }
-    });
-    return database;
-  }
-
-  #open(): DatabaseSync {
-    const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
-    // nothing is written to a store that is only read: what the layout says is put together in memory
-    if (this.#root.isReadOnly) {
-      const database = new DatabaseSync(":memory:");
-      database.exec(SCHEMA);
-      return database;
-    }
-    const { root } = this.#root;
-    for (const suffix of SUFFIXES) {
-      const kind = root.status(`${FILE}${suffix}`)?.kind ?? "file";
-      if (kind !== "file") throw unavailable(`open ${FILE}`, `${FILE}${suffix} is no plain file`);
-    }
-    const database = new DatabaseSync(`${root.path}/${FILE}`);
-    try {
-      database.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL`);
-      const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
-      if (version > VERSION) {
-        throw unavailable(
-          `open ${FILE}`,
-          `its version is ${version}, and this tsbox is for ${VERSION}`,
-          "use a newer tsbox, or another store with TSBOX_ROOT or --root",
-        );
-      }
-      if (version < VERSION) inTransaction(database, () => database.exec(SCHEMA));
-      return database;
-    } catch (error) {
-      database.close();
-      throw error;
-    }
-  }
-
-  /** Another process may have done so already. What is damaged is kept. */
-  #replace(): void {
-    try {
-      const database = this.#open();
-      const [row] = database.prepare("PRAGMA quick_check(1)").all();
-      if (row?.["quick_check"] === "ok") return void (this.#database = database);
-      database.close();
-    } catch (error) {
-      if (!isDamage(error)) throw databaseError(error);
-    }
-    const { root } = this.#root;
-    const kept = `${FILE}.damaged-${new Date().toISOString().replace(/[:.]/g, "-")}`;
-    for (const suffix of SUFFIXES) {
-      if (root.status(`${FILE}${suffix}`)) root.move(`${FILE}${suffix}`, root, `${kept}${suffix}`);
-    }
-  }
-}
-
-function inTransaction(database: DatabaseSync, work: () => void): void {
-  database.exec("BEGIN IMMEDIATE");
-  try {
-    work();
-    database.exec("COMMIT");
-  } catch (error) {
-    try {
-      database.exec("ROLLBACK");
-    } catch {
-      // it has ended already; the first error tells why
-    }
-    throw error;
+    return this.#database.use((database) => database.prepare(query).all(...values)) as Row[];
   }
 }
 
 const digestsIn = (rows: readonly Row[]): Digest[] => rows.map(({ digest }) => digest).filter(isDigest);
-
-/** Deno tells no numbers: SQLITE_CORRUPT and SQLITE_NOTADB by their texts, and tables that somebody dropped. */
-const isDamage = (error: unknown): boolean =>
-  !(error instanceof TsboxError) &&
-  /not a database|malformed|no such (?:table|column)|has no column/.test(String(error));
-
-function databaseError(error: unknown): unknown {
-  if (error instanceof TsboxError || !(error instanceof Error)) return error;
-  const isFull = /full/.test(error.message);
-  return unavailable(
-    `use ${FILE}`,
-    show(error.message).slice(1, -1),
-    isFull ? "the disk is full: tsbox system prune removes what nobody uses" : undefined,
-    error,
-  );
-}

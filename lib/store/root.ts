@@ -13,17 +13,9 @@
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/image-layout.md
  */
-import {
-  absolute,
-  Directory,
-  effectiveUid,
-  ERRNO,
-  OpenFile,
-  realPath,
-  show,
-  TsboxError,
-} from "../../syscalls/index.ts";
+import { absolute, Directory, effectiveUid, ERRNO, OpenFile, show, TsboxError } from "../../syscalls/index.ts";
 import type { DigestAlgorithm } from "../image/index.ts";
+import { openRoot, standStill } from "../state/index.ts";
 import { storing, unavailable } from "./failure.ts";
 
 const VERSION = 1;
@@ -210,9 +202,6 @@ export class StoreRoot implements Disposable {
   }
 }
 
-/** Not for longer than another process takes to replace a file. */
-export const standStill = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-
 /** Other tools write in place, also what is there already: what is cut short now may be whole in a moment. */
 const [PATIENCE_MS, AGAIN_MS] = [50, 5];
 
@@ -222,21 +211,6 @@ export function patiently<T>(attempt: () => T | undefined): T | undefined {
     const result = attempt();
     if (result !== undefined || performance.now() > end) return result;
   }
-}
-
-function openRoot(path: string, isReadOnly: boolean): Directory {
-  // where it is may be a symlink, somebody's own choice; what lies in it may not
-  let root = Directory.open(path) ?? Directory.open(realPath(path) ?? path);
-  if (!root && !isReadOnly) {
-    Directory.make(path, PRIVATE);
-    root = Directory.open(path);
-  }
-  if (!root) throw unavailable(`open the store ${show(path)}`, isReadOnly ? "there is none" : "it is no directory");
-  const owner = root.status()?.uid;
-  const self = effectiveUid();
-  if (isReadOnly || owner === self || owner === 0) return root;
-  root[Symbol.dispose]();
-  throw unavailable(`open the store ${show(path)}`, `it belongs to the user ${owner}, and this is ${self}`);
 }
 
 function checkLayout(oci: Directory): void {
