@@ -14,7 +14,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { FormatError, Inflate, TarReader, Zstd, type TarRecord } from "../wasm/index.ts";
+import tarStream from "tar-stream";
+import { FormatError, Inflate, tarEnd, tarHeader, tarPadding, TarReader, Zstd, type TarRecord } from "../wasm/index.ts";
 import { Folder } from "./support/rootfs.ts";
 
 const folder = new Folder();
@@ -181,4 +182,106 @@ test("damage: any bytes are entries or an error", () => {
     ),
     { numRuns: 100 },
   );
+});
+
+describe("tar-stream", () => {
+  interface Plain {
+    name: string;
+    type: "file" | "directory" | "symlink" | "hard link";
+    mode: number;
+    uid: number;
+    seconds: number;
+    link: string;
+    content: Uint8Array;
+  }
+  const THEIRS = { file: "file", directory: "directory", symlink: "symlink", "hard link": "link" } as const;
+  const path = fc
+    .array(fc.string({ unit: fc.constantFrom(..."aZ9.-_é "), minLength: 1, maxLength: 60 }), {
+      minLength: 1,
+      maxLength: 6,
+    })
+    .map((parts) => `x${parts.join("/x")}x`);
+  const entries = fc.uniqueArray(
+    fc.record<Plain>({
+      name: path,
+      type: fc.constantFrom("file", "directory", "symlink", "hard link"),
+      // and takes 0 for nothing said
+      mode: fc.integer({ min: 1, max: 0o7777 }),
+      // tar-stream knows no more digits than ustar has
+      uid: fc.integer({ min: 0, max: 0o7777777 }),
+      seconds: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+      link: path,
+      content: fc.uint8Array({ maxLength: 3000 }),
+    }),
+    { maxLength: 8, selector: ({ name }) => name },
+  );
+  /** What both know of an entry. */
+  const shown = ({ name, type, mode, uid, seconds, link, content }: Plain) => ({
+    name: name.replace(/\/$/, ""),
+    type,
+    mode,
+    uid,
+    seconds,
+    link: type === "symlink" || type === "hard link" ? link : "",
+    content: type === "file" ? Buffer.from(content).toString("base64") : "",
+  });
+
+  test("writes what is read as it was meant", async () => {
+    await fc.assert(
+      fc.asyncProperty(entries, fc.integer({ min: 1, max: 2000 }), async (wanted, size) => {
+        const pack = tarStream.pack();
+        for (const { name, type, mode, uid, seconds, link, content } of wanted) {
+          const header = { name, mode, uid, type: THEIRS[type], linkname: link, mtime: new Date(seconds * 1000) };
+          pack.entry(header, Buffer.from(type === "file" ? content : []));
+        }
+        pack.finalize();
+        const read = filesOf(new Uint8Array(await new Response(pack as never).bytes()), [size]);
+        const found = [...read.values()].map((file) =>
+          shown({
+            ...file,
+            type: file.type as Plain["type"],
+            seconds: file.mtime.seconds,
+            link: file.linkName,
+          }),
+        );
+        expect(found).toEqual(wanted.map(shown));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test("reads what is written as it was meant", async () => {
+    await fc.assert(
+      fc.asyncProperty(entries, async (wanted) => {
+        const encode = (text: string) => new TextEncoder().encode(text);
+        const bytes = Buffer.concat([
+          ...wanted.flatMap(({ name, type, mode, uid, seconds, link, content }) => {
+            const body = type === "file" ? content : new Uint8Array();
+            const header = { mode, uid, gid: 0, mtime: { seconds, nanoseconds: 0 }, size: body.length, type };
+            const linkName = encode(type === "symlink" || type === "hard link" ? link : "");
+            return [tarHeader({ ...header, name: encode(name), linkName }), body, tarPadding(body.length)];
+          }),
+          tarEnd(),
+        ]);
+        const found: Plain[] = [];
+        const extract = tarStream.extract();
+        extract.on("entry", (header, stream, next) => {
+          const parts: Buffer[] = [];
+          stream.on("data", (part) => parts.push(part as Buffer));
+          stream.on("end", () => {
+            const type = Object.entries(THEIRS).find(([, theirs]) => theirs === header.type)?.[0] as Plain["type"];
+            const { name, mode = 0, uid = 0, mtime = new Date(0), linkname } = header;
+            const seconds = mtime.getTime() / 1000;
+            found.push({ name, type, mode, uid, seconds, link: linkname ?? "", content: Buffer.concat(parts) });
+            next();
+          });
+        });
+        const over = new Promise<void>((resolve, reject) => extract.on("finish", () => resolve()).on("error", reject));
+        extract.end(bytes);
+        await over;
+        expect(found.map(shown)).toEqual(wanted.map(shown));
+      }),
+      { numRuns: 100 },
+    );
+  });
 });
