@@ -9,6 +9,8 @@
  *   pidfd.sock    who connects gets a pidfd of init
  *   stdin.sock    who connects gets the end of stdin that is written to, or of the terminal
  *   spec.json     the OCI specification that it runs by, for processes that join
+ *   decide        is there where tsbox is to be asked once it has ended
+ *   wake          a FIFO that who waits for a restart reads: a byte calls it off
  *   exit          how it ended (`exit-file.ts`)
  *   log, log.1 …  what it wrote (`log-format.ts`), the newest first
  *   layer/        what it has written over its image: `upper` and `work`
@@ -23,6 +25,8 @@ export const STDIN_SOCKET = "stdin.sock";
 export const SPEC = "spec.json";
 export const RECORD = "record.json";
 export const LOCK = "lock";
+export const DECIDE = "decide";
+export const WAKE = "wake";
 export const EXIT = "exit";
 export const LOG = "log";
 export const LAYER = "layer";

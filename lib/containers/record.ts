@@ -61,8 +61,12 @@ export interface ContainerRecord {
   error?: string;
   /** By its restart policy, since somebody started it. */
   restarts: number;
+  /** Milliseconds that its policy waited with the last one. */
+  restartDelay?: number;
   /** Somebody has stopped it: no policy but `always`, at the next boot, starts it again. */
   stopped: boolean;
+  /** What whoever is ending it wants then: that it is started again, or only at the next boot. Unset when it starts. */
+  after?: "restart" | "halt";
   health?: HealthRecord;
   cgroup?: CgroupRecord;
   volumes: UsedVolume[];
