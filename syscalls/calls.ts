@@ -106,6 +106,32 @@ export function open(file: string, flags: number, mode = 0): number {
 export const tryOpen = (file: string, flags: number): number =>
   trySyscall("openat", AT_FDCWD, path(file), flags | O_CLOEXEC, 0);
 
+/** `int mknodat(AT_FDCWD, const char *path, S_IFIFO | 0600, 0)`; one that is there is left as it is. @see mknod(2), fifo(7) */
+export function makeFifo(file: string): void {
+  const [S_IFIFO, EEXIST] = [0o010000, 17];
+  const result = trySyscall("mknodat", AT_FDCWD, path(file), S_IFIFO | 0o600, 0);
+  if (result < 0 && result !== -EEXIST) throw systemError(`make the FIFO "${file}"`, "mknodat", -result);
+}
+
+/** `int fcntl(int fd, F_DUPFD, int from)`: another descriptor, not below a number, which an execve keeps. @see F_DUPFD(2const) */
+export function keptDescriptor(fd: number, from: number): number {
+  const F_DUPFD = 0;
+  return syscall("keep a descriptor", "fcntl", fd, F_DUPFD, from);
+}
+
+/**
+ * `int execveat(int fd, "", [NULL], [NULL], AT_EMPTY_PATH)`: this process becomes another program, all threads of it.
+ * @see execveat(2)
+ */
+export function becomeImage(fd: number): never {
+  const AT_EMPTY_PATH = 0x1000;
+  const none = scratch.size - 8;
+  scratch.view.setBigUint64(none, 0n, true);
+  const list = scratch.address + none;
+  const result = trySyscall("execveat", fd, path(""), list, list, AT_EMPTY_PATH);
+  throw systemError("become another program", "execveat", -result);
+}
+
 /**
  * `int fcntl(int fd, F_OFD_SETLK, struct flock *lock)`: locks one byte of an open file, or gives it back; false where
  * another open file has it. @see fcntl_locking(2)

@@ -41,4 +41,5 @@ export {
   type StartableSpec,
 } from "./container.ts";
 export { compileExec } from "./exec.ts";
+export { restartWaitSteps, WAITING_FDS } from "./restart-wait.ts";
 export { REPORT_BYTES } from "./frame.ts";
