@@ -10,6 +10,10 @@ const OF_SYSTEM: LaterVerbs = {
     summary: "Show the space that is used",
     load: async () => (await import("./images/disk-usage.ts")).addDiskUsage,
   },
+  events: {
+    summary: "Print what happens, as it happens",
+    load: async () => (await import("./containers/events.ts")).addEvents,
+  },
   prune: {
     summary: "Remove unused data",
     load: async () => (await import("./images/prune.ts")).addSystemPrune,

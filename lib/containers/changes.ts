@@ -1,23 +1,191 @@
 /** What a container has written: told, made an image, or an archive with all that is below it. @module */
+import { effectiveUid, kindOfPath, readKernelFile } from "../../syscalls/index.ts";
 import type { Change } from "../layer/index.ts";
+import type { ContainerConfig } from "../image/index.ts";
 import type { BoxCommitOptions, CommittedImage } from "../sandbox/index.ts";
+import type { IdMaps } from "../store/index.ts";
+import { holdBase, type HeldBase } from "./base.ts";
+import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
+import { configOf } from "./inspect.ts";
+import { LAYER, SPEC } from "./layout.ts";
+import type { ContainerRecord } from "./record.ts";
 
 export type ContainerCommitOptions = BoxCommitOptions;
 
-export async function diff(_home: Home, _id: string): Promise<Change[]> {
-  throw new Error("todo");
+/** Files that are the container's own and are bound over these: what they lie on is nothing that it has written. */
+const OWN_FILES: readonly string[] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
+/** In the order of their paths; not what is in volumes. @throws TsboxError `invalid_option` for one that is of no image */
+export async function diff(home: Home, id: string): Promise<Change[]> {
+  const { changesOf } = await import("../layer/index.ts");
+  const record = recordOf(home, id);
+  using base = holdBase(home, record, "tell what was written in");
+  const upper = upperOf(home, id);
+  if (upper === undefined) return [];
+  const excluded = volumesOf(record);
+  const all = changesOf(upper, base.layers, idsFor(home, record, base)).filter(
+    ({ path }) => !excluded.some((volume) => path.startsWith(`${volume}/`)),
+  );
+  return withoutMountPoints(all, [...excluded, ...OWN_FILES, ...mountTargets(record)]);
 }
 
+/** What was only made for something to be mounted on, and directories that are changed by nothing else. */
+export function withoutMountPoints(changes: readonly Change[], targets: readonly string[]): Change[] {
+  const isTarget = ({ kind, path }: Change) => kind !== "D" && targets.includes(path);
+  const isAbove = ({ kind, path }: Change) => kind !== "D" && targets.some((target) => target.startsWith(`${path}/`));
+  const kept = changes.filter((change) => !isTarget(change));
+  // from the end: what is below a directory comes behind it
+  const needed = new Set<string>();
+  const found = kept.toReversed().filter((change) => {
+    const isNeeded = !isAbove(change) || needed.has(change.path);
+    if (isNeeded)
+      for (let at = change.path.lastIndexOf("/"); at > 0; at = change.path.lastIndexOf("/", at - 1))
+        needed.add(change.path.slice(0, at));
+    return isNeeded;
+  });
+  return found.toReversed();
+}
+
+/**
+ * An image whose config is the container's.
+ * @throws TsboxError `invalid_option`, `image_not_found`, `reference_invalid`, `store_unavailable`; `limit_unavailable`
+ * where it is to be paused, and cannot be
+ */
 export async function commit(
-  _home: Home,
-  _id: string,
-  _reference: string | undefined,
-  _options: ContainerCommitOptions,
+  home: Home,
+  id: string,
+  reference: string | undefined,
+  { author, message, changes, pause, signal }: ContainerCommitOptions,
 ): Promise<CommittedImage> {
-  throw new Error("todo");
+  const record = recordOf(home, id);
+  using base = holdBase(home, record, "commit");
+  const { Images } = await import("../images/index.ts");
+  using images = new Images(home.root);
+  using upper = upperOr(home, id);
+  const resume = await paused(home, record, pause);
+  try {
+    const upperIds = writtenIds(home, record);
+    const made = await images.commit(record.image?.id, upper.path, {
+      ...(upperIds ? { upperIds } : {}),
+      exclude: volumesOf(record),
+      config: configFor(record, base),
+      createdBy: record.command.join(" "),
+      ...(signal === undefined ? {} : { signal }),
+      ...(reference === undefined ? {} : { reference }),
+      ...(author === undefined ? {} : { author }),
+      ...(message === undefined ? {} : { message }),
+      ...(changes === undefined ? {} : { changes }),
+    });
+    return { id: made.id };
+  } finally {
+    await resume();
+  }
 }
 
-export async function exportFiles(_home: Home, _id: string): Promise<ReadableStream<Uint8Array>> {
-  throw new Error("todo");
+/** As its next container is to be run. */
+function configFor(record: ContainerRecord, base: HeldBase): ContainerConfig {
+  const ofImage = base.config.config ?? {};
+  const { Env, Cmd, Entrypoint, Labels, User, WorkingDir, Volumes, ExposedPorts, Healthcheck, StopSignal } = configOf(
+    record,
+    ofImage,
+  );
+  return {
+    ...ofImage,
+    Env,
+    Labels,
+    User,
+    WorkingDir,
+    StopSignal,
+    ...(Cmd === null ? {} : { Cmd }),
+    ...(Entrypoint === null ? {} : { Entrypoint }),
+    ...(Volumes === null ? {} : { Volumes }),
+    ...(ExposedPorts === undefined ? {} : { ExposedPorts }),
+    ...(Healthcheck === undefined ? {} : { Healthcheck }),
+  };
+}
+
+/** @returns what lets it go on */
+async function paused(home: Home, { id, status }: ContainerRecord, pause: boolean | undefined) {
+  if (pause === false || status !== "running") return async () => {};
+  const { pause: halt, unpause } = await import("./pause.ts");
+  try {
+    await halt(home, id);
+  } catch (error) {
+    if (pause || (error as { code?: string }).code !== "limit_unavailable") throw error;
+    return async () => {};
+  }
+  return async () => {
+    try {
+      await unpause(home, id);
+    } catch (error) {
+      // it has ended meanwhile, or is gone
+      if (!["container_state", "container_not_found"].includes((error as { code?: string }).code ?? "")) throw error;
+    }
+  };
+}
+
+/** All files as they are seen, as a tar archive; not what is in volumes and mounts. As fast as it is read. */
+export async function exportFiles(home: Home, id: string): Promise<ReadableStream<Uint8Array>> {
+  const { packTree } = await import("../layer/index.ts");
+  const record = recordOf(home, id);
+  const base = holdBase(home, record, "export");
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const options = { ...idsFor(home, record, base), exclude: volumesOf(record) };
+  // a piece is good until it is taken, and waits in the stream
+  const packed = packTree(base.layers, upperOf(home, id), (bytes) => writer.write(bytes.slice()), options);
+  void packed
+    .then(
+      () => writer.close(),
+      (error) => writer.abort(error),
+    )
+    .catch(() => {})
+    .finally(() => base[Symbol.dispose]());
+  return readable;
+}
+
+/** Undefined where it was never started, and nothing was copied into it. */
+function upperOf(home: Home, id: string): string | undefined {
+  const path = `${home.path(id)}/${LAYER}/upper`;
+  return kindOfPath(path) === "directory" ? path : undefined;
+}
+
+/** Something empty instead, as long as it is needed. */
+function upperOr(home: Home, id: string): Disposable & { path: string } {
+  const there = upperOf(home, id);
+  if (there !== undefined) return { path: there, [Symbol.dispose]() {} };
+  const { mkdtempSync, rmdirSync } = process.getBuiltinModule("node:fs");
+  const path = mkdtempSync(`${home.path(id)}/empty-`);
+  return { path, [Symbol.dispose]: () => rmdirSync(path) };
+}
+
+const volumesOf = ({ volumes }: ContainerRecord): string[] => volumes.map(({ target }) => target);
+
+const mountTargets = ({ options }: ContainerRecord): string[] => [
+  ...(options.mounts ?? []).map(({ target }) => target),
+  ...(options.volumes ?? []).flatMap(
+    (text) =>
+      text
+        .split(":")
+        .filter((word) => word.startsWith("/"))
+        .slice(0, 2)
+        .at(-1) ?? [],
+  ),
+];
+
+/** Root's layers have the ids of the image; an ordinary user's are unpacked with those that the container has. */
+function idsFor(home: Home, record: ContainerRecord, base: HeldBase): { ids?: IdMaps; upperIds?: IdMaps } {
+  const written = writtenIds(home, record);
+  if (effectiveUid() === 0) return written ? { upperIds: written } : {};
+  const ids = base.ids ?? written;
+  return ids ? { ids } : {};
+}
+
+/** Those of its user namespace, as it ran last; undefined where that was the host's. */
+function writtenIds(home: Home, { id }: ContainerRecord): IdMaps | undefined {
+  const text = readKernelFile(`${home.path(id)}/${SPEC}`);
+  const { linux = {} } = (text === undefined ? {} : JSON.parse(text)) as { linux?: Partial<IdMaps> };
+  const { uidMappings, gidMappings } = linux;
+  return uidMappings && gidMappings ? { uidMappings, gidMappings } : undefined;
 }

@@ -1,8 +1,228 @@
-/** A container as Docker's API describes it. @module */
+/** A container as Docker's API describes it. @module @see https://docs.docker.com/reference/api/engine/ */
+import { parseDuration } from "../sandbox/index.ts";
+import type { ContainerConfig, Healthcheck } from "../image/index.ts";
+import { findBase, type Base } from "./base.ts";
+import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
+import { hostConfigOf, networkModeOf } from "./host-config.ts";
+import { LAYER, LOG } from "./layout.ts";
+import { mountPointsOf } from "./mount-points.ts";
+import type { ContainerOptions, HealthOptions } from "./options.ts";
+import type { ContainerRecord, HealthRecord } from "./record.ts";
+import { writtenBytes } from "./written.ts";
 
-export type ContainerInspect = Record<string, unknown>;
+export type ContainerInspect = ReturnType<typeof inspectOf>;
 
-export async function inspect(_home: Home, _id: string, _options: { size?: boolean }): Promise<ContainerInspect> {
-  throw new Error("todo");
+export async function inspect(
+  home: Home,
+  id: string,
+  { size = false }: { size?: boolean } = {},
+): Promise<ContainerInspect> {
+  const record = recordOf(home, id);
+  return inspectOf(home, record, findBase(home, record), size ? writtenBytes(home, id) : undefined);
+}
+
+const NEVER = "0001-01-01T00:00:00Z";
+const timeOf = (ms: number | undefined): string => (ms === undefined ? NEVER : new Date(ms).toISOString());
+
+/** @param written bytes over the image, where they were counted */
+export function inspectOf(
+  home: Pick<Home, "root" | "path">,
+  record: ContainerRecord,
+  base: Base | undefined,
+  written: number | undefined,
+) {
+  const directory = home.path(record.id);
+  const [path = "", ...args] = record.command;
+  return {
+    Id: record.id,
+    Created: timeOf(record.created),
+    Path: path,
+    Args: args,
+    State: stateOf(record),
+    Image: record.image?.id ?? "",
+    ResolvConfPath: `${directory}/resolv.conf`,
+    HostnamePath: `${directory}/hostname`,
+    HostsPath: `${directory}/hosts`,
+    LogPath: record.options.log?.driver === "none" ? "" : `${directory}/${LOG}`,
+    Name: `/${record.name}`,
+    RestartCount: record.restarts,
+    Driver: "overlay2",
+    Platform: "linux",
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: null,
+    HostConfig: hostConfigOf(record),
+    GraphDriver: {
+      Name: "overlay2",
+      Data: {
+        LowerDir: (base?.layers ?? []).join(":"),
+        UpperDir: `${directory}/${LAYER}/upper`,
+        WorkDir: `${directory}/${LAYER}/work`,
+      },
+    },
+    ...(written === undefined ? {} : { SizeRw: written, SizeRootFs: written + (base?.bytes ?? 0) }),
+    Mounts: mountPointsOf(home, record),
+    Config: configOf(record, base?.config.config ?? {}),
+    NetworkSettings: networkSettingsOf(record),
+  };
+}
+
+function stateOf(record: ContainerRecord) {
+  const { status } = record;
+  const isPaused = status === "paused";
+  const isRestarting = status === "restarting";
+  return {
+    // nobody else has a word for what is just being started
+    Status: status === "starting" ? ("created" as const) : status,
+    Running: status === "running" || isPaused || isRestarting,
+    Paused: isPaused,
+    Restarting: isRestarting,
+    OOMKilled: record.oomKilled ?? false,
+    Dead: status === "dead",
+    Pid: status === "running" || isPaused ? record.pid : 0,
+    ExitCode: record.exitCode ?? 0,
+    Error: record.error ?? "",
+    StartedAt: timeOf(record.startedAt),
+    FinishedAt: timeOf(record.finishedAt),
+    ...(record.health ? { Health: healthOf(record.health) } : {}),
+  };
+}
+
+const healthOf = ({ status, failingStreak, log }: HealthRecord) => ({
+  Status: status,
+  FailingStreak: failingStreak,
+  Log: log.map(({ start, end, exitCode, output }) => ({
+    Start: timeOf(start),
+    End: timeOf(end),
+    ExitCode: exitCode,
+    Output: output,
+  })),
+});
+
+/** What the image says, and what was asked for instead. */
+export function configOf({ options, hostname, image }: ContainerRecord, config: ContainerConfig) {
+  const attached = (stream: "stdin" | "stdout" | "stderr") => options.attach?.includes(stream) ?? false;
+  const { entrypoint, command, openStdin = false } = options;
+  const isOverridden = entrypoint !== undefined;
+  const volumes = { ...config.Volumes, ...anonymousVolumes(options) };
+  const health = healthcheckOf(options.health, config.Healthcheck);
+  return {
+    Hostname: hostname,
+    Domainname: options.domainname ?? "",
+    User: options.user ?? config.User ?? "",
+    AttachStdin: attached("stdin"),
+    AttachStdout: attached("stdout"),
+    AttachStderr: attached("stderr"),
+    ...exposedPorts(options, config),
+    Tty: options.terminal !== undefined && options.terminal !== false,
+    OpenStdin: openStdin !== false,
+    StdinOnce: openStdin === "once",
+    Env: environmentOf(options.env, config.Env ?? []),
+    Cmd: command ?? (isOverridden ? null : (config.Cmd ?? null)),
+    ...(health ? { Healthcheck: health } : {}),
+    Image: image?.reference ?? "",
+    Volumes: Object.keys(volumes).length > 0 ? volumes : null,
+    WorkingDir: options.cwd ?? config.WorkingDir ?? "",
+    Entrypoint: isOverridden ? [entrypoint].flat().filter((word) => word !== "") : (config.Entrypoint ?? null),
+    OnBuild: null,
+    Labels: { ...config.Labels, ...options.labels },
+    StopSignal: options.stopSignal ?? config.StopSignal ?? "SIGTERM",
+    ...stopTimeoutOf(options),
+  };
+}
+
+/** Of `-v /data`. */
+const anonymousVolumes = ({ volumes = [] }: ContainerOptions): Record<string, object> =>
+  Object.fromEntries(volumes.filter((text) => text.startsWith("/") && !text.includes(":")).map((text) => [text, {}]));
+
+function exposedPorts({ expose = [] }: ContainerOptions, { ExposedPorts = {} }: ContainerConfig) {
+  const named = expose.map((port): [string, object] => [port.includes("/") ? port : `${port}/tcp`, {}]);
+  const ports = { ...ExposedPorts, ...Object.fromEntries(named) };
+  return Object.keys(ports).length > 0 ? { ExposedPorts: ports } : undefined;
+}
+
+const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** What was asked for stands first. */
+export function environmentOf(asked: ContainerOptions["env"] = {}, ofImage: readonly string[]): string[] {
+  const nameOf = (word: string) => word.split("=", 1)[0] as string;
+  const own = Object.entries(asked).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  const rest = ofImage.filter((word) => !Object.hasOwn(asked, nameOf(word)));
+  const all = [...own, ...rest];
+  const hasPath = Object.hasOwn(asked, "PATH") || all.some((word) => nameOf(word) === "PATH");
+  return hasPath ? all : [...all, PATH];
+}
+
+function stopTimeoutOf({ stopTimeout }: ContainerOptions): { StopTimeout?: number } {
+  if (stopTimeout === undefined) return {};
+  if (typeof stopTimeout === "number" && stopTimeout <= 0) return { StopTimeout: Math.sign(stopTimeout) };
+  return { StopTimeout: Math.ceil(parseDuration("use the stop timeout", stopTimeout) / 1000) };
+}
+
+const NS = 1e6;
+
+/** The image's, but for what was asked for; as Docker has it: nanoseconds. */
+export function healthcheckOf(
+  asked: HealthOptions | undefined,
+  ofImage: Healthcheck | undefined,
+): Healthcheck | undefined {
+  if (!asked) return ofImage;
+  const { test, retries } = asked;
+  const ns = (duration: HealthOptions["interval"]) =>
+    duration === undefined ? undefined : duration === 0 ? 0 : parseDuration("use the time", duration) * NS;
+  const own = {
+    Test: test === undefined ? undefined : typeof test === "string" ? ["CMD-SHELL", test] : test,
+    Interval: ns(asked.interval),
+    Timeout: ns(asked.timeout),
+    StartPeriod: ns(asked.startPeriod),
+    StartInterval: ns(asked.startInterval),
+    Retries: retries,
+  };
+  return {
+    ...ofImage,
+    ...(Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined)) as Healthcheck),
+  };
+}
+
+function networkSettingsOf({ options, pid, status }: ContainerRecord) {
+  const mode = networkModeOf(options.network);
+  const isUp = status === "running" || status === "paused";
+  const endpoint = {
+    IPAMConfig: null,
+    Links: null,
+    Aliases: null,
+    MacAddress: "",
+    DriverOpts: null,
+    NetworkID: "",
+    EndpointID: "",
+    Gateway: "",
+    IPAddress: "",
+    IPPrefixLen: 0,
+    IPv6Gateway: "",
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+    DNSNames: null,
+  };
+  return {
+    Bridge: "",
+    SandboxID: "",
+    SandboxKey: isUp && mode !== "host" ? `/proc/${pid}/ns/net` : "",
+    Ports: {},
+    HairpinMode: false,
+    LinkLocalIPv6Address: "",
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    EndpointID: "",
+    Gateway: "",
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+    IPAddress: "",
+    IPPrefixLen: 0,
+    IPv6Gateway: "",
+    MacAddress: "",
+    Networks: mode === "none" || mode === "host" ? { [mode]: endpoint } : ({} as Record<string, typeof endpoint>),
+  };
 }

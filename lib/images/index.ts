@@ -18,4 +18,4 @@ export type { ImageEvent, LayerEvent } from "./progress.ts";
 export type { PulledImage } from "./pull.ts";
 export type { PushedImage } from "./push.ts";
 export type { ArchiveFormat } from "./save.ts";
-export type { ImageFilters, ImageSummary } from "./summary.ts";
+export { momentOf, type ImageFilters, type ImageSummary } from "./summary.ts";

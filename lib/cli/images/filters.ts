@@ -5,8 +5,8 @@ import { invalid } from "../invalid.ts";
 const TRUE = new Set(["1", "true"]);
 const FALSE = new Set(["0", "false"]);
 
-/** By their keys; what may be given once only is checked. @throws TsboxError `invalid_option` */
-function valuesOf(filters: readonly string[], known: readonly string[]): Map<string, string[]> {
+/** By their keys. @throws TsboxError `invalid_option` */
+export function valuesOf(filters: readonly string[], known: readonly string[]): Map<string, string[]> {
   const values = new Map<string, string[]>();
   for (const filter of filters) {
     const at = filter.indexOf("=");

@@ -41,10 +41,6 @@ const LIST = { summary: "List images", load: async () => (await import("./list.t
 const OWN: LaterVerbs = {
   images: LIST,
   rmi: REMOVE,
-  inspect: {
-    summary: "Print all that is known of images",
-    load: async () => (await import("./inspect.ts")).addInspect,
-  },
   login: {
     summary: "Log in to a registry",
     load: async () => (await import("./login.ts")).addLogin,

@@ -1,0 +1,121 @@
+/** What `tsbox ps` shows of a container. @module @see https://docs.docker.com/reference/cli/docker/container/ls/#format */
+import type { ContainerInspect, ContainerRecord } from "../../containers/index.ts";
+import { humanDuration, humanSize, longTime } from "../images/human.ts";
+import type { Columns, Row } from "../images/rows.ts";
+import { commandText, shortened, stateText, statusText } from "./status.ts";
+
+export const TITLES = {
+  ID: "CONTAINER ID",
+  Image: "IMAGE",
+  Command: "COMMAND",
+  CreatedAt: "CREATED AT",
+  RunningFor: "CREATED",
+  Ports: "PORTS",
+  State: "STATE",
+  Status: "STATUS",
+  HealthStatus: "HEALTH STATUS",
+  Size: "SIZE",
+  Names: "NAMES",
+  Labels: "LABELS",
+  Mounts: "MOUNTS",
+  LocalVolumes: "LOCAL VOLUMES",
+  Networks: "NETWORKS",
+};
+
+const TABLE = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
+
+/** Where it stands in a template: `.Label "com.example.tier"`. */
+const LABEL = /\.Label\s+(?:"([^"\\]*)"|`([^`]*)`)/g;
+
+/** A template may ask for single labels; each becomes a column. */
+export interface Wanted extends Columns {
+  /** With those fields instead. */
+  format: string | undefined;
+  /** Label by field. */
+  labels: ReadonlyMap<string, string>;
+}
+
+export function columnsFor(format: string | undefined, size: boolean): Wanted {
+  const labels = new Map<string, string>();
+  const plain = format?.replaceAll(LABEL, (_, quoted?: string, raw?: string) => {
+    const label = quoted ?? raw ?? "";
+    const field = `Label_${Buffer.from(label).toString("hex")}`;
+    labels.set(field, label);
+    return `.${field}`;
+  });
+  const titles = Object.fromEntries([...labels].map(([field, label]) => [field, titleOf(label)]));
+  return { format: plain, table: size ? `${TABLE}\t{{.Size}}` : TABLE, titles: { ...TITLES, ...titles }, labels };
+}
+
+/** `com.example.my-tier`: `my tier` */
+const titleOf = (label: string) => label.slice(label.lastIndexOf(".") + 1).replaceAll(/[-_]/g, " ");
+
+export interface Manner {
+  trunc: boolean;
+  now: number;
+  labels: ReadonlyMap<string, string>;
+}
+
+const [ID_LENGTH, COMMAND_LENGTH, MOUNT_LENGTH] = [12, 20, 15];
+
+/** @param known what is not in the record, where it is asked for */
+export function rowOf(record: ContainerRecord, known: ContainerInspect | undefined, manner: Manner): Row {
+  const { trunc, now } = manner;
+  const command = commandText(record.command);
+  const mounts = mountsOf(record).map((name) => (trunc ? shortened(name, MOUNT_LENGTH) : name));
+  const labels = new Map(Object.entries(known?.Config.Labels ?? record.options.labels ?? {}));
+  return {
+    ID: trunc ? record.id.slice(0, ID_LENGTH) : record.id,
+    Image: imageOf(record, trunc),
+    Command: JSON.stringify(trunc ? shortened(command, COMMAND_LENGTH) : command),
+    CreatedAt: longTime(new Date(record.created)),
+    RunningFor: `${humanDuration(Math.max(0, now - record.created))} ago`,
+    Ports: "",
+    State: stateText(record),
+    Status: statusText(record, now),
+    HealthStatus: record.health?.status ?? "none",
+    Size: sizeOf(known),
+    Names: record.name,
+    Labels: [...labels]
+      .map(([name, value]) => `${name}=${value}`)
+      .toSorted()
+      .join(","),
+    Mounts: mounts.join(","),
+    LocalVolumes: String(record.volumes.length),
+    Networks: networkOf(record),
+    ...Object.fromEntries([...manner.labels].map(([field, label]) => [field, labels.get(label) ?? ""])),
+  };
+}
+
+/** `77B (virtual 4.2MB)` */
+function sizeOf(known: ContainerInspect | undefined): string {
+  if (known?.SizeRw === undefined) return "0B";
+  return `${humanSize(known.SizeRw)} (virtual ${humanSize(known.SizeRootFs ?? known.SizeRw)})`;
+}
+
+/** As it was asked for; ids and digests are shortened. */
+export function imageOf({ image, options }: Pick<ContainerRecord, "image" | "options">, trunc: boolean): string {
+  if (!image) return typeof options.rootfs === "string" ? options.rootfs : "<no image>";
+  const { reference, id } = image;
+  if (!trunc) return reference;
+  const hex = id.slice(id.indexOf(":") + 1);
+  const asked = reference.replace(/^sha256:/, "");
+  if (/^[0-9a-f]+$/.test(asked) && hex.startsWith(asked) && (asked.length >= ID_LENGTH || asked !== reference))
+    return hex.slice(0, ID_LENGTH);
+  const at = reference.indexOf("@");
+  return at < 0 ? reference : reference.slice(0, at);
+}
+
+/** Volumes by their names, and what is bound by its source. */
+function mountsOf({ volumes, options }: ContainerRecord): string[] {
+  const bound = (options.mounts ?? []).flatMap((mount) => (mount.type === "bind" ? [mount.source] : []));
+  const short = (options.volumes ?? []).flatMap((text) =>
+    /^[/.~]/.test(text) && text.includes(":") ? [text.split(":")[0] as string] : [],
+  );
+  return [...volumes.map(({ name }) => name), ...bound, ...short];
+}
+
+export function networkOf({ options }: Pick<ContainerRecord, "options">): string {
+  const { network = false } = options;
+  return network === false ? "none" : typeof network === "string" ? network : "ns";
+}

@@ -1,0 +1,94 @@
+/** `tsbox inspect`: all that is known of containers, images and volumes. @module */
+import type { Containers } from "../../containers/index.ts";
+import type { Images } from "../../images/index.ts";
+import { TsboxError } from "../../sandbox/index.ts";
+import { declare, type Add } from "../images/declare.ts";
+import { inspected } from "../images/inspected.ts";
+import { safely } from "../images/with-images.ts";
+import { invalid } from "../invalid.ts";
+import { INSPECT_FORMAT, printInspected } from "../print-inspected.ts";
+import { inspectedContainer } from "./inspected-container.ts";
+
+interface InspectFlags {
+  format?: string;
+  size?: boolean;
+  type?: string;
+}
+
+const TYPES = ["container", "image", "volume"] as const;
+type Type = (typeof TYPES)[number];
+
+const SIZE_FLAG: [string, string] = ["-s, --size", "Of containers, what they have written as well"];
+
+/** Of any kind. */
+export const addInspect: Add = (parent, name) =>
+  void declare(
+    parent,
+    name,
+    {
+      summary: "Print all that is known of containers, images and volumes",
+      usage: "[FLAGS] NAME|ID [NAME|ID...]",
+      words: ["<NAME>", "[NAME...]"],
+      flags: [INSPECT_FORMAT, SIZE_FLAG, ["--type <container|image|volume>", "Only of this kind"]],
+    },
+    (first: string, more: string[], flags: InspectFlags) => {
+      const { type } = flags;
+      if (type !== undefined && !TYPES.includes(type as Type))
+        throw invalid("--type", type, "there is nothing of this kind", TYPES.join(", "));
+      return inspect([first, ...more], flags, type === undefined ? TYPES : [type as Type]);
+    },
+  );
+
+export const addContainerInspect: Add = (parent, name) =>
+  void declare(
+    parent,
+    name,
+    {
+      summary: "Print all that is known of containers",
+      usage: "[FLAGS] CONTAINER [CONTAINER...]",
+      words: ["<CONTAINER>", "[CONTAINER...]"],
+      flags: [INSPECT_FORMAT, SIZE_FLAG],
+    },
+    (first: string, more: string[], flags: InspectFlags) => inspect([first, ...more], flags, ["container"]),
+  );
+
+interface Engine {
+  containers: Containers;
+  images: Images;
+}
+
+function inspect(
+  names: readonly string[],
+  { format, size = false }: InspectFlags,
+  types: readonly Type[],
+): Promise<void> {
+  return safely(async () => {
+    const { Tsbox } = await import("../../engine/index.ts");
+    using engine = new Tsbox();
+    return await printInspected(names, format, (name) => find(engine, name, types, size));
+  });
+}
+
+const MISSING = new Set(["container_not_found", "image_not_found", "volume_not_found", "reference_invalid"]);
+
+/** The first kind that has one of this name. */
+async function find(engine: Engine, name: string, types: readonly Type[], size: boolean): Promise<object> {
+  for (const type of types) {
+    try {
+      return await FIND[type](engine, name, size);
+    } catch (error) {
+      const isMissing = MISSING.has((error as { code?: string }).code ?? "");
+      if (!isMissing || types.length === 1) throw error;
+    }
+  }
+  throw new TsboxError(`No such object: ${name}`, { code: "container_not_found" });
+}
+
+const FIND: Record<Type, (engine: Engine, name: string, size: boolean) => Promise<object>> = {
+  container: async ({ containers }, name, size) =>
+    inspectedContainer(await (await containers.get(name)).inspect({ size })),
+  image: async ({ images }, name) => inspected(await images.inspect(name)),
+  volume: async () => {
+    throw new TsboxError("volumes", { code: "volume_not_found" });
+  },
+};

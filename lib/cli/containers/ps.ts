@@ -1,0 +1,95 @@
+/** `tsbox ps`: the containers that there are. @module */
+import type { Containers, ContainerRecord } from "../../containers/index.ts";
+import { declare, FORMAT, type Add } from "../images/declare.ts";
+import { valuesOf } from "../images/filters.ts";
+import { listed } from "../images/rows.ts";
+import { invalid } from "../invalid.ts";
+import { print } from "../print.ts";
+import { columnsFor, rowOf, type Wanted } from "./container-rows.ts";
+import { withContainers } from "./with-containers.ts";
+
+interface PsFlags {
+  all?: boolean;
+  filter?: string[];
+  format?: string;
+  last?: string;
+  latest?: boolean;
+  trunc?: boolean;
+  quiet?: boolean;
+  size?: boolean;
+}
+
+const FILTERS =
+  "id name label exited status ancestor before since volume network publish expose health isolation is-task".split(" ");
+
+export const addPs: Add = (parent, name) =>
+  void declare(
+    parent,
+    name,
+    {
+      summary: "List containers",
+      usage: "[FLAGS]",
+      flags: [
+        ["-a, --all", "Not only those that run"],
+        [
+          "-f, --filter <KEY=VALUE>...",
+          "id=, name=, label=, exited=, status=, ancestor=, before=, since=, volume=, health=",
+        ],
+        ["--format <FORMAT>", FORMAT.replace(".Size", ".Names")],
+        ["-n, --last <NUMBER>", "So many that were created last, in any state (default -1: all)"],
+        ["-l, --latest", "The one that was created last, in any state"],
+        ["--no-trunc", "Ids and commands as they are"],
+        ["-q, --quiet", "Ids alone"],
+        ["-s, --size", "With what they have written, and that and their images together"],
+      ],
+    },
+    (flags: PsFlags) =>
+      withContainers(async (containers) => {
+        const wanted = columnsFor(
+          flags.quiet && flags.format === undefined ? "{{.ID}}" : flags.format,
+          flags.size === true,
+        );
+        // a mistake in it is told before anything else
+        listed(wanted.format, wanted, []);
+        print(await table(containers, await chosen(containers, flags), wanted, flags));
+      }),
+  );
+
+async function chosen(
+  containers: Containers,
+  { all = false, filter = [], last, latest }: PsFlags,
+): Promise<ContainerRecord[]> {
+  const filters = Object.fromEntries(valuesOf(filter, FILTERS));
+  const most = latest ? 1 : last === undefined ? -1 : Number(last);
+  if (!Number.isInteger(most)) throw invalid("--last", last ?? "", "no whole number");
+  const found = await containers.list({ all: all || most > 0 || "status" in filters, filters });
+  return most > 0 ? found.slice(0, most) : found;
+}
+
+async function table(
+  containers: Containers,
+  records: readonly ContainerRecord[],
+  wanted: Wanted,
+  { size = false, trunc = true }: PsFlags,
+): Promise<string> {
+  const { format = "" } = wanted;
+  const needsSize = size || /\{\{[^}]*\.Size\b/.test(format);
+  const needsMore = needsSize || format === "json" || /\{\{[^}]*(?:\.Label|json\s+\.)/.test(format);
+  const manner = { trunc, now: Date.now(), labels: wanted.labels };
+  const rows = [];
+  for (const record of records) {
+    const known = needsMore ? await inspected(containers, record.id, needsSize) : undefined;
+    rows.push(rowOf(record, known, manner));
+  }
+  return listed(wanted.format, wanted, rows);
+}
+
+/** Undefined for one that is gone by now. */
+async function inspected(containers: Containers, id: string, size: boolean) {
+  try {
+    return await (await containers.get(id)).inspect({ size });
+  } catch (error) {
+    if ((error as { code?: string }).code === "container_not_found") return undefined;
+    throw error;
+  }
+}
