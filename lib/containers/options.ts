@@ -1,5 +1,8 @@
 /** What a caller may ask of a container. @module */
-import type { Duration, MountOption, RunOptions, Size } from "../sandbox/index.ts";
+import type { Duration, RunOptions, Size } from "../sandbox/index.ts";
+import type { ContainerMount } from "../volumes/index.ts";
+
+export type { ContainerMount, FileChanges, ImageMount, VolumeMount } from "../volumes/index.ts";
 
 /** After a command has ended: `"on-failure:5"` at most five times, where it did not exit with 0. */
 export type RestartPolicy = "no" | "always" | "unless-stopped" | "on-failure" | `on-failure:${number}`;
@@ -29,26 +32,6 @@ export interface LogOptions {
   /** So many files are kept, the one that is written among them; default 1, or 5 where a size is given. */
   maxFiles?: number;
 }
-
-/** What is kept in a volume of tsbox's, or comes from an image, besides what sandboxes can mount. */
-export type ContainerMount =
-  | Exclude<MountOption, { type: "volume" }>
-  /** Without a source, a volume of the container's own, which goes with it. */
-  | {
-      type: "volume";
-      source?: string;
-      target: string;
-      readOnly?: boolean;
-      /** It is not filled with what the image has there. */
-      noCopy?: boolean;
-      /** A directory in it that is mounted rather than all of it. */
-      subpath?: string;
-      driver?: string;
-      driverOptions?: Record<string, string>;
-      labels?: Record<string, string>;
-    }
-  /** The files of an image, read-only. */
-  | { type: "image"; source: string; target: string; subpath?: string };
 
 export interface ContainerOptions extends Omit<
   RunOptions,

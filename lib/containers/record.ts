@@ -5,7 +5,7 @@
  */
 import type { CgroupRecord } from "../cgroup/index.ts";
 import type { Digest } from "../image/index.ts";
-import type { ContainerOptions } from "./options.ts";
+import type { ContainerMount, ContainerOptions } from "./options.ts";
 
 /**
  * `starting` and `removing` stand as long as a command is at it, or until the next one finds what was left of it.
@@ -70,6 +70,8 @@ export interface ContainerRecord {
   health?: HealthRecord;
   cgroup?: CgroupRecord;
   volumes: UsedVolume[];
+  /** What is mounted, as `resolveMounts` has found it: sources are absolute, and volumes have names. */
+  mounts?: ContainerMount[];
   /** The first id on the host, of one whose ids are its own. */
   hostID?: number;
   hostname: string;

@@ -10,6 +10,7 @@ export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
 export {
   readLayer,
+  TreeUnpacking,
   unpackLayer,
   type LayerSink,
   type LayerSource,

@@ -42,6 +42,11 @@ export interface Level {
 /** Other tools cannot unpack what is deeper, and no path of a process leads there. */
 const MAX_PATH_BYTES = 4095;
 
+/** As the kernel follows. */
+const MAX_LINKS = 40;
+
+const partsOf = (path: string): string[] => path.split("/").filter((part) => part !== "" && part !== ".");
+
 export const joinPath = (path: string, name: string): string => (path === "" ? name : `${path}/${name}`);
 
 export class Tree {
@@ -62,6 +67,48 @@ export class Tree {
   /** All of it. */
   get root(): Pending {
     return { path: "", layers: this.#tops.map((_, layer) => layer) };
+  }
+
+  /**
+   * A directory in it; symlinks are followed as if this were the root, and lead nowhere else.
+   * @param path names of bytes, a character each
+   * @returns undefined where there is none
+   */
+  find(path: string): Pending | undefined {
+    const rest = partsOf(path);
+    let way: Pending[] = [this.root];
+    let links = 0;
+    for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
+      const at = way.at(-1) as Pending;
+      if (name === "..") {
+        if (way.length > 1) way.pop();
+        continue;
+      }
+      const level = this.enter(at);
+      if (!level) return undefined;
+      try {
+        const found = level.names.find((each) => each.name === name);
+        if (!found) return undefined;
+        if (found.type === DT.directory) {
+          way.push({ path: joinPath(at.path, name), layers: found.layers });
+          continue;
+        }
+        const target = found.type === DT.symlink ? this.#linkOf(found) : undefined;
+        if (target === undefined || ++links > MAX_LINKS) return undefined;
+        if (target.startsWith("/")) way = [this.root];
+        rest.unshift(...partsOf(target));
+      } finally {
+        this.leave(level);
+      }
+    }
+    return way.at(-1);
+  }
+
+  #linkOf(name: Merged): string | undefined {
+    const [looked] = this.looker.look([name], (each) => each);
+    if (!looked) return undefined;
+    this.looker.close([looked.fd]);
+    return looked.linkName;
   }
 
   /** Undefined for what is gone by now. */

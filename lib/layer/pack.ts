@@ -40,6 +40,8 @@ export interface PackOptions {
   sourceDateEpoch?: number;
   /** Whether the directory itself is an entry, `./`. */
   root?: boolean;
+  /** A directory in the tree, as an absolute path in it, that is packed instead; where there is none, nothing is. */
+  from?: string;
   limits?: Partial<PackLimits>;
   signal?: AbortSignal;
 }
@@ -115,6 +117,8 @@ class Packing {
   readonly #isLayer: boolean;
   readonly #options: PackOptions;
   readonly #maxEntries: number;
+  /** Where it begins. */
+  #start = "";
   /** The names that files with several were packed under, by what the files are. */
   readonly #names = new Map<string, string>();
   entries = 0;
@@ -136,7 +140,10 @@ class Packing {
   }
 
   *all(): Generator<Uint8Array, void> {
-    const stack: Pending[] = [this.#tree.root];
+    const { from } = this.#options;
+    const start = from === undefined ? this.#tree.root : this.#tree.find(Buffer.from(from).toString("latin1"));
+    const stack: Pending[] = start ? [start] : [];
+    this.#start = start?.path ?? "";
     for (let next; (next = stack.pop());) {
       const isExcluded = this.#excluded.has(next.path);
       const below = isExcluded ? next.layers.filter((layer) => layer !== UPPER) : next.layers;
@@ -162,10 +169,9 @@ class Packing {
   }
 
   *#directory({ path, layer, directory, attributes }: Level): Generator<Uint8Array, void> {
-    if (path !== "" || this.#options.root) {
+    if (path !== this.#start || this.#options.root) {
       this.#count(path);
-      const name = `${path === "" ? "." : path}/`;
-      yield* this.#output.put(this.#header(name, directory, layer, "directory", attributes.xattrs));
+      yield* this.#output.put(this.#header(path, directory, layer, "directory", attributes.xattrs));
     }
     if (attributes.isOpaque && this.#isLayer)
       yield* this.#output.put({ ...NOBODYS, name: bytesOf(joinPath(path, OPAQUE)) });
@@ -202,7 +208,7 @@ class Packing {
     const first = this.#firstName(looked, path);
     if (first !== undefined) {
       const header = this.#header(path, looked, layer, "hard link");
-      return yield* this.#output.put({ ...header, linkName: bytesOf(first) });
+      return yield* this.#output.put({ ...header, linkName: bytesOf(this.#told(first)) });
     }
     const header = { ...this.#header(path, looked, layer, "file", xattrs), size: looked.size };
     yield* this.#output.putFile(header, looked, path);
@@ -226,7 +232,7 @@ class Packing {
     const ids = layer === UPPER ? this.#ids.upper : this.#ids.lower;
     const { mode, uid, gid, mtime, major, minor, linkName } = looked;
     return {
-      name: bytesOf(path),
+      name: bytesOf(type === "directory" ? `${this.#told(path) || "."}/` : this.#told(path)),
       type,
       mode,
       uid: ids.toUid(uid),
@@ -237,6 +243,11 @@ class Packing {
       ...(type === "character device" || type === "block device" ? { major, minor } : {}),
       ...(xattrs ? { xattrs: withImageIds(xattrs, ids) } : {}),
     };
+  }
+
+  /** From where it begins. */
+  #told(path: string): string {
+    return this.#start === "" ? path : path.slice(this.#start.length + 1);
   }
 
   #clamped(mtime: TarTime): TarTime {

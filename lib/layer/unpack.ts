@@ -88,6 +88,44 @@ export async function unpackLayer(
   }
 }
 
+/** A tar that comes from where nobody lies about it, as {@link packTree} makes it: unpacked as it comes. */
+export class TreeUnpacking implements Disposable {
+  readonly #root: number;
+  readonly #files: LayerFiles;
+  readonly #tar = new TarReader();
+
+  /** @param directory as of {@link unpackLayer} */
+  constructor(directory: string, { limits, ids }: Pick<UnpackOptions, "limits" | "ids"> = {}) {
+    this.#root = open(directory, O_DIRECTORY | O_NOFOLLOW);
+    try {
+      prepare(this.#root);
+      const rights = rightsFor(ids);
+      rights.hand(directory);
+      this.#files = new LayerFiles(this.#root, { limits: { ...DEFAULT_LIMITS, ...limits }, rights });
+    } catch (error) {
+      close(this.#root);
+      throw error;
+    }
+  }
+
+  take(piece: Uint8Array): void {
+    for (const { entry, bytes, offset } of this.#tar.push(piece)) {
+      if (entry) this.#files.begin(entry);
+      else this.#files.data(bytes, offset);
+    }
+  }
+
+  end(): void {
+    this.#tar.end();
+    this.#files.finish();
+  }
+
+  [Symbol.dispose](): void {
+    this.#files[Symbol.dispose]();
+    close(this.#root);
+  }
+}
+
 /** Where a layer goes: its tar, the entries in it, and the bytes of each, by their places in the file. */
 export interface LayerSink {
   tar?(bytes: Uint8Array): void;

@@ -40,6 +40,8 @@ export interface Beside {
   ownIds?: boolean;
   /** Sources of bind mounts that are made, as directories, where they do not exist. */
   created?: readonly string[];
+  /** Directories in the sources of bind mounts that are mounted rather than all of those, by mount points. */
+  subpaths?: Readonly<Record<string, string>>;
   /** Mount points of bind mounts whose trees come from other sandboxes, each bound as {@link volumeSlot}. */
   volumes?: readonly string[];
   /** Nodes that the owner makes, as the container's processes may not. */

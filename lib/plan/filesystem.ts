@@ -138,10 +138,12 @@ const makeDirectory = (path: string, alone: mounts.Alone): Step => ({
 
 export const volumeSlot = (destination: string): string => `volume for ${destination}`;
 
-export function openBind(mount: Mount, tree: string, { created, volumes }: Beside): Step {
+export function openBind(mount: Mount, tree: string, { created, volumes, subpaths }: Beside): Step {
   const { source = "", destination, options = [] } = mount;
   if (volumes?.includes(destination)) return mounts.useTree(volumeSlot(destination), tree, options);
-  const step = mounts.openSource(source, tree, options);
+  const subpath = subpaths?.[destination];
+  const step =
+    subpath === undefined ? mounts.openSource(source, tree, options) : mounts.openBelow(source, subpath, tree, options);
   return created?.includes(source) ? { ...step, ops: [...mounts.makeDirectories(source), ...step.ops] } : step;
 }
 
@@ -149,10 +151,10 @@ export const isRemount = ({ options }: Mount): boolean => options?.includes("rem
 
 export function kindOf(
   { source = "", destination }: Mount,
-  { created, volumes }: Beside,
+  { created, volumes, subpaths }: Beside,
   facts: Facts,
 ): "file" | "directory" {
-  return created?.includes(source) || volumes?.includes(destination)
+  return created?.includes(source) || volumes?.includes(destination) || subpaths?.[destination] !== undefined
     ? "directory"
     : (facts.sources.get(source) ?? "directory");
 }

@@ -4,7 +4,7 @@
  * @module
  * @see open_tree(2), fsopen(2), move_mount(2), mount_setattr(2), openat2(2)
  */
-import { cstring, named, ref, structure, TsboxError } from "../../syscalls/index.ts";
+import { cstring, named, O_DIRECTORY, ref, structure, TsboxError } from "../../syscalls/index.ts";
 import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
 import { F_DUPFD_CLOEXEC } from "./clone.ts";
 import { flags } from "./constants.ts";
@@ -109,6 +109,33 @@ export function openSource(path: string, tree: string, options?: readonly string
   };
 }
 
+/** A detached copy of a directory in one of the host that somebody else may be changing: no symlink leads out of that. */
+export function openBelow(path: string, subpath: string, tree: string, options: readonly string[]): Step {
+  const parsed = parseMountOptions(options);
+  const how = flags(
+    "OPEN_TREE_CLONE",
+    "OPEN_TREE_CLOEXEC",
+    "AT_EMPTY_PATH",
+    ...(parsed.rbind ? ["AT_RECURSIVE" as const] : []),
+  );
+  const [top, below] = ["source-top", "source"];
+  const ops: Op[] = [
+    { call: "openat", args: [here, cstring(path), flags("O_PATH", "O_CLOEXEC"), 0], out: top },
+    { call: "openat2", args: [ref(top), cstring(subpath), DIRECTORY_IN_ROOT, 24], out: below },
+    { call: "open_tree", args: [ref(below), nothing, how], out: tree },
+    { call: "close", args: [ref(below)] },
+    { call: "close", args: [ref(top)] },
+    ...attributeOps(tree, parsed),
+  ];
+  return {
+    action: `open "${subpath}" in "${path}"`,
+    ops,
+    code: "mount_failed",
+    path: `${path}/${subpath}`,
+    hint: (errno) => (errno === "ENOENT" ? "there is no such directory in the volume: make it first" : undefined),
+  };
+}
+
 /** A detached copy of a path of the new root. */
 export function openInside(path: string, tree: string, options: readonly string[]): Step {
   const parsed = parseMountOptions(options);
@@ -207,6 +234,11 @@ const NO_SYMLINKS = structure("{O_PATH|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_SYM
   flags: OPEN_PATH,
   resolve: RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS,
 });
+const DIRECTORY_IN_ROOT = structure(
+  "{O_PATH|O_DIRECTORY|O_CLOEXEC, RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}",
+  "open_how",
+  { flags: OPEN_PATH | O_DIRECTORY, resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS },
+);
 const HOW = { anything: IN_ROOT, "no symlink": NO_SYMLINKS };
 
 /**

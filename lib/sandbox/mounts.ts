@@ -1,7 +1,17 @@
 /** What is mounted in every sandbox, and what a request adds, as the specification's mounts. @module */
 import { absolute, kindOfPath, statFile, TsboxError } from "../../syscalls/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
-import { checkArray, checkChoice, checkHostPath, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
+import {
+  checkArray,
+  checkChoice,
+  checkHostPath,
+  checkKeys,
+  checkObject,
+  checkPath,
+  checkText,
+  invalid,
+  show,
+} from "./check.ts";
 import { checkMap, owns, type Namespaces } from "./namespaces.ts";
 import type { BindMount, DeviceOption, MountOption, Propagation, SandboxOptions, Size } from "./options.ts";
 import { parseSize } from "./parse.ts";
@@ -112,6 +122,14 @@ export function requestedMounts({ mounts, devices }: SandboxOptions, host: Host)
 export const createdSources = ({ mounts }: SandboxOptions): string[] =>
   (mounts ?? []).flatMap((mount) => (mount.type === "bind" && mount.create ? [absolute(mount.source)] : []));
 
+/** Directories that are mounted rather than all of a source, by mount points. */
+export function subpathsOf({ mounts = [] }: SandboxOptions): Record<string, string> | undefined {
+  const found = mounts.flatMap((mount) =>
+    mount.type === "bind" && mount.subpath !== undefined ? [[targetOf(mount.target), mount.subpath] as const] : [],
+  );
+  return found.length > 0 ? Object.fromEntries(found) : undefined;
+}
+
 const BIND_KEYS = [
   "type",
   "source",
@@ -121,6 +139,7 @@ const BIND_KEYS = [
   "recursive",
   "propagation",
   "create",
+  "subpath",
   "uidMappings",
   "gidMappings",
 ];
@@ -173,6 +192,7 @@ function bind(mount: BindMount, destination: string, host: Host): Mount {
       hint: "the source has to exist on the host, or be made with `create: true`",
     });
   }
+  if (mount.subpath !== undefined) checkText("subpath of a mount", mount.subpath);
   const recursive = checkChoice<boolean | "writable">("recursive", mount.recursive, true, false, "writable");
   if (recursive === "writable" && !mount.readOnly)
     throw invalid(`mount on "${destination}" with recursive "writable": only what is readOnly has an exception`);

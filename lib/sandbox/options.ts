@@ -105,6 +105,11 @@ export interface BindMount {
   /** A source that does not exist is made, as a directory; default false. */
   create?: boolean;
   /**
+   * A directory in the source that is mounted rather than all of it: `"data/a"`. Whoever has filled the source cannot
+   * lead it out of there by a symlink.
+   */
+  subpath?: string;
+  /**
    * Who owns the files: ids on the file system (`containerID`) look like those of the host (`hostID`), of which the
    * sandbox sees what its own map says. One of the two is both where it is alone. Root's only; default: as outside.
    */

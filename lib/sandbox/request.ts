@@ -19,6 +19,7 @@ import {
   privateMounts,
   requestedMounts,
   standardMounts,
+  subpathsOf,
   volumesOf,
 } from "./mounts.ts";
 import type { MountOption, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
@@ -104,9 +105,16 @@ export function specFor(args: string[], request: Request): Requested {
   const landlock = landlockOf(options.security, spec, root);
   if (landlock) spec.linux.landlock = landlock;
   const created = createdSources(options);
+  const subpaths = subpathsOf(options);
   const volumes = volumesOf(options);
   const ownIds = privileged && options.namespaces?.user === "auto" ? { ownIds: true } : {};
-  const beside: Beside = { root, idle: args.length === 0, ...(created.length > 0 ? { created } : {}), ...ownIds };
+  const beside: Beside = {
+    root,
+    idle: args.length === 0,
+    ...(created.length > 0 ? { created } : {}),
+    ...(subpaths ? { subpaths } : {}),
+    ...ownIds,
+  };
   if (!volumes) return { spec, beside };
   return { spec, beside: { ...beside, volumes: [...volumes.keys()] }, volumes };
 }

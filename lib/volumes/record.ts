@@ -12,6 +12,10 @@ export interface VolumeRecord {
   labels: Record<string, string>;
   /** Made for one container, which asked for no name. */
   anonymous: boolean;
+  /** What the image of its first container has there is not in it yet. */
+  unfilled?: boolean;
+  /** Somebody has begun to remove it. */
+  removing?: boolean;
 }
 
 export interface VolumeOptions {
@@ -21,4 +25,14 @@ export interface VolumeOptions {
   options?: Record<string, string>;
   labels?: Record<string, string>;
   anonymous?: boolean;
+}
+
+/** What is known of a container that has volumes. */
+export interface VolumeUser {
+  id: string;
+  name: string;
+  created: number;
+  /** `"running"`, `"exited"`, … */
+  status: string;
+  volumes: readonly { name: string }[];
 }

@@ -1,6 +1,28 @@
 /** The volumes of a store. @module */
+import { TsboxError } from "../../syscalls/index.ts";
 import type { State } from "../state/index.ts";
-import type { VolumeOptions, VolumeRecord } from "./record.ts";
+import { checkDriver } from "./driver-options.ts";
+import { listed, type VolumeFilters } from "./filter.ts";
+import { nameProblem, newName } from "./names.ts";
+import { dataOf, makePlace } from "./place.ts";
+import type { VolumeOptions, VolumeRecord, VolumeUser } from "./record.ts";
+
+export interface RemoveVolumeOptions {
+  /** One that is not there is none of an error. */
+  force?: boolean;
+}
+
+export interface PruneVolumesOptions {
+  /** Those with names as well. */
+  all?: boolean;
+  /** `label`, `label!`. */
+  filters?: VolumeFilters;
+}
+
+export interface PrunedVolumes {
+  removed: string[];
+  freedBytes: number;
+}
 
 export class Volumes {
   readonly #state: () => State;
@@ -11,13 +33,101 @@ export class Volumes {
   }
 
   /** One that is there with the same options is that one. @throws TsboxError `invalid_option`, `name_in_use` */
-  create(_options: VolumeOptions = {}): VolumeRecord {
-    void this.#state;
-    throw new Error("todo");
+  create(options: VolumeOptions = {}): VolumeRecord {
+    const state = this.#state();
+    const record = state.transaction(() => this.claim(options));
+    makePlace(state.root, record)[Symbol.dispose]();
+    return record;
+  }
+
+  /**
+   * The row alone, as part of a transaction; the directory comes after it: `makePlace`.
+   * @param unfilled what an image has is to be copied there, where it is new
+   * @internal
+   */
+  claim(options: VolumeOptions, unfilled = false): VolumeRecord {
+    const { name = newName(), driver = "local", options: given = {}, labels = {}, anonymous } = options;
+    const fail = (why: string, code: "invalid_option" | "name_in_use" = "invalid_option") =>
+      new TsboxError(`create ${name}: ${why}`, { code });
+    const problem = nameProblem(name);
+    if (problem !== undefined) throw fail(problem);
+    if (driver !== "local") {
+      const why = `error looking up volume plugin ${driver}: plugin "${driver}" not found`;
+      throw new TsboxError(`create ${name}: ${why}`, {
+        code: "invalid_option",
+        hint: 'the driver that there is is "local"',
+      });
+    }
+    checkDriver(given, fail);
+    const state = this.#state();
+    const found = state.volumes.get<VolumeRecord>(name);
+    if (found?.removing) throw fail("it is being removed", "name_in_use");
+    if (found) {
+      // whoever says nothing of options takes what there is
+      if (options.options !== undefined && !isSame(found.options, given))
+        throw fail("conflict: volume name must be unique: there is one with other options", "name_in_use");
+      return found;
+    }
+    const record: VolumeRecord = {
+      version: 1,
+      id: name,
+      name,
+      created: Date.now(),
+      driver,
+      options: given,
+      labels,
+      anonymous: anonymous ?? options.name === undefined,
+      ...(unfilled ? { unfilled } : {}),
+    };
+    state.volumes.insert(record);
+    state.addEvent({ time: record.created, type: "volume", action: "create", id: name, attributes: { driver } });
+    return record;
   }
 
   /** @throws TsboxError `volume_not_found` */
-  get(_name: string): VolumeRecord {
-    throw new Error("todo");
+  get(name: string): VolumeRecord {
+    const found = this.#state().volumes.get<VolumeRecord>(name);
+    if (!found || found.removing) throw notFound(name);
+    return found;
+  }
+
+  /** Where its files are. */
+  path(name: string): string {
+    return dataOf(this.#state().root, name);
+  }
+
+  /** By name. @throws TsboxError `invalid_option` for filters that there are not */
+  list(filters: VolumeFilters = {}): VolumeRecord[] {
+    const all = this.#state()
+      .volumes.list<VolumeRecord>()
+      .filter(({ removing }) => !removing);
+    return listed(all, filters, (name) => this.users(name).length > 0);
+  }
+
+  /** Ids of the containers that have it. */
+  users(name: string): string[] {
+    return this.#state()
+      .containers.list<VolumeUser>()
+      .filter(({ volumes }) => volumes.some((used) => used.name === name))
+      .map(({ id }) => id);
+  }
+
+  /** @throws TsboxError `volume_not_found`, `volume_in_use` */
+  async remove(name: string, { force = false }: RemoveVolumeOptions = {}): Promise<void> {
+    const { removeVolume } = await import("./remove.ts");
+    if (!(await removeVolume(this.#state(), this, name)) && !force) throw notFound(name);
+  }
+
+  /** Removes those that no container has. */
+  async prune(options: PruneVolumesOptions = {}): Promise<PrunedVolumes> {
+    return (await import("./remove.ts")).pruneVolumes(this.#state(), this, options);
   }
 }
+
+/** As Docker says it. */
+export const notFound = (name: string): TsboxError =>
+  new TsboxError(`get ${name}: no such volume`, { code: "volume_not_found" });
+
+const isSame = (left: Record<string, string>, right: Record<string, string>): boolean =>
+  Object.keys(left).length === Object.keys(right).length &&
+  Object.entries(left).every(([key, value]) => right[key] === value);
