@@ -68,6 +68,13 @@ export class Directory {
     if (result < 0) throw makeError(`${this.path}/${name}`, -result);
   }
 
+  /** `int mknodat(int dirfd, const char *name, S_IFIFO | mode, 0)` @see mkfifo(3) */
+  makeFifo(name: string, mode: number): void {
+    const S_IFIFO = 0o010000;
+    const result = trySyscall("mknodat", this.fd, path(name), S_IFIFO | mode, 0);
+    if (result < 0) throw systemError(`make the pipe ${JSON.stringify(`${this.path}/${name}`)}`, "mknodat", -result);
+  }
+
   /** `int fstatat(int dirfd, const char *name, struct stat *buf, AT_SYMLINK_NOFOLLOW)` @see stat(2) */
   status(name = ""): EntryStatus | undefined {
     return statusOf(this.fd, name, name === "" ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW);

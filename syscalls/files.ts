@@ -4,7 +4,7 @@
  * @module
  */
 import { close, O_DIRECTORY, O_PATH, O_RDONLY, O_WRONLY, read, write } from "./calls.ts";
-import { trySyscall } from "./kernel.ts";
+import { systemError, trySyscall } from "./kernel.ts";
 import { ARCH } from "./numbers.ts";
 import { encoder, path, PATH_BYTES, scratch } from "./scratch.ts";
 import { STAT } from "./structs.ts";
@@ -91,6 +91,13 @@ export function namesIn(directory: string): string[] {
 export function readLink(file: string): string | undefined {
   const length = trySyscall("readlinkat", AT_FDCWD, path(file), scratch.address + PATH_BYTES, PATH_BYTES);
   return length < 0 ? undefined : decoder.decode(scratch.bytes.subarray(PATH_BYTES, PATH_BYTES + length));
+}
+
+/** `ssize_t pread64(int fd, void *buf, size_t count, off_t offset)`: up to 64 KiB, fewer at the end. @see pread(2) */
+export function readAt(fd: number, offset: number, limit: number): Uint8Array {
+  const length = trySyscall("pread64", fd, scratch.address, Math.min(limit, scratch.size), offset);
+  if (length < 0) throw systemError("read a file", "pread64", -length);
+  return scratch.bytes.slice(0, length);
 }
 
 export interface FileStatus {

@@ -46,7 +46,7 @@ export interface Op {
   /** Names the result. */
   out?: string;
   onError?: "ignore" | { ignore: keyof typeof ERRNO } | { jump: string | number };
-  /** Label: its name. Jumps: where to; a number is the index of an op of another part. */
+  /** Label: its name. Jumps, and runs of a part: where to; a number is the index of an op of another part. */
   label?: string | number;
 }
 
@@ -307,6 +307,7 @@ export class Program {
       if (value !== 0) setWord(view, at + 16 + i * 8, value);
     }
     if (op.call === "spawn") setWord(view, at + 16 + 16, this.label(op.label ?? ""));
+    if (op.call === "run" && op.label !== undefined) setWord(view, at + 16 + 8, this.label(op.label));
     const error = op.onError;
     let [onError, target] = [ON_ERROR.fail, 0];
     if (error === "ignore") onError = ON_ERROR.ignore;
@@ -362,7 +363,8 @@ const show = (arg: Argument): string => {
 };
 
 function printOp(op: Op): string {
-  const target = op.call === "jump" || op.call === "jumpIf" || op.call === "spawn" ? [`→ ${op.label}`] : [];
+  const isJump = op.call === "jump" || op.call === "jumpIf" || op.call === "spawn";
+  const target = isJump || (op.call === "run" && op.label !== undefined) ? [`→ ${op.label}`] : [];
   return `${op.call}(${[...op.args.map(show), ...target].join(", ")})`;
 }
 

@@ -1,16 +1,196 @@
 /** Starts the processes of a container, under a supervisor that outlives this program. @module */
+import * as sys from "../../syscalls/index.ts";
+import { Descriptors, TsboxError, type Directory } from "../../syscalls/index.ts";
+import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
+import { parseSize, launchable, supervise } from "../sandbox/index.ts";
+import type { Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
+import type { Spec } from "../spec/index.ts";
 import type { Home } from "./home.ts";
+import { ALIVE, EXIT, EXIT_BYTES, LAYER, LOG, LOG_CHUNK, LOG_HEADER, PIDFD_SOCKET, STDIN_SOCKET } from "./layout.ts";
+import { openLog } from "./log-file.ts";
+import type { LogOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
+import { hasLayer, requestOf } from "./request.ts";
+import { callSelf } from "./self.ts";
+import { writeSpec } from "./spec-file.ts";
+import { isAlive, untilOver } from "./supervisor.ts";
 
 export interface Running {
   /** Of init, on the host. */
   pid: number;
 }
 
+const NEW_EXIT = `.${EXIT}.new`;
+const [O_RDWR, O_NONBLOCK, O_CREAT] = [2, 0o4000, 0o100];
+/** Of a container whose log is not to be read: what is attached to it needs it. */
+const UNREAD_BYTES = 1024 * 1024;
+
 /**
  * Once its command is executed. The caller holds the container's lock, and has written down that it is starting.
  * @throws TsboxError as `Sandbox.run`; nothing is left of it then
  */
-export async function launchContainer(_home: Home, _record: ContainerRecord): Promise<Running> {
-  throw new Error("todo");
+export async function launchContainer(home: Home, record: ContainerRecord): Promise<Running> {
+  const { id } = record;
+  using directory = home.directory(id);
+  if (!directory)
+    throw new TsboxError(`start the container: its directory is gone`, { code: "system", path: home.path(id) });
+  if (isAlive(home, id)) throw new TsboxError("start the container: it runs", { code: "container_state" });
+  if (hasLayer(record.options) && !directory.status(LAYER)) directory.makeDirectory(LAYER, 0o700);
+  const found = launchable(record.command, requestOf(home, record, { mounts: [] }));
+  try {
+    const { pid } = await start(home, record, directory, found);
+    found.image?.leave();
+    return { pid };
+  } catch (error) {
+    found.image?.release();
+    throw error;
+  }
+}
+
+async function start(
+  home: Home,
+  record: ContainerRecord,
+  directory: Directory,
+  { requested, image }: Launchable,
+): Promise<SupervisedResult> {
+  const { id } = record;
+  const { spec } = requested;
+  using opened = new Descriptors();
+  const cgroup = await makeCgroup(home, record, spec);
+  try {
+    writeSpec(directory, spec);
+    const { files, stdio } = openFiles(record, directory, cgroup, opened);
+    if (image?.lock !== undefined) files.locks.push(image.lock);
+    const result = await supervise(requested, cgroup, stdio, files, supervisionOf(home, record, cgroup));
+    opened[Symbol.dispose]();
+    if (result.failure) throw result.failure;
+    if (!result.isSupervised && !directory.status(EXIT))
+      throw new TsboxError("start the container: its supervisor ended before it could say why", { code: "system" });
+    return result;
+  } catch (error) {
+    opened[Symbol.dispose]();
+    await untilOver(home, id);
+    for (const name of [NEW_EXIT, EXIT, PIDFD_SOCKET, STDIN_SOCKET]) directory.remove(name);
+    await cgroup.remove();
+    throw error;
+  }
+}
+
+/** Written down before it is made. */
+async function makeCgroup(
+  home: Home,
+  { id, cgroup: old, options }: ContainerRecord,
+  spec: Spec,
+): Promise<ContainerCgroup> {
+  const { resources = {}, cgroupsPath: parent } = spec.linux;
+  const save = (cgroup: CgroupRecord) =>
+    home.state.containers.update<ContainerRecord>(id, (record) => ({ ...record, cgroup }));
+  if (old) await new ContainerCgroup(old).remove();
+  const rootless = sys.effectiveUid() !== 0;
+  const name = `tsbox-${id}`;
+  const planned = await ContainerCgroup.plan({
+    id: name,
+    cgroupsPath: parent === undefined ? undefined : `${parent}${name}`,
+    systemd: false,
+    rootless,
+  });
+  save(planned);
+  const cgroup = new ContainerCgroup(planned);
+  try {
+    await cgroup.make(resources);
+    save(cgroup.record);
+    return cgroup;
+  } catch (error) {
+    // one without limits is for those who ask what it uses, and is done without
+    if (!options.limits?.optional && options.limits !== undefined) throw error;
+    save(WITHOUT);
+    return new ContainerCgroup(WITHOUT);
+  }
+}
+
+const WITHOUT: CgroupRecord = { paths: {}, asked: false, made: false, rootless: true };
+
+interface Files {
+  files: Supervised;
+  stdio: { stdin: number; stdout: number; stderr: number };
+}
+
+function openFiles(
+  { options }: ContainerRecord,
+  directory: Directory,
+  { record: { paths } }: ContainerCgroup,
+  opened: Descriptors,
+): Files {
+  const files: Supervised = {
+    directory: opened.add(sys.open(directory.path, sys.O_RDONLY | sys.O_DIRECTORY)),
+    alive: opened.add(openAlive(directory)),
+    log: opened.add(openLog(`${directory.path}/${LOG}`, directory.status(EXIT) !== undefined)),
+    exit: opened.add(reserveExit(directory)),
+    "pidfd socket": listen(directory, PIDFD_SOCKET, opened),
+    "stdin socket": -1,
+    events: openEvents(paths),
+    in: -1,
+    out: -1,
+    err: -1,
+    locks: [],
+  };
+  if (files.events >= 0) opened.add(files.events);
+  const stdio = { stdin: -1, stdout: -1, stderr: -1 };
+  const terminal = options.terminal !== undefined && options.terminal !== false;
+  if (terminal || options.openStdin) files["stdin socket"] = listen(directory, STDIN_SOCKET, opened);
+  if (terminal) return { files, stdio };
+  const pipe = () => sys.pipe().map((fd) => opened.add(fd)) as [number, number];
+  [files.out, stdio.stdout] = pipe();
+  [files.err, stdio.stderr] = pipe();
+  if (options.openStdin) [stdio.stdin, files.in] = pipe();
+  return { files, stdio };
+}
+
+/** Without a writer there is nobody; with one of its own, it can be opened at once. */
+function openAlive(directory: Directory): number {
+  if (!directory.status(ALIVE)) directory.makeFifo(ALIVE, 0o600);
+  return sys.open(`${directory.path}/${ALIVE}`, O_RDWR | O_NONBLOCK);
+}
+
+/** The disk may be full when it ends. */
+function reserveExit(directory: Directory): number {
+  directory.remove(EXIT);
+  const fd = sys.open(`${directory.path}/${NEW_EXIT}`, O_RDWR | O_CREAT, 0o600);
+  const written = sys.write(fd, new Uint8Array(EXIT_BYTES));
+  sys.trySyscall("lseek", fd, 0, 0);
+  if (written >= 0) return fd;
+  sys.close(fd);
+  throw sys.systemError("make room for the exit status", "write", -written);
+}
+
+function listen(directory: Directory, name: string, opened: Descriptors): number {
+  directory.remove(name);
+  return opened.add(sys.listenIn(directory.fd, name));
+}
+
+function openEvents({ memory, "": unified }: Record<string, string>): number {
+  if (memory !== undefined) return sys.tryOpen(`${memory}/memory.oom_control`, sys.O_RDONLY);
+  return unified === undefined ? -1 : sys.tryOpen(`${unified}/memory.events`, sys.O_RDONLY);
+}
+
+function supervisionOf(home: Home, { id, options }: ContainerRecord, { record }: ContainerCgroup): Supervision {
+  const { log, restart = "no", remove, openStdin = false, terminal } = options;
+  const ended = restart !== "no" || remove ? callSelf(home, "ended", id) : undefined;
+  return {
+    stdin: openStdin,
+    terminal: terminal !== undefined && terminal !== false,
+    log: { name: LOG, ...rotationOf(log), headerBytes: LOG_HEADER, chunkBytes: LOG_CHUNK },
+    exit: { name: EXIT, temporary: NEW_EXIT, sizeBytes: EXIT_BYTES },
+    sockets: [PIDFD_SOCKET, STDIN_SOCKET],
+    cgroups: [...new Set(Object.values(record.paths))],
+    ...(ended && { ended }),
+  };
+}
+
+const FILES_WITH_SIZE = 5;
+
+function rotationOf({ driver, maxSize, maxFiles }: LogOptions = {}): { sizeBytes?: number; files: number } {
+  if (driver === "none") return { sizeBytes: UNREAD_BYTES, files: 1 };
+  if (maxSize === undefined) return { files: 1 };
+  return { sizeBytes: parseSize("use the size of a log file", maxSize), files: maxFiles ?? FILES_WITH_SIZE };
 }

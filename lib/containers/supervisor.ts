@@ -1,5 +1,9 @@
 /** What a supervisor can be asked. @module */
+import * as sys from "../../syscalls/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import { parseExit } from "./exit-file.ts";
 import type { Home } from "./home.ts";
+import { ALIVE, EXIT, EXIT_BYTES, PIDFD_SOCKET, STDIN_SOCKET } from "./layout.ts";
 import type { Ended } from "./wait.ts";
 
 /** How the last run ended, as its supervisor wrote it down. */
@@ -8,27 +12,70 @@ export interface Exit extends Ended {
   signal: number;
 }
 
+const [O_NONBLOCK, EAGAIN] = [0o4000, 11];
+
+/** The FIFO that the supervisor has open for writing; -1 where there is none. */
+const openAlive = (home: Home, id: string): number =>
+  sys.tryOpen(`${home.path(id)}/${ALIVE}`, sys.O_RDONLY | O_NONBLOCK);
+
+const hasWriter = (fifo: number): boolean => sys.read(fifo, 1) === -EAGAIN;
+
 /** Whether there is a supervisor: the container runs, or waits to be restarted. */
-export function isAlive(_home: Home, _id: string): boolean {
-  throw new Error("todo");
+export function isAlive(home: Home, id: string): boolean {
+  const fifo = openAlive(home, id);
+  if (fifo < 0) return false;
+  const alive = hasWriter(fifo);
+  sys.close(fifo);
+  return alive;
 }
 
-/** Once it has ended; at once where there is none. */
-export async function untilOver(_home: Home, _id: string, _signal?: AbortSignal): Promise<void> {
-  throw new Error("todo");
+const [BRIEFLY_US, LONGEST_MS] = [300, 20];
+
+/** Once it has ended; at once where there is none. @throws the signal's reason */
+export async function untilOver(home: Home, id: string, signal?: AbortSignal): Promise<void> {
+  const fifo = openAlive(home, id);
+  if (fifo < 0) return;
+  try {
+    sys.waitBriefly(fifo, BRIEFLY_US);
+    for (let ms = 1; hasWriter(fifo); ms = Math.min(ms * 1.5, LONGEST_MS)) {
+      signal?.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, ms));
+    }
+  } finally {
+    sys.close(fifo);
+  }
 }
 
 /** A pidfd of init; undefined where it does not run. */
-export function connectPidfd(_home: Home, _id: string): number | undefined {
-  throw new Error("todo");
-}
+export const connectPidfd = (home: Home, id: string): number | undefined => connect(home, id, PIDFD_SOCKET);
 
 /** The end of its stdin that is written to, or of its terminal; undefined where that is closed. */
-export function connectStdin(_home: Home, _id: string): number | undefined {
-  throw new Error("todo");
+export const connectStdin = (home: Home, id: string): number | undefined => connect(home, id, STDIN_SOCKET);
+
+/** The supervisor answers at once, but it may not get the processor at once. */
+const ANSWER_US = 10_000_000;
+
+function connect(home: Home, id: string, name: string): number | undefined {
+  using directory = home.directory(id);
+  if (!directory) return undefined;
+  let socket: number;
+  try {
+    // by way of its directory: a socket's path is short
+    socket = sys.connectSocket(`/proc/self/fd/${directory.fd}/${name}`);
+  } catch (error) {
+    if (error instanceof TsboxError && ["ENOENT", "ECONNREFUSED"].includes(sys.errnoName(error.errno ?? 0)))
+      return undefined;
+    throw error;
+  }
+  sys.waitBriefly(socket, ANSWER_US);
+  const passed = sys.receiveDescriptor(socket);
+  sys.close(socket);
+  return passed < 0 ? undefined : passed;
 }
 
 /** Undefined where it has written nothing: it was killed, or the machine was. */
-export function readExit(_home: Home, _id: string): Exit | undefined {
-  throw new Error("todo");
+export function readExit(home: Home, id: string): Exit | undefined {
+  using directory = home.directory(id);
+  const bytes = directory?.read(EXIT, EXIT_BYTES);
+  return bytes && parseExit(bytes);
 }

@@ -33,10 +33,20 @@ export function startImage(
   const control = bindControl(bound, opened);
   kept.push(bound["control"] as number);
   const content = sys.elfImage(program, bound, bound["control"], args);
+  return executeImage(content, kept, { plan, control, opened }, { passSocket, taken });
+}
+
+/** @param kept descriptors that it knows by number */
+export function executeImage(
+  content: Uint8Array,
+  kept: number[],
+  { plan, control, opened }: { plan: Plan; control: number; opened: Descriptors },
+  listening: Listening = {},
+): Launched {
   const joiner = Object.fromEntries(kept.map((fd, index) => [`kept${index}`, fd]));
   joiner["image"] = opened.add(sys.sealedFile("tsbox-join", content));
   // nothing but the image tells a failure over the socket
-  return start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan, { passSocket, taken });
+  return start(layOutJoiner(kept.length), { ...joiner, control: -1 }, control, plan, listening);
 }
 
 const joiners = new Map<number, Started>();

@@ -106,3 +106,5 @@ export function pipeOps(name: string, ends: Data = buffer("[read, write]", 8)): 
 }
 
 export const F_DUPFD_CLOEXEC = named("F_DUPFD_CLOEXEC", 1030);
+
+export const SESSION: Step = { action: "lead a session of its own", ops: [{ call: "setsid", args: [] }] };

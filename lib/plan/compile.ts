@@ -13,7 +13,7 @@ import type { DeviceNode, NamespaceType, Spec } from "../spec/index.ts";
 import { affinityStep } from "./attributes.ts";
 import { agentSteps } from "./agent.ts";
 import type { CgroupHierarchies } from "./cgroup-mount.ts";
-import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW } from "./clone.ts";
+import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW, SESSION } from "./clone.ts";
 import { aloneStep, commandSteps, waitForInit } from "./command.ts";
 import { executeStep } from "./execute.ts";
 import { flags } from "./constants.ts";
@@ -25,6 +25,7 @@ import { checkMount } from "./mount-options.ts";
 import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
 import { checkTime, timeSteps } from "./time.ts";
 import { checkSupported } from "./supported.ts";
+import { LIFELINE, ownProcess } from "./supervised.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import type { IdMapper } from "./id-maps.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
@@ -46,6 +47,8 @@ export interface Beside {
   volumes?: readonly string[];
   /** Nodes that the owner makes, as the container's processes may not. */
   nodes?: readonly DeviceNode[];
+  /** The owner is a process of its own that becomes a supervisor, and keeps what is bound as these. */
+  supervised?: readonly string[];
 }
 
 /**
@@ -145,12 +148,13 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   const owns = (type: NamespaceType) => isOwn(spec, type);
   const inUse = words("in use", 0, 0);
   const { steps, ...owner } = ownerPart(spec, beside, facts, inUse);
+  const { supervised } = beside;
   const second = flags("CLONE_VM", "CLONE_CHILD_CLEARTID", "CLONE_PIDFD");
   const dropped = owns("mount") ? words("the host's root is dropped", 0) : undefined;
   const alone = waitForInit(inUse, dropped);
   const filesystem = dropped && filesystemSteps(spec, beside, facts, dropped, alone);
   const plan: Plan = [
-    ...steps,
+    ...(supervised ? ownProcess(steps, supervised) : steps),
     ...(isApart(spec)
       ? intermediateSteps(spec, firstClone(spec, facts, inUse), betweenSteps(spec, beside, facts))
       : []),
@@ -164,7 +168,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     // which the first process does while the second goes on (measured)
     cloneStep("clone the second process", { label: "second", flags: second, inUse, pidfd: true }),
     ...(filesystem ? [filesystem.drop] : []),
-    becomeInit(),
+    becomeInit(supervised ? LIFELINE : "control"),
     { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
     ...sysctlSteps(spec),
     ...(filesystem?.attached ?? []),
@@ -211,7 +215,7 @@ export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinK
       hint: (errno) => (errno === "ESRCH" ? "the sandbox has ended" : undefined),
     },
     cloneStep("clone the command's process", { label: "second", flags: cloneFlags, pidfd: true, intoCgroup: into }),
-    initDescriptors(named("0", 0)),
+    initDescriptors(named("0", 0), "control"),
     ...initSteps(own ? "outside" : "group", sized),
     {
       action: "join the cgroup",
@@ -285,8 +289,6 @@ export function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean)
 const leadStep = (owns: (type: NamespaceType) => boolean): Step =>
   owns("pid") ? { action: "lead a process group of its own", ops: [{ call: "setpgid", args: [0, 0] }] } : SESSION;
 
-export const SESSION: Step = { action: "lead a session of its own", ops: [{ call: "setsid", args: [] }] };
-
 export function mappedSteps(spec: Spec): Plan {
   const { uidMappings, gidMappings } = spec.linux;
   if (isJoined(spec, "user")) return [becomeKnown(0, 0, 0)];
@@ -355,12 +357,12 @@ export function loopbackUp(): Step {
 }
 
 /** Moves what init keeps out of each other's way, to the numbers that it knows. */
-function initDescriptors(others: Named): Step {
+function initDescriptors(others: Named, control: string): Step {
   return {
     action: "keep a socket to the owner and a pidfd of the second process",
     ops: [
       { call: "fcntl", args: [ref("pidfd"), F_DUPFD_CLOEXEC, 10], out: "pidfd" },
-      { call: "dup3", args: [ref("control"), CONTROL_FD, 0], onError: { ignore: "EINVAL" } },
+      { call: "dup3", args: [ref(control), CONTROL_FD, 0], onError: { ignore: "EINVAL" } },
       { call: "fcntl", args: [CONTROL_FD, named("F_SETFD", 2), 0] },
       { call: "dup3", args: [ref("pidfd"), PIDFD, 0] },
       { call: "close_range", args: [0, 2, 0] },
@@ -369,9 +371,9 @@ function initDescriptors(others: Named): Step {
   };
 }
 
-function becomeInit(): Step {
+function becomeInit(control: string): Step {
   const [name, environment] = [stringArray(["tsbox-init"]), stringArray([])];
-  const { ops } = initDescriptors(flags("CLOSE_RANGE_CLOEXEC"));
+  const { ops } = initDescriptors(flags("CLOSE_RANGE_CLOEXEC"), control);
   ops.push({ call: "execveat", args: [ref("init"), cstring(""), name, environment, flags("AT_EMPTY_PATH")] });
   return { action: "become init", ops };
 }

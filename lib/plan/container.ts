@@ -8,9 +8,9 @@ import { cstring, named, ref, words } from "../../syscalls/index.ts";
 import type { Plan, Step } from "../../syscalls/index.ts";
 import type { ContainerSpec, Hooks, Spec } from "../spec/index.ts";
 import { attributeSteps } from "./attributes.ts";
-import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps, SESSION } from "./compile.ts";
+import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps } from "./compile.ts";
 import type { Beside, Facts, OwnedPlan } from "./compile.ts";
-import { byte } from "./clone.ts";
+import { byte, SESSION } from "./clone.ts";
 import {
   enterAtLast,
   enterIfAllowed,

@@ -43,3 +43,5 @@ export {
 export { compileExec } from "./exec.ts";
 export { restartWaitSteps, WAITING_FDS } from "./restart-wait.ts";
 export { REPORT_BYTES } from "./frame.ts";
+export { INIT, LIFELINE, SUPERVISOR } from "./supervised.ts";
+export { SUPERVISED, supervisorSteps, type Executed, type Supervision } from "./supervisor.ts";

@@ -29,6 +29,9 @@ export interface ImageInUse {
   root: string;
   /** Its layers can be removed then. More calls do no harm. */
   release(): void;
+  /** A descriptor with which somebody else holds the layers, once this program leaves them. */
+  lock?: number;
+  leave(): void;
 }
 
 /** A request, with the image that it asks for. */
@@ -63,7 +66,13 @@ export function prepare(command: string[], options: RunOptions): Prepared {
   const image = { reference: wanted.reference, digest: found.manifestDigest, id: found.id, config };
   try {
     const stack = new StackedRoot(lease.lowers, volumesOf(config.config ?? {}), store.path);
-    const held = { image, root: store.path, release: () => lease[Symbol.dispose]() };
+    const held: ImageInUse = {
+      image,
+      root: store.path,
+      release: () => lease[Symbol.dispose](),
+      leave: () => lease.leave(),
+      ...(lease.lock !== undefined && { lock: lease.lock }),
+    };
     return { command: words, request: { ...(ids ? withIds(request) : request), stack }, image: held };
   } catch (error) {
     lease[Symbol.dispose]();

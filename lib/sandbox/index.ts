@@ -22,3 +22,6 @@ export { parseDuration, parseSize } from "./parse.ts";
 export { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
 export { ROOT_ID_BASE } from "./namespaces.ts";
 export type * from "./options.ts";
+export { launchable, type Launchable } from "./launchable.ts";
+export { supervise, type Executed, type Supervised, type SupervisedResult, type Supervision } from "./supervise.ts";
+export { parseDuration, parseSize } from "./parse.ts";

@@ -126,7 +126,7 @@ function bindCgroup(bound: Record<string, number>, cgroup: Cgroup, opened: Descr
 }
 
 /** What two overlays write at a time is undefined. Gone with this process, like the sandbox. */
-function lockLayer(layer: string): number {
+export function lockLayer(layer: string): number {
   const fd = sys.open(layer, sys.O_RDONLY | sys.O_DIRECTORY);
   if (sys.lockFile(fd)) return fd;
   sys.close(fd);
@@ -142,7 +142,7 @@ function bindTerminal(spec: Spec, bound: Record<string, number>, opened: Descrip
 const images = new Map<string, number>();
 
 /** Sealed, so that no sandbox can change what the next one runs; one descriptor a kind for the life of this process. */
-function initImage(kind: Exclude<InitKind, "outside">, sized: boolean): number {
+export function initImage(kind: Exclude<InitKind, "outside">, sized: boolean): number {
   const key = sized ? `${kind} sized` : kind;
   let fd = images.get(key);
   if (fd === undefined) {

@@ -17,13 +17,17 @@ const [ATTEMPTS, AGAIN_MS] = [1000, 1];
 export interface Lease extends Disposable {
   /** Lower directories of overlayfs, the top one first; none where the image has no layers. */
   lowers: string[];
+  /** Whoever inherits this descriptor holds the layers as well, and as long as {@link leave} was called. */
+  lock?: number;
+  /** Gives the descriptor up, but not the lock. */
+  leave(): void;
 }
 
 /** @throws TsboxError `image_not_found` where a layer is not unpacked */
 export function leaseImage(root: StoreRoot, image: StoredImage, ids?: IdMaps): Lease {
   const layers = layersOf(image).toReversed();
   const [top] = layers;
-  if (!top) return { lowers: [], [Symbol.dispose]() {} };
+  if (!top) return { lowers: [], leave() {}, [Symbol.dispose]() {} };
   const missing = () =>
     new TsboxError(`use the image ${show(image.names[0] ?? image.id)}: a layer of it is not unpacked`, {
       code: "image_not_found",
@@ -48,6 +52,11 @@ export function leaseImage(root: StoreRoot, image: StoredImage, ids?: IdMaps): L
   let isOpen = true;
   return {
     lowers,
+    lock: lock.fd,
+    leave() {
+      if (isOpen) lock[Symbol.dispose]();
+      isOpen = false;
+    },
     [Symbol.dispose]() {
       if (isOpen) release();
       isOpen = false;

@@ -1,0 +1,517 @@
+/**
+ * The supervisor of a container that lasts: an image that waits. It writes down what the container writes and how it
+ * ended, and passes what others need to get at it; it reads nothing of theirs, so nobody can hold it up. Only where
+ * something has to be decided at the end does it become another program.
+ *
+ * What it has are descriptors, bound as the slots of {@link SUPERVISED}. Without it init ends, and so the container.
+ * @module
+ * @see ppoll(2), unix(7) SCM_RIGHTS, signalfd(2), timerfd_create(2)
+ */
+import {
+  buffer,
+  cstring,
+  named,
+  offsetOf,
+  PROGRAM_ADDRESS,
+  ref,
+  struct,
+  stringArray,
+  structure,
+  STRUCTS,
+  words,
+} from "../../syscalls/index.ts";
+import type { Argument, At, Data, Op, Plan } from "../../syscalls/index.ts";
+import { flags } from "./constants.ts";
+import { FOUND, jump, jumpIf, label } from "./flow.ts";
+import { EXIT_FRAME_BYTES, EXIT_TAG, REPORT_BYTES } from "./frame.ts";
+import { sendOps } from "./pass.ts";
+import { INIT } from "./supervised.ts";
+
+/** A program that the supervisor executes. */
+export interface Executed {
+  file: string;
+  args: string[];
+  env: string[];
+}
+
+export interface Supervision {
+  /** Its stdin can be written to; `"once"`: by one. */
+  stdin: boolean | "once";
+  /** Its other end is passed over the socket that is bound as `passing`. */
+  terminal: boolean;
+  log: {
+    /** The file's name in the directory. */
+    name: string;
+    /** A new one is begun when it has so many bytes. */
+    sizeBytes?: number | undefined;
+    /** So many are kept. */
+    files: number;
+    headerBytes: number;
+    chunkBytes: number;
+  };
+  /** File names in the directory. */
+  exit: { name: string; temporary: string; sizeBytes: number };
+  /** Sockets, which are removed at the end. */
+  sockets: string[];
+  /** Directories of control groups that are removed at the end. */
+  cgroups: string[];
+  /** Executed time and again, once it has ended; sooner where it exits with 3. */
+  health?: Executed & { intervalMs: number; soonMs: number };
+  /** What the supervisor becomes at the end. */
+  ended?: Executed;
+}
+
+/** What the supervisor has, -1 where there is none. */
+export const SUPERVISED = [
+  "owner", // of the container: init's other end
+  "verdict", // socket to whoever asked: 1 the command is executed, 2 it is not; end of file where nobody is there
+  "directory",
+  "log",
+  "exit",
+  "out",
+  "err",
+  "in",
+  "passing",
+  "pidfd socket",
+  "stdin socket",
+  "events", // of its memory group
+  "alive",
+  "kept0", // locks, which are held by being open
+  "kept1",
+  "kept2",
+] as const;
+
+const POLLED = ["owner", "out", "err", "passing", "pidfd socket", "stdin socket", "signals", "timer"] as const;
+type Polled = (typeof POLLED)[number];
+
+const [SIGCHLD, SIGTERM] = [17, 15];
+const SIGINFO_BYTES = 128;
+const here = flags("AT_FDCWD");
+const NONE = -1;
+const CLOSED = 0xffffffff;
+/** Tries, a second apart, to write down what is left at the end, where the disk is full. */
+const LAST_TRIES = 10;
+/** Exit status of a health check that wants to be there again soon. */
+export const SOON_STATUS = 3;
+
+class Supervisor {
+  readonly #how: Supervision;
+  readonly #polled: Data = {
+    data: Uint8Array.from(POLLED.flatMap(() => [...struct("pollfd", { fd: NONE, events: 1 })])),
+    text: `[${POLLED.join(", ")}]`,
+  };
+  readonly #second = words("1 s", 1, 0);
+  readonly #header: Data;
+  readonly #vector: Data;
+  readonly #exit: Data;
+
+  constructor(how: Supervision) {
+    this.#how = how;
+    this.#header = buffer("header of a record", how.log.headerBytes);
+    this.#exit = buffer("exit record", how.exit.sizeBytes);
+    this.#vector = words("[header, chunk]", 0, how.log.headerBytes, 0, 0);
+    this.#vector.pointers = [{ offset: 0, to: this.#header }];
+  }
+
+  plan(): Plan {
+    const { health } = this.#how;
+    const steps: Plan = [
+      { action: "be looked into by nobody", ops: this.#begin() },
+      { action: "wait for the container, and for those who want something of it", ops: this.#wait() },
+      { action: "pass signals on", ops: this.#signals() },
+      ...(health ? [{ action: "check its health", ops: this.#health(health) }] : []),
+      ...(this.#how.terminal ? [{ action: "take the terminal", ops: this.#terminal() }] : []),
+      { action: "pass what is asked for", ops: this.#sockets() },
+      { action: "hear of the end", ops: this.#frames() },
+      { action: "write down what it writes", ops: [...this.#outputs("wait"), ...this.#record()] },
+      { action: "write down how it ended", ops: this.#end() },
+      { action: "leave nothing, and end", ops: this.#leave() },
+    ];
+    // it goes on whatever fails
+    for (const { ops } of steps) for (const op of ops) if (!CONTROL.has(op.call)) op.onError ??= "ignore";
+    return steps;
+  }
+
+  #entry = (name: Polled, offset = 0): At => ({ at: this.#polled, offset: POLLED.indexOf(name) * 8 + offset });
+
+  #watch = (name: Polled, fd: Argument = ref(name)): Op => ({ call: "store", args: [this.#entry(name), fd, 4] });
+
+  #begin(): Op[] {
+    const { health, log, terminal } = this.#how;
+    const watched = POLLED.filter((name) => name !== "timer" && !(terminal && name === "stdin socket"));
+    return [
+      { call: "prctl", args: [named("PR_SET_DUMPABLE", 4), 0] },
+      { call: "prctl", args: [named("PR_SET_NAME", 15), cstring("tsbox-super")] },
+      { call: "close_range", args: [3, named("~0U", CLOSED), flags("CLOSE_RANGE_CLOEXEC")] },
+      signalMask(-1),
+      { call: "signalfd4", args: [-1, words("all signals", -1), 8, SFD], out: "signals" },
+      // as long as a header: how far it is from its end says how long a record is, as there is no other way to add
+      { call: "memfd_create", args: [cstring("ruler"), named("MFD_CLOEXEC", 1)], out: "ruler" },
+      { call: "ftruncate", args: [ref("ruler"), log.headerBytes] },
+      { call: "mmap", args: [0, log.chunkBytes, RW, PRIVATE, -1, 0], out: "chunk" },
+      { call: "store", args: [{ at: this.#vector, offset: 16 }, ref("chunk"), 8] },
+      ...watched.map((name) => this.#watch(name)),
+      ...(health
+        ? [
+            {
+              call: "timerfd_create",
+              args: [named("CLOCK_MONOTONIC", 1), CLOEXEC_NONBLOCK],
+              out: "timer",
+            } satisfies Op,
+            this.#watch("timer"),
+            arm(health.soonMs),
+          ]
+        : []),
+    ];
+  }
+
+  /** A timeout is needed where something has to be tried again, or memory be given back. */
+  #wait(): Op[] {
+    const poll = (timeout: Argument): Op => ({
+      call: "ppoll",
+      args: [this.#polled, POLLED.length, timeout, 0, 8],
+      out: "found",
+    });
+    return [
+      label("wait"),
+      jumpIf("again", "==", 0, "wait for long"),
+      ...this.#aSecond(),
+      poll(this.#second),
+      jump("woken"),
+      label("wait for long"),
+      poll(0),
+      label("woken"),
+      jumpIf("stuck", "==", 0, "not stuck"),
+      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "write the record" },
+      jumpIf("stuck", "==", 1, "look"),
+      this.#watch("out"),
+      this.#watch("err"),
+      label("not stuck"),
+      jumpIf("found", "<", 0, "wait"),
+      { call: "jumpIf", args: [ref("found"), 0, named("!=", 1)], label: "look" },
+      { call: "madvise", args: [ref("chunk"), this.#how.log.chunkBytes, named("MADV_DONTNEED", 4)] },
+      set("again", 0),
+      jump("wait"),
+      label("look"),
+    ];
+  }
+
+  #aSecond = (): Op[] => [
+    { call: "store", args: [this.#second, 1, 8] },
+    { call: "store", args: [{ at: this.#second, offset: 8 }, 0, 8] },
+  ];
+
+  /** Goes on behind where nothing was found. */
+  #where = (name: Polled, ops: Op[]): Op[] => {
+    const [events, done] = [`events of ${name}`, `done with ${name}`];
+    return [
+      { call: "load", args: [this.#entry(name), 8], out: events },
+      jumpIf(events, "<", FOUND, done),
+      ...ops,
+      label(done),
+    ];
+  };
+
+  #signals(): Op[] {
+    const info = buffer("siginfo", SIGINFO_BYTES);
+    const { health } = this.#how;
+    const status = buffer("status", 8);
+    const reap: Op[] = health
+      ? [
+          { call: "wait4", args: [-1, status, named("WNOHANG", 1), 0], out: "child" },
+          jumpIf("child", "<", 1, "done with signals"),
+          { call: "jumpIf", args: [ref("child"), ref("checker"), named("!=", 1)], label: "reap" },
+          { call: "load", args: [status, 4], out: "status" },
+          jumpIf("status", "==", SOON_STATUS * 256, "soon"),
+          arm(health.intervalMs),
+          jump("reap"),
+          label("soon"),
+          arm(health.soonMs),
+          jump("reap"),
+        ]
+      : [];
+    return this.#where("signals", [
+      { call: "read", args: [ref("signals"), info, SIGINFO_BYTES] },
+      { call: "load", args: [info, 4], out: "signal" },
+      { call: "store", args: [info, 0, 4] },
+      jumpIf("signal", "==", SIGCHLD, "reap"),
+      { call: "jumpIf", args: [ref("signal"), SIGTERM, named("!=", 1)], label: "done with signals" },
+      // init passes it on
+      { call: "sendto", args: [ref("owner"), words("SIGTERM", SIGTERM), 1, DONT_WAIT, 0, 0] },
+      jump("done with signals"),
+      label("reap"),
+      ...reap,
+    ]);
+  }
+
+  #health({ file, args, env, intervalMs }: NonNullable<Supervision["health"]>): Op[] {
+    const clone = structure("{exit_signal=SIGCHLD}", "clone_args", { exit_signal: SIGCHLD });
+    return this.#where("timer", [
+      { call: "read", args: [ref("timer"), buffer("expirations", 8), 8] },
+      {
+        call: "spawn",
+        args: [clone, STRUCTS.clone_args.size],
+        label: "checker",
+        out: "checker",
+        onError: { jump: "no checker" },
+      },
+      jump("done with timer"),
+      label("checker"),
+      ...execute({ file, args, env }),
+      label("no checker"),
+      arm(intervalMs),
+    ]);
+  }
+
+  /** As `out`, and what is written to it is stdin. */
+  #terminal(): Op[] {
+    const control = buffer("control data", STRUCTS.cmsghdr.size + 8);
+    const iovec = structure("{a byte}", "iovec", { iov_len: 1 });
+    iovec.pointers = [{ offset: offsetOf("iovec", "iov_base"), to: buffer("byte", 8) }];
+    const message = structure("{control data}", "msghdr", { msg_iovlen: 1, msg_controllen: control.data.length });
+    message.pointers = [
+      { offset: offsetOf("msghdr", "msg_iov"), to: iovec },
+      { offset: offsetOf("msghdr", "msg_control"), to: control },
+    ];
+    return this.#where("passing", [
+      this.#watch("passing", CLOSED),
+      {
+        call: "recvmsg",
+        args: [ref("passing"), message, named("MSG_CMSG_CLOEXEC|MSG_DONTWAIT", 0x40000040)],
+        out: "count",
+      },
+      { call: "close", args: [ref("passing")] },
+      jumpIf("count", "<", 1, "done with passing"),
+      { call: "load", args: [{ at: control, offset: STRUCTS.cmsghdr.size }, 4], out: "out" },
+      { call: "fcntl", args: [ref("out"), named("F_DUPFD_CLOEXEC", 1030), 3], out: "in" },
+      this.#watch("out"),
+      this.#watch("stdin socket"),
+    ]);
+  }
+
+  #sockets(): Op[] {
+    const { stdin, terminal } = this.#how;
+    const once: Op[] = [
+      { call: "close", args: [ref("in")] },
+      set("in", NONE),
+      { call: "close", args: [ref("stdin socket")] },
+      this.#watch("stdin socket", CLOSED),
+    ];
+    const stdinSocket = this.#where("stdin socket", [
+      ...passTo("stdin socket", "in"),
+      ...(stdin === "once" && !terminal ? once : []),
+    ]);
+    return [...this.#where("pidfd socket", passTo("pidfd socket", INIT)), ...(stdin || terminal ? stdinSocket : [])];
+  }
+
+  /** A frame of init's, or its end. */
+  #frames(): Op[] {
+    const rest = EXIT_FRAME_BYTES - REPORT_BYTES;
+    return this.#where("owner", [
+      {
+        call: "recvfrom",
+        args: [ref("owner"), this.#exit, REPORT_BYTES, named("MSG_WAITALL", 0x100), 0, 0],
+        out: "count",
+      },
+      jumpIf("count", "<", REPORT_BYTES, "killed"),
+      { call: "load", args: [this.#exit, 4], out: "tag" },
+      { call: "jumpIf", args: [ref("tag"), EXIT_TAG, named("!=", 1)], label: "done with owner" },
+      {
+        call: "recvfrom",
+        args: [ref("owner"), { at: this.#exit, offset: REPORT_BYTES }, rest, named("MSG_WAITALL", 0x100), 0, 0],
+      },
+      jump("ended"),
+      label("killed"),
+      { call: "store", args: [this.#exit, 0, 8] },
+      jump("ended"),
+    ]);
+  }
+
+  #outputs(next: string): Op[] {
+    return [
+      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "read outputs" },
+      jump(next),
+      label("read outputs"),
+      ...this.#output("out", 1),
+      ...this.#output("err", 2),
+      { call: "end", args: [] },
+    ];
+  }
+
+  #output(name: "out" | "err", stream: number): Op[] {
+    return this.#where(name, [
+      { call: "read", args: [ref(name), ref("chunk"), this.#how.log.chunkBytes], out: "count" },
+      jumpIf("count", "<", 1, `end of ${name}`),
+      { call: "store", args: [{ at: this.#header, offset: 20 }, stream, 4] },
+      { call: "store", args: [{ at: this.#header, offset: 16 }, ref("count"), 4] },
+      { call: "store", args: [{ at: this.#vector, offset: 24 }, ref("count"), 8] },
+      { call: "clock_gettime", args: [named("CLOCK_REALTIME", 0), this.#header] },
+      set("again", 1),
+      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "write the record" },
+      jumpIf("stuck", "==", 0, `done with ${name}`),
+      // nothing more is read till it is written
+      { call: "end", args: [] },
+      label(`end of ${name}`),
+      { call: "close", args: [ref(name)] },
+      set(name, NONE),
+      this.#watch(name, CLOSED),
+    ]);
+  }
+
+  /** All of it, or it is taken back: the disk is full. */
+  #record(): Op[] {
+    const { name, sizeBytes, files } = this.#how.log;
+    const kept = Array.from({ length: files - 1 }, (_, index) => `${name}.${index + 1}`);
+    const names = [name, ...kept];
+    const directory = ref("directory");
+    const remove: Op = { call: "unlinkat", args: [directory, cstring(names.at(-1) as string), 0] };
+    const moves = kept.map((to, index): Op => ({
+      call: "renameat",
+      args: [directory, cstring(names[index] as string), directory, cstring(to)],
+    }));
+    const rotate: Op[] =
+      sizeBytes === undefined
+        ? []
+        : [
+            { call: "lseek", args: [ref("log"), 0, SEEK_CUR], out: "position" },
+            jumpIf("position", "<", sizeBytes, "written"),
+            remove,
+            ...moves.toReversed(),
+            {
+              call: "openat",
+              args: [directory, cstring(name), named("O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC", 0o2000301), 0o600],
+              out: "new log",
+              onError: { jump: "written" },
+            },
+            { call: "dup3", args: [ref("new log"), ref("log"), flags("O_CLOEXEC")] },
+            { call: "close", args: [ref("new log")] },
+            label("written"),
+          ];
+    return [
+      label("write the record"),
+      { call: "load", args: [{ at: this.#vector, offset: 24 }, 8], out: "count" },
+      { call: "lseek", args: [ref("log"), 0, SEEK_CUR], out: "position" },
+      { call: "lseek", args: [ref("ruler"), ref("count"), named("SEEK_END", 2)], out: "whole" },
+      { call: "writev", args: [ref("log"), this.#vector, 2], out: "count" },
+      { call: "jumpIf", args: [ref("count"), ref("whole"), named("==", 0)], label: "whole" },
+      { call: "ftruncate", args: [ref("log"), ref("position")] },
+      { call: "lseek", args: [ref("log"), ref("position"), named("SEEK_SET", 0)] },
+      set("stuck", 1),
+      set("again", 1),
+      this.#watch("out", CLOSED),
+      this.#watch("err", CLOSED),
+      { call: "end", args: [] },
+      label("whole"),
+      set("stuck", 0),
+      ...rotate,
+      { call: "end", args: [] },
+    ];
+  }
+
+  #end(): Op[] {
+    const { exit } = this.#how;
+    const at = (offset: number): At => ({ at: this.#exit, offset });
+    const byte = buffer("byte", 8);
+    return [
+      label("ended"),
+      { call: "waitid", args: [named("P_PIDFD", 3), ref(INIT), 0, named("WEXITED", 4), 0] },
+      { call: "recvfrom", args: [ref("verdict"), byte, 1, 0, 0, 0], out: "count" },
+      jumpIf("count", "<", 1, "drain"),
+      { call: "load", args: [byte, 4], out: "verdict" },
+      jumpIf("verdict", "==", 2, "without a trace"),
+      label("drain"),
+      jumpIf("stuck", "==", 0, "free"),
+      ...this.#aSecond(),
+      { call: "ppoll", args: [0, 0, this.#second, 0, 8] },
+      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "write the record" },
+      { call: "lseek", args: [ref("exit"), 1, SEEK_CUR], out: "tries" },
+      jumpIf("tries", "<", LAST_TRIES, "drain"),
+      jump("drained"),
+      label("free"),
+      this.#watch("out"),
+      this.#watch("err"),
+      { call: "ppoll", args: [this.#entry("out"), 2, words("0 s", 0, 0), 0, 8], out: "found" },
+      jumpIf("found", "<", 1, "drained"),
+      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "read outputs" },
+      jump("drain"),
+      label("drained"),
+      { call: "clock_gettime", args: [named("CLOCK_REALTIME", 0), at(EXIT_FRAME_BYTES)] },
+      {
+        call: "pread64",
+        args: [ref("events"), at(EXIT_FRAME_BYTES + 16), exit.sizeBytes - EXIT_FRAME_BYTES - 16, 0],
+      },
+      { call: "pwrite64", args: [ref("exit"), this.#exit, exit.sizeBytes, 0] },
+      {
+        call: "renameat",
+        args: [ref("directory"), cstring(exit.temporary), ref("directory"), cstring(exit.name)],
+      },
+    ];
+  }
+
+  #leave(): Op[] {
+    const { cgroups, ended, sockets, exit } = this.#how;
+    const AT_REMOVEDIR = named("AT_REMOVEDIR", 0x200);
+    const remove = [
+      ...cgroups.map((path): Op => ({ call: "unlinkat", args: [here, cstring(path), AT_REMOVEDIR] })),
+      ...sockets.map((name): Op => ({ call: "unlinkat", args: [ref("directory"), cstring(name), 0] })),
+    ];
+    const removeTemporary: Op = { call: "unlinkat", args: [ref("directory"), cstring(exit.temporary), 0] };
+    return [
+      ...remove,
+      ...(ended ? execute(ended) : []),
+      { call: "exit_group", args: [0] },
+      label("without a trace"),
+      // cloned, so that they can be placed once more
+      ...remove.map((op) => ({ ...op })),
+      removeTemporary,
+      { call: "exit_group", args: [0] },
+    ];
+  }
+}
+
+const CONTROL = new Set<Op["call"]>(["jump", "store", "load", "jumpIf", "fail", "print", "end", "label"]);
+const SEEK_CUR = named("SEEK_CUR", 1);
+const SFD = named("SFD_CLOEXEC|SFD_NONBLOCK", 0o2004000);
+const CLOEXEC_NONBLOCK = named("TFD_CLOEXEC|TFD_NONBLOCK", 0o2004000);
+const DONT_WAIT = named("MSG_NOSIGNAL|MSG_DONTWAIT", 0x4040);
+const [RW, PRIVATE] = [named("PROT_READ|PROT_WRITE", 3), named("MAP_PRIVATE|MAP_ANONYMOUS", 0x22)];
+
+export const supervisorSteps = (how: Supervision): Plan => new Supervisor(how).plan();
+
+const set = (slot: string, value: number): Op => ({ call: "load", args: [words(`${value}`, value), 8], out: slot });
+
+const signalMask = (mask: number): Op => ({
+  call: "rt_sigprocmask",
+  args: [named("SIG_SETMASK", 2), words(mask === 0 ? "no signals" : "all signals", mask), 0, 8],
+});
+
+/** Once, after so long. */
+function arm(ms: number): Op {
+  const [seconds, nanoseconds] = [Math.floor(ms / 1000), Math.round((ms % 1000) * 1e6)];
+  return { call: "timerfd_settime", args: [ref("timer"), 0, words(`in ${ms} ms`, 0, 0, seconds, nanoseconds), 0] };
+}
+
+/** Nothing is read from whoever connects. */
+const passTo = (socket: Polled, slot: string): Op[] => [
+  {
+    call: "accept4",
+    args: [ref(socket), 0, 0, flags("O_CLOEXEC")],
+    out: "client",
+    onError: { jump: `done with ${socket}` },
+  },
+  ...sendOps(slot, ref("client")),
+  { call: "close", args: [ref("client")] },
+];
+
+const execute = ({ file, args, env }: Executed): Op[] => [
+  signalMask(0),
+  {
+    call: "execve",
+    args: [
+      cstring(file),
+      { ...stringArray(args), text: JSON.stringify(args) },
+      { ...stringArray(env), text: `[${env.length} variables]` },
+    ],
+  },
+  { call: "exit_group", args: [127] },
+];
