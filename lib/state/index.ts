@@ -4,3 +4,4 @@ export { asUnavailable, storing, unavailable } from "./failure.ts";
 export { openRoot, standStill } from "./root.ts";
 export { State, type EventRow, type StateOptions } from "./state.ts";
 export type { Row, Rows } from "./rows.ts";
+export { fromText, toText } from "./values.ts";

@@ -2,6 +2,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { show, TsboxError } from "../../syscalls/index.ts";
 import type { Database } from "./database.ts";
+import { fromText, toText } from "./values.ts";
 
 /** Whatever else it holds is the business of who keeps it. */
 export interface Row {
@@ -68,7 +69,7 @@ export class Rows {
       this.#checkName(database, changed);
       database
         .prepare(`UPDATE ${this.#table} SET name = ?, created = ?, value = ? WHERE id = ?`)
-        .run(changed.name, changed.created, JSON.stringify(changed), id);
+        .run(changed.name, changed.created, toText(changed), id);
       return changed;
     });
   }
@@ -108,13 +109,13 @@ export class Rows {
 export function insertRow(database: DatabaseSync, table: string, row: Row): void {
   database
     .prepare(`INSERT INTO ${table} (id, name, created, value) VALUES (?, ?, ?, ?)`)
-    .run(row.id, row.name, row.created, JSON.stringify(row));
+    .run(row.id, row.name, row.created, toText(row));
 }
 
 /** SQLite has no checksums: what the disk has changed is found here. */
 export function parsed<T>(value: unknown): T {
   try {
-    return JSON.parse(String(value)) as T;
+    return fromText(String(value)) as T;
   } catch {
     throw new Error("a row is malformed");
   }

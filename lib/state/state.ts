@@ -9,6 +9,7 @@ import { Database } from "./database.ts";
 import { storing, unavailable } from "./failure.ts";
 import { openRoot, standStill } from "./root.ts";
 import { insertRow, parsed, Rows, rowsSchema, type Row } from "./rows.ts";
+import { fromText } from "./values.ts";
 
 const FILE = "state.db";
 /** Held while another database takes the place of a damaged one. */
@@ -182,7 +183,7 @@ export class State implements Disposable {
       using each = directory.directory(name);
       try {
         const bytes = each?.read("record.json", LIMIT_BYTES);
-        const row = bytes && revive(table, JSON.parse(new TextDecoder().decode(bytes)));
+        const row = bytes && revive(table, fromText(new TextDecoder().decode(bytes)));
         return row?.id === name ? [row] : [];
       } catch {
         // written half, or by somebody else: nothing is known of it
