@@ -8,11 +8,12 @@ import type { Digest } from "../image/index.ts";
 import type { ContainerMount, ContainerOptions } from "./options.ts";
 
 /**
- * `starting` and `removing` stand as long as a command is at it, or until the next one finds what was left of it.
+ * `creating`, `starting` and `removing` stand as long as a command is at it, or until the next one finds what was left of
+ * it; what is not whole yet is neither listed nor found.
  * `restarting`: it has ended, and will be started again.
  */
 export type ContainerStatus =
-  "created" | "starting" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead";
+  "creating" | "created" | "starting" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead";
 
 export interface UsedVolume {
   name: string;

@@ -1,10 +1,12 @@
 /** Sandboxes. @module */
 export { absolute, access, signalNumber, TsboxError } from "../../syscalls/index.ts";
+export { checkArray, checkChoice, checkInteger, checkKeys, checkObject, checkText } from "./check.ts";
+export { checkCommand } from "./check-request.ts";
 export { capabilityName, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 export { SandboxProcess } from "./process.ts";
 export type { CommitOptions as BoxCommitOptions, CommittedImage } from "./box-changes.ts";
 export type { Change } from "../layer/index.ts";
-export type { BoxImage } from "./image.ts";
+export { prepare, type BoxImage, type Prepared } from "./image.ts";
 export { withImage, type PullProgress } from "./pull.ts";
 export { BoxFile, type FileOptions, type WriteOptions } from "./file.ts";
 export type { FileContent } from "./file-content.ts";

@@ -33,7 +33,7 @@ export class Rows {
   /** @throws TsboxError `name_in_use` */
   insert<T extends Row>(row: T): void {
     this.#database.transaction((database) => {
-      this.#checkName(database, row);
+      this.checkName(row);
       insertRow(database, this.#table, row);
     });
   }
@@ -66,7 +66,7 @@ export class Rows {
       const row = this.get<T>(id);
       const changed = row && change(row);
       if (!changed) return row;
-      this.#checkName(database, changed);
+      this.checkName(changed);
       database
         .prepare(`UPDATE ${this.#table} SET name = ?, created = ?, value = ? WHERE id = ?`)
         .run(changed.name, changed.created, toText(changed), id);
@@ -81,17 +81,11 @@ export class Rows {
     );
   }
 
-  #select<T>(condition: string, ...values: string[]): T[] {
-    return this.#database.use((database) =>
-      database
-        .prepare(`SELECT value FROM ${this.#table} ${condition}`)
-        .all(...values)
-        .map(({ value }) => parsed<T>(value)),
+  /** @throws TsboxError `name_in_use` where it is that of another */
+  checkName({ id, name }: Pick<Row, "id" | "name">): void {
+    const found = this.#database.use((database) =>
+      database.prepare(`SELECT id FROM ${this.#table} WHERE name = ? AND id <> ?`).get(name, id),
     );
-  }
-
-  #checkName(database: DatabaseSync, { id, name }: Row): void {
-    const found = database.prepare(`SELECT id FROM ${this.#table} WHERE name = ? AND id <> ?`).get(name, id);
     if (!found) return;
     if (this.#table === "containers") {
       throw new TsboxError(
@@ -103,6 +97,33 @@ export class Rows {
     throw new TsboxError(`use the name ${show(name)}: it is that of another of the ${this.#table}`, {
       code: "name_in_use",
     });
+  }
+
+  ids(): string[] {
+    return this.#database.use((database) =>
+      database
+        .prepare(`SELECT id FROM ${this.#table}`)
+        .all()
+        .map(({ id }) => String(id)),
+    );
+  }
+
+  /** Those of which a field is one of these texts. @param field a plain word */
+  where<T extends Row>(field: string, values: readonly string[]): T[] {
+    const marks = values.map(() => "?").join(", ");
+    return this.#select<T>(
+      `WHERE json_extract(value, '$.${field}') IN (${marks}) ORDER BY created DESC, id`,
+      ...values,
+    );
+  }
+
+  #select<T>(condition: string, ...values: string[]): T[] {
+    return this.#database.use((database) =>
+      database
+        .prepare(`SELECT value FROM ${this.#table} ${condition}`)
+        .all(...values)
+        .map(({ value }) => parsed<T>(value)),
+    );
   }
 }
 

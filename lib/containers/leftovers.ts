@@ -1,0 +1,144 @@
+/**
+ * What goes with a container, and what commands that were killed have left of containers. All of it is found by rows and
+ * directories; what somebody has the lock of is left alone.
+ * @module
+ */
+import { close, Directory, ERRNO, removeTree, sendSignal, TsboxError } from "../../syscalls/index.ts";
+import { storing } from "../state/index.ts";
+import { addContainerEvent } from "./events.ts";
+import type { Home } from "./home.ts";
+import { CONTAINERS, LOCK, RECORD } from "./layout.ts";
+import { tryLock } from "./lock.ts";
+import type { ContainerRecord } from "./record.ts";
+import { settle } from "./reconcile.ts";
+import { connectPidfd, isAlive, untilOver } from "./supervisor.ts";
+
+const SIGKILL = 9;
+/** Whoever waits for a container that goes by itself has so long to read how it ended. */
+const READ_MS = 10_000;
+
+/**
+ * Removes all that a container is made of, and its row last. Whoever calls it has its lock, and has written down that it
+ * is removed (or it never was whole).
+ */
+export async function removeRest(home: Home, record: ContainerRecord): Promise<void> {
+  const { id, status } = record;
+  await end(home, id);
+  await removeCgroup(record);
+  await removeVolumes(home, record);
+  using directory = home.directory(id);
+  if (directory) await removeFiles(directory);
+  home.state.withSpare(() =>
+    home.state.transaction(() => {
+      if (home.state.containers.remove(id) && status !== "creating") addContainerEvent(home, record, "destroy");
+    }),
+  );
+  directory?.remove(LOCK);
+  using above = Directory.open(`${home.root}/${CONTAINERS}`);
+  above?.removeDirectory(id);
+}
+
+/** With SIGKILL, however it was when it was last looked at. */
+export async function end(home: Home, id: string): Promise<void> {
+  while (isAlive(home, id)) {
+    const init = connectPidfd(home, id);
+    if (init !== undefined) {
+      sendSignal(init, SIGKILL);
+      close(init);
+    }
+    await untilOver(home, id, AbortSignal.timeout(1000)).catch((error: unknown) => {
+      if (error instanceof TsboxError && error.code !== "aborted") throw error;
+    });
+  }
+}
+
+async function removeCgroup({ cgroup }: ContainerRecord): Promise<void> {
+  if (!cgroup) return;
+  const { ContainerCgroup } = await import("../cgroup/index.ts");
+  const group = new ContainerCgroup(cgroup);
+  await group.kill(SIGKILL);
+  await group.remove();
+}
+
+async function removeVolumes(_home: Home, _record: ContainerRecord): Promise<void> {}
+
+/** All but the lock. The copy of its record goes first: nothing makes a container of what is left then. */
+async function removeFiles(directory: Directory): Promise<void> {
+  storing(() => directory.remove(RECORD));
+  for (const name of storing(() => directory.names())) {
+    if (name === LOCK) continue;
+    if (directory.status(name)?.kind !== "directory") storing(() => directory.remove(name));
+    else await removeDirectory(directory, name);
+  }
+}
+
+async function removeDirectory(parent: Directory, name: string): Promise<void> {
+  try {
+    removeTree(parent, name);
+  } catch (error) {
+    const isForbidden = error instanceof TsboxError && (error.errno === ERRNO.EACCES || error.errno === ERRNO.EPERM);
+    const ids = isForbidden ? (await import("../launch/index.ts")).imageIds() : undefined;
+    if (!ids) throw error;
+    // files of subordinate ids
+    const { removeTreeAs } = await import("../layer/index.ts");
+    storing(() => removeTreeAs(ids, parent, name));
+  }
+}
+
+/**
+ * Finishes what was begun by commands that were killed.
+ * @param records all that there are, where somebody has them already
+ */
+export async function sweepLeftovers(home: Home, records?: readonly ContainerRecord[]): Promise<void> {
+  const known = new Set(records?.map(({ id }) => id) ?? home.state.containers.ids());
+  using above = storing(() => Directory.open(`${home.root}/${CONTAINERS}`));
+  for (const id of above ? storing(() => above.names()) : []) if (!known.has(id)) await sweepUnknown(home, id);
+  const unfinished =
+    records?.filter(isUnfinished) ?? home.state.containers.where<ContainerRecord>("status", ["creating", "removing"]);
+  for (const { id } of unfinished) await sweepKnown(home, id);
+}
+
+/** It goes by itself, or is going; or it has ended without anybody to remove its control groups. */
+function isUnfinished({ status, options, finishedAt = 0, cgroup }: ContainerRecord): boolean {
+  if (status === "creating" || status === "removing") return true;
+  if (status !== "exited") return false;
+  return cgroup !== undefined || (options.remove === true && finishedAt < Date.now() - READ_MS);
+}
+
+/** A directory of no container: of one that was about to be made, or almost gone. */
+async function sweepUnknown(home: Home, id: string): Promise<void> {
+  using held = tryLock(home, id);
+  if (!held || home.state.containers.get(id)) return;
+  using directory = home.directory(id);
+  if (directory) await removeFiles(directory);
+  directory?.remove(LOCK);
+  using above = Directory.open(`${home.root}/${CONTAINERS}`);
+  above?.removeDirectory(id);
+}
+
+async function sweepKnown(home: Home, id: string): Promise<void> {
+  using held = tryLock(home, id);
+  using directory = home.directory(id);
+  if (!held && directory) return;
+  const record = settle(home, id);
+  if (!record || !isUnfinished(record)) return;
+  if (record.status === "exited" && !record.options.remove) return await forgetCgroup(home, record);
+  if (record.status === "exited") markRemoving(home, id);
+  await removeRest(home, record);
+}
+
+/** From now on nothing but removing it is possible. */
+export function markRemoving(
+  home: Home,
+  id: string,
+  change: Partial<ContainerRecord> = {},
+): ContainerRecord | undefined {
+  return home.state.withSpare(() =>
+    home.state.containers.update<ContainerRecord>(id, (record) => ({ ...record, ...change, status: "removing" })),
+  );
+}
+
+async function forgetCgroup(home: Home, record: ContainerRecord): Promise<void> {
+  await removeCgroup(record);
+  home.state.containers.update<ContainerRecord>(record.id, ({ cgroup: _, ...rest }) => rest);
+}
