@@ -290,7 +290,7 @@ describe("images that are here", () => {
     expect(await tsbox("inspect", "none", "demo:v1", "-f", "{{.Id}}")).toMatchObject({
       status: 1,
       stdout: `${id}\n`,
-      stderr: expect.stringContaining('No such object: none'),
+      stderr: expect.stringContaining("No such object: none"),
     });
     expect(await tsbox("rmi", "demo:v1", "none")).toMatchObject({ status: 1, stdout: "Untagged: demo:v1\n" });
     expect((await tsbox("image", "rm", "other/name")).stdout).toStartWith(

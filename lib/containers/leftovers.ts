@@ -140,5 +140,5 @@ export function markRemoving(
 
 async function forgetCgroup(home: Home, record: ContainerRecord): Promise<void> {
   await removeCgroup(record);
-  home.state.containers.update<ContainerRecord>(record.id, ({ cgroup: _, ...rest }) => rest);
+  home.state.containers.update<ContainerRecord>(record.id, ({ cgroup, ...rest }) => (cgroup ? rest : undefined));
 }

@@ -20,7 +20,7 @@ import { commitImage, importImage, type CommitOptions, type ImportOptions } from
 import { piecesOf, unreadable, type ArchiveSource, type Pieces } from "./pieces.ts";
 import type { OnProgress } from "./progress.ts";
 import { pullImage, type PulledImage } from "./pull.ts";
-import { planRemoval } from "./remove.ts";
+import { keepForContainers, planRemoval } from "./remove.ts";
 import { pushImage, type PushedImage } from "./push.ts";
 import { unpackImage } from "./unpack.ts";
 import { archivePieces, chooseSaved, planArchive, type ArchiveFormat, type SavedImage } from "./save.ts";
@@ -297,13 +297,17 @@ export class Images implements Disposable {
   /**
    * Takes a name away; with the last one the image goes, and what only it needs. By an id all names go.
    * @param force also an id with names in several repositories
-   * @throws TsboxError `image_not_found`, `image_in_use` where a sandbox uses it
+   * @throws TsboxError `image_not_found`, `image_in_use` where a sandbox uses it, or a container, and nothing is forced
    */
   async remove(name: string, { force = false }: { force?: boolean } = {}): Promise<RemovedImages> {
     const store = this.#store;
     const image = this.#get(name);
     const { names, isLast, byId } = planRemoval(image, name, force);
     if (!isLast) {
+      for (const each of names) store.removeName(each);
+      return { untagged: names.map(familiarName), deleted: [], freedBytes: 0 };
+    }
+    if (keepForContainers(store.containersOf(image), image, name, { byId, force })) {
       for (const each of names) store.removeName(each);
       return { untagged: names.map(familiarName), deleted: [], freedBytes: 0 };
     }

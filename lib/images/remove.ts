@@ -51,3 +51,33 @@ function repository(name: string): string {
   const reference = tryReference(name);
   return reference ? familiarRepository(reference) : name;
 }
+
+const SHORT = 12;
+const short = (id: string): string => id.replace(/^sha256:/, "").slice(0, SHORT);
+
+/**
+ * What containers are made of stays without a name, where that is forced.
+ * @returns whether there are such containers
+ * @throws TsboxError `image_in_use` where it is not forced, or, by its id, one of them runs; in Docker's words
+ */
+export function keepForContainers(
+  users: readonly { id: string; isRunning: boolean }[],
+  { id }: Pick<StoredImage, "id">,
+  asked: string,
+  { byId, force }: { byId: boolean; force: boolean },
+): boolean {
+  const [user] = users;
+  if (!user) return false;
+  const refuse = (why: string) => new TsboxError(`conflict: unable to ${why}`, { code: "image_in_use" });
+  const running = users.find(({ isRunning }) => isRunning);
+  if (byId && running)
+    throw refuse(
+      `delete ${short(id)} (cannot be forced) - image is being used by running container ${short(running.id)}`,
+    );
+  if (force) return true;
+  throw byId
+    ? refuse(`delete ${short(id)} (must be forced) - image is being used by stopped container ${short(user.id)}`)
+    : refuse(
+        `remove repository reference "${asked}" (must force) - container ${short(user.id)} is using its referenced image ${short(id)}`,
+      );
+}

@@ -2,6 +2,6 @@
 export { Database, type DatabaseOptions } from "./database.ts";
 export { asUnavailable, storing, unavailable } from "./failure.ts";
 export { openRoot, standStill } from "./root.ts";
-export { State, type EventRow, type StateOptions } from "./state.ts";
+export { State, type EventRow } from "./state.ts";
 export type { Row, Rows } from "./rows.ts";
 export { fromText, toText } from "./values.ts";

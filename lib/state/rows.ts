@@ -117,6 +117,16 @@ export class Rows {
     );
   }
 
+  /** What there is of a field, with whose it is. @param field `"image.digest"` */
+  fields(field: string): { id: string; value: unknown }[] {
+    return this.#database.use((database) =>
+      database
+        .prepare(`SELECT id, json_extract(value, '$.${field}') AS field FROM ${this.#table} WHERE field IS NOT NULL`)
+        .all()
+        .map(({ id, field: value }) => ({ id: String(id), value })),
+    );
+  }
+
   #select<T>(condition: string, ...values: string[]): T[] {
     return this.#database.use((database) =>
       database

@@ -40,30 +40,21 @@ export interface EventRow {
   attributes: Record<string, string>;
 }
 
-export type Table = "containers" | "volumes";
-
-export interface StateOptions {
-  /**
-   * What becomes of a copy of a record when the database is made anew; undefined where it is none.
-   * @param value JSON, of anything
-   */
-  revive?(table: Table, value: unknown): Row | undefined;
-  /** Is told what is lost, in a sentence. */
-  warn?(message: string): void;
-}
+type Table = "containers" | "volumes";
 
 export class State implements Disposable {
   readonly root: string;
   readonly containers: Rows;
   readonly volumes: Rows;
   readonly #database: Database;
-  readonly #options: StateOptions;
   #directory: Directory | undefined;
 
-  /** Nothing is opened before it is needed. */
-  constructor(root: string, options: StateOptions = {}) {
+  /**
+   * Nothing is opened before it is needed.
+   * @param warn is told what is lost, in a sentence
+   */
+  constructor(root: string, warn: (message: string) => void = warnOnStderr) {
     this.root = root;
-    this.#options = options;
     this.#database = new Database({
       file: FILE,
       version: VERSION,
@@ -72,9 +63,7 @@ export class State implements Disposable {
       locked: (work) => this.#locked(work),
       build: (database) => this.#build(database),
       damaged: (path) =>
-        options.warn?.(
-          `${root}/${FILE} is damaged: it is kept as ${path}, and made anew of what else is known; events are lost`,
-        ),
+        warn(`${root}/${FILE} is damaged: it is kept as ${path}, and made anew of what else is known; events are lost`),
     });
     this.containers = new Rows(this.#database, "containers");
     this.volumes = new Rows(this.#database, "volumes");
@@ -176,9 +165,8 @@ export class State implements Disposable {
   }
 
   #copies(table: Table): Row[] {
-    const { revive } = this.#options;
     using directory = this.#opened().directory(table);
-    if (!directory || !revive) return [];
+    if (!directory) return [];
     return directory.names().flatMap((name) => {
       using each = directory.directory(name);
       try {
@@ -203,4 +191,15 @@ export class State implements Disposable {
       // there is none then
     }
   }
+}
+
+const warnOnStderr = (message: string): void => void process.stderr.write(`tsbox: ${message}\n`);
+
+/** Whether a container runs, and how it ended, is found out when it is looked at: as if somebody had begun to start it. */
+function revive(table: Table, value: unknown): Row | undefined {
+  const row = Object(value) as Partial<Row> & { version?: unknown };
+  const { id, name, created, version } = row;
+  if (version !== 1 || typeof id !== "string" || typeof name !== "string" || typeof created !== "number")
+    return undefined;
+  return { ...row, ...(table === "containers" ? { status: "starting" } : {}), id, name, created };
 }

@@ -16,6 +16,7 @@ import { neededBy } from "./marking.ts";
 import type { StoreRoot } from "./root.ts";
 import { sweep, sweepIngest, type Swept } from "./sweep.ts";
 import { removeOldTrash, Trash } from "./trash.ts";
+import { containersByImage } from "./users.ts";
 import { storing } from "./failure.ts";
 
 export interface Removed extends Swept {
@@ -72,12 +73,13 @@ const showName = (name: Reference | string): string => show(typeof name === "str
 function takeAway(root: StoreRoot, trash: Trash, index: WrittenIndex, going: readonly WrittenEntry[]): Removed {
   const names = going.flatMap(({ name }) => name ?? []);
   const kept = index.entries.filter((entry) => !going.includes(entry));
-  if (isUsed(root, going, kept)) {
+  const user = userOf(root, going, kept);
+  if (user !== undefined) {
     throw new TsboxError(
-      `remove the image ${show(names[0] ?? going[0]?.descriptor?.digest)}: a sandbox is made of it`,
+      `remove the image ${show(names[0] ?? going[0]?.descriptor?.digest)}: a ${user} is made of it`,
       {
         code: "image_in_use",
-        hint: "end the sandbox first",
+        hint: user === "sandbox" ? "end the sandbox first" : "remove the container first",
       },
     );
   }
@@ -88,12 +90,22 @@ function takeAway(root: StoreRoot, trash: Trash, index: WrittenIndex, going: rea
   return { names, images, ...sweep(root, trash, among) };
 }
 
-/** Whether a sandbox is made of what is going, and would not find its layers any more. */
-function isUsed(root: StoreRoot, going: readonly WrittenEntry[], kept: readonly WrittenEntry[]): boolean {
-  const { tops } = neededBy(root, going);
-  const still = neededBy(root, kept).layers;
+/** Whether something is made of what is going, and would not find its layers any more. */
+function userOf(
+  root: StoreRoot,
+  going: readonly WrittenEntry[],
+  kept: readonly WrittenEntry[],
+): "sandbox" | "container" | undefined {
+  const needed = neededBy(root, going);
+  const still = neededBy(root, kept);
   const keys = storing(() => root.layers.names()).filter(isLayerKey);
-  return keys.some((key) => tops.has(hexOfKey(key)) && !still.has(hexOfKey(key)) && isLeased(root, key));
+  const isTop = (hex: string) => needed.tops.has(hex) && !still.layers.has(hex);
+  if (keys.some((key) => isTop(hexOfKey(key)) && isLeased(root, key))) return "sandbox";
+  // afterwards: who makes a container has a lease until it is written down
+  const lost = [...containersByImage(root).keys()].some(
+    (digest) => needed.blobs.has(digest) && !still.blobs.has(digest),
+  );
+  return lost ? "container" : undefined;
 }
 
 /** @throws TsboxError `image_not_found`; `reference_invalid` where it is the beginning of several */
@@ -180,5 +192,5 @@ function goingOf(root: StoreRoot, { entries }: WrittenIndex, isGoing: (image: St
     return isGoing({ ...image, names: [first, ...others].flatMap(({ name }) => name ?? []) });
   });
   const kept = groups.filter((group) => !chosen.includes(group)).flat();
-  return chosen.filter((group) => !isUsed(root, group, kept)).flat();
+  return chosen.filter((group) => userOf(root, group, kept) === undefined).flat();
 }

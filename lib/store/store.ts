@@ -22,6 +22,7 @@ import { prune, removeImage, withdraw, type PruneOptions, type Removed, type Rem
 import { defaultRoot, StoreRoot } from "./root.ts";
 import { diskUsage, type DiskUsage } from "./usage.ts";
 import { prepareLayer, type PendingLayer } from "./unpacking.ts";
+import { containersByImage, type ContainerUse } from "./users.ts";
 
 export interface StoreOptions {
   /** An absolute path; where there is nothing, a store is made. Absent: TSBOX_ROOT, or the user's own place. */
@@ -216,6 +217,12 @@ export class Store implements Disposable {
       if (!(error instanceof TsboxError) || error.code !== "store_unavailable") throw error;
     }
     return removed;
+  }
+
+  /** Containers that are made of an image. */
+  containersOf({ manifestDigest, descriptor }: StoredImage): ContainerUse[] {
+    const used = containersByImage(this.#root);
+    return [...new Set([manifestDigest, descriptor.digest])].flatMap((digest) => used.get(digest) ?? []);
   }
 
   /** How much room all of it takes. */

@@ -8,6 +8,7 @@ import { isLeased } from "./leases.ts";
 import { neededBy } from "./marking.ts";
 import type { Metadata } from "./metadata.ts";
 import type { StoreRoot } from "./root.ts";
+import { containersByImage } from "./users.ts";
 
 export interface ImageUsage {
   image: StoredImage;
@@ -37,10 +38,12 @@ export function diskUsage(root: StoreRoot, metadata: Metadata, images: readonly 
   const keys = storing(() => root.layers.names()).filter(isLayerKey);
   const layers = new Map(keys.map((key) => [key, readLayerInfo(root, key)?.bytes ?? 0]));
   const leased = new Set(keys.filter((key) => isLeased(root, key)).map(hexOfKey));
+  const containers = containersByImage(root);
   const used = { blobs: new Set<Digest>(), layers: new Set<string>() };
   const usages = images.map((image): ImageUsage => {
     const needed = neededBy(root, [{ descriptor: image.descriptor }]);
-    const isUsed = [...needed.tops].some((hex) => leased.has(hex));
+    const isUsed =
+      [...needed.tops].some((hex) => leased.has(hex)) || [...needed.blobs].some((digest) => containers.has(digest));
     const parts = [
       ...[...needed.blobs].map((digest) => ({ bytes: blobs.get(digest) ?? 0, count: counts.blobs.get(digest) ?? 1 })),
       ...keys

@@ -22,16 +22,17 @@ export function statusText({ status, startedAt, finishedAt, exitCode = 0, health
       return "Dead";
     case "exited":
       return finishedAt === undefined ? `Exited (${exitCode})` : `Exited (${exitCode}) ${since(finishedAt)} ago`;
-    // one that is being started is not up yet
+    // one that is being made or started is not up yet
+    case "creating":
     case "starting":
     case "created":
       return "Created";
   }
 }
 
-/** `starting` is nobody else's word. */
+/** `creating` and `starting` are nobody else's words. */
 export const stateText = ({ status }: Pick<ContainerRecord, "status">): string =>
-  status === "starting" ? "created" : status;
+  status === "starting" || status === "creating" ? "created" : status;
 
 /** As one line: words with a space in quotes. */
 export const commandText = ([path = "", ...words]: readonly string[]): string =>
