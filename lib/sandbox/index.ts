@@ -26,4 +26,3 @@ export { ROOT_ID_BASE } from "./namespaces.ts";
 export type * from "./options.ts";
 export { launchable, type Launchable } from "./launchable.ts";
 export { supervise, type Executed, type Supervised, type SupervisedResult, type Supervision } from "./supervise.ts";
-export { parseDuration, parseSize } from "./parse.ts";
