@@ -3,11 +3,14 @@ import { describe, expect, test } from "bun:test";
 import { Option } from "commander";
 import * as fc from "fast-check";
 import { EXPLAINED, explainUnknown } from "../lib/cli/docker.ts";
-import { declareRun, RUN_FLAGS, type RunFlags } from "../lib/cli/flags.ts";
+import { declareOlder, declareRun, RUN_FLAGS, type ContainerFlags } from "../lib/cli/flags.ts";
+import { containerRequest } from "../lib/cli/containers/options.ts";
 import { runRequest } from "../lib/cli/run-options.ts";
+import { isSandbox } from "../lib/cli/run.ts";
 import { stopOf } from "../lib/cli/stop.ts";
 import { plainFlags, UnknownWord, Verb } from "../lib/cli/verb.ts";
 import { UsageError } from "../lib/cli/report.ts";
+import type { ContainerOptions } from "../lib/containers/index.ts";
 import { Sandbox, TsboxError, type RunOptions } from "../lib/index.ts";
 
 const files: Record<string, string> = {
@@ -21,6 +24,7 @@ const files: Record<string, string> = {
       { names: ["reboot"], action: "SCMP_ACT_ALLOW", includes: { caps: ["CAP_SYS_BOOT"] } },
     ],
   }),
+  "/cwd/labels": "a=1\n# none\nb=two words\nc\n",
   "/cwd/broken.json": "{",
   "/cwd/null.json": "null",
 };
@@ -37,15 +41,16 @@ const world = {
 };
 
 /** What `tsbox run` would do with these words. */
-function parse(...words: string[]): { command: string[]; flags: RunFlags } {
-  let parsed: { command: string[]; flags: RunFlags } | undefined;
+function parse(...words: string[]): { command: string[]; flags: ContainerFlags } {
+  let parsed: { command: string[]; flags: ContainerFlags } | undefined;
   const tsbox = new Verb("tsbox").enablePositionalOptions();
   tsbox
     .command("run")
     .action(
-      (command: string, args: string[], flags: RunFlags) => void (parsed = { command: [command, ...args], flags }),
+      (command: string, args: string[], flags: ContainerFlags) =>
+        void (parsed = { command: [command, ...args], flags }),
     )
-    .declareLater(declareRun, RUN_FLAGS);
+    .declareLater((verb) => (declareOlder(verb), declareRun(verb, "")), RUN_FLAGS);
   tsbox.parse(["run", ...words], { from: "user" });
   if (!parsed) throw new Error("the action was not called");
   return parsed;
@@ -288,7 +293,6 @@ test("rules of a Docker seccomp profile depend on the capabilities", () => {
 });
 
 test.each([
-  [["--rm=false"], 'use --rm "false": it always is so'],
   [["--init=false"], 'use --init "false": it always is so'],
   [["-a", "console"], 'use --attach "console": not understood'],
   [["-e", "=B"], 'use --env "=B": no name'],
@@ -434,11 +438,11 @@ const DOCKER_RUN = [
 
 describe("what Docker has and tsbox does not", () => {
   const run = new Verb("tsbox").enablePositionalOptions().command("run");
-  run.declareLater(declareRun, RUN_FLAGS).declared();
+  run.declareLater((verb) => (declareOlder(verb), declareRun(verb, "")), RUN_FLAGS).declared();
   const declared = run.options.flatMap(({ short, long }) => [short, long]);
 
   test("is explained, and what is explained is not there", () => {
-    expect(EXPLAINED.length).toBeGreaterThan(50);
+    expect(EXPLAINED.length).toBeGreaterThan(20);
     expect(EXPLAINED.filter((flag) => declared.includes(flag))).toEqual([]);
     for (const flag of EXPLAINED) {
       const error = explainUnknown(new UnknownWord("unknown option", "", `${flag}=x`, "tsbox run"));
@@ -458,9 +462,193 @@ describe("what Docker has and tsbox does not", () => {
   });
 });
 
+describe("tsbox run makes a container", () => {
+  test.each([
+    [[]],
+    [["-it"]],
+    [["--rm=false", "--rootfs", "host"]],
+    [["--rm", "-d"]],
+    [["--rm", "--name", "web"]],
+    [["--rm", "--label", "a"]],
+    [["--rm", "--restart", "no"]],
+    [["--rm", "--cidfile", "f"]],
+    [["--rm", "--health-cmd", "true"]],
+    [["--rm", "--volumes-from", "web"]],
+    [["--rm", "--network", "container:web"]],
+    [["--rm", "--net=container:web"]],
+    [["--rm", "-v", "data:/data"]],
+    [["--rm", "-v", "/data"]],
+    [["--rm", "-v", "./a:/b", "-v", "/data"]],
+    [["--rm", "--mount", "type=volume,dst=/data"]],
+    [["--rm", "--mount", "dst=/data"]],
+    [["--rm", "--mount", "type=image,src=alpine,dst=/data"]],
+    [["--rootfs", "host", "-d"]],
+    [["--rootfs", "host", "--add-host", "db:10.0.0.2"]],
+    [["--rm", "--log-driver", "none"]],
+  ])("of %j", (words) => expect(isSandbox(parse(...words, "alpine").flags)).toBe(false));
+
+  test.each([
+    [["--rm"]],
+    [["--rm", "-it"]],
+    [["--rm", "--detach=false"]],
+    [["--rm", "--no-healthcheck"]],
+    [["--rm", "-v", "./a:/b", "-v", "/a:/b:ro", "-v", "../a:/b"]],
+    [["--rm", "-v", ":/b"]],
+    [["--rm", "-v", "~/a:/b"]],
+    [["--rm", "--mount", "type=bind,src=/a,dst=/b", "--mount", 'src=a,"type=tmpfs",dst=/b']],
+    [["--rm", "--network", "host", "-m", "64m", "--timeout", "2s", "--stop-signal", "INT"]],
+    [["--rootfs", "host"]],
+    [["--rootfs", "./debian", "--writable-layer", "./layer"]],
+  ])("but not of %j", (words) => expect(isSandbox(parse(...words, "alpine").flags)).toBe(true));
+});
+
+/** Of a container of the image `alpine`. */
+function containerOf(...words: string[]): ContainerOptions {
+  const { command, flags } = parse(...words, "alpine");
+  return containerRequest(command, flags, world);
+}
+
+test("a container without flags: its image, and its output is attached to", () => {
+  expect(containerOf()).toEqual({
+    image: { reference: "alpine", pull: "missing" },
+    attach: ["stdout", "stderr"],
+    env: {},
+    limits: {},
+    namespaces: {},
+    security: {},
+    ulimits: {},
+  });
+  const { command, flags } = parse("alpine", "echo", "-n", "--name", "x");
+  expect(containerRequest(command, flags, world)).toMatchObject({ command: ["echo", "-n", "--name", "x"] });
+  const host = containerRequest(["true", "-a"], { rootfs: "host" }, world);
+  expect([host.rootfs, host.image, host.command]).toEqual(["host", undefined, ["true", "-a"]]);
+});
+
+const containers: [words: string[], options: Partial<ContainerOptions>][] = [
+  [["--name", "web", "-d"], { name: "web", attach: [] }],
+  [["--rm"], { remove: true }],
+  [["--restart", "on-failure:5"], { restart: "on-failure:5" }],
+  [["--restart=unless-stopped"], { restart: "unless-stopped" }],
+  [["--rm", "--restart=no"], { remove: true, restart: "no" }],
+  // labels
+  [["-l", "a=1", "--label", "b", "-l=a=2", "-l", "c=x=y"], { labels: { a: "2", b: "", c: "x=y" } }],
+  [["--label-file", "labels", "-l", "a=flag"], { labels: { a: "flag", b: "two words", c: "" } }],
+  [["--annotation", "org.example=1"], { annotations: { "org.example": "1" } }],
+  // streams
+  [["-i"], { openStdin: "once", attach: ["stdout", "stderr", "stdin"] }],
+  [["-a", "stdin", "-i"], { openStdin: "once", attach: ["stdin"] }],
+  [["-a", "STDERR"], { attach: ["stderr"] }],
+  [["-d", "-i"], { openStdin: true, attach: [] }],
+  [["-dit"], { openStdin: true, attach: [], terminal: { name: "xterm" } }],
+  [["-t", "-a", "stdout"], { terminal: { name: "xterm" }, attach: ["stdout"] }],
+  // its end
+  [["--stop-signal", "SIGQUIT", "--stop-timeout", "3"], { stopSignal: "SIGQUIT", stopTimeout: 3000 }],
+  [["--stop-timeout", "-1"], { stopTimeout: -1000 }],
+  // health
+  [["--health-cmd", "test -e /ready"], { health: { test: "test -e /ready" } }],
+  [
+    ["--health-interval", "1m30s", "--health-timeout=500ms", "--health-retries", "2", "--health-start-period=2s"],
+    { health: { interval: 90_000, timeout: 500, retries: 2, startPeriod: 2000 } },
+  ],
+  [["--health-start-interval", "1.5s", "--health-interval", "0s"], { health: { startInterval: 1500 } }],
+  [["--no-healthcheck"], { health: { test: ["NONE"] } }],
+  // logs
+  [["--log-driver", "none"], { log: { driver: "none" } }],
+  [
+    ["--log-driver=json-file", "--log-opt", "max-size=10m", "--log-opt=max-file=3"],
+    { log: { driver: "json-file", maxSize: "10m", maxFiles: 3 } },
+  ],
+  // files
+  [["-v", "data:/data:ro", "-v", "/only"], { volumes: ["data:/data:ro", "/only"] }],
+  [["--volumes-from", "web:ro", "--volumes-from", "db"], { volumesFrom: ["web:ro", "db"] }],
+  [["--volume-driver", "local", "--tmpfs", "/tmp"], { mounts: [{ type: "tmpfs", target: "/tmp" }] }],
+  // names
+  [
+    ["--add-host", "db:10.0.0.2", "--add-host=v6=[::1]", "--add-host", "old:::1"],
+    { addHosts: ["db:10.0.0.2", "v6:::1", "old:::1"] },
+  ],
+  [
+    ["--dns", "10.0.0.1", "--dns=::1", "--dns-search", "example.org", "--dns-opt", "b", "--dns-option", "a"],
+    { dns: ["10.0.0.1", "::1"], dnsSearch: ["example.org"], dnsOptions: ["a", "b"] },
+  ],
+  [["--dns-search", "."], { dnsSearch: ["."] }],
+  [["--expose", "80", "--expose=53-54/UDP"], { expose: ["80/tcp", "53/udp", "54/udp"] }],
+  [["--network", "container:web"], { network: "container:web" }],
+  [["--network", "none"], { network: false }],
+  [["--net", "host"], { network: "host" }],
+  // what sandboxes have as well
+  [
+    [
+      "-m",
+      "64m",
+      "-e",
+      "A=1",
+      "-u",
+      "me",
+      "-w",
+      "/src",
+      "--entrypoint",
+      "",
+      "--pull",
+      "never",
+      "--platform",
+      "linux/arm64",
+    ],
+    {
+      image: { reference: "alpine", pull: "never", platform: "linux/arm64" },
+      entrypoint: "",
+      limits: { memory: "64m" },
+      env: { A: "1" },
+      user: "me",
+      cwd: "/src",
+    },
+  ],
+];
+test.each(containers)("of a container: %j", (words, options) => {
+  expect(containerOf(...words)).toMatchObject(options);
+});
+
+test.each([
+  [["-d", "-a", "stdout"], "conflicting options: cannot specify both --attach and --detach"],
+  [["--rm", "--restart", "always"], "conflicting options: cannot specify both --restart and --rm"],
+  [["--rm", "--restart", "on-failure:3"], "conflicting options: cannot specify both --restart and --rm"],
+  [["--no-healthcheck", "--health-cmd", "x"], "--no-healthcheck conflicts with --health-* options"],
+  [["--no-healthcheck", "--health-start-interval", "1s"], "--no-healthcheck conflicts with --health-* options"],
+  [["--health-interval=-1s"], "--health-interval cannot be negative"],
+  [["--health-retries=-1"], "--health-retries cannot be negative"],
+  [["--health-timeout", "5"], 'use --health-timeout "5": not understood'],
+  [["--health-timeout", "10us"], "minimum duration is 1ms"],
+  [["-l", "=x"], 'use --label "=x": no key'],
+  [["--label-file", "none"], 'use --label-file "none": ENOENT'],
+  [["--label-file", "spaced.env"], 'use --label-file spaced.env: "TWO WORDS=2": a name contains no white space'],
+  [["--stop-timeout", "2s"], 'use --stop-timeout "2s": not a number of seconds'],
+  [["--log-driver", "syslog"], "no log driver named 'syslog' is registered"],
+  [["--log-opt", "tag=x"], "unknown log opt 'tag' for local log driver"],
+  [["--log-driver", "none", "--log-opt", "max-size=1m"], "unknown log opt 'max-size' for none log driver"],
+  [["--log-opt", "max-file=0"], "max-file cannot be less than 1"],
+  [["--log-opt", "max-file=2"], "max-size is needed with it"],
+  [["--add-host", "db"], 'bad format for add-host: "db"'],
+  [["--add-host", "db:nowhere"], 'invalid IP address in add-host: "nowhere"'],
+  [["--add-host", "db:host-gateway"], "there is no gateway yet"],
+  [["--dns", "example.org"], "example.org is not an ip address"],
+  [["--dns-search", "a b"], "a b is not a valid domain"],
+  [["--expose", "http"], "invalid range format for --expose"],
+  [["--expose", "90-80"], "invalid range format for --expose"],
+  [["--expose", "0"], "invalid range format for --expose"],
+  [["--network", "bridge"], 'use --network "bridge": not supported yet'],
+  [["--network", "container:"], 'use --network "container:": not supported yet'],
+  [["--volume-driver", "nfs"], 'use --volume-driver "nfs": there is no such volume driver'],
+  [["--timeout", "2s"], 'use --timeout "2s": a container has no such thing'],
+  [["--writable-layer", "x"], 'use --writable-layer "x": a container has no such thing'],
+  [["-a", "console"], 'use --attach "console": not understood'],
+])("of a container %j is refused", (words, message) => {
+  const error = failure(() => containerOf(...words));
+  expect([error.code, error.message]).toEqual(["invalid_option", expect.stringContaining(message)]);
+});
+
 describe("whatever a flag is given", () => {
   const run = new Verb("tsbox").enablePositionalOptions().command("run");
-  run.declareLater(declareRun, RUN_FLAGS).declared();
+  run.declareLater((verb) => (declareOlder(verb), declareRun(verb, "")), RUN_FLAGS).declared();
   const flags = run.options.filter(({ required, negate }) => required && !negate).map(({ long }) => long as string);
   const NASTY = [
     ..."\0|-1|=|a=|=b|a=b|:|::|:::|/:/|,|,,|a,b|/|/x:/y:z|..|~|NaN|1e999|0x10|-0|1.5|1g|1h|host|none|type=|😀".split(
@@ -479,10 +667,12 @@ describe("whatever a flag is given", () => {
   test.each(flags)("%s takes it or says why not", (flag) => {
     fc.assert(
       fc.property(fc.oneof(fc.constantFrom(...NASTY), fc.string()), (value) => {
-        try {
-          Sandbox.plan(["true"], optionsOf(`${flag}=${value}`));
-        } catch (error) {
-          expect(error instanceof TsboxError || error instanceof UsageError ? undefined : error).toBeUndefined();
+        for (const make of [containerOf, (...words: string[]) => Sandbox.plan(["true"], optionsOf(...words))]) {
+          try {
+            make(`${flag}=${value}`);
+          } catch (error) {
+            expect(error instanceof TsboxError || error instanceof UsageError ? undefined : error).toBeUndefined();
+          }
         }
       }),
     );

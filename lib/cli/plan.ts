@@ -1,5 +1,5 @@
 /** `tsbox plan`: what a command would do, without doing it. @module */
-import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
+import { declareRun, PLAN_EXAMPLES, SANDBOX_FLAGS, type RunFlags } from "./flags.ts";
 import { print } from "./print.ts";
 import type { Verb } from "./verb.ts";
 
@@ -20,8 +20,8 @@ export function addPlan(tsbox: Verb): void {
       print(flags.spec ? `${JSON.stringify(Sandbox.spec(words, options), null, 2)}\n` : Sandbox.plan(words, options));
       process.exit(0);
     })
-    .declareLater(declareRun, {
+    .declareLater((verb) => declareRun(verb, PLAN_EXAMPLES), {
       "Output:": [["--spec", "Print the OCI runtime spec (config.json) instead"]],
-      ...RUN_FLAGS,
+      ...SANDBOX_FLAGS,
     });
 }

@@ -48,25 +48,41 @@ export function runRequest(words: string[], flags: RunFlags, world: World): { co
 
 /** @param image undefined where `--rootfs` is there */
 function runOptions(image: string | undefined, flags: RunFlags, world: World): RunOptions {
-  for (const name of ["rm", "init"] as const) {
-    if (flags[name] === false) throw invalid(`--${name}`, "false", "it always is so", "leave it out");
-  }
-  const options: RunOptions = {
-    ...rootOf(image, flags),
+  const { writableLayer } = flags;
+  const networkName = flags.network ?? flags.net;
+  return {
+    ...sharedOptions(image, flags, world),
     ...stdio(flags),
-    env: environment(flags, world),
     mounts: [
       ...(flags.volume ?? []).map((text) => volume(text, world.cwd)),
       ...(flags.mount ?? []).map((text) => mount(text, world.cwd)),
       ...(flags.tmpfs ?? []).map(tmpfs),
     ],
+    ...defined({ writableLayer, network: networkName === undefined ? undefined : network(networkName) }),
+  };
+}
+
+/** What sandboxes and containers have in common; by {@link sharedOptions}. */
+export type SharedOptions = Omit<
+  RunOptions,
+  "stdin" | "stdout" | "stderr" | "terminal" | "mounts" | "network" | "writableLayer" | "signal"
+>;
+
+/**
+ * @param image undefined where `--rootfs` is there
+ * @throws TsboxError `invalid_option`
+ */
+export function sharedOptions(image: string | undefined, flags: RunFlags, world: World): SharedOptions {
+  if (flags.init === false) throw invalid("--init", "false", "it always is so", "leave it out");
+  const options: SharedOptions = {
+    ...rootOf(image, flags),
+    env: environment(flags, world),
     limits: limits(flags),
     ulimits: Object.fromEntries((flags.ulimit ?? []).map(ulimit)),
     namespaces: namespaces(flags),
     security: security(flags, world),
   };
   if (flags.device !== undefined) options.devices = flags.device.map(device);
-  if (flags.writableLayer !== undefined) options.writableLayer = flags.writableLayer;
   if (flags.shmSize !== undefined) options.shmSize = flags.shmSize;
   if (flags.workdir !== undefined) options.cwd = flags.workdir;
   if (flags.user !== undefined) options.user = flags.user;
@@ -80,8 +96,6 @@ function runOptions(image: string | undefined, flags: RunFlags, world: World): R
   if (flags.oomScoreAdj !== undefined) options.oomScoreAdj = integer("--oom-score-adj", flags.oomScoreAdj);
   if (flags.sysctl !== undefined) options.sysctls = Object.fromEntries(flags.sysctl.map(sysctl));
   if (flags.bun !== undefined) options.runtime = flags.bun;
-  const networkName = flags.network ?? flags.net;
-  if (networkName !== undefined) options.network = network(networkName);
   return options;
 }
 
@@ -101,18 +115,30 @@ function rootOf(image: string | undefined, flags: RunFlags): Pick<RunOptions, "r
   return { image: { reference: image, pull: wanted, ...defined({ platform }) }, ...defined({ entrypoint }) };
 }
 
-/** As Docker's `--attach`, of which `-i` is a part. */
-function stdio({ attach, interactive, tty }: RunFlags): Pick<RunOptions, "stdin" | "stdout" | "stderr" | "terminal"> {
-  const streams = attach?.map((name) => name.toLowerCase());
-  const unknown = streams?.findIndex((name) => !["stdin", "stdout", "stderr"].includes(name)) ?? -1;
+export type Stream = "stdin" | "stdout" | "stderr";
+const STREAMS: readonly Stream[] = ["stdin", "stdout", "stderr"];
+
+/** As Docker's `--attach`, of which `-i` is a part. @throws TsboxError `invalid_option` */
+export function attachedStreams({ attach, interactive = false }: Pick<RunFlags, "attach" | "interactive">): Stream[] {
+  const words = attach?.map((name) => name.toLowerCase());
+  const unknown = words?.findIndex((name) => !STREAMS.some((each) => each === name)) ?? -1;
   if (unknown >= 0) throw invalid("--attach", attach?.[unknown] ?? "", "not understood", "stdin, stdout or stderr");
-  if (tty) {
-    if (attach) throw invalid("--attach", attach.join(), "with -t there are no streams", "leave it out");
-    return { terminal: { name: "xterm" } }; // as Docker's
+  return STREAMS.filter((each) => words?.includes(each) ?? each !== "stdin").concat(
+    interactive && !words?.includes("stdin") ? ["stdin"] : [],
+  );
+}
+
+/** As Docker's. */
+export const TERMINAL = { name: "xterm" } as const;
+
+function stdio(flags: RunFlags): Pick<RunOptions, "stdin" | "stdout" | "stderr" | "terminal"> {
+  const streams = attachedStreams(flags);
+  if (flags.tty) {
+    if (flags.attach) throw invalid("--attach", flags.attach.join(), "with -t there are no streams", "leave it out");
+    return { terminal: { ...TERMINAL } };
   }
-  const output = (name: string) => (streams === undefined || streams.includes(name) ? "inherit" : "ignore");
-  const stdin = interactive || streams?.includes("stdin") ? "inherit" : "ignore";
-  return { stdin, stdout: output("stdout"), stderr: output("stderr") };
+  const joined = (name: Stream) => (streams.includes(name) ? "inherit" : "ignore");
+  return { stdin: joined("stdin"), stdout: joined("stdout"), stderr: joined("stderr") };
 }
 
 /**
@@ -135,18 +161,18 @@ function environment(flags: RunFlags, world: World): Record<string, string | und
 }
 
 /** Docker's format: a variable per line, taken as it is; empty lines and lines that begin with `#` are skipped. */
-function envFileLines(path: string, text: string): string[] {
+export function envFileLines(path: string, text: string, flag = "--env-file"): string[] {
   const lines = text
     .replace(/^\ufeff/, "")
     .split(/\r?\n/)
     .map((line) => line.trimStart())
     .filter((line) => line !== "" && !line.startsWith("#"));
   const spaced = lines.find((line) => /^[^=]*\s/.test(line));
-  if (spaced !== undefined) throw invalid(`--env-file ${path}:`, spaced, "a name contains no white space");
+  if (spaced !== undefined) throw invalid(`${flag} ${path}:`, spaced, "a name contains no white space");
   return lines;
 }
 
-function readFile(flag: string, path: string, world: World): string {
+export function readFile(flag: string, path: string, world: World): string {
   try {
     return world.readFile(absolute(path, world.cwd));
   } catch (cause) {
@@ -155,7 +181,7 @@ function readFile(flag: string, path: string, world: World): string {
   }
 }
 
-function limits(flags: RunFlags): Limits {
+export function limits(flags: RunFlags): Limits {
   const { memory, memoryReservation, cpusetCpus, cpusetMems, disk } = flags;
   const result: Limits = {
     ...numbers(flags),
@@ -191,7 +217,7 @@ function numbers(flags: RunFlags): Limits {
 }
 
 /** Without those that are not given. */
-const defined = <T extends object>(values: T) =>
+export const defined = <T extends object>(values: T) =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
     [Name in keyof T]: Exclude<T[Name], undefined>;
   };
@@ -241,7 +267,7 @@ function ulimit(text: string): [name: string, limits: [soft: number, hard: numbe
 
 const amount = (word = "") => (word === "-1" || word === "unlimited" ? Infinity : Number(word));
 
-const isPath = (sharing: string): sharing is `ns:${string}` => sharing.startsWith("ns:");
+export const isPath = (sharing: string): sharing is `ns:${string}` => sharing.startsWith("ns:");
 
 /** As Podman's, where root runs it: `"CONTAINER:HOST:SIZE"`. */
 function idMapping(flag: string, text: string): IdMapping {

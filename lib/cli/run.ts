@@ -1,12 +1,15 @@
-/** `tsbox run`: a command in a sandbox of its own. @module */
-import { declareRun, RUN_FLAGS, type RunFlags } from "./flags.ts";
-import type { Progress } from "./images/progress.ts";
+/**
+ * `tsbox run`: a command in a sandbox, of which nothing stays, or in a container. A sandbox needs no database and no
+ * supervisor, so it is made wherever nobody could tell the two apart.
+ * @module
+ */
+import { declareOlder, declareRun, RUN_EXAMPLES, RUN_FLAGS, type ContainerFlags, type RunFlags } from "./flags.ts";
+import { tellOfPull } from "./pulling.ts";
 import { exitStatus, explain, warn } from "./report.ts";
-import type { PullProgress } from "../sandbox/index.ts";
 import type { RunOptions, SandboxProcess } from "../index.ts";
 import type { Verb } from "./verb.ts";
 
-const SUMMARY = "Run a command in a sandbox of its own";
+const SUMMARY = "Run a command in a sandbox of its own, or in a container";
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 
 export function addRun(tsbox: Verb): void {
@@ -14,10 +17,32 @@ export function addRun(tsbox: Verb): void {
     .command("run")
     .summary(SUMMARY)
     .description(SUMMARY)
-    .action(async (first: string, rest: string[], flags: RunFlags) => {
-      process.exit(await run([first, ...rest], flags));
+    .action(async (first: string, rest: string[], flags: ContainerFlags) => {
+      const words = [first, ...rest];
+      if (isSandbox(flags)) process.exit(await run(words, flags));
+      process.exit(await (await import("./containers/run.ts")).runContainer(words, flags));
     })
-    .declareLater(declareRun, RUN_FLAGS);
+    .declareLater((verb) => {
+      declareOlder(verb);
+      declareRun(verb, RUN_EXAMPLES);
+    }, RUN_FLAGS);
+}
+
+/** What only a container has. */
+const OF_CONTAINERS = [
+  ...(["detach", "name", "restart", "cidfile", "label", "labelFile", "annotation", "detachKeys"] as const),
+  ...(["healthCmd", "healthInterval", "healthTimeout", "healthRetries", "healthStartPeriod"] as const),
+  ...(["healthStartInterval", "logDriver", "logOpt", "volumesFrom", "volumeDriver"] as const),
+  ...(["addHost", "dns", "dnsSearch", "dnsOption", "dnsOpt", "expose"] as const),
+];
+
+/** Whether all that is asked for goes with the command, and a sandbox has it. */
+export function isSandbox(flags: ContainerFlags): boolean {
+  if (flags.rm === false || (flags.rootfs === undefined && !flags.rm)) return false;
+  if (OF_CONTAINERS.some((name) => flags[name] !== undefined && flags[name] !== false)) return false;
+  if ((flags.network ?? flags.net)?.startsWith("container:")) return false;
+  const hasVolume = flags.volume?.some((text) => !text.includes(":") || /^[^./~:]/.test(text));
+  return !hasVolume && !flags.mount?.some((text) => !/(?:^|,)"?type=(?:bind|tmpfs)(?:"?,|"?$)/.test(text));
 }
 
 async function run(words: string[], flags: RunFlags): Promise<number> {
@@ -54,21 +79,6 @@ async function spawn(
   } finally {
     await pulling?.finish();
   }
-}
-
-/** On stderr: stdout is the command's. What tells is loaded when there is something to tell. */
-function tellOfPull(): { onProgress: PullProgress; finish(): Promise<void> } {
-  let loaded: Promise<Progress> | undefined;
-  return {
-    onProgress(event) {
-      loaded ??= import("./images/progress.ts").then(({ progressOn }) => progressOn("pull", 2));
-      void loaded.then((progress) => {
-        if (event.type === "resolving") progress.say(`Pulling ${event.reference}`);
-        progress.onProgress(event);
-      });
-    },
-    finish: async () => (await loaded)?.finish(),
-  };
 }
 
 function passSignalsOn(sandboxed: SandboxProcess, flags: RunFlags): void {

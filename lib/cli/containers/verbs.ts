@@ -2,11 +2,18 @@
 import { addGroup, addLater, type CommandLine, type LaterVerbs } from "../later.ts";
 import type { Verb } from "../verb.ts";
 
+const LIST = { summary: "List containers", load: async () => (await import("./ps.ts")).addPs };
+const REMOVE = { summary: "Remove containers", load: async () => (await import("./rm.ts")).addRm };
+
 /** Both `tsbox NAME` and `tsbox container NAME`, in the order of the alphabet. */
 const BOTH: LaterVerbs = {
   commit: {
     summary: "Make an image of a container's files, with its configuration",
     load: async () => (await import("./commit.ts")).addCommit,
+  },
+  create: {
+    summary: "Create a container, without starting it",
+    load: async () => (await import("./create.ts")).addCreate,
   },
   diff: {
     summary: "List what a container has changed of its image's files",
@@ -16,13 +23,47 @@ const BOTH: LaterVerbs = {
     summary: "Write the files of a container as a tar archive",
     load: async () => (await import("./export.ts")).addExport,
   },
+  kill: {
+    summary: "Kill running containers, or send them another signal",
+    load: async () => (await import("./kill.ts")).addKill,
+  },
+  pause: {
+    summary: "Pause all processes of containers",
+    load: async () => (await import("./pause.ts")).addPause,
+  },
   port: {
     summary: "List the ports of a container that are published",
     load: async () => (await import("./port.ts")).addPort,
   },
+  rename: {
+    summary: "Rename a container",
+    load: async () => (await import("./rename.ts")).addRename,
+  },
+  restart: {
+    summary: "Restart containers",
+    load: async () => (await import("./restart.ts")).addRestart,
+  },
+  start: {
+    summary: "Start stopped containers",
+    load: async () => (await import("./start.ts")).addStart,
+  },
+  stop: {
+    summary: "Stop running containers",
+    load: async () => (await import("./stop.ts")).addStop,
+  },
+  unpause: {
+    summary: "Unpause all processes of containers",
+    load: async () => (await import("./pause.ts")).addUnpause,
+  },
+  update: {
+    summary: "Change limits and restart policies of containers",
+    load: async () => (await import("./update.ts")).addUpdate,
+  },
+  wait: {
+    summary: "Wait until containers have stopped, and print their exit codes",
+    load: async () => (await import("./wait.ts")).addWait,
+  },
 };
-
-const LIST = { summary: "List containers", load: async () => (await import("./ps.ts")).addPs };
 
 /** `tsbox NAME` only. */
 const OWN: LaterVerbs = {
@@ -35,6 +76,7 @@ const OWN: LaterVerbs = {
     load: async () => (await import("./inspect.ts")).addInspect,
   },
   ps: LIST,
+  rm: REMOVE,
 };
 
 /** `tsbox container NAME` only. */
@@ -44,8 +86,13 @@ const OF_CONTAINER: LaterVerbs = {
     load: async () => (await import("./inspect.ts")).addContainerInspect,
   },
   ls: { ...LIST, alias: "list" },
+  prune: {
+    summary: "Remove all stopped containers",
+    load: async () => (await import("./prune.ts")).addContainerPrune,
+  },
+  rm: { ...REMOVE, alias: "remove" },
   run: {
-    summary: "Run a command in a container, or in a sandbox of its own",
+    summary: "Run a command in a sandbox of its own, or in a container",
     load: async () => (await import("../run.ts")).addRun,
   },
 };

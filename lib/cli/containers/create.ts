@@ -1,0 +1,37 @@
+/** `tsbox create`: a container that does not run yet. @module */
+import type { ContainerFlags } from "../flags.ts";
+import { CREATE_EXAMPLES, declareOlder, declareRun, RUN_FLAGS } from "../flags.ts";
+import type { Add } from "../images/declare.ts";
+import { print } from "../print.ts";
+import { callersWorld } from "../run-options.ts";
+import type { FlagGroups, Verb } from "../verb.ts";
+import { make } from "./making.ts";
+import { containerRequest } from "./options.ts";
+
+const SUMMARY = "Create a container, without starting it";
+
+/** Of one that is not followed, and that does not end with tsbox. */
+const NOT_OF_CREATE = /--(?:detach|detach-keys|sig-proxy|timeout|cpu-time|writable-layer)\b/;
+
+export const addCreate: Add = (parent, name) =>
+  void (parent.command(name) as Verb)
+    .summary(SUMMARY)
+    .description(SUMMARY)
+    .action(async (first: string, rest: string[], flags: ContainerFlags) => {
+      const words = [first, ...rest];
+      const options = containerRequest(words, flags, callersWorld());
+      const { Containers } = await import("../../containers/index.ts");
+      using containers = new Containers();
+      const { id } = await make(containers, options, words, flags);
+      print(`${id}\n`);
+      process.exit(0);
+    })
+    .declareLater((verb) => {
+      declareOlder(verb);
+      declareRun(verb, CREATE_EXAMPLES);
+    }, createFlags());
+
+function createFlags(): FlagGroups {
+  const own = (flags: FlagGroups[string]) => flags.filter(([written]) => !NOT_OF_CREATE.test(written));
+  return Object.fromEntries(Object.entries(RUN_FLAGS).map(([title, flags]) => [title, own(flags)]));
+}

@@ -1,0 +1,42 @@
+/** `tsbox run`, where it comes to a container. @module */
+import type { Container } from "../../containers/index.ts";
+import type { ContainerFlags } from "../flags.ts";
+import { print } from "../print.ts";
+import { callersWorld } from "../run-options.ts";
+import { follow } from "./foreground.ts";
+import { make } from "./making.ts";
+import { containerRequest } from "./options.ts";
+
+/** @returns the exit status: the container's own, or 0 where it is left alone */
+export async function runContainer(words: string[], flags: ContainerFlags): Promise<number> {
+  const options = containerRequest(words, flags, callersWorld());
+  const { attach = [] } = options;
+  const { detach = false, tty = false, sigProxy = true, detachKeys } = flags;
+  if (tty && !detach) {
+    const { callersSize, checkTerminal } = await import("../terminal.ts");
+    if (attach.includes("stdin")) checkTerminal();
+    if (typeof options.terminal === "object") Object.assign(options.terminal, callersSize());
+  }
+  const { Containers } = await import("../../containers/index.ts");
+  using containers = new Containers();
+  const container = await make(containers, options, words, flags);
+  const start = () => started(container, options.remove);
+  if (detach) {
+    print(`${container.id}\n`);
+    await start();
+    return 0;
+  }
+  const [stdin, stdout, stderr] = (["stdin", "stdout", "stderr"] as const).map((name) => attach.includes(name));
+  const streams = { stdin: stdin === true, stdout: stdout === true, stderr: stderr === true };
+  return follow(container, { ...streams, sigProxy: sigProxy && !tty, ...(detachKeys ? { detachKeys } : {}) }, start);
+}
+
+/** What cannot be started stays, unless it was not to stay anyway. */
+async function started(container: Container, remove = false): Promise<void> {
+  try {
+    await container.start();
+  } catch (error) {
+    if (remove) await container.remove({ volumes: true }).catch(() => {});
+    throw error;
+  }
+}

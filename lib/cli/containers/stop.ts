@@ -1,0 +1,56 @@
+/** `tsbox stop`: containers that run end, in good order or not. @module */
+import type { StopOptions } from "../../containers/index.ts";
+import { declare, type Add } from "../images/declare.ts";
+import type { Verb } from "../verb.ts";
+import { forAll } from "./each.ts";
+import { seconds } from "./options.ts";
+import { signalOf } from "./signal.ts";
+import { withContainers } from "./with-containers.ts";
+
+export interface StopFlags {
+  signal?: string;
+  timeout?: string;
+  /** Docker's older word for it. */
+  time?: string;
+}
+
+export const STOP_FLAGS: [written: string, description: string][] = [
+  ["-s, --signal <SIGNAL>", "Instead of its own"],
+  ["-t, --timeout <SECONDS>", "Kill what has not stopped until then; -1: never (default 10)"],
+];
+
+export const addStop: Add = (parent, name) =>
+  withTime(
+    declare(
+      parent,
+      name,
+      {
+        summary: "Stop running containers",
+        usage: "[FLAGS] CONTAINER [CONTAINER...]",
+        words: ["<CONTAINER>", "[CONTAINER...]"],
+        flags: STOP_FLAGS,
+      },
+      (first: string, more: string[], flags: StopFlags) =>
+        withContainers((containers) => {
+          const options = stopOptions(flags);
+          return forAll([first, ...more], async (each) => {
+            await (await containers.get(each)).stop(options);
+            return each;
+          });
+        }),
+    ),
+  );
+
+/** `--time`, which no help shows. */
+export function withTime(verb: Verb): void {
+  verb.addOption(verb.createOption("--time <SECONDS>").hideHelp());
+}
+
+/** @throws TsboxError `invalid_option` */
+export function stopOptions({ signal, timeout, time }: StopFlags): StopOptions {
+  const text = timeout ?? time;
+  return {
+    ...(signal === undefined ? {} : { signal: signalOf("--signal", signal) }),
+    ...(text === undefined ? {} : { timeout: seconds("--timeout", text) }),
+  };
+}
