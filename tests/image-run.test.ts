@@ -631,7 +631,7 @@ describe("tsbox run IMAGE", () => {
     });
     return { status: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
   };
-  const run = (...words: string[]) => tsbox(["run", "--pull", "never", ...words]);
+  const run = (...words: string[]) => tsbox(["run", "--rm", "--pull", "never", ...words]);
 
   testUnless(noBusybox, "the image's command, or another, under flags", async () => {
     const name = await image({
@@ -647,7 +647,7 @@ describe("tsbox run IMAGE", () => {
     expect(run("--entrypoint", "sh", name, ...script).stdout).toBe("app\n/tmp\n1\n");
     expect(run("--entrypoint", "", "-u", "0", "-w", "/", "-e", "A", name, "sh", ...script).stdout).toBe("root\n/\n\n");
     const elsewhere = { TSBOX_ROOT: join(folder.path, "no-store") };
-    expect(tsbox(["--root", store, "run", "--pull", "never", name], elsewhere).stdout).toBe("entry cmd\n");
+    expect(tsbox(["--root", store, "run", "--rm", "--pull", "never", name], elsewhere).stdout).toBe("entry cmd\n");
     expect(tsbox(["plan", "run", "--pull", "never", name]).stdout).toContain("make a overlay for the root filesystem");
     expect(JSON.parse(tsbox(["plan", "run", "--spec", "--pull", "never", name]).stdout)).toMatchObject({
       process: { args: ["echo", "entry", "cmd"] },
@@ -662,23 +662,23 @@ describe("tsbox run IMAGE", () => {
     await engine.images.tag("busy", reference);
     await engine.images.push(reference);
     const env = { TSBOX_ROOT: folder.directory(`cli-${made++}`) };
-    const pulled = tsbox(["run", reference, "echo", "pulled"], env);
+    const pulled = tsbox(["run", "--rm", reference, "echo", "pulled"], env);
     expect(pulled).toMatchObject({ status: 0, stdout: "pulled\n" });
     expect(pulled.stderr).toStartWith(`Pulling ${reference}\n`);
-    expect(tsbox(["run", reference, "echo", "there"], env)).toEqual({ status: 0, stdout: "there\n", stderr: "" });
-    expect(tsbox(["run", "-q", "--pull", "always", reference, "echo", "quiet"], env)).toEqual({
+    expect(tsbox(["run", "--rm", reference, "echo", "there"], env)).toEqual({ status: 0, stdout: "there\n", stderr: "" });
+    expect(tsbox(["run", "--rm", "-q", "--pull", "always", reference, "echo", "quiet"], env)).toEqual({
       status: 0,
       stdout: "quiet\n",
       stderr: "",
     });
-    const missing = tsbox(["run", `${registry.host}/no/such`, "true"], env);
+    const missing = tsbox(["run", "--rm", `${registry.host}/no/such`, "true"], env);
     expect([missing.status, missing.stdout]).toEqual([125, ""]);
   });
 
   testUnless(noBusybox, "a SIGTERM is what the image says", async () => {
     const name = await image({ StopSignal: "SIGUSR1" });
     const script = "trap 'echo told; exit 5' USR1; echo ready; while :; do sleep 0.02; done";
-    const child = Bun.spawn([process.execPath, main, "run", "--pull", "never", name, "sh", "-c", script], {
+    const child = Bun.spawn([process.execPath, main, "run", "--rm", "--pull", "never", name, "sh", "-c", script], {
       env: { PATH: process.env["PATH"], TSBOX_ROOT: store },
       stdout: "pipe",
     });
@@ -711,6 +711,6 @@ describe("tsbox run IMAGE", () => {
   });
 
   test("an unknown way to pull is a mistake", () => {
-    expect(tsbox(["run", "--pull", "sometimes", "x"]).stderr).toContain('use --pull "sometimes": not understood');
+    expect(tsbox(["run", "--rm", "--pull", "sometimes", "x"]).stderr).toContain('use --pull "sometimes": not understood');
   });
 });
