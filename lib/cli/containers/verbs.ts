@@ -47,9 +47,17 @@ const BOTH: LaterVerbs = {
     summary: "Start stopped containers",
     load: async () => (await import("./start.ts")).addStart,
   },
+  stats: {
+    summary: "Show what containers use",
+    load: async () => (await import("./stats.ts")).addStats,
+  },
   stop: {
     summary: "Stop running containers",
     load: async () => (await import("./stop.ts")).addStop,
+  },
+  top: {
+    summary: "Show the processes of a container",
+    load: async () => (await import("./top.ts")).addTop,
   },
   unpause: {
     summary: "Unpause all processes of containers",

@@ -2,14 +2,14 @@
 
 /** Between two columns at least. */
 const GAP = 3;
-/** A column at least, with its gap. */
+/** A column at least, with its gap, unless it is said. */
 const LEAST = 10;
 
 /**
  * Lines whose cells tabs separate. A cell that ends with a tab belongs to a column, which reaches over all lines that
  * follow each other and have it; the last cell of a line belongs to none.
  */
-export function aligned(text: string): string {
+export function aligned(text: string, least = LEAST): string {
   const lines = text.split("\n").map((line) => line.split("\t"));
   const widths = lines.map((cells) => cells.map(() => 0));
   const columns = Math.max(...lines.map((cells) => cells.length - 1));
@@ -18,7 +18,7 @@ export function aligned(text: string): string {
       let end = first;
       let width = 0;
       while (end < lines.length && (lines[end]?.length ?? 0) - 1 > column) {
-        width = Math.max(width, widthOf(lines[end]?.[column] ?? "") + GAP, LEAST);
+        width = Math.max(width, widthOf(lines[end]?.[column] ?? "") + GAP, least);
         end++;
       }
       for (let at = first; at < end; at++) (widths[at] as number[])[column] = width;

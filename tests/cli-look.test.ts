@@ -1,0 +1,497 @@
+/** Verbs that look at containers: lists, templates, the columns of ps(1), graphs; and real containers, where they can be. @module */
+import { describe, expect, test } from "bun:test";
+import { binarySize, graphs, statsRow } from "../lib/cli/containers/stats.ts";
+import { columnsFor, imageOf, rowOf } from "../lib/cli/containers/container-rows.ts";
+import { eventData, eventLine } from "../lib/cli/containers/events.ts";
+import { sparkline } from "../lib/cli/containers/sparkline.ts";
+import { commandText, shortened, statusText } from "../lib/cli/containers/status.ts";
+import { listed } from "../lib/cli/images/rows.ts";
+import { withoutMountPoints } from "../lib/containers/changes.ts";
+import { hostConfigOf } from "../lib/containers/host-config.ts";
+import { environmentOf, inspectOf } from "../lib/containers/inspect.ts";
+import { insideOf, namesById, rangesIn } from "../lib/containers/inside.ts";
+import { mountPointsOf } from "../lib/containers/mount-points.ts";
+import { parseProcess } from "../lib/containers/processes.ts";
+import { cpuTime, elapsedTime, startTime, terminalName, type Moment } from "../lib/containers/ps-fields.ts";
+import { psOptions } from "../lib/containers/ps-options.ts";
+import type { ContainerRecord, ContainerStats } from "../lib/containers/index.ts";
+import { networkBytes, statsOf } from "../lib/containers/stats.ts";
+import { topOf } from "../lib/containers/top.ts";
+
+const NOW = Date.UTC(2026, 10, 25, 12);
+const [SECOND, MINUTE, HOUR] = [1000, 60_000, 3_600_000];
+const ID = "0123456789abcdef".repeat(4);
+
+const record = (more: Partial<ContainerRecord> = {}): ContainerRecord => ({
+  version: 1,
+  id: ID,
+  name: "web",
+  created: NOW - 2 * HOUR,
+  options: {},
+  image: { reference: "busybox:1", id: `sha256:${"ab".repeat(32)}`, digest: `sha256:${"cd".repeat(32)}` },
+  command: ["sh", "-c", "sleep 1; echo done"],
+  status: "running",
+  pid: 4711,
+  startedAt: NOW - 3 * MINUTE,
+  restarts: 0,
+  stopped: false,
+  volumes: [],
+  hostname: "0123456789ab",
+  ...more,
+});
+
+describe("status", () => {
+  const health = (status: "starting" | "healthy" | "unhealthy") => ({ status, failingStreak: 0, log: [] });
+  test.each<[Partial<ContainerRecord>, string]>([
+    [{}, "Up 3 minutes"],
+    [{ health: health("healthy") }, "Up 3 minutes (healthy)"],
+    [{ health: health("unhealthy") }, "Up 3 minutes (unhealthy)"],
+    [{ health: health("starting") }, "Up 3 minutes (health: starting)"],
+    [{ status: "paused", startedAt: NOW - 5 * SECOND }, "Up 5 seconds (Paused)"],
+    [{ status: "restarting", exitCode: 1, finishedAt: NOW - 3 * SECOND }, "Restarting (1) 3 seconds ago"],
+    [{ status: "exited", exitCode: 0, finishedAt: NOW - 2 * HOUR }, "Exited (0) 2 hours ago"],
+    [{ status: "exited", exitCode: 137, finishedAt: NOW - 10 }, "Exited (137) Less than a second ago"],
+    [{ status: "created" }, "Created"],
+    [{ status: "starting" }, "Created"],
+    [{ status: "removing" }, "Removal In Progress"],
+    [{ status: "dead" }, "Dead"],
+    // a clock that was set back
+    [{ startedAt: NOW + HOUR }, "Up Less than a second"],
+  ])("%j is %s", (more, expected) => expect(statusText(record(more), NOW)).toBe(expected));
+
+  test("commands", () => {
+    expect(commandText(["sh", "-c", "sleep 1; echo"])).toBe("sh -c 'sleep 1; echo'");
+    expect(shortened("sh -c 'sleep 1; echo done'", 20)).toBe("sh -c 'sleep 1; ech…");
+    expect(shortened("exactly twenty chars", 20)).toBe("exactly twenty chars");
+  });
+});
+
+describe("ps", () => {
+  const list = (format: string | undefined, records: ContainerRecord[], trunc = true) => {
+    const wanted = columnsFor(format, false);
+    return listed(
+      wanted.format,
+      wanted,
+      records.map((each) => rowOf(each, undefined, { trunc, now: NOW, labels: wanted.labels })),
+    );
+  };
+
+  test("has Docker's columns", () => {
+    expect(list(undefined, [record()])).toBe(
+      [
+        "CONTAINER ID   IMAGE       COMMAND                  CREATED       STATUS         PORTS     NAMES",
+        `0123456789ab   busybox:1   "sh -c 'sleep 1; ech…"   2 hours ago   Up 3 minutes             web`,
+        "",
+      ].join("\n"),
+    );
+    expect(list(undefined, [])).toBe("CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n");
+  });
+
+  test("takes templates, labels by their names among them", () => {
+    const labelled = record({ options: { labels: { "com.example.my-tier": "front", b: "2" } } });
+    expect(list('{{.Names}}: {{.Label "com.example.my-tier"}}{{.Label `no`}}', [labelled])).toBe("web: front\n");
+    expect(list('table {{.ID}}\t{{.Label "com.example.my-tier"}}', [labelled])).toBe(
+      "CONTAINER ID   my tier\n0123456789ab   front\n",
+    );
+    expect(list("{{.Labels}}|{{.State}}|{{.Networks}}|{{.LocalVolumes}}", [labelled])).toBe(
+      "b=2,com.example.my-tier=front|running|none|0\n",
+    );
+    expect(list("{{.ID}} {{.Command}}", [record()], false)).toBe(`${ID} "sh -c 'sleep 1; echo done'"\n`);
+    expect(JSON.parse(list("json", [record()]))).toMatchObject({
+      ID: "0123456789ab",
+      Names: "web",
+      Size: "0B",
+      Ports: "",
+    });
+    expect(() => list("{{.Nope}}", [record()])).toThrow("can't evaluate field");
+  });
+
+  test("names images as they were asked for", () => {
+    const image = (reference: string) => record({ image: { ...record().image!, reference } });
+    expect(imageOf(image("app@sha256:" + "cd".repeat(32)), true)).toBe("app");
+    expect(imageOf(image("abababababab"), true)).toBe("abababababab");
+    expect(imageOf(image(`sha256:${"ab".repeat(32)}`), true)).toBe("abababababab");
+    expect(imageOf(image("abba"), true)).toBe("abba");
+    const { image: _, ...without } = record({ options: { rootfs: "/srv/root" } });
+    expect(imageOf(without, true)).toBe("/srv/root");
+  });
+
+  test("shortens the names of mounts", () => {
+    const mounted = record({
+      volumes: [{ name: "f".repeat(64), target: "/a", readOnly: false, anonymous: true }],
+      options: { mounts: [{ type: "bind", source: "/srv/a", target: "/b" }] },
+    });
+    expect(list("{{.Mounts}}", [mounted])).toBe(`${"f".repeat(14)}…,/srv/a\n`);
+    expect(list("{{.Mounts}}", [mounted], false)).toBe(`${"f".repeat(64)},/srv/a\n`);
+  });
+});
+
+describe("inspect", () => {
+  const home = { root: "/r", path: (id: string) => `/r/containers/${id}` };
+  const base = {
+    config: {
+      architecture: "amd64",
+      os: "linux",
+      rootfs: { type: "layers" as const, diff_ids: [] },
+      config: {
+        Env: ["A=1", "PATH=/bin"],
+        Cmd: ["sh"],
+        Entrypoint: ["/entry"],
+        Labels: { a: "image", b: "image" },
+        WorkingDir: "/w",
+      },
+    },
+    layers: ["/l2", "/l1"],
+    bytes: 1000,
+    ids: undefined,
+  };
+
+  test("says what Docker says", () => {
+    const options = {
+      labels: { a: "own" },
+      env: { B: "2", A: undefined },
+      restart: "on-failure:3" as const,
+      stopTimeout: "5s",
+    };
+    const found = inspectOf(home, record({ options, restarts: 2 }), base, 24);
+    expect(found).toMatchObject({
+      Id: ID,
+      Created: "2026-11-25T10:00:00.000Z",
+      Path: "sh",
+      Args: ["-c", "sleep 1; echo done"],
+      State: {
+        Status: "running",
+        Running: true,
+        Paused: false,
+        Pid: 4711,
+        ExitCode: 0,
+        FinishedAt: "0001-01-01T00:00:00Z",
+      },
+      Name: "/web",
+      RestartCount: 2,
+      SizeRw: 24,
+      SizeRootFs: 1024,
+      HostConfig: {
+        RestartPolicy: { Name: "on-failure", MaximumRetryCount: 3 },
+        NetworkMode: "none",
+        AutoRemove: false,
+      },
+      Config: {
+        Env: ["B=2", "PATH=/bin"],
+        Cmd: ["sh"],
+        Entrypoint: ["/entry"],
+        Labels: { a: "own", b: "image" },
+        WorkingDir: "/w",
+        StopTimeout: 5,
+        Image: "busybox:1",
+      },
+      GraphDriver: { Data: { LowerDir: "/l2:/l1" } },
+    });
+    expect(found.State).not.toHaveProperty("Health");
+  });
+
+  test("states", () => {
+    const stateOf = (more: Partial<ContainerRecord>) => inspectOf(home, record(more), undefined, undefined).State;
+    expect(stateOf({ status: "paused" })).toMatchObject({ Status: "paused", Running: true, Paused: true, Pid: 4711 });
+    expect(stateOf({ status: "restarting" })).toMatchObject({
+      Status: "restarting",
+      Running: true,
+      Restarting: true,
+      Pid: 0,
+    });
+    expect(stateOf({ status: "exited", exitCode: 137, oomKilled: true, finishedAt: NOW })).toMatchObject({
+      Status: "exited",
+      Running: false,
+      OOMKilled: true,
+      ExitCode: 137,
+      FinishedAt: "2026-11-25T12:00:00.000Z",
+    });
+    const health = {
+      status: "healthy" as const,
+      failingStreak: 0,
+      log: [{ start: NOW, end: NOW, exitCode: 0, output: "ok" }],
+    };
+    expect(stateOf({ health }).Health?.Log[0]).toEqual({
+      Start: "2026-11-25T12:00:00.000Z",
+      End: "2026-11-25T12:00:00.000Z",
+      ExitCode: 0,
+      Output: "ok",
+    });
+  });
+
+  test("limits, capabilities and mounts", () => {
+    const options: ContainerRecord["options"] = {
+      limits: { memory: "64m", cpus: 0.5, pids: 10 },
+      security: { capabilities: ["CHOWN", "NET_ADMIN"], readOnly: true },
+      mounts: [{ type: "tmpfs", target: "/t", size: "1m", mode: 0o1777 }],
+      volumes: ["/srv:/data:ro,rslave", "named:/named"],
+      ulimits: { nofile: [10, 20] },
+    };
+    const volumes = [{ name: "named", target: "/named", readOnly: false, anonymous: false }];
+    const config = hostConfigOf(record({ options }));
+    expect(config).toMatchObject({
+      Memory: 64 * 2 ** 20,
+      MemorySwap: 64 * 2 ** 20,
+      NanoCpus: 500_000_000,
+      PidsLimit: 10,
+      ReadonlyRootfs: true,
+      CapAdd: ["CAP_NET_ADMIN"],
+      Tmpfs: { "/t": "size=1m,mode=1777" },
+      Ulimits: [{ Name: "nofile", Soft: 10, Hard: 20 }],
+    });
+    expect(config.CapDrop).toContain("CAP_KILL");
+    expect(config.CapDrop).not.toContain("CAP_CHOWN");
+    expect(
+      mountPointsOf(home, record({ options, volumes })).map(({ Type, Destination, RW }) => [Type, Destination, RW]),
+    ).toEqual([
+      ["volume", "/named", true],
+      ["tmpfs", "/t", true],
+      ["bind", "/data", false],
+    ]);
+  });
+
+  test("the environment is what was asked for, and then the image's", () => {
+    expect(environmentOf({ A: "own" }, ["A=1", "B=2"])).toEqual([
+      "A=own",
+      "B=2",
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ]);
+    expect(environmentOf({ PATH: undefined }, ["PATH=/bin"])).toEqual([]);
+  });
+});
+
+describe("top", () => {
+  const stat = (pid: number, comm: string, more: Partial<Record<number, number | string>> = {}) => {
+    const fields = Array.from({ length: 50 }, (_, at) => more[at] ?? 0);
+    fields[0] = more[0] ?? "S";
+    return `${pid} (${comm}) ${fields.join(" ")}\n`;
+  };
+  const status =
+    "Name:\tx\nUid:\t100000\t100007\t0\t0\nGid:\t100000\t100000\t0\t0\nNSpid:\t4711\t2\nVmLck:\t       0 kB\n";
+  const moment: Moment = {
+    now: NOW,
+    boot: NOW - 24 * HOUR * 3,
+    memoryBytes: 2 ** 30,
+    uid: (uid) => uid - 100_000,
+    gid: (gid) => gid - 100_000,
+    user: (uid) => (uid === 100_000 ? "root" : String(uid - 100_000)),
+    group: (gid) => (gid === 100_000 ? "root" : String(gid - 100_000)),
+  };
+  const facts = parseProcess(
+    stat(4711, "a ) b", {
+      1: 4700,
+      2: 4711,
+      3: 4711,
+      4: 34_816,
+      5: 4711,
+      11: 6000,
+      12: 100,
+      17: 3,
+      19: 24 * 3600 * 300 - 6000,
+      20: 1_048_576,
+      21: 256,
+    }),
+    status,
+    "sh\0-c\0sleep 1\0",
+  );
+
+  test("reads what the kernel says, whatever a process calls itself", () => {
+    expect(facts).toMatchObject({
+      pid: 4711,
+      comm: "a ) b",
+      words: ["sh", "-c", "sleep 1"],
+      state: "S",
+      pids: [4711, 2],
+      uid: 100_007,
+      threads: 3,
+    });
+  });
+
+  test.each<[string[], string[], string[]]>([
+    [
+      [],
+      ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
+      ["7", "4711", "4700", "101", expect.any(String), "pts/0", "00:01:01", "sh -c sleep 1"],
+    ],
+    [
+      ["aux"],
+      ["USER", "PID", "%CPU", "%MEM", "VSZ", "RSS", "TTY", "STAT", "START", "TIME", "COMMAND"],
+      ["7", "4711", "101.7", "0.1", "1024", "1024", "pts/0", "Ssl+", expect.any(String), "1:01", "sh -c sleep 1"],
+    ],
+    [
+      ["-aux"],
+      ["USER", "PID", "%CPU", "%MEM", "VSZ", "RSS", "TTY", "STAT", "START", "TIME", "COMMAND"],
+      expect.any(Array),
+    ],
+    [
+      ["-o", "pid,user,comm"],
+      ["PID", "USER", "COMMAND"],
+      ["4711", "7", "a ) b"],
+    ],
+    [
+      ["-eo", "pid=P,nspid", "-o", "args="],
+      ["P,nspid", ""],
+      ["4711", "sh -c sleep 1"],
+    ],
+    [
+      ["-opid", "-o", "nspid"],
+      ["PID", "NSPID"],
+      ["4711", "2"],
+    ],
+    [
+      ["axo", "pid,rgroup"],
+      ["PID", "RGROUP"],
+      ["4711", "root"],
+    ],
+    [
+      ["--format=pid,ni", "--sort", "-pid"],
+      ["PID", "NI"],
+      ["4711", "0"],
+    ],
+    [
+      ["pid", "etime"],
+      ["PID", "ELAPSED"],
+      ["4711", "01:00"],
+    ],
+    [["-e"], ["PID", "TTY", "TIME", "CMD"], ["4711", "pts/0", "00:01:01", "a ) b"]],
+    [["-l"], ["F", "S", "UID", "PID", "PPID", "C", "PRI", "NI", "SZ", "TTY", "TIME", "CMD"], expect.any(Array)],
+  ])("%j", (words, titles, row) => {
+    const found = topOf([facts], psOptions(words), moment);
+    expect(found.titles).toEqual(titles);
+    expect(found.rows).toEqual([row]);
+  });
+
+  test.each([[["-Z"]], [["-o"]], [["-o", "nope"]], [["--nope", "x"]], [["-p", "1"]], [["hello"]]])(
+    "%j is refused",
+    (words) => {
+      expect(() => psOptions(words)).toThrow("understand the words of ps(1)");
+    },
+  );
+
+  test("sorts", () => {
+    const others = [5, 40, 7].map((pid) => parseProcess(stat(pid, "x"), "", ""));
+    const pids = (words: string[]) => topOf(others, psOptions(words), moment).rows.map(([pid]) => pid);
+    expect(pids(["-o", "pid"])).toEqual(["5", "40", "7"]);
+    expect(pids(["-o", "pid", "--sort=pid"])).toEqual(["5", "7", "40"]);
+    expect(pids(["-o", "pid", "--sort", "comm,-pid"])).toEqual(["40", "7", "5"]);
+  });
+
+  test("times and terminals", () => {
+    expect(cpuTime(90_061_000)).toBe("1-01:01:01");
+    expect(elapsedTime(3_661_000)).toBe("01:01:01");
+    expect(elapsedTime(61_000)).toBe("01:01");
+    expect(startTime(NOW - 400 * 24 * HOUR, NOW)).toBe("2025");
+    expect(startTime(new Date(2026, 10, 3, 4, 5).getTime(), NOW)).toBe("Nov03");
+    expect([0, 34_816, (136 << 8) | 5, 1025, (5 << 8) | 1].map(terminalName)).toEqual([
+      "?",
+      "pts/0",
+      "pts/5",
+      "tty1",
+      "console",
+    ]);
+  });
+
+  test("users by what is inside", () => {
+    const ranges = rangesIn("         0 2004287488      65536\n");
+    expect([2_004_287_488, 2_004_287_495, 5].map((id) => insideOf(ranges, id))).toEqual([0, 7, 5]);
+    const names = namesById("root:x:0:0\nverylongname:x:7:7\nroot2:x:0:0\n\x1b[2J:x:8:8\nbad\n");
+    expect([...names]).toEqual([
+      [0, "root"],
+      [7, "verylon+"],
+    ]);
+  });
+});
+
+describe("stats", () => {
+  const counted = {
+    time: NOW,
+    cpuMs: 1000,
+    memoryBytes: 12_582_912,
+    memoryLimitBytes: 2 ** 30,
+    networkInBytes: 1200,
+    networkOutBytes: 0,
+    blockInBytes: 0,
+    blockOutBytes: 4096,
+    pids: 3,
+  };
+  const first = statsOf({ id: ID, name: "web" }, counted, { ...counted, time: NOW + 500, cpuMs: 1250 });
+
+  test("CPU is told in percent of one", () => {
+    expect(first.cpuPercent).toBe(50);
+    expect(statsOf(first, counted, { ...counted, cpuMs: 1250 }).cpuPercent).toBe(0);
+  });
+
+  test("has Docker's words", () => {
+    expect(statsRow(first, first, true)).toEqual({
+      Container: "0123456789ab",
+      ID: "0123456789ab",
+      Name: "web",
+      CPUPerc: "50.00%",
+      MemUsage: "12MiB / 1GiB",
+      MemPerc: "1.17%",
+      NetIO: "1.2kB / 0B",
+      BlockIO: "0B / 4.1kB",
+      PIDs: "3",
+    });
+    expect(statsRow(first, undefined, false)).toMatchObject({ ID, CPUPerc: "0.00%", MemUsage: "0B / 0B", PIDs: "0" });
+    expect([0, 1023, 1024, 1_572_864, 2 ** 40 * 1.2345].map(binarySize)).toEqual([
+      "0B",
+      "1023B",
+      "1KiB",
+      "1.5MiB",
+      "1.234TiB",
+    ]);
+  });
+
+  test("the network is all interfaces but the loopback", () => {
+    const text =
+      "Inter-|   Receive\n face |bytes\n    lo:  999 1 0 0 0 0 0 0 999 1 0 0 0 0 0 0\n  eth0: 10 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0\neth1:1 1 0 0 0 0 0 0 2 1 0 0 0 0 0 0\n";
+    expect(networkBytes(text)).toEqual({ networkInBytes: 11, networkOutBytes: 22 });
+    expect(networkBytes("")).toEqual({ networkInBytes: 0, networkOutBytes: 0 });
+  });
+
+  test("graphs", () => {
+    expect(sparkline([0, 50, 100], 5, 100)).toBe("  ▁▅█");
+    expect(sparkline([1, 2, 3, 4], 2, 1)).toBe("▆█");
+    expect(sparkline([], 3, 1)).toBe("   ");
+    const later: ContainerStats = { ...first, time: first.time + 1000, networkInBytes: 3200 };
+    const line = graphs([first, later], 100);
+    expect(line).toContain("CPU         ▅▅ 50%");
+    expect(line).toContain("NET         ▁█ 2kB/s");
+    expect(Bun.stringWidth(line)).toBeLessThanOrEqual(100);
+    expect(Bun.stringWidth(graphs([first, later], 80))).toBeLessThanOrEqual(80);
+  });
+});
+
+describe("events", () => {
+  const event = {
+    time: NOW,
+    sequence: 1,
+    type: "container" as const,
+    action: "die",
+    id: "abc",
+    attributes: { name: "web", image: "b", exitCode: "0" },
+  };
+  test("are a line each, whatever labels hold", () => {
+    expect(eventLine(event)).toContain(" container die abc (exitCode=0, image=b, name=web)");
+    expect(eventLine(event)).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000000000(?:Z|[+-]\d\d:\d\d) /);
+    expect(eventLine({ ...event, attributes: { a: "1\n\x1b[2J" } })).toEndWith("abc (a=1\\n\\x1b[2J)");
+    expect(eventData(event)).toMatchObject({
+      status: "die",
+      from: "b",
+      Type: "container",
+      time: NOW / 1000,
+      timeNano: BigInt(NOW) * 1_000_000n,
+    });
+  });
+});
+
+test("what was made to be mounted on is no change", () => {
+  const change = (text: string) => ({ kind: text[0] as "A", path: text.slice(2) });
+  const told = ["C /etc", "A /etc/hosts", "A /mnt", "A /mnt/a", "A /mnt/a/b", "C /var", "D /var/x"].map(change);
+  const kept = withoutMountPoints(told, ["/etc/hosts", "/mnt/a/b"]).map(({ kind, path }) => `${kind} ${path}`);
+  expect(kept).toEqual(["C /var", "D /var/x"]);
+  expect(
+    withoutMountPoints(["C /etc", "A /etc/hosts", "A /etc/own"].map(change), ["/etc/hosts"]).map(({ path }) => path),
+  ).toEqual(["/etc", "/etc/own"]);
+});
