@@ -6,6 +6,10 @@ import type { Verb } from "./verb.ts";
 
 /** `tsbox system NAME` */
 const OF_SYSTEM: LaterVerbs = {
+  boot: {
+    summary: "Start the containers that are to run, after the machine has started",
+    load: async () => (await import("./containers/system.ts")).addBoot,
+  },
   df: {
     summary: "Show the space that is used",
     load: async () => (await import("./images/disk-usage.ts")).addDiskUsage,
@@ -14,9 +18,17 @@ const OF_SYSTEM: LaterVerbs = {
     summary: "Print what happens, as it happens",
     load: async () => (await import("./containers/events.ts")).addEvents,
   },
+  halt: {
+    summary: "Stop all containers, before the machine goes down",
+    load: async () => (await import("./containers/system.ts")).addHalt,
+  },
   prune: {
     summary: "Remove unused data",
     load: async () => (await import("./images/prune.ts")).addSystemPrune,
+  },
+  unit: {
+    summary: "Print a service of systemd that starts containers with the machine",
+    load: async () => (await import("./containers/system.ts")).addUnit,
   },
 };
 
@@ -25,6 +37,6 @@ export async function addVerbs(tsbox: Verb, words: readonly string[]): Promise<v
   const line = new CommandLine(words);
   await addContainerVerbs(tsbox, line);
   await addImageVerbs(tsbox, line);
-  const summary = "Space that is used, and what nobody uses";
+  const summary = "Space that is used, what nobody uses, and what starts with the machine";
   await addGroup(tsbox, { name: "system", summary, verbs: OF_SYSTEM }, line);
 }

@@ -67,9 +67,37 @@ export class Containers implements Disposable {
     yield* (await import("./events.ts")).events(this.#home, options);
   }
 
-  /** Starts what its restart policy says is to run, after the machine has. */
-  async boot(): Promise<Container[]> {
-    const started = await (await import("./boot.ts")).boot(this.#home);
+  /**
+   * Starts what its restart policy says is to run, after the machine has.
+   * @param failed is told of those that cannot be started
+   */
+  async boot(failed?: (record: ContainerRecord, error: unknown) => void): Promise<Container[]> {
+    const started = await (await import("./boot.ts")).boot(this.#home, failed);
     return started.map((id) => new Container(this.#home, id));
+  }
+
+  /** Stops all that run, each with its own time-out; the next {@link boot} starts them again, as their policies say. */
+  async halt(): Promise<void> {
+    await (await import("./stop.ts")).halt(this.#home);
+  }
+
+  /** A service of systemd that does {@link boot} with the machine, and {@link halt}. */
+  async bootUnit(options: { user?: boolean } = {}): Promise<string> {
+    return (await import("./unit.ts")).bootUnit(this.#home.root, options);
+  }
+
+  /** @internal For supervisors: a container has ended. */
+  async ended(id: string): Promise<void> {
+    await (await import("./ended.ts")).ended(this.#home, id);
+  }
+
+  /** @internal It is time to start it again. */
+  async restartNow(id: string): Promise<void> {
+    await (await import("./ended.ts")).restartNow(this.#home, id);
+  }
+
+  /** @internal @returns an exit status for its supervisor */
+  async checkHealth(id: string): Promise<number> {
+    return (await import("./health.ts")).checkHealth(this.#home, id);
   }
 }

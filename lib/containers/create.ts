@@ -6,15 +6,15 @@
 import { Directory, TsboxError } from "../../syscalls/index.ts";
 import type { ImageConfig } from "../image/index.ts";
 import { checkCommand, prepare, withImage, type Prepared } from "../sandbox/index.ts";
-import { storing, toText } from "../state/index.ts";
+import { storing } from "../state/index.ts";
 import { checkContainerOptions } from "./check-options.ts";
 import type { MakeOptions } from "./containers.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
-import { RECORD } from "./layout.ts";
 import { tryLock, type Held } from "./lock.ts";
 import { newId, newName } from "./names.ts";
 import type { ContainerOptions } from "./options.ts";
+import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
 import { reconciled } from "./reconcile.ts";
 import { removeRest, sweepLeftovers } from "./leftovers.ts";
@@ -94,8 +94,7 @@ async function make(home: Home, options: ContainerOptions, { command, image }: P
       ...(await mountsOf(home, named, image?.image.config)),
       status: "created",
     };
-    using directory = home.directory(id);
-    storing(() => directory?.replace(RECORD, new TextEncoder().encode(toText(record))));
+    writeCopy(home, record);
     home.state.transaction(() => {
       home.state.containers.update<ContainerRecord>(id, () => record);
       addContainerEvent(home, record, "create");

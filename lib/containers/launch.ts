@@ -5,8 +5,22 @@ import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import { parseSize, launchable, supervise } from "../sandbox/index.ts";
 import type { Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
 import type { Spec } from "../spec/index.ts";
+import { setDecided } from "./decide.ts";
+import { healthCheckOf } from "./health-check.ts";
 import type { Home } from "./home.ts";
-import { ALIVE, EXIT, EXIT_BYTES, LAYER, LOG, LOG_CHUNK, LOG_HEADER, PIDFD_SOCKET, STDIN_SOCKET } from "./layout.ts";
+import { imageConfigOf } from "./image-config.ts";
+import {
+  ALIVE,
+  DECIDE,
+  EXIT,
+  EXIT_BYTES,
+  LAYER,
+  LOG,
+  LOG_CHUNK,
+  LOG_HEADER,
+  PIDFD_SOCKET,
+  STDIN_SOCKET,
+} from "./layout.ts";
 import { openLog } from "./log-file.ts";
 import type { LogOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -58,6 +72,7 @@ async function start(
   using opened = new Descriptors();
   const cgroup = await makeCgroup(home, record, spec);
   try {
+    setDecided(home, record);
     writeSpec(directory, spec);
     const { files, stdio } = openFiles(record, directory, cgroup, opened);
     if (image?.lock !== undefined) files.locks.push(image.lock);
@@ -173,9 +188,11 @@ function openEvents({ memory, "": unified }: Record<string, string>): number {
   return unified === undefined ? -1 : sys.tryOpen(`${unified}/memory.events`, sys.O_RDONLY);
 }
 
-function supervisionOf(home: Home, { id, options }: ContainerRecord, { record }: ContainerCgroup): Supervision {
-  const { log, restart = "no", remove, openStdin = false, terminal } = options;
-  const ended = restart !== "no" || remove ? callSelf(home, "ended", id) : undefined;
+function supervisionOf(home: Home, container: ContainerRecord, { record }: ContainerCgroup): Supervision {
+  const { id, options } = container;
+  const { log, openStdin = false, terminal } = options;
+  const ended = callSelf(home, "ended", id);
+  const health = healthOf(home, container);
   return {
     stdin: openStdin,
     terminal: terminal !== undefined && terminal !== false,
@@ -183,8 +200,17 @@ function supervisionOf(home: Home, { id, options }: ContainerRecord, { record }:
     exit: { name: EXIT, temporary: NEW_EXIT, sizeBytes: EXIT_BYTES },
     sockets: [PIDFD_SOCKET, STDIN_SOCKET],
     cgroups: [...new Set(Object.values(record.paths))],
-    ...(ended && { ended }),
+    ...(health && { health }),
+    ...(ended && { ended: { ...ended, where: DECIDE } }),
   };
+}
+
+function healthOf(home: Home, container: ContainerRecord): Supervision["health"] {
+  const check = healthCheckOf(container.options.health, imageConfigOf(home, container));
+  const self = check && callSelf(home, "health", container.id);
+  if (!self) return undefined;
+  const { intervalMs, startIntervalMs, startPeriodMs } = check;
+  return { ...self, intervalMs, soonMs: startPeriodMs > 0 ? startIntervalMs : intervalMs };
 }
 
 const FILES_WITH_SIZE = 5;

@@ -11,6 +11,7 @@ import { CONTAINERS, LOCK, RECORD } from "./layout.ts";
 import { tryLock } from "./lock.ts";
 import type { ContainerRecord } from "./record.ts";
 import { settle } from "./reconcile.ts";
+import { callOffRestart } from "./restart-wait.ts";
 import { connectPidfd, isAlive, untilOver } from "./supervisor.ts";
 
 const SIGKILL = 9;
@@ -45,7 +46,7 @@ export async function end(home: Home, id: string): Promise<void> {
     if (init !== undefined) {
       sendSignal(init, SIGKILL);
       close(init);
-    }
+    } else callOffRestart(home, id);
     await untilOver(home, id, AbortSignal.timeout(1000)).catch((error: unknown) => {
       if (error instanceof TsboxError && error.code !== "aborted") throw error;
     });

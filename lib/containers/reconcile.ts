@@ -9,10 +9,13 @@ import type { Home } from "./home.ts";
 import { ALIVE, PIDFD_SOCKET, STDIN_SOCKET } from "./layout.ts";
 import { tryLock } from "./lock.ts";
 import type { ContainerRecord, ContainerStatus } from "./record.ts";
+import { restartDelay } from "./restart-policy.ts";
 import { connectPidfd, isAlive, readExit, type Exit } from "./supervisor.ts";
 
 /** Killed, by whoever killed its supervisor or switched off the machine: nobody was there to see it. */
 const UNKNOWN_EXIT = 137;
+/** So long it may take tsbox to start, and to decide what becomes of a container. */
+const DECIDED_MS = 10_000;
 /** There is, or may be, a supervisor. */
 const UP: readonly ContainerStatus[] = ["starting", "running", "paused", "restarting"];
 
@@ -82,7 +85,8 @@ export function started(
 
 function settleEnd(home: Home, record: ContainerRecord, exit: Exit | undefined): ContainerRecord {
   // one that waits to be started again has ended before
-  if (record.status === "restarting") return write(home, { ...record, status: "exited", pid: 0 });
+  if (record.status === "restarting")
+    return isDecided(record) ? record : write(home, { ...record, status: "exited", pid: 0 });
   const finishedAt = exit?.finishedAt ?? Date.now();
   const exitCode = exit?.exitCode ?? UNKNOWN_EXIT;
   const oomKilled = exit?.oomKilled ?? false;
@@ -95,12 +99,16 @@ function settleEnd(home: Home, record: ContainerRecord, exit: Exit | undefined):
     finishedAt,
     ...(exit?.error === undefined ? {} : { error: exit.error }),
   };
+  if (exit && restartDelay(ended) !== undefined && isDecided(ended)) ended.status = "restarting";
   if (oomKilled) addContainerEvent(home, record, "oom", { time: finishedAt });
   const seconds = Math.max(0, Math.round((finishedAt - (record.startedAt ?? finishedAt)) / 1000));
   const attributes = { exitCode: String(exitCode), execDuration: String(seconds) };
   addContainerEvent(home, record, "die", { attributes, time: finishedAt });
   return write(home, ended);
 }
+
+/** What its supervisor has executed at its end is about to decide: `ended.ts`. */
+const isDecided = ({ finishedAt = 0 }: ContainerRecord): boolean => Date.now() - finishedAt < DECIDED_MS;
 
 function write(home: Home, record: ContainerRecord): ContainerRecord {
   home.state.containers.update<ContainerRecord>(record.id, () => record);

@@ -52,8 +52,8 @@ export function restartDelay(record: Finished): number | undefined {
 }
 
 /** Doubles from one restart to the next, unless it ran well in between. */
-function nextDelay({ restartDelay: last, startedAt = 0, finishedAt = 0 }: Finished): number {
-  if (last === undefined || finishedAt - startedAt >= STEADY_MS) return FIRST_DELAY_MS;
+function nextDelay({ restartDelay: last = 0, startedAt = 0, finishedAt = 0 }: Finished): number {
+  if (last === 0 || finishedAt - startedAt >= STEADY_MS) return FIRST_DELAY_MS;
   return Math.min(last * 2, LONGEST_DELAY_MS);
 }
 

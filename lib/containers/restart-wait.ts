@@ -17,14 +17,14 @@ export class RestartWait {
 
   constructor(home: Home, id: string) {
     const path = home.path(id);
-    sys.makeFifo(`${path}/${WAKE}`);
+    for (const name of [ALIVE, WAKE]) sys.makeFifo(`${path}/${name}`);
     // both ends: nobody has to be there
     this.#wake = sys.open(`${path}/${WAKE}`, O_RDWR | O_NONBLOCK);
     this.#alive = sys.open(`${path}/${ALIVE}`, O_RDWR | O_NONBLOCK);
   }
 
   /** @param next what is executed then, if nobody calls it off */
-  begin(delayMs: number, next: { file: string; argv: string[]; env: string[] }): never {
+  begin(delayMs: number, next: { file: string; args: string[]; env: string[] }): never {
     const program = new Program(restartWaitSteps(delayMs, next), ARCH);
     const bound = {
       alive: sys.keptDescriptor(this.#alive, FROM),

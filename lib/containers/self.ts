@@ -16,7 +16,8 @@ export function callSelf(home: Home, ...words: string[]): Executed | undefined {
   return { file: command[0] as string, args, env: [...env, `TSBOX_ROOT=${home.root}`] };
 }
 
-function findSelf(): string[] | undefined {
+/** The words that call it. */
+export function findSelf(): string[] | undefined {
   // only what makes the binary puts something there
   if (import.meta.url.startsWith("file:///$bunfs/") && process.env.TSBOX_COMMIT !== undefined)
     return [process.execPath];

@@ -1,6 +1,8 @@
 /** Starts a container that does not run. @module */
 import { TsboxError } from "../../syscalls/index.ts";
+import { freshHealth, healthCheckOf } from "./health-check.ts";
 import type { Home } from "./home.ts";
+import { imageConfigOf } from "./image-config.ts";
 import { launchContainer } from "./launch.ts";
 import { EXIT } from "./layout.ts";
 import { locked } from "./lock.ts";
@@ -8,10 +10,14 @@ import { notFound } from "./names.ts";
 import { settle, started } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
+import { callOffRestart } from "./restart-wait.ts";
+import { untilOver } from "./supervisor.ts";
 
 /** What shells say of commands that cannot be executed, and Docker of all else that keeps a container from starting. */
 const EXIT_CODES: Partial<Record<string, number>> = { command_not_found: 127, command_not_executable: 126 };
 const OTHER_EXIT_CODE = 128;
+/** Who waits for the time of a restart is gone by then, when he is told. */
+const CALLED_OFF_MS = 5000;
 
 /**
  * One that runs already is left as it is.
@@ -36,12 +42,13 @@ export async function startLocked(home: Home, id: string, more: Partial<Containe
     throw new TsboxError(`container is marked for removal and cannot be started: "/${name}"`, {
       code: "container_state",
     });
+  if (status === "restarting") await callOff(home, id);
   const starting = begin(home, before);
   try {
     const { pid } = await launchContainer(home, starting);
     home.state.transaction(() => {
       const record = home.state.containers.get<ContainerRecord>(id);
-      if (record) started(home, record, pid, { restarts: 0, stopped: false, ...more });
+      if (record) started(home, record, pid, { restarts: 0, restartDelay: 0, stopped: false, ...more });
     });
   } catch (error) {
     takeBack(home, before, error);
@@ -50,11 +57,19 @@ export async function startLocked(home: Home, id: string, more: Partial<Containe
   }
 }
 
+/** Nobody waits for its time any more. */
+async function callOff(home: Home, id: string): Promise<void> {
+  callOffRestart(home, id);
+  await untilOver(home, id, AbortSignal.timeout(CALLED_OFF_MS));
+}
+
 /** Nothing that the run before it has left is taken for this one's. */
 function begin(home: Home, before: ContainerRecord): ContainerRecord {
   using directory = home.directory(before.id);
   directory?.remove(EXIT);
-  const starting: ContainerRecord = { ...before, status: "starting", pid: 0 };
+  const { health: _health, ...known } = before;
+  const health = healthCheckOf(before.options.health, imageConfigOf(home, before)) && { health: freshHealth() };
+  const starting: ContainerRecord = { ...known, ...health, status: "starting", pid: 0 };
   home.state.containers.update<ContainerRecord>(before.id, () => starting);
   return starting;
 }

@@ -1,17 +1,157 @@
 /** Changes a container that is there. @module */
-import type { Limits } from "../sandbox/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import { ContainerCgroup } from "../cgroup/index.ts";
+import { GROUP_LIMITS, limitsAsResources, type Limits } from "../sandbox/index.ts";
+import type { Resources } from "../spec/index.ts";
+import { setDecided } from "./decide.ts";
+import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
+import { locked } from "./lock.ts";
+import { checkName, notFound } from "./names.ts";
 import type { RestartPolicy } from "./options.ts";
+import { settle } from "./reconcile.ts";
+import { writeCopy } from "./record-copy.ts";
+import type { ContainerRecord } from "./record.ts";
+import { policyOf } from "./restart-policy.ts";
+import { runs } from "./status.ts";
 
 export interface UpdateOptions {
+  /** Those that control groups keep. `Infinity` takes that of `memory`, `pids` or `cpus` away. */
   limits?: Limits;
   restart?: RestartPolicy;
 }
 
-export async function update(_home: Home, _id: string, _options: UpdateOptions): Promise<string[]> {
-  throw new Error("todo");
+const UNLIMITED = -1;
+/** Limits that are about the same: with one, the others of its kind are written again. */
+const KINDS: (keyof Limits)[][] = [
+  ["memory", "memorySwap", "memoryReservation", "memorySwappiness", "oomKill"],
+  ["cpus", "cpuShares", "cpuPeriodUs", "cpuQuotaUs", "cpuBurstUs", "cpuIdle"],
+];
+/** What takes the place of what. */
+const INSTEAD: [keyof Limits, keyof Limits][] = [
+  ["cpus", "cpuQuotaUs"],
+  ["cpus", "cpuPeriodUs"],
+  ["cpuQuotaUs", "cpus"],
+  ["cpuPeriodUs", "cpus"],
+];
+
+/**
+ * Limits of one that does not run count when it is started.
+ * @throws TsboxError `invalid_option`, `limit_unavailable`, `container_not_found`
+ */
+export async function update(home: Home, id: string, options: UpdateOptions): Promise<string[]> {
+  const { limits, restart } = options;
+  const warnings: string[] = [];
+  if (limits) checkLimits(limits);
+  if (restart !== undefined) policyOf(restart);
+  await locked(home, id, async () => {
+    const record = settle(home, id);
+    if (!record) throw notFound(id);
+    if (restart !== undefined && record.options.remove && policyOf(restart).name !== "no")
+      throw refuse("Restart policy cannot be updated because AutoRemove is enabled for the container");
+    const merged = limits && mergedLimits(record.options.limits, limits);
+    const resources = limits && merged && changedResources(limits, merged);
+    if (resources && runs(record)) await apply(record, resources, (warning) => void warnings.push(warning));
+    change(home, id, "update", (each) => ({
+      ...each,
+      options: {
+        ...each.options,
+        ...(merged ? { limits: merged } : {}),
+        ...(restart === undefined ? {} : { restart }),
+      },
+    }));
+  });
+  return warnings;
 }
 
-export async function rename(_home: Home, _id: string, _name: string): Promise<void> {
-  throw new Error("todo");
+const refuse = (message: string, hint?: string) =>
+  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
+
+function checkLimits(limits: Limits): void {
+  for (const name of Object.keys(limits)) {
+    if (!GROUP_LIMITS.includes(name))
+      throw refuse(`change the limit ${JSON.stringify(name)}: it is set when a container is made`);
+  }
+}
+
+/** What counts from now on. Pure. @throws TsboxError `invalid_option` */
+export function mergedLimits(before: Limits = {}, changes: Limits): Limits {
+  const merged: Limits = { ...before };
+  for (const [name, replaced] of INSTEAD) if (changes[name] !== undefined) delete merged[replaced];
+  Object.assign(merged, changes);
+  if (changes.memory !== undefined && changes.memorySwap === undefined) checkSwap(before, merged);
+  for (const name of ["memory", "pids", "cpus"] as const) {
+    if (changes[name] !== Infinity) continue;
+    delete merged[name];
+    if (name === "memory") delete merged.memorySwap;
+  }
+  limitsAsResources(merged);
+  return merged;
+}
+
+/** Of both together, which is said apart, and was enough before. */
+function checkSwap({ memorySwap }: Limits, merged: Limits): void {
+  if (memorySwap === undefined || memorySwap === Infinity || merged.memory === Infinity) return;
+  try {
+    limitsAsResources({ memory: merged.memory as NonNullable<Limits["memory"]>, memorySwap });
+  } catch (error) {
+    if (!/less than the memory limit/.test(String(error))) throw error;
+    throw refuse(
+      "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+    );
+  }
+}
+
+/** What is written: of kinds that change, all. Pure. */
+export function changedResources(changes: Limits, merged: Limits): Resources {
+  const names = new Set(Object.keys(changes) as (keyof Limits)[]);
+  for (const kind of KINDS) if (kind.some((name) => names.has(name))) kind.forEach((name) => names.add(name));
+  const written = Object.fromEntries(Object.entries(merged).filter(([name]) => names.has(name as keyof Limits)));
+  const resources = limitsAsResources(written as Limits);
+  if (changes.memory === Infinity) resources.memory = { ...resources.memory, limit: UNLIMITED, swap: UNLIMITED };
+  if (changes.pids === Infinity) resources.pids = { limit: UNLIMITED };
+  if (changes.cpus === Infinity) resources.cpu = { ...resources.cpu, quota: UNLIMITED };
+  return resources;
+}
+
+async function apply(
+  { id, cgroup }: ContainerRecord,
+  resources: Resources,
+  warn: (text: string) => void,
+): Promise<void> {
+  if (!cgroup)
+    throw new TsboxError(`cannot update container ${id}: it has no control group of its own`, {
+      code: "limit_unavailable",
+      hint: "cgroups of version 2 can be delegated: systemd-run --user -p Delegate=yes",
+    });
+  await new ContainerCgroup(cgroup, warn).update(resources);
+}
+
+/** @throws TsboxError `name_in_use`, `invalid_option`, `container_not_found` */
+export async function rename(home: Home, id: string, name: string): Promise<void> {
+  if (name === "") throw refuse("Neither old nor new names may be empty");
+  const wanted = checkName(name);
+  await locked(home, id, () => {
+    const old = settle(home, id)?.name;
+    if (old === wanted) throw refuse("Renaming a container with the same name as its current name");
+    change(home, id, "rename", (each) => ({ ...each, name: wanted }), { oldName: `/${old}` });
+  });
+}
+
+/** Of what lasts: the copy of the record changes as well. */
+function change(
+  home: Home,
+  id: string,
+  action: string,
+  how: (row: ContainerRecord) => ContainerRecord,
+  attributes: Record<string, string> = {},
+): void {
+  const changed = home.state.transaction(() => {
+    const row = home.state.containers.update<ContainerRecord>(id, how);
+    if (!row) throw notFound(id);
+    addContainerEvent(home, row, action, { attributes });
+    return row;
+  });
+  writeCopy(home, changed);
+  setDecided(home, changed);
 }

@@ -44,4 +44,4 @@ export { compileExec } from "./exec.ts";
 export { restartWaitSteps, WAITING_FDS } from "./restart-wait.ts";
 export { REPORT_BYTES } from "./frame.ts";
 export { INIT, LIFELINE, SUPERVISOR } from "./supervised.ts";
-export { SUPERVISED, supervisorSteps, type Executed, type Supervision } from "./supervisor.ts";
+export { SOON_STATUS, SUPERVISED, supervisorSteps, type Executed, type Supervision } from "./supervisor.ts";

@@ -18,7 +18,7 @@ const POLLIN = 1;
  */
 export function restartWaitSteps(
   delayMs: number,
-  { file, argv, env }: { file: string; argv: string[]; env: string[] },
+  { file, args, env }: { file: string; args: string[]; env: string[] },
 ): Plan {
   const poll = { data: struct("pollfd", { fd: WAITING_FDS.wake, events: POLLIN }), text: "[wake]" };
   const delay = words(`${delayMs} ms`, Math.floor(delayMs / 1000), (delayMs % 1000) * 1e6);
@@ -44,7 +44,7 @@ export function restartWaitSteps(
     },
     {
       action: "start it",
-      ops: [{ call: "execve", args: [cstring(file), stringArray(argv), stringArray(env)] }],
+      ops: [{ call: "execve", args: [cstring(file), stringArray(args), stringArray(env)] }],
     },
   ];
 }

@@ -57,8 +57,8 @@ export interface Supervision {
   cgroups: string[];
   /** Executed time and again, once it has ended; sooner where it exits with 3. */
   health?: Executed & { intervalMs: number; soonMs: number };
-  /** What the supervisor becomes at the end. */
-  ended?: Executed;
+  /** What the supervisor becomes at the end, where there is then a file of that name in the directory. */
+  ended?: Executed & { where: string };
 }
 
 /** What the supervisor has, -1 where there is none. */
@@ -458,7 +458,7 @@ class Supervisor {
     const removeTemporary: Op = { call: "unlinkat", args: [ref("directory"), cstring(exit.temporary), 0] };
     return [
       ...remove,
-      ...(ended ? execute(ended) : []),
+      ...(ended ? decide(ended) : []),
       { call: "exit_group", args: [0] },
       label("without a trace"),
       // cloned, so that they can be placed once more
@@ -501,6 +501,12 @@ const passTo = (socket: Polled, slot: string): Op[] => [
   },
   ...sendOps(slot, ref("client")),
   { call: "close", args: [ref("client")] },
+];
+
+const decide = ({ where, ...ended }: Executed & { where: string }): Op[] => [
+  { call: "faccessat", args: [ref("directory"), cstring(where), 0, 0], onError: { jump: "decided" } },
+  ...execute(ended),
+  label("decided"),
 ];
 
 const execute = ({ file, args, env }: Executed): Op[] => [

@@ -89,6 +89,16 @@ const OWN: LaterVerbs = {
 
 /** `tsbox container NAME` only. */
 const OF_CONTAINER: LaterVerbs = {
+  ended: {
+    summary: "Decide what becomes of a container that has ended",
+    load: async () => (await import("./hidden.ts")).addEnded,
+    hidden: true,
+  },
+  health: {
+    summary: "Perform a health check",
+    load: async () => (await import("./hidden.ts")).addHealth,
+    hidden: true,
+  },
   inspect: {
     summary: "Print all that is known of containers",
     load: async () => (await import("./inspect.ts")).addContainerInspect,
@@ -97,6 +107,11 @@ const OF_CONTAINER: LaterVerbs = {
   prune: {
     summary: "Remove all stopped containers",
     load: async () => (await import("./prune.ts")).addContainerPrune,
+  },
+  "restart-now": {
+    summary: "Start a container that waits for it",
+    load: async () => (await import("./hidden.ts")).addRestartNow,
+    hidden: true,
   },
   rm: { ...REMOVE, alias: "remove" },
   run: {
