@@ -97,6 +97,7 @@ describe("help and usage", () => {
     [["pull", "--disable-content-trust", "debian"], "use --disable-content-trust: signatures", "digests"],
     [["images", "--tree"], "use --tree: an image is for one platform here", "leave it out"],
     [["rm", "-l", "web"], "use -l: links between containers are not supported", "leave it out"],
+    [[...HOST, "-v", "data:/data", "true"], 'mount the volume on "/data": only a container can', "./data"],
   ])("tsbox %j is a mistake", (words, message, hint) => {
     const { status, stdout, stderr } = tsbox(...words);
     expect([status, stdout]).toEqual([125, ""]);

@@ -10,7 +10,7 @@ import type { IoLimit, Limits, RunOptions, SecurityOptions } from "../index.ts";
 import type { IdMapping } from "../spec/index.ts";
 import type { RunFlags } from "./flags.ts";
 import { invalid } from "./invalid.ts";
-import { device, mount, tmpfs, volume } from "./mount-flags.ts";
+import { device, mount, ofSandboxes, tmpfs, volume } from "./mount-flags.ts";
 
 /** What flags can refer to. */
 export interface World {
@@ -53,11 +53,11 @@ function runOptions(image: string | undefined, flags: RunFlags, world: World): R
   return {
     ...sharedOptions(image, flags, world),
     ...stdio(flags),
-    mounts: [
+    mounts: ofSandboxes([
       ...(flags.volume ?? []).map((text) => volume(text, world.cwd)),
       ...(flags.mount ?? []).map((text) => mount(text, world.cwd)),
       ...(flags.tmpfs ?? []).map(tmpfs),
-    ],
+    ]),
     ...defined({ writableLayer, network: networkName === undefined ? undefined : network(networkName) }),
   };
 }

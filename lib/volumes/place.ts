@@ -11,7 +11,6 @@
  * @module
  */
 import { Directory, OpenFile, show, TsboxError, trySyscall } from "../../syscalls/index.ts";
-import { storing } from "../state/index.ts";
 import type { VolumeRecord } from "./record.ts";
 
 export const VOLUMES = "volumes";
@@ -28,40 +27,31 @@ export const dataOf = (root: string, name: string): string => `${placeOf(root, n
 
 /** Makes what is not there yet: whoever was at it before may have been killed. */
 export function makePlace(root: string, record: VolumeRecord): Directory {
-  return storing(() => {
-    const path = placeOf(root, record.name);
-    Directory.make(path, PRIVATE);
-    const place = Directory.open(path);
-    if (!place)
-      throw new TsboxError(`open the volume ${show(record.name)}: it is no directory`, { code: "system", path });
-    try {
-      if (!place.status(RECORD)) place.replace(RECORD, new TextEncoder().encode(JSON.stringify(record)), 0o600, true);
-      if (!place.status(DATA)) {
-        place.makeDirectory(DATA, 0o755);
-        using data = place.directory(DATA) as Directory;
-        // whatever the caller's umask
-        trySyscall("fchmod", data.fd, 0o755);
-      }
-      return place;
-    } catch (error) {
-      place[Symbol.dispose]();
-      throw error;
+  const path = placeOf(root, record.name);
+  Directory.make(path, PRIVATE);
+  const place = Directory.open(path);
+  if (!place)
+    throw new TsboxError(`open the volume ${show(record.name)}: it is no directory`, { code: "system", path });
+  try {
+    if (!place.status(RECORD)) place.replace(RECORD, new TextEncoder().encode(JSON.stringify(record)), 0o600, true);
+    if (!place.status(DATA)) {
+      place.makeDirectory(DATA, 0o755);
+      using data = place.directory(DATA) as Directory;
+      // whatever the caller's umask
+      trySyscall("fchmod", data.fd, 0o755);
     }
-  });
+    return place;
+  } catch (error) {
+    place[Symbol.dispose]();
+    throw error;
+  }
 }
-
-/** Whether nothing is in it: undefined where there is no such volume. */
-export function isEmpty(root: string, name: string): boolean | undefined {
-  using data = Directory.open(dataOf(root, name));
-  return data && data.names().length === 0;
-}
-
 /**
  * Does what no other command may do to the volume at the same time.
  * @throws TsboxError `volume_in_use` where another command does not come to an end
  */
 export async function lockedPlace<T>(place: Directory, name: string, work: () => T | Promise<T>): Promise<T> {
-  using file = storing(() => OpenFile.open(place, LOCK, { as: "maker" })) as OpenFile;
+  using file = OpenFile.open(place, LOCK, { as: "maker" }) as OpenFile;
   for (const end = performance.now() + LOCK_MS; !file.tryLock("exclusive");) {
     if (performance.now() > end)
       throw new TsboxError(`lock the volume ${show(name)}: another command has had it for ${LOCK_MS / 1000} s`, {

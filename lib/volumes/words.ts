@@ -42,7 +42,8 @@ export function parseVolume(text: string, cwd: string, refuse: Refusal = refusal
   if (source.startsWith("~")) throw refuse("~ is the shell's, and only at the start of a word", 'write "$HOME/..."');
   const target = checkTarget(given, refuse);
   let made: FileMount;
-  if (/^[./]/.test(source)) made = { type: "bind", source: absolute(source, cwd), target, create: true };
+  if (/^[./]/.test(source))
+    made = { type: "bind", source: absolute(source, cwd), target, readOnly: false, create: true };
   else {
     const problem = nameProblem(source);
     if (problem !== undefined) throw refuse(problem, `for a directory: "./${source}:${target}"`);
