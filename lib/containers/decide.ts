@@ -1,16 +1,24 @@
-/** Whether somebody has to decide what becomes of a container when it has ended: its supervisor cannot. @module */
-import { Directory } from "../../syscalls/index.ts";
-import type { Home } from "./home.ts";
+/** Whether tsbox is asked once a container has ended: a file says so, which may change while it runs. @module */
+import { TsboxError, type Directory } from "../../syscalls/index.ts";
+import type { Executed } from "../sandbox/index.ts";
 import { DECIDE } from "./layout.ts";
-import type { ContainerRecord } from "./record.ts";
-import { policyOf } from "./restart-policy.ts";
+import type { ContainerOptions } from "./options.ts";
 
-export const isDecided = ({ options }: Pick<ContainerRecord, "options">): boolean =>
-  options.remove === true || policyOf(options.restart).name !== "no";
+/** Something is to be done then: it is started again, removed, or gives back what its network has. */
+const decides = ({ restart = "no", remove, network }: ContainerOptions): boolean =>
+  restart !== "no" || remove === true || isBridged(network);
 
-/** A file tells the supervisor, whenever that ends: a policy can be changed while the container runs. */
-export function setDecided(home: Home, record: Pick<ContainerRecord, "id" | "options">): void {
-  using directory: Directory | undefined = home.directory(record.id);
-  if (isDecided(record)) directory?.replace(DECIDE, new Uint8Array());
-  else if (directory?.status(DECIDE)) directory.remove(DECIDE);
+function isBridged(network: ContainerOptions["network"]): boolean {
+  if (typeof network !== "string" || network === "none" || network === "host") return false;
+  return !network.startsWith("container:") && !network.startsWith("ns:");
+}
+
+/** @throws TsboxError `unsupported` where there is nobody who could be asked */
+export function markDecision(directory: Directory, options: ContainerOptions, self: Executed | undefined): void {
+  if (!decides(options)) return directory.remove(DECIDE);
+  if (self) return directory.replace(DECIDE, new Uint8Array());
+  throw new TsboxError("start the container: there is no tsbox that could be asked when it has ended", {
+    code: "unsupported",
+    hint: 'install "tsbox" in a directory of PATH',
+  });
 }

@@ -5,7 +5,7 @@ import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import { parseSize, launchable, supervise } from "../sandbox/index.ts";
 import type { Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
 import type { Spec } from "../spec/index.ts";
-import { setDecided } from "./decide.ts";
+import { markDecision } from "./decide.ts";
 import { healthCheckOf } from "./health-check.ts";
 import type { Home } from "./home.ts";
 import { imageConfigOf } from "./image-config.ts";
@@ -72,7 +72,7 @@ async function start(
   using opened = new Descriptors();
   const cgroup = await makeCgroup(home, record, spec);
   try {
-    setDecided(home, record);
+    markDecision(directory, record.options, callSelf(home, "ended", id));
     writeSpec(directory, spec);
     const { files, stdio } = openFiles(record, directory, cgroup, opened);
     if (image?.lock !== undefined) files.locks.push(image.lock);

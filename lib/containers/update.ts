@@ -3,7 +3,7 @@ import { TsboxError } from "../../syscalls/index.ts";
 import { ContainerCgroup } from "../cgroup/index.ts";
 import { GROUP_LIMITS, limitsAsResources, type Limits } from "../sandbox/index.ts";
 import type { Resources } from "../spec/index.ts";
-import { setDecided } from "./decide.ts";
+import { markDecision } from "./decide.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
 import { locked } from "./lock.ts";
@@ -13,10 +13,11 @@ import { settle } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
 import { policyOf } from "./restart-policy.ts";
+import { callSelf } from "./self.ts";
 import { runs } from "./status.ts";
 
 export interface UpdateOptions {
-  /** Those that control groups keep. `Infinity` takes that of `memory`, `pids` or `cpus` away. */
+  /** Those that control groups keep. `Infinity` takes that of `memory`, `pids`, `cpus` or `cpuQuotaUs` away. */
   limits?: Limits;
   restart?: RestartPolicy;
 }
@@ -80,7 +81,7 @@ export function mergedLimits(before: Limits = {}, changes: Limits): Limits {
   for (const [name, replaced] of INSTEAD) if (changes[name] !== undefined) delete merged[replaced];
   Object.assign(merged, changes);
   if (changes.memory !== undefined && changes.memorySwap === undefined) checkSwap(before, merged);
-  for (const name of ["memory", "pids", "cpus"] as const) {
+  for (const name of ["memory", "pids", "cpus", "cpuQuotaUs"] as const) {
     if (changes[name] !== Infinity) continue;
     delete merged[name];
     if (name === "memory") delete merged.memorySwap;
@@ -110,7 +111,7 @@ export function changedResources(changes: Limits, merged: Limits): Resources {
   const resources = limitsAsResources(written as Limits);
   if (changes.memory === Infinity) resources.memory = { ...resources.memory, limit: UNLIMITED, swap: UNLIMITED };
   if (changes.pids === Infinity) resources.pids = { limit: UNLIMITED };
-  if (changes.cpus === Infinity) resources.cpu = { ...resources.cpu, quota: UNLIMITED };
+  if ([changes.cpus, changes.cpuQuotaUs].includes(Infinity)) resources.cpu = { ...resources.cpu, quota: UNLIMITED };
   return resources;
 }
 
@@ -153,5 +154,6 @@ function change(
     return row;
   });
   writeCopy(home, changed);
-  setDecided(home, changed);
+  using directory = home.directory(id);
+  if (directory) markDecision(directory, changed.options, callSelf(home, "ended", id));
 }
