@@ -665,7 +665,11 @@ describe("tsbox run IMAGE", () => {
     const pulled = tsbox(["run", "--rm", reference, "echo", "pulled"], env);
     expect(pulled).toMatchObject({ status: 0, stdout: "pulled\n" });
     expect(pulled.stderr).toStartWith(`Pulling ${reference}\n`);
-    expect(tsbox(["run", "--rm", reference, "echo", "there"], env)).toEqual({ status: 0, stdout: "there\n", stderr: "" });
+    expect(tsbox(["run", "--rm", reference, "echo", "there"], env)).toEqual({
+      status: 0,
+      stdout: "there\n",
+      stderr: "",
+    });
     expect(tsbox(["run", "--rm", "-q", "--pull", "always", reference, "echo", "quiet"], env)).toEqual({
       status: 0,
       stdout: "quiet\n",
@@ -711,6 +715,8 @@ describe("tsbox run IMAGE", () => {
   });
 
   test("an unknown way to pull is a mistake", () => {
-    expect(tsbox(["run", "--rm", "--pull", "sometimes", "x"]).stderr).toContain('use --pull "sometimes": not understood');
+    expect(tsbox(["run", "--rm", "--pull", "sometimes", "x"]).stderr).toContain(
+      'use --pull "sometimes": not understood',
+    );
   });
 });

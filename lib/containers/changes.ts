@@ -3,6 +3,7 @@ import { effectiveUid, kindOfPath, readKernelFile } from "../../syscalls/index.t
 import type { Change } from "../layer/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
 import type { BoxCommitOptions, CommittedImage } from "../sandbox/index.ts";
+import type { Spec } from "../spec/index.ts";
 import type { IdMaps } from "../store/index.ts";
 import { holdBase, type HeldBase } from "./base.ts";
 import { recordOf } from "./find.ts";
@@ -12,9 +13,6 @@ import { LAYER, SPEC } from "./layout.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export type ContainerCommitOptions = BoxCommitOptions;
-
-/** Files that are the container's own and are bound over these: what they lie on is nothing that it has written. */
-const OWN_FILES: readonly string[] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
 /** In the order of their paths; not what is in volumes. @throws TsboxError `invalid_option` for one that is of no image */
 export async function diff(home: Home, id: string): Promise<Change[]> {
@@ -27,7 +25,7 @@ export async function diff(home: Home, id: string): Promise<Change[]> {
   const all = changesOf(upper, base.layers, idsFor(home, record, base)).filter(
     ({ path }) => !excluded.some((volume) => path.startsWith(`${volume}/`)),
   );
-  return withoutMountPoints(all, [...excluded, ...OWN_FILES, ...mountTargets(record)]);
+  return withoutMountPoints(all, [...excluded, ...mountTargets(home, record)]);
 }
 
 /** What was only made for something to be mounted on, and directories that are changed by nothing else. */
@@ -162,18 +160,6 @@ function upperOr(home: Home, id: string): Disposable & { path: string } {
 
 const volumesOf = ({ volumes }: ContainerRecord): string[] => volumes.map(({ target }) => target);
 
-const mountTargets = ({ options }: ContainerRecord): string[] => [
-  ...(options.mounts ?? []).map(({ target }) => target),
-  ...(options.volumes ?? []).flatMap(
-    (text) =>
-      text
-        .split(":")
-        .filter((word) => word.startsWith("/"))
-        .slice(0, 2)
-        .at(-1) ?? [],
-  ),
-];
-
 /** Root's layers have the ids of the image; an ordinary user's are unpacked with those that the container has. */
 function idsFor(home: Home, record: ContainerRecord, base: HeldBase): { ids?: IdMaps; upperIds?: IdMaps } {
   const written = writtenIds(home, record);
@@ -183,9 +169,16 @@ function idsFor(home: Home, record: ContainerRecord, base: HeldBase): { ids?: Id
 }
 
 /** Those of its user namespace, as it ran last; undefined where that was the host's. */
-function writtenIds(home: Home, { id }: ContainerRecord): IdMaps | undefined {
-  const text = readKernelFile(`${home.path(id)}/${SPEC}`);
-  const { linux = {} } = (text === undefined ? {} : JSON.parse(text)) as { linux?: Partial<IdMaps> };
-  const { uidMappings, gidMappings } = linux;
+function writtenIds(home: Home, record: ContainerRecord): IdMaps | undefined {
+  const { uidMappings, gidMappings } = specOf(home, record)?.linux ?? {};
   return uidMappings && gidMappings ? { uidMappings, gidMappings } : undefined;
+}
+
+const mountTargets = (home: Home, record: ContainerRecord): string[] =>
+  (specOf(home, record)?.mounts ?? []).map(({ destination }) => destination);
+
+/** Undefined where it was never started. */
+function specOf(home: Home, { id }: ContainerRecord): Pick<Spec, "mounts" | "linux"> | undefined {
+  const text = readKernelFile(`${home.path(id)}/${SPEC}`);
+  return text === undefined ? undefined : (JSON.parse(text) as Spec);
 }
