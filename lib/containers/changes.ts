@@ -63,9 +63,9 @@ export async function commit(
   using upper = upperOr(home, id);
   const resume = await paused(home, record, pause);
   try {
-    const upperIds = writtenIds(home, record);
+    const { ids } = idsFor(home, record, base);
     const made = await images.commit(record.image?.id, upper.path, {
-      ...(upperIds ? { upperIds } : {}),
+      ...(ids ? { upperIds: ids } : {}),
       exclude: volumesOf(record),
       config: configFor(record, base),
       createdBy: record.command.join(" "),
@@ -84,7 +84,7 @@ export async function commit(
 /** As its next container is to be run. */
 function configFor(record: ContainerRecord, base: HeldBase): ContainerConfig {
   const ofImage = base.config.config ?? {};
-  const { Env, Cmd, Entrypoint, Labels, User, WorkingDir, Volumes, ExposedPorts, Healthcheck, StopSignal } = configOf(
+  const { Env, Cmd, Entrypoint, Labels, User, WorkingDir, Volumes, ExposedPorts, Healthcheck } = configOf(
     record,
     ofImage,
   );
@@ -94,7 +94,7 @@ function configFor(record: ContainerRecord, base: HeldBase): ContainerConfig {
     Labels,
     User,
     WorkingDir,
-    StopSignal,
+    ...(record.options.stopSignal === undefined ? {} : { StopSignal: record.options.stopSignal }),
     ...(Cmd === null ? {} : { Cmd }),
     ...(Entrypoint === null ? {} : { Entrypoint }),
     ...(Volumes === null ? {} : { Volumes }),
@@ -160,18 +160,11 @@ function upperOr(home: Home, id: string): Disposable & { path: string } {
 
 const volumesOf = ({ volumes }: ContainerRecord): string[] => volumes.map(({ target }) => target);
 
-/** Root's layers have the ids of the image; an ordinary user's are unpacked with those that the container has. */
-function idsFor(home: Home, record: ContainerRecord, base: HeldBase): { ids?: IdMaps; upperIds?: IdMaps } {
-  const written = writtenIds(home, record);
-  if (effectiveUid() === 0) return written ? { upperIds: written } : {};
-  const ids = base.ids ?? written;
-  return ids ? { ids } : {};
-}
-
-/** Those of its user namespace, as it ran last; undefined where that was the host's. */
-function writtenIds(home: Home, record: ContainerRecord): IdMaps | undefined {
-  const { uidMappings, gidMappings } = specOf(home, record)?.linux ?? {};
-  return uidMappings && gidMappings ? { uidMappings, gidMappings } : undefined;
+/** Root's layers are mounted with the ids of the image; an ordinary user's have those that the container has. */
+function idsFor(home: Home, record: ContainerRecord, base: HeldBase): { ids?: IdMaps } {
+  if (effectiveUid() === 0) return {};
+  const { uidMappings, gidMappings } = base.ids ?? specOf(home, record)?.linux ?? {};
+  return uidMappings && gidMappings ? { ids: { uidMappings, gidMappings } } : {};
 }
 
 const mountTargets = (home: Home, record: ContainerRecord): string[] =>
