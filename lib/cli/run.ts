@@ -41,8 +41,13 @@ export function isSandbox(flags: ContainerFlags): boolean {
   if (flags.rm === false || (flags.rootfs === undefined && !flags.rm)) return false;
   if (OF_CONTAINERS.some((name) => flags[name] !== undefined && flags[name] !== false)) return false;
   if ((flags.network ?? flags.net)?.startsWith("container:")) return false;
-  const hasVolume = flags.volume?.some((text) => !text.includes(":") || /^[^./~:]/.test(text));
-  return !hasVolume && !flags.mount?.some((text) => !/(?:^|,)"?type=(?:bind|tmpfs)(?:"?,|"?$)/.test(text));
+  const hasVolume = flags.volume?.some((text) => !text.includes(":") || /^[^./~:]|:[^:]*\b[UzZ]\b[^:]*$/.test(text));
+  return (
+    !hasVolume &&
+    !flags.mount?.some(
+      (text) => !/(?:^|,)"?type=(?:bind|tmpfs)(?:"?,|"?$)/.test(text) || /(?:^|,)(?:[UuzZ]|chown|relabel)\b/.test(text),
+    )
+  );
 }
 
 async function run(words: string[], flags: RunFlags): Promise<number> {

@@ -3,6 +3,7 @@ import { addContainerVerbs } from "./containers/verbs.ts";
 import { addImageVerbs } from "./images/verbs.ts";
 import { addGroup, CommandLine, type LaterVerbs } from "./later.ts";
 import type { Verb } from "./verb.ts";
+import { addVolumeVerbs } from "./volumes/verbs.ts";
 
 /** `tsbox system NAME` */
 const OF_SYSTEM: LaterVerbs = {
@@ -37,6 +38,7 @@ export async function addVerbs(tsbox: Verb, words: readonly string[]): Promise<v
   const line = new CommandLine(words);
   await addContainerVerbs(tsbox, line);
   await addImageVerbs(tsbox, line);
+  await addVolumeVerbs(tsbox, line);
   const summary = "Space that is used, what nobody uses, and what starts with the machine";
   await addGroup(tsbox, { name: "system", summary, verbs: OF_SYSTEM }, line);
 }

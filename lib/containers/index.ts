@@ -1,6 +1,7 @@
 /** Containers that last. @module */
 export { Container } from "./container.ts";
 export { Containers, type ListOptions, type MakeOptions } from "./containers.ts";
+export { Home } from "./home.ts";
 export type { Attachment, AttachOptions } from "./attach.ts";
 export type { ContainerCommitOptions } from "./changes.ts";
 export type { CopyInOptions } from "./copy.ts";

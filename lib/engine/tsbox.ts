@@ -1,6 +1,7 @@
 /** The engine: what is kept in one place, and what is done with it. @module */
-import { Containers } from "../containers/index.ts";
+import { Containers, Home } from "../containers/index.ts";
 import { Images } from "../images/index.ts";
+import { Volumes } from "../volumes/index.ts";
 
 export interface TsboxOptions {
   /** Where all is kept: `TSBOX_ROOT`, /var/lib/tsbox as root, or ~/.local/share/tsbox, unless set. */
@@ -18,14 +19,19 @@ export interface TsboxOptions {
 export class Tsbox implements Disposable {
   readonly images: Images;
   readonly containers: Containers;
+  readonly volumes: Volumes;
+  readonly #home: Home;
 
   constructor({ root }: TsboxOptions = {}) {
     this.images = new Images(root);
     this.containers = new Containers(root);
+    this.#home = new Home(root);
+    this.volumes = new Volumes(() => this.#home.state);
   }
 
   [Symbol.dispose](): void {
     this.images[Symbol.dispose]();
     this.containers[Symbol.dispose]();
+    this.#home[Symbol.dispose]();
   }
 }

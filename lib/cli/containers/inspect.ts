@@ -2,10 +2,12 @@
 import type { Containers } from "../../containers/index.ts";
 import type { Images } from "../../images/index.ts";
 import { TsboxError } from "../../sandbox/index.ts";
+import type { Volumes } from "../../volumes/index.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { inspected } from "../images/inspected.ts";
 import { safely } from "../images/with-images.ts";
 import { invalid } from "../invalid.ts";
+import { inspectedVolume } from "../volumes/with-volumes.ts";
 import { INSPECT_FORMAT, printInspected } from "../print-inspected.ts";
 import { inspectedContainer } from "./inspected-container.ts";
 
@@ -55,6 +57,7 @@ export const addContainerInspect: Add = (parent, name) =>
 interface Engine {
   containers: Containers;
   images: Images;
+  volumes: Volumes;
 }
 
 function inspect(
@@ -88,7 +91,5 @@ const FIND: Record<Type, (engine: Engine, name: string, size: boolean) => Promis
   container: async ({ containers }, name, size) =>
     inspectedContainer(await (await containers.get(name)).inspect({ size })),
   image: async ({ images }, name) => inspected(await images.inspect(name)),
-  volume: async () => {
-    throw new TsboxError("volumes", { code: "volume_not_found" });
-  },
+  volume: async ({ volumes }, name) => inspectedVolume(volumes, volumes.get(name)),
 };
