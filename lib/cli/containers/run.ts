@@ -1,5 +1,4 @@
 /** `tsbox run`, where it comes to a container. @module */
-import type { Container } from "../../containers/index.ts";
 import type { ContainerFlags } from "../flags.ts";
 import { print } from "../print.ts";
 import { callersWorld } from "../run-options.ts";
@@ -20,7 +19,7 @@ export async function runContainer(words: string[], flags: ContainerFlags): Prom
   const { Containers } = await import("../../containers/index.ts");
   using containers = new Containers();
   const container = await make(containers, options, words, flags);
-  const start = () => started(container, options.remove);
+  const start = () => container.start();
   if (detach) {
     print(`${container.id}\n`);
     await start();
@@ -29,14 +28,4 @@ export async function runContainer(words: string[], flags: ContainerFlags): Prom
   const [stdin, stdout, stderr] = (["stdin", "stdout", "stderr"] as const).map((name) => attach.includes(name));
   const streams = { stdin: stdin === true, stdout: stdout === true, stderr: stderr === true };
   return follow(container, { ...streams, sigProxy: sigProxy && !tty, ...(detachKeys ? { detachKeys } : {}) }, start);
-}
-
-/** What cannot be started stays, unless it was not to stay anyway. */
-async function started(container: Container, remove = false): Promise<void> {
-  try {
-    await container.start();
-  } catch (error) {
-    if (remove) await container.remove({ volumes: true }).catch(() => {});
-    throw error;
-  }
 }

@@ -1,0 +1,338 @@
+/** The verbs of containers from outside: what they print, what they refuse, how they end. @module */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CommandLine } from "./support/command-line.ts";
+import { noBusybox, noLimits, SLOW, testUnless } from "./support/machine.ts";
+
+const TIMEOUT_MS = 20_000 * SLOW;
+const ID = /^[0-9a-f]{64}$/;
+
+let made: CommandLine;
+beforeAll(async () => void (made = await CommandLine.open()));
+afterAll(() => made?.[Symbol.asyncDispose](), TIMEOUT_MS);
+
+const tsbox = (...words: string[]) => made.tsbox(...words);
+const said = (...words: string[]) => made.said(...words);
+const boxTest = (name: string, body: () => void | Promise<void>) => testUnless(noBusybox, name, body, TIMEOUT_MS);
+
+let count = 0;
+const newName = () => `c${count++}-x`;
+/** One that waits until it is told to end. @returns its name */
+function waiting(...flags: string[]): string {
+  const name = newName();
+  said("run", "-d", "--name", name, ...flags, "busy", "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.05; done");
+  return name;
+}
+const status = (name: string) => said("inspect", "--format", "{{.State.Status}}", name);
+const refused = (message: string, code = 1) => ({ status: code, stdout: "", stderr: `tsbox: ${message}\n` });
+
+describe("run -d", () => {
+  boxTest("prints the id, and leaves the container alone", () => {
+    const id = said("run", "-d", "--name", "first", "busy", "sleep", "1000");
+    expect(id).toMatch(ID);
+    expect(said("inspect", "--format", "{{.Id}} {{.State.Running}} {{.Name}}", "first")).toBe(`${id} true /first`);
+    expect(tsbox("run", "-d", "--name", "first", "busy")).toEqual(
+      refused(
+        `Conflict. The container name "/first" is already in use by container "${id}". You have to remove (or rename) that container to be able to reuse that name.`,
+        125,
+      ),
+    );
+  });
+
+  boxTest("is 127 where the command is not found, and the container stays as created", () => {
+    const ended = tsbox("run", "-d", "--name", "nosuch", "busy", "no-such-command");
+    expect([ended.status, ended.stdout]).toEqual([127, expect.stringMatching(/^[0-9a-f]{64}\n$/)]);
+    expect(ended.stderr).toContain('tsbox: execute "no-such-command": ENOENT');
+    expect(status("nosuch")).toBe("created");
+  });
+
+  boxTest("is 126 where it cannot be executed, and with --rm nothing stays", () => {
+    const ended = tsbox("run", "-d", "--rm", "--name", "unable", "busy", "/etc/passwd");
+    expect([ended.status, ended.stderr]).toEqual([126, expect.stringContaining("EACCES")]);
+    expect(tsbox("inspect", "unable").status).toBe(1);
+  });
+
+  boxTest("is 125 where there is no such image, and nothing stays", () => {
+    const ended = tsbox("run", "-d", "--name", "imageless", "--pull", "never", "no/such:image");
+    expect([ended.status, ended.stdout]).toEqual([125, ""]);
+    expect(tsbox("inspect", "imageless").status).toBe(1);
+  });
+
+  boxTest("with --rm it goes when it has ended", async () => {
+    const id = said("run", "-d", "--rm", "busy", "true");
+    for (let tries = 0; tsbox("inspect", id).status === 0 && tries < 100; tries++) await Bun.sleep(50);
+    expect(tsbox("rm", id)).toEqual(refused(`No such container: ${id}`));
+  });
+});
+
+describe("what a container is asked for", () => {
+  boxTest("reaches its command", () => {
+    made.folder.write("vars.env", "FROM_FILE=1\n");
+    const script = 'echo "$FROM_FILE $A $(hostname) $(pwd) $(id -u)"; cat /etc/hosts; exit 7';
+    const flags = ["-e", "A=b", "--env-file", "vars.env", "-h", "box", "-w", "/tmp", "-u", "1000"];
+    const hosts = ["--add-host", "db:10.1.2.3"];
+    const id = said("create", "--label", "of=test", ...flags, ...hosts, "busy", "sh", "-c", `(${script}) >/tmp/told`);
+    said("start", id);
+    expect(said("wait", id)).toBe("7");
+    const told = join(made.root, "containers", id, "layer/upper/tmp/told");
+    expect(readFileSync(told, "utf8")).toStartWith("1 b box /tmp 1000\n");
+    expect(readFileSync(told, "utf8")).toMatch(/^10\.1\.2\.3\s+db$/m);
+    expect(said("inspect", "--format", "{{json .Config.Labels}}", id)).toBe('{"of":"test"}');
+  });
+
+  boxTest("is kept, with what has no words in JSON", () => {
+    const id = said("create", "--ulimit", "core=-1", "--memory-swap", "-1", "-m", "64m", "--restart", "always", "busy");
+    expect(said("inspect", "--format", "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.MemorySwap}}", id)).toBe(
+      "always -1",
+    );
+  });
+
+  test.each([
+    [["-d", "-a", "stdout"], 'use --attach "stdout": conflicting options: cannot specify both --attach and --detach'],
+    [["--rm", "--restart", "always"], "conflicting options: cannot specify both --restart and --rm"],
+    [["--no-healthcheck", "--health-cmd", "true"], "--no-healthcheck conflicts with --health-* options"],
+    [["--restart", "sometimes"], "unknown policy 'sometimes'"],
+    [["--name", "-x"], "Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"],
+    [["--stop-signal", "SIGNOPE"], "SIGNOPE"],
+    [["-it"], "the input device is not a TTY"],
+    [["--timeout", "1s"], "a container has no such thing"],
+  ])("%j is refused before anything is made", (flags, message) => {
+    const ended = tsbox("run", ...flags, "busy", "true");
+    expect([ended.status, ended.stdout]).toEqual([125, ""]);
+    expect(ended.stderr).toContain(message);
+    expect(ended.stderr).not.toContain("    at ");
+  });
+});
+
+describe("create", () => {
+  boxTest("prints the id, and with --cidfile writes it", () => {
+    const id = said("create", "--cidfile", "made.cid", "busy", "true");
+    expect(id).toMatch(ID);
+    expect(readFileSync(join(made.folder.path, "made.cid"), "utf8")).toBe(id);
+    expect(status(id)).toBe("created");
+    const again = tsbox("create", "--cidfile", "made.cid", "busy");
+    expect([again.status, again.stderr]).toEqual([
+      125,
+      expect.stringContaining(
+        "container ID file found, make sure the other container isn't running or delete made.cid",
+      ),
+    ]);
+  });
+
+  boxTest("leaves no file with an id where nothing was made", () => {
+    expect(tsbox("create", "--cidfile", "none.cid", "--pull", "never", "no/such:image").status).toBe(125);
+    expect(existsSync(join(made.folder.path, "none.cid"))).toBe(false);
+    expect(tsbox("create", "--cidfile", "no/dir/cid", "busy").stderr).toContain(
+      'use --cidfile "no/dir/cid": failed to create the container ID file: ENOENT',
+    );
+  });
+
+  boxTest("has no flags of who follows a container", () => {
+    const ended = tsbox("create", "-d", "busy");
+    expect([ended.status, ended.stderr]).toEqual([125, expect.stringContaining('unknown option "-d"')]);
+  });
+});
+
+describe("start, stop, kill, restart, wait", () => {
+  boxTest("each prints the name as it was given", () => {
+    const name = waiting();
+    const id = said("inspect", "--format", "{{.Id}}", name);
+    expect(said("start", name)).toBe(name); // one that runs
+    expect(said("stop", id.slice(0, 8))).toBe(id.slice(0, 8));
+    expect(said("wait", name)).toBe("3");
+    expect(status(name)).toBe("exited");
+    expect(said("stop", name)).toBe(name); // one that does not
+    expect(said("restart", "-t", "5", name)).toBe(name);
+    expect(status(name)).toBe("running");
+    expect(said("kill", name)).toBe(name);
+    expect(said("wait", name)).toBe("137");
+    expect(tsbox("kill", name)).toEqual(refused(`cannot kill container: ${name}: container ${id} is not running`));
+  });
+
+  boxTest("several at a time, in their order, and what there is not", () => {
+    const [one, two] = [waiting(), waiting()];
+    const ended = tsbox("stop", one, "nothing-here", two);
+    expect(ended).toEqual({
+      status: 1,
+      stdout: `${one}\n${two}\n`,
+      stderr: "tsbox: No such container: nothing-here\n",
+    });
+    expect(said("wait", two, one)).toBe("3\n3");
+  });
+
+  boxTest("a signal by its name or number", () => {
+    const name = newName();
+    const script = "trap 'exit 11' HUP; trap 'exit 12' USR1; while :; do sleep 0.05; done";
+    said("create", "--name", name, "busy", "sh", "-c", script);
+    for (const [words, code] of [
+      [["kill", "-s", "HUP", name], "11"],
+      [["kill", "--signal=10", name], "12"],
+      [["stop", "-s", "sigusr1", name], "12"],
+      [["stop", "--signal", "1", "--time", "5", name], "11"],
+    ] as const) {
+      said("start", name);
+      said(...words);
+      expect([words, said("wait", name)]).toEqual([words, code]);
+    }
+    for (const verb of ["kill", "stop", "restart"]) {
+      const ended = tsbox(verb, "-s", "NOPE", name);
+      expect([ended.status, ended.stderr]).toEqual([1, expect.stringContaining('use --signal "NOPE"')]);
+    }
+  });
+
+  boxTest("what does not stop is killed", () => {
+    const name = newName();
+    said("run", "-d", "--name", name, "busy", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done");
+    expect(said("stop", "-t", "0", name)).toBe(name);
+    expect(said("wait", name)).toBe("137");
+    expect(tsbox("stop", "-t", "soon", name).stderr).toContain('use --timeout "soon": not a number of seconds');
+  });
+
+  boxTest("of several none can be attached to", () => {
+    const ended = tsbox("start", "-a", "one", "two");
+    expect([ended.status, ended.stderr]).toEqual([
+      1,
+      expect.stringContaining("you cannot start and attach multiple containers at once"),
+    ]);
+  });
+});
+
+describe("pause", () => {
+  testUnless(
+    noLimits,
+    "and unpause print names",
+    () => {
+      const name = waiting();
+      expect(said("pause", name)).toBe(name);
+      expect(status(name)).toBe("paused");
+      expect(tsbox("pause", name).stderr).toContain("is already paused");
+      expect(said("unpause", name)).toBe(name);
+      expect(status(name)).toBe("running");
+      expect(tsbox("unpause", name).stderr).toContain("is not paused");
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("rm", () => {
+  boxTest("one that runs has to be forced", () => {
+    const name = waiting();
+    const ended = tsbox("rm", name);
+    expect([ended.status, ended.stdout]).toEqual([1, ""]);
+    expect(ended.stderr).toContain("container is running: stop the container before removing or force remove");
+    expect(said("rm", "-f", name)).toBe(name);
+    expect(tsbox("rm", name)).toEqual(refused(`No such container: ${name}`));
+  });
+
+  boxTest("forced, what is not there is told, and no failure", () => {
+    expect(tsbox("rm", "-f", "never-was")).toEqual(refused("No such container: never-was", 0));
+    const name = newName();
+    said("create", "--name", name, "busy");
+    expect(tsbox("rm", "--force", "never-was", name)).toEqual({
+      status: 0,
+      stdout: `${name}\n`,
+      stderr: "tsbox: No such container: never-was\n",
+    });
+  });
+});
+
+describe("rename", () => {
+  boxTest("prints nothing", () => {
+    const [old, renamed, other] = [newName(), newName(), newName()];
+    said("create", "--name", old, "busy");
+    const id = said("create", "--name", other, "busy");
+    expect(tsbox("rename", old, renamed)).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(tsbox("inspect", old).status).toBe(1);
+    expect(status(renamed)).toBe("created");
+    const ended = tsbox("rename", renamed, other);
+    expect([ended.status, ended.stderr]).toEqual([
+      1,
+      expect.stringContaining(`Conflict. The container name "/${other}" is already in use by container "${id}".`),
+    ]);
+  });
+});
+
+describe("update", () => {
+  boxTest("prints names, and changes the policy", () => {
+    const name = newName();
+    said("create", "--name", name, "busy");
+    expect(said("update", "--restart", "on-failure:3", name)).toBe(name);
+    const policy = "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}";
+    expect(said("inspect", "--format", policy, name)).toBe("on-failure 3");
+    const ended = tsbox("update", name);
+    expect([ended.status, ended.stderr]).toEqual([1, expect.stringContaining("you must provide one or more flags")]);
+    expect(tsbox("update", "--restart", "no", "nothing-here")).toEqual(refused("No such container: nothing-here"));
+  });
+
+  testUnless(
+    noLimits,
+    "limits of one that runs, and back to none",
+    () => {
+      const name = waiting("--pids-limit", "50");
+      expect(said("update", "--pids-limit", "60", "-m", "64m", name)).toBe(name);
+      const limits = "{{.HostConfig.PidsLimit}} {{.HostConfig.Memory}}";
+      expect(said("inspect", "--format", limits, name)).toBe(`60 ${64 * 1024 * 1024}`);
+      said("update", "--pids-limit", "-1", name);
+      expect(said("inspect", "--format", "{{.HostConfig.PidsLimit}}", name)).toMatch(/^(?:-1|0|<no value>|<nil>)$/);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe("container prune", () => {
+  boxTest("asks, and removes what does not run", async () => {
+    await using own = await CommandLine.open();
+    const stopped = own.said("create", "busy");
+    const running = own.said("run", "-d", "busy", "sleep", "1000");
+    const labelled = own.said("create", "--label", "keep=me", "busy");
+    expect(own.call(["container", "prune"], { stdin: "n\n" })).toEqual({
+      status: 0,
+      stdout: "WARNING! This will remove all stopped containers.\nAre you sure you want to continue? [y/N] ",
+      stderr: "",
+    });
+    const pruned = own.call(["container", "prune", "--filter", "label!=keep"], { stdin: "y\n" });
+    expect(pruned.stdout).toMatch(
+      new RegExp(`\\[y/N\\] Deleted Containers:\n${stopped}\n\nTotal reclaimed space: .+B\n$`),
+    );
+    expect(own.said("container", "prune", "-f")).toMatch(
+      new RegExp(`^Deleted Containers:\n${labelled}\n\nTotal reclaimed space: .+B$`),
+    );
+    expect(own.said("container", "prune", "--force")).toBe("Total reclaimed space: 0B");
+    expect(own.said("inspect", "--format", "{{.State.Status}}", running)).toBe("running");
+    expect(own.tsbox("container", "prune", "-f", "--filter", "name=x").status).toBe(1);
+  });
+});
+
+describe("help", () => {
+  test("tsbox container lists what there is, as the verbs say it", () => {
+    const list = tsbox("container", "--help").stdout;
+    for (const verb of [
+      "create",
+      "kill",
+      "pause",
+      "prune",
+      "rename",
+      "restart",
+      "rm",
+      "run",
+      "start",
+      "stop",
+      "wait",
+    ]) {
+      const { stdout, status: code } = tsbox("container", verb, "--help");
+      const [, summary = "?"] = stdout.split("\n\n");
+      expect([verb, code]).toEqual([verb, 0]);
+      expect(list).toMatch(
+        new RegExp(`^  ${verb}\\S* +${summary.slice(0, 20).replaceAll(/[.*+?^$()[\]|]/g, "\\$&")}`, "m"),
+      );
+    }
+  });
+  test.each(["create", "update"])("tsbox %s explains its flags", (verb) => {
+    const { stdout, status: code } = tsbox(verb, "--help");
+    expect(code).toBe(0);
+    expect(stdout).toContain("-m, --memory <SIZE>");
+    expect(stdout).toContain("--restart <POLICY>");
+    expect(stdout).not.toContain("--detach");
+  });
+});
