@@ -1,5 +1,5 @@
 /** The `tsbox` command, with a store of its own in which there is the image `busy`. @module */
-import { cpSync } from "node:fs";
+import { cpSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Containers } from "../../lib/containers/index.ts";
 import type { ContainerConfig } from "../../lib/image/index.ts";
@@ -72,14 +72,22 @@ export class CommandLine implements AsyncDisposable {
   };
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const directory = join(this.root, "containers");
     try {
       using containers = new Containers(this.root);
-      for (const { id } of await containers.list({ all: true }))
-        await (await containers.get(id)).remove({ force: true, volumes: true });
+      for (const id of existsSync(directory) ? readdirSync(directory) : []) {
+        const found = await containers.get(id).catch(() => undefined);
+        // one that removes itself may be gone by now
+        await found?.remove({ force: true, volumes: true }).catch(unlessGone);
+      }
     } finally {
       // overlayfs makes directories that nobody may enter
       Bun.spawnSync(["chmod", "-R", "u+rwx", this.folder.path], { stderr: "ignore" });
       this.folder.remove();
     }
   }
+}
+
+function unlessGone(error: unknown): void {
+  if ((error as { code?: string }).code !== "container_not_found") throw error;
 }
