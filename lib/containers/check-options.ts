@@ -10,6 +10,7 @@ import {
   parseDuration,
   parseSize,
 } from "../sandbox/index.ts";
+import { checkEtcFiles } from "./etc-files.ts";
 import { checkName } from "./names.ts";
 import type { ContainerOptions } from "./options.ts";
 import { policyOf } from "./restart-policy.ts";
@@ -98,8 +99,7 @@ export function checkContainerOptions(options: ContainerOptions): ContainerOptio
   for (const key of ["addHosts", "dns", "dnsSearch", "dnsOptions", "expose", "volumes", "volumesFrom"] as const)
     if (options[key] !== undefined) checkTexts(key, options[key]);
   if (options.mounts !== undefined) checkArray("mounts", options.mounts);
-  for (const host of options.addHosts ?? [])
-    if (!/^[^:=]+[:=].+/.test(host)) throw invalid(`bad format for add-host: ${show(host)}`);
+  checkEtcFiles(options);
   for (const each of options.attach === undefined ? [] : checkArray("attach", options.attach))
     checkChoice<unknown>("stream", each ?? null, "stdin", "stdout", "stderr");
   return {

@@ -4,7 +4,6 @@
  * @module
  */
 import { Directory, TsboxError } from "../../syscalls/index.ts";
-import type { ImageConfig } from "../image/index.ts";
 import { checkCommand, prepare, withImage, type Prepared } from "../sandbox/index.ts";
 import { storing } from "../state/index.ts";
 import { checkContainerOptions } from "./check-options.ts";
@@ -12,6 +11,7 @@ import type { MakeOptions } from "./containers.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
 import { tryLock, type Held } from "./lock.ts";
+import { filesOf, resolveMounts, type ImageFiles } from "./mounts.ts";
 import { newId, newName } from "./names.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeCopy } from "./record-copy.ts";
@@ -68,7 +68,11 @@ async function prepareImage(home: Home, asked: ContainerOptions, making: MakeOpt
   return withImage(request, () => find(request), making.onProgress);
 }
 
-async function make(home: Home, options: ContainerOptions, { command, image }: Prepared): Promise<ContainerRecord> {
+async function make(
+  home: Home,
+  options: ContainerOptions,
+  { command, image, request }: Prepared,
+): Promise<ContainerRecord> {
   const id = newId();
   using _ = claim(home, id);
   const { reference, id: imageId, digest } = image?.image ?? {};
@@ -91,7 +95,10 @@ async function make(home: Home, options: ContainerOptions, { command, image }: P
   try {
     const record: ContainerRecord = {
       ...named,
-      ...(await mountsOf(home, named, image?.image.config)),
+      ...(await mountsOf(home, named, {
+        layers: request.stack?.paths ?? [],
+        config: image?.image.config.config ?? {},
+      })),
       status: "created",
     };
     writeCopy(home, record);
@@ -101,7 +108,7 @@ async function make(home: Home, options: ContainerOptions, { command, image }: P
     });
     return record;
   } catch (error) {
-    await removeRest(home, named);
+    await removeRest(home, home.state.containers.get<ContainerRecord>(id) ?? named);
     throw error;
   }
 }
@@ -130,11 +137,23 @@ function insert(home: Home, draft: ContainerRecord): ContainerRecord {
   }
 }
 
-/** What it mounts; volumes that are only its own are written down before they are made. */
+/** What it mounts; volumes are written down before they are made. */
 async function mountsOf(
-  _home: Home,
-  record: ContainerRecord,
-  _config: ImageConfig | undefined,
-): Promise<Pick<ContainerRecord, "volumes">> {
-  return { volumes: record.volumes };
+  home: Home,
+  { id, image, options }: ContainerRecord,
+  files: ImageFiles,
+): Promise<Required<Pick<ContainerRecord, "volumes" | "mounts">>> {
+  const {
+    volumes,
+    mounts,
+    insert: insertVolumes,
+    fill,
+  } = resolveMounts(home, options, image ? files : filesOf(options));
+  if (volumes.length > 0)
+    home.state.transaction(() => {
+      insertVolumes();
+      home.state.containers.update<ContainerRecord>(id, (row) => ({ ...row, volumes }));
+    });
+  await fill(id);
+  return { volumes, mounts };
 }

@@ -8,6 +8,7 @@ import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
 import type { MountOption } from "../sandbox/index.ts";
 import { find } from "./find.ts";
 import type { Home } from "./home.ts";
+import { checkShared, otherOf } from "./network.ts";
 import type { ContainerOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -43,13 +44,6 @@ function writeFiles(home: Home, record: ContainerRecord): void {
     "resolv.conf": resolvConfOf(record.options),
   };
   for (const name of NAMES) directory.replace(name, new TextEncoder().encode(contents[name]), 0o644);
-}
-
-/** Whose network it shares: `"container:web"`. */
-export function otherOf(network: ContainerOptions["network"]): string | undefined {
-  return typeof network === "string" && network.startsWith("container:")
-    ? network.slice("container:".length)
-    : undefined;
 }
 
 const HOST_GATEWAY = "host-gateway";
@@ -108,9 +102,12 @@ function resolvConfOf({ dns, dnsSearch, dnsOptions, network }: ContainerOptions)
   ].join("\n");
 }
 
-/** Whether an address is one, in Docker's words. @throws TsboxError `invalid_option` */
-export function checkDns(addresses: readonly string[]): void {
-  const wrong = addresses.find((address) => process.getBuiltinModule("node:net").isIP(address) === 0);
-  if (wrong !== undefined)
-    throw new TsboxError(`${wrong} is not an ip address`, { code: "invalid_option", path: wrong });
+/** What is to be in them. @throws TsboxError `invalid_option`, in Docker's words */
+export function checkEtcFiles(options: ContainerOptions): void {
+  checkShared(options);
+  for (const words of options.addHosts ?? []) if (parseHost(words).address === HOST_GATEWAY) gatewayOf(options);
+  const wrong = options.dns?.find((address) => process.getBuiltinModule("node:net").isIP(address) === 0);
+  if (wrong !== undefined) throw new TsboxError(`${wrong} is not an ip address`, { code: "invalid_option" });
+  for (const word of [...(options.dnsSearch ?? []), ...(options.dnsOptions ?? [])])
+    if (/\s/.test(word)) throw new TsboxError(`${word} is not a valid domain`, { code: "invalid_option" });
 }

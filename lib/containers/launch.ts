@@ -24,6 +24,8 @@ import {
 import { openLog } from "./log-file.ts";
 import type { LogOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
+import { mountsFor } from "./mounts.ts";
+import { networkOf } from "./network.ts";
 import { hasLayer, requestOf } from "./request.ts";
 import { callSelf } from "./self.ts";
 import { writeSpec } from "./spec-file.ts";
@@ -50,7 +52,8 @@ export async function launchContainer(home: Home, record: ContainerRecord): Prom
     throw new TsboxError(`start the container: its directory is gone`, { code: "system", path: home.path(id) });
   if (isAlive(home, id)) throw new TsboxError("start the container: it runs", { code: "container_state" });
   if (hasLayer(record.options) && !directory.status(LAYER)) directory.makeDirectory(LAYER, 0o700);
-  const found = launchable(record.command, requestOf(home, record, { mounts: [] }));
+  const mounts = await mountsFor(home, record);
+  const found = launchable(record.command, requestOf(home, record, { mounts, ...networkOf(home, record) }));
   try {
     const { pid } = await start(home, record, directory, found);
     found.image?.leave();

@@ -61,7 +61,18 @@ async function removeCgroup({ cgroup }: ContainerRecord): Promise<void> {
   await group.remove();
 }
 
-async function removeVolumes(_home: Home, _record: ContainerRecord): Promise<void> {}
+/** Those that are its own; another container may have them by now. */
+async function removeVolumes(home: Home, { id, volumes: used }: ContainerRecord): Promise<void> {
+  if (used.length === 0) return;
+  const { releaseVolumes, Volumes } = await import("../volumes/index.ts");
+  await releaseVolumes(
+    home.state,
+    used.map(({ name }) => name),
+    id,
+  );
+  const volumes = new Volumes(() => home.state);
+  for (const { name, anonymous } of used) if (anonymous) await volumes.removeUnused(name, id);
+}
 
 /** All but the lock. The copy of its record goes first: nothing makes a container of what is left then. */
 async function removeFiles(directory: Directory): Promise<void> {

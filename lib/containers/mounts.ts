@@ -15,6 +15,7 @@ import {
   Volumes,
   type VolumeOptions,
 } from "../volumes/index.ts";
+import { holdBase, type HeldBase } from "./base.ts";
 import { filesFor } from "./etc-files.ts";
 import { find } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -159,15 +160,12 @@ function fromOthers(home: Home, { volumesFrom = [] }: ContainerOptions): Contain
 }
 
 /**
- * What a container that is about to start has mounted, made ready: file systems of volumes are mounted, sources made.
- * @param image its files, for volumes that were not filled when it was made, and for names of users
+ * What a container that is about to start has mounted, made ready: file systems of volumes are mounted, owners changed,
+ * and what was not filled when it was made is filled.
  * @throws TsboxError `mount_failed`, `volume_not_found`, …
  */
-export async function mountsFor(
-  home: Home,
-  record: ContainerRecord,
-  image: ImageFiles = { layers: [] },
-): Promise<MountOption[]> {
+export async function mountsFor(home: Home, record: ContainerRecord): Promise<MountOption[]> {
+  using image = new LateImage(home, record);
   const made: MountOption[] = [];
   for (const mount of record.mounts ?? []) {
     if (mount.type === "volume") made.push(await volumeMount(home, record, mount, image));
@@ -179,15 +177,43 @@ export async function mountsFor(
   return [...filesFor(home, record).filter(({ target }) => !targets.has(target)), ...made];
 }
 
+/** The image of a container, held from when it is asked for. */
+class LateImage implements Disposable {
+  readonly #home: Home;
+  readonly #record: ContainerRecord;
+  #held: HeldBase | undefined;
+
+  constructor(home: Home, record: ContainerRecord) {
+    this.#home = home;
+    this.#record = record;
+  }
+
+  get files(): ImageFiles {
+    const { image, options } = this.#record;
+    if (!image) return filesOf(options);
+    const { layers, config } = (this.#held ??= holdBase(this.#home, this.#record, "mount volumes of"));
+    return { layers, ...(config.config ? { config: config.config } : {}) };
+  }
+
+  [Symbol.dispose](): void {
+    this.#held?.[Symbol.dispose]();
+  }
+}
+
+/** Of a container without an image. */
+export const filesOf = ({ rootfs = "host" }: ContainerOptions): ImageFiles => ({
+  layers: rootfs === "host" ? [] : [absolute(rootfs)],
+});
+
 async function volumeMount(
   home: Home,
   record: ContainerRecord,
   mount: VolumeMount,
-  image: ImageFiles,
+  image: LateImage,
 ): Promise<MountOption> {
   const { source: name = "", target, readOnly = false, subpath } = mount;
   if (new Volumes(() => home.state).get(name).unfilled)
-    await prepareVolume(home.state, name, record.id, filling(mount, image));
+    await prepareVolume(home.state, name, record.id, filling(mount, image.files));
   const found = await useVolume(home.state, name, record.id, effectiveUid() === 0);
   if (found.kind === "tmpfs") return { ...found.mount, target, ...(readOnly ? { readOnly } : {}) };
   const { path, readOnly: isReadOnly } = found;
@@ -206,10 +232,14 @@ async function volumeMount(
 }
 
 async function bindMount(
-  _record: ContainerRecord,
-  { chown: _chown, relabel: _relabel, ...mount }: Extract<ContainerMount, { type: "bind" }>,
-  _image: ImageFiles,
+  { options }: ContainerRecord,
+  { chown, relabel, ...mount }: Extract<ContainerMount, { type: "bind" }>,
+  image: LateImage,
 ): Promise<BindMount> {
+  if (!chown && relabel === undefined) return mount;
+  const { changeOwners, relabelFiles } = await import("./file-changes.ts");
+  if (chown) changeOwners(mount, options, image.files);
+  if (relabel !== undefined) relabelFiles(mount);
   return mount;
 }
 

@@ -34,10 +34,12 @@ export interface Asked {
   mounts: Mounts;
   /** In place of `container:NAME`. */
   network?: RunOptions["network"];
+  /** In place of those that were asked for. */
+  namespaces?: RunOptions["namespaces"];
 }
 
 /** @throws TsboxError `unsupported` */
-export function requestOf(home: Home, record: ContainerRecord, { mounts, network }: Asked): RunOptions {
+export function requestOf(home: Home, record: ContainerRecord, { mounts, network, namespaces }: Asked): RunOptions {
   const { image, ...asked } = record.options;
   const options: Partial<ContainerOptions> = { ...asked };
   for (const name of OWN) delete options[name];
@@ -52,6 +54,7 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
   return {
     ...request,
     ...(wanted !== undefined && { network: wanted }),
+    ...(namespaces && { namespaces }),
     ...(mounts.length > 0 && { mounts }),
     ...((request.namespaces?.uts ?? "private") === "private" && { hostname: record.hostname }),
     ...(record.image && { image: imageOf(home, record.image.id, image), entrypoint: [] }),

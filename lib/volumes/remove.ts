@@ -11,14 +11,15 @@ import type { PrunedVolumes, PruneVolumesOptions, Volumes } from "./volumes.ts";
 
 /**
  * The row is marked first, and goes last: who finds a mark goes on.
+ * @param but a container that is going itself
  * @returns whether there was one
  * @throws TsboxError `volume_in_use`
  */
-export async function removeVolume(state: State, volumes: Volumes, name: string): Promise<boolean> {
+export async function removeVolume(state: State, volumes: Volumes, name: string, but?: string): Promise<boolean> {
   const marked = state.withSpare(() =>
     state.transaction(() => {
       if (!state.volumes.get(name)) return false;
-      const users = volumes.users(name);
+      const users = volumes.users(name).filter((id) => id !== but);
       if (users.length > 0)
         throw new TsboxError(`remove ${name}: volume is in use - [${users.join(", ")}]`, { code: "volume_in_use" });
       state.volumes.update<VolumeRecord>(name, (row) => ({ ...row, removing: true }));

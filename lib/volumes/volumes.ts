@@ -118,6 +118,12 @@ export class Volumes {
     if (!(await removeVolume(this.#state(), this, name)) && !force) throw notFound(name);
   }
 
+  /** Removes one, unless another container than this has it. @internal */
+  async removeUnused(name: string, container: string): Promise<void> {
+    const { removeVolume } = await import("./remove.ts");
+    if (this.users(name).every((id) => id === container)) await removeVolume(this.#state(), this, name, container);
+  }
+
   /** Removes those that no container has. */
   async prune(options: PruneVolumesOptions = {}): Promise<PrunedVolumes> {
     return (await import("./remove.ts")).pruneVolumes(this.#state(), this, options);
