@@ -1,15 +1,17 @@
 /** What a container has written: told, made an image, or an archive with all that is below it. @module */
-import { effectiveUid, kindOfPath, readKernelFile } from "../../syscalls/index.ts";
+import { effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
 import type { BoxCommitOptions, CommittedImage } from "../sandbox/index.ts";
 import type { Spec } from "../spec/index.ts";
 import type { IdMaps } from "../store/index.ts";
-import { holdBase, type HeldBase } from "./base.ts";
+import { holdBase as hold, type HeldBase } from "./base.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { configOf } from "./inspect.ts";
-import { LAYER, SPEC } from "./layout.ts";
+import { LAYER } from "./layout.ts";
+import { hasLayer } from "./request.ts";
+import { readSpec } from "./spec-file.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export type ContainerCommitOptions = BoxCommitOptions;
@@ -143,6 +145,18 @@ export async function exportFiles(home: Home, id: string): Promise<ReadableStrea
   return readable;
 }
 
+/** @throws TsboxError `unsupported` where what is written cannot be reached from outside */
+function holdBase(home: Home, record: ContainerRecord, action: string): HeldBase {
+  const { limits } = record.options;
+  if (!hasLayer(record.options) && limits?.disk !== undefined) {
+    throw new TsboxError(`${action} "${record.name}": with limits.disk, what it writes lies in memory of its own`, {
+      code: "unsupported",
+      hint: "run it without --disk",
+    });
+  }
+  return hold(home, record, action);
+}
+
 /** Undefined where it was never started, and nothing was copied into it. */
 function upperOf(home: Home, id: string): string | undefined {
   const path = `${home.path(id)}/${LAYER}/upper`;
@@ -171,7 +185,7 @@ const mountTargets = (home: Home, record: ContainerRecord): string[] =>
   (specOf(home, record)?.mounts ?? []).map(({ destination }) => destination);
 
 /** Undefined where it was never started. */
-function specOf(home: Home, { id }: ContainerRecord): Pick<Spec, "mounts" | "linux"> | undefined {
-  const text = readKernelFile(`${home.path(id)}/${SPEC}`);
-  return text === undefined ? undefined : (JSON.parse(text) as Spec);
+function specOf(home: Home, { id }: ContainerRecord): Spec | undefined {
+  using directory = home.directory(id);
+  return directory && readSpec(directory);
 }

@@ -4,6 +4,7 @@ import { ContainerCgroup, type ContainerStats as GroupStats } from "../cgroup/in
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { networkModeOf } from "./host-config.ts";
+import { interfacesIn } from "./network-ends.ts";
 import { pidsOf, processFacts } from "./processes.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -136,14 +137,9 @@ function limitOf(group: GroupStats | undefined): number {
 
 /** Of all interfaces but the loopback. Pure. @see proc_pid_net(5) */
 export function networkBytes(text: string): { networkInBytes: number; networkOutBytes: number } {
-  let [networkInBytes, networkOutBytes] = [0, 0];
-  for (const line of text.split("\n")) {
-    const [, name, fields = ""] = /^\s*([^:]+):\s*(.*)$/.exec(line) ?? [];
-    if (name === undefined || name === "lo") continue;
-    // received: bytes, packets, errors, …, eight of them; then what was sent
-    const numbers = fields.split(/\s+/).map(Number);
-    networkInBytes += numbers[0] || 0;
-    networkOutBytes += numbers[8] || 0;
-  }
-  return { networkInBytes, networkOutBytes };
+  const others = interfacesIn(text).filter(({ name }) => name !== "lo");
+  return {
+    networkInBytes: others.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0),
+    networkOutBytes: others.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
+  };
 }

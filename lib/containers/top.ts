@@ -7,6 +7,7 @@ import { pidsOf, processFacts, type ProcessFacts } from "./processes.ts";
 import type { Field, Moment } from "./ps-fields.ts";
 import { psOptions, type PsOptions } from "./ps-options.ts";
 import type { ContainerRecord } from "./record.ts";
+import { notRunning, runs } from "./status.ts";
 
 export type TopRow = string[];
 
@@ -30,9 +31,11 @@ export async function top(home: Home, id: string, words: string[]): Promise<Top>
 
 /** @throws TsboxError `container_state` */
 export function checkRunning({ id, status }: Pick<ContainerRecord, "id" | "status">): void {
-  if (status === "running" || status === "paused") return;
-  const why = status === "restarting" ? "is restarting, wait until the container is running" : "is not running";
-  throw new TsboxError(`container ${id} ${why}`, { code: "container_state" });
+  if (runs({ id, status })) return;
+  if (status !== "restarting") throw notRunning(id);
+  throw new TsboxError(`container ${id} is restarting, wait until the container is running`, {
+    code: "container_state",
+  });
 }
 
 /** Pure. */

@@ -79,6 +79,10 @@ const OWN: LaterVerbs = {
     summary: "Print what happens, as it happens",
     load: async () => (await import("./events.ts")).addEvents,
   },
+  explain: {
+    summary: "Tell what a container is made of",
+    load: async () => (await import("./explain.ts")).addExplain,
+  },
   inspect: {
     summary: "Print all that is known of containers, images and volumes",
     load: async () => (await import("./inspect.ts")).addInspect,
