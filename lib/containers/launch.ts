@@ -6,9 +6,8 @@ import { parseSize, launchable, supervise } from "../sandbox/index.ts";
 import type { Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { markDecision } from "./decide.ts";
-import { healthCheckOf } from "./health-check.ts";
+import { healthCheckOf, type HealthCheck } from "./health-check.ts";
 import type { Home } from "./home.ts";
-import { imageConfigOf } from "./image-config.ts";
 import {
   ALIVE,
   DECIDE,
@@ -21,7 +20,7 @@ import {
   PIDFD_SOCKET,
   STDIN_SOCKET,
 } from "./layout.ts";
-import { openLog } from "./log-file.ts";
+import { openLog, WHOLE, WRITTEN } from "./log-file.ts";
 import type { LogOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 import { mountsFor } from "./mounts.ts";
@@ -52,8 +51,9 @@ export async function launchContainer(home: Home, record: ContainerRecord): Prom
     throw new TsboxError(`start the container: its directory is gone`, { code: "system", path: home.path(id) });
   if (isAlive(home, id)) throw new TsboxError("start the container: it runs", { code: "container_state" });
   if (hasLayer(record.options) && !directory.status(LAYER)) directory.makeDirectory(LAYER, 0o700);
-  const mounts = await mountsFor(home, record);
-  const found = launchable(record.command, requestOf(home, record, { mounts, ...networkOf(home, record) }));
+  const found = await launchable(record.command, requestOf(home, record, networkOf(home, record)), async (image) => ({
+    mounts: await mountsFor(home, record, image),
+  }));
   try {
     const { pid } = await start(home, record, directory, found);
     found.image?.leave();
@@ -75,11 +75,12 @@ async function start(
   using opened = new Descriptors();
   const cgroup = await makeCgroup(home, record, spec);
   try {
-    markDecision(directory, record.options, callSelf(home, "ended", id));
     writeSpec(directory, spec);
+    markDecision(directory, record.options, callSelf(home, "ended", id));
     const { files, stdio } = openFiles(record, directory, cgroup, opened);
     if (image?.lock !== undefined) files.locks.push(image.lock);
-    const result = await supervise(requested, cgroup, stdio, files, supervisionOf(home, record, cgroup));
+    const supervision = supervisionOf(home, record, cgroup, image);
+    const result = await supervise(requested, cgroup, stdio, files, supervision);
     opened[Symbol.dispose]();
     if (result.failure) throw result.failure;
     if (!result.isSupervised && !directory.status(EXIT))
@@ -142,7 +143,7 @@ function openFiles(
   const files: Supervised = {
     directory: opened.add(sys.open(directory.path, sys.O_RDONLY | sys.O_DIRECTORY)),
     alive: opened.add(openAlive(directory)),
-    log: opened.add(openLog(`${directory.path}/${LOG}`, directory.status(EXIT) !== undefined)),
+    log: opened.add(openLog(`${directory.path}/${LOG}`)),
     exit: opened.add(reserveExit(directory)),
     "pidfd socket": listen(directory, PIDFD_SOCKET, opened),
     "stdin socket": -1,
@@ -191,30 +192,35 @@ function openEvents({ memory, "": unified }: Record<string, string>): number {
   return unified === undefined ? -1 : sys.tryOpen(`${unified}/memory.events`, sys.O_RDONLY);
 }
 
-function supervisionOf(home: Home, container: ContainerRecord, { record }: ContainerCgroup): Supervision {
-  const { id, options } = container;
+function supervisionOf(
+  home: Home,
+  { id, options }: ContainerRecord,
+  { record }: ContainerCgroup,
+  image: Launchable["image"],
+): Supervision {
   const { log, openStdin = false, terminal } = options;
   const ended = callSelf(home, "ended", id);
-  const health = healthOf(home, container);
+  const health = healthCheckOf(options.health, image?.image.config.config ?? {});
+  const check = health && callSelf(home, "health", id);
+  if (health && !check)
+    throw new TsboxError("check the container's health: there is no tsbox that could", { code: "unsupported" });
   return {
     stdin: openStdin,
     terminal: terminal !== undefined && terminal !== false,
-    log: { name: LOG, ...rotationOf(log), headerBytes: LOG_HEADER, chunkBytes: LOG_CHUNK },
+    log: { name: LOG, ...rotationOf(log), headerBytes: LOG_HEADER, chunkBytes: LOG_CHUNK, modes: [WRITTEN, WHOLE] },
     exit: { name: EXIT, temporary: NEW_EXIT, sizeBytes: EXIT_BYTES },
     sockets: [PIDFD_SOCKET, STDIN_SOCKET],
     cgroups: [...new Set(Object.values(record.paths))],
-    ...(health && { health }),
+    ...(check && {
+      health: { ...check, intervalMs: health.intervalMs, soonMs: health.startIntervalMs, firstMs: firstMs(health) },
+    }),
     ...(ended && { ended: { ...ended, where: DECIDE } }),
   };
 }
 
-function healthOf(home: Home, container: ContainerRecord): Supervision["health"] {
-  const check = healthCheckOf(container.options.health, imageConfigOf(home, container));
-  const self = check && callSelf(home, "health", container.id);
-  if (!self) return undefined;
-  const { intervalMs, startIntervalMs, startPeriodMs } = check;
-  return { ...self, intervalMs, soonMs: startPeriodMs > 0 ? startIntervalMs : intervalMs };
-}
+/** Until the first check. */
+const firstMs = ({ startPeriodMs, startIntervalMs, intervalMs }: HealthCheck): number =>
+  startPeriodMs > 0 ? Math.min(startIntervalMs, intervalMs) : intervalMs;
 
 const FILES_WITH_SIZE = 5;
 

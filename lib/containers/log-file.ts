@@ -6,13 +6,15 @@ const [O_RDWR, O_CREAT, O_NOFOLLOW] = [2, 0o100, process.arch === "arm64" ? 0o10
 const [SEEK_SET, SEEK_END] = [0, 2];
 const LENGTH_AT = 16;
 
-/**
- * Opened behind its last whole record: what was cut short, as a supervisor was killed, goes.
- * @param isWhole whoever wrote it has ended in order
- */
-export function openLog(path: string, isWhole: boolean): number {
-  const fd = sys.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+/** Modes of the file: a supervisor that ends in order says so by the second. */
+export const [WRITTEN, WHOLE] = [0o700, 0o600];
+
+/** Opened behind its last whole record: what was cut short, as a supervisor was killed, goes. */
+export function openLog(path: string): number {
+  const fd = sys.open(path, O_RDWR | O_CREAT | O_NOFOLLOW, WRITTEN);
   const size = sys.syscall("find the end of the log", "lseek", fd, 0, SEEK_END);
+  const isWhole = ((sys.statFile(`/proc/self/fd/${fd}`)?.mode ?? 0) & 0o777) === WHOLE;
+  sys.trySyscall("fchmod", fd, WRITTEN);
   if (isWhole || size === 0) return fd;
   const end = endOfRecords(fd, size);
   sys.trySyscall("ftruncate", fd, end);

@@ -48,6 +48,8 @@ export interface Supervision {
     files: number;
     headerBytes: number;
     chunkBytes: number;
+    /** Of the file while it is written, and once that is over. */
+    modes: readonly [written: number, whole: number];
   };
   /** File names in the directory. */
   exit: { name: string; temporary: string; sizeBytes: number };
@@ -56,12 +58,12 @@ export interface Supervision {
   /** Directories of control groups that are removed at the end. */
   cgroups: string[];
   /** Executed time and again, once it has ended; sooner where it exits with 3. */
-  health?: Executed & { intervalMs: number; soonMs: number };
-  /** What the supervisor becomes at the end, where there is then a file of that name in the directory. */
+  health?: Executed & { firstMs: number; intervalMs: number; soonMs: number };
+  /** What the supervisor becomes at the end, if there is such a file in the directory then. */
   ended?: Executed & { where: string };
 }
 
-/** What the supervisor has, -1 where there is none. */
+/** What the supervisor has, -1 where there is none; besides locks, which are held by being open. */
 export const SUPERVISED = [
   "owner", // of the container: init's other end
   "verdict", // socket to whoever asked: 1 the command is executed, 2 it is not; end of file where nobody is there
@@ -76,9 +78,6 @@ export const SUPERVISED = [
   "stdin socket",
   "events", // of its memory group
   "alive",
-  "kept0", // locks, which are held by being open
-  "kept1",
-  "kept2",
 ] as const;
 
 const POLLED = ["owner", "out", "err", "passing", "pidfd socket", "stdin socket", "signals", "timer"] as const;
@@ -159,7 +158,7 @@ class Supervisor {
               out: "timer",
             } satisfies Op,
             this.#watch("timer"),
-            arm(health.soonMs),
+            arm(health.firstMs),
           ]
         : []),
     ];
@@ -360,7 +359,7 @@ class Supervisor {
 
   /** All of it, or it is taken back: the disk is full. */
   #record(): Op[] {
-    const { name, sizeBytes, files } = this.#how.log;
+    const { name, sizeBytes, files, modes } = this.#how.log;
     const kept = Array.from({ length: files - 1 }, (_, index) => `${name}.${index + 1}`);
     const names = [name, ...kept];
     const directory = ref("directory");
@@ -379,7 +378,7 @@ class Supervisor {
             ...moves.toReversed(),
             {
               call: "openat",
-              args: [directory, cstring(name), named("O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC", 0o2000301), 0o600],
+              args: [directory, cstring(name), named("O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC", 0o2000301), modes[0]],
               out: "new log",
               onError: { jump: "written" },
             },
@@ -409,7 +408,7 @@ class Supervisor {
   }
 
   #end(): Op[] {
-    const { exit } = this.#how;
+    const { exit, log } = this.#how;
     const at = (offset: number): At => ({ at: this.#exit, offset });
     const byte = buffer("byte", 8);
     return [
@@ -435,6 +434,7 @@ class Supervisor {
       { call: "run", args: [PROGRAM_ADDRESS, 0], label: "read outputs" },
       jump("drain"),
       label("drained"),
+      { call: "fchmod", args: [ref("log"), log.modes[1]] },
       { call: "clock_gettime", args: [named("CLOCK_REALTIME", 0), at(EXIT_FRAME_BYTES)] },
       {
         call: "pread64",
@@ -448,6 +448,19 @@ class Supervisor {
     ];
   }
 
+  #decide({ where, ...program }: NonNullable<Supervision["ended"]>): Op[] {
+    return [
+      {
+        call: "faccessat",
+        args: [ref("directory"), cstring(where), 0],
+        out: "asked",
+        onError: { jump: "nothing to decide" },
+      },
+      ...execute(program),
+      label("nothing to decide"),
+    ];
+  }
+
   #leave(): Op[] {
     const { cgroups, ended, sockets, exit } = this.#how;
     const AT_REMOVEDIR = named("AT_REMOVEDIR", 0x200);
@@ -458,7 +471,7 @@ class Supervisor {
     const removeTemporary: Op = { call: "unlinkat", args: [ref("directory"), cstring(exit.temporary), 0] };
     return [
       ...remove,
-      ...(ended ? decide(ended) : []),
+      ...(ended ? this.#decide(ended) : []),
       { call: "exit_group", args: [0] },
       label("without a trace"),
       // cloned, so that they can be placed once more
@@ -501,12 +514,6 @@ const passTo = (socket: Polled, slot: string): Op[] => [
   },
   ...sendOps(slot, ref("client")),
   { call: "close", args: [ref("client")] },
-];
-
-const decide = ({ where, ...ended }: Executed & { where: string }): Op[] => [
-  { call: "faccessat", args: [ref("directory"), cstring(where), 0, 0], onError: { jump: "decided" } },
-  ...execute(ended),
-  label("decided"),
 ];
 
 const execute = ({ file, args, env }: Executed): Op[] => [

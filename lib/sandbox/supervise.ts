@@ -2,7 +2,6 @@
  * Starts the processes of a sandbox that outlives this program: what its plan, and its supervisor, find bound.
  * @module
  */
-import * as sys from "../../syscalls/index.ts";
 import { Descriptors, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerCgroup } from "../cgroup/index.ts";
 import { bindPassing, factsFor, startSupervised, type SupervisedResult } from "../launch/index.ts";
@@ -47,8 +46,11 @@ export async function supervise(
   if (listens(spec))
     throw new TsboxError("use the seccomp profile: SCMP_ACT_NOTIFY in a container that lasts", { code: "unsupported" });
   using opened = new Descriptors();
+  const layer = beside.root.kind === "overlay" ? beside.root.layer : undefined;
+  const held = [...locks, ...(layer === undefined ? [] : [opened.add(lockLayer(layer))])];
+  const names = held.map((_, index) => `lock${index}`);
   const { compiled, commandImage } = layoutOf(
-    compile(spec, { ...beside, supervised: SUPERVISED }, factsFor(spec, cgroup.membership)),
+    compile(spec, { ...beside, supervised: [...SUPERVISED, ...names] }, factsFor(spec, cgroup.membership)),
   );
   opened.add(commandImage);
   const bound: Record<string, number> = {
@@ -57,10 +59,8 @@ export async function supervise(
     ...stdio,
     ...cgroup.open(opened),
   };
-  const kept: Record<string, number> = { ...files, passing: -1, kept0: -1, kept1: -1, kept2: -1 };
-  const layer = beside.root.kind === "overlay" ? beside.root.layer : undefined;
-  const held = [...locks, ...(layer === undefined ? [] : [opened.add(lockLayer(layer))])];
-  held.forEach((fd, index) => (kept[`kept${index}`] = fd));
+  const kept: Record<string, number> = { ...files, passing: -1 };
+  names.forEach((name, index) => (kept[name] = held[index] as number));
   if (spec.process.terminal) kept["passing"] = opened.add(bindPassing(bound, opened));
   return await startSupervised({ compiled, bound, kept, supervision });
 }

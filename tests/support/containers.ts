@@ -1,37 +1,35 @@
 /** Containers as their supervisors see them: a home in a temporary directory, and records that are made by hand. @module */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { ContainerCgroup } from "../../lib/cgroup/index.ts";
 import { Home } from "../../lib/containers/home.ts";
 import { launchContainer } from "../../lib/containers/launch.ts";
+import { LOG_HEADER } from "../../lib/containers/layout.ts";
 import type { ContainerOptions } from "../../lib/containers/options.ts";
 import type { ContainerRecord } from "../../lib/containers/record.ts";
-import { connectPidfd, isAlive, untilOver } from "../../lib/containers/supervisor.ts";
+import { connectPidfd, isAlive, readExit, untilOver, type Exit } from "../../lib/containers/supervisor.ts";
 import { close, sendSignal } from "../../syscalls/index.ts";
 
 const SIGKILL = 9;
+
+export interface LogRecord {
+  seconds: number;
+  stream: number;
+  text: string;
+}
 
 /** Ends with all that was started in it, and with its files. */
 export class TestHome implements AsyncDisposable {
   readonly home: Home;
   readonly root: string;
-  readonly records = new Map<string, ContainerRecord>();
 
   constructor(root = mkdtempSync(`${tmpdir()}/tsbox-containers-`)) {
     this.root = root;
     this.home = new Home(root);
-    const update = (id: string, change: (row: ContainerRecord) => ContainerRecord | undefined) => {
-      const changed = change(this.record(id));
-      if (changed) this.records.set(id, changed);
-      return this.record(id);
-    };
-    // what the supervisor needs of the database
-    Object.defineProperty(this.home, "state", {
-      value: { containers: { update, list: () => [...this.records.values()] }, [Symbol.dispose]() {} },
-    });
   }
 
   record(id: string): ContainerRecord {
-    const found = this.records.get(id);
+    const found = this.home.state.containers.get<ContainerRecord>(id);
     if (!found) throw new Error(`no container ${id}`);
     return found;
   }
@@ -40,7 +38,7 @@ export class TestHome implements AsyncDisposable {
   make(command: string[], options: ContainerOptions = {}): string {
     const id = Array.from(crypto.getRandomValues(new Uint8Array(32)), (n) => n.toString(16).padStart(2, "0")).join("");
     mkdirSync(this.home.path(id), { recursive: true, mode: 0o700 });
-    this.records.set(id, {
+    this.home.state.containers.insert<ContainerRecord>({
       version: 1,
       id,
       name: id.slice(0, 12),
@@ -67,6 +65,37 @@ export class TestHome implements AsyncDisposable {
     return id;
   }
 
+  /** What is whole of it; once it has ended, all has to be. @param file `log`, `log.1`, … */
+  log(id: string, file = "log"): LogRecord[] {
+    const bytes = readFileSync(`${this.home.path(id)}/${file}`);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const records: LogRecord[] = [];
+    let at = 0;
+    while (at + LOG_HEADER <= bytes.length) {
+      const length = view.getUint32(at + 16, true);
+      if (at + LOG_HEADER + length > bytes.length) break;
+      records.push({
+        seconds: Number(view.getBigInt64(at, true)),
+        stream: view.getUint32(at + 20, true),
+        text: bytes.toString("latin1", at + LOG_HEADER, at + LOG_HEADER + length),
+      });
+      at += LOG_HEADER + length;
+    }
+    if (at !== bytes.length && readExit(this.home, id))
+      throw new Error(`the log is cut short: ${bytes.length}, not ${at}`);
+    return records;
+  }
+
+  output(id: string, stream = 1, file = "log"): string {
+    const records = this.log(id, file).filter((record) => record.stream === stream);
+    return records.map(({ text }) => text).join("");
+  }
+
+  async over(id: string): Promise<Exit | undefined> {
+    await untilOver(this.home, id);
+    return readExit(this.home, id);
+  }
+
   kill(id: string, signal = SIGKILL): void {
     const pidfd = connectPidfd(this.home, id);
     if (pidfd === undefined) return;
@@ -75,10 +104,12 @@ export class TestHome implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const id of this.records.keys()) {
+    for (const { id, cgroup } of this.home.state.containers.list<ContainerRecord>()) {
       if (isAlive(this.home, id)) this.kill(id);
       await untilOver(this.home, id);
+      if (cgroup) await new ContainerCgroup(cgroup).remove();
     }
+    this.home[Symbol.dispose]();
     rmSync(this.root, { recursive: true, force: true });
   }
 }

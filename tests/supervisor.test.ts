@@ -1,0 +1,359 @@
+/** Containers that outlive whoever started them: what their supervisors write down, pass on and leave behind. @module */
+import { describe, expect } from "bun:test";
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { connectPidfd, connectStdin, isAlive, readExit } from "../lib/containers/supervisor.ts";
+import { close, readKernelFile, sendSignal, setTerminalSize, terminalSize, write } from "../syscalls/index.ts";
+import { TestHome } from "./support/containers.ts";
+import { noMounts, smallDisk } from "./support/full-disk.ts";
+import { noBusybox, noLimits, noSandbox, notRoot, testUnless } from "./support/machine.ts";
+import { adoptOrphans, cgroups, descendants, eventually, mounts, reapOrphans } from "./support/processes.ts";
+import { Folder, makeRootfs } from "./support/rootfs.ts";
+
+adoptOrphans();
+const [SIGTERM, SIGKILL, SIGINT] = [15, 9, 2];
+
+/** Pid of its supervisor: the parent of init. */
+const supervisorOf = (pid: number): number =>
+  Number(/^PPid:\s+(\d+)$/m.exec(readKernelFile(`/proc/${pid}/status`) ?? "")?.[1]);
+
+/** Reads its output until it has this in it. */
+const untilWritten = (home: TestHome, id: string, text: string): Promise<boolean> =>
+  eventually(() => home.output(id).includes(text));
+
+describe("a supervised container", () => {
+  testUnless(noSandbox, "its output and how it ended are written down", async () => {
+    await using home = new TestHome();
+    const before = Date.now();
+    const id = await home.run(["sh", "-c", "echo out; echo err >&2; exit 3"]);
+    const exit = await home.over(id);
+    expect(exit).toMatchObject({ exitCode: 3, signal: 0, oomKilled: false });
+    expect(exit?.finishedAt).toBeGreaterThanOrEqual(before);
+    expect(exit?.finishedAt).toBeLessThanOrEqual(Date.now());
+    expect(home.output(id, 1)).toBe("out\n");
+    expect(home.output(id, 2)).toBe("err\n");
+    expect(home.log(id)[0]?.seconds).toBeGreaterThanOrEqual(Math.floor(before / 1000));
+  });
+
+  testUnless(noSandbox, "nothing is left of it", async () => {
+    await using home = new TestHome();
+    const before = { mounts: mounts(), cgroups: groups() };
+    const id = await home.run(["true"]);
+    await home.over(id);
+    expect(readdirSync(home.home.path(id)).toSorted()).toEqual(["alive", "exit", "log", "spec.json"]);
+    expect(mounts()).toEqual(before.mounts);
+    expect(groups()).toEqual(before.cgroups);
+    expect(await eventually(() => (reapOrphans(), descendants().length === 0))).toBe(true);
+  });
+
+  testUnless(noSandbox, "the command has three descriptors, and none of the supervisor's", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["sh", "-c", "ls -l /proc/self/fd /proc/1/fd 2>&1; cat /proc/1/environ"], {
+      openStdin: true,
+    });
+    await home.over(id);
+    const lines = home.output(id).split("\n");
+    const own = lines.filter((line) => line.includes(" -> ")).map((line) => line.replace(/^.*?(\d+) -> /, "$1 "));
+    // the fourth is the directory that ls reads; nobody may look into init
+    expect(own.map((line) => line.replace(/\[\d+\]|\d+(?=\/fd)/, ""))).toEqual([
+      "0 pipe:",
+      "1 pipe:",
+      "2 pipe:",
+      "3 /proc//fd",
+    ]);
+  });
+
+  testUnless(noSandbox, "the supervisor holds nothing of whoever started it", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sleep", "100"]);
+    const pid = await home.start(id);
+    const supervisor = supervisorOf(pid);
+    const links = readdirSync(`/proc/${supervisor}/fd`).map((fd) => readlinkSync(`/proc/${supervisor}/fd/${fd}`));
+    const directory = home.home.path(id);
+    const others = links.filter(
+      (link) => !link.startsWith(directory) && !/^(socket|pipe|anon_inode):|memory\.|^\/memfd:ruler/.test(link),
+    );
+    expect(others).toEqual(["/dev/null", "/dev/null", "/dev/null"]);
+    expect(readlinkSync(`/proc/${supervisor}/cwd`)).toBe("/");
+    expect(readKernelFile(`/proc/${supervisor}/environ`)).toBe("");
+    expect(readKernelFile(`/proc/${supervisor}/stat`)?.split(" ")[5]).toBe(String(supervisor));
+  });
+
+  testUnless(noSandbox, "a command that is not there is an error, and nothing is left", async () => {
+    await using home = new TestHome();
+    const before = groups();
+    const id = home.make(["/nosuch"]);
+    const error = await home.start(id).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toMatchObject({ code: "command_not_found", message: 'execute "/nosuch": ENOENT' });
+    expect(isAlive(home.home, id)).toBe(false);
+    expect(readdirSync(home.home.path(id)).toSorted()).toEqual(["alive", "log", "spec.json"]);
+    expect(groups()).toEqual(before);
+    const directory = home.make(["/usr"]);
+    expect(await home.start(directory).catch((thrown: unknown) => thrown)).toMatchObject({
+      code: "command_not_executable",
+    });
+  });
+
+  testUnless(noSandbox, "a step of the owner's that fails is an error as well", async () => {
+    await using home = new TestHome();
+    const id = home.make(["true"], { network: "ns:/proc/self/nosuch" });
+    expect(await home.start(id).catch((thrown: unknown) => thrown)).toMatchObject({
+      code: "invalid_option",
+      message: 'open the network namespace "/proc/self/nosuch": ENOENT',
+    });
+    expect(isAlive(home.home, id)).toBe(false);
+  });
+
+  testUnless(noSandbox, "it is alive as long as it runs, and gives a pidfd of init", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sh", "-c", "trap 'exit 7' INT; echo ready; while :; do sleep 0.01; done"]);
+    expect(isAlive(home.home, id)).toBe(false);
+    expect(connectPidfd(home.home, id)).toBeUndefined();
+    const pid = await home.start(id);
+    expect(isAlive(home.home, id)).toBe(true);
+    expect(await untilWritten(home, id, "ready\n")).toBe(true);
+    const pidfd = connectPidfd(home.home, id) as number;
+    expect(readKernelFile(`/proc/self/fdinfo/${pidfd}`)).toContain(`Pid:\t${pid}\n`);
+    sendSignal(pidfd, SIGINT);
+    close(pidfd);
+    expect(await home.over(id)).toMatchObject({ exitCode: 7, signal: 0 });
+    expect(isAlive(home.home, id)).toBe(false);
+    expect(connectPidfd(home.home, id)).toBeUndefined();
+  });
+
+  testUnless(noSandbox, "killed init is exit code 137", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["sleep", "100"]);
+    home.kill(id);
+    expect(await home.over(id)).toMatchObject({ exitCode: 137, signal: SIGKILL, oomKilled: false });
+  });
+
+  testUnless(noSandbox, "a killed supervisor takes its container along, and writes nothing", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sh", "-c", "echo before; exec sleep 100"]);
+    const pid = await home.start(id);
+    expect(await untilWritten(home, id, "before\n")).toBe(true);
+    const supervisor = supervisorOf(pid);
+    process.kill(supervisor, SIGKILL);
+    await home.over(id);
+    expect(await eventually(() => (reapOrphans(), !existsSync(`/proc/${pid}`)))).toBe(true);
+    expect(readExit(home.home, id)).toBeUndefined();
+    expect(home.output(id)).toBe("before\n");
+    // and what it has left does not keep the next run from starting
+    await home.start(id);
+    home.kill(id);
+    expect(await home.over(id)).toMatchObject({ exitCode: 137 });
+    expect(home.output(id)).toStartWith("before\n");
+  });
+
+  testUnless(noSandbox, "SIGTERM to the supervisor is passed on, all else is ignored", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sh", "-c", "trap 'echo asked; exit 5' TERM; echo ready; while :; do sleep 0.01; done"]);
+    const supervisor = supervisorOf(await home.start(id));
+    expect(await untilWritten(home, id, "ready\n")).toBe(true);
+    for (const signal of ["SIGHUP", "SIGINT", "SIGPIPE", "SIGUSR1"] as const) process.kill(supervisor, signal);
+    expect(isAlive(home.home, id)).toBe(true);
+    process.kill(supervisor, SIGTERM);
+    expect(await home.over(id)).toMatchObject({ exitCode: 5 });
+    expect(home.output(id)).toBe("ready\nasked\n");
+  });
+
+  testUnless(noSandbox, "the supervision of one takes less than 100 kB", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sh", "-c", "head -c 1000000 /dev/zero; echo written >&2; exec sleep 100"]);
+    const pid = await home.start(id);
+    expect(await eventually(() => home.output(id, 2) === "written\n")).toBe(true);
+    const pss = (of: number) =>
+      Number(/^Pss:\s+(\d+) kB$/m.exec(readKernelFile(`/proc/${of}/smaps_rollup`) ?? "")?.[1]);
+    const supervisor = supervisorOf(pid);
+    // what it has read by is given back after a second
+    expect(await eventually(() => pss(supervisor) < 60)).toBe(true);
+    const both = [pss(supervisor), pss(pid)];
+    console.log(`PSS of a supervisor and an init: ${both.join(" + ")} kB`);
+    expect((both[0] as number) + (both[1] as number)).toBeLessThan(100);
+  });
+});
+
+describe("stdin", () => {
+  testUnless(noSandbox, "is nothing where it was not asked for", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["sh", "-c", "cat; echo end; exec sleep 100"]);
+    expect(await untilWritten(home, id, "end\n")).toBe(true);
+    expect(connectStdin(home.home, id)).toBeUndefined();
+  });
+
+  testUnless(noSandbox, "stays open for whoever comes next", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["cat"], { openStdin: true });
+    for (const text of ["one\n", "two\n"]) {
+      const fd = connectStdin(home.home, id) as number;
+      write(fd, new TextEncoder().encode(text));
+      close(fd);
+      expect(await untilWritten(home, id, text)).toBe(true);
+    }
+    expect(isAlive(home.home, id)).toBe(true);
+  });
+
+  testUnless(noSandbox, "ends with the first, where it is only for one", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["cat"], { openStdin: "once" });
+    const fd = connectStdin(home.home, id) as number;
+    expect(fd).toBeGreaterThan(2);
+    write(fd, new TextEncoder().encode("all\n"));
+    expect(connectStdin(home.home, id)).toBeUndefined();
+    close(fd);
+    expect(await home.over(id)).toMatchObject({ exitCode: 0 });
+    expect(home.output(id)).toBe("all\n");
+  });
+
+  testUnless(noSandbox, "a client that says nothing holds nobody up", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["cat"], { openStdin: true });
+    const silent = Array.from({ length: 20 }, () => connectStdin(home.home, id) as number);
+    expect(connectPidfd(home.home, id)).toBeGreaterThan(2);
+    for (const fd of silent) close(fd);
+  });
+});
+
+describe("a terminal", () => {
+  testUnless(noSandbox, "what it shows is written down, what is written to it is read, and it has a size", async () => {
+    await using home = new TestHome();
+    const script = "stty -echo; tty; stty size; echo ready; read line; stty size; echo got $line; exit 4";
+    const id = await home.run(["sh", "-c", script], { terminal: { cols: 90, rows: 30 }, openStdin: true });
+    expect(await untilWritten(home, id, "ready\r\n")).toBe(true);
+    const fd = connectStdin(home.home, id) as number;
+    expect(terminalSize(fd)).toEqual({ cols: 90, rows: 30 });
+    setTerminalSize(fd, { cols: 100, rows: 40 });
+    write(fd, new TextEncoder().encode("hello\r"));
+    close(fd);
+    expect(await home.over(id)).toMatchObject({ exitCode: 4 });
+    expect(home.output(id)).toBe("/dev/pts/0\r\n30 90\r\nready\r\n40 100\r\ngot hello\r\n");
+    expect(home.output(id, 2)).toBe("");
+  });
+
+  testUnless(noSandbox, "its command has no descriptor of the other end", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["sh", "-c", "ls -l /proc/self/fd"], { terminal: true });
+    await home.over(id);
+    const links = [...home.output(id).matchAll(/(\d+) -> (\S+)/g)].map(([, fd, link]) => `${fd} ${link}`);
+    expect(links.map((link) => link.replace(/\d+\/fd/, "fd"))).toEqual([
+      "0 /dev/pts/0",
+      "1 /dev/pts/0",
+      "2 /dev/pts/0",
+      "3 /proc/fd",
+    ]);
+  });
+
+  testUnless(noSandbox, "a command that is not there is an error also with one", async () => {
+    await using home = new TestHome();
+    const id = home.make(["/nosuch"], { terminal: true });
+    expect(await home.start(id).catch((thrown: unknown) => thrown)).toMatchObject({ code: "command_not_found" });
+  });
+});
+
+describe("the log", () => {
+  const MANY = 200_000_000;
+
+  testUnless(noSandbox, "loses nothing of a command that writes fast", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["sh", "-c", `yes 0123456789abcdef | head -c ${MANY}`]);
+    const started = performance.now();
+    expect(await home.over(id)).toMatchObject({ exitCode: 0 });
+    console.log(`200 MB of log in ${Math.round(performance.now() - started)} ms`);
+    const line = "0123456789abcdef\n";
+    let rest = "";
+    let bytes = 0;
+    for (const { text } of home.log(id)) {
+      bytes += text.length;
+      const whole = (rest + text).replaceAll(line, "");
+      expect(line).toStartWith(whole);
+      rest = whole;
+    }
+    expect(bytes).toBe(MANY);
+  });
+
+  testUnless(noSandbox, "is begun anew at its size, and the oldest goes", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["sh", "-c", "for i in $(seq 1 40); do printf '%04d\\n' $i; sleep 0.01; done"], {
+      log: { maxSize: 300, maxFiles: 3 },
+    });
+    await home.over(id);
+    const files = readdirSync(home.home.path(id)).filter((name) => name.startsWith("log"));
+    expect(files.toSorted()).toEqual(["log", "log.1", "log.2"]);
+    const numbers = ["log.2", "log.1", "log"].flatMap((file) =>
+      home.output(id, 1, file).trim().split("\n").filter(Boolean).map(Number),
+    );
+    expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, index) => 41 - numbers.length + index));
+    expect(numbers.length).toBeGreaterThan(15);
+    expect(statSync(`${home.home.path(id)}/log.1`).size).toBeLessThan(300 + 64);
+  });
+
+  testUnless(noSandbox, "with one file, only the newest is kept", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["sh", "-c", "head -c 3000000 /dev/zero; sleep 0.1; echo end"], {
+      log: { driver: "none" },
+    });
+    await home.over(id);
+    expect(home.output(id)).toEndWith("end\n");
+    expect(statSync(`${home.home.path(id)}/log`).size).toBeLessThan(1_200_000);
+  });
+
+  testUnless(noSandbox, "goes on behind what was written before, without what was cut short", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["echo", "first"]);
+    await home.over(id);
+    const path = `${home.home.path(id)}/log`;
+    appendFileSync(path, new Uint8Array(10).fill(7));
+    chmodSync(path, 0o700);
+    await home.start(id);
+    await home.over(id);
+    expect(home.output(id)).toBe("first\nfirst\n");
+  });
+
+  testUnless(noMounts, "waits for room on a full disk, and loses nothing", async () => {
+    using folder = new Folder();
+    using disk = smallDisk(folder, 2048);
+    await using home = new TestHome();
+    symlinkSync(disk.path, `${home.root}/containers`);
+    const id = home.make(["sh", "-c", "seq 1 100000; echo written >&2"]);
+    writeFileSync(`${disk.path}/filler`, new Uint8Array(1_800_000));
+    await home.start(id);
+    const size = () => statSync(`${home.home.path(id)}/log`).size;
+    // it stands still
+    expect(await eventually(() => size() > 100_000)).toBe(true);
+    let before = -1;
+    expect(await eventually(() => before === (before = size()))).toBe(true);
+    expect(isAlive(home.home, id)).toBe(true);
+    const pidfd = connectPidfd(home.home, id) as number;
+    expect(pidfd).toBeGreaterThan(2);
+    close(pidfd);
+    rmSync(`${disk.path}/filler`);
+    expect(await home.over(id)).toMatchObject({ exitCode: 0 });
+    expect(home.output(id)).toBe(Array.from({ length: 100_000 }, (_, index) => `${index + 1}\n`).join(""));
+    expect(home.output(id, 2)).toBe("written\n");
+  });
+});
+
+/** Of containers. */
+function groups(): string[] {
+  const found = readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .flatMap((line) => {
+      const [, path = "", type = ""] = line.split(" ");
+      return type.startsWith("cgroup") ? [path] : [];
+    });
+  return found.flatMap((path) => readdirSync(path).filter((name) => /^tsbox-[0-9a-f]{64}$/.test(name)));
+}
