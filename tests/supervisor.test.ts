@@ -16,9 +16,9 @@ import { connectPidfd, connectStdin, isAlive, readExit } from "../lib/containers
 import { close, readKernelFile, sendSignal, setTerminalSize, terminalSize, write } from "../syscalls/index.ts";
 import { TestHome } from "./support/containers.ts";
 import { noMounts, smallDisk } from "./support/full-disk.ts";
-import { noBusybox, noLimits, noSandbox, notRoot, testUnless } from "./support/machine.ts";
-import { adoptOrphans, cgroups, descendants, eventually, mounts, reapOrphans } from "./support/processes.ts";
-import { Folder, makeRootfs } from "./support/rootfs.ts";
+import { noSandbox, testUnless } from "./support/machine.ts";
+import { adoptOrphans, descendants, eventually, mounts, reapOrphans } from "./support/processes.ts";
+import { Folder } from "./support/rootfs.ts";
 
 adoptOrphans();
 const [SIGTERM, SIGKILL, SIGINT] = [15, 9, 2];
@@ -47,12 +47,12 @@ describe("a supervised container", () => {
 
   testUnless(noSandbox, "nothing is left of it", async () => {
     await using home = new TestHome();
-    const before = { mounts: mounts(), cgroups: groups() };
+    const before = mounts();
     const id = await home.run(["true"]);
     await home.over(id);
     expect(readdirSync(home.home.path(id)).toSorted()).toEqual(["alive", "exit", "log", "spec.json"]);
-    expect(mounts()).toEqual(before.mounts);
-    expect(groups()).toEqual(before.cgroups);
+    expect(mounts()).toEqual(before);
+    expect(groups(id)).toEqual([]);
     expect(await eventually(() => (reapOrphans(), descendants().length === 0))).toBe(true);
   });
 
@@ -91,7 +91,6 @@ describe("a supervised container", () => {
 
   testUnless(noSandbox, "a command that is not there is an error, and nothing is left", async () => {
     await using home = new TestHome();
-    const before = groups();
     const id = home.make(["/nosuch"]);
     const error = await home.start(id).then(
       () => undefined,
@@ -100,7 +99,7 @@ describe("a supervised container", () => {
     expect(error).toMatchObject({ code: "command_not_found", message: 'execute "/nosuch": ENOENT' });
     expect(isAlive(home.home, id)).toBe(false);
     expect(readdirSync(home.home.path(id)).toSorted()).toEqual(["alive", "log", "spec.json"]);
-    expect(groups()).toEqual(before);
+    expect(groups(id)).toEqual([]);
     const directory = home.make(["/usr"]);
     expect(await home.start(directory).catch((thrown: unknown) => thrown)).toMatchObject({
       code: "command_not_executable",
@@ -347,13 +346,13 @@ describe("the log", () => {
   });
 });
 
-/** Of containers. */
-function groups(): string[] {
+/** Of a container. */
+function groups(id: string): string[] {
   const found = readFileSync("/proc/self/mounts", "utf8")
     .split("\n")
     .flatMap((line) => {
       const [, path = "", type = ""] = line.split(" ");
       return type.startsWith("cgroup") ? [path] : [];
     });
-  return found.flatMap((path) => readdirSync(path).filter((name) => /^tsbox-[0-9a-f]{64}$/.test(name)));
+  return found.flatMap((path) => readdirSync(path).filter((name) => name === `tsbox-${id}`));
 }
