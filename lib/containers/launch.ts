@@ -51,9 +51,8 @@ export async function launchContainer(home: Home, record: ContainerRecord): Prom
     throw new TsboxError(`start the container: its directory is gone`, { code: "system", path: home.path(id) });
   if (isAlive(home, id)) throw new TsboxError("start the container: it runs", { code: "container_state" });
   if (hasLayer(record.options) && !directory.status(LAYER)) directory.makeDirectory(LAYER, 0o700);
-  const found = await launchable(record.command, requestOf(home, record, networkOf(home, record)), async (image) => ({
-    mounts: await mountsFor(home, record, image),
-  }));
+  const mounts = await mountsFor(home, record);
+  const found = launchable(record.command, requestOf(home, record, { mounts, ...networkOf(home, record) }));
   try {
     const { pid } = await start(home, record, directory, found);
     found.image?.leave();

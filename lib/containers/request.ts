@@ -26,31 +26,36 @@ const OWN = [
   "dnsOptions",
   "attach",
   "expose",
-  // it is a part of the command already
-  "entrypoint",
-  // those of the record are made ready when it starts
-  "mounts",
 ] as const satisfies (keyof ContainerOptions)[];
 
-/**
- * But for its mounts, which are made ready once its image is there.
- * @param joined in place of what was asked for: the network of another container
- * @throws TsboxError `unsupported`
- */
-export function requestOf(
-  home: Home,
-  record: ContainerRecord,
-  joined: Pick<RunOptions, "network" | "namespaces"> = {},
-): RunOptions {
+type Mounts = NonNullable<RunOptions["mounts"]>;
+
+export interface Asked {
+  mounts: Mounts;
+  /** In place of `container:NAME`. */
+  network?: RunOptions["network"];
+  /** In place of those that were asked for. */
+  namespaces?: RunOptions["namespaces"];
+}
+
+/** @throws TsboxError `unsupported` */
+export function requestOf(home: Home, record: ContainerRecord, { mounts, network, namespaces }: Asked): RunOptions {
   const { image, ...asked } = record.options;
   const options: Partial<ContainerOptions> = { ...asked };
   for (const name of OWN) delete options[name];
-  const { network, ...request } = options as Omit<ContainerOptions, (typeof OWN)[number]>;
+  const {
+    mounts: _,
+    network: named,
+    entrypoint: __,
+    ...request
+  } = options as Omit<ContainerOptions, (typeof OWN)[number]>;
   checkLimits(request.limits);
+  const wanted = network ?? (named === "none" ? false : (named as RunOptions["network"]));
   return {
     ...request,
-    ...(network !== undefined && { network: network === "none" ? false : (network as RunOptions["network"]) }),
-    ...joined,
+    ...(wanted !== undefined && { network: wanted }),
+    ...(namespaces && { namespaces }),
+    ...(mounts.length > 0 && { mounts }),
     ...((request.namespaces?.uts ?? "private") === "private" && { hostname: record.hostname }),
     ...(record.image && { image: imageOf(home, record.image.id, image), entrypoint: [] }),
     ...(hasLayer(record.options) && { writableLayer: `${home.path(record.id)}/${LAYER}` }),
