@@ -441,3 +441,28 @@ export function lockFile(fd: number): boolean {
   const LOCK_EX_NB = 2 | 4;
   return trySyscall("flock", fd, LOCK_EX_NB) === 0;
 }
+
+/**
+ * `int inotify_init1(IN_CLOEXEC)` and `inotify_add_watch` of a directory that is held open: what is written in it, made,
+ * moved and removed. -errno as `fd` where the kernel has no more of them. @see inotify(7)
+ */
+export function watchDirectory(directory: number, nonBlocking: boolean): { fd: number; watch: number } {
+  const [IN_MODIFY, IN_MOVED_TO, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ONLYDIR] = [
+    2,
+    0x80,
+    0x100,
+    0x200,
+    0x400,
+    2 ** 24,
+  ];
+  const fd = trySyscall("inotify_init1", O_CLOEXEC | (nonBlocking ? O_NONBLOCK : 0));
+  if (fd < 0) return { fd, watch: -1 };
+  const what = IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_DELETE_SELF | IN_ONLYDIR;
+  const watch = trySyscall("inotify_add_watch", fd, path(`/proc/self/fd/${directory}`), what);
+  if (watch >= 0) return { fd, watch };
+  close(fd);
+  return { fd: watch, watch };
+}
+
+/** `int inotify_rm_watch(int fd, int wd)`: who reads the descriptor is told. @see inotify_rm_watch(2) */
+export const unwatch = (fd: number, watch: number): number => trySyscall("inotify_rm_watch", fd, watch);

@@ -5,7 +5,7 @@
 import { close, O_RDONLY, read, write } from "./calls.ts";
 import type { Directory } from "./directory.ts";
 import { statusOf, type EntryStatus } from "./file-status.ts";
-import { systemError, trySyscall } from "./kernel.ts";
+import { systemError, trySyscall, type Arena } from "./kernel.ts";
 import { path } from "./scratch.ts";
 
 const [O_RDWR, O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_CLOEXEC] = [2, 0o100, 0o200, 0o400, 0o4000, 0o2000000];
@@ -75,6 +75,21 @@ export class OpenFile {
   /** Whether its name still leads to it: it has not been removed, renamed or replaced. */
   isCurrent(): boolean {
     return this.directory.status(this.name)?.identity === this.#status.identity;
+  }
+
+  /** The same for every name that leads to it, and for no other file as long as this one is open. */
+  get identity(): string {
+    return this.#status.identity;
+  }
+
+  /**
+   * `ssize_t pread64(int fd, void *buf, size_t count, off_t offset)`: into memory, from `to` on; how many bytes.
+   * @see pread(2)
+   */
+  readAt(offset: number, arena: Arena, to = 0, length = arena.size - to): number {
+    const count = trySyscall("pread64", this.fd, arena.address + to, length, offset);
+    if (count < 0) throw this.#failure("read", "pread64", -count);
+    return count;
   }
 
   /** What comes next, up to 64 KiB; empty at its end. */

@@ -31,6 +31,9 @@ export interface LogOptions {
   maxSize?: Size;
   /** So many files are kept, the one that is written among them; default 1, or 5 where a size is given. */
   maxFiles?: number;
+  /** Names of labels, and of variables that were asked for, which `logs --details` shows. */
+  labels?: string[];
+  env?: string[];
 }
 
 export interface ContainerOptions extends Omit<
