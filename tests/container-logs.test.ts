@@ -300,7 +300,7 @@ describe("the last lines", () => {
     });
     const files = fc.array(fc.array(record, { maxLength: 60 }), { minLength: 1, maxLength: 3 });
     fc.assert(
-      fc.property(files, fc.nat(12), fc.constantFrom([STDOUT], [STDOUT, STDERR]), (written, tail, streams) => {
+      fc.property(files, fc.nat(12), fc.constantFrom<number[]>([STDOUT], [STDOUT, STDERR]), (written, tail, streams) => {
         using log = new Log(...written.map(logOf));
         const all = written
           .toReversed()
