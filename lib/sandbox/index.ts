@@ -20,7 +20,6 @@ export { ShellCommand, ShellError, ShellOutput, type Shell } from "./shell.ts";
 export type { ShellValue } from "./shell-line.ts";
 export { Volume } from "./volume.ts";
 export type { NotifiedCall, SyscallAnswer, SyscallHandler } from "./notify.ts";
-export { parseDuration, parseSize } from "./parse.ts";
 export { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
 export { ROOT_ID_BASE } from "./namespaces.ts";
 export type * from "./options.ts";
