@@ -4,20 +4,21 @@
  * @module
  */
 import { Directory, TsboxError } from "../../syscalls/index.ts";
-import { checkCommand, prepare, withImage, type Prepared } from "../sandbox/index.ts";
+import { checkCommand, launchable, prepare, withImage, type Prepared } from "../sandbox/index.ts";
 import { storing } from "../state/index.ts";
 import { checkContainerOptions } from "./check-options.ts";
 import type { MakeOptions } from "./containers.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
 import { tryLock, type Held } from "./lock.ts";
-import { filesOf, resolveMounts, type ImageFiles } from "./mounts.ts";
+import { filesOf, resolveMounts, type ResolvedMounts } from "./mounts.ts";
 import { newId, newName } from "./names.ts";
+import { requestOf } from "./request.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
 import { reconciled } from "./reconcile.ts";
-import { removeRest, sweepLeftovers } from "./leftovers.ts";
+import { markRemoving, removeRest, sweepLeftovers } from "./leftovers.ts";
 
 const PRIVATE = 0o700;
 /** Of names that are made up: with so many containers that all are taken, something else is wrong. */
@@ -32,7 +33,7 @@ export async function create(home: Home, options: ContainerOptions, making: Make
   if (asked.name !== undefined) checkFree(home, asked.name);
   const prepared = await prepareImage(home, asked, making);
   try {
-    return await make(home, asked, prepared);
+    return await make(home, asked, prepared, making.signal);
   } finally {
     // from now on it is the row that holds it
     prepared.image?.release();
@@ -72,7 +73,11 @@ async function make(
   home: Home,
   options: ContainerOptions,
   { command, image, request }: Prepared,
+  signal: AbortSignal | undefined,
 ): Promise<ContainerRecord> {
+  const { config = {} } = image?.image.config ?? {};
+  const files = image ? { config, layers: request.stack?.paths ?? [] } : filesOf(options);
+  const mounted = resolveMounts(home, options, files);
   const id = newId();
   using _ = claim(home, id);
   const { reference, id: imageId, digest } = image?.image ?? {};
@@ -88,19 +93,15 @@ async function make(
     pid: 0,
     restarts: 0,
     stopped: false,
-    volumes: [],
+    volumes: mounted.volumes,
+    mounts: mounted.mounts,
     hostname: options.hostname ?? id.slice(0, SHORT),
   };
-  const named = insert(home, draft);
+  const named = insert(home, draft, mounted);
   try {
-    const record: ContainerRecord = {
-      ...named,
-      ...(await mountsOf(home, named, {
-        layers: request.stack?.paths ?? [],
-        config: image?.image.config.config ?? {},
-      })),
-      status: "created",
-    };
+    await mounted.fill(id, signal);
+    const record: ContainerRecord = { ...named, status: "created" };
+    checkWhole(home, record);
     writeCopy(home, record);
     home.state.transaction(() => {
       home.state.containers.update<ContainerRecord>(id, () => record);
@@ -108,9 +109,20 @@ async function make(
     });
     return record;
   } catch (error) {
-    await removeRest(home, home.state.containers.get<ContainerRecord>(id) ?? named);
+    await removeRest(home, markRemoving(home, id, true) ?? named);
     throw error;
   }
+}
+
+/**
+ * All that its specification would be refused for.
+ * @throws TsboxError `invalid_option`, …
+ */
+function checkWhole(home: Home, record: ContainerRecord): void {
+  const { options } = record;
+  const network = typeof options.network === "string" && options.network.startsWith("container:") ? false : undefined;
+  const request = requestOf(home, record, { mounts: [], ...(network === undefined ? {} : { network }) });
+  launchable(record.command, request).image?.release();
 }
 
 /** Its directory, which nobody takes for a leftover as long as it is locked. */
@@ -124,36 +136,19 @@ function claim(home: Home, id: string): Held {
 }
 
 /** @throws TsboxError `name_in_use` */
-function insert(home: Home, draft: ContainerRecord): ContainerRecord {
+function insert(home: Home, draft: ContainerRecord, mounted: ResolvedMounts): ContainerRecord {
   for (let attempt = 1; ; attempt++) {
     try {
-      home.state.containers.insert(draft);
+      home.state.transaction(() => {
+        home.state.containers.insert(draft);
+        mounted.insert();
+      });
       return draft;
     } catch (error) {
-      const isTaken = (error as TsboxError).code === "name_in_use";
+      // it may be that of a volume as well
+      const isTaken = (error as TsboxError).code === "name_in_use" && home.state.containers.byName(draft.name);
       if (!isTaken || draft.options.name !== undefined || attempt > NAMES) throw error;
       draft = { ...draft, name: newName(attempt) };
     }
   }
-}
-
-/** What it mounts; volumes are written down before they are made. */
-async function mountsOf(
-  home: Home,
-  { id, image, options }: ContainerRecord,
-  files: ImageFiles,
-): Promise<Required<Pick<ContainerRecord, "volumes" | "mounts">>> {
-  const {
-    volumes,
-    mounts,
-    insert: insertVolumes,
-    fill,
-  } = resolveMounts(home, options, image ? files : filesOf(options));
-  if (volumes.length > 0)
-    home.state.transaction(() => {
-      insertVolumes();
-      home.state.containers.update<ContainerRecord>(id, (row) => ({ ...row, volumes }));
-    });
-  await fill(id);
-  return { volumes, mounts };
 }

@@ -3,7 +3,7 @@
  * directories; what somebody has the lock of is left alone.
  * @module
  */
-import { close, Directory, ERRNO, removeTree, sendSignal, TsboxError } from "../../syscalls/index.ts";
+import { close, Directory, ERRNO, kindOfPath, removeTree, sendSignal, TsboxError } from "../../syscalls/index.ts";
 import { storing } from "../state/index.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
@@ -26,6 +26,7 @@ export async function removeRest(home: Home, record: ContainerRecord): Promise<v
   const { id, status } = record;
   await end(home, id);
   await removeCgroup(record);
+  await releaseVolumes(home, record);
   await removeVolumes(home, record);
   using directory = home.directory(id);
   if (directory) await removeFiles(directory);
@@ -54,22 +55,23 @@ export async function end(home: Home, id: string): Promise<void> {
 }
 
 async function removeCgroup({ cgroup }: ContainerRecord): Promise<void> {
-  if (!cgroup) return;
+  // its supervisor has removed them, where that could
+  if (!cgroup || !Object.values(cgroup.paths).some((path) => kindOfPath(path))) return;
   const { ContainerCgroup } = await import("../cgroup/index.ts");
   const group = new ContainerCgroup(cgroup);
   await group.kill(SIGKILL);
   await group.remove();
 }
 
+/** File systems that are mounted as long as a container has them. */
+async function releaseVolumes(home: Home, record: ContainerRecord): Promise<void> {
+  if (record.volumes.length > 0) await (await import("./mounts.ts")).releaseMounts(home, record);
+}
+
 /** Those that are its own; another container may have them by now. */
 async function removeVolumes(home: Home, { id, volumes: used }: ContainerRecord): Promise<void> {
   if (used.length === 0) return;
-  const { releaseVolumes, Volumes } = await import("../volumes/index.ts");
-  await releaseVolumes(
-    home.state,
-    used.map(({ name }) => name),
-    id,
-  );
+  const { Volumes } = await import("../volumes/index.ts");
   const volumes = new Volumes(() => home.state);
   for (const { name, anonymous } of used) if (anonymous) await volumes.removeUnused(name, id);
 }
@@ -134,23 +136,31 @@ async function sweepKnown(home: Home, id: string): Promise<void> {
   if (!held && directory) return;
   const record = settle(home, id);
   if (!record || !isUnfinished(record)) return;
-  if (record.status === "exited" && !record.options.remove) return await forgetCgroup(home, record);
-  if (record.status === "exited") markRemoving(home, id);
-  await removeRest(home, record);
+  const { status, options, finishedAt = 0 } = record;
+  if (status !== "exited") return await removeRest(home, markRemoving(home, id, true) ?? record);
+  if (options.remove && finishedAt < Date.now() - READ_MS)
+    return await removeRest(home, markRemoving(home, id, true) ?? record);
+  await forgetEnded(home, record);
 }
 
-/** From now on nothing but removing it is possible. */
-export function markRemoving(
-  home: Home,
-  id: string,
-  change: Partial<ContainerRecord> = {},
-): ContainerRecord | undefined {
+/**
+ * From now on nothing but removing it is possible. One that is not whole stays that.
+ * @param isWhole volumes that are only its own go with it; where it is marked already, what was said then counts
+ */
+export function markRemoving(home: Home, id: string, isWhole: boolean): ContainerRecord | undefined {
   return home.state.withSpare(() =>
-    home.state.containers.update<ContainerRecord>(id, (record) => ({ ...record, ...change, status: "removing" })),
+    home.state.containers.update<ContainerRecord>(id, (record) => ({
+      ...record,
+      status: record.status === "creating" ? "creating" : "removing",
+      volumes: [],
+      goingVolumes:
+        record.goingVolumes ?? record.volumes.map((volume) => ({ ...volume, anonymous: volume.anonymous && isWhole })),
+    })),
   );
 }
 
-async function forgetCgroup(home: Home, record: ContainerRecord): Promise<void> {
+async function forgetEnded(home: Home, record: ContainerRecord): Promise<void> {
   await removeCgroup(record);
+  await releaseVolumes(home, record);
   home.state.containers.update<ContainerRecord>(record.id, ({ cgroup, ...rest }) => (cgroup ? rest : undefined));
 }

@@ -33,13 +33,7 @@ export async function removeLocked(home: Home, id: string, { force, volumes }: R
     await end(home, id);
     settle(home, id);
   }
-  const isWhole = volumes || record.options.remove;
-  // volumes that are not to go with it are nobody's from now on
-  const going = markRemoving(
-    home,
-    id,
-    isWhole ? {} : { volumes: record.volumes.filter(({ anonymous }) => !anonymous) },
-  );
+  const going = markRemoving(home, id, volumes === true || record.options.remove === true);
   if (going) await removeRest(home, going);
 }
 
