@@ -10,10 +10,11 @@ import { checkContainerOptions } from "./check-options.ts";
 import type { MakeOptions } from "./containers.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
+import { LAYER } from "./layout.ts";
 import { tryLock, type Held } from "./lock.ts";
 import { filesOf, resolveMounts, type ResolvedMounts } from "./mounts.ts";
 import { newId, newName } from "./names.ts";
-import { requestOf } from "./request.ts";
+import { hasLayer, requestOf } from "./request.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -101,6 +102,8 @@ async function make(
   try {
     await mounted.fill(id, signal);
     const record: ContainerRecord = { ...named, status: "created" };
+    using directory = home.directory(id);
+    if (hasLayer(options)) storing(() => directory?.makeDirectory(LAYER, PRIVATE));
     checkWhole(home, record);
     writeCopy(home, record);
     home.state.transaction(() => {
