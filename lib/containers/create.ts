@@ -25,6 +25,7 @@ const PRIVATE = 0o700;
 /** Of names that are made up: with so many containers that all are taken, something else is wrong. */
 const NAMES = 40;
 const SHORT = 12;
+const CLAIMS = 50;
 
 /** @throws TsboxError `invalid_option`, `name_in_use`, `image_not_found`, …, as `engine.images.pull` */
 export async function create(home: Home, options: ContainerOptions, making: MakeOptions): Promise<ContainerRecord> {
@@ -80,7 +81,7 @@ async function make(
   const files = image ? { config, layers: request.stack?.paths ?? [] } : filesOf(options);
   const mounted = resolveMounts(home, options, files);
   const id = newId();
-  using _ = claim(home, id);
+  using _ = await claim(home, id);
   const { reference, id: imageId, digest } = image?.image ?? {};
   const draft: ContainerRecord = {
     version: 1,
@@ -128,12 +129,13 @@ function checkWhole(home: Home, record: ContainerRecord): void {
   launchable(record.command, request).image?.release();
 }
 
-/** Its directory, which nobody takes for a leftover as long as it is locked. */
-function claim(home: Home, id: string): Held {
-  for (let attempt = 0; attempt < 3; attempt++) {
+/** Its directory, which nobody takes for a leftover as long as it is locked; before that somebody may. */
+async function claim(home: Home, id: string): Promise<Held> {
+  for (let attempt = 0; attempt < CLAIMS; attempt++) {
     storing(() => Directory.make(home.path(id), PRIVATE));
     const held = tryLock(home, id);
     if (held) return held;
+    await new Promise((resolve) => setTimeout(resolve, attempt));
   }
   throw new TsboxError(`create the container ${id}: its directory is taken away`, { code: "store_unavailable" });
 }

@@ -9,12 +9,15 @@ import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
 import { CONTAINERS, LOCK, RECORD } from "./layout.ts";
 import { tryLock } from "./lock.ts";
+import { isId } from "./names.ts";
 import type { ContainerRecord } from "./record.ts";
 import { settle } from "./reconcile.ts";
 import { callOffRestart } from "./restart-wait.ts";
 import { connectPidfd, isAlive, untilOver } from "./supervisor.ts";
 
 const SIGKILL = 9;
+/** What was killed ends at once, unless its supervisor has no room for what it wrote. */
+const END_MS = 30_000;
 /** Whoever waits for a container that goes by itself has so long to read how it ended. */
 const READ_MS = 10_000;
 
@@ -42,7 +45,16 @@ export async function removeRest(home: Home, record: ContainerRecord): Promise<v
 
 /** With SIGKILL, however it was when it was last looked at. */
 export async function end(home: Home, id: string): Promise<void> {
-  while (isAlive(home, id)) {
+  for (const until = performance.now() + END_MS; isAlive(home, id);) {
+    if (performance.now() > until) {
+      throw new TsboxError(
+        `end the container ${id.slice(0, 12)}: its supervisor is still there after ${END_MS / 1000} s`,
+        {
+          code: "container_state",
+          hint: "it cannot write down what the container wrote where the disk is full",
+        },
+      );
+    }
     const init = connectPidfd(home, id);
     if (init !== undefined) {
       sendSignal(init, SIGKILL);
@@ -106,7 +118,8 @@ async function removeDirectory(parent: Directory, name: string): Promise<void> {
 export async function sweepLeftovers(home: Home, records?: readonly ContainerRecord[]): Promise<void> {
   const known = new Set(records?.map(({ id }) => id) ?? home.state.containers.ids());
   using above = storing(() => Directory.open(`${home.root}/${CONTAINERS}`));
-  for (const id of above ? storing(() => above.names()) : []) if (!known.has(id)) await sweepUnknown(home, id);
+  for (const id of above ? storing(() => above.names()) : [])
+    if (!known.has(id) && isId(id)) await sweepUnknown(home, id);
   const unfinished =
     records?.filter(isUnfinished) ?? home.state.containers.where<ContainerRecord>("status", ["creating", "removing"]);
   for (const { id } of unfinished) await sweepKnown(home, id);
@@ -122,7 +135,8 @@ function isUnfinished({ status, options, finishedAt = 0, cgroup }: ContainerReco
 /** A directory of no container: of one that was about to be made, or almost gone. */
 async function sweepUnknown(home: Home, id: string): Promise<void> {
   using held = tryLock(home, id);
-  if (!held || home.state.containers.get(id)) return;
+  // one that runs was there before its record was lost, and is not taken away from who needs it
+  if (!held || home.state.containers.get(id) || isAlive(home, id)) return;
   using directory = home.directory(id);
   if (directory) await removeFiles(directory);
   directory?.remove(LOCK);
@@ -152,9 +166,7 @@ export function markRemoving(home: Home, id: string, isWhole: boolean): Containe
     home.state.containers.update<ContainerRecord>(id, (record) => ({
       ...record,
       status: record.status === "creating" ? "creating" : "removing",
-      volumes: [],
-      goingVolumes:
-        record.goingVolumes ?? record.volumes.map((volume) => ({ ...volume, anonymous: volume.anonymous && isWhole })),
+      volumes: record.volumes.map((volume) => ({ ...volume, anonymous: volume.anonymous && isWhole })),
     })),
   );
 }

@@ -22,6 +22,8 @@ export function newId(): string {
   }
 }
 
+export const isId = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
+
 const ADJECTIVES =
   "able agile amber ample apt azure balmy blithe bold brave breezy bright brisk calm candid cheery chief civil clear clever cosy crisp curious daring deft dapper eager early earnest easy elated even fair fancy fast fine fleet fluent fond frank free fresh frosty gentle glad golden good grand happy hardy hazel hearty honest humble ideal jolly jovial just keen kind lively loyal lucid lucky lunar magic mellow merry mighty mild modest neat nimble noble open patient placid plucky polite prime proud pure quick quiet rapid ready regal robust rosy royal rustic serene sharp shiny silent silver sincere smart snug sober solar solid sound spry stable stark steady stout sturdy subtle sunny sure swift tender tidy tough tranquil trusty upbeat vivid warm wise witty young zesty".split(
     " ",
