@@ -7,7 +7,7 @@ import { historyTable } from "../lib/cli/images/history.ts";
 import { humanDuration, humanSize } from "../lib/cli/images/human.ts";
 import { globOf } from "../lib/images/glob.ts";
 import { LayerLines } from "../lib/cli/images/layer-lines.ts";
-import { sharedBytes } from "../lib/cli/images/disk-usage.ts";
+import { sharedBytes } from "../lib/cli/system/disk-usage.ts";
 import { aligned, widthOf } from "../lib/cli/images/table.ts";
 import { safeText, safeWord } from "../lib/cli/safe-text.ts";
 import type { LayerEvent } from "../lib/images/index.ts";

@@ -13,7 +13,7 @@ const OF_SYSTEM: LaterVerbs = {
   },
   df: {
     summary: "Show the space that is used",
-    load: async () => (await import("./images/disk-usage.ts")).addDiskUsage,
+    load: async () => (await import("./system/disk-usage.ts")).addDiskUsage,
   },
   events: {
     summary: "Print what happens, as it happens",
@@ -25,7 +25,7 @@ const OF_SYSTEM: LaterVerbs = {
   },
   prune: {
     summary: "Remove unused data",
-    load: async () => (await import("./images/prune.ts")).addSystemPrune,
+    load: async () => (await import("./system/prune.ts")).addSystemPrune,
   },
   unit: {
     summary: "Print a service of systemd that starts containers with the machine",

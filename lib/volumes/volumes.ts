@@ -5,6 +5,7 @@ import { checkDriver } from "./driver-options.ts";
 import { listed, type VolumeFilters } from "./filter.ts";
 import { nameProblem, newName } from "./names.ts";
 import { dataOf, makePlace } from "./place.ts";
+import { usedBytes } from "./usage.ts";
 import type { VolumeOptions, VolumeRecord, VolumeUser } from "./record.ts";
 
 export interface RemoveVolumeOptions {
@@ -94,6 +95,11 @@ export class Volumes {
   /** Where its files are. */
   path(name: string): string {
     return dataOf(this.#state().root, name);
+  }
+
+  /** On the disk. */
+  sizeBytes(name: string): number {
+    return usedBytes(this.#state().root, name);
   }
 
   /** By name. @throws TsboxError `invalid_option` for filters that there are not */

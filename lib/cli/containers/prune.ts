@@ -1,5 +1,5 @@
 /** `tsbox container prune`: what does not run goes. @module */
-import type { ContainerFilters } from "../../containers/index.ts";
+import type { ContainerFilters, Pruned } from "../../containers/index.ts";
 import { confirm } from "../ask.ts";
 import { pruneFilters } from "../images/filters.ts";
 import { humanSize } from "../images/human.ts";
@@ -28,11 +28,15 @@ export const addContainerPrune: Add = (parent, name) =>
       withContainers(async (containers) => {
         const filters = containerFilters(filter);
         if (!force && !confirm("WARNING! This will remove all stopped containers.")) return;
-        const { removed, freedBytes } = await containers.prune({ filters });
-        if (removed.length > 0) print(`Deleted Containers:\n${removed.map((id) => `${id}\n`).join("")}\n`);
-        print(`Total reclaimed space: ${humanSize(freedBytes, 4)}\n`);
+        const pruned = await containers.prune({ filters });
+        tellRemoved(pruned);
+        print(`Total reclaimed space: ${humanSize(pruned.freedBytes, 4)}\n`);
       }),
   );
+
+export function tellRemoved({ removed }: Pick<Pruned, "removed">): void {
+  if (removed.length > 0) print(`Deleted Containers:\n${removed.map((id) => `${id}\n`).join("")}\n`);
+}
 
 /** Of `prune`, as the library has them. @throws TsboxError `invalid_option` */
 export function containerFilters(filter: readonly string[]): ContainerFilters {

@@ -1,4 +1,5 @@
 /** `tsbox volume prune` @module @see https://docs.docker.com/reference/cli/docker/volume/prune/ */
+import type { PrunedVolumes } from "../../volumes/index.ts";
 import { confirm } from "../ask.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { valuesOf } from "../images/filters.ts";
@@ -33,8 +34,12 @@ export const addPrune: Add = (parent, name) =>
         const which = isAll ? "all" : "all anonymous";
         if (!force && !confirm(`WARNING! This will remove ${which} local volumes not used by at least one container.`))
           return;
-        const { removed, freedBytes } = await volumes.prune({ all: isAll, filters });
-        if (removed.length > 0) print(`Deleted Volumes:\n${removed.map((each) => `${each}\n`).join("")}\n`);
-        print(`Total reclaimed space: ${humanSize(freedBytes, 4)}\n`);
+        const pruned = await volumes.prune({ all: isAll, filters });
+        tellRemoved(pruned);
+        print(`Total reclaimed space: ${humanSize(pruned.freedBytes, 4)}\n`);
       }),
   );
+
+export function tellRemoved({ removed }: Pick<PrunedVolumes, "removed">): void {
+  if (removed.length > 0) print(`Deleted Volumes:\n${removed.map((each) => `${each}\n`).join("")}\n`);
+}
