@@ -36,8 +36,11 @@ const OF_SYSTEM: LaterVerbs = {
 /** @param words those behind `tsbox` */
 export async function addVerbs(tsbox: Verb, words: readonly string[]): Promise<void> {
   const line = new CommandLine(words);
+  tsbox.commandsGroup("Containers:");
   await addContainerVerbs(tsbox, line);
+  tsbox.commandsGroup("Images:");
   await addImageVerbs(tsbox, line);
+  tsbox.commandsGroup("Volumes and the rest:");
   await addVolumeVerbs(tsbox, line);
   const summary = "Space that is used, what nobody uses, and what starts with the machine";
   await addGroup(tsbox, { name: "system", summary, verbs: OF_SYSTEM }, line);

@@ -5,7 +5,7 @@ import type { Verb } from "../verb.ts";
 const LIST = { summary: "List containers", load: async () => (await import("./ps.ts")).addPs };
 const REMOVE = { summary: "Remove containers", load: async () => (await import("./rm.ts")).addRm };
 
-/** Both `tsbox NAME` and `tsbox container NAME`, in the order of the alphabet. */
+/** Both `tsbox NAME` and `tsbox container NAME`. */
 const BOTH: LaterVerbs = {
   commit: {
     summary: "Make an image of a container's files, with its configuration",
@@ -125,7 +125,10 @@ const OF_CONTAINER: LaterVerbs = {
 };
 
 export async function addContainerVerbs(tsbox: Verb, line: CommandLine): Promise<void> {
-  await addLater(tsbox, { ...BOTH, ...OWN }, line);
-  const verbs = { ...BOTH, ...OF_CONTAINER };
+  await addLater(tsbox, sorted({ ...BOTH, ...OWN }), line);
+  const verbs = sorted({ ...BOTH, ...OF_CONTAINER });
   await addGroup(tsbox, { name: "container", summary: "Manage containers", verbs }, line);
 }
+
+const sorted = (verbs: LaterVerbs): LaterVerbs =>
+  Object.fromEntries(Object.entries(verbs).toSorted(([a], [b]) => (a < b ? -1 : 1)));
