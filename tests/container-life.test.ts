@@ -6,7 +6,7 @@ import type { Container, ContainerOptions } from "../lib/containers/index.ts";
 import { unitOf } from "../lib/containers/unit.ts";
 import { stateOf, TestEngine } from "./support/engine.ts";
 import { failureOf } from "./support/failure.ts";
-import { noBusybox, noLimits, testUnless } from "./support/machine.ts";
+import { noBusybox, noLimits, testUnless, withLimits } from "./support/machine.ts";
 import { adoptOrphans, eventually, processes, reapOrphans } from "./support/processes.ts";
 
 let engine: TestEngine;
@@ -213,6 +213,15 @@ describe("pause", () => {
     expect(await killed.record()).toMatchObject({ status: "exited", exitCode: 137 });
   });
 
+  testUnless(withLimits, "is refused where there is no control group, as are limits", async () => {
+    const container = await engine.run("sleep 1000");
+    for (const attempt of [() => container.pause(), () => container.update({ limits: { pids: 10 } })])
+      expect(await failureOf(attempt)).toMatchObject({ code: "limit_unavailable" });
+    expect(await container.record()).toMatchObject({ status: "running", options: { command: expect.any(Array) } });
+    expect((await container.record()).options).not.toHaveProperty("limits");
+    await container.kill();
+  });
+
   lifeTest("is refused where nothing runs", async () => {
     const container = await engine.create("true");
     expect(await failureOf(() => container.pause())).toMatchObject({
@@ -361,8 +370,9 @@ describe("a restart policy", () => {
     const container = await engine.run("exit 1", { restart: "always" });
     // until it waits for seconds
     expect(await becomes(container, ({ status, restarts }) => status === "restarting" && restarts >= 5)).toBe(true);
-    const waiting = processes().filter(({ name }) => name === "tsbox-restart");
-    expect(waiting.length).toBeGreaterThan(0);
+    const waitingNow = () => processes().filter(({ name }) => name === "tsbox-restart");
+    expect(await eventually(() => waitingNow().length > 0)).toBe(true);
+    const waiting = waitingNow();
     expect(await statusOf(container)).toBe("restarting");
     expect(await failureOf(() => container.pause())).toMatchObject({ message: expect.stringContaining("restarting") });
     expect(await failureOf(() => container.remove())).toMatchObject({ code: "container_state" });
@@ -423,6 +433,20 @@ describe("when the machine goes down and comes up", () => {
     expect(await statusOf(always)).toBe("running");
     expect(await statusOf(created)).toBe("created");
     expect(await machine.containers.boot()).toEqual([]);
+  });
+
+  lifeTest("other hierarchies of control groups than before keep nothing from starting, or from going", async () => {
+    const container = await engine.run("sleep 1000");
+    await container.kill();
+    const paths = { "": "/sys/fs/elsewhere/group", memory: "/sys/fs/cgroup/no/such/group" };
+    const cgroup = { paths, asked: false, rootless: false, made: true };
+    engine.home.state.containers.update(container.id, (row) => ({ ...row, cgroup }));
+    await container.start();
+    expect(await statusOf(container)).toBe("running");
+    await container.kill();
+    engine.home.state.containers.update(container.id, (row) => ({ ...row, cgroup }));
+    await container.remove();
+    expect(engine.row(container)).toBeUndefined();
   });
 
   lifeTest("one that cannot be started is told, and keeps no other from it", async () => {

@@ -25,6 +25,7 @@ import type { LogOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 import { mountsFor } from "./mounts.ts";
 import { networkOf } from "./network.ts";
+import { ownCgroup } from "./own-cgroup.ts";
 import { hasLayer, requestOf } from "./request.ts";
 import { callSelf } from "./self.ts";
 import { writeSpec } from "./spec-file.ts";
@@ -103,7 +104,7 @@ async function makeCgroup(
   const { resources = {}, cgroupsPath: parent } = spec.linux;
   const save = (cgroup: CgroupRecord) =>
     home.state.containers.update<ContainerRecord>(id, (record) => ({ ...record, cgroup }));
-  if (old) await new ContainerCgroup(old).remove();
+  await ownCgroup(old)?.remove();
   const rootless = sys.effectiveUid() !== 0;
   const name = `tsbox-${id}`;
   const planned = await ContainerCgroup.plan({

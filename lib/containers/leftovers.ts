@@ -69,10 +69,9 @@ export async function end(home: Home, id: string): Promise<void> {
 async function removeCgroup({ cgroup }: ContainerRecord): Promise<void> {
   // its supervisor has removed them, where that could
   if (!cgroup || !Object.values(cgroup.paths).some((path) => kindOfPath(path))) return;
-  const { ContainerCgroup } = await import("../cgroup/index.ts");
-  const group = new ContainerCgroup(cgroup);
-  await group.kill(SIGKILL);
-  await group.remove();
+  const group = (await import("./own-cgroup.ts")).ownCgroup(cgroup);
+  await group?.kill(SIGKILL);
+  await group?.remove();
 }
 
 /** File systems that are mounted as long as a container has them. */

@@ -1,12 +1,11 @@
 /** Stops all processes of a container, without their noticing. @module */
 import { TsboxError } from "../../syscalls/index.ts";
-import { ContainerCgroup } from "../cgroup/index.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
 import { locked } from "./lock.ts";
 import { notFound } from "./names.ts";
+import { requireCgroup } from "./own-cgroup.ts";
 import { settle } from "./reconcile.ts";
-import type { ContainerRecord } from "./record.ts";
 import { notRunning, setStatus } from "./status.ts";
 
 const refused = (message: string) => new TsboxError(message, { code: "container_state" });
@@ -20,7 +19,7 @@ export async function pause(home: Home, id: string): Promise<void> {
     if (record.status === "restarting")
       throw refused(`Container ${id} is restarting, wait until the container is running`);
     if (record.status !== "running") throw notRunning(id);
-    const cgroup = cgroupOf(record);
+    const cgroup = requireCgroup(record, "pause");
     // written down first: whoever comes after a crash finds what is to be thawed
     setStatus(home, id, "paused");
     try {
@@ -39,15 +38,7 @@ export async function unpause(home: Home, id: string): Promise<void> {
     const record = settle(home, id);
     if (!record) throw notFound(id);
     if (record.status !== "paused") throw refused(`Container ${id} is not paused`);
-    await cgroupOf(record).thaw();
+    await requireCgroup(record, "unpause").thaw();
     setStatus(home, id, "running", "unpause");
-  });
-}
-
-function cgroupOf({ id, cgroup }: ContainerRecord): ContainerCgroup {
-  if (cgroup) return new ContainerCgroup(cgroup);
-  throw new TsboxError(`cannot pause container ${id}: it has no control group of its own`, {
-    code: "limit_unavailable",
-    hint: "cgroups of version 2 can be delegated: systemd-run --user -p Delegate=yes",
   });
 }

@@ -1,6 +1,5 @@
 /** Ends a container that runs. @module */
 import { signalNumber, TsboxError } from "../../syscalls/index.ts";
-import { ContainerCgroup } from "../cgroup/index.ts";
 import { parseDuration, type Duration } from "../sandbox/index.ts";
 import { addContainerEvent } from "./events.ts";
 import { recordOf } from "./find.ts";
@@ -8,6 +7,7 @@ import type { Home } from "./home.ts";
 import { imageConfigOf } from "./image-config.ts";
 import { locked } from "./lock.ts";
 import { notFound } from "./names.ts";
+import { ownCgroup } from "./own-cgroup.ts";
 import { settle } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { callOffRestart } from "./restart-wait.ts";
@@ -182,8 +182,8 @@ async function send(home: Home, { id }: ContainerRecord, signal: number, ends: b
   const now = home.state.containers.get<ContainerRecord>(id);
   if (!now) return;
   addContainerEvent(home, now, "kill", { attributes: { signal: String(signal) } });
-  if (!ends || now.status !== "paused" || !now.cgroup) return;
-  await new ContainerCgroup(now.cgroup).thaw();
+  if (!ends || now.status !== "paused") return;
+  await ownCgroup(now.cgroup)?.thaw();
   setStatus(home, id, "running", "unpause");
 }
 

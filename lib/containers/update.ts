@@ -1,6 +1,5 @@
 /** Changes a container that is there. @module */
 import { TsboxError } from "../../syscalls/index.ts";
-import { ContainerCgroup } from "../cgroup/index.ts";
 import { GROUP_LIMITS, limitsAsResources, type Limits } from "../sandbox/index.ts";
 import type { Resources } from "../spec/index.ts";
 import { markDecision } from "./decide.ts";
@@ -9,6 +8,7 @@ import type { Home } from "./home.ts";
 import { locked } from "./lock.ts";
 import { checkName, notFound } from "./names.ts";
 import type { RestartPolicy } from "./options.ts";
+import { requireCgroup } from "./own-cgroup.ts";
 import { settle } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -52,7 +52,8 @@ export async function update(home: Home, id: string, options: UpdateOptions): Pr
       throw refuse("Restart policy cannot be updated because AutoRemove is enabled for the container");
     const merged = limits && mergedLimits(record.options.limits, limits);
     const resources = limits && merged && changedResources(limits, merged);
-    if (resources && runs(record)) await apply(record, resources, (warning) => void warnings.push(warning));
+    if (resources && runs(record))
+      await requireCgroup(record, "update", (warning) => void warnings.push(warning)).update(resources);
     change(home, id, "update", (each) => ({
       ...each,
       options: {
@@ -113,19 +114,6 @@ export function changedResources(changes: Limits, merged: Limits): Resources {
   if (changes.pids === Infinity) resources.pids = { limit: UNLIMITED };
   if ([changes.cpus, changes.cpuQuotaUs].includes(Infinity)) resources.cpu = { ...resources.cpu, quota: UNLIMITED };
   return resources;
-}
-
-async function apply(
-  { id, cgroup }: ContainerRecord,
-  resources: Resources,
-  warn: (text: string) => void,
-): Promise<void> {
-  if (!cgroup)
-    throw new TsboxError(`cannot update container ${id}: it has no control group of its own`, {
-      code: "limit_unavailable",
-      hint: "cgroups of version 2 can be delegated: systemd-run --user -p Delegate=yes",
-    });
-  await new ContainerCgroup(cgroup, warn).update(resources);
 }
 
 /** @throws TsboxError `name_in_use`, `invalid_option`, `container_not_found` */

@@ -28,17 +28,40 @@ const RUN_MS = 100;
  */
 export async function wait(home: Home, id: string, { condition = "not-running", signal }: WaitOptions): Promise<Ended> {
   signal?.throwIfAborted();
-  const since = home.state.lastEvent();
-  const first = recordOf(home, id);
-  if (condition === "not-running" && !runs(first) && first.status !== "restarting") return endOf(first);
-  let last = first;
+  const exits = new Exits(home, id);
+  let last = recordOf(home, id);
+  if (condition === "not-running" && !runs(last) && last.status !== "restarting") return endOf(last);
   for (;;) {
     await nextLook(home, last, signal);
     const now = lookAt(home, id);
-    const code = lastExit(home, id, since);
-    if (!now) return { ...endOf(last), ...(code === undefined ? {} : { exitCode: code }) };
-    if (condition !== "removed" && code !== undefined) return { ...endOf(now), exitCode: code };
+    const exitCode = exits.last();
+    const seen = exitCode === undefined ? {} : { exitCode };
+    if (!now) return { ...endOf(last), ...seen };
+    if (condition !== "removed" && exitCode !== undefined) return { ...endOf(now), ...seen };
     last = now;
+  }
+}
+
+/** Runs that end from now on. */
+class Exits {
+  readonly #home: Home;
+  readonly #id: string;
+  #sequence: number;
+  #last: number | undefined;
+
+  constructor(home: Home, id: string) {
+    this.#home = home;
+    this.#id = id;
+    this.#sequence = home.state.lastEvent();
+  }
+
+  /** The exit code of the last one. */
+  last(): number | undefined {
+    for (const { sequence, id, action, attributes } of this.#home.state.eventsAfter(this.#sequence)) {
+      this.#sequence = sequence;
+      if (id === this.#id && action === "die") this.#last = Number(attributes["exitCode"]);
+    }
+    return this.#last;
   }
 }
 
@@ -62,12 +85,6 @@ function lookAt(home: Home, id: string): ContainerRecord | undefined {
     if ((error as { code?: string }).code === "container_not_found") return undefined;
     throw error;
   }
-}
-
-/** Of the last run that has ended since an event. */
-function lastExit(home: Home, id: string, since: number): number | undefined {
-  const died = home.state.eventsAfter(since).findLast((event) => event.id === id && event.action === "die");
-  return died && Number(died.attributes["exitCode"]);
 }
 
 const endOf = ({ exitCode = 0, oomKilled = false, error }: ContainerRecord): Ended => ({
