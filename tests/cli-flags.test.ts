@@ -667,7 +667,6 @@ test.each([
   [["--log-opt", "max-file=2"], "max-size is needed with it"],
   [["--add-host", "db"], 'bad format for add-host: "db"'],
   [["--add-host", "db:nowhere"], 'invalid IP address in add-host: "nowhere"'],
-  [["--add-host", "db:host-gateway"], "there is no gateway yet"],
   [["--dns", "example.org"], "example.org is not an ip address"],
   [["--dns-search", "a b"], "a b is not a valid domain"],
   [["--expose", "http"], "invalid range format for --expose"],

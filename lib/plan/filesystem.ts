@@ -151,12 +151,13 @@ export const isRemount = ({ options }: Mount): boolean => options?.includes("rem
 
 export function kindOf(
   { source = "", destination }: Mount,
-  { created, volumes, subpaths }: Beside,
+  { volumes, subpaths }: Beside,
   facts: Facts,
 ): "file" | "directory" {
-  return created?.includes(source) || volumes?.includes(destination) || subpaths?.[destination] !== undefined
+  return volumes?.includes(destination) || subpaths?.[destination] !== undefined
     ? "directory"
-    : (facts.sources.get(source) ?? "directory");
+    : // what is not there is made as one
+      (facts.sources.get(source) ?? "directory");
 }
 
 /** Of a bundle's bind mount: its source is the container's own, with what has been mounted there by then. */

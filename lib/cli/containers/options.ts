@@ -161,7 +161,7 @@ function host(text: string): string {
   const [, name = "", ip = ""] = /^([^:=]+)[:=](.+)$/.exec(text) ?? [];
   const hint = '"db:10.0.0.2"';
   if (name === "" || /\s/.test(name)) throw invalid("--add-host", text, `bad format for add-host: "${text}"`, hint);
-  if (ip === "host-gateway") throw invalid("--add-host", text, "there is no gateway yet", hint);
+  if (ip === "host-gateway") return `${name}:${ip}`;
   const plain = ip.replace(/^\[(.*)\]$/, "$1");
   if (!isAddress(plain)) throw invalid("--add-host", text, `invalid IP address in add-host: "${ip}"`, hint);
   return `${name}:${plain}`;
