@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { launchContainer } from "../lib/containers/launch.ts";
 import { connectPidfd, connectStdin, isAlive, readExit } from "../lib/containers/supervisor.ts";
 import { close, readKernelFile, sendSignal, setTerminalSize, terminalSize, write } from "../syscalls/index.ts";
 import { TestHome } from "./support/containers.ts";
@@ -356,3 +357,34 @@ function groups(id: string): string[] {
     });
   return found.flatMap((path) => readdirSync(path).filter((name) => name === `tsbox-${id}`));
 }
+
+describe("a network that somebody else makes ready", () => {
+  testUnless(noSandbox, "is there before the command, and nothing in it is up", async () => {
+    await using home = new TestHome();
+    const id = home.make(["cat", "/proc/net/route"]);
+    const seen: { pid: number; state: string; namespace: string }[] = [];
+    const networked = async (pid: number) => {
+      await Bun.sleep(20);
+      const state = readKernelFile(`/proc/${pid}/net/if_inet6`) ?? "";
+      seen.push({ pid, state, namespace: readlinkSync(`/proc/${pid}/ns/net`) });
+    };
+    const { pid } = await launchContainer(home.home, home.record(id), { networked });
+    expect(seen).toEqual([{ pid, state: "", namespace: expect.any(String) }]);
+    expect(seen[0]?.namespace).not.toBe(readlinkSync("/proc/self/ns/net"));
+    expect(await home.over(id)).toMatchObject({ exitCode: 0 });
+  });
+
+  testUnless(noSandbox, "or is not: then nothing is left, and the error is that", async () => {
+    await using home = new TestHome();
+    const id = home.make(["true"]);
+    const networked = async () => {
+      await Bun.sleep(1);
+      throw new Error("no address is free");
+    };
+    const failed = launchContainer(home.home, home.record(id), { networked });
+    expect(await failed.catch((error: Error) => error.message)).toBe("no address is free");
+    expect(isAlive(home.home, id)).toBe(false);
+    expect(groups(id)).toEqual([]);
+    expect(await eventually(() => (reapOrphans(), descendants().length === 0))).toBe(true);
+  });
+});

@@ -36,6 +36,14 @@ export interface Running {
   pid: number;
 }
 
+export interface LaunchOptions {
+  /**
+   * Makes ready the network namespace of its own that it has then, before anything in it is up.
+   * @param pid of init, on the host
+   */
+  networked?: (pid: number) => Promise<void>;
+}
+
 const NEW_EXIT = `.${EXIT}.new`;
 const [O_RDWR, O_NONBLOCK, O_CREAT] = [2, 0o4000, 0o100];
 /** Of a container whose log is not to be read: what is attached to it needs it. */
@@ -45,7 +53,11 @@ const UNREAD_BYTES = 1024 * 1024;
  * Once its command is executed. The caller holds the container's lock, and has written down that it is starting.
  * @throws TsboxError as `Sandbox.run`; nothing is left of it then
  */
-export async function launchContainer(home: Home, record: ContainerRecord): Promise<Running> {
+export async function launchContainer(
+  home: Home,
+  record: ContainerRecord,
+  { networked }: LaunchOptions = {},
+): Promise<Running> {
   const { id } = record;
   using directory = home.directory(id);
   if (!directory)
@@ -55,7 +67,7 @@ export async function launchContainer(home: Home, record: ContainerRecord): Prom
   const mounts = await mountsFor(home, record);
   const found = launchable(record.command, requestOf(home, record, { mounts, ...networkOf(home, record) }));
   try {
-    const { pid } = await start(home, record, directory, found);
+    const { pid } = await start(home, record, directory, found, networked);
     found.image?.leave();
     return { pid };
   } catch (error) {
@@ -69,6 +81,7 @@ async function start(
   record: ContainerRecord,
   directory: Directory,
   { requested, image }: Launchable,
+  networked: LaunchOptions["networked"],
 ): Promise<SupervisedResult> {
   const { id } = record;
   const { spec } = requested;
@@ -80,7 +93,7 @@ async function start(
     const { files, stdio } = openFiles(record, directory, cgroup, opened);
     if (image?.lock !== undefined) files.locks.push(image.lock);
     const supervision = supervisionOf(home, record, cgroup, image);
-    const result = await supervise(requested, cgroup, stdio, files, supervision);
+    const result = await supervise(requested, cgroup, stdio, files, supervision, networked);
     opened[Symbol.dispose]();
     if (result.failure) throw result.failure;
     if (!result.isSupervised && !directory.status(EXIT))

@@ -23,6 +23,8 @@ export class Control {
   readonly told: Promise<Told>;
   /** Resolves with all that was told, when nobody is left who could tell more. */
   readonly ended: Promise<Told>;
+  /** The pid that is told first; undefined where none was. */
+  readonly cloned: Promise<number | undefined>;
   readonly #fd: number;
   readonly #receiver: Receiver;
   #open = true;
@@ -38,6 +40,8 @@ export class Control {
     this.told = promise;
     const end = Promise.withResolvers<Told>();
     this.ended = end.promise;
+    const cloned = Promise.withResolvers<number | undefined>();
+    this.cloned = cloned.promise;
     const told: Told = {};
     const cutter = new FrameReader();
     const take = (chunk: Uint8Array) => {
@@ -46,7 +50,7 @@ export class Control {
         else if (frame.kind === "ready") told.ready = true;
         else if (frame.kind === "passed") passed?.();
         else if (frame.kind === "reached") reached?.();
-        else if (frame.kind === "cloned") told.cloned = frame.pid;
+        else if (frame.kind === "cloned") cloned.resolve((told.cloned = frame.pid));
         else if (frame.kind === "diskFull") told.diskFull = true;
         else if (frame.kind === "exit") told.exit = frame;
       }
@@ -55,6 +59,7 @@ export class Control {
     this.#receiver = runtime.receive(fd, take, () => {
       this.#open = false;
       resolve(told);
+      cloned.resolve(told.cloned);
       end.resolve(told);
     });
   }

@@ -3,9 +3,10 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
-import { ARCH, Descriptors, elfImage, Program, type TsboxError } from "../../syscalls/index.ts";
+import { ARCH, Descriptors, elfImage, Program } from "../../syscalls/index.ts";
 import { INIT, LIFELINE, SUPERVISOR, supervisorSteps, type SandboxPlan, type Supervision } from "../plan/index.ts";
-import { bindControl, bury, executeImage } from "./start.ts";
+import type { Control } from "./control.ts";
+import { bindControl, bury, executeImage, type Launched } from "./start.ts";
 
 export interface SupervisedStart {
   compiled: SandboxPlan;
@@ -14,12 +15,14 @@ export interface SupervisedStart {
   /** What the supervisor has, by `SUPERVISED`: but for the socket to init and `verdict`. */
   kept: Record<string, number>;
   supervision: Supervision;
+  /** Does what a plan waits for, for init of this pid on the host. */
+  reached?: ((pid: number) => Promise<void>) | undefined;
 }
 
 /** What became of it: init's pid on the host, or why it is not there. */
 export interface SupervisedResult {
   pid: number;
-  failure?: TsboxError;
+  failure?: unknown;
   /** The supervisor is there, or has written down how it ended. */
   isSupervised: boolean;
 }
@@ -27,23 +30,18 @@ export interface SupervisedResult {
 const [EXECUTED, FAILED] = [1, 2];
 
 /** Once the command is executed, or has failed to be. */
-export async function startSupervised({
-  compiled,
-  bound,
-  kept,
-  supervision,
-}: SupervisedStart): Promise<SupervisedResult> {
-  const { promise, verdict } = begin({ compiled, bound, kept, supervision });
+export async function startSupervised(start: SupervisedStart): Promise<SupervisedResult> {
+  const { launched, verdict, broken } = begin(start);
   try {
-    const { pid, failure } = await promise;
+    const { pid, failure } = await ended(launched, broken);
     const sent = sys.send(verdict, Uint8Array.of(failure ? FAILED : EXECUTED));
-    return { pid, isSupervised: sent > 0, ...(failure && { failure }) };
+    return { pid, isSupervised: sent > 0, ...(failure !== undefined && { failure }) };
   } finally {
     sys.close(verdict);
   }
 }
 
-function begin({ compiled, bound, kept, supervision }: SupervisedStart) {
+function begin({ compiled, bound, kept, supervision, reached }: SupervisedStart) {
   using opened = new Descriptors();
   const { plan } = compiled;
   const [owner, lifeline] = sys.socketPair();
@@ -60,16 +58,36 @@ function begin({ compiled, bound, kept, supervision }: SupervisedStart) {
     numbers.add(descriptors["control"] as number);
     descriptors["owner"] = owner;
     const program = elfImage(new Program(plan, ARCH), descriptors, descriptors["control"]);
-    const launched = executeImage(program, [...numbers], { plan, control, opened });
-    return { promise: ended(launched), verdict };
+    const { promise: broken, reject } = Promise.withResolvers<never>();
+    const launched = executeImage(
+      program,
+      [...numbers],
+      { plan, control, opened },
+      { reached: (told) => void answer(told, reached).catch(reject) },
+    );
+    return { launched, verdict, broken };
   } catch (error) {
     sys.close(verdict);
     throw error;
   }
 }
 
-async function ended(launched: ReturnType<typeof executeImage>): Promise<{ pid: number; failure?: TsboxError }> {
-  const { cloned = 0, failure } = await launched.control.ended;
-  await bury(launched);
-  return { pid: cloned, ...(failure && { failure }) };
+const GO = 1;
+
+async function answer(told: Control, reached: SupervisedStart["reached"]): Promise<void> {
+  const pid = await told.cloned;
+  if (pid !== undefined) await reached?.(pid);
+  told.send(GO);
+}
+
+async function ended(launched: Launched, broken: Promise<never>): Promise<{ pid: number; failure?: unknown }> {
+  try {
+    const { cloned = 0, failure } = await Promise.race([launched.control.ended, broken]);
+    return { pid: cloned, ...(failure && { failure }) };
+  } catch (failure) {
+    // whoever waits for an answer ends without one
+    return { pid: 0, failure };
+  } finally {
+    await bury(launched);
+  }
 }

@@ -29,6 +29,7 @@ import { LIFELINE, ownProcess } from "./supervised.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import type { IdMapper } from "./id-maps.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
+import { reachStep } from "./reach.ts";
 import { joinedTerminalSteps, terminalSteps } from "./terminal.ts";
 import { firstClone, inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
 
@@ -49,6 +50,8 @@ export interface Beside {
   nodes?: readonly DeviceNode[];
   /** The owner is a process of its own that becomes a supervisor, and keeps what is bound as these. */
   supervised?: readonly string[];
+  /** It waits until its network is made ready by somebody else. */
+  networked?: boolean;
 }
 
 /**
@@ -175,6 +178,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   ];
   if (spec.hostname !== undefined && owns("uts")) plan.push(hostnameStep(spec.hostname));
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
+  if (beside.networked) plan.push(reachStep("wait until the network is ready", "network"));
   if (owns("network")) plan.push(loopbackUp());
   if (!beside.idle) plan.push(...terminalSteps(spec, alone));
   plan.push(...(beside.idle ? [aloneStep(spec, alone), readyStep()] : commandSteps(spec, facts, owns("pid"), alone)));

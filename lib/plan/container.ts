@@ -25,7 +25,6 @@ import { containerCovers, containerMounts, enterRoot } from "./container-filesys
 import { stdioStep } from "./descriptors.ts";
 import { executeStep, findStep } from "./execute.ts";
 import { betweenSteps } from "./filesystem.ts";
-import { REACHED_TAG, REPORT_BYTES } from "./frame.ts";
 import { hookStep } from "./hook.ts";
 import { withHostSysfs } from "./host-sysfs.ts";
 import { identitySteps, takeCapabilities } from "./identity.ts";
@@ -38,6 +37,7 @@ import { checkMountIds } from "./mount-ids.ts";
 import { checkCopiedUp } from "./mount-options.ts";
 import { firstClone, ownerPart } from "./owner.ts";
 import { openOrMake } from "./mounts.ts";
+import { reachStep } from "./reach.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import { terminalSteps } from "./terminal.ts";
 import { checkTime, timeSteps } from "./time.ts";
@@ -258,21 +258,6 @@ export function restrictSteps(spec: StartableSpec, { arch }: Pick<Facts, "arch">
 /** Whoever starts the process passes the listener on: it knows the process, and to whom. */
 const starter = ref("starter");
 const STARTER: Receivers = { socket: starter, told: starter };
-
-/** Tells the creator, and waits for its answer: without one it has ended. */
-function reachStep(action: string, name: string): Step {
-  const [answered, go] = [`answered ${name}`, `go on: ${name}`];
-  return {
-    action,
-    ops: [
-      { call: "write", args: [ref("control"), words("reached frame", REACHED_TAG, 0), REPORT_BYTES] },
-      { call: "read", args: [ref("control"), byte(), 1], out: answered },
-      { call: "jumpIf", args: [ref(answered), 1, named("==", 0)], label: go },
-      { call: "exit_group", args: [1] },
-      { call: "label", args: [], label: go },
-    ],
-  };
-}
 
 /** @see keyctl_join_session_keyring(3) */
 function keyringStep(id: string): Step {

@@ -34,6 +34,7 @@ export interface Supervised {
 
 /**
  * Once the command is executed, or has failed to be.
+ * @param networked makes the network ready, in its namespace that is there, for init of this pid on the host
  * @throws TsboxError what is known before anything is started
  */
 export async function supervise(
@@ -42,6 +43,7 @@ export async function supervise(
   stdio: Stdio,
   { locks, ...files }: Supervised,
   supervision: Supervision,
+  networked?: (pid: number) => Promise<void>,
 ): Promise<SupervisedResult> {
   if (listens(spec))
     throw new TsboxError("use the seccomp profile: SCMP_ACT_NOTIFY in a container that lasts", { code: "unsupported" });
@@ -50,7 +52,11 @@ export async function supervise(
   const held = [...locks, ...(layer === undefined ? [] : [opened.add(lockLayer(layer))])];
   const names = held.map((_, index) => `lock${index}`);
   const { compiled, commandImage } = layoutOf(
-    compile(spec, { ...beside, supervised: [...SUPERVISED, ...names] }, factsFor(spec, cgroup.membership)),
+    compile(
+      spec,
+      { ...beside, supervised: [...SUPERVISED, ...names], ...(networked && { networked: true }) },
+      factsFor(spec, cgroup.membership),
+    ),
   );
   opened.add(commandImage);
   const bound: Record<string, number> = {
@@ -62,5 +68,5 @@ export async function supervise(
   const kept: Record<string, number> = { ...files, passing: -1 };
   names.forEach((name, index) => (kept[name] = held[index] as number));
   if (spec.process.terminal) kept["passing"] = opened.add(bindPassing(bound, opened));
-  return await startSupervised({ compiled, bound, kept, supervision });
+  return await startSupervised({ compiled, bound, kept, supervision, reached: networked });
 }
