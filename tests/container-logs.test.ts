@@ -300,15 +300,20 @@ describe("the last lines", () => {
     });
     const files = fc.array(fc.array(record, { maxLength: 60 }), { minLength: 1, maxLength: 3 });
     fc.assert(
-      fc.property(files, fc.nat(12), fc.constantFrom<number[]>([STDOUT], [STDOUT, STDERR]), (written, tail, streams) => {
-        using log = new Log(...written.map(logOf));
-        const all = written
-          .toReversed()
-          .flat()
-          .filter(({ stream }) => streams.includes(stream));
-        const wanted = tail === 0 ? [] : linesInOrder(all).slice(-tail);
-        expect(linesOf(log, {}, { tail, streams }).map(short).toSorted()).toEqual(wanted.map(short).toSorted());
-      }),
+      fc.property(
+        files,
+        fc.nat(12),
+        fc.constantFrom<number[]>([STDOUT], [STDOUT, STDERR]),
+        (written, tail, streams) => {
+          using log = new Log(...written.map(logOf));
+          const all = written
+            .toReversed()
+            .flat()
+            .filter(({ stream }) => streams.includes(stream));
+          const wanted = tail === 0 ? [] : linesInOrder(all).slice(-tail);
+          expect(linesOf(log, {}, { tail, streams }).map(short).toSorted()).toEqual(wanted.map(short).toSorted());
+        },
+      ),
       { numRuns: 200 },
     );
   });

@@ -17,9 +17,9 @@ import { connectPidfd, connectStdin, isAlive, readExit } from "../lib/containers
 import { close, readKernelFile, sendSignal, setTerminalSize, terminalSize, write } from "../syscalls/index.ts";
 import { TestHome } from "./support/containers.ts";
 import { noMounts, smallDisk } from "./support/full-disk.ts";
-import { noSandbox, testUnless } from "./support/machine.ts";
+import { noBusybox, noLimits, noSandbox, notRoot, testUnless } from "./support/machine.ts";
 import { adoptOrphans, descendants, eventually, mounts, reapOrphans } from "./support/processes.ts";
-import { Folder } from "./support/rootfs.ts";
+import { Folder, makeRootfs } from "./support/rootfs.ts";
 
 adoptOrphans();
 const [SIGTERM, SIGKILL, SIGINT] = [15, 9, 2];
@@ -386,5 +386,95 @@ describe("a network that somebody else makes ready", () => {
     expect(isAlive(home.home, id)).toBe(false);
     expect(groups(id)).toEqual([]);
     expect(await eventually(() => (reapOrphans(), descendants().length === 0))).toBe(true);
+  });
+});
+
+describe("with limits", () => {
+  testUnless(noLimits, "a group is made, its limits hold, and memory that was out is told", async () => {
+    await using home = new TestHome();
+    const hog = "x=x; while :; do x=$x$x$x$x; done";
+    const id = home.make(["sh", "-c", hog], { limits: { memory: "16m" } });
+    await home.start(id);
+    expect(home.record(id).cgroup).toMatchObject({ made: true });
+    const exit = await home.over(id);
+    expect(exit).toMatchObject({ exitCode: 137, signal: SIGKILL, oomKilled: true });
+    expect(groups(id)).toEqual([]);
+  });
+
+  testUnless(noLimits, "the group is there as long as it runs, and holds nothing of the supervisor's", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sleep", "100"], { limits: { pids: 20 } });
+    const pid = await home.start(id);
+    expect(groups(id).length).toBeGreaterThan(0);
+    expect(readKernelFile(`/proc/${pid}/cgroup`)).toContain(`/tsbox-${id}\n`);
+    expect(readKernelFile(`/proc/${supervisorOf(pid)}/cgroup`)).not.toContain(`tsbox-${id}`);
+    home.kill(id);
+    await home.over(id);
+    expect(groups(id)).toEqual([]);
+  });
+
+  testUnless(noSandbox, "an OOM score of its own is not the supervisor's", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sh", "-c", "cat /proc/self/oom_score_adj; exec sleep 100"], { oomScoreAdj: 900 });
+    const pid = await home.start(id);
+    expect(await untilWritten(home, id, "900\n")).toBe(true);
+    const supervisor = supervisorOf(pid);
+    expect(readKernelFile(`/proc/${supervisor}/comm`)).toBe("tsbox-super\n");
+    expect(readKernelFile(`/proc/${supervisor}/oom_score_adj`)).toBe(readKernelFile("/proc/self/oom_score_adj"));
+    process.kill(supervisor, SIGKILL);
+    await home.over(id);
+    expect(await eventually(() => (reapOrphans(), !existsSync(`/proc/${pid}`)))).toBe(true);
+  });
+});
+
+describe("a root filesystem", () => {
+  testUnless(noBusybox, "what is written in it is there the next time", async () => {
+    await using home = new TestHome();
+    using rootfs = makeRootfs();
+    const id = home.make(["sh", "-c", "cat /kept; echo more >> /kept"], { rootfs: rootfs.path });
+    for (const turns of [1, 2, 3]) {
+      await home.start(id);
+      await home.over(id);
+      expect(home.output(id)).toBe(["", "more\n", "more\nmore\nmore\n"].slice(0, turns).at(-1) as string);
+    }
+    expect(existsSync(`${rootfs.path}/kept`)).toBe(false);
+  });
+
+  testUnless(noBusybox, "two supervisors do not have one layer", async () => {
+    await using home = new TestHome();
+    using rootfs = makeRootfs();
+    const id = await home.run(["sleep", "100"], { rootfs: rootfs.path });
+    expect(await home.start(id).catch((error: unknown) => error)).toMatchObject({ code: "container_state" });
+    expect(isAlive(home.home, id)).toBe(true);
+  });
+});
+
+describe("namespaces of others", () => {
+  testUnless(notRoot, "the network of another container, which it is alive with or without", async () => {
+    await using home = new TestHome();
+    const first = home.make(["sleep", "100"]);
+    const pid = await home.start(first);
+    const id = home.make(["sh", "-c", "readlink /proc/self/ns/net; exec sleep 100"], {
+      network: `ns:/proc/${pid}/ns/net`,
+    });
+    const joined = await home.start(id);
+    const network = readlinkSync(`/proc/${pid}/ns/net`);
+    expect(await untilWritten(home, id, network)).toBe(true);
+    expect(supervisorOf(joined)).not.toBe(supervisorOf(pid));
+    process.kill(supervisorOf(joined), SIGKILL);
+    await home.over(id);
+    expect(isAlive(home.home, first)).toBe(true);
+  });
+
+  testUnless(notRoot, "in the host's pid namespace it ends with its supervisor, too", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sh", "-c", "sleep 1000 & echo $!; wait"], { namespaces: { pid: "host" } });
+    const pid = await home.start(id);
+    expect(await eventually(() => home.output(id).includes("\n"))).toBe(true);
+    const child = Number(home.output(id));
+    expect(existsSync(`/proc/${child}`)).toBe(true);
+    process.kill(supervisorOf(pid), SIGKILL);
+    await home.over(id);
+    expect(await eventually(() => (reapOrphans(), !existsSync(`/proc/${child}`)))).toBe(true);
   });
 });

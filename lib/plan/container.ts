@@ -10,7 +10,7 @@ import type { ContainerSpec, Hooks, Spec } from "../spec/index.ts";
 import { attributeSteps } from "./attributes.ts";
 import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps } from "./compile.ts";
 import type { Beside, Facts, OwnedPlan } from "./compile.ts";
-import { byte, SESSION } from "./clone.ts";
+import { SESSION } from "./clone.ts";
 import {
   enterAtLast,
   enterIfAllowed,
