@@ -1,6 +1,6 @@
 /** The containers of a store. @module */
 import { Container } from "./container.ts";
-import type { EventsOptions } from "./events.ts";
+import type { EventsOptions } from "./event-stream.ts";
 import type { ContainerFilters } from "./filter.ts";
 import { Home } from "./home.ts";
 import type { ContainerOptions } from "./options.ts";
@@ -64,7 +64,7 @@ export class Containers implements Disposable {
 
   /** What happens from now on, or since a time. */
   async *events(options: EventsOptions = {}): AsyncGenerator<ContainerEvent, void, void> {
-    yield* (await import("./events.ts")).events(this.#home, options);
+    yield* (await import("./event-stream.ts")).events(this.#home, options);
   }
 
   /**

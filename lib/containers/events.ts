@@ -1,16 +1,6 @@
-/** What happens to containers. @module */
+/** What happens to containers is written down by whoever does it, or notices it. @module */
 import type { Home } from "./home.ts";
 import type { ContainerEvent, ContainerRecord } from "./record.ts";
-
-export interface EventsOptions {
-  /** Milliseconds since 1970. */
-  since?: number;
-  /** Ends there. */
-  until?: number;
-  /** Docker's, by name. */
-  filters?: Record<string, string[]>;
-  signal?: AbortSignal;
-}
 
 /** Writes down what happened; part of the transaction that it is called in. @param event its time is now, unless it says so */
 export function addEvent(
@@ -36,9 +26,4 @@ export function addContainerEvent(
     attributes: { ...options.labels, ...(image ? { image: image.reference } : {}), name, ...attributes },
     ...(time === undefined ? {} : { time }),
   });
-}
-
-export async function* events(_home: Home, _options: EventsOptions): AsyncGenerator<ContainerEvent, void, void> {
-  yield* [] as ContainerEvent[];
-  throw new Error("todo");
 }

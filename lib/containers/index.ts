@@ -5,7 +5,7 @@ export { Home } from "./home.ts";
 export type { Attachment, AttachOptions } from "./attach.ts";
 export type { ContainerCommitOptions } from "./changes.ts";
 export type { CopyInOptions } from "./copy.ts";
-export type { EventsOptions } from "./events.ts";
+export type { EventsOptions } from "./event-stream.ts";
 export type { ExecOptions } from "./exec.ts";
 export type * from "./explain.ts";
 export type { NetworkEnds, NetworkInterface } from "./network-ends.ts";

@@ -111,17 +111,27 @@ async function removeDirectory(parent: Directory, name: string): Promise<void> {
 }
 
 /**
- * Finishes what was begun by commands that were killed.
+ * Finishes what was begun by commands that were killed. What cannot be removed now is left for the next time.
  * @param records all that there are, where somebody has them already
+ * @returns whether a record may have changed
  */
-export async function sweepLeftovers(home: Home, records?: readonly ContainerRecord[]): Promise<void> {
+export async function sweepLeftovers(home: Home, records?: readonly ContainerRecord[]): Promise<boolean> {
   const known = new Set(records?.map(({ id }) => id) ?? home.state.containers.ids());
   using above = storing(() => Directory.open(`${home.root}/${CONTAINERS}`));
   for (const id of above ? storing(() => above.names()) : [])
-    if (!known.has(id) && isId(id)) await sweepUnknown(home, id);
+    if (!known.has(id) && isId(id)) await quietly(() => sweepUnknown(home, id));
   const unfinished =
     records?.filter(isUnfinished) ?? home.state.containers.where<ContainerRecord>("status", ["creating", "removing"]);
-  for (const { id } of unfinished) await sweepKnown(home, id);
+  for (const { id } of unfinished) await quietly(() => sweepKnown(home, id));
+  return unfinished.length > 0;
+}
+
+async function quietly(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof TsboxError)) throw error;
+  }
 }
 
 /** It goes by itself, or is going; or it has ended without anybody to remove its control groups. */

@@ -17,7 +17,7 @@ const UNKNOWN_EXIT = 137;
 /** So long it may take tsbox to start, and to decide what becomes of a container. */
 const DECIDED_MS = 10_000;
 /** There is, or may be, a supervisor. */
-const UP: readonly ContainerStatus[] = ["starting", "running", "paused", "restarting"];
+export const UP: readonly ContainerStatus[] = ["starting", "running", "paused", "restarting"];
 
 export const isUp = ({ status }: Pick<ContainerRecord, "status">): boolean => UP.includes(status);
 
