@@ -1,5 +1,6 @@
 /** Completion, in the shells themselves. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SLOW, testUnless } from "./support/machine.ts";
 import { Folder } from "./support/rootfs.ts";
@@ -16,11 +17,21 @@ beforeAll(() => {
   folder.write("given.env");
   folder.directory("given.d");
   folder.write("capture.zsh", CAPTURE);
+  // who is asked for names
+  folder.write("bin/tsbox", TSBOX, 0o755);
   for (const shell of SHELLS) {
     const { stdout } = Bun.spawnSync([process.execPath, main, "completion", shell]);
     scripts.set(shell, folder.write(`tsbox.${shell}`, stdout.toString()));
   }
 });
+
+const TSBOX = `#!/bin/sh
+case "$*" in
+  "ps --all --format {{.Names}}") printf "web\\nother\\n\\$(touch expanded)\\n" ;;
+  "images --format {{.Repository}}") printf "debian\\n" ;;
+  "volume ls --quiet") printf "data\\n" ;;
+esac
+`;
 
 /** An interactive zsh of its own; its `compadd` prints what matches. */
 const CAPTURE = `
@@ -67,7 +78,7 @@ const OFFERS: Record<Shell, (line: string) => string[]> = {
 };
 
 function output(command: string[]): string[] {
-  const env = { PATH: process.env["PATH"], HOME: folder.path, TERM: "dumb" };
+  const env = { PATH: `${join(folder.path, "bin")}:${process.env["PATH"]}`, HOME: folder.path, TERM: "dumb" };
   const { stdout, exitCode } = Bun.spawnSync(command, { cwd: folder.path, env, stderr: "pipe" });
   expect([command[0], exitCode]).toEqual([command[0], 0]);
   return stdout.toString().replaceAll("\r", "").split("\n").filter(Boolean);
@@ -100,6 +111,15 @@ const TABLE: [line: string, among: string[], notAmong: string[]][] = [
   ["tsbox save --format ", ["docker-archive", "oci-archive"], ["json"]],
   ["tsbox load -i giv", ["given.env"], []],
   ["tsbox --root given.d syst", ["system"], []],
+  ["tsbox stop we", ["web"], ["other", "given.env"]],
+  ["tsbox container rm --force ", ["web", "other"], ["given.env"]],
+  ["tsbox create --volumes-from ot", ["other"], ["web"]],
+  ["tsbox rmi deb", ["debian"], ["given.env"]],
+  ["tsbox volume rm ", ["data"], ["given.env"]],
+  ["tsbox kill -s SIGU", ["SIGUSR1", "SIGUSR2"], ["SIGINT"]],
+  ["tsbox update --restart un", ["unless-stopped"], ["always"]],
+  ["tsbox start --at", ["--attach"], []],
+  ["tsbox container pru", ["prune"], ["pause"]],
   ["tsbox completion ", ["bash", "zsh", "fish"], ["given.env"]],
 ];
 
@@ -125,6 +145,10 @@ for (const shell of SHELLS) {
     });
   });
 }
+
+test("names of others are not expanded", () => {
+  expect(existsSync(join(folder.path, "expanded"))).toBe(false);
+});
 
 test("another shell is a mistake", () => {
   const { exitCode, stderr } = Bun.spawnSync([process.execPath, main, "completion", "tcsh"], { stderr: "pipe" });

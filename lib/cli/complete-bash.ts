@@ -5,7 +5,7 @@ import type { Value, VerbWords } from "./completion-words.ts";
  * The walk over the words before the cursor. bash breaks words at `=` and `:`, so `--network=host` is three of them.
  */
 const WALK = `_tsbox() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} path=tsbox at=1 word value only_command=
+  local cur=\${COMP_WORDS[COMP_CWORD]} path=tsbox at=1 word value from only_command=
   COMPREPLY=()
   while ((at < COMP_CWORD)); do
     word=\${COMP_WORDS[at]}
@@ -49,6 +49,8 @@ _tsbox_offer() {
   case $kind in
     command) COMPREPLY+=($(compgen -c -- "$1")) ;;
     file) compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$1")) ;;
+    # words of compgen are expanded, so that nothing but plain names comes to it
+    names) COMPREPLY+=($(compgen -W "$(tsbox $from 2>/dev/null | grep -E '^[A-Za-z0-9_./:-]+$')" -- "$1")) ;;
     directory) compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -d -- "$1")) ;;
   esac
   # a word that is to be continued
@@ -59,8 +61,8 @@ complete -F _tsbox tsbox
 `;
 
 export function bashScript(verbs: readonly VerbWords[]): string {
-  const setting = ({ words, paths }: Pick<Value, "words" | "paths">) =>
-    `words="${words.join(" ")}" kind=${paths ?? ""}`;
+  const setting = ({ words, paths, from }: Pick<Value, "words" | "paths" | "from">) =>
+    `words="${words.join(" ")}" ${from ? `kind=names from="${from.join(" ")}"` : `kind=${paths ?? ""}`}`;
   const values = verbs.flatMap(({ path, flags }) =>
     flags.flatMap(({ names, value }) =>
       value ? [`${names.map((name) => `"${path} ${name}"`).join(" | ")}) ${setting(value)}`] : [],

@@ -55,8 +55,9 @@ function flagWords({ names, description, value }: FlagWords): string {
   return [...words, ...(value ? ["-r", offers(value)] : []), "-d", quote(description)].join(" ");
 }
 
-function offers({ words, paths }: Value): string {
-  const all = [...words, ...(paths === "directory" ? ["(__fish_complete_directories)"] : [])];
+function offers({ words, paths, from }: Value): string {
+  const called = from ? [`(tsbox ${from.map(quote).join(" ")} 2>/dev/null)`] : [];
+  const all = [...words, ...called, ...(paths === "directory" ? ["(__fish_complete_directories)"] : [])];
   const offered = all.length > 0 ? ` -a ${quote(all.join(" "))}` : "";
   return (paths === "file" ? "-F" : "-f") + offered;
 }

@@ -50,10 +50,11 @@ function flagSpec({ names, description, repeats, value }: FlagWords): string {
 }
 
 /** `NAME:(a b)`, the message and what is offered. */
-function message({ name, words, paths }: Value): string {
+function message({ name, words, paths, from }: Value): string {
   const offers: string[] = [];
   if (words.length > 0)
     offers.push(`compadd ${words.some((word) => word.endsWith("=")) ? "-S '' " : ""}-- ${words.join(" ")}`);
+  if (from) offers.push(`compadd -- \${(f)"$(tsbox ${from.map(quote).join(" ")} 2>/dev/null)"}`);
   if (paths === "file") offers.push("_files");
   if (paths === "directory") offers.push("_files -/");
   const title = escape(name);

@@ -32,16 +32,28 @@ export interface Value {
   name: string;
   words: string[];
   paths?: "file" | "directory";
+  /** What tsbox is asked for more, which prints one a line. */
+  from?: string[];
 }
+
+/** Names of what there is when they are asked for, by what stands for them in a declaration. */
+const FROM: Record<string, string[]> = {
+  CONTAINER: ["ps", "--all", "--format", "{{.Names}}"],
+  IMAGE: ["images", "--format", "{{.Repository}}"],
+  VOLUME: ["volume", "ls", "--quiet"],
+};
 
 /** Words that no declaration can list. */
 const KNOWN: Record<string, () => string[]> = {
   "--attach": () => ["stdin", "stdout", "stderr"],
   "--stop-signal": () => ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL"],
   "--platform": () => ["linux/amd64", "linux/arm64"],
+  "--restart": () => ["no", "always", "unless-stopped", "on-failure"],
+  "--signal": () => ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL"],
+  "--log-opt": () => ["max-size=", "max-file="],
   "--filter": () => ["dangling=", "label=", "reference=", "before=", "since=", "until="],
   "<FORMAT>": () => ["json", "table"],
-  "--mount": () => ["type=bind,source=", "type=tmpfs,target="],
+  "--mount": () => ["type=bind,source=", "type=tmpfs,target=", "type=volume,source=", "type=image,source="],
   "--cap-add": () => capabilities(),
   "--cap-drop": () => capabilities(),
   "--ulimit": () => RLIMITS.map((name) => `${name.slice("RLIMIT_".length).toLowerCase()}=`),
@@ -89,5 +101,6 @@ function valueOf(name: string, known: string[]): Value {
   const words = [...known, ...parts.filter((part) => /^[a-z][a-z-]*$/.test(part))];
   if (parts.includes("DIR")) return { name, words, paths: "directory" };
   if (parts.some((part) => part === "FILE" || part.startsWith("SRC"))) return { name, words, paths: "file" };
-  return { name, words };
+  const from = FROM[name];
+  return { name, words, ...(from ? { from } : {}) };
 }
