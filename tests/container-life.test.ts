@@ -175,6 +175,14 @@ describe("restart", () => {
     await container.kill();
   });
 
+  lifeTest("that was broken off does not bring back what is stopped later", async () => {
+    const container = await listening("TERM", { restart: "always" });
+    engine.home.state.containers.update(container.id, (row) => ({ ...row, after: "restart" }));
+    await container.stop();
+    expect(await isDecided(container)).toBe(true);
+    expect(await statusOf(container)).toBe("exited");
+  });
+
   lifeTest("keeps one that is removed when it ends", async () => {
     const container = await listening("TERM", { remove: true });
     await container.restart();
@@ -358,9 +366,8 @@ describe("a restart policy", () => {
     const killed = await engine.run("sleep 1000", { restart: "unless-stopped" });
     await killed.kill();
     await done.wait();
-    // what decides has come to its end then
-    expect(await eventually(() => !/container ended/.test(commandLines()))).toBe(true);
     for (const container of [done, stopped, killed]) {
+      expect(await isDecided(container)).toBe(true);
       expect(await statusOf(container)).toBe("exited");
       expect(engine.events(container).filter((event) => event === "start")).toHaveLength(1);
     }
@@ -402,6 +409,10 @@ describe("a restart policy", () => {
     expect(existsSync(engine.home.path(container.id))).toBe(false);
   });
 });
+
+/** What its supervisor became has come to its end. */
+const isDecided = ({ id }: Container) =>
+  eventually(() => (reapOrphans(), !commandLines().includes(`container ended ${id}`)), 20_000);
 
 /** Of all that runs. */
 const commandLines = () =>
@@ -459,6 +470,37 @@ describe("when the machine goes down and comes up", () => {
     const started = await machine.containers.boot(({ id }) => void failed.push(id));
     expect(started.map(({ id }) => id)).toEqual([other.id]);
     expect(failed).toEqual([broken.id]);
+  });
+});
+
+describe("tsbox system", () => {
+  const main = join(import.meta.dir, "../lib/cli/main.ts");
+  async function system(root: string, ...words: string[]) {
+    const child = Bun.spawn([process.execPath, main, "--root", root, "system", ...words], { stderr: "pipe" });
+    const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    return { stdout, stderr, code };
+  }
+
+  lifeTest("halt and boot end and start containers, and say which", async () => {
+    await using machine = new TestEngine();
+    const container = await machine.run("sleep 1000", { restart: "unless-stopped", stopTimeout: 0 });
+    expect(await system(machine.root, "halt")).toEqual({ stdout: "", stderr: "", code: 0 });
+    expect(await statusOf(container)).toBe("exited");
+    expect(await system(machine.root, "boot")).toEqual({ stdout: `${container.id}\n`, stderr: "", code: 0 });
+    expect(await statusOf(container)).toBe("running");
+    await machine.containers.halt();
+    machine.home.state.containers.update(container.id, (row) => ({ ...row, command: ["/no/such/program"] }));
+    const { stdout, stderr, code } = await system(machine.root, "boot");
+    expect([stdout, code]).toEqual(["", 1]);
+    expect(stderr).toContain(`${(await container.record()).name}: tsbox: `);
+    expect(stderr).toContain("/no/such/program");
+  });
+
+  test("unit prints a service, for the machine or a user", async () => {
+    const { stdout, code } = await system("/srv/tsbox", "unit");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ExecStart=.* --root \/srv\/tsbox system boot$/m);
+    expect((await system("/srv/tsbox", "unit", "--user")).stdout).toContain("WantedBy=default.target");
   });
 });
 

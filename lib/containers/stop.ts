@@ -37,7 +37,7 @@ const HALT_MS = 90_000;
  */
 export async function stop(home: Home, id: string, options: StopOptions): Promise<void> {
   const given = checked(options);
-  const record = await mark(home, id, (row) => ({ ...row, stopped: true }));
+  const record = await mark(home, id, meantToStop);
   if (record) await endRun(home, record, given);
 }
 
@@ -55,7 +55,7 @@ export async function kill(home: Home, id: string, signal: string | number = SIG
   const isEnd = number === SIGKILL || number === stopSignalOf(home, record);
   if (!runs(record) && record.status !== "restarting") throw refused();
   // who ends it like this does not want it back
-  if (isEnd && !(await mark(home, id, (row) => ({ ...row, stopped: true })))) return;
+  if (isEnd && !(await mark(home, id, meantToStop))) return;
   if (!runs(record)) return;
   await send(home, record, number, isEnd);
   if (number !== SIGKILL) return;
@@ -132,6 +132,9 @@ function timeoutOf(home: Home, record: ContainerRecord): number {
   if (seconds === undefined) return DEFAULT_TIMEOUT_MS;
   return seconds < 0 ? Infinity : seconds * 1000;
 }
+
+/** Whatever somebody wanted before. */
+const meantToStop = ({ after: _after, ...row }: ContainerRecord): ContainerRecord => ({ ...row, stopped: true });
 
 /**
  * Writes down that it is about to end, before it is made to: what decides about its next start finds that.
