@@ -74,7 +74,7 @@ describe("a supervised container", () => {
     ]);
   });
 
-  testUnless(noSandbox, "the supervisor holds nothing of whoever started it", async () => {
+  testUnless(notRoot, "the supervisor holds nothing of whoever started it", async () => {
     await using home = new TestHome();
     const id = home.make(["sleep", "100"]);
     const pid = await home.start(id);
@@ -171,7 +171,7 @@ describe("a supervised container", () => {
     expect(home.output(id)).toBe("ready\nasked\n");
   });
 
-  testUnless(noSandbox, "the supervision of one takes less than 100 kB", async () => {
+  testUnless(notRoot, "the supervision of one takes less than 100 kB", async () => {
     await using home = new TestHome();
     const id = home.make(["sh", "-c", "head -c 1000000 /dev/zero; echo written >&2; exec sleep 100"]);
     const pid = await home.start(id);
@@ -446,6 +446,29 @@ describe("a root filesystem", () => {
     const id = await home.run(["sleep", "100"], { rootfs: rootfs.path });
     expect(await home.start(id).catch((error: unknown) => error)).toMatchObject({ code: "container_state" });
     expect(isAlive(home.home, id)).toBe(true);
+  });
+});
+
+describe("ids of its own", () => {
+  testUnless(notRoot, "are the same the next time, and not those of another", async () => {
+    await using home = new TestHome();
+    using rootfs = makeRootfs();
+    const options = { namespaces: { user: "auto" as const }, rootfs: rootfs.path };
+    const [first, second] = ["cat /proc/self/uid_map; touch /made", "cat /proc/self/uid_map"].map((line) =>
+      home.make(["sh", "-c", line], options),
+    ) as [string, string];
+    const map = (id: string) => `         0 ${String(home.record(id).hostID).padStart(10)}      65536\n`;
+    await home.start(first);
+    await home.over(first);
+    expect(home.output(first)).toBe(map(first));
+    await home.start(second);
+    await home.over(second);
+    expect(home.record(second).hostID).not.toBe(home.record(first).hostID);
+    await home.start(first);
+    await home.over(first);
+    expect(home.output(first)).toBe(map(first).repeat(2));
+    // on the disk they are those of inside
+    expect(statSync(`${home.home.path(first)}/layer/upper/made`).uid).toBe(0);
   });
 });
 

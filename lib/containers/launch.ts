@@ -2,7 +2,7 @@
 import * as sys from "../../syscalls/index.ts";
 import { Descriptors, TsboxError, type Directory } from "../../syscalls/index.ts";
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
-import { parseSize, launchable, supervise } from "../sandbox/index.ts";
+import { holdIdRange, launchable, mapsFrom, parseSize, supervise } from "../sandbox/index.ts";
 import type { Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { markDecision } from "./decide.ts";
@@ -84,16 +84,20 @@ async function start(
   networked: LaunchOptions["networked"],
 ): Promise<SupervisedResult> {
   const { id } = record;
-  const { spec } = requested;
   using opened = new Descriptors();
+  const ids = requested.beside.ownIds ? holdIds(home, record, opened) : undefined;
+  const spec = ids
+    ? { ...requested.spec, linux: { ...requested.spec.linux, ...mapsFrom(ids.hostID) } }
+    : requested.spec;
   const cgroup = await makeCgroup(home, record, spec);
   try {
     writeSpec(directory, spec);
     markDecision(directory, record.options, callSelf(home, "ended", id));
     const { files, stdio } = openFiles(record, directory, cgroup, opened);
     if (image?.lock !== undefined) files.locks.push(image.lock);
+    if (ids) files.locks.push(ids.lock);
     const supervision = supervisionOf(home, record, cgroup, image);
-    const result = await supervise(requested, cgroup, stdio, files, supervision, networked);
+    const result = await supervise({ ...requested, spec }, cgroup, stdio, files, supervision, networked);
     opened[Symbol.dispose]();
     if (result.failure) throw result.failure;
     if (!result.isSupervised && !directory.status(EXIT))
@@ -106,6 +110,17 @@ async function start(
     await cgroup.remove();
     throw error;
   }
+}
+
+/** Ids that no other container has, as long as there is this one, and no sandbox meanwhile. */
+function holdIds(home: Home, { id, hostID: before }: ContainerRecord, opened: Descriptors) {
+  const others = home.state.containers.list<ContainerRecord>().filter((other) => other.id !== id);
+  const taken = new Set(others.map(({ hostID }) => hostID));
+  const range = holdIdRange(before, (hostID) => taken.has(hostID));
+  opened.add(range.lock);
+  if (range.hostID !== before)
+    home.state.containers.update<ContainerRecord>(id, (record) => ({ ...record, hostID: range.hostID }));
+  return range;
 }
 
 /** Written down before it is made. */

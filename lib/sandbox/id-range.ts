@@ -35,11 +35,37 @@ export function claimIdRange(): IdRange {
     const index = (begin + step) % RANGES.count;
     if (claim(file, index)) return range(index);
   }
-  throw new TsboxError(`claim a range of ids: all ${RANGES.count} are in use`, {
+  throw allInUse();
+}
+
+/** One that is held as long as its descriptor is open, by whomever: that is the caller's to close. */
+export interface HeldIdRange {
+  hostID: number;
+  lock: number;
+}
+
+/**
+ * @param before the first id of the range that was held before, and is wanted again
+ * @param isTaken whether it is somebody else's, also while nobody holds it
+ * @throws TsboxError `limit_unavailable` where there is none
+ */
+export function holdIdRange(before: number | undefined, isTaken: (hostID: number) => boolean): HeldIdRange {
+  const lock = openFile();
+  const begin = before === undefined ? Math.floor(Math.random() * RANGES.count) : (before - RANGES.first) / RANGES.size;
+  for (let step = 0; step < RANGES.count; step++) {
+    const index = (begin + step) % RANGES.count;
+    const hostID = RANGES.first + index * RANGES.size;
+    if (!isTaken(hostID) && sys.lockByte(lock, index, true)) return { hostID, lock };
+  }
+  sys.close(lock);
+  throw allInUse();
+}
+
+const allInUse = () =>
+  new TsboxError(`claim a range of ids: all ${RANGES.count} are in use`, {
     code: "limit_unavailable",
     hint: 'end other sandboxes, or share one range: namespaces.user "private"',
   });
-}
 
 const claim = (fd: number, index: number): boolean => !taken.has(index) && sys.lockByte(fd, index, true);
 

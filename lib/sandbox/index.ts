@@ -24,5 +24,7 @@ export type { NotifiedCall, SyscallAnswer, SyscallHandler } from "./notify.ts";
 export { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
 export { ROOT_ID_BASE } from "./namespaces.ts";
 export type * from "./options.ts";
+export { holdIdRange } from "./id-range.ts";
+export { mapsFrom } from "./namespaces.ts";
 export { launchable, type Launchable } from "./launchable.ts";
 export { supervise, type Executed, type Supervised, type SupervisedResult, type Supervision } from "./supervise.ts";

@@ -1,6 +1,7 @@
 /** Containers as their supervisors see them: a home in a temporary directory, and records that are made by hand. @module */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { basename, dirname } from "node:path";
 import { ContainerCgroup } from "../../lib/cgroup/index.ts";
 import { Home } from "../../lib/containers/home.ts";
 import { launchContainer } from "../../lib/containers/launch.ts";
@@ -8,7 +9,7 @@ import { LOG_HEADER } from "../../lib/containers/layout.ts";
 import type { ContainerOptions } from "../../lib/containers/options.ts";
 import type { ContainerRecord } from "../../lib/containers/record.ts";
 import { connectPidfd, isAlive, readExit, untilOver, type Exit } from "../../lib/containers/supervisor.ts";
-import { close, sendSignal } from "../../syscalls/index.ts";
+import { close, Directory, removeTree, sendSignal } from "../../syscalls/index.ts";
 
 const SIGKILL = 9;
 
@@ -110,6 +111,7 @@ export class TestHome implements AsyncDisposable {
       if (cgroup) await new ContainerCgroup(cgroup).remove();
     }
     this.home[Symbol.dispose]();
-    rmSync(this.root, { recursive: true, force: true });
+    using above = Directory.open(dirname(this.root)) as Directory;
+    removeTree(above, basename(this.root));
   }
 }
