@@ -1,20 +1,29 @@
 /**
- * Network devices and their addresses, over a socket of the kernel's.
+ * Messages to and from the kernel about networks: devices, addresses and routes (rtnetlink), packet filters (nf_tables).
  *
  * ```
  * message    { u32 len; u16 type; u16 flags; u32 seq; u32 pid } body
  * attribute  { u16 len; u16 type } value, to the next multiple of 4
  * ```
  * @module
- * @see netlink(7), rtnetlink(7)
+ * @see netlink(7), rtnetlink(7), https://docs.kernel.org/userspace-api/netlink/intro.html
  */
 import { close, read, write } from "./calls.ts";
-import { syscall } from "./kernel.ts";
+import { syscall, trySyscall } from "./kernel.ts";
+import { scratch } from "./scratch.ts";
 
 const [HEADER_BYTES, ATTRIBUTE_BYTES] = [16, 4];
-const [NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP] = [0x1, 0x4, 0x300];
+export const [NLM_F_REQUEST, NLM_F_ACK] = [0x1, 0x4];
+const [NLM_F_DUMP, NLM_F_CAPPED, NLM_F_ACK_TLVS] = [0x300, 0x100, 0x200];
 const [NLMSG_ERROR, NLMSG_DONE] = [2, 3];
+const [SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK] = [270, 10, 11];
+/** Of an extended acknowledgement: a text. */
+const NLMSGERR_ATTR_MSG = 1;
+const NESTED = 0x8000;
 const EPROTO = 71;
+
+/** What a socket is for. */
+const PROTOCOLS = { route: 0, netfilter: 12 };
 
 /** `#define NLMSG_ALIGN(len) (((len) + 3) & ~3)` */
 const align = (length: number) => (length + 3) & ~3;
@@ -34,6 +43,10 @@ export function netlinkAttribute(type: number, value: Uint8Array): Uint8Array {
   return bytes;
 }
 
+/** One that others are in. */
+export const netlinkNested = (type: number, ...attributes: Uint8Array[]): Uint8Array =>
+  netlinkAttribute(type | NESTED, netlinkBody(...attributes));
+
 /** Values by their types. */
 export function netlinkAttributes(bytes: Uint8Array): Map<number, Uint8Array> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -48,61 +61,123 @@ export function netlinkAttributes(bytes: Uint8Array): Map<number, Uint8Array> {
   return found;
 }
 
+/** Without its header. */
+export interface NetlinkMessage {
+  type: number;
+  flags: number;
+  body: Uint8Array;
+}
+
 /** Of the network namespace that the thread is in when it is made. */
 export class Netlink implements Disposable {
   readonly #fd: number;
   #sequence = 0;
+  #reason = "";
 
-  constructor() {
-    const [AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC, NETLINK_ROUTE] = [16, 3, 0o2000000, 0];
-    this.#fd = syscall("open a netlink socket", "socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  constructor(protocol: keyof typeof PROTOCOLS = "route") {
+    const [AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC] = [16, 3, 0o2000000];
+    this.#fd = syscall("open a netlink socket", "socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, PROTOCOLS[protocol]);
+    scratch.view.setUint32(0, 1, true);
+    // older kernels say nothing more than a number
+    for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK])
+      trySyscall("setsockopt", this.#fd, SOL_NETLINK, option, scratch.address, 4);
   }
 
   [Symbol.dispose](): void {
     close(this.#fd);
   }
 
+  /** What the kernel said of the last failure besides its number; often nothing. */
+  get reason(): string {
+    return this.#reason;
+  }
+
   /** @returns 0 or -errno */
   request(type: number, flags: number, body: Uint8Array): number {
-    return this.#exchange(type, NLM_F_REQUEST | NLM_F_ACK | flags, body, () => undefined);
+    return this.#exchange([{ type, flags: NLM_F_REQUEST | NLM_F_ACK | flags, body }], 1, () => {});
+  }
+
+  /**
+   * In one go.
+   * @param acknowledged how many of them are to be answered: those with {@link NLM_F_ACK}, each once
+   * @returns 0, or -errno of the first that failed
+   */
+  send(messages: readonly NetlinkMessage[], acknowledged: number): number {
+    return this.#exchange(messages, acknowledged, () => {});
   }
 
   /** The bodies of all that there is. @returns -errno where that cannot be told */
   dump(type: number, body: Uint8Array): Uint8Array[] | number {
     const found: Uint8Array[] = [];
-    const result = this.#exchange(type, NLM_F_REQUEST | NLM_F_DUMP, body, (each) => void found.push(each));
+    const message = { type, flags: NLM_F_REQUEST | NLM_F_DUMP, body };
+    const result = this.#exchange([message], 1, (each) => void found.push(each));
     return result < 0 ? result : found;
   }
 
-  #exchange(type: number, flags: number, body: Uint8Array, take: (body: Uint8Array) => void): number {
-    const message = new Uint8Array(HEADER_BYTES + body.length);
-    const header = new DataView(message.buffer);
-    header.setUint32(0, message.length, true);
-    header.setUint16(4, type, true);
-    header.setUint16(6, flags, true);
-    header.setUint32(8, ++this.#sequence, true);
-    message.set(body, HEADER_BYTES);
-    const sent = write(this.#fd, message);
+  #exchange(messages: readonly NetlinkMessage[], answers: number, take: (body: Uint8Array) => void): number {
+    this.#reason = "";
+    const first = this.#sequence + 1;
+    const sent = write(this.#fd, this.#encode(messages));
     if (sent < 0) return sent;
-    for (;;) {
+    let [left, failed] = [answers, 0];
+    while (left > 0) {
       const bytes = read(this.#fd);
       if (typeof bytes === "number") return bytes;
-      const result = takeAll(bytes, take);
-      if (result !== undefined) return result;
+      for (const { error, reason } of answersIn(bytes, first, take)) {
+        left--;
+        if (error === 0 || failed !== 0) continue;
+        failed = error;
+        this.#reason = reason;
+      }
     }
+    return failed;
+  }
+
+  #encode(messages: readonly NetlinkMessage[]): Uint8Array {
+    const bytes = new Uint8Array(messages.reduce((sum, { body }) => sum + HEADER_BYTES + align(body.length), 0));
+    const view = new DataView(bytes.buffer);
+    let at = 0;
+    for (const { type, flags, body } of messages) {
+      view.setUint32(at, HEADER_BYTES + body.length, true);
+      view.setUint16(at + 4, type, true);
+      view.setUint16(at + 6, flags, true);
+      view.setUint32(at + 8, ++this.#sequence, true);
+      bytes.set(body, at + HEADER_BYTES);
+      at += HEADER_BYTES + align(body.length);
+    }
+    return bytes;
   }
 }
 
-/** @returns how it ended: 0 or -errno; undefined where more is to come */
-function takeAll(bytes: Uint8Array, take: (body: Uint8Array) => void): number | undefined {
+interface Answer {
+  /** 0 or -errno */
+  error: number;
+  reason: string;
+}
+
+/** @param first sequence number of what was asked: answers to what was asked before are too late */
+function* answersIn(bytes: Uint8Array, first: number, take: (body: Uint8Array) => void): Generator<Answer> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let at = 0; at + HEADER_BYTES <= bytes.length;) {
     const [length, type] = [view.getUint32(at, true), view.getUint16(at + 4, true)];
-    if (length < HEADER_BYTES || at + length > bytes.length) return -EPROTO;
-    if (type === NLMSG_DONE) return 0;
-    if (type === NLMSG_ERROR) return view.getInt32(at + HEADER_BYTES, true);
-    take(bytes.slice(at + HEADER_BYTES, at + length));
+    if (length < HEADER_BYTES || at + length > bytes.length) return yield { error: -EPROTO, reason: "" };
+    const body = bytes.slice(at + HEADER_BYTES, at + length);
+    if (view.getUint32(at + 8, true) < first) {
+      // nobody waits for it any more
+    } else if (type === NLMSG_DONE)
+      yield { error: Math.min(0, new DataView(body.buffer).getInt32(0, true)), reason: "" };
+    else if (type === NLMSG_ERROR) yield answerOf(body, view.getUint16(at + 6, true));
+    else take(body);
     at += align(length);
   }
-  return undefined;
+}
+
+/** `struct nlmsgerr { int error; struct nlmsghdr msg; }`, and attributes behind it. */
+function answerOf(body: Uint8Array, flags: number): Answer {
+  const view = new DataView(body.buffer);
+  const error = view.getInt32(0, true);
+  const echoed = (flags & NLM_F_CAPPED) === 0 ? view.getUint32(4, true) : HEADER_BYTES;
+  const attributes = flags & NLM_F_ACK_TLVS ? netlinkAttributes(body.subarray(4 + align(echoed))) : undefined;
+  const text = attributes?.get(NLMSGERR_ATTR_MSG);
+  return { error, reason: text ? new TextDecoder().decode(text.subarray(0, text.indexOf(0))) : "" };
 }

@@ -1,0 +1,208 @@
+/**
+ * What tsbox asks of the packet filter: one table of its own, which has these rules from the first network on, and goes
+ * with the last. What differs from network to network, and from port to port, are elements of its sets and maps.
+ *
+ * ```
+ * set bridges        devices of networks               set within     a device, and itself: what stays in a network
+ * set guarded        only published ports are reached  set internal   nothing leads out
+ * set subnets4, 6    whose addresses are not seen outside
+ * map ports4, 6      address · protocol · port → address · port of a container
+ * map any4, 6        protocol · port, of every address of this machine
+ * ```
+ * A packet that another table drops stays dropped: the firewall of the host has the last word.
+ * @module
+ * @see nft(8)
+ */
+import { bytesOfAddress, lastOf, networkOf, type Address, type Subnet } from "./address.ts";
+import {
+  destinationNat,
+  equal,
+  established,
+  hasTable,
+  inSet,
+  mapped,
+  masquerade,
+  meta,
+  nameKey,
+  payload,
+  TableBatch,
+  toLocal,
+  translated,
+  verdict,
+  type Element,
+  type Expression,
+} from "./nftables.ts";
+
+const TABLE = "tsbox";
+const [FILTER, DESTINATION_NAT, SOURCE_NAT] = [0, -100, 100];
+const PROTOCOLS = { tcp: 6, udp: 17, sctp: 132 };
+const NFPROTO = { 4: 2, 6: 10 };
+const ADDRESS_BYTES = { 4: 4, 6: 16 };
+/** Of source and destination, in the header. */
+const SOURCE_AT = { 4: 12, 6: 8 };
+const DESTINATION_AT = { 4: 16, 6: 24 };
+const WORDS = { 4: 1, 6: 4 };
+const FAMILIES = [4, 6] as const;
+
+export type Protocol = keyof typeof PROTOCOLS;
+
+export interface PublishedPort {
+  protocol: Protocol;
+  /** Of this machine; undefined: all. */
+  host?: Address;
+  hostPort: number;
+  container: Address;
+  containerPort: number;
+}
+
+/** What of a network the filter has to know. */
+export interface FilteredNetwork {
+  bridge: string;
+  subnets: readonly Subnet[];
+  /** Nothing leads out of it. */
+  internal: boolean;
+  /** Nothing goes between it and other networks. */
+  isolated: boolean;
+}
+
+/** Makes the table where there is none; in the network namespace that the thread is in. */
+export function ensureFirewall(): void {
+  const batch = new TableBatch(TABLE)
+    .addTable()
+    // is refused where the table was there: then all of it is there
+    .addSet("bridges", { key: ["ifname"] })
+    .addSet("within", { key: ["ifname", "ifname"] })
+    .addSet("guarded", { key: ["ifname"] })
+    .addSet("internal", { key: ["ifname"] });
+  for (const family of FAMILIES) {
+    const address = `ipv${family}_addr` as const;
+    const data = [address, "inet_service"] as const;
+    batch
+      .addSet(`subnets${family}`, { key: [address], interval: true })
+      .addSet(`ports${family}`, { key: [address, "inet_proto", "inet_service"], data })
+      .addSet(`any${family}`, { key: ["inet_proto", "inet_service"], data });
+  }
+  batch
+    .addChain("forward", { type: "filter", hook: "forward", priority: FILTER })
+    .addChain("prerouting", { type: "nat", hook: "prerouting", priority: DESTINATION_NAT })
+    .addChain("output", { type: "nat", hook: "output", priority: DESTINATION_NAT })
+    .addChain("postrouting", { type: "nat", hook: "postrouting", priority: SOURCE_NAT })
+    .addChain("ports")
+    .addRule("forward", [...established(), verdict("accept")])
+    .addRule("forward", [...isWithin(), verdict("accept")])
+    .addRule("forward", [...translated(), verdict("accept")])
+    .addRule("forward", [meta("oifname"), inSet("guarded"), verdict("drop")])
+    .addRule("forward", [meta("iifname"), inSet("internal"), verdict("drop")])
+    .addRule("forward", [meta("oifname"), inSet("internal"), verdict("drop")])
+    // who reaches itself, or its neighbour, by a published port is not to answer past this machine
+    .addRule("postrouting", [...translated(), ...isWithin(), masquerade()]);
+  for (const chain of ["prerouting", "output"]) batch.addRule(chain, [...toLocal(), verdict("jump", "ports")]);
+  for (const family of FAMILIES) {
+    const of = isFamily(family);
+    batch
+      .addRule("ports", [
+        ...of,
+        addressAt(DESTINATION_AT, family),
+        ...port(WORDS[family]),
+        mapped(`ports${family}`),
+        destinationNat(family),
+      ])
+      .addRule("ports", [...of, ...port(0), mapped(`any${family}`), destinationNat(family)])
+      .addRule("postrouting", [
+        ...of,
+        addressAt(SOURCE_AT, family),
+        inSet(`subnets${family}`),
+        meta("oifname"),
+        inSet("bridges", true),
+        masquerade(),
+      ]);
+  }
+  // from this machine by way of 127.0.0.1, which leads nowhere from a container
+  batch.addRule("postrouting", [
+    ...isFamily(4),
+    payload("network", SOURCE_AT[4], 1),
+    equal(Uint8Array.of(127)),
+    meta("oifname"),
+    inSet("bridges"),
+    masquerade(),
+  ]);
+  batch.commit("make the packet filter", "EEXIST");
+}
+
+export const hasFirewall = (): boolean => hasTable(TABLE);
+
+export const removeFirewall = (): void =>
+  void new TableBatch(TABLE).deleteTable().commit("remove the packet filter", "ENOENT");
+
+export function addNetwork(network: FilteredNetwork): void {
+  const batch = new TableBatch(TABLE);
+  for (const [set, elements] of elementsOf(network)) batch.addElements(set, elements);
+  batch.commit(`let the packet filter know the network of ${network.bridge}`, "EEXIST");
+}
+
+export function removeNetwork(network: FilteredNetwork): void {
+  for (const [set, elements] of elementsOf(network))
+    new TableBatch(TABLE).deleteElements(set, elements).commit("let the packet filter forget a network", "ENOENT");
+}
+
+function elementsOf({ bridge, subnets, internal, isolated }: FilteredNetwork): [set: string, elements: Element[]][] {
+  const name = [{ key: nameKey(bridge) }];
+  const sets: [string, Element[]][] = [
+    ["bridges", name],
+    ["within", [{ key: Uint8Array.from([...nameKey(bridge), ...nameKey(bridge)]) }]],
+  ];
+  if (isolated) sets.push(["guarded", name]);
+  if (internal) sets.push(["internal", name]);
+  else for (const subnet of subnets) sets.push([`subnets${subnet.family}`, rangeOf(subnet)]);
+  return sets;
+}
+
+/** Its first address, and the first behind it. */
+function rangeOf(subnet: Subnet): Element[] {
+  const { family, value } = lastOf(subnet);
+  const first = { key: bytesOfAddress(networkOf(subnet)) };
+  const isLast = value + 1n === 1n << BigInt(ADDRESS_BYTES[family] * 8);
+  return isLast ? [first] : [first, { key: bytesOfAddress({ family, value: value + 1n }), end: true }];
+}
+
+/** @throws TsboxError `limit_unavailable` where one of them is published already */
+export function addPorts(ports: readonly PublishedPort[]): void {
+  const batch = new TableBatch(TABLE);
+  for (const each of ports) batch.addElements(...elementOf(each));
+  if (ports.length > 0) batch.commit("publish ports");
+}
+
+/** Those that are there. */
+export function removePorts(ports: readonly PublishedPort[]): void {
+  for (const each of ports)
+    new TableBatch(TABLE).deleteElements(...elementOf(each)).commit("withdraw a port", "ENOENT");
+}
+
+function elementOf({
+  protocol,
+  host,
+  hostPort,
+  container,
+  containerPort,
+}: PublishedPort): [set: string, elements: Element[]] {
+  const { family } = container;
+  const wanted = [...word(PROTOCOLS[protocol]).reverse(), ...halves(hostPort)];
+  const data = Uint8Array.from([...bytesOfAddress(container), ...halves(containerPort)]);
+  if (!host) return [`any${family}`, [{ key: Uint8Array.from(wanted), data }]];
+  return [`ports${family}`, [{ key: Uint8Array.from([...bytesOfAddress(host), ...wanted]), data }]];
+}
+
+const isFamily = (family: 4 | 6): Expression[] => [meta("nfproto"), equal(Uint8Array.of(NFPROTO[family]))];
+const isWithin = (): Expression[] => [meta("iifname"), meta("oifname", 4), inSet("within")];
+const addressAt = (at: Record<4 | 6, number>, family: 4 | 6): Expression =>
+  payload("network", at[family], ADDRESS_BYTES[family]);
+/** Protocol and destination port, into two words; of what has no ports it is none that a map has. */
+const port = (at: number): Expression[] => [meta("l4proto", at), payload("transport", 2, 2, at + 1)];
+
+function word(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value);
+  return bytes;
+}
+/** A port, filled up to four bytes. */
+const halves = (value: number): number[] => [value >> 8, value & 0xff, 0, 0];

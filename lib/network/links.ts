@@ -1,0 +1,292 @@
+/**
+ * Network devices, their addresses and routes: rtnetlink, in the network namespace that the thread is in.
+ * @module
+ * @see rtnetlink(7), veth(4)
+ */
+import {
+  errnoName,
+  Netlink,
+  netlinkAttribute,
+  netlinkAttributes,
+  netlinkBody,
+  netlinkNested,
+  show,
+  TsboxError,
+} from "../../syscalls/index.ts";
+import { addressOfBytes, bytesOfAddress, networkOf, type Address, type Subnet } from "./address.ts";
+
+const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK] = [16, 17, 18, 19];
+const [RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE] = [20, 22, 24, 26];
+const [NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE] = [0x100, 0x200, 0x400];
+const [IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD] = [
+  1, 3, 4, 5, 10, 18, 28,
+];
+const [IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_MACVLAN_MODE] = [1, 2, 1, 1];
+const [IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS] = [1, 2, 8];
+const [IFA_F_PERMANENT, IFA_F_NODAD] = [0x80, 0x02];
+const [RTA_DST, RTA_OIF, RTA_GATEWAY] = [1, 4, 5];
+const [RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST] = [254, 4, 0, 253, 1];
+const IFF_UP = 1;
+const [IFINFO_BYTES, IFADDR_BYTES, ROUTE_BYTES] = [16, 8, 12];
+const FAMILY = { 4: 2, 6: 10 };
+/** `IFNAMSIZ`, without its NUL. */
+const NAME_BYTES = 15;
+
+export interface Link {
+  index: number;
+  name: string;
+  /** `"bridge"`, `"veth"`, …; undefined for hardware and the loopback. */
+  kind: string | undefined;
+  /** Index of the bridge that it is a port of. */
+  master: number | undefined;
+  mac: string;
+  mtu: number;
+  up: boolean;
+}
+
+export interface LinkChange {
+  name?: string;
+  up?: boolean;
+  /** 0: none any more. */
+  master?: number;
+  mtu?: number;
+  mac?: string;
+  /** A descriptor of the network namespace that it goes to. */
+  namespace?: number;
+}
+
+/** An address of a device, with what the kernel keeps of it. */
+export interface LinkAddress extends Subnet {
+  /** `struct ifaddrmsg` and its attributes, for it to be set again. */
+  permanent: boolean;
+  scope: number;
+  header: Uint8Array;
+  attributes: Map<number, Uint8Array>;
+}
+
+export class Links implements Disposable {
+  readonly #netlink = new Netlink();
+
+  [Symbol.dispose](): void {
+    this.#netlink[Symbol.dispose]();
+  }
+
+  list(): Link[] {
+    return this.#dump("list network devices", RTM_GETLINK, linkInfo(0)).map((bytes) => {
+      const view = new DataView(bytes.buffer);
+      const attributes = netlinkAttributes(bytes.subarray(IFINFO_BYTES));
+      const info = attributes.get(IFLA_LINKINFO);
+      const master = attributes.get(IFLA_MASTER);
+      return {
+        index: view.getInt32(4, true),
+        name: textOf(attributes.get(IFLA_IFNAME)) ?? "",
+        kind: info && textOf(netlinkAttributes(info).get(IFLA_INFO_KIND)),
+        master: master && wordOf(master),
+        mac: [...(attributes.get(IFLA_ADDRESS) ?? [])].map((byte) => byte.toString(16).padStart(2, "0")).join(":"),
+        mtu: wordOf(attributes.get(IFLA_MTU) ?? word(0)),
+        up: (view.getUint32(8, true) & IFF_UP) !== 0,
+      };
+    });
+  }
+
+  find(name: string): Link | undefined {
+    return this.list().find((link) => link.name === name);
+  }
+
+  /** @throws TsboxError `limit_unavailable` */
+  indexOf(name: string): number {
+    const link = this.find(name);
+    if (link) return link.index;
+    throw new TsboxError(`find the network device ${show(name)}: there is none`, { code: "limit_unavailable" });
+  }
+
+  addBridge(name: string, { mtu }: { mtu?: number } = {}): void {
+    const more = mtu === undefined ? [] : [netlinkAttribute(IFLA_MTU, word(mtu))];
+    this.#add(`make the bridge ${show(name)}`, name, "bridge", more);
+  }
+
+  /** Two ends of a cable: one here, one in another network namespace, both down. */
+  addVeth(name: string, peer: { name: string; namespace: number; mac?: string; mtu?: number }): void {
+    const attributes = changes({ ...peer });
+    const other = netlinkAttribute(VETH_INFO_PEER | NESTED, netlinkBody(linkInfo(0), ...attributes));
+    const more = peer.mtu === undefined ? [] : [netlinkAttribute(IFLA_MTU, word(peer.mtu))];
+    this.#add(`make the network device ${show(name)}`, name, "veth", more, [other]);
+  }
+
+  /** With an address of its own at another device, in bridge mode; in this namespace. @param parent index */
+  addMacvlan(name: string, parent: number): void {
+    const MACVLAN_MODE_BRIDGE = 4;
+    const data = [netlinkAttribute(IFLA_MACVLAN_MODE, word(MACVLAN_MODE_BRIDGE))];
+    this.#add(
+      `make the network device ${show(name)}`,
+      name,
+      "macvlan",
+      [netlinkAttribute(IFLA_LINK, word(parent))],
+      data,
+    );
+  }
+
+  #add(action: string, name: string, kind: string, attributes: Uint8Array[], data: Uint8Array[] = []): void {
+    checkName(name);
+    const info = [netlinkAttribute(IFLA_INFO_KIND, cstring(kind))];
+    if (data.length > 0) info.push(netlinkNested(IFLA_INFO_DATA, ...data));
+    const named = netlinkAttribute(IFLA_IFNAME, cstring(name));
+    const body = netlinkBody(linkInfo(0), named, ...attributes, netlinkNested(IFLA_LINKINFO, ...info));
+    this.#request(action, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body);
+  }
+
+  change(index: number, change: LinkChange, action = "change a network device"): void {
+    const { up } = change;
+    const flags = up === undefined ? linkInfo(index) : linkInfo(index, up ? IFF_UP : 0, IFF_UP);
+    this.#request(action, RTM_SETLINK, 0, netlinkBody(flags, ...changes(change)));
+  }
+
+  /** @returns whether it was there */
+  remove(index: number): boolean {
+    const result = this.#netlink.request(RTM_DELLINK, 0, linkInfo(index));
+    if (result === 0) return true;
+    if (result === -ENODEV) return false;
+    throw this.#failure("remove a network device", result);
+  }
+
+  /** Those of a device. */
+  addresses(index: number): LinkAddress[] {
+    const all = this.#dump("list the addresses of network devices", RTM_GETADDR, new Uint8Array(IFADDR_BYTES));
+    return all.flatMap((bytes) => {
+      const view = new DataView(bytes.buffer);
+      if (view.getUint32(4, true) !== index) return [];
+      const attributes = netlinkAttributes(bytes.subarray(IFADDR_BYTES));
+      const local = attributes.get(IFA_LOCAL) ?? attributes.get(IFA_ADDRESS);
+      if (!local) return [];
+      const flags = attributes.get(IFA_FLAGS)?.[0] ?? view.getUint8(2);
+      const permanent = (flags & IFA_F_PERMANENT) !== 0;
+      const header = bytes.slice(0, IFADDR_BYTES);
+      const address = { ...addressOfBytes(local), prefix: view.getUint8(1), scope: view.getUint8(3) };
+      return [{ ...address, permanent, header, attributes }];
+    });
+  }
+
+  /** One that it does not have yet; without a look whether others have it. */
+  addAddress(index: number, address: Subnet, action: string): void {
+    const bytes = bytesOfAddress(address);
+    const header = new Uint8Array(IFADDR_BYTES);
+    header.set([FAMILY[address.family], address.prefix, 0, RT_SCOPE_UNIVERSE]);
+    new DataView(header.buffer).setUint32(4, index, true);
+    const flags = address.family === 6 ? [netlinkAttribute(IFA_FLAGS, word(IFA_F_PERMANENT | IFA_F_NODAD))] : [];
+    const both = [netlinkAttribute(IFA_LOCAL, bytes), netlinkAttribute(IFA_ADDRESS, bytes)];
+    this.#request(action, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, netlinkBody(header, ...both, ...flags));
+  }
+
+  /** An address as another device had it. */
+  setAddress(index: number, { header, attributes }: LinkAddress, kept: readonly number[], action: string): void {
+    const own = header.slice();
+    new DataView(own.buffer).setUint32(4, index, true);
+    const all = [...attributes].filter(([type]) => kept.includes(type));
+    const body = netlinkBody(own, ...all.map(([type, value]) => netlinkAttribute(type, value)));
+    this.#request(action, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body);
+  }
+
+  /** To all that no other route is for. */
+  addDefaultRoute(index: number, gateway: Address | undefined, family: 4 | 6): void {
+    const header = new Uint8Array(ROUTE_BYTES);
+    const scope = gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+    header.set([FAMILY[family], 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST]);
+    const through = gateway ? [netlinkAttribute(RTA_GATEWAY, bytesOfAddress(gateway))] : [];
+    const body = netlinkBody(header, ...through, netlinkAttribute(RTA_OIF, word(index)));
+    this.#request("set the default route", RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body);
+  }
+
+  /** Where routes lead to, but for the default ones. */
+  routes(): Subnet[] {
+    return ([4, 6] as const).flatMap((family) => {
+      const header = new Uint8Array(ROUTE_BYTES);
+      header[0] = FAMILY[family];
+      return this.#dump("list routes", RTM_GETROUTE, header).flatMap((bytes) => {
+        const destination = netlinkAttributes(bytes.subarray(ROUTE_BYTES)).get(RTA_DST);
+        const [, prefix = 0, , , , , , type] = bytes;
+        if (!destination || prefix === 0 || type !== RTN_UNICAST) return [];
+        return [networkOf({ ...addressOfBytes(destination), prefix })];
+      });
+    });
+  }
+
+  #dump(action: string, type: number, body: Uint8Array): Uint8Array[] {
+    const found = this.#netlink.dump(type, body);
+    if (typeof found === "number") throw this.#failure(action, found);
+    return found;
+  }
+
+  #request(action: string, type: number, flags: number, body: Uint8Array): void {
+    const result = this.#netlink.request(type, flags, body);
+    if (result < 0) throw this.#failure(action, result);
+  }
+
+  #failure(action: string, result: number): TsboxError {
+    const { reason } = this.#netlink;
+    const name = errnoName(-result);
+    const hint = HINTS[name];
+    return new TsboxError(`${action}: ${name}${reason ? `: ${reason}` : ""}`, {
+      code: name === "EPERM" ? "permission_denied" : name === "EOPNOTSUPP" ? "unsupported" : "limit_unavailable",
+      errno: -result,
+      syscall: "sendto",
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+}
+
+const ENODEV = 19;
+const NESTED = 0x8000;
+const HINTS: Record<string, string | undefined> = {
+  EPERM: "networks are made by root",
+  EOPNOTSUPP: "the kernel was built without this kind of network device",
+  EEXIST: "another one has this name",
+};
+
+/** @throws TsboxError `invalid_option` */
+function checkName(name: string): void {
+  const { length } = new TextEncoder().encode(name);
+  if (length > 0 && length <= NAME_BYTES && !/[/\s:]/.test(name) && name !== "." && name !== "..") return;
+  throw new TsboxError(`use the name ${show(name)} for a network device: at most ${NAME_BYTES} bytes, without "/"`, {
+    code: "invalid_option",
+  });
+}
+
+function changes({ name, master, mtu, mac, namespace }: LinkChange): Uint8Array[] {
+  const attributes: Uint8Array[] = [];
+  if (name !== undefined) {
+    checkName(name);
+    attributes.push(netlinkAttribute(IFLA_IFNAME, cstring(name)));
+  }
+  if (master !== undefined) attributes.push(netlinkAttribute(IFLA_MASTER, word(master)));
+  if (mtu !== undefined) attributes.push(netlinkAttribute(IFLA_MTU, word(mtu)));
+  if (mac !== undefined)
+    attributes.push(
+      netlinkAttribute(
+        IFLA_ADDRESS,
+        Uint8Array.from(mac.split(":"), (part) => Number.parseInt(part, 16)),
+      ),
+    );
+  if (namespace !== undefined) attributes.push(netlinkAttribute(IFLA_NET_NS_FD, word(namespace)));
+  return attributes;
+}
+
+/** `struct ifinfomsg { u8 family; u16 type; s32 index; u32 flags; u32 change }` */
+function linkInfo(index: number, flags = 0, change = flags): Uint8Array {
+  const bytes = new Uint8Array(IFINFO_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(4, index, true);
+  view.setUint32(8, flags, true);
+  view.setUint32(12, change, true);
+  return bytes;
+}
+
+const cstring = (text: string) => new TextEncoder().encode(`${text}\0`);
+const textOf = (bytes: Uint8Array | undefined) =>
+  bytes && new TextDecoder().decode(bytes.subarray(0, bytes.includes(0) ? bytes.indexOf(0) : bytes.length));
+const wordOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+
+function word(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}

@@ -1,0 +1,65 @@
+/** What is known of a network: a row of the database. @module */
+import type { Protocol } from "./firewall.ts";
+
+/** Of one family, as texts. */
+export interface NetworkSubnet {
+  /** `"172.18.0.0/16"` */
+  subnet: string;
+  gateway: string;
+  /** Containers get theirs from here; default: anywhere in the subnet. */
+  range?: string;
+  /** Addresses that nobody gets, by what they are for. */
+  reserved?: Record<string, string>;
+}
+
+/** A port of a container, as the machine has it. */
+export interface Port {
+  protocol: Protocol;
+  /** Default: all addresses, of both families. */
+  host?: string;
+  hostPort: number;
+  containerPort: number;
+}
+
+/** A container in a network, as long as it runs; written down before anything of it is made. */
+export interface Endpoint {
+  /** Its id. */
+  container: string;
+  name: string;
+  /** What it is called besides. */
+  aliases: string[];
+  /** The host's end of its cable. */
+  device: string;
+  /** Its own. */
+  inside: string;
+  mac: string;
+  /** With the lengths of their prefixes: `"172.18.0.2/16"`, at most one of each family. */
+  addresses: string[];
+  ports: Port[];
+}
+
+export interface NetworkRecord {
+  version: 1;
+  /** 64 hexadecimal digits. */
+  id: string;
+  name: string;
+  /** Milliseconds since 1970. */
+  created: number;
+  driver: "bridge" | "macvlan";
+  /** The bridge; or the device of the host that those of containers are at. */
+  device: string;
+  subnets: NetworkSubnet[];
+  ipv6: boolean;
+  /** Nothing leads out of it. */
+  internal: boolean;
+  /** Other networks, and other machines, reach published ports only. */
+  isolated: boolean;
+  mtu?: number;
+  labels: Record<string, string>;
+  /** As they were given. */
+  options: Record<string, string>;
+  /** By the ids of containers. */
+  endpoints: Record<string, Endpoint>;
+  /** The last addresses that were given away: the next ones are sought behind them. */
+  last: Record<string, string>;
+}
