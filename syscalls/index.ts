@@ -12,6 +12,7 @@ export * from "./kernel.ts";
 export * from "./mounting.ts";
 export * from "./netlink.ts";
 export * from "./open-file.ts";
+export * from "./ports.ts";
 export * from "./program.ts";
 export * from "./signals.ts";
 export * from "./structs.ts";

@@ -1,0 +1,145 @@
+/**
+ * Networks as the kernel has them: a bridge with the gateway's addresses as long as a container is in it, a cable (veth) to
+ * each of them, and their ports in the packet filter. Everything is told by the record, and may be done again: what is
+ * there already stays.
+ * @module
+ */
+import { show, systemError, TsboxError, writeKernelFile } from "../../syscalls/index.ts";
+import { contains, findAddress, formatAddress, parseAddress, parseSubnet, type Address } from "./address.ts";
+import {
+  addNetwork,
+  addPorts,
+  ensureFirewall,
+  removeFirewall,
+  removeNetwork,
+  removePorts,
+  type FilteredNetwork,
+  type PublishedPort,
+} from "./firewall.ts";
+import { Links } from "./links.ts";
+import { inNetwork } from "./namespace.ts";
+import type { Endpoint, NetworkRecord } from "./record.ts";
+
+const SYSCTL = "/proc/sys/net";
+
+const filtered = ({ device, subnets, internal, isolated }: NetworkRecord): FilteredNetwork => ({
+  bridge: device,
+  subnets: subnets.map(({ subnet }) => parseSubnet(subnet)),
+  internal,
+  isolated,
+});
+
+/** @throws TsboxError `permission_denied`, `limit_unavailable`, `unsupported` */
+export function raiseNetwork(network: NetworkRecord): void {
+  if (network.driver === "macvlan") return;
+  using links = new Links();
+  const action = `make the network ${show(network.name)}`;
+  const found = links.find(network.device);
+  if (found && found.kind !== "bridge")
+    throw new TsboxError(`${action}: ${network.device} is a network device, and no bridge`, {
+      code: "limit_unavailable",
+    });
+  if (!found) links.addBridge(network.device, network.mtu === undefined ? {} : { mtu: network.mtu });
+  const index = links.indexOf(network.device);
+  const families = network.subnets.map(({ subnet }) => parseSubnet(subnet).family);
+  // nothing that is said in the network changes what this machine does
+  setting(`ipv6/conf/${network.device}/accept_ra`, "0");
+  if (!families.includes(6)) setting(`ipv6/conf/${network.device}/disable_ipv6`, "1");
+  const there = links.addresses(index).map((address) => formatAddress(address));
+  for (const { subnet, gateway } of network.subnets) {
+    if (there.includes(gateway)) continue;
+    const { prefix } = parseSubnet(subnet);
+    links.addAddress(index, { ...parseAddress(gateway), prefix }, `give ${network.device} the address ${gateway}`);
+  }
+  links.change(index, { up: true }, `bring ${network.device} up`);
+  if (families.includes(4)) {
+    setting("ipv4/ip_forward", "1", action);
+    // published ports are reached by way of 127.0.0.1 as well
+    setting(`ipv4/conf/${network.device}/route_localnet`, "1");
+  }
+  if (families.includes(6)) setting("ipv6/conf/all/forwarding", "1", action);
+  ensureFirewall();
+  addNetwork(filtered(network));
+}
+
+/** @param action what is impossible without it */
+function setting(name: string, value: string, action?: string): void {
+  const result = writeKernelFile(`${SYSCTL}/${name}`, value);
+  if (result < 0 && action !== undefined)
+    throw systemError(`${action}: set ${name}`, "write", -result, "limit_unavailable");
+}
+
+/** @param isLast no network has a container any more */
+export function lowerNetwork(network: NetworkRecord, isLast: boolean): void {
+  if (network.driver === "macvlan") return;
+  using links = new Links();
+  const found = links.find(network.device);
+  if (found?.kind === "bridge") links.remove(found.index);
+  removeNetwork(filtered(network));
+  if (isLast) removeFirewall();
+}
+
+/**
+ * Puts a container into a network that stands.
+ * @param namespace a descriptor of its network namespace @param gateway whether what leads elsewhere goes this way
+ * @throws TsboxError; then nothing of it is left
+ */
+export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: number, gateway: boolean): void {
+  using links = new Links();
+  const { device, inside, mac } = endpoint;
+  const action = `put container ${show(endpoint.name)} into the network ${show(network.name)}`;
+  try {
+    if (network.driver === "macvlan") {
+      links.addMacvlan(device, links.indexOf(network.device));
+      const change = { name: inside, namespace, mac, ...(network.mtu === undefined ? {} : { mtu: network.mtu }) };
+      links.change(links.indexOf(device), change, action);
+    } else {
+      const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
+      links.addVeth(device, { name: inside, namespace, mac, ...mtu });
+      links.change(links.indexOf(device), { master: links.indexOf(network.device), up: true }, action);
+    }
+    inNetwork(namespace, () => configure(network, endpoint, gateway, action));
+    if (network.driver === "bridge") addPorts(publishedPorts(endpoint));
+  } catch (error) {
+    const left = links.find(device);
+    if (left) links.remove(left.index);
+    removePorts(publishedPorts(endpoint));
+    throw error;
+  }
+}
+
+function configure(network: NetworkRecord, { inside, addresses }: Endpoint, isGateway: boolean, action: string): void {
+  using own = new Links();
+  const index = own.indexOf(inside);
+  if (!addresses.some((text) => text.includes(":"))) setting(`ipv6/conf/${inside}/disable_ipv6`, "1");
+  for (const text of addresses) own.addAddress(index, parseSubnet(text), `${action}: give it ${text}`);
+  own.change(index, { up: true }, action);
+  if (!isGateway || network.internal) return;
+  for (const { subnet, gateway } of network.subnets) {
+    const { family } = parseSubnet(subnet);
+    if (addresses.some((text) => contains(parseSubnet(subnet), parseSubnet(text))))
+      own.addDefaultRoute(index, parseAddress(gateway), family);
+  }
+}
+
+/** What is left of a container in a network; its own end is gone with its namespace, or goes with this one. */
+export function pullOut(endpoint: Endpoint): void {
+  using links = new Links();
+  removePorts(publishedPorts(endpoint));
+  const found = links.find(endpoint.device);
+  if (found) links.remove(found.index);
+}
+
+/** As the packet filter has them: one without an address of the host is one of each family that the container has. */
+export function publishedPorts({ addresses, ports }: Endpoint): PublishedPort[] {
+  const own = addresses.map(parseSubnet);
+  return ports.flatMap(({ protocol, host, hostPort, containerPort }) => {
+    const at = host === undefined ? undefined : findAddress(host);
+    const all = at !== undefined && at.value === 0n;
+    return own.flatMap((container): PublishedPort[] => {
+      if (at && at.family !== container.family) return [];
+      const specific: { host?: Address } = at && !all ? { host: at } : {};
+      return [{ protocol, ...specific, hostPort, container, containerPort }];
+    });
+  });
+}

@@ -1,0 +1,108 @@
+/**
+ * Which ports of this machine a container gets. They are reserved by sockets that nobody listens at: the packet filter
+ * passes on what comes, and no other program can have them meanwhile.
+ * @module
+ * @see proc_pid_net(5)
+ */
+import {
+  bindPort,
+  close,
+  errnoName,
+  namesIn,
+  portOf,
+  readKernelFile,
+  readLink,
+  systemError,
+  TsboxError,
+} from "../../syscalls/index.ts";
+import { bytesOfAddress, parseAddress } from "./address.ts";
+import type { WantedPort } from "./ports.ts";
+import type { Port } from "./record.ts";
+
+const EADDRINUSE = 98;
+/** The kernel has no such protocol, or no such family: then nobody else has the port either. */
+const NONE = new Set([93, 94, 97]);
+const ANY = { 4: "0.0.0.0", 6: "::" };
+
+export interface Reservation extends Disposable {
+  ports: Port[];
+  /** Sockets, which are to be open as long as the ports are the container's. */
+  sockets: number[];
+}
+
+/**
+ * @param families that the container has addresses of
+ * @throws TsboxError `limit_unavailable`: Docker's words, and who has the port
+ */
+export function reservePorts(wanted: readonly WantedPort[], families: readonly (4 | 6)[]): Reservation {
+  const sockets: number[] = [];
+  const release = () => sockets.splice(0).forEach(close);
+  try {
+    const ports = wanted.map((each) => reserve(each, families, sockets));
+    return { ports, sockets, [Symbol.dispose]: release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function reserve(wanted: WantedPort, families: readonly (4 | 6)[], sockets: number[]): Port {
+  const { protocol, host, hostPort = 0, hostPortEnd = hostPort, containerPort } = wanted;
+  const common = { protocol, ...(host === undefined ? {} : { host }), containerPort };
+  const addresses = host === undefined ? families.map((family) => ANY[family]) : [host];
+  // one that is free for one family may be taken for the other
+  const tries = hostPort === 0 ? 20 : hostPortEnd - hostPort + 1;
+  let failure: TsboxError | undefined;
+  for (let turn = 0; turn < tries; turn++) {
+    const own: number[] = [];
+    let port = hostPort === 0 ? 0 : hostPort + turn;
+    failure = undefined;
+    for (const address of addresses) {
+      const fd = bindPort(protocol, bytesOfAddress(parseAddress(address)), port);
+      if (fd >= 0) {
+        own.push(fd);
+        if (port === 0) port = portOf(fd);
+      } else if (!NONE.has(-fd)) {
+        failure = taken(protocol, address, port, -fd);
+        break;
+      }
+    }
+    if (!failure && port !== 0) {
+      sockets.push(...own);
+      return { ...common, hostPort: port };
+    }
+    own.forEach(close);
+  }
+  throw failure ?? taken(protocol, addresses[0] ?? ANY[4], hostPort, EADDRINUSE);
+}
+
+function taken(protocol: Port["protocol"], address: string, port: number, errno: number): TsboxError {
+  const at = `${address.includes(":") ? `[${address}]` : address}:${port}`;
+  if (errno !== EADDRINUSE) return systemError(`publish ${at}/${protocol}`, "bind", errno, "limit_unavailable");
+  const owner = ownerOf(protocol, port);
+  return new TsboxError(`Bind for ${at} failed: port is already allocated`, {
+    code: "limit_unavailable",
+    errno,
+    syscall: "bind",
+    hint: owner === undefined ? `${errnoName(errno)}: another container or program has it` : `${owner} has it`,
+  });
+}
+
+/** `"nginx" (pid 12)`, where it may be seen. */
+function ownerOf(protocol: string, port: number): string | undefined {
+  const wanted = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const inodes = ["", "6"].flatMap((suffix) =>
+    (readKernelFile(`/proc/self/net/${protocol}${suffix}`) ?? "").split("\n").flatMap((line) => {
+      const fields = line.trim().split(/\s+/);
+      return fields[1]?.endsWith(wanted) ? (fields[9] ?? []) : [];
+    }),
+  );
+  const links = new Set(inodes.map((inode) => `socket:[${inode}]`));
+  if (links.size === 0) return undefined;
+  const pid = namesIn("/proc").find(
+    (name) =>
+      /^\d+$/.test(name) &&
+      namesIn(`/proc/${name}/fd`).some((fd) => links.has(readLink(`/proc/${name}/fd/${fd}`) ?? "")),
+  );
+  return pid && `${JSON.stringify((readKernelFile(`/proc/${pid}/comm`) ?? "?").trim())} (pid ${pid})`;
+}
