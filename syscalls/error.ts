@@ -27,6 +27,8 @@ export type ErrorCode =
   | "name_in_use" // another container, or volume, has this name
   | "volume_not_found" // there is no volume of this name
   | "volume_in_use" // a container has it
+  | "network_not_found" // there is no network of this name
+  | "network_in_use" // a container is in it, or everybody counts on it
   | "container_unreadable" // its state is cut short, of another version or not ours
   | "hook_failed" // a hook of the container's exited with an error, or took too long
   | "reference_invalid" // the name of an image is not one

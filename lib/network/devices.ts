@@ -5,7 +5,16 @@
  * @module
  */
 import { show, systemError, TsboxError, writeKernelFile } from "../../syscalls/index.ts";
-import { contains, findAddress, formatAddress, parseAddress, parseSubnet, type Address } from "./address.ts";
+import {
+  type Address,
+  contains,
+  findAddress,
+  formatAddress,
+  inNetwork,
+  Links,
+  parseAddress,
+  parseSubnet,
+} from "../netlink/index.ts";
 import {
   addNetwork,
   addPorts,
@@ -16,8 +25,6 @@ import {
   type FilteredNetwork,
   type PublishedPort,
 } from "./firewall.ts";
-import { Links } from "./links.ts";
-import { inNetwork } from "./namespace.ts";
 import type { Endpoint, NetworkRecord } from "./record.ts";
 
 const SYSCTL = "/proc/sys/net";
@@ -44,7 +51,7 @@ export function raiseNetwork(network: NetworkRecord): void {
   const families = network.subnets.map(({ subnet }) => parseSubnet(subnet).family);
   // nothing that is said in the network changes what this machine does
   setting(`ipv6/conf/${network.device}/accept_ra`, "0");
-  if (!families.includes(6)) setting(`ipv6/conf/${network.device}/disable_ipv6`, "1");
+  versionSix(network.device, families.includes(6));
   const there = links.addresses(index).map((address) => formatAddress(address));
   for (const { subnet, gateway } of network.subnets) {
     if (there.includes(gateway)) continue;
@@ -60,6 +67,12 @@ export function raiseNetwork(network: NetworkRecord): void {
   if (families.includes(6)) setting("ipv6/conf/all/forwarding", "1", action);
   ensureFirewall();
   addNetwork(filtered(network));
+}
+
+/** Nobody else has the addresses: to look for that takes a second, in which neighbours are not found (measured). */
+function versionSix(device: string, isWanted: boolean): void {
+  setting(`ipv6/conf/${device}/accept_dad`, "0");
+  if (!isWanted) setting(`ipv6/conf/${device}/disable_ipv6`, "1");
 }
 
 /** @param action what is impossible without it */
@@ -96,7 +109,11 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: nu
     } else {
       const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
       links.addVeth(device, { name: inside, namespace, mac, ...mtu });
+      // the port of a bridge has no addresses
+      versionSix(device, false);
       links.change(links.indexOf(device), { master: links.indexOf(network.device), up: true }, action);
+      // a container reaches itself by a published port
+      if (endpoint.ports.length > 0) links.reflect(links.indexOf(device), action);
     }
     inNetwork(namespace, () => configure(network, endpoint, gateway, action));
     if (network.driver === "bridge") addPorts(publishedPorts(endpoint));
@@ -111,7 +128,10 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: nu
 function configure(network: NetworkRecord, { inside, addresses }: Endpoint, isGateway: boolean, action: string): void {
   using own = new Links();
   const index = own.indexOf(inside);
-  if (!addresses.some((text) => text.includes(":"))) setting(`ipv6/conf/${inside}/disable_ipv6`, "1");
+  versionSix(
+    inside,
+    addresses.some((text) => text.includes(":")),
+  );
   for (const text of addresses) own.addAddress(index, parseSubnet(text), `${action}: give it ${text}`);
   own.change(index, { up: true }, action);
   if (!isGateway || network.internal) return;

@@ -6,6 +6,7 @@
  * set bridges        devices of networks               set within     a device, and itself: what stays in a network
  * set guarded        only published ports are reached  set internal   nothing leads out
  * set subnets4, 6    whose addresses are not seen outside
+ * set self4, 6       an address of a container, twice: what comes back to who sent it
  * map ports4, 6      address · protocol · port → address · port of a container
  * map any4, 6        protocol · port, of every address of this machine
  * ```
@@ -13,25 +14,29 @@
  * @module
  * @see nft(8)
  */
-import { bytesOfAddress, lastOf, networkOf, type Address, type Subnet } from "./address.ts";
 import {
+  type Address,
+  bytesOfAddress,
   destinationNat,
+  type Element,
   equal,
   established,
+  type Expression,
   hasTable,
   inSet,
+  lastOf,
   mapped,
   masquerade,
   meta,
   nameKey,
+  networkOf,
   payload,
+  type Subnet,
   TableBatch,
   toLocal,
   translated,
   verdict,
-  type Element,
-  type Expression,
-} from "./nftables.ts";
+} from "../netlink/index.ts";
 
 const TABLE = "tsbox";
 const [FILTER, DESTINATION_NAT, SOURCE_NAT] = [0, -100, 100];
@@ -78,6 +83,7 @@ export function ensureFirewall(): void {
     const address = `ipv${family}_addr` as const;
     const data = [address, "inet_service"] as const;
     batch
+      .addSet(`self${family}`, { key: [address, address] })
       .addSet(`subnets${family}`, { key: [address], interval: true })
       .addSet(`ports${family}`, { key: [address, "inet_proto", "inet_service"], data })
       .addSet(`any${family}`, { key: ["inet_proto", "inet_service"], data });
@@ -94,7 +100,8 @@ export function ensureFirewall(): void {
     .addRule("forward", [meta("oifname"), inSet("guarded"), verdict("drop")])
     .addRule("forward", [meta("iifname"), inSet("internal"), verdict("drop")])
     .addRule("forward", [meta("oifname"), inSet("internal"), verdict("drop")])
-    // who reaches itself, or its neighbour, by a published port is not to answer past this machine
+    // who reaches its neighbour by a published port is not to answer past this machine; where filters of bridges are on
+    // (bridge-nf-call-iptables), it never does
     .addRule("postrouting", [...translated(), ...isWithin(), masquerade()]);
   for (const chain of ["prerouting", "output"]) batch.addRule(chain, [...toLocal(), verdict("jump", "ports")]);
   for (const family of FAMILIES) {
@@ -108,6 +115,14 @@ export function ensureFirewall(): void {
         destinationNat(family),
       ])
       .addRule("ports", [...of, ...port(0), mapped(`any${family}`), destinationNat(family)])
+      .addRule("postrouting", [
+        ...translated(),
+        ...of,
+        addressAt(SOURCE_AT, family),
+        payload("network", DESTINATION_AT[family], ADDRESS_BYTES[family], WORDS[family]),
+        inSet(`self${family}`),
+        masquerade(),
+      ])
       .addRule("postrouting", [
         ...of,
         addressAt(SOURCE_AT, family),
@@ -168,23 +183,28 @@ function rangeOf(subnet: Subnet): Element[] {
 /** @throws TsboxError `limit_unavailable` where one of them is published already */
 export function addPorts(ports: readonly PublishedPort[]): void {
   const batch = new TableBatch(TABLE);
-  for (const each of ports) batch.addElements(...elementOf(each));
+  for (const each of [...selvesOf(ports), ...ports.map(elementOf)]) batch.addElements(...each);
   if (ports.length > 0) batch.commit("publish ports");
 }
 
 /** Those that are there. */
 export function removePorts(ports: readonly PublishedPort[]): void {
-  for (const each of ports)
-    new TableBatch(TABLE).deleteElements(...elementOf(each)).commit("withdraw a port", "ENOENT");
+  for (const each of [...selvesOf(ports), ...ports.map(elementOf)])
+    new TableBatch(TABLE).deleteElements(...each).commit("withdraw a port", "ENOENT");
 }
 
-function elementOf({
-  protocol,
-  host,
-  hostPort,
-  container,
-  containerPort,
-}: PublishedPort): [set: string, elements: Element[]] {
+type Elements = [set: string, elements: Element[]];
+
+/** Each container's address once. */
+function selvesOf(ports: readonly PublishedPort[]): Elements[] {
+  const all = new Map(ports.map(({ container }) => [`${container.family} ${container.value}`, container]));
+  return [...all.values()].map((container) => {
+    const bytes = bytesOfAddress(container);
+    return [`self${container.family}`, [{ key: Uint8Array.from([...bytes, ...bytes]) }]];
+  });
+}
+
+function elementOf({ protocol, host, hostPort, container, containerPort }: PublishedPort): Elements {
   const { family } = container;
   const wanted = [...word(PROTOCOLS[protocol]).reverse(), ...halves(hostPort)];
   const data = Uint8Array.from([...bytesOfAddress(container), ...halves(containerPort)]);

@@ -1,5 +1,5 @@
 /**
- * What lasts, in one SQLite file, `ROOT/state.db`: containers, volumes, and what happened to them. Each of the first two
+ * What lasts, in one SQLite file, `ROOT/state.db`: containers, volumes, networks, and what happened to them. Each of the first three
  * has a copy of what does not change of it beside its files, of which the database is made anew where it is lost.
  * @module
  */
@@ -28,6 +28,7 @@ const LIMIT_BYTES = 16 * 2 ** 20;
 const SCHEMA = `
   ${rowsSchema("containers")}
   ${rowsSchema("volumes")}
+  ${rowsSchema("networks")}
   CREATE TABLE IF NOT EXISTS events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, type TEXT NOT NULL, action TEXT NOT NULL, id TEXT NOT NULL, attributes TEXT NOT NULL) STRICT
 `;
 
@@ -40,12 +41,13 @@ export interface EventRow {
   attributes: Record<string, string>;
 }
 
-type Table = "containers" | "volumes";
+type Table = "containers" | "volumes" | "networks";
 
 export class State implements Disposable {
   readonly root: string;
   readonly containers: Rows;
   readonly volumes: Rows;
+  readonly networks: Rows;
   readonly #database: Database;
   #directory: Directory | undefined;
 
@@ -67,6 +69,7 @@ export class State implements Disposable {
     });
     this.containers = new Rows(this.#database, "containers");
     this.volumes = new Rows(this.#database, "volumes");
+    this.networks = new Rows(this.#database, "networks");
   }
 
   [Symbol.dispose](): void {
@@ -153,7 +156,7 @@ export class State implements Disposable {
   /** Records whose copies are there. Of two with one name the later one goes by its id. */
   #build(database: DatabaseSync): void {
     this.#makeSpare();
-    for (const table of ["containers", "volumes"] as const) {
+    for (const table of ["containers", "volumes", "networks"] as const) {
       const names = new Set<string>();
       const rows = this.#copies(table).toSorted((a, b) => a.created - b.created);
       for (const row of rows) {
@@ -201,5 +204,6 @@ function revive(table: Table, value: unknown): Row | undefined {
   const { id, name, created, version } = row;
   if (version !== 1 || typeof id !== "string" || typeof name !== "string" || typeof created !== "number")
     return undefined;
-  return { ...row, ...(table === "containers" ? { status: "starting" } : {}), id, name, created };
+  const found = table === "containers" ? { status: "starting" } : {};
+  return { ...row, ...found, id, name, created };
 }

@@ -21,8 +21,10 @@ const [NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE] = [0x100, 0x200, 0x400];
 const [IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD] = [
   1, 3, 4, 5, 10, 18, 28,
 ];
+const [IFLA_PROTINFO, IFLA_BRPORT_MODE, AF_BRIDGE] = [12, 4, 7];
 const [IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_MACVLAN_MODE] = [1, 2, 1, 1];
-const [IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS] = [1, 2, 8];
+const [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS] = [1, 2, 4, 8];
+const KEPT = [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS];
 const [IFA_F_PERMANENT, IFA_F_NODAD] = [0x80, 0x02];
 const [RTA_DST, RTA_OIF, RTA_GATEWAY] = [1, 4, 5];
 const [RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST] = [254, 4, 0, 253, 1];
@@ -127,7 +129,7 @@ export class Links implements Disposable {
   }
 
   #add(action: string, name: string, kind: string, attributes: Uint8Array[], data: Uint8Array[] = []): void {
-    checkName(name);
+    checkDevice(name);
     const info = [netlinkAttribute(IFLA_INFO_KIND, cstring(kind))];
     if (data.length > 0) info.push(netlinkNested(IFLA_INFO_DATA, ...data));
     const named = netlinkAttribute(IFLA_IFNAME, cstring(name));
@@ -139,6 +141,14 @@ export class Links implements Disposable {
     const { up } = change;
     const flags = up === undefined ? linkInfo(index) : linkInfo(index, up ? IFF_UP : 0, IFF_UP);
     this.#request(action, RTM_SETLINK, 0, netlinkBody(flags, ...changes(change)));
+  }
+
+  /** What comes from the port of a bridge may go back there. @param index of the port */
+  reflect(index: number, action: string): void {
+    const mode = netlinkNested(IFLA_PROTINFO, netlinkAttribute(IFLA_BRPORT_MODE, Uint8Array.of(1)));
+    const body = linkInfo(index);
+    body[0] = AF_BRIDGE;
+    this.#request(action, RTM_SETLINK, 0, netlinkBody(body, mode));
   }
 
   /** @returns whether it was there */
@@ -178,10 +188,10 @@ export class Links implements Disposable {
   }
 
   /** An address as another device had it. */
-  setAddress(index: number, { header, attributes }: LinkAddress, kept: readonly number[], action: string): void {
+  setAddress(index: number, { header, attributes }: LinkAddress, action: string): void {
     const own = header.slice();
     new DataView(own.buffer).setUint32(4, index, true);
-    const all = [...attributes].filter(([type]) => kept.includes(type));
+    const all = [...attributes].filter(([type]) => KEPT.includes(type));
     const body = netlinkBody(own, ...all.map(([type, value]) => netlinkAttribute(type, value)));
     this.#request(action, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, body);
   }
@@ -243,7 +253,7 @@ const HINTS: Record<string, string | undefined> = {
 };
 
 /** @throws TsboxError `invalid_option` */
-function checkName(name: string): void {
+export function checkDevice(name: string): void {
   const { length } = new TextEncoder().encode(name);
   if (length > 0 && length <= NAME_BYTES && !/[/\s:]/.test(name) && name !== "." && name !== "..") return;
   throw new TsboxError(`use the name ${show(name)} for a network device: at most ${NAME_BYTES} bytes, without "/"`, {
@@ -254,7 +264,7 @@ function checkName(name: string): void {
 function changes({ name, master, mtu, mac, namespace }: LinkChange): Uint8Array[] {
   const attributes: Uint8Array[] = [];
   if (name !== undefined) {
-    checkName(name);
+    checkDevice(name);
     attributes.push(netlinkAttribute(IFLA_IFNAME, cstring(name)));
   }
   if (master !== undefined) attributes.push(netlinkAttribute(IFLA_MASTER, word(master)));

@@ -1,0 +1,351 @@
+/**
+ * The networks of a store.
+ *
+ * ```
+ * ROOT/networks/ID/record.json   a copy of its row, for when the database is lost
+ * ROOT/networks.lock             held (flock) while the kernel is told of networks
+ * ```
+ * @module
+ */
+import { Directory, effectiveUid, removeTree, show, TsboxError } from "../../syscalls/index.ts";
+import { storing, type State } from "../state/index.ts";
+import { checkDevice, formatAddress, parseSubnet, type Subnet } from "../netlink/index.ts";
+import { listed, type NetworkFilters } from "./filter.ts";
+import { checkSubnet, chooseAddresses, freeSubnet, macFor, uniqueSubnet, type WantedSubnet } from "./leases.ts";
+import { lockNetworks } from "./lock.ts";
+import type { WantedPort } from "./ports.ts";
+import type { Endpoint, NetworkRecord } from "./record.ts";
+
+export interface NetworkOptions {
+  name: string;
+  /** `"bridge"` unless set; `"macvlan"`: every container has an address of its own at a device of the host. */
+  driver?: "bridge" | "macvlan";
+  /** One of each family at most; default: one that is free, of version 4. */
+  subnets?: WantedSubnet[];
+  /** One of version 6 as well, where none is named. */
+  ipv6?: boolean;
+  /** Nothing leads out of it. */
+  internal?: boolean;
+  labels?: Record<string, string>;
+  /**
+   * `mtu`, `isolate` (`"false"`: other networks and machines reach all that its containers listen at), `parent` of a
+   * macvlan, `bridge_name`; Docker's longer names mean the same.
+   */
+  options?: Record<string, string>;
+}
+
+/** What a container asks for in a network. */
+export interface Joining {
+  /** Its id. */
+  container: string;
+  name: string;
+  aliases?: readonly string[];
+  /** Addresses that it wants. */
+  addresses?: readonly string[];
+  mac?: string;
+  /** Its device: `"eth0"`. */
+  inside: string;
+  ports?: readonly WantedPort[];
+}
+
+/** Whether a container of an endpoint still has it. */
+export type IsThere = (container: string) => boolean;
+
+/** What is there without having been made. */
+export const DEFAULT_NETWORK = "bridge";
+const DEFAULT_DEVICE = "tsbox0";
+const RESERVED = ["none", "host", "default", "container"];
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const PRIVATE = 0o700;
+const DOCKERS: Record<string, string> = {
+  "com.docker.network.driver.mtu": "mtu",
+  "com.docker.network.bridge.name": "bridge_name",
+};
+const OPTIONS = ["mtu", "isolate", "parent", "bridge_name"];
+
+export class Networks {
+  readonly #state: () => State;
+
+  /** @param state opened when it is needed */
+  constructor(state: () => State) {
+    this.#state = state;
+  }
+
+  /** @throws TsboxError `name_in_use`, `invalid_option`, `limit_unavailable`, `permission_denied` */
+  async create(options: NetworkOptions): Promise<NetworkRecord> {
+    const { name } = options;
+    if (RESERVED.includes(name) || name === DEFAULT_NETWORK)
+      throw new TsboxError(`operation is not permitted on predefined ${name} network`, { code: "invalid_option" });
+    return this.#make(options);
+  }
+
+  async #make(options: NetworkOptions, device?: string): Promise<NetworkRecord> {
+    checkRoot();
+    const { name, driver = "bridge", internal = false, labels = {}, options: given = {} } = options;
+    if (!NAME.test(name))
+      throw invalid(`create the network ${show(name)}: invalid network name`, "letters, digits, _ . and -");
+    if (driver !== "bridge" && driver !== "macvlan")
+      throw invalid(`create the network ${show(name)}: could not find plugin ${String(driver)}`, "bridge, macvlan");
+    const asked = optionsOf(given);
+    const id = hex(crypto.getRandomValues(new Uint8Array(32)));
+    const routes = (await import("./routes.ts")).hostRoutes();
+    const state = this.#state();
+    const record = state.transaction(() => {
+      const record: NetworkRecord = {
+        version: 1,
+        id,
+        name,
+        created: Date.now(),
+        driver,
+        device: device ?? deviceOf(asked, driver, id),
+        subnets: this.#subnetsFor(options, driver === "macvlan" ? [] : routes),
+        ipv6: options.ipv6 === true,
+        internal,
+        isolated: asked["isolate"] !== "false",
+        ...(asked["mtu"] === undefined ? {} : { mtu: Number(asked["mtu"]) }),
+        labels,
+        options: given,
+        endpoints: {},
+        last: {},
+      };
+      const sameDevice = this.list().find((other) => driver === "bridge" && other.device === record.device);
+      if (sameDevice)
+        throw invalid(`create the network ${show(name)}: the bridge ${record.device} is that of ${sameDevice.name}`);
+      state.networks.insert(record);
+      state.addEvent({
+        time: record.created,
+        type: "network",
+        action: "create",
+        id,
+        attributes: { name, type: driver },
+      });
+      return record;
+    });
+    this.#copy(record);
+    return record;
+  }
+
+  #subnetsFor({ name, subnets = [], ipv6 }: NetworkOptions, routes: readonly Subnet[]): NetworkRecord["subnets"] {
+    const taken = this.list().flatMap((network) =>
+      network.subnets.map(({ subnet }) => ({ subnet: parseSubnet(subnet), owner: `network ${network.name}` })),
+    );
+    const made = subnets.map((wanted) => checkSubnet(wanted, taken));
+    const families = made.map(({ subnet }) => parseSubnet(subnet).family);
+    if (new Set(families).size < families.length)
+      throw invalid(
+        `create the network ${show(name)}: more than one subnet of a family`,
+        "one of version 4, and one of version 6",
+      );
+    if (!families.includes(4) && subnets.length === 0)
+      made.unshift(freeSubnet([...routes, ...taken.map(({ subnet }) => subnet)]));
+    if (ipv6 && !families.includes(6)) made.push(uniqueSubnet(crypto.getRandomValues(new Uint8Array(5))));
+    return made;
+  }
+
+  #copy(record: NetworkRecord): void {
+    const path = `${this.#state().root}/networks/${record.id}`;
+    storing(() => {
+      Directory.make(path, PRIVATE);
+      using place = Directory.open(path);
+      place?.replace(
+        "record.json",
+        new TextEncoder().encode(JSON.stringify({ ...record, endpoints: {} })),
+        0o600,
+        true,
+      );
+    });
+  }
+
+  /** By its name, its id, or the beginning of that. @throws TsboxError `network_not_found` */
+  get(nameOrId: string): NetworkRecord {
+    const { networks } = this.#state();
+    const named = networks.byName<NetworkRecord>(nameOrId);
+    if (named) return named;
+    const found = /^[0-9a-f]+$/.test(nameOrId) ? networks.byPrefix<NetworkRecord>(nameOrId) : [];
+    if (found.length === 1) return found[0] as NetworkRecord;
+    if (found.length > 1)
+      throw invalid(`network ${nameOrId} is ambiguous (${found.length} matches found on ID prefix)`);
+    throw new TsboxError(`network ${nameOrId} not found`, { code: "network_not_found" });
+  }
+
+  /** By name; the default one among them, once a container was in it. */
+  list(filters: NetworkFilters = {}): NetworkRecord[] {
+    const all = this.#state().networks.list<NetworkRecord>();
+    return listed(all, filters).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** @throws TsboxError `network_not_found`, `network_in_use` */
+  async remove(nameOrId: string, isThere: IsThere = () => true): Promise<void> {
+    const { id, name } = this.get(nameOrId);
+    if (name === DEFAULT_NETWORK)
+      throw new TsboxError(`bridge is a pre-defined network and cannot be removed`, { code: "network_in_use" });
+    using _ = await lockNetworks(this.#state().root);
+    await this.#sweep(isThere);
+    const state = this.#state();
+    state.transaction(() => {
+      const network = state.networks.get<NetworkRecord>(id);
+      if (!network) throw new TsboxError(`network ${nameOrId} not found`, { code: "network_not_found" });
+      const users = Object.values(network.endpoints).map(
+        (endpoint) => `${endpoint.name} (${endpoint.container.slice(0, 12)})`,
+      );
+      if (users.length > 0)
+        throw new TsboxError(
+          `error while removing network: network ${name} has active endpoints (name: ${users.join(", ")})`,
+          {
+            code: "network_in_use",
+            hint: "tsbox network disconnect, or stop the container",
+          },
+        );
+      state.networks.remove(id);
+      state.addEvent({
+        time: Date.now(),
+        type: "network",
+        action: "destroy",
+        id,
+        attributes: { name, type: network.driver },
+      });
+    });
+    using above = Directory.open(`${state.root}/networks`);
+    if (above) removeTree(above, id);
+  }
+
+  /** Those that no container is in. @returns names */
+  async prune(filters: NetworkFilters = {}, isThere?: IsThere): Promise<string[]> {
+    const removed: string[] = [];
+    for (const { id, name, endpoints } of this.list(filters)) {
+      const used = Object.keys(endpoints).some((container) => isThere?.(container) ?? true);
+      if (used || name === DEFAULT_NETWORK) continue;
+      await this.remove(id, isThere);
+      removed.push(name);
+    }
+    return removed;
+  }
+
+  /** The one that is there without having been made. */
+  async default(): Promise<NetworkRecord> {
+    const found = this.#state().networks.byName<NetworkRecord>(DEFAULT_NETWORK);
+    if (found) return found;
+    try {
+      return await this.#make({ name: DEFAULT_NETWORK }, DEFAULT_DEVICE);
+    } catch (error) {
+      // another process has made it
+      const made = this.#state().networks.byName<NetworkRecord>(DEFAULT_NETWORK);
+      if (made) return made;
+      throw error;
+    }
+  }
+
+  /**
+   * Gives a container its addresses in a network, in the record alone.
+   * @param ports that have been reserved
+   * @throws TsboxError `invalid_option`, `limit_unavailable`
+   */
+  claim(id: string, joining: Joining, ports: Endpoint["ports"]): Endpoint {
+    let made: Endpoint | undefined;
+    const { container, name, aliases = [], addresses: wanted = [], mac, inside } = joining;
+    this.#state().networks.update<NetworkRecord>(id, (network) => {
+      if (network.endpoints[container])
+        throw new TsboxError(`endpoint with name ${name} already exists in network ${network.name}`, {
+          code: "invalid_option",
+        });
+      const addresses = chooseAddresses(network, wanted);
+      const device = `tsb${container.slice(0, 7)}${network.id.slice(0, 5)}`;
+      const own = mac ?? macFor(addresses[0], crypto.getRandomValues(new Uint8Array(4)));
+      made = { container, name, aliases: [...aliases], device, inside, mac: own, addresses, ports };
+      const last = { ...network.last };
+      network.subnets.forEach(({ subnet }, index) => {
+        const address = addresses[index];
+        if (address !== undefined && wanted.length === 0) last[subnet] = formatAddress(parseSubnet(address));
+      });
+      return { ...network, last, endpoints: { ...network.endpoints, [container]: made } };
+    });
+    if (!made) throw new TsboxError(`network ${id} not found`, { code: "network_not_found" });
+    return made;
+  }
+
+  /**
+   * What was claimed, as the kernel has it.
+   * @param namespace a descriptor of the container's network namespace @param gateway whether what leads elsewhere goes this way
+   */
+  async plugIn(id: string, container: string, namespace: number, gateway: boolean, isThere: IsThere): Promise<void> {
+    checkRoot();
+    const { plugIn, raiseNetwork } = await import("./devices.ts");
+    using _ = await lockNetworks(this.#state().root);
+    await this.#sweep((other) => other === container || isThere(other));
+    const network = this.get(id);
+    const endpoint = network.endpoints[container];
+    if (!endpoint)
+      throw new TsboxError(`container ${container} is not connected to network ${network.name}`, {
+        code: "invalid_option",
+      });
+    raiseNetwork(network);
+    plugIn(network, endpoint, namespace, gateway);
+  }
+
+  /** Takes a container out of a network, or out of all. What is gone already is no error. */
+  async leave(container: string, only?: string): Promise<void> {
+    const isIn = ({ id, endpoints }: NetworkRecord) => endpoints[container] !== undefined && (only ?? id) === id;
+    if (!this.#state().networks.list<NetworkRecord>().some(isIn)) return;
+    using _ = await lockNetworks(this.#state().root);
+    for (const network of this.list().filter(isIn)) await this.#takeOut(network.id, container);
+  }
+
+  /** Endpoints of containers that are gone: whoever was to take them out was killed. */
+  async #sweep(isThere: IsThere): Promise<void> {
+    for (const { id, endpoints } of this.list())
+      for (const container of Object.keys(endpoints)) if (!isThere(container)) await this.#takeOut(id, container);
+  }
+
+  /** The kernel first: what is written down can be found again. */
+  async #takeOut(id: string, container: string): Promise<void> {
+    const { lowerNetwork, pullOut } = await import("./devices.ts");
+    const network = this.get(id);
+    const endpoint = network.endpoints[container];
+    if (!endpoint) return;
+    pullOut(endpoint);
+    const isUsed = ({ id: other, endpoints }: NetworkRecord) =>
+      Object.keys(endpoints).some((each) => other !== id || each !== container);
+    const all = this.list();
+    if (!all.some((each) => each.id === id && isUsed(each))) lowerNetwork(network, !all.some(isUsed));
+    this.#state().networks.update<NetworkRecord>(id, (row) => {
+      const { [container]: _, ...endpoints } = row.endpoints;
+      return { ...row, endpoints };
+    });
+  }
+}
+
+const invalid = (message: string, hint?: string) =>
+  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
+
+function checkRoot(): void {
+  if (effectiveUid() === 0) return;
+  throw new TsboxError("make a network: only root may", {
+    code: "permission_denied",
+    hint: "--network none or host",
+  });
+}
+
+function optionsOf(given: Record<string, string>): Record<string, string> {
+  const named = Object.fromEntries(Object.entries(given).map(([name, value]) => [DOCKERS[name] ?? name, value]));
+  for (const [name, value] of Object.entries(named)) {
+    if (!OPTIONS.includes(name)) throw invalid(`use the network option ${show(name)}: unknown`, OPTIONS.join(", "));
+    if (name === "mtu" && !(/^\d+$/.test(value) && Number(value) >= 68 && Number(value) <= 65535))
+      throw invalid(`use the MTU ${show(value)}: not a number from 68 to 65535`);
+    if (name === "bridge_name" || name === "parent") checkDevice(value);
+    if (name === "isolate" && value !== "true" && value !== "false")
+      throw invalid(`use isolate=${value}: not understood`, "true or false");
+  }
+  return named;
+}
+
+function deviceOf(options: Record<string, string>, driver: NetworkRecord["driver"], id: string): string {
+  if (driver === "bridge") return options["bridge_name"] ?? `tsb-${id.slice(0, 10)}`;
+  if (options["parent"] !== undefined) return options["parent"];
+  throw invalid("make a macvlan network: no parent is named", "-o parent=eth0: a network device of the host");
+}
+
+const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** Where a container is reached: without the lengths of prefixes. */
+export const bareAddresses = ({ addresses }: Endpoint): string[] =>
+  addresses.map((text) => formatAddress(parseSubnet(text)));

@@ -1,0 +1,289 @@
+/** Networks of containers, in small worlds of network namespaces: by real traffic. @module */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  bareAddresses,
+  Networks,
+  parsePorts,
+  reservePorts,
+  type Joining,
+  type NetworkRecord,
+} from "../lib/network/index.ts";
+import { Links } from "../lib/netlink/index.ts";
+import { hasFirewall } from "../lib/network/firewall.ts";
+import { State } from "../lib/state/index.ts";
+import { failureOf } from "./support/failure.ts";
+import { asRoot, inGuest } from "./support/machine.ts";
+import { World, routeThrough, runHere, type Place } from "./support/network-world.ts";
+
+const ECHO = join(import.meta.dirname, "support/echo.ts");
+const reason = !asRoot ? "needs root" : inGuest ? "the guest's kernel has no nf_tables" : undefined;
+const BUN = process.execPath;
+const BRIDGE_FILTERS = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
+const root = mkdtempSync(join(tmpdir(), "tsbox-network-"));
+const state = new State(root);
+const networks = new Networks(() => state);
+afterAll(() => {
+  state[Symbol.dispose]();
+  rmSync(root, { recursive: true, force: true });
+});
+
+let made = 0;
+const newId = () => (++made).toString(16).padStart(4, "0").padEnd(64, "a");
+const there = new Set<string>();
+const isThere = (id: string) => there.has(id);
+
+interface Member {
+  id: string;
+  place: Place;
+  addresses: string[];
+  sockets: Disposable;
+}
+
+describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `networks (${reason})`, () => {
+  let world: World;
+  let outside: Place;
+  const members: Member[] = [];
+
+  beforeAll(() => {
+    world = new World();
+    outside = world.neighbour(["203.0.113.1/24", "2001:db8:1::1/64"], ["203.0.113.9/24", "2001:db8:1::9/64"]);
+  });
+  afterAll(() => {
+    members.forEach(({ sockets }) => sockets[Symbol.dispose]());
+    world?.[Symbol.dispose]();
+  });
+
+  async function member(
+    network: NetworkRecord,
+    name: string,
+    more: Partial<Joining> & { publish?: string[] } = {},
+  ): Promise<Member> {
+    const place = world.place();
+    const id = newId();
+    there.add(id);
+    const families = network.subnets.map(({ subnet }) => (subnet.includes(":") ? 6 : 4) as 4 | 6);
+    const reserved = reservePorts((more.publish ?? []).flatMap(parsePorts), families);
+    const endpoint = networks.claim(network.id, { container: id, name, inside: "eth0", ...more }, reserved.ports);
+    const member = { id, place, addresses: bareAddresses(endpoint), sockets: reserved };
+    members.push(member);
+    await networks.plugIn(network.id, id, place.namespace, true, isThere);
+    return member;
+  }
+  async function serve({ place }: Member, port: number, name: string): Promise<void> {
+    const child = place.start(BUN, ECHO, "serve", String(port), name);
+    await child.stdout.getReader().read();
+  }
+  const ask = (from: Place | undefined, protocol: string, address: string, port: number) =>
+    (from ? from.run : runHere)(BUN, ECHO, "ask", protocol, address, String(port));
+  async function leave({ id, sockets }: Member): Promise<void> {
+    there.delete(id);
+    sockets[Symbol.dispose]();
+    await networks.leave(id);
+  }
+
+  test("containers reach each other, the outside and this machine; who is outside reaches published ports only", async () => {
+    const network = await networks.create({ name: "web", ipv6: true });
+    expect(network.subnets.length).toBe(2);
+    const a = await member(network, "a");
+    const b = await member(network, "b", { publish: ["8080:80", "127.0.0.1:8081:80", "203.0.113.1:5353:80/udp"] });
+    await serve(b, 80, "b");
+    for (const address of b.addresses)
+      for (const protocol of ["tcp", "udp"])
+        expect([protocol, address, ask(a.place, protocol, address, 80)]).toEqual([
+          protocol,
+          address,
+          `b saw ${a.addresses[b.addresses.indexOf(address)]}`,
+        ]);
+    // this machine, by the container's address and by its own
+    expect(ask(undefined, "tcp", b.addresses[0]!, 80)).toBe(`b saw ${network.subnets[0]!.gateway}`);
+    expect(ask(undefined, "tcp", "203.0.113.1", 8080)).toBe("b saw 203.0.113.1");
+    expect(ask(undefined, "tcp", "127.0.0.1", 8080)).toBe(`b saw ${network.subnets[0]!.gateway}`);
+    expect(ask(undefined, "tcp", "127.0.0.1", 8081)).toBe(`b saw ${network.subnets[0]!.gateway}`);
+    // the outside: with its own address as the source
+    expect(ask(outside, "tcp", "203.0.113.1", 8080)).toBe("b saw 203.0.113.9");
+    expect(ask(outside, "tcp", "2001:db8:1::1", 8080)).toBe("b saw 2001:db8:1::9");
+    expect(ask(outside, "udp", "203.0.113.1", 5353)).toBe("b saw 203.0.113.9");
+    expect(ask(outside, "tcp", "203.0.113.1", 8081)).not.toContain("saw");
+    expect(ask(outside, "tcp", "203.0.113.1", 80)).not.toContain("saw");
+    // neighbours, and the container itself, by the published port, whether bridges have filters or not
+    for (const filters of existsSync(BRIDGE_FILTERS) ? ["0", "1"] : []) {
+      writeFileSync(BRIDGE_FILTERS, filters);
+      const source = filters === "0" ? network.subnets[0]!.gateway : a.addresses[0];
+      expect([filters, ask(a.place, "tcp", "203.0.113.1", 8080)]).toEqual([filters, `b saw ${source}`]);
+      expect([filters, ask(b.place, "tcp", "203.0.113.1", 8080)]).toEqual([
+        filters,
+        `b saw ${network.subnets[0]!.gateway}`,
+      ]);
+    }
+    // out: this machine's address is what others see
+    const server = outside.start(BUN, ECHO, "serve", "7000", "outside");
+    await server.stdout.getReader().read();
+    for (const protocol of ["tcp", "udp"]) {
+      expect(ask(a.place, protocol, "203.0.113.9", 7000)).toBe("outside saw 203.0.113.1");
+      expect(ask(a.place, protocol, "2001:db8:1::9", 7000)).toBe("outside saw 2001:db8:1::1");
+    }
+    // past the published port: whoever has a route to the container is stopped, also where it knows the way
+    routeThrough(outside, "203.0.113.1");
+    expect(ask(outside, "tcp", b.addresses[0]!, 80)).toBe("nothing");
+    await leave(a);
+    await leave(b);
+    await networks.remove("web");
+    nothingIsLeft();
+  }, 60_000);
+
+  test("between networks there is nothing, unless both say so; an internal one leads nowhere", async () => {
+    const [one, two] = [await networks.create({ name: "one" }), await networks.create({ name: "two" })];
+    const open = await networks.create({ name: "open", options: { isolate: "false" } });
+    const inner = await networks.create({ name: "inner", internal: true, subnets: [{ subnet: "10.99.0.0/24" }] });
+    const [a, b, c, d, e] = [
+      await member(one, "a"),
+      await member(two, "b"),
+      await member(open, "c"),
+      await member(inner, "d"),
+      await member(inner, "e"),
+    ];
+    for (const [member, name] of [
+      [a, "a"],
+      [b, "b"],
+      [c, "c"],
+      [d, "d"],
+      [e, "e"],
+    ] as const)
+      await serve(member, 80, name);
+    expect(ask(a.place, "tcp", b.addresses[0]!, 80)).toBe("nothing");
+    expect(ask(b.place, "tcp", a.addresses[0]!, 80)).toBe("nothing");
+    expect(ask(a.place, "tcp", c.addresses[0]!, 80)).toBe(`c saw ${a.addresses[0]}`);
+    expect(ask(d.place, "tcp", e.addresses[0]!, 80)).toBe(`e saw ${d.addresses[0]}`);
+    for (const [from, to] of [
+      [a, d],
+      [c, d],
+    ] as const)
+      expect(ask(from.place, "tcp", to.addresses[0]!, 80)).not.toContain("saw");
+    // also where it finds the way by itself
+    routeThrough(d.place, "10.99.0.1");
+    const server = outside.start(BUN, ECHO, "serve", "7001", "outside");
+    await server.stdout.getReader().read();
+    routeThrough(outside, "203.0.113.1");
+    expect(ask(c.place, "tcp", "203.0.113.9", 7001)).toBe("outside saw 203.0.113.1");
+    for (const [address, port] of [
+      [c.addresses[0]!, 80],
+      ["203.0.113.9", 7001],
+    ] as const)
+      expect(ask(d.place, "tcp", address, port)).toBe("nothing");
+    for (const member of [a, b, c, d, e]) await leave(member);
+    for (const { name } of [one, two, open, inner]) await networks.remove(name);
+    nothingIsLeft();
+  }, 60_000);
+
+  test("addresses are given in turn, kept while in use, and refused where they are somebody's", async () => {
+    const network = await networks.create({
+      name: "small",
+      subnets: [{ subnet: "10.98.0.0/29", gateway: "10.98.0.3", reserved: { printer: "10.98.0.1" } }],
+    });
+    const a = await member(network, "a");
+    const b = await member(network, "b", { addresses: ["10.98.0.6"] });
+    expect([a.addresses, b.addresses]).toEqual([["10.98.0.2"], ["10.98.0.6"]]);
+    await leave(a);
+    const c = await member(network, "c");
+    expect(c.addresses).toEqual(["10.98.0.4"]);
+    const claim = (more: Partial<Joining>) =>
+      networks.claim(network.id, { container: newId(), name: "x", inside: "eth0", ...more }, []);
+    for (const [address, why] of [
+      ["10.98.0.6", "Address already in use"],
+      ["10.98.0.3", "Address already in use"],
+      ["10.97.0.1", "no configured subnet contains IP address 10.97.0.1"],
+      ["10.98.0", "not an IP address"],
+    ] as const)
+      expect((await failureOf(() => claim({ addresses: [address] }))).message).toContain(why);
+    const taken = [claim({}), claim({})].map(bareAddresses);
+    expect(taken).toEqual([["10.98.0.5"], ["10.98.0.2"]]);
+    expect((await failureOf(() => claim({}))).code).toBe("limit_unavailable");
+    expect((await failureOf(() => networks.remove("small", () => true))).message).toContain(
+      "has active endpoints (name: ",
+    );
+    await leave(b);
+    await leave(c);
+    // whoever had claimed the others is gone
+    await networks.remove("small", isThere);
+    nothingIsLeft();
+  });
+
+  test("bad input is one clear error each", async () => {
+    const network = await networks.create({ name: "there" });
+    const { subnet } = network.subnets[0]!;
+    const refused = async (options: Parameters<Networks["create"]>[0], ...words: string[]) => {
+      const { message } = await failureOf(() => networks.create(options));
+      for (const word of words) expect(message).toContain(word);
+    };
+    await refused(
+      { name: "x", subnets: [{ subnet }] },
+      "Pool overlaps with other one on this address space: network there",
+    );
+    await refused({ name: "x", subnets: [{ subnet: "10.0.0.1/8" }] }, "bits behind its prefix");
+    await refused({ name: "x", subnets: [{ subnet: "10.0.0.0/33" }] }, "not an address");
+    await refused({ name: "x", subnets: [{ subnet: "10.0.0.0/31" }] }, "no room");
+    await refused({ name: "x", subnets: [{ subnet: "10.5.0.0/24", gateway: "10.6.0.1" }] }, 'the gateway "10.6.0.1"');
+    await refused({ name: "x", subnets: [{ subnet: "10.5.0.0/24", range: "10.5.0.0/16" }] }, "not within");
+    await refused({ name: "there" }, "there");
+    await refused({ name: "none" }, "predefined");
+    await refused({ name: "a b" }, "invalid network name");
+    await refused({ name: "x", options: { mtu: "9" } }, "MTU");
+    await refused({ name: "x", options: { colour: "red" } }, "colour", "unknown");
+    await refused({ name: "x", options: { bridge_name: network.device } }, "is that of there");
+    await refused({ name: "x", driver: "macvlan" }, "no parent");
+    expect((await failureOf(() => networks.remove("nothing"))).message).toBe("network nothing not found");
+    expect((await failureOf(() => networks.remove("bridge"))).message).toContain("not found");
+    await refused({ name: "x", options: { bridge_name: "a-name-that-is-too-long" } }, "at most 15 bytes");
+    await networks.remove("there", isThere);
+    nothingIsLeft();
+  });
+
+  test("a port that somebody has is refused, and said whose it is", async () => {
+    using listener = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data() {} } });
+    const failure = await failureOf(() => reservePorts(parsePorts(`${listener.port}:80`), [4]));
+    expect(failure.message).toBe(`Bind for 0.0.0.0:${listener.port} failed: port is already allocated`);
+    expect(failure.hint).toContain(`(pid ${process.pid}) has it`);
+    using first = reservePorts(parsePorts("80"), [4, 6]);
+    const { hostPort } = first.ports[0]!;
+    expect((await failureOf(() => reservePorts(parsePorts(`${hostPort}:80`), [4]))).code).toBe("limit_unavailable");
+    // one of several
+    using second = reservePorts(parsePorts(`${hostPort}-${hostPort + 5}:80`), [4]);
+    expect(second.ports[0]!.hostPort).toBeGreaterThan(hostPort);
+  });
+
+  test("a macvlan has an address of its own at a device of this machine", async () => {
+    const network = await networks.create({
+      name: "lan",
+      driver: "macvlan",
+      options: { parent: "out1" },
+      subnets: [{ subnet: "203.0.113.0/24", gateway: "203.0.113.200" }],
+    });
+    const a = await member(network, "a", { addresses: ["203.0.113.77"] });
+    await serve(a, 80, "a");
+    expect(ask(outside, "tcp", "203.0.113.77", 80)).toBe("a saw 203.0.113.9");
+    await leave(a);
+    await networks.remove("lan");
+  });
+
+  test("a hundred claims at once are a hundred addresses", async () => {
+    const network = await networks.create({ name: "busy" });
+    const script = join(import.meta.dirname, "support/claim-address.ts");
+    const children = Array.from({ length: 100 }, (_, index) =>
+      Bun.spawn([BUN, script, root, network.id, String(index)], { stdout: "pipe", stderr: "inherit" }),
+    );
+    const all = await Promise.all(children.map(({ stdout }) => stdout.text()));
+    expect(new Set(all).size).toBe(100);
+    expect(all.every((text) => text.startsWith("172."))).toBe(true);
+    await networks.remove("busy", () => false);
+  }, 120_000);
+
+  function nothingIsLeft(): void {
+    using links = new Links();
+    expect(links.list().map(({ name }) => name)).toEqual(["lo", "out1"]);
+    expect(hasFirewall()).toBe(false);
+  }
+});
