@@ -16,6 +16,7 @@ export * from "./ports.ts";
 export * from "./program.ts";
 export * from "./signals.ts";
 export * from "./structs.ts";
+export * from "./visit.ts";
 export * from "./walker.ts";
 export { DEEP, removal, removeTree, type Caller } from "./tree.ts";
 export { ARCH, numberOf, SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";

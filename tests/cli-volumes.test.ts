@@ -11,9 +11,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { imageIds } from "../lib/launch/index.ts";
 import { CommandLine } from "./support/command-line.ts";
 import { makeImage } from "./support/images.ts";
-import { noBusybox, notRoot, SLOW, testUnless } from "./support/machine.ts";
+import { asRoot, noBusybox, notRoot, SLOW, testUnless } from "./support/machine.ts";
 import { makeRootfs } from "./support/rootfs.ts";
 
 const TIMEOUT_MS = 30_000 * SLOW;
@@ -43,6 +44,9 @@ const cliTest = (name: string, body: () => void | Promise<void>) => test(name, b
 const boxTest = (name: string, body: () => void | Promise<void>) => testUnless(noBusybox, name, body, TIMEOUT_MS);
 const refused = (message: string, status = 1) => ({ status, stdout: "", stderr: `tsbox: ${message}\n` });
 const pathOf = (name: string, ...more: string[]) => join(made.root, "volumes", name, "_data", ...more);
+
+/** An ordinary user without subordinate ids: all of a container is one user's. */
+const hasOneId = !asRoot && imageIds() === undefined;
 
 let count = 0;
 const newName = () => `v${count++}-x`;
@@ -235,6 +239,34 @@ describe("containers", () => {
     const id = said("create", ...mount("out"), "busy", "true");
     expect(tsbox("start", id).stderr).toContain(`open "out" in`);
     expect(tsbox("create", ...mount("../up"), "busy").stderr).toContain("subpath");
+  });
+
+  boxTest("give all files to their user with :U, and leave labels alone where there are none", () => {
+    const [name, source] = [newName(), made.folder.directory("given")];
+    made.folder.write("given/deep/file");
+    made.folder.write("not-given");
+    symlinkSync("../not-given", join(source, "link"));
+    const script = "stat -c %u:%g /given /given/deep /given/deep/file >/data/told";
+    ended("busy", script, "-v", `${source}:/given:U,z`, "-v", `${name}:/data`, "-u", "0");
+    expect(told(name)).toBe("0:0\n0:0\n0:0\n");
+    if (hasOneId) return;
+    ended(
+      "busy",
+      "stat -c %u:%g /given /given/deep /given/deep/file >/data/told",
+      "-v",
+      `${source}:/given:U`,
+      "-v",
+      `${name}:/data:U`,
+      "-u",
+      "app",
+    );
+    expect(told(name)).toBe("1000:1001\n1000:1001\n1000:1001\n");
+    expect(statSync(join(made.folder.path, "not-given")).uid).toBe(process.geteuid?.() ?? 0);
+    const file = made.folder.write("one-file");
+    ended("busy", "true", "-v", `${file}:/file:U`, "-u", "app");
+    expect(statSync(file).uid).toBe(statSync(join(source, "deep/file")).uid);
+    const system = said("create", "-v", "/usr:/usr-too:U", "busy", "true");
+    expect(tsbox("start", system).stderr).toContain('change the owner of "/usr": it is of the system');
   });
 
   boxTest("make a source with -v, and not with --mount", () => {

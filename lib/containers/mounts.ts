@@ -233,13 +233,13 @@ async function volumeMount(
 
 async function bindMount(
   { options }: ContainerRecord,
-  { chown, relabel, ...mount }: Extract<ContainerMount, { type: "bind" }>,
+  { chown, relabel: labels, ...mount }: Extract<ContainerMount, { type: "bind" }>,
   image: LateImage,
 ): Promise<BindMount> {
-  if (!chown && relabel === undefined) return mount;
-  const { changeOwners, relabelFiles } = await import("./file-changes.ts");
-  if (chown) changeOwners(mount, options, image.files);
-  if (relabel !== undefined) relabelFiles(mount);
+  if (!chown && labels === undefined) return mount;
+  const { giveToUser, relabel } = await import("./file-changes.ts");
+  if (chown) giveToUser(mount, options, image.files);
+  if (labels !== undefined) relabel(mount);
   return mount;
 }
 

@@ -17,6 +17,7 @@ export {
   type UnpackedLayer,
   type UnpackOptions,
 } from "./unpack.ts";
+export { changeOwners } from "./owners.ts";
 export { adoptDirectories, directoriesOf, type Attributes } from "./adopt.ts";
 export { bytesOfName, invalid, pathOf, textOfName } from "./names.ts";
 export { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
