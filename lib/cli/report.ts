@@ -71,7 +71,8 @@ export function reportFailure(error: unknown): number {
   return code === "command_not_executable" || code === "argument_too_long" ? NOT_EXECUTABLE : FAILED;
 }
 
-function complain(message: string, hint?: string): void {
+/** On stderr. */
+export function complain(message: string, hint?: string): void {
   try {
     // what registries and images say may be in it
     print(safeText(`tsbox: ${message}\n${hint ? `  hint: ${hint}\n` : ""}`), 2);

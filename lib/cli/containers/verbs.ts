@@ -27,6 +27,10 @@ const BOTH: LaterVerbs = {
     summary: "Kill running containers, or send them another signal",
     load: async () => (await import("./kill.ts")).addKill,
   },
+  logs: {
+    summary: "Print what a container wrote",
+    load: async () => (await import("./logs.ts")).addLogs,
+  },
   pause: {
     summary: "Pause all processes of containers",
     load: async () => (await import("./pause.ts")).addPause,
