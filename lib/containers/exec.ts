@@ -1,21 +1,121 @@
 /** A further process in a container. @module */
-import type { SandboxProcess, SpawnOptions } from "../sandbox/index.ts";
+import { close, readKernelFile, sendSignal, TsboxError } from "../../syscalls/index.ts";
+import { ContainerCgroup } from "../cgroup/index.ts";
+import { leaveInside, processInside, spawnInside, type SandboxProcess, type SpawnOptions } from "../sandbox/index.ts";
+import { addContainerEvent } from "./events.ts";
+import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
+import type { ContainerRecord } from "./record.ts";
+import { readSpec } from "./spec-file.ts";
+import { notRunning } from "./status.ts";
+import { connectPidfd } from "./supervisor.ts";
 
 export interface ExecOptions extends SpawnOptions {
   /** With all capabilities, and without a seccomp filter. */
   privileged?: boolean;
 }
 
-export async function exec(
-  _home: Home,
-  _id: string,
-  _command: string[],
-  _options: ExecOptions,
-): Promise<SandboxProcess> {
-  throw new Error("todo");
+/**
+ * @throws TsboxError `container_not_found`, `container_state` where it does not run, `invalid_option`, `user_not_found`;
+ * all else is told by {@link SandboxProcess.result}
+ */
+export async function exec(home: Home, id: string, command: string[], options: ExecOptions): Promise<SandboxProcess> {
+  const joined = open(home, id, command, options);
+  const { record, inside, cgroup } = joined;
+  try {
+    const killed = cgroup.oomKills();
+    const execution = new Execution(home, record, command);
+    const { privileged: _, ...spawn } = options;
+    const process = spawnInside(inside, spawn, {
+      ending: () => undefined,
+      counters: () => ({ oomKills: cgroup.oomKills() - killed, pidsDenied: 0 }),
+      warnings: [],
+      output: { left: Infinity },
+      image: undefined,
+      afterwards: async (exit) => execution.end(exit ? (exit.exitCode ?? 128 + exit.signal) : 137),
+    });
+    execution.begin();
+    return process;
+  } finally {
+    close(inside.pidfd);
+  }
 }
 
-export async function execDetached(_home: Home, _id: string, _command: string[], _options: ExecOptions): Promise<void> {
-  throw new Error("todo");
+/** Once it is executed. @throws TsboxError as {@link exec}, and `command_not_found`, … */
+export async function execDetached(home: Home, id: string, command: string[], options: ExecOptions): Promise<void> {
+  const { record, inside } = open(home, id, command, options);
+  try {
+    const execution = new Execution(home, record, command);
+    await leaveInside(inside);
+    execution.begin();
+  } finally {
+    close(inside.pidfd);
+  }
+}
+
+function open(home: Home, id: string, command: string[], options: ExecOptions) {
+  const record = recordOf(home, id);
+  checkStatus(record);
+  using directory = home.directory(id);
+  const own = directory && readSpec(directory);
+  const pidfd = own && connectPidfd(home, id);
+  if (!own || pidfd === undefined) throw notRunning(id);
+  try {
+    const accounts = () => ({ directory: rootOf(record.pid, pidfd, id) });
+    const process = processInside(command, own, record.options, options, accounts);
+    const { seccomp: _, landlock: __, ...free } = own.linux;
+    const spec = { ...own, process, ...(options.privileged && { linux: free }) };
+    const cgroup = new ContainerCgroup(record.cgroup ?? WITHOUT);
+    return { record, cgroup, inside: { spec, pidfd, cgroup, sized: false } };
+  } catch (error) {
+    close(pidfd);
+    throw error;
+  }
+}
+
+const WITHOUT = { paths: {}, asked: false, made: false, rootless: true };
+
+/** Docker's words. */
+function checkStatus({ id, status }: ContainerRecord): void {
+  const refused = (why: string) => new TsboxError(`container ${id} ${why}`, { code: "container_state" });
+  if (status === "paused") throw refused("is paused, unpause the container before exec");
+  if (status === "restarting") throw refused("is restarting, wait until the container is running");
+  if (status !== "running") throw notRunning(id);
+}
+
+/** Of its first process, which may be looked into, unlike init. */
+function rootOf(init: number, pidfd: number, id: string): string {
+  const [first] = (readKernelFile(`/proc/${init}/task/${init}/children`) ?? "").split(" ");
+  // it has not ended: the number is its own
+  if (!first || sendSignal(pidfd, 0) < 0) throw notRunning(id);
+  return `/proc/${first}/root`;
+}
+
+/** What is told of one. */
+class Execution {
+  readonly #home: Home;
+  readonly #record: ContainerRecord;
+  readonly #words: string;
+  readonly #id: string;
+
+  constructor(home: Home, record: ContainerRecord, command: string[]) {
+    this.#home = home;
+    this.#record = record;
+    this.#words = command.join(" ");
+    this.#id = crypto.getRandomValues(new Uint8Array(32)).toHex();
+  }
+
+  begin(): void {
+    this.#home.state.transaction(() => {
+      for (const action of ["exec_create", "exec_start"]) this.#add(`${action}: ${this.#words}`, {});
+    });
+  }
+
+  end(exitCode: number): void {
+    this.#add("exec_die", { exitCode: String(exitCode) });
+  }
+
+  #add(action: string, attributes: Record<string, string>): void {
+    addContainerEvent(this.#home, this.#record, action, { attributes: { execID: this.#id, ...attributes } });
+  }
 }

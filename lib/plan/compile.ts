@@ -121,7 +121,8 @@ export interface Facts {
   modules?: SecurityModules;
 }
 
-export type JoinKind = "command" | "agent";
+/** A command, one that nobody waits for, or what makes calls for its owner. */
+export type JoinKind = "command" | "detached" | "agent";
 
 /** A plan that begins in the owner's thread. */
 export interface OwnedPlan {
@@ -190,7 +191,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
  * The program of a process that joins a running sandbox, for the image placement: it must not bring the owner's memory
  * along. Bound are `sandbox` (a pidfd of init), the cgroup, stdio, and all of the command's arguments as `argv`: of those
  * in the specification only the first counts.
- * @param kind what it becomes: the command, or an agent that makes calls for the owner
+ * @param kind what it becomes
  * @throws TsboxError `invalid_option`
  */
 export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinKind = "command"): Plan {
@@ -220,7 +221,7 @@ export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinK
     },
     cloneStep("clone the command's process", { label: "second", flags: cloneFlags, pidfd: true, intoCgroup: into }),
     initDescriptors(named("0", 0), "control"),
-    ...initSteps(own ? "outside" : "group", sized),
+    ...initSteps(own ? "outside" : "group", sized, false, kind !== "detached"),
     {
       action: "join the cgroup",
       ops: [{ call: "label", args: [], label: "second" }, ...joinCgroup(facts), ...enterCgroup],

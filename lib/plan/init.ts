@@ -41,9 +41,10 @@ export const HARD_SIGNAL = named("SIGURG", 23);
 /**
  * @param sized the root filesystem has a size of its own, and init tells whether it is full
  * @param awaited the command's process waits for init to be a hard target
+ * @param owned it ends with its owner, and tells it; otherwise the socket is the command's alone, until that is executed
  */
-export function initSteps(kind: InitKind, sized = false, awaited = false): Plan {
-  const [control, signals] = [CONTROL_FD, -1].map((fd) => [...struct("pollfd", { fd, events: POLLIN })]);
+export function initSteps(kind: InitKind, sized = false, awaited = false, owned = true): Plan {
+  const [control, signals] = [owned ? CONTROL_FD : -1, -1].map((fd) => [...struct("pollfd", { fd, events: POLLIN })]);
   const polled: Data = { data: Uint8Array.from([control, signals].flat() as number[]), text: "[control, signals]" };
   const harden: Op[] = [
     { call: "prctl", args: [named("PR_SET_NAME", 15), cstring("tsbox-init")] },
@@ -56,6 +57,7 @@ export function initSteps(kind: InitKind, sized = false, awaited = false): Plan 
     },
     { call: "store", args: [{ at: polled, offset: 8 }, ref("signals"), 4] },
   ];
+  if (!owned) harden.push({ call: "close", args: [CONTROL_FD] });
   if (awaited) harden.push({ call: "pidfd_send_signal", args: [PIDFD, HARD_SIGNAL, 0, 0], onError: "ignore" });
   return [
     { action: "make init a hard target: nobody inside may trace it or look into it", ops: harden },

@@ -26,5 +26,6 @@ export { ROOT_ID_BASE } from "./namespaces.ts";
 export type * from "./options.ts";
 export { holdIdRange } from "./id-range.ts";
 export { mapsFrom } from "./namespaces.ts";
+export { leaveInside, processInside, spawnInside, type InsideOptions } from "./inside.ts";
 export { launchable, type Launchable } from "./launchable.ts";
 export { supervise, type Executed, type Supervised, type SupervisedResult, type Supervision } from "./supervise.ts";

@@ -50,6 +50,9 @@ export function launch(
   }
 }
 
+/** Control groups that a process joins by itself. */
+export type Joinable = Pick<Cgroup, "membership" | "open">;
+
 /** By their mount points. */
 export type Volumes = ReadonlyMap<string, Volume>;
 const NO_VOLUMES: Volumes = new Map();
@@ -92,7 +95,7 @@ export function join(
   spec: Spec,
   sandbox: number,
   stdio: Stdio,
-  cgroup: Cgroup,
+  cgroup: Joinable,
   sized: boolean,
   kind: JoinKind = "command",
 ): Launched & { program: Program } {
@@ -121,7 +124,7 @@ export function startRelay(listener: number, socket: number): Launched {
   return startImage({ plan, program: new Program(plan, ARCH) }, { listener, socket }, opened, undefined);
 }
 
-function bindCgroup(bound: Record<string, number>, cgroup: Cgroup, opened: Descriptors): void {
+function bindCgroup(bound: Record<string, number>, cgroup: Joinable, opened: Descriptors): void {
   Object.assign(bound, cgroup.open(opened));
 }
 
@@ -142,13 +145,13 @@ function bindTerminal(spec: Spec, bound: Record<string, number>, opened: Descrip
 const images = new Map<string, number>();
 
 /** Sealed, so that no sandbox can change what the next one runs; one descriptor a kind for the life of this process. */
-export function initImage(kind: Exclude<InitKind, "outside">, sized: boolean): number {
-  const key = sized ? `${kind} sized` : kind;
+export function initImage(kind: Exclude<InitKind, "outside">, sized: boolean, joined = kind === "idle"): number {
+  const key = [kind, sized, joined].join();
   let fd = images.get(key);
   if (fd === undefined) {
     const content = sys.elfImage(new Program(initSteps(kind, sized, true), ARCH));
-    // what joins goes to namespaces of an idle one, for which it has to be looked into; nobody is there before it is hard
-    fd = sys.sealedFile("tsbox-init", content, kind === "idle" ? 0o777 : 0o111);
+    // what joins goes to its namespaces, for which it has to be looked into; nobody is there before it is hard
+    fd = sys.sealedFile("tsbox-init", content, joined ? 0o777 : 0o111);
     images.set(key, fd);
   }
   return fd;

@@ -98,7 +98,8 @@ export function layOutJoin(spec: Spec, cgroup: Facts["cgroup"], sized: boolean, 
   // nothing is mounted: what the machine has of files does not matter
   const facts: Facts = { arch: ARCH, privileged: true, sources: NONE, kernelPaths: NONE, cgroup };
   const joined = { ...spec, mounts: [], process: { ...process, args: process.args.slice(0, 1) } };
-  const key = keyOf(joined, { root: { kind: sized ? "overlay" : "directory" }, idle: kind === "agent" }, facts);
+  const known = keyOf(joined, { root: { kind: sized ? "overlay" : "directory" }, idle: kind === "agent" }, facts);
+  const key = known === undefined ? undefined : `${kind}\n${known}`;
   return keep(joinLayouts, key, () => {
     const plan = compileJoin(joined, facts, sized, kind);
     return { plan, program: new Program(plan, ARCH) };

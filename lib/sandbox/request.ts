@@ -335,7 +335,8 @@ function checkNotify(security: SecurityOptions | undefined, profile: SeccompProf
   }
 }
 
-function environment(...layers: (Record<string, string | undefined> | undefined)[]): string[] {
+/** Later ones count; `undefined` takes a variable away. @throws TsboxError `invalid_option` */
+export function environment(...layers: (Record<string, string | undefined> | undefined)[]): string[] {
   const env = Object.create(null) as Record<string, string | undefined>;
   for (const layer of layers) {
     if (layer === undefined) continue;

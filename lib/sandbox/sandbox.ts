@@ -20,16 +20,15 @@ import { cpuTimeLimit, outputLimit, since, timeLimit } from "./group.ts";
 import { BoxFiles } from "./files.ts";
 import type { Change } from "../layer/index.ts";
 import type { BoxImage, ImageInUse } from "./image.ts";
+import { spawnInside } from "./inside.ts";
 import { join, take } from "./launch.ts";
 import { Volume } from "./volume.ts";
 import { membersOf } from "./members.ts";
-import { Listener } from "./notify.ts";
 import type { BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
 import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
 import { parseDuration } from "./parse.ts";
 import { withImage } from "./pull.ts";
-import { closePipes, openPipes } from "./pipes.ts";
-import { SandboxProcess, type Surroundings } from "./process.ts";
+import type { SandboxProcess } from "./process.ts";
 import { agentSpec, checkSpawnOptions, processFor } from "./request.ts";
 import { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
 import { shellOf, type Shell } from "./shell.ts";
@@ -202,36 +201,25 @@ export class Sandbox implements AsyncDisposable {
     checkSignal(options.signal);
     if (this.#stopped) throw new TsboxError("spawn a process: the sandbox has ended", { code: "sandbox_closed" });
     this.#checkRunning("spawn a process");
-    const started = performance.now();
     const before = this.#cgroup.counters();
-    const spec = { ...this.#spec, process: processFor(command, this.#options, options) };
-    const pipes = openPipes({ stderr: "inherit", ...options });
-    let launched: Launched;
-    let listener: Listener | undefined;
-    try {
-      listener = Listener.for(spec, this.#options.security?.notify);
-      launched = join(spec, this.#pidfd, pipes.stdio, this.#cgroup, this.#sized);
-      listener?.attach(launched, spec);
-    } catch (error) {
-      closePipes(pipes);
-      void listener?.end();
-      throw error;
-    }
-    for (const fd of pipes.theirs.splice(0)) sys.close(fd);
-    const around: Surroundings = {
+    const inside = {
+      spec: { ...this.#spec, process: processFor(command, this.#options, options) },
+      pidfd: this.#pidfd,
+      cgroup: this.#cgroup,
+      sized: this.#sized,
+      notify: this.#options.security?.notify,
+    };
+    const process: SandboxProcess = spawnInside(inside, options, {
       ending: () => this.#ending,
       counters: () => since(before, this.#cgroup.counters()),
       output: this.#output,
       warnings: this.warnings,
-      joined: true,
       image: this.image,
       afterwards: async (exit) => {
-        await listener?.end();
         this.#running.delete(process);
         if (exit) this.#meter.tell(exit);
       },
-    };
-    const process: SandboxProcess = new SandboxProcess(launched, pipes, around, started, options.signal);
+    });
     this.#running.add(process);
     return process;
   }

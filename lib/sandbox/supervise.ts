@@ -60,7 +60,7 @@ export async function supervise(
   );
   opened.add(commandImage);
   const bound: Record<string, number> = {
-    init: initImage(compiled.init, compiled.sized),
+    init: initImage(compiled.init, compiled.sized, true),
     "command-image": commandImage,
     ...stdio,
     ...cgroup.open(opened),
