@@ -45,6 +45,24 @@ describe("instructions", () => {
     ["a directory never above the top", ["WORKDIR /../../etc"], { WorkingDir: "/etc" }],
     ["a user and a signal", ["USER app:app", "STOPSIGNAL SIGINT"], { User: "app:app", StopSignal: "SIGINT" }],
     ["what others do", ["ONBUILD RUN make"], { OnBuild: ["RUN make"] }],
+    ["no health check", ["HEALTHCHECK NONE"], { Healthcheck: { Test: ["NONE"] } }, { Healthcheck: { Retries: 1 } }],
+    [
+      "a health check of words",
+      ['HEALTHCHECK --interval=1m30s --timeout=0.5s CMD ["a", "b c"]'],
+      { Healthcheck: { Test: ["CMD", "a", "b c"], Interval: 90e9, Timeout: 5e8 } },
+    ],
+    [
+      "a health check of a line",
+      ["healthcheck --start-period=2h --start-interval=15ms --retries=5 cmd test -e /a || exit 1"],
+      {
+        Healthcheck: {
+          Test: ["CMD-SHELL", "test -e /a || exit 1"],
+          StartPeriod: 7200e9,
+          StartInterval: 15e6,
+          Retries: 5,
+        },
+      },
+    ],
   ])("%s", (_, changes, expected, before = {}) => {
     const kept = structuredClone(before);
     expect(applyChanges(before, changes)).toEqual(expected);
@@ -53,6 +71,16 @@ describe("instructions", () => {
 
   test.each([
     "",
+    "HEALTHCHECK",
+    "HEALTHCHECK true",
+    "HEALTHCHECK NONE true",
+    "HEALTHCHECK --retries=3 NONE",
+    "HEALTHCHECK CMD",
+    "HEALTHCHECK CMD []",
+    "HEALTHCHECK --often CMD true",
+    "HEALTHCHECK --retries=-1 CMD true",
+    "HEALTHCHECK --interval=5 CMD true",
+    "HEALTHCHECK --interval=1us CMD true",
     "RUN make",
     "CMD",
     "CMD ",

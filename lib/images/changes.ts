@@ -5,6 +5,7 @@
  */
 import { show, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
+import { healthcheckOf } from "./healthcheck.ts";
 
 type Instruction = (config: ContainerConfig, words: string, expand: Expand) => void;
 type Expand = (text: string) => string;
@@ -46,6 +47,7 @@ const INSTRUCTIONS: Record<string, Instruction> = {
     config.ExposedPorts = { ...config.ExposedPorts };
     for (const word of wordsOf(expand(words))) for (const port of portsOf(word)) config.ExposedPorts[port] = {};
   },
+  HEALTHCHECK: (config, words) => void (config.Healthcheck = healthcheckOf(words, jsonWords)),
   LABEL: (config, words, expand) => {
     config.Labels = { ...config.Labels, ...Object.fromEntries(pairsOf(words, expand)) };
   },
