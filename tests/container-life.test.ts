@@ -78,6 +78,18 @@ describe("stop", () => {
     expect(engine.events(deaf)).toEqual(["create", "start", "kill 15", "kill 9", "die 137", "stop"]);
   });
 
+  lifeTest("of a container of an image, as that says", async () => {
+    const image = await engine.image("signals", ["STOPSIGNAL SIGRTMIN+2", "ENV PATH=/bin"]);
+    const container = await listening("36", { image });
+    await container.stop();
+    expect(await container.record()).toMatchObject({ exitCode: 7 });
+    expect(engine.events(container)).toContain("kill 36");
+    // what is asked for is what counts
+    const other = await listening("USR2", { image, stopSignal: "12" });
+    await other.stop();
+    expect(await other.record()).toMatchObject({ exitCode: 7 });
+  });
+
   lifeTest("with a real-time signal, by name and by number", async () => {
     for (const signal of ["RTMIN+3", "37", 37]) {
       const container = await listening("37");

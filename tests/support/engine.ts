@@ -1,6 +1,5 @@
 /** The containers of a home in a temporary directory, of a small root filesystem, and all that is left of them. @module */
-import { readFileSync, rmSync } from "node:fs";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { Home } from "../../lib/containers/home.ts";
 import {
@@ -10,6 +9,7 @@ import {
   type ContainerOptions,
   type ContainerRecord,
 } from "../../lib/containers/index.ts";
+import { Images } from "../../lib/images/index.ts";
 import { connectPidfd } from "../../lib/containers/supervisor.ts";
 import { pidOf } from "../../lib/containers/signals.ts";
 import { close } from "../../syscalls/index.ts";
@@ -33,6 +33,16 @@ export class TestEngine implements AsyncDisposable {
   #options(command: string | string[], options: ContainerOptions): ContainerOptions {
     const words = typeof command === "string" ? ["sh", "-c", command] : command;
     return { ...(options.image === undefined ? { rootfs: this.rootfs.path } : {}), command: words, ...options };
+  }
+
+  /** An image of the root filesystem. @param changes instructions of a Dockerfile */
+  async image(reference: string, changes: string[]): Promise<string> {
+    const archive = `${this.root}/${reference}.tar`;
+    const packed = Bun.spawnSync(["tar", "--owner=0", "--group=0", "-cf", archive, "-C", this.rootfs.path, "."]);
+    if (packed.exitCode !== 0) throw new Error(packed.stderr.toString());
+    using images = new Images(this.root);
+    await images.import(archive, { reference, changes });
+    return reference;
   }
 
   /** What the database says, whatever is true by now. */
