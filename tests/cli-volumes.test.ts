@@ -48,6 +48,26 @@ const pathOf = (name: string, ...more: string[]) => join(made.root, "volumes", n
 /** An ordinary user without subordinate ids: all of a container is one user's. */
 const hasOneId = !asRoot && imageIds() === undefined;
 
+/** Two layers, of which the upper one hides something of the lower. */
+async function layered(): Promise<void> {
+  const write = (layer: string, path: string, text: string) => {
+    mkdirSync(join(layer, path, ".."), { recursive: true });
+    writeFileSync(join(layer, path), `${text}\n`);
+  };
+  await makeImage(made.root, "docker.io/library/layered:latest", [
+    (layer) => {
+      write(layer, "a/file", "below");
+      write(layer, "b/file", "below");
+      write(layer, "closed/old", "below");
+    },
+    (layer) => {
+      write(layer, "a/file", "top");
+      write(layer, "closed/new", "top");
+      Bun.spawnSync(["setfattr", "-n", "user.overlay.opaque", "-v", "y", join(layer, "closed")]);
+    },
+  ]);
+}
+
 let count = 0;
 const newName = () => `v${count++}-x`;
 /** Runs a script to its end in a container that stays. @returns its id */
@@ -319,6 +339,38 @@ describe("containers", () => {
     said("rm", "-f", first);
     const late = said("create", "--name", newName(), "--network", `container:${first}`, "busy", "true");
     expect(tsbox("start", late).stderr).toContain(`No such container: ${first}`);
+  });
+});
+
+describe("images that are mounted", () => {
+  boxTest("are what they are, read-only, all of it or a directory", async () => {
+    const name = newName();
+    await layered();
+    const script = "{ cat /i/a/file /i/b/file /s/file; ls /i /i/closed; } >/data/told; ! touch /i/x 2>/dev/null";
+    const mounts = [
+      "--mount",
+      "type=image,src=layered,dst=/i",
+      "--mount",
+      "type=image,src=layered,dst=/s,image-subpath=a",
+    ];
+    ended("busy", script, "-v", `${name}:/data`, ...mounts);
+    expect(told(name)).toBe("top\nbelow\ntop\n/i:\na\nb\nclosed\n\n/i/closed:\nnew\n");
+    const one = newName();
+    ended("busy", "cat /i/srv/data/file >/data/told", "-v", `${one}:/data`, "--mount", "type=image,src=full,dst=/i");
+    expect(told(one)).toBe("of the image\n");
+    const missing = tsbox("create", "--mount", "type=image,src=nowhere,dst=/i", "busy");
+    expect(missing.stderr).toContain("No such image: nowhere");
+    const up = said("create", "--mount", "type=image,src=full,dst=/i,image-subpath=srv/out", "busy", "true");
+    expect(tsbox("start", up).stderr).toContain('open "srv/out" of the image');
+  });
+
+  boxTest("are not removed as long as a container runs that has them", async () => {
+    const name = newName();
+    const image = await made.image();
+    said("run", "-d", "--name", name, "--mount", `type=image,src=${image},dst=/i`, "busy", "sleep", "1000");
+    expect(tsbox("rmi", image).status).toBe(1);
+    said("rm", "-f", name);
+    expect(tsbox("rmi", image)).toMatchObject({ status: 0, stderr: "" });
   });
 });
 

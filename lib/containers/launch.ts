@@ -23,7 +23,7 @@ import {
 import { openLog, WHOLE, WRITTEN } from "./log-file.ts";
 import type { LogOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
-import { mountsFor } from "./mounts.ts";
+import { mountsFor, releaseMounts } from "./mounts.ts";
 import { networkOf } from "./network.ts";
 import { ownCgroup } from "./own-cgroup.ts";
 import { hasLayer, requestOf } from "./request.ts";
@@ -64,14 +64,19 @@ export async function launchContainer(
     throw new TsboxError(`start the container: its directory is gone`, { code: "system", path: home.path(id) });
   if (isAlive(home, id)) throw new TsboxError("start the container: it runs", { code: "container_state" });
   if (hasLayer(record.options) && !directory.status(LAYER)) directory.makeDirectory(LAYER, 0o700);
-  const mounts = await mountsFor(home, record);
-  const found = launchable(record.command, requestOf(home, record, { mounts, ...networkOf(home, record) }));
+  const made = await mountsFor(home, record);
+  let found: Launchable | undefined;
   try {
-    const { pid } = await start(home, record, directory, found, networked);
+    const { mounts, locks } = made;
+    found = launchable(record.command, requestOf(home, record, { mounts, ...networkOf(home, record) }));
+    const { pid } = await start(home, record, directory, found, locks, networked);
     found.image?.leave();
+    made.leave();
     return { pid };
   } catch (error) {
-    found.image?.release();
+    found?.image?.release();
+    made.release();
+    await releaseMounts(home, record);
     throw error;
   }
 }
@@ -81,6 +86,7 @@ async function start(
   record: ContainerRecord,
   directory: Directory,
   { requested, image }: Launchable,
+  locks: readonly number[],
   networked: LaunchOptions["networked"],
 ): Promise<SupervisedResult> {
   const { id } = record;
@@ -95,6 +101,7 @@ async function start(
     markDecision(directory, record.options, callSelf(home, "ended", id));
     const { files, stdio } = openFiles(record, directory, cgroup, opened);
     if (image?.lock !== undefined) files.locks.push(image.lock);
+    files.locks.push(...locks);
     if (ids) files.locks.push(ids.lock);
     const supervision = supervisionOf(home, record, cgroup, image);
     const result = await supervise({ ...requested, spec }, cgroup, stdio, files, supervision, networked);

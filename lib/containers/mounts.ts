@@ -5,6 +5,7 @@
  */
 import { absolute, effectiveUid, kindOfPath, show, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
+import type { Lease } from "../store/index.ts";
 import type { BindMount, MountOption } from "../sandbox/index.ts";
 import {
   newVolumeName,
@@ -18,6 +19,7 @@ import {
 import { holdBase, type HeldBase } from "./base.ts";
 import { filesFor } from "./etc-files.ts";
 import { find } from "./find.ts";
+import { checkImageMount, holdImageMount } from "./image-mounts.ts";
 import type { Home } from "./home.ts";
 import type { ContainerMount, ContainerOptions, VolumeMount } from "./options.ts";
 import type { ContainerRecord, UsedVolume } from "./record.ts";
@@ -62,6 +64,7 @@ export function resolveMounts(
     .map((path) => absolute(path, "/"))
     .filter((target) => target !== "/" && !targets.has(target))
     .map((target): VolumeMount => ({ type: "volume", target }));
+  for (const mount of own) if (mount.type === "image") checkImageMount(home, mount);
   const claims = new Map<string, VolumeOptions>();
   const volumes: UsedVolume[] = [];
   const mounts = [...others, ...own, ...ofImage].map((mount) => {
@@ -121,7 +124,8 @@ function checked(mount: ContainerMount): ContainerMount {
   if (!target.startsWith("/")) throw fail(`invalid mount path: '${target}' mount path must be absolute`);
   const path = absolute(target, "/");
   if (path === "/") throw fail("invalid specification: destination can't be '/'");
-  if (mount.type === "volume" && mount.subpath !== undefined) checkSubpath(mount.subpath, fail);
+  if ((mount.type === "volume" || mount.type === "image") && mount.subpath !== undefined)
+    checkSubpath(mount.subpath, fail);
   if (mount.type === "volume" && mount.source === undefined && mount.subpath !== undefined)
     throw fail("subpath of a volume without a name");
   if (mount.type !== "bind") return { ...mount, target: path };
@@ -159,24 +163,50 @@ function fromOthers(home: Home, { volumesFrom = [] }: ContainerOptions): Contain
   return [...found.values()];
 }
 
+/** What is mounted, and the images in it, which are held. */
+export interface MadeMounts {
+  mounts: MountOption[];
+  /** Descriptors with which a supervisor holds the images, once this program leaves them. */
+  locks: number[];
+  leave(): void;
+  /** More calls do no harm. */
+  release(): void;
+}
+
 /**
  * What a container that is about to start has mounted, made ready: file systems of volumes are mounted, owners changed,
  * and what was not filled when it was made is filled.
  * @throws TsboxError `mount_failed`, `volume_not_found`, …
  */
-export async function mountsFor(home: Home, record: ContainerRecord): Promise<MountOption[]> {
+export async function mountsFor(home: Home, record: ContainerRecord): Promise<MadeMounts> {
   using image = new LateImage(home, record);
   const made: MountOption[] = [];
-  for (const mount of record.mounts ?? []) {
-    if (mount.type === "volume") made.push(await volumeMount(home, record, mount, image));
-    else if (mount.type === "bind") made.push(await bindMount(record, mount, image));
-    else if (mount.type === "image") throw invalid(`mount the image ${show(mount.source)}: not yet`);
-    else made.push(mount);
+  const leases: Lease[] = [];
+  const release = () => {
+    for (const lease of leases.splice(0)) lease[Symbol.dispose]();
+  };
+  try {
+    for (const mount of record.mounts ?? []) {
+      if (mount.type === "image") {
+        const held = holdImageMount(home, mount);
+        leases.push(held.lease);
+        made.push(held.mount);
+      } else if (mount.type === "volume") made.push(await volumeMount(home, record, mount, image));
+      else made.push(mount.type === "bind" ? await bindMount(record, mount, image) : mount);
+    }
+    const targets = new Set(made.map(({ target }) => target));
+    const mounts = [...filesFor(home, record).filter(({ target }) => !targets.has(target)), ...made];
+    return {
+      mounts,
+      locks: leases.flatMap(({ lock }) => lock ?? []),
+      leave: () => leases.splice(0).forEach((lease) => lease.leave()),
+      release,
+    };
+  } catch (error) {
+    release();
+    throw error;
   }
-  const targets = new Set(made.map(({ target }) => target));
-  return [...filesFor(home, record).filter(({ target }) => !targets.has(target)), ...made];
 }
-
 /** The image of a container, held from when it is asked for. */
 class LateImage implements Disposable {
   readonly #home: Home;

@@ -44,6 +44,8 @@ export interface Beside {
   created?: readonly string[];
   /** Directories in the sources of bind mounts that are mounted rather than all of those, by mount points. */
   subpaths?: Readonly<Record<string, string>>;
+  /** Images that are mounted, by mount points. */
+  images?: Readonly<Record<string, ImageTree>>;
   /** Mount points of bind mounts whose trees come from other sandboxes, each bound as {@link volumeSlot}. */
   volumes?: readonly string[];
   /** Nodes that the owner makes, as the container's processes may not. */
@@ -82,6 +84,16 @@ export interface OverlayRoot {
   writable?: readonly string[];
   /** The directory of what is written is passed to the owner. */
   passed?: boolean;
+}
+
+/** Layers that lie on each other. */
+export interface ImageTree {
+  /** Absolute; that the layers are in. */
+  directory: string;
+  /** Paths below it, top first. */
+  layers: readonly string[];
+  /** A directory in them that is mounted rather than all. */
+  subpath?: string;
 }
 
 /** Of what can be written in memory: without one, it is half of the machine's. */

@@ -11,6 +11,7 @@ import { flags } from "./constants.ts";
 import { attachCopiedUp, isCopiedUp, openCopiedUp } from "./copy-up.ts";
 import { fillCgroup, openCgroup } from "./cgroup-mount.ts";
 import { isJoined, isOwn } from "./intermediate.ts";
+import { imageSteps } from "./image-mounts.ts";
 import { isBind, parseMountOptions } from "./mount-options.ts";
 import * as mounts from "./mounts.ts";
 import { dropOldRoot, rootSteps } from "./root.ts";
@@ -181,6 +182,8 @@ export const betweenSteps = (spec: Spec, beside: Beside, facts: Facts): Plan =>
 export function openMount(spec: Spec, mount: Mount, tree: string, beside: Beside, facts: Facts): Plan {
   const options = mount.options ?? [];
   if (isRemount(mount)) return [];
+  const image = beside.images?.[mount.destination];
+  if (image) return imageSteps(mount, image, tree, facts.privileged);
   if (isBind(mount)) return facts.privileged ? [] : [openBind(mount, tree, beside)];
   if (isCopiedUp(mount)) return [openCopiedUp(mount, tree)];
   if (mount.type === "cgroup") return openCgroup(mount, tree, facts, isOwn(spec, "cgroup"));

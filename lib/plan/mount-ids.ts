@@ -13,6 +13,7 @@ import { flags } from "./constants.ts";
 import { mountSlot } from "./filesystem.ts";
 import { mapLines, openProcess, writeFile } from "./id-maps.ts";
 import { isJoined, namespaceSlot } from "./intermediate.ts";
+import { imageSlot } from "./image-mounts.ts";
 import { isBind } from "./mount-options.ts";
 import { mapIds } from "./mounts.ts";
 import { rootSlots } from "./root.ts";
@@ -51,10 +52,11 @@ function mapped(ids: string, trees: { tree: string; recursive: boolean }[]): Op[
 }
 
 /** By the sandbox's own map, so that files look owned as they do outside: once that is written. */
-export function mountIdSteps(spec: Spec, { root }: Beside, { privileged }: Facts): Plan {
+export function mountIdSteps(spec: Spec, { root, images = {} }: Beside, { privileged }: Facts): Plan {
   const trees = spec.mounts.flatMap((mount, index) =>
     isMapped(mount) && !mount.uidMappings ? [{ tree: mountSlot(index), recursive: isRecursive(mount) }] : [],
   );
+  trees.push(...Object.keys(images).map((destination) => ({ tree: imageSlot(destination), recursive: false })));
   // the files of a bundle belong to the ids on the host already
   if (root.kind !== "bundle") trees.push(...rootSlots(root).map((tree) => ({ tree, recursive: true })));
   if (!privileged || trees.length === 0) return [];

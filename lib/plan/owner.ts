@@ -14,6 +14,7 @@ import { NODES, ownersNodes } from "./device-nodes.ts";
 import { isInRootfs, mountSlot, openBind } from "./filesystem.ts";
 import { helpedMapSteps, idMapStep } from "./id-maps.ts";
 import { cloneIntermediate, isApart, isJoined } from "./intermediate.ts";
+import { imageSlot, openLayers } from "./image-mounts.ts";
 import { isBind } from "./mount-options.ts";
 import { mountIdSteps, OWN_MAP, ownMapSteps } from "./mount-ids.ts";
 import { openRoot, rootSlots } from "./root.ts";
@@ -94,13 +95,19 @@ const isOpened = (spec: Spec, { root }: Beside, mount: Mount): boolean =>
 
 function sourceSlots(spec: Spec, beside: Beside): string[] {
   const slots = spec.mounts.flatMap((mount, index) => (isOpened(spec, beside, mount) ? [mountSlot(index)] : []));
-  return [...slots, ...rootSlots(beside.root), ...(beside.nodes ? [NODES] : [])];
+  return [
+    ...slots,
+    ...Object.keys(beside.images ?? {}).map(imageSlot),
+    ...rootSlots(beside.root),
+    ...(beside.nodes ? [NODES] : []),
+  ];
 }
 
 function sourceSteps(spec: Spec, beside: Beside): Plan {
   const steps = spec.mounts.flatMap((mount, index) =>
     isOpened(spec, beside, mount) ? [openBind(mount, mountSlot(index), beside)] : [],
   );
+  for (const [destination, image] of Object.entries(beside.images ?? {})) steps.push(openLayers(destination, image));
   steps.push(...ownMapSteps(spec));
   if (beside.nodes) steps.push(...ownersNodes(beside.nodes, spec.linux));
   if (beside.root.kind !== "tmpfs") steps.push(...openRoot(spec, beside.root));

@@ -22,6 +22,7 @@ export type { ShellValue } from "./shell-line.ts";
 export { Volume } from "./volume.ts";
 export type { NotifiedCall, SyscallAnswer, SyscallHandler } from "./notify.ts";
 export { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
+export { StackedRoot } from "./stacked-root.ts";
 export { ROOT_ID_BASE } from "./namespaces.ts";
 export type * from "./options.ts";
 export { holdIdRange } from "./id-range.ts";

@@ -1,5 +1,6 @@
 /** What is mounted in every sandbox, and what a request adds, as the specification's mounts. @module */
 import { absolute, kindOfPath, statFile, TsboxError } from "../../syscalls/index.ts";
+import type { Beside } from "../plan/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
 import {
   checkArray,
@@ -15,6 +16,7 @@ import {
 import { checkMap, owns, type Namespaces } from "./namespaces.ts";
 import type { BindMount, DeviceOption, MountOption, Propagation, SandboxOptions, Size } from "./options.ts";
 import { parseSize } from "./parse.ts";
+import { StackedRoot } from "./stacked-root.ts";
 import { Volume } from "./volume.ts";
 
 const STRICT = ["nosuid", "noexec", "nodev"];
@@ -149,12 +151,13 @@ function mountOf(mount: MountOption, host: Host): Mount {
   checkObject("mount", mount, '{ type: "bind", source: "./src", target: "/src" }');
   checkKeys("mount", mount, [...new Set([...BIND_KEYS, ...TMPFS_KEYS])]);
   const destination = targetOf(mount.target);
-  checkChoice<boolean>("readOnly", mount.readOnly, false, true);
+  if ("readOnly" in mount) checkChoice<boolean>("readOnly", mount.readOnly, false, true);
   if ("noExec" in mount) checkChoice<boolean>("noExec", mount.noExec, false, true);
   if (mount.type === "tmpfs") return tmpfs(mount, destination);
   if (mount.type === "bind") return bind(mount, destination, host);
   if (mount.type === "cgroup") return cgroup(mount, destination);
   if (mount.type === "volume") return volume(mount, destination);
+  if (mount.type === "image") return image(mount, destination);
   throw invalid(
     `mount on "${destination}": the type ${show((mount as { type: unknown }).type)} is unknown`,
     '"bind", "tmpfs", "cgroup" or "volume"',
@@ -240,6 +243,25 @@ export function volumesOf({ mounts = [], namespaces }: SandboxOptions): Readonly
   if (new Set(volumes.map(([, source]) => source)).size < volumes.length)
     throw invalid("mount a volume twice: each is for one mount point", "take another by `box.volume`");
   return new Map(volumes);
+}
+
+function image(mount: Extract<MountOption, { type: "image" }>, destination: string): Mount {
+  checkKeys("image mount", mount, ["type", "source", "target", "subpath"]);
+  if (!(mount.source instanceof StackedRoot))
+    throw invalid(`mount the image ${show(mount.source)} on "${destination}": only a container can`);
+  if (mount.subpath !== undefined) checkText("subpath of a mount", mount.subpath);
+  return { destination, type: "overlay", source: mount.source.directory, options: ["ro", "nosuid", "nodev"] };
+}
+
+/** Those of a request, by their mount points. */
+export function imagesOf({ mounts = [] }: SandboxOptions): Beside["images"] {
+  const found = mounts.flatMap((mount) => {
+    if (mount.type !== "image") return [];
+    const { directory, layers } = mount.source;
+    const tree = { directory, layers, ...(mount.subpath === undefined ? {} : { subpath: mount.subpath }) };
+    return [[targetOf(mount.target), tree] as const];
+  });
+  return found.length > 0 ? Object.fromEntries(found) : undefined;
 }
 
 function propagationOf({ propagation }: BindMount, destination: string, host: Host): Propagation {

@@ -3,6 +3,7 @@
  * @module
  */
 import type { SyscallHandler } from "./notify.ts";
+import type { StackedRoot } from "./stacked-root.ts";
 import type { Volume } from "./volume.ts";
 import type { TerminalOptions } from "../terminal/index.ts";
 import type {
@@ -121,6 +122,8 @@ export type MountOption =
   | BindMount
   /** What is mounted in another sandbox. */
   | { type: "volume"; source: Volume; target: string; readOnly?: boolean; noExec?: boolean }
+  /** The layers of an image, read-only; {@link StackedRoot} is tsbox's own. */
+  | { type: "image"; source: StackedRoot; target: string; subpath?: string }
   /** The sandbox's own control groups, as programs look for their limits there; read-only unless said otherwise. */
   | { type: "cgroup"; target: string; readOnly?: boolean }
   /** An empty file system in memory; `size` defaults to half of the machine's memory, as the kernel does. */

@@ -15,6 +15,7 @@ import { diskLimitOf, rlimitsOf } from "./limits.ts";
 import { hasOneId, idMaps, namespacesOf, owns, type Namespaces } from "./namespaces.ts";
 import {
   createdSources,
+  imagesOf,
   PRIVATE_DIRECTORIES,
   privateMounts,
   requestedMounts,
@@ -105,7 +106,7 @@ export function specFor(args: string[], request: Request): Requested {
   const landlock = landlockOf(options.security, spec, root);
   if (landlock) spec.linux.landlock = landlock;
   const created = createdSources(options);
-  const subpaths = subpathsOf(options);
+  const [subpaths, images] = [subpathsOf(options), imagesOf(options)];
   const volumes = volumesOf(options);
   const ownIds = privileged && options.namespaces?.user === "auto" ? { ownIds: true } : {};
   const beside: Beside = {
@@ -113,6 +114,7 @@ export function specFor(args: string[], request: Request): Requested {
     idle: args.length === 0,
     ...(created.length > 0 ? { created } : {}),
     ...(subpaths ? { subpaths } : {}),
+    ...(images ? { images } : {}),
     ...ownIds,
   };
   if (!volumes) return { spec, beside };

@@ -1,0 +1,43 @@
+/** Images that are mounted in containers: found by name, and held as long as a container has them. @module */
+import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
+import { imageIds } from "../launch/index.ts";
+import { StackedRoot, type MountOption } from "../sandbox/index.ts";
+import { Store, type Lease } from "../store/index.ts";
+import type { Home } from "./home.ts";
+import type { ImageMount } from "./options.ts";
+
+const notFound = (reference: string) =>
+  new TsboxError(`No such image: ${reference}`, { code: "image_not_found", hint: `"tsbox pull ${reference}"` });
+
+/** @throws TsboxError `image_not_found`, `reference_invalid` */
+export function checkImageMount(home: Home, { source }: ImageMount): void {
+  if (kindOfPath(`${home.root}/version`) === undefined) throw notFound(source);
+  using store = Store.open({ root: home.root, readOnly: true });
+  if (!store.findImage(source)) throw notFound(source);
+}
+
+/** @throws TsboxError `image_not_found` */
+export function holdImageMount(
+  home: Home,
+  { source, target, subpath }: ImageMount,
+): { mount: MountOption; lease: Lease } {
+  if (kindOfPath(`${home.root}/version`) === undefined) throw notFound(source);
+  using store = Store.open({ root: home.root, readOnly: true });
+  const image = store.findImage(source);
+  if (!image) throw notFound(source);
+  const lease = leaseOf((ids) => store.lease(image, ids));
+  const stack = new StackedRoot(lease.lowers, [], home.root);
+  const mount: MountOption = { type: "image", source: stack, target, ...(subpath === undefined ? {} : { subpath }) };
+  return { mount, lease };
+}
+
+/** Layers that were unpacked before there were subordinate ids are all the user's own. */
+function leaseOf(lease: (ids: ReturnType<typeof imageIds>) => Lease): Lease {
+  const ids = imageIds();
+  try {
+    return lease(ids);
+  } catch (error) {
+    if (!ids || (error as TsboxError).code !== "image_not_found") throw error;
+    return lease(undefined);
+  }
+}
