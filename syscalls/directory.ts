@@ -197,6 +197,42 @@ export class Directory {
     return trySyscall("renameat2", this.fd, path(name), to.fd, scratch.address + PATH_BYTES, 0);
   }
 
+  /** `int symlinkat(const char *target, int newdirfd, const char *linkpath)`: 0 or -errno. @see symlink(2) */
+  makeSymlink(name: string, target: string): number {
+    path(name);
+    scratch.bytes.copyWithin(PATH_BYTES, 0, PATH_BYTES);
+    return trySyscall("symlinkat", path(target), this.fd, scratch.address + PATH_BYTES);
+  }
+
+  /** `int linkat(int olddirfd, const char *old, int newdirfd, const char *new, 0)`: 0 or -errno. @see link(2) */
+  makeHardLink(name: string, to: Directory, newName: string): number {
+    path(newName);
+    scratch.bytes.copyWithin(PATH_BYTES, 0, PATH_BYTES);
+    return trySyscall("linkat", this.fd, path(name), to.fd, scratch.address + PATH_BYTES, 0);
+  }
+
+  /** `int fchownat(int dirfd, const char *name, uid_t, gid_t, AT_SYMLINK_NOFOLLOW)`: 0 or -errno. @see chown(2) */
+  changeOwner(name: string, uid: number, gid: number): number {
+    return trySyscall("fchownat", this.fd, path(name), uid, gid, AT_SYMLINK_NOFOLLOW);
+  }
+
+  /**
+   * `int utimensat(int dirfd, const char *name, const struct timespec times[2], AT_SYMLINK_NOFOLLOW)`: 0 or -errno.
+   * @see utimensat(2)
+   */
+  setTime(name: string, seconds: number, nanoseconds: number): number {
+    for (const at of [PATH_BYTES, PATH_BYTES + 16]) {
+      scratch.view.setBigInt64(at, BigInt(seconds), true);
+      scratch.view.setBigInt64(at + 8, BigInt(nanoseconds), true);
+    }
+    return trySyscall("utimensat", this.fd, path(name), scratch.address + PATH_BYTES, AT_SYMLINK_NOFOLLOW);
+  }
+
+  /** `int fchmod(int fd, mode_t mode)` of the directory itself: 0 or -errno. @see chmod(2) */
+  changeMode(mode: number): number {
+    return trySyscall("fchmod", this.fd, mode);
+  }
+
   /** Something in it gets another place, and takes that of a file that is there. */
   move(name: string, to: Directory, newName: string): void {
     const result = this.#rename(name, to, newName);

@@ -118,8 +118,10 @@ describe("ps", () => {
 
   test("shortens the names of mounts", () => {
     const mounted = record({
-      volumes: [{ name: "f".repeat(64), target: "/a", readOnly: false, anonymous: true }],
-      options: { mounts: [{ type: "bind", source: "/srv/a", target: "/b" }] },
+      mounts: [
+        { type: "volume", source: "f".repeat(64), target: "/a" },
+        { type: "bind", source: "/srv/a", target: "/b" },
+      ],
     });
     expect(list("{{.Mounts}}", [mounted])).toBe(`${"f".repeat(14)}…,/srv/a\n`);
     expect(list("{{.Mounts}}", [mounted], false)).toBe(`${"f".repeat(64)},/srv/a\n`);
@@ -227,7 +229,11 @@ describe("inspect", () => {
       volumes: ["/srv:/data:ro,rslave", "named:/named"],
       ulimits: { nofile: [10, 20] },
     };
-    const volumes = [{ name: "named", target: "/named", readOnly: false, anonymous: false }];
+    const mounts: ContainerRecord["mounts"] = [
+      { type: "volume", source: "named", target: "/named" },
+      { type: "tmpfs", target: "/t" },
+      { type: "bind", source: "/srv", target: "/data", readOnly: true, propagation: "rslave" },
+    ];
     const config = hostConfigOf(record({ options }));
     expect(config).toMatchObject({
       Memory: 64 * 2 ** 20,
@@ -242,7 +248,7 @@ describe("inspect", () => {
     expect(config.CapDrop).toContain("CAP_KILL");
     expect(config.CapDrop).not.toContain("CAP_CHOWN");
     expect(
-      mountPointsOf(home, record({ options, volumes })).map(({ Type, Destination, RW }) => [Type, Destination, RW]),
+      mountPointsOf(home, record({ options, mounts })).map(({ Type, Destination, RW }) => [Type, Destination, RW]),
     ).toEqual([
       ["volume", "/named", true],
       ["tmpfs", "/t", true],

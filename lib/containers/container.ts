@@ -1,9 +1,9 @@
 /** A container, by its id: everything that can be done with it. @module */
 import type { Change } from "../layer/index.ts";
-import type { CommittedImage, SandboxProcess } from "../sandbox/index.ts";
+import type { CommittedImage, PathStat, SandboxProcess } from "../sandbox/index.ts";
 import type { Attachment, AttachOptions } from "./attach.ts";
 import type { ContainerCommitOptions } from "./changes.ts";
-import type { CopyInOptions } from "./copy.ts";
+import type { CopyInOptions, CopyOutOptions } from "./copy.ts";
 import type { ExecOptions } from "./exec.ts";
 import type { Explanation } from "./explain.ts";
 import type { Home } from "./home.ts";
@@ -133,8 +133,13 @@ export class Container {
   }
 
   /** A file or directory of it as a tar archive, whether it runs or not. */
-  async copyOut(path: string, options: { followLink?: boolean } = {}): Promise<ReadableStream<Uint8Array>> {
+  async copyOut(path: string, options: CopyOutOptions = {}): Promise<ReadableStream<Uint8Array>> {
     return (await import("./copy.ts")).copyOut(this.#home, this.id, path, options);
+  }
+
+  /** What a path of it leads to, or, without `follow`, what it is; undefined where there is nothing. */
+  async stat(path: string, { follow = true }: { follow?: boolean } = {}): Promise<PathStat | undefined> {
+    return (await import("./copy.ts")).statPath(this.#home, this.id, path, follow);
   }
 
   /** Unpacks a tar archive in a directory of it. */

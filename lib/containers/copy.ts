@@ -1,26 +1,222 @@
-/** Files into a container, and out of it. @module */
+/** Files into a container, and out of it, whether it runs or not. @module @see https://docs.docker.com/reference/cli/docker/container/cp/ */
+import { close, openPidfd, TsboxError } from "../../syscalls/index.ts";
+import { ContainerCgroup } from "../cgroup/index.ts";
+import { InsideFiles, Sandbox, type PathStat, type SandboxOptions } from "../sandbox/index.ts";
+import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
+import { LAYER } from "./layout.ts";
+import { lock } from "./lock.ts";
+import { mountsFor } from "./mounts.ts";
+import type { ContainerRecord } from "./record.ts";
+import { hasLayer, requestOf } from "./request.ts";
+import { readSpec } from "./spec-file.ts";
+import { runs } from "./status.ts";
+import { connectPidfd } from "./supervisor.ts";
 
 export interface CopyInOptions {
   /** Owners are those of the archive; otherwise the container's root. */
   archive?: boolean;
+  signal?: AbortSignal;
 }
 
+export interface CopyOutOptions {
+  /** A symlink is what it leads to. */
+  followLink?: boolean;
+  signal?: AbortSignal;
+}
+
+/** Of a path that may not be there; symlinks in it are followed in the container. */
+export async function statPath(home: Home, id: string, path: string, follow: boolean): Promise<PathStat | undefined> {
+  await using inside = await reach(home, id, "look at its files");
+  return await inside.files.stat(absolutePath(path), follow);
+}
+
+/**
+ * An entry for the path, under its last name, and for all below. A path that ends with `/.` is `.`. What is mounted below
+ * is packed where the container was made with it.
+ */
 export async function copyOut(
-  _home: Home,
-  _id: string,
-  _path: string,
-  _options: { followLink?: boolean },
+  home: Home,
+  id: string,
+  given: string,
+  { followLink = false, signal }: CopyOutOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
-  throw new Error("todo");
+  const path = absolutePath(given);
+  const inside = await reach(home, id, "copy its files");
+  try {
+    const follow = followLink || /\/\.?$/.test(given);
+    const stat = await inside.files.stat(path, follow);
+    if (!stat) throw notThere(path, inside.record);
+    if (/\/\.?$/.test(given) && stat.type !== "directory")
+      throw new TsboxError(`copy "${given}": not a directory`, { code: "file_refused", path: given });
+    const targets = new Set(mountTargets(inside.record));
+    const pieces = inside.files.pack(path, {
+      name: archiveName(given),
+      followLink: follow,
+      crosses: (below) => targets.has(below),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    return streamOf(pieces, async () => await inside[Symbol.asyncDispose]());
+  } catch (error) {
+    await inside[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
+/** @throws TsboxError `file_not_found`, `file_refused` where it is no directory, `archive_refused`, `permission_denied` */
 export async function copyIn(
-  _home: Home,
-  _id: string,
-  _path: string,
-  _archive: ReadableStream<Uint8Array>,
-  _options: CopyInOptions,
+  home: Home,
+  id: string,
+  given: string,
+  archive: ReadableStream<Uint8Array>,
+  { archive: sameOwner = false, signal }: CopyInOptions = {},
 ): Promise<void> {
-  throw new Error("todo");
+  const path = absolutePath(given);
+  await using inside = await reach(home, id, "copy files into it");
+  const { record, files } = inside;
+  if (
+    !hasLayer(record.options) &&
+    !mountTargets(record).some((target) => path === target || path.startsWith(`${target}/`))
+  )
+    checkWritable(record);
+  const stat = await files.stat(path);
+  if (!stat) throw notThere(path, record);
+  if (stat.type !== "directory")
+    throw new TsboxError(`extraction point is not a directory: "${given}"`, { code: "file_refused", path: given });
+  await files.unpack(path, archive, { sameOwner, ...(signal === undefined ? {} : { signal }) });
+}
+
+function checkWritable({ options, name, status }: ContainerRecord): void {
+  if (options.security?.readOnly === true)
+    throw new TsboxError(`container rootfs is marked read-only: "${name}"`, { code: "permission_denied" });
+  // in memory, and so gone at once
+  if (status !== "running" && status !== "paused")
+    throw new TsboxError(`copy files into "${name}": what is written there is kept only as long as it runs`, {
+      code: "unsupported",
+      hint: "start it first",
+    });
+}
+
+const notThere = (path: string, { name }: ContainerRecord) =>
+  new TsboxError(`Could not find the file ${path} in container ${name}`, { code: "file_not_found", path });
+
+const absolutePath = (path: string): string => (path.startsWith("/") ? path : `/${path}`);
+
+/** What its first entry is called. */
+export function archiveName(path: string): string {
+  const name = path.split("/").findLast((part) => part !== "") ?? ".";
+  return name === ".." ? "." : name;
+}
+
+const mountTargets = ({ mounts = [] }: ContainerRecord): string[] => mounts.map(({ target }) => target);
+
+interface Reached extends AsyncDisposable {
+  files: InsideFiles;
+  record: ContainerRecord;
+}
+
+/** Of one that does not run, a sandbox with its files is made for as long; nobody can start it meanwhile. */
+async function reach(home: Home, id: string, action: string): Promise<Reached> {
+  const record = recordOf(home, id);
+  if (runs(record)) return reachRunning(home, record, action);
+  const held = await lock(home, id);
+  try {
+    const now = recordOf(home, id);
+    if (!runs(now)) return await reachStopped(home, now, held);
+    held[Symbol.dispose]();
+    return reachRunning(home, now, action);
+  } catch (error) {
+    held[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function reachRunning(home: Home, record: ContainerRecord, action: string): Reached {
+  const { id, name, cgroup, status, options } = record;
+  if (status === "paused")
+    throw new TsboxError(`${action}: "${name}" is paused`, { code: "container_state", hint: `tsbox unpause ${name}` });
+  using directory = home.directory(id);
+  const spec = directory && readSpec(directory);
+  const init = connectPidfd(home, id);
+  if (!spec || init === undefined) throw new TsboxError(`container ${id} is not running`, { code: "container_state" });
+  try {
+    const group = new ContainerCgroup(cgroup ?? { paths: {}, asked: false, made: false, rootless: true });
+    const files = new InsideFiles(spec, init, group, options.limits?.disk !== undefined);
+    return {
+      files,
+      record,
+      async [Symbol.asyncDispose]() {
+        await files[Symbol.asyncDispose]();
+        close(init);
+      },
+    };
+  } catch (error) {
+    close(init);
+    throw error;
+  }
+}
+
+async function reachStopped(home: Home, record: ContainerRecord, held: Disposable): Promise<Reached> {
+  using directory = home.directory(record.id);
+  if (directory && hasLayer(record.options) && !directory.status(LAYER)) directory.makeDirectory(LAYER, 0o700);
+  const {
+    stdin: _,
+    stdout: __,
+    stderr: ___,
+    terminal: ____,
+    ...asked
+  } = requestOf(home, record, {
+    mounts: await mountsFor(home, record),
+    network: false,
+  });
+  const { image, rootfs, writableLayer, mounts, uidMappings, gidMappings, namespaces, entrypoint } = asked;
+  const user = namespaces?.user;
+  const options: SandboxOptions = {
+    ...(image === undefined ? {} : { image }),
+    ...(rootfs === undefined ? {} : { rootfs }),
+    ...(entrypoint === undefined ? {} : { entrypoint }),
+    ...(writableLayer === undefined ? {} : { writableLayer }),
+    ...(mounts === undefined ? {} : { mounts }),
+    ...(uidMappings === undefined ? {} : { uidMappings }),
+    ...(gidMappings === undefined ? {} : { gidMappings }),
+    ...(user === undefined ? {} : { namespaces: { user } }),
+    user: asked.uidMappings || asked.gidMappings ? (asked.user ?? "0:0") : "0:0",
+    cwd: "/",
+  };
+  const box = await Sandbox.create(options);
+  const init = openPidfd(box.pid);
+  const none = new ContainerCgroup({ paths: {}, asked: false, made: false, rootless: true });
+  const spec = Sandbox.spec(["true"], options);
+  const files = new InsideFiles(spec, init, none, false);
+  return {
+    files,
+    record,
+    async [Symbol.asyncDispose]() {
+      await files[Symbol.asyncDispose]();
+      close(init);
+      await box.stop();
+      held[Symbol.dispose]();
+    },
+  };
+}
+
+/** As fast as it is read. */
+function streamOf(pieces: AsyncGenerator<Uint8Array, void>, done: () => Promise<void>): ReadableStream<Uint8Array> {
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const { value, done: isOver } = await pieces.next();
+        if (!isOver) return controller.enqueue(value.slice());
+        await done();
+        controller.close();
+      } catch (error) {
+        await done();
+        controller.error(error);
+      }
+    },
+    async cancel() {
+      await pieces.return();
+      await done();
+    },
+  });
 }

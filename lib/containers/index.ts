@@ -4,7 +4,7 @@ export { Containers, type ListOptions, type MakeOptions } from "./containers.ts"
 export { Home } from "./home.ts";
 export type { Attachment, AttachOptions } from "./attach.ts";
 export type { ContainerCommitOptions } from "./changes.ts";
-export type { CopyInOptions } from "./copy.ts";
+export type { CopyInOptions, CopyOutOptions } from "./copy.ts";
 export type { EventsOptions } from "./event-stream.ts";
 export type { ExecOptions } from "./exec.ts";
 export type * from "./explain.ts";
@@ -22,3 +22,6 @@ export type { StopOptions } from "./stop.ts";
 export type { TopRow } from "./top.ts";
 export type { UpdateOptions } from "./update.ts";
 export type { Ended, WaitOptions } from "./wait.ts";
+
+/** The host's side of `cp`, loaded when it is needed. */
+export const hostFiles = () => import("./host-files.ts");

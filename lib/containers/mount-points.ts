@@ -1,4 +1,5 @@
 /** What is mounted in a container, as `Mounts` of Docker's API. Pure. @module */
+import { dataOf } from "../volumes/index.ts";
 import type { Home } from "./home.ts";
 import type { ContainerMount } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -15,56 +16,28 @@ export interface MountPoint {
   Propagation: string;
 }
 
-/** Volumes first, as they were resolved; then what is bound. */
-export function mountPointsOf({ root }: Pick<Home, "root">, { volumes, options }: ContainerRecord): MountPoint[] {
-  const named = volumes.map(({ name, target, readOnly }): MountPoint => ({
-    Type: "volume",
-    Name: name,
-    Source: `${root}/volumes/${name}/_data`,
-    Destination: target,
-    Driver: "local",
-    Mode: readOnly ? "ro" : "",
-    RW: !readOnly,
-    Propagation: "",
-  }));
-  const mounted = (options.mounts ?? []).flatMap((mount) => pointOf(mount) ?? []);
-  const short = (options.volumes ?? []).flatMap((text) => boundPoint(text) ?? []);
-  const taken = new Set(named.map(({ Destination }) => Destination));
-  return [...named, ...[...mounted, ...short].filter(({ Destination }) => !taken.has(Destination))];
+/** In the order in which they are mounted. */
+export function mountPointsOf({ root }: Pick<Home, "root">, { mounts = [] }: ContainerRecord): MountPoint[] {
+  return mounts.flatMap((mount) => pointOf(root, mount) ?? []);
 }
 
-function pointOf(mount: ContainerMount): MountPoint | undefined {
+function pointOf(root: string, mount: ContainerMount): MountPoint | undefined {
   const { type, target } = mount;
+  const isReadOnly = "readOnly" in mount && mount.readOnly === true;
+  const usual = { Destination: target, Mode: isReadOnly ? "ro" : "", RW: !isReadOnly, Propagation: "" };
   switch (type) {
+    case "volume": {
+      const { source: name = "" } = mount;
+      const source = `${dataOf(root, name)}${mount.subpath === undefined ? "" : `/${mount.subpath}`}`;
+      return { Type: "volume", Name: name, Source: source, Driver: "local", ...usual };
+    }
     case "bind":
-      return {
-        Type: "bind",
-        Source: mount.source,
-        Destination: target,
-        Mode: "",
-        RW: mount.readOnly !== true,
-        Propagation: mount.propagation ?? "rprivate",
-      };
+      return { Type: "bind", Source: mount.source, ...usual, Propagation: mount.propagation ?? "rprivate" };
     case "tmpfs":
-      return { Type: "tmpfs", Source: "", Destination: target, Mode: "", RW: mount.readOnly !== true, Propagation: "" };
+      return { Type: "tmpfs", Source: "", ...usual };
     case "image":
-      return { Type: "image", Source: mount.source, Destination: target, Mode: "ro", RW: false, Propagation: "" };
+      return { Type: "image", Source: mount.source, ...usual, Mode: "ro", RW: false };
     default:
       return undefined;
   }
-}
-
-/** `/source:/target:ro,rshared` */
-function boundPoint(text: string): MountPoint | undefined {
-  const [source = "", target, mode = ""] = text.split(":");
-  if (!source.startsWith("/") || target === undefined) return undefined;
-  const words = mode.split(",");
-  return {
-    Type: "bind",
-    Source: source,
-    Destination: target,
-    Mode: mode,
-    RW: !words.some((word) => word === "ro" || word === "rro"),
-    Propagation: words.find((word) => /^r?(?:private|slave|shared)$/.test(word)) ?? "rprivate",
-  };
 }

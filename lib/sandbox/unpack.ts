@@ -27,6 +27,7 @@ interface Unpacking {
   path: string;
   into: number;
   sameOwner: boolean;
+  anyLinks: boolean;
   /** The directory of the last entry: the next one is likely to lie there as well. */
   parent: { path: string; fd: number } | undefined;
 }
@@ -35,16 +36,23 @@ const [EEXIST, ENOENT] = [17, 2];
 const refused = (name: string, why: string, hint?: string) =>
   new TsboxError(`unpack "${name}": ${why}`, { code: "archive_refused", path: name, ...(hint ? { hint } : {}) });
 
+export interface UnpackManner {
+  sameOwner: boolean;
+  /** Also symlinks that lead out of the directory: whoever follows them is in the sandbox. */
+  anyLinks?: boolean;
+  signal: AbortSignal | undefined;
+}
+
 /** @throws TsboxError `archive_refused`, and as files are written */
 export async function unpack(
   agent: Agent,
   path: string,
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   limits: UnpackLimits,
-  { sameOwner, signal }: { sameOwner: boolean; signal: AbortSignal | undefined },
+  { sameOwner, anyLinks = false, signal }: UnpackManner,
 ): Promise<Unpacked> {
   const { fd: into } = await open(agent, "unpack to", path, OPEN.look | OPEN.directory, { signal });
-  const unpacking: Unpacking = { agent, signal, path, into, sameOwner, parent: undefined };
+  const unpacking: Unpacking = { agent, signal, path, into, sameOwner, anyLinks, parent: undefined };
   const done = { entries: 0, bytes: 0 };
   let namesLength = 0;
   const directories: [parts: string[], entry: TarEntry][] = [];
@@ -97,7 +105,7 @@ async function unpackEntry(unpacking: Unpacking, parts: string[], entry: TarEntr
       return makeDirectory(unpacking, parent, name, entry.name);
     case "symlink":
       if (entry.linkName.length > MAX_NAME) throw refused(entry.name, "a symlink that is too long");
-      checkTarget(unpacking.path, parts, entry);
+      if (!unpacking.anyLinks) checkTarget(unpacking.path, parts, entry);
       return makeSymlink(unpacking, parent, name, entry);
     case "hard link":
       return makeHardLink(unpacking, parent, name, entry);

@@ -3,6 +3,7 @@ export { Volumes, type PrunedVolumes, type PruneVolumesOptions, type RemoveVolum
 export type { VolumeFilters } from "./filter.ts";
 export type { Filling } from "./fill.ts";
 export { nameProblem, newName as newVolumeName } from "./names.ts";
+export { dataOf } from "./place.ts";
 export { prepareVolume, releaseVolumes, useVolume, type VolumeSource } from "./use.ts";
 export type * from "./mount.ts";
 export type * from "./record.ts";

@@ -107,13 +107,8 @@ export function imageOf({ image, options }: Pick<ContainerRecord, "image" | "opt
 }
 
 /** Volumes by their names, and what is bound by its source. */
-function mountsOf({ volumes, options }: ContainerRecord): string[] {
-  const bound = (options.mounts ?? []).flatMap((mount) => (mount.type === "bind" ? [mount.source] : []));
-  const short = (options.volumes ?? []).flatMap((text) =>
-    /^[/.~]/.test(text) && text.includes(":") ? [text.split(":")[0] as string] : [],
-  );
-  return [...volumes.map(({ name }) => name), ...bound, ...short];
-}
+const mountsOf = ({ mounts = [] }: ContainerRecord): string[] =>
+  mounts.flatMap((mount) => (mount.type === "volume" || mount.type === "bind" ? [mount.source ?? ""] : []));
 
 export function networkOf({ options }: Pick<ContainerRecord, "options">): string {
   const { network = false } = options;

@@ -11,6 +11,10 @@ const BOTH: LaterVerbs = {
     summary: "Make an image of a container's files, with its configuration",
     load: async () => (await import("./commit.ts")).addCommit,
   },
+  cp: {
+    summary: "Copy files between a container and the host",
+    load: async () => (await import("./cp.ts")).addCopy,
+  },
   create: {
     summary: "Create a container, without starting it",
     load: async () => (await import("./create.ts")).addCreate,
