@@ -1,5 +1,5 @@
 /** `tsbox cp`: files between a container and the host. @module @see https://docs.docker.com/reference/cli/docker/container/cp/ */
-import type { Container, Containers } from "../../containers/index.ts";
+import type { Container } from "../../containers/index.ts";
 import { absolute, TsboxError } from "../../sandbox/index.ts";
 import { sizeOfTerminal } from "../../terminal/index.ts";
 import { declare, type Add } from "../images/declare.ts";
@@ -40,17 +40,15 @@ export const addCopy: Add = (parent, name) =>
         if (from.container !== undefined && to.container !== undefined)
           throw new UsageError("copy: copying between containers is not supported", "copy to the host, and from there");
         if (from.container !== undefined)
-          return await copyOut(await find(containers, from.container), from.path, target, flags, signal);
+          return await copyOut(await containers.get(from.container), from, target, flags, signal);
         if (to.container === undefined)
           throw new UsageError(
             "copy: must specify at least one container source",
             '"CONTAINER:PATH" names a file in one',
           );
-        return await copyIn(await find(containers, to.container), source, to, flags, signal);
+        return await copyIn(await containers.get(to.container), source, to, flags, signal);
       }),
   );
-
-const find = (containers: Containers, name: string) => containers.get(name);
 
 const hostFiles = async () => (await import("../../containers/index.ts")).hostFiles();
 
@@ -72,7 +70,7 @@ function said({ quiet }: CopyFlags, bytes: number, where: string): void {
 
 async function copyOut(
   container: Container,
-  path: string,
+  { container: name, path }: { container?: string; path: string },
   target: string,
   flags: CopyFlags,
   signal: AbortSignal,
@@ -84,6 +82,8 @@ async function copyOut(
     return;
   }
   const source = await container.stat(path, { follow: followLink || /\/\.?$/.test(path) });
+  if (!source)
+    throw new TsboxError(`Could not find the file ${path} in container ${name}`, { code: "file_not_found", path });
   const plan = planCopy({ path, ...kindOf(source) }, hostPlace(target));
   const { renamed, unpackHost } = await hostFiles();
   const counted = new Counted();
