@@ -597,7 +597,11 @@ const containers: [words: string[], options: Partial<ContainerOptions>][] = [
     { log: { driver: "json-file", maxSize: "10m", maxFiles: 3 } },
   ],
   // files
-  [["-v", "data:/data:ro", "-v", "/only"], { volumes: ["data:/data:ro", "/only"] }],
+  [
+    ["-v", "data:/data:ro", "-v", "/only", "-v", "./a:/b:ro,z", "-v=/a/:/c"],
+    { volumes: ["data:/data:ro", "/only", "/cwd/a:/b:ro,z", "/a:/c"] },
+  ],
+  [["--mount", "dst=/data"], { mounts: [{ type: "volume", target: "/data" }] }],
   [["--volumes-from", "web:ro", "--volumes-from", "db"], { volumesFrom: ["web:ro", "db"] }],
   [["--volume-driver", "local", "--tmpfs", "/tmp"], { mounts: [{ type: "tmpfs", target: "/tmp" }] }],
   // names
@@ -674,6 +678,7 @@ test.each([
   [["--expose", "0"], "invalid range format for --expose"],
   [["--network", "bridge"], 'use --network "bridge": not supported yet'],
   [["--network", "container:"], 'use --network "container:": not supported yet'],
+  [["-v", "data:/data:sometimes"], 'use --volume "data:/data:sometimes": invalid mode: sometimes'],
   [["--volume-driver", "nfs"], 'use --volume-driver "nfs": there is no such volume driver'],
   [["--timeout", "2s"], 'use --timeout "2s": a container has no such thing'],
   [["--writable-layer", "x"], 'use --writable-layer "x": a container has no such thing'],

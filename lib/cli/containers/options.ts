@@ -12,7 +12,7 @@ import type {
 } from "../../containers/index.ts";
 import type { ContainerFlags } from "../flags.ts";
 import { invalid } from "../invalid.ts";
-import { mount, tmpfs } from "../mount-flags.ts";
+import { mount, tmpfs, volume } from "../mount-flags.ts";
 import {
   attachedStreams,
   defined,
@@ -130,12 +130,18 @@ function mounts(flags: ContainerFlags, world: World): Pick<ContainerOptions, "mo
   const made: ContainerMount[] = [
     ...(flags.mount ?? []).map((text) => mount(text, world.cwd)),
     ...(flags.tmpfs ?? []).map(tmpfs),
-  ] as ContainerMount[];
+  ];
   return {
     ...(made.length > 0 ? { mounts: made } : {}),
-    ...(flags.volume ? { volumes: flags.volume } : {}),
+    ...(flags.volume ? { volumes: flags.volume.map((text) => absoluteVolume(text, world.cwd)) } : {}),
     ...(flags.volumesFrom ? { volumesFrom: flags.volumesFrom } : {}),
   };
+}
+
+/** As it was given, but for a source that begins at the working directory. */
+function absoluteVolume(text: string, cwd: string): string {
+  const made = volume(text, cwd);
+  return made.type === "bind" ? `${made.source}${text.slice(text.indexOf(":"))}` : text;
 }
 
 function network(name: string | undefined): ContainerOptions["network"] {
