@@ -7,6 +7,6 @@ export function signalOf(flag: string, text: string): number {
   try {
     return signalNumber(/^\d+$/.test(text) ? Number(text) : text.toUpperCase());
   } catch {
-    throw invalid(flag, text, "there is no such signal", 'a name such as "SIGINT", or a number from 1 to 64');
+    throw invalid(flag, text, `invalid signal: ${text}`, 'a name such as "SIGINT", or a number from 1 to 64');
   }
 }
