@@ -221,6 +221,16 @@ export function waitBriefly(pidfd: number, timeoutUs: number): void {
   trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8);
 }
 
+/** `int ppoll({fd, POLLOUT}, 1, 0)`: whether something can be written now. @see poll(2) */
+export function takesMore(fd: number): boolean {
+  const POLLOUT = 4;
+  scratch.view.setInt32(0, fd, true);
+  scratch.view.setInt32(4, POLLOUT, true);
+  scratch.view.setBigInt64(8, 0n, true);
+  scratch.view.setBigInt64(16, 0n, true);
+  return trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8) > 0;
+}
+
 /**
  * `pid_t wait4(pid_t pid, int *status, WNOHANG, NULL)`: the wait status of a child that has ended, which is reaped;
  * undefined while it runs. @see wait4(2)

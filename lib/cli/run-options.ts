@@ -145,7 +145,10 @@ function stdio(flags: RunFlags): Pick<RunOptions, "stdin" | "stdout" | "stderr" 
  * Files first, in their order, then `-e`; a name without a value is the caller's variable, and not even the image's
  * where there is none.
  */
-function environment(flags: RunFlags, world: World): Record<string, string | undefined> {
+export function environment(
+  flags: Pick<RunFlags, "env" | "envFile">,
+  world: World,
+): Record<string, string | undefined> {
   const env: Record<string, string | undefined> = {};
   const set = (flag: string, word: string) => {
     const equals = word.indexOf("=");

@@ -111,5 +111,5 @@ async function terminals(flags: RunFlags, options: RunOptions): Promise<(sandbox
   const interactive = flags.interactive === true;
   if (interactive) checkTerminal();
   if (typeof options.terminal === "object") Object.assign(options.terminal, callersSize());
-  return (sandboxed) => joinTerminals(sandboxed, interactive);
+  return async (sandboxed) => void (await joinTerminals(sandboxed, interactive));
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { SandboxProcess } from "../index.ts";
-import { joinTerminals as join, sizeOfTerminal } from "../terminal/index.ts";
+import { joinTerminals as join, sizeOfTerminal, type DetachKeys } from "../terminal/index.ts";
 import { print } from "./print.ts";
 import { UsageError } from "./report.ts";
 
@@ -19,10 +19,21 @@ export function checkTerminal(): void {
   if (!sizeOfTerminal(STDIN)) throw new UsageError("the input device is not a TTY", "leave out -t, or -i");
 }
 
-/** Until the command has ended, and all that it has shown has been printed. */
-export async function joinTerminals(sandboxed: SandboxProcess, interactive: boolean): Promise<void> {
+/**
+ * Until the command has ended, and all that it has shown has been printed.
+ * @param keys leave it alone
+ * @returns whether it was left alone
+ */
+export async function joinTerminals(
+  sandboxed: SandboxProcess,
+  interactive: boolean,
+  keys?: DetachKeys,
+): Promise<boolean> {
   const { terminal } = sandboxed;
-  if (!terminal) return;
+  let left = false;
+  if (!terminal) return left;
   const gone = () => void setTimeout(() => sandboxed.kill("SIGKILL"), GRACE_MS).unref();
-  await join(terminal, { interactive, show: (chunk) => print(chunk), gone });
+  const detached = () => void (left = true);
+  await join(terminal, { interactive, show: (chunk) => print(chunk), gone, ...(keys && { keys, detached }) });
+  return left;
 }

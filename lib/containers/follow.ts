@@ -7,6 +7,7 @@ import { close, runtime, watchDirectory, unwatch, type Directory } from "../../s
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { tryLock } from "./lock.ts";
+import { isUp } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { isAlive, untilOver } from "./supervisor.ts";
 
@@ -17,9 +18,14 @@ const SETTLE_MS = 50;
 
 const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** It may still write something. */
-export const isOn = ({ status }: ContainerRecord): boolean =>
-  status === "running" || status === "paused" || status === "restarting" || status === "starting";
+interface FollowOptions {
+  until?: number | bigint;
+  signal?: AbortSignal;
+  /** It does not run, as this says: from when it is started. */
+  ahead?: ContainerRecord;
+  /** Until it has ended, whatever comes then. */
+  once?: boolean;
+}
 
 /** What it writes, until it has ended and nobody is about to start it again. */
 export class Following implements Disposable {
@@ -29,23 +35,23 @@ export class Following implements Disposable {
   readonly #until: number;
   readonly #over = new AbortController();
   readonly #signal: AbortSignal | undefined;
+  /** One that does not run yet. */
+  readonly #ahead: ContainerRecord | undefined;
+  readonly #once: boolean;
   /** `"drained"`: what it wrote before it ended has been read. */
-  #run: "on" | "over" | "drained" = "on";
+  #run: "ahead" | "on" | "over" | "drained" = "ahead";
 
-  constructor(
-    home: Home,
-    id: string,
-    directory: Directory,
-    options: { until?: number | bigint; signal?: AbortSignal },
-  ) {
+  constructor(home: Home, id: string, directory: Directory, options: FollowOptions) {
     this.#home = home;
     this.#id = id;
     this.#watch = new Watch(directory);
-    const { until = Infinity, signal } = options;
+    const { until = Infinity, signal, ahead, once = false } = options;
+    this.#ahead = ahead;
+    this.#once = once;
     this.#until = typeof until === "bigint" ? Number(until / 1_000_000n) : until;
     this.#signal = signal;
     signal?.addEventListener("abort", this.#abort, { once: true });
-    this.#begin();
+    if (!ahead) this.#begin();
   }
 
   readonly #abort = () => this.#watch.notify();
@@ -65,10 +71,22 @@ export class Following implements Disposable {
       this.#run = "drained";
       return true;
     }
-    if (this.#run === "drained") return await this.#goesOn();
+    if (this.#run === "drained") return !this.#once && (await this.#goesOn());
+    if (this.#run === "ahead") return await this.#lookAhead();
     const left = this.#until - Date.now();
     if (left <= 0) return false;
     await this.#watch.next(left);
+    return true;
+  }
+
+  async #lookAhead(): Promise<boolean> {
+    await this.#watch.next(SETTLE_MS);
+    if (isAlive(this.#home, this.#id)) this.#begin();
+    else {
+      const record = findRecord(this.#home, this.#id);
+      // it may have run in the meantime
+      if (!record || (!isUp(record) && record.startedAt !== this.#ahead?.startedAt)) this.#run = "over";
+    }
     return true;
   }
 
@@ -76,7 +94,7 @@ export class Following implements Disposable {
     for (; !this.#signal?.aborted; await wait(SETTLE_MS)) {
       const record = findRecord(this.#home, this.#id);
       if (!record) return false;
-      if (isOn(record)) {
+      if (isUp(record)) {
         if (!isAlive(this.#home, this.#id)) continue;
         this.#begin();
         return true;
@@ -85,6 +103,11 @@ export class Following implements Disposable {
       if (held || record.status === "dead") return false;
     }
     return true;
+  }
+
+  /** Whoever waits for more looks again. */
+  wake(): void {
+    this.#watch.notify();
   }
 
   [Symbol.dispose](): void {

@@ -4,13 +4,14 @@
  */
 import { TsboxError } from "../../syscalls/index.ts";
 import { recordOf } from "./find.ts";
-import { Following, isOn } from "./follow.ts";
+import { Following } from "./follow.ts";
 import type { Home } from "./home.ts";
 import { LogCursor, type Damage } from "./log-cursor.ts";
 import { STDERR, STDOUT, type RecordVisitor } from "./log-format.ts";
 import { Lines, Pieces, Prefixed, timestamp, type Chosen, type Span, type TakePiece } from "./log-lines.ts";
 import { moveToTail } from "./log-tail.ts";
 import { notFound } from "./names.ts";
+import { isUp } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export interface LogsOptions {
@@ -92,7 +93,7 @@ async function* steps(
     });
   using directory = home.directory(id);
   if (!directory) throw notFound(id);
-  const follows = options.follow === true && isOn(record);
+  const follows = options.follow === true && isUp(record);
   using following = follows ? new Following(home, id, directory, options) : undefined;
   using cursor = new LogCursor(directory, options.onDamage);
   if (!follows) cursor.stopHere();

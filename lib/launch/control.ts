@@ -69,6 +69,11 @@ export class Control {
     if (this.#open) send(this.#fd, Uint8Array.of(signal));
   }
 
+  /** Whoever has it as well keeps the process when this program ends. */
+  get descriptor(): number {
+    return this.#fd;
+  }
+
   /** From now on it does not keep a script from ending. */
   unref(): void {
     this.#receiver.unref();

@@ -14,6 +14,7 @@ export {
   type OwnedPlan,
   type SandboxPlan,
 } from "./compile.ts";
+export { holdSteps } from "./hold.ts";
 export { listens, relaySteps } from "./listener.ts";
 export { AGENT, agentRequest } from "./agent.ts";
 export { cpuMask, listMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "./attributes.ts";

@@ -6,7 +6,7 @@ import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import { bindControl, bindPassing, factsFor, start, startImage, type Launched } from "../launch/index.ts";
-import { compileTake, initSteps, listens, relaySteps, type Beside, type InitKind } from "../plan/index.ts";
+import { compileTake, holdSteps, initSteps, listens, relaySteps, type Beside, type InitKind } from "../plan/index.ts";
 import { volumeSlot, type JoinKind } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { claimIdRange } from "./id-range.ts";
@@ -122,6 +122,13 @@ export function startRelay(listener: number, socket: number): Launched {
   [listener, socket].forEach((fd) => opened.add(fd));
   const plan = relaySteps();
   return startImage({ plan, program: new Program(plan, ARCH) }, { listener, socket }, opened, undefined);
+}
+
+/** Starts what holds the owner's ends of a command that is left alone. They stay the caller's as well. */
+export function startHolder(terminal: number, socket: number): Launched {
+  using opened = new Descriptors();
+  const plan = holdSteps();
+  return startImage({ plan, program: new Program(plan, ARCH) }, { terminal, socket }, opened, undefined);
 }
 
 function bindCgroup(bound: Record<string, number>, cgroup: Joinable, opened: Descriptors): void {

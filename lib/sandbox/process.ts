@@ -9,6 +9,7 @@ import type { ExitFrame } from "../plan/index.ts";
 import { sizeOf, Terminal } from "../terminal/index.ts";
 import { bury, kill, type Launched } from "../launch/index.ts";
 import type { BoxImage } from "./image.ts";
+import { startHolder } from "./launch.ts";
 import type { ProcessResult, Reason } from "./options.ts";
 import { closePipes, feed, type Input, type Output, type Pipes } from "./pipes.ts";
 
@@ -150,6 +151,15 @@ export class SandboxProcess implements AsyncDisposable {
   kill(signal: number | string = "SIGTERM"): void {
     const number = signalNumber(signal);
     if (!this.#over) this.#launched.control.send(number);
+  }
+
+  /**
+   * @internal Leaves one alone that has joined a sandbox with a terminal: it goes on when this program has ended, which
+   * it has to do without closing anything.
+   */
+  leave(): void {
+    const { descriptor = -1 } = this.terminal ?? {};
+    if (!this.#over && descriptor >= 0) startHolder(descriptor, this.#launched.control.descriptor);
   }
 
   /** @internal Kills it for a reason that the result tells. */

@@ -136,6 +136,11 @@ export class Terminal implements AsyncDisposable {
     if (this.#fd >= 0) sys.setTerminalSize(this.#fd, this.#size);
   }
 
+  /** @internal -1 where it is not open. */
+  get descriptor(): number {
+    return this.#fd;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }

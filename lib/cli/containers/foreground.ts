@@ -1,5 +1,8 @@
 /** A container that is followed until it ends, or is left alone by its detach keys. @module */
-import type { Container } from "../../containers/index.ts";
+import type { Attachment, Container } from "../../containers/index.ts";
+import { DetachKeys, joinTerminals } from "../../terminal/index.ts";
+import { print } from "../print.ts";
+import { callersSize } from "../terminal.ts";
 
 export interface Foreground {
   /** Those that are joined; stdin only where the container's is open. */
@@ -10,10 +13,105 @@ export interface Foreground {
   detachKeys?: string;
 }
 
+const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+const LEFT_ALONE = "read escape sequence\n";
+
 /**
  * @param start called once its output cannot be missed any more; what it throws is thrown on
  * @returns the exit status: the container's own, 0 where it is left alone
  */
-export async function follow(_container: Container, _how: Foreground, _start: () => Promise<void>): Promise<number> {
-  throw new Error("todo");
+export async function follow(container: Container, how: Foreground, start: () => Promise<void>): Promise<number> {
+  const keys = how.stdin ? new DetachKeys(how.detachKeys) : undefined;
+  const { options } = await container.record();
+  const attachment = await container.attach();
+  const stop = new AbortController();
+  // one that goes when it has ended, or is started again, is waited for from the beginning
+  const isSeenLater = !options.remove && (options.restart ?? "no") === "no";
+  const waited = isSeenLater ? undefined : container.wait({ condition: "next-exit", signal: stop.signal });
+  waited?.catch(() => {});
+  try {
+    proxySignals(container, how.sigProxy);
+    await start();
+    if (!(await join(attachment, how, keys))) return 0;
+    return (await (waited ?? container.wait())).exitCode;
+  } finally {
+    stop.abort();
+    attachment.close();
+  }
+}
+
+/** One that runs. */
+export async function attachTo(container: Container, how: Foreground): Promise<number> {
+  const keys = how.stdin ? new DetachKeys(how.detachKeys) : undefined;
+  const stop = new AbortController();
+  const waited = container.wait({ condition: "next-exit", signal: stop.signal });
+  waited.catch(() => {});
+  const attachment = await container.attach();
+  try {
+    proxySignals(container, how.sigProxy);
+    const size = callersSize();
+    if (attachment.terminal && size) {
+      // another size first: then what is shown there is drawn again
+      attachment.resize({ columns: size.cols, rows: size.rows + 1 });
+      attachment.resize({ columns: size.cols, rows: size.rows });
+    }
+    return (await join(attachment, how, keys)) ? (await waited).exitCode : 0;
+  } finally {
+    stop.abort();
+    attachment.close();
+  }
+}
+
+/** A terminal sends its signals by itself. */
+function proxySignals(container: Container, proxied: boolean): void {
+  for (const signal of FORWARDED) {
+    // those that end tsbox in an orderly manner: the container is to end, or tsbox just so
+    process.removeAllListeners(signal);
+    // it has ended, or does not run yet
+    if (proxied) process.on(signal, () => void container.kill(signal).catch(() => {}));
+  }
+}
+
+/** @returns whether it has ended; false where it is left alone */
+async function join(attachment: Attachment, how: Foreground, keys: DetachKeys | undefined): Promise<boolean> {
+  const isShown = { stdout: how.stdout, stderr: how.stderr };
+  if (!attachment.terminal) {
+    if (how.stdin) void feed(attachment);
+    for await (const { stream, bytes } of attachment.output)
+      if (isShown[stream]) print(bytes, stream === "stderr" ? 2 : 1);
+    return true;
+  }
+  let left = false;
+  const close = () => {
+    left = true;
+    attachment.close();
+  };
+  const terminal = {
+    readable: bytesOf(attachment),
+    write: async (typed: Uint8Array) => attachment.write?.(typed),
+    resize: (columns: number, rows: number) => attachment.resize({ columns, rows }),
+    close,
+  };
+  await joinTerminals(terminal, {
+    interactive: how.stdin,
+    show: (chunk) => void (how.stdout && print(chunk)),
+    gone: () => {},
+    ...(keys && { keys, detached: close }),
+  });
+  if (left) print(LEFT_ALONE, 2);
+  return !left;
+}
+
+async function* bytesOf({ output }: Attachment): AsyncGenerator<Uint8Array, void, void> {
+  for await (const { bytes } of output) yield bytes;
+}
+
+/** All of tsbox's own stdin. */
+async function feed(attachment: Attachment): Promise<void> {
+  try {
+    for await (const chunk of process.stdin) await attachment.write?.(chunk as Uint8Array);
+  } catch {
+    // it does not read any more
+  }
+  await attachment.end?.().catch(() => {});
 }

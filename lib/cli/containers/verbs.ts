@@ -7,6 +7,10 @@ const REMOVE = { summary: "Remove containers", load: async () => (await import("
 
 /** Both `tsbox NAME` and `tsbox container NAME`. */
 const BOTH: LaterVerbs = {
+  attach: {
+    summary: "Join the stdin, stdout and stderr of a running container",
+    load: async () => (await import("./attach.ts")).addAttach,
+  },
   commit: {
     summary: "Make an image of a container's files, with its configuration",
     load: async () => (await import("./commit.ts")).addCommit,
@@ -22,6 +26,10 @@ const BOTH: LaterVerbs = {
   diff: {
     summary: "List what a container has changed of its image's files",
     load: async () => (await import("./diff.ts")).addDiff,
+  },
+  exec: {
+    summary: "Run a further command in a running container",
+    load: async () => (await import("./exec.ts")).addExec,
   },
   export: {
     summary: "Write the files of a container as a tar archive",
