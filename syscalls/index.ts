@@ -14,6 +14,7 @@ export * from "./netlink.ts";
 export * from "./open-file.ts";
 export * from "./ports.ts";
 export * from "./program.ts";
+export * from "./quota.ts";
 export * from "./signals.ts";
 export * from "./structs.ts";
 export * from "./visit.ts";

@@ -133,6 +133,13 @@ export const STRUCTS = {
   open_how: { size: 24, fields: { flags: [0, 8], mode: [8, 8], resolve: [16, 8] } },
   /** `struct mount_attr`. @see mount_setattr(2), linux/mount.h */
   mount_attr: { size: 32, fields: { attr_set: [0, 8], attr_clr: [8, 8], propagation: [16, 8], userns_fd: [24, 8] } },
+  /** `struct fsxattr`. @see ioctl_xfs_fsgetxattr(2), linux/fs.h */
+  fsxattr: { size: 28, fields: { fsx_xflags: [0, 4], fsx_projid: [12, 4] } },
+  /** `struct fs_disk_quota`; limits in blocks of 512 bytes. @see quotactl(2), linux/dqblk_xfs.h */
+  fs_disk_quota: {
+    size: 112,
+    fields: { d_version: [0, 1], d_flags: [1, 1], d_fieldmask: [2, 2], d_id: [4, 4], d_blk_hardlimit: [8, 8] },
+  },
   /** `struct statfs`; `f_fsid` is two 32-bit words. @see statfs(2), asm/statfs.h */
   statfs: {
     size: 120,

@@ -111,6 +111,18 @@ describe("volume create", () => {
     expect([status, stderr]).toEqual([1, `tsbox: ${message}\n`]);
   });
 
+  cliTest("limits the size where the file system can, or says that it cannot", () => {
+    const { status, stdout, stderr } = tsbox("volume", "create", "-o", "size=1m", "limited");
+    if (status === 0) {
+      expect(stdout).toBe("limited\n");
+      expect(() => writeFileSync(pathOf("limited", "big"), new Uint8Array(2_000_000))).toThrow("EDQUOT");
+      said("volume", "rm", "limited");
+    } else {
+      expect(stderr).toStartWith("tsbox: create limited: quota size requested but no quota support\n  hint: ");
+      expect(said("volume", "ls", "-qf", "name=limited")).toBe("");
+    }
+  });
+
   cliTest("knows one driver", () => {
     const { status, stderr } = tsbox("volume", "create", "-d", "flocker", "driven");
     expect([status, stderr]).toEqual([

@@ -6,7 +6,7 @@ import { ARCHES, evaluate, missingCompiler } from "./headers.ts";
 
 /** The kernel's own headers where there are any: the C library's `struct stat` and `struct sigaction` are others. */
 const KERNEL_HEADERS =
-  "fcntl sched sched/types time resource capability filter seccomp landlock signal signalfd openat2 mount stat uio poll termios"
+  "fcntl sched sched/types time resource capability filter seccomp landlock signal signalfd openat2 mount stat uio poll termios fs dqblk_xfs"
     .split(" ")
     .map((name) => `linux/${name}.h`)
     .concat("asm/stat.h", "asm/statfs.h");

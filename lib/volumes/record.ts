@@ -12,6 +12,8 @@ export interface VolumeRecord {
   labels: Record<string, string>;
   /** Made for one container, which asked for no name. */
   anonymous: boolean;
+  /** Of its quota, where it has a size. */
+  project?: number;
   /** What the image of its first container has there is not in it yet. */
   unfilled?: boolean;
   /** Somebody has begun to remove it. */

@@ -5,6 +5,7 @@ import { removeTreeAs } from "../layer/index.ts";
 import { storing, type State } from "../state/index.ts";
 import { isMounted } from "./driver.ts";
 import { dataOf, placeOf, VOLUMES } from "./place.ts";
+import { forgetSize } from "./quota.ts";
 import type { VolumeRecord } from "./record.ts";
 import { usedBytes } from "./usage.ts";
 import type { PrunedVolumes, PruneVolumesOptions, Volumes } from "./volumes.ts";
@@ -18,15 +19,15 @@ import type { PrunedVolumes, PruneVolumesOptions, Volumes } from "./volumes.ts";
 export async function removeVolume(state: State, volumes: Volumes, name: string, but?: string): Promise<boolean> {
   const marked = state.withSpare(() =>
     state.transaction(() => {
-      if (!state.volumes.get(name)) return false;
+      if (!state.volumes.get(name)) return undefined;
       const users = volumes.users(name).filter((id) => id !== but);
       if (users.length > 0)
         throw new TsboxError(`remove ${name}: volume is in use - [${users.join(", ")}]`, { code: "volume_in_use" });
-      state.volumes.update<VolumeRecord>(name, (row) => ({ ...row, removing: true }));
-      return true;
+      return state.volumes.update<VolumeRecord>(name, (row) => ({ ...row, removing: true }));
     }),
   );
   if (!marked) return false;
+  forgetSize(state.root, marked);
   removeFiles(state.root, name);
   state.withSpare(() =>
     state.transaction(() => {

@@ -24,7 +24,7 @@ export async function prepareVolume(state: State, name: string, id: string, fill
   using _ = place;
   await lockedPlace(place, name, async () => {
     const isOther = boundDirectory(record) !== undefined || hasFileSystem(record);
-    if (record.options["size"] !== undefined) (await import("./quota.ts")).limitSize(place, record);
+    if (record.project !== undefined) (await import("./quota.ts")).limitSize(place, state.root, record);
     if (filling && !isOther && liveUsers(state, name, id).length === 0)
       await (await import("./fill.ts")).fillVolume(place, filling);
     if (record.unfilled) state.volumes.update<VolumeRecord>(name, filled);

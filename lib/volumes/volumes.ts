@@ -6,6 +6,7 @@ import { listed, type VolumeFilters } from "./filter.ts";
 import { nameProblem, newName } from "./names.ts";
 import { dataOf, makePlace } from "./place.ts";
 import { usedBytes } from "./usage.ts";
+import { checkQuota, FIRST_PROJECT, limitSize } from "./quota.ts";
 import type { VolumeOptions, VolumeRecord, VolumeUser } from "./record.ts";
 
 export interface RemoveVolumeOptions {
@@ -37,7 +38,8 @@ export class Volumes {
   create(options: VolumeOptions = {}): VolumeRecord {
     const state = this.#state();
     const record = state.transaction(() => this.claim(options));
-    makePlace(state.root, record)[Symbol.dispose]();
+    using place = makePlace(state.root, record);
+    limitSize(place, state.root, record);
     return record;
   }
 
@@ -69,6 +71,8 @@ export class Volumes {
         throw fail("conflict: volume name must be unique: there is one with other options", "name_in_use");
       return found;
     }
+    const isSized = given["size"] !== undefined;
+    if (isSized) checkQuota(state.root, name);
     const record: VolumeRecord = {
       version: 1,
       id: name,
@@ -78,11 +82,19 @@ export class Volumes {
       options: given,
       labels,
       anonymous: anonymous ?? options.name === undefined,
+      ...(isSized ? { project: this.#newProject() } : {}),
       ...(unfilled ? { unfilled } : {}),
     };
     state.volumes.insert(record);
     state.addEvent({ time: record.created, type: "volume", action: "create", id: name, attributes: { driver } });
     return record;
+  }
+
+  #newProject(): number {
+    const taken = this.#state()
+      .volumes.list<VolumeRecord>()
+      .map(({ project = FIRST_PROJECT }) => project);
+    return Math.max(FIRST_PROJECT, ...taken) + 1;
   }
 
   /** @throws TsboxError `volume_not_found` */
