@@ -6,7 +6,7 @@ import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { LAYER } from "./layout.ts";
 import { lock } from "./lock.ts";
-import { mountsFor } from "./mounts.ts";
+import { mountsFor, releaseMounts, type MadeMounts } from "./mounts.ts";
 import type { ContainerRecord } from "./record.ts";
 import { hasLayer, requestOf } from "./request.ts";
 import { readSpec } from "./spec-file.ts";
@@ -159,6 +159,17 @@ function reachRunning(home: Home, record: ContainerRecord, action: string): Reac
 async function reachStopped(home: Home, record: ContainerRecord, held: Disposable): Promise<Reached> {
   using directory = home.directory(record.id);
   if (directory && hasLayer(record.options) && !directory.status(LAYER)) directory.makeDirectory(LAYER, 0o700);
+  const made = await mountsFor(home, record);
+  try {
+    return await reachWith(home, record, made, held);
+  } catch (error) {
+    made.release();
+    await releaseMounts(home, record);
+    throw error;
+  }
+}
+
+async function reachWith(home: Home, record: ContainerRecord, made: MadeMounts, held: Disposable): Promise<Reached> {
   const {
     stdin: _,
     stdout: __,
@@ -166,7 +177,7 @@ async function reachStopped(home: Home, record: ContainerRecord, held: Disposabl
     terminal: ____,
     ...asked
   } = requestOf(home, record, {
-    mounts: await mountsFor(home, record),
+    mounts: made.mounts,
     network: false,
   });
   const { image, rootfs, writableLayer, mounts, uidMappings, gidMappings, namespaces, entrypoint } = asked;
@@ -195,6 +206,8 @@ async function reachStopped(home: Home, record: ContainerRecord, held: Disposabl
       await files[Symbol.asyncDispose]();
       close(init);
       await box.stop();
+      made.release();
+      await releaseMounts(home, record);
       held[Symbol.dispose]();
     },
   };
