@@ -1,0 +1,281 @@
+/**
+ * Commands that are killed at any of their steps, supervisors that are killed at any time, and a hundred commands at
+ * once: what is found afterwards is true, and nothing is left of what goes.
+ * @module
+ */
+import { afterAll, describe, expect } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Home } from "../lib/containers/home.ts";
+import { Containers, type ContainerRecord } from "../lib/containers/index.ts";
+import { isAlive } from "../lib/containers/supervisor.ts";
+import { inGuest, noBusybox, testUnless } from "./support/machine.ts";
+import { adoptOrphans, descendants, eventually, reapOrphans } from "./support/processes.ts";
+import { Folder, makeRootfs } from "./support/rootfs.ts";
+
+const folder = new Folder();
+const rootfs = makeRootfs();
+adoptOrphans();
+afterAll(() => {
+  rootfs.remove();
+  folder.remove();
+});
+
+const library = JSON.stringify(join(import.meta.dir, "../lib/containers/index.ts"));
+const preload = join(import.meta.dir, "support/crash-containers.ts");
+const SLEEPS = { rootfs: rootfs.path, command: ["sleep", "1000"], name: "one", volumes: ["/data"] };
+
+/** A process with the containers of a root: `bun FILE ROOT OUTPUT`; what it says goes to the output. */
+function script(body: string): string {
+  const text = `
+    import { Containers } from ${library};
+    import { appendFileSync } from "node:fs";
+    const [, , root, output] = process.argv;
+    const containers = new Containers(root);
+    const say = (value) => appendFileSync(output, JSON.stringify(value) + "\\n");
+    ${body}
+    containers[Symbol.dispose]();
+  `;
+  return folder.write(`script-${Bun.hash(text).toString(36)}.ts`, text);
+}
+
+interface Ran {
+  said: unknown[];
+  exitCode: number | null;
+  signalCode: unknown;
+}
+
+let runs = 0;
+
+/** Its output is a file: a pipe would be held open by supervisors. */
+async function run(file: string, root: string, environment: Record<string, string> = {}): Promise<Ran> {
+  const output = join(folder.path, `output-${runs++}`);
+  const child = Bun.spawn([process.execPath, "--preload", preload, file, root, output], {
+    stdio: ["ignore", "ignore", Bun.file(`${output}.err`)],
+    env: { ...process.env, ...environment },
+  });
+  await child.exited;
+  const lines = existsSync(output) ? readFileSync(output, "utf8").split("\n").filter(Boolean) : [];
+  const { exitCode, signalCode } = child;
+  if (exitCode !== 0 && signalCode === null) throw new Error(readFileSync(`${output}.err`, "utf8"));
+  return { said: lines.map((line) => JSON.parse(line) as unknown), exitCode, signalCode };
+}
+
+class Root implements AsyncDisposable {
+  readonly path = mkdtempSync(`${tmpdir()}/tsbox-crash-`);
+  readonly containers = new Containers(this.path);
+  readonly home = new Home(this.path);
+
+  /** All that there are, once nothing is under way any more. */
+  async settled(): Promise<ContainerRecord[]> {
+    let records: ContainerRecord[] = [];
+    for (const end = performance.now() + 20_000; performance.now() < end; await Bun.sleep(10)) {
+      records = await this.containers.list({ all: true });
+      if (!records.some(({ status }) => status === "starting" || status === "removing")) break;
+    }
+    return records;
+  }
+
+  /** What is said of them is so. */
+  async expectTrue(): Promise<ContainerRecord[]> {
+    const records = await this.settled();
+    for (const { id, status, pid } of records) {
+      expect(["created", "running", "exited"]).toContain(status);
+      expect([id, isAlive(this.home, id)]).toEqual([id, status === "running"]);
+      expect([id, pid > 0 && existsSync(`/proc/${pid}`)]).toEqual([id, status === "running"]);
+    }
+    expect(namesIn(`${this.path}/containers`)).toEqual(records.map(({ id }) => id).toSorted());
+    expect(new Set(records.map(({ name }) => name)).size).toBe(records.length);
+    return records;
+  }
+
+  /** Removes them, and looks for what is left. */
+  async expectGone(): Promise<void> {
+    const records = await this.expectTrue();
+    for (const { id } of records) await (await this.containers.get(id)).remove({ force: true, volumes: true });
+    expect(await this.containers.list({ all: true })).toEqual([]);
+    expect(namesIn(`${this.path}/containers`)).toEqual([]);
+    expect(namesIn(`${this.path}/volumes`)).toEqual([]);
+    expect(records.flatMap(({ cgroup }) => Object.values(cgroup?.paths ?? {}).filter(existsSync))).toEqual([]);
+    expect(await eventually(() => (reapOrphans(), descendants().length === 0))).toBe(true);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { id } of await this.containers.list({ all: true }).catch(() => []))
+      await (await this.containers.get(id)).remove({ force: true, volumes: true }).catch(() => {});
+    this.containers[Symbol.dispose]();
+    this.home[Symbol.dispose]();
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+const namesIn = (path: string): string[] => (existsSync(path) ? readdirSync(path).toSorted() : []);
+
+/** How it may be found when the command was killed somewhere. */
+type Allowed = (status: string | undefined) => boolean;
+
+const OPERATIONS: [string, { prepare?: string; body: string; allowed: Allowed }][] = [
+  [
+    "run",
+    {
+      body: `arm(); await containers.run(${JSON.stringify(SLEEPS)});`,
+      allowed: (status) => [undefined, "created", "running", "exited"].includes(status),
+    },
+  ],
+  [
+    "start",
+    {
+      prepare: `await containers.create(${JSON.stringify(SLEEPS)});`,
+      body: `const one = await containers.get("one"); arm(); await one.start();`,
+      allowed: (status) => ["created", "running", "exited"].includes(status ?? ""),
+    },
+  ],
+  [
+    "stop",
+    {
+      prepare: `await containers.run(${JSON.stringify(SLEEPS)});`,
+      body: `const one = await containers.get("one"); arm(); await one.stop({ timeout: "50ms" });`,
+      allowed: (status) => ["running", "exited"].includes(status ?? ""),
+    },
+  ],
+  [
+    "restart",
+    {
+      prepare: `await containers.run(${JSON.stringify(SLEEPS)});`,
+      body: `const one = await containers.get("one"); arm(); await one.restart({ timeout: "50ms" });`,
+      allowed: (status) => ["running", "exited"].includes(status ?? ""),
+    },
+  ],
+  [
+    "rm",
+    {
+      prepare: `await containers.create(${JSON.stringify(SLEEPS)});`,
+      body: `const one = await containers.get("one"); arm(); await one.remove({ volumes: true });`,
+      allowed: (status) => status === undefined || status === "created",
+    },
+  ],
+  [
+    "rm -f",
+    {
+      prepare: `await containers.run(${JSON.stringify(SLEEPS)});`,
+      body: `const one = await containers.get("one"); arm(); await one.remove({ force: true, volumes: true });`,
+      allowed: (status) => status === undefined || status === "running" || status === "exited",
+    },
+  ],
+];
+
+describe("a command that is killed at any of its steps leaves what is true, and can be done again:", () => {
+  for (const [name, { prepare, body, allowed }] of OPERATIONS) {
+    const every = inGuest ? 9 : 1;
+    testUnless(
+      noBusybox,
+      name,
+      async () => {
+        const prepared = prepare === undefined ? undefined : script(prepare);
+        const file = script(`${body} say(counted());`);
+        await using root = new Root();
+        const begin = async (environment: Record<string, string>) => {
+          if (prepared !== undefined) await run(prepared, root.path);
+          return run(file, root.path, environment);
+        };
+        const counted = await begin({ CRASH_AT: "0" });
+        const steps = Number(counted.said[0]);
+        expect(steps).toBeGreaterThan(10);
+        await root.expectGone();
+        for (let at = 1; at <= steps; at += every) {
+          const { signalCode } = await begin({ CRASH_AT: String(at) });
+          // how long it takes is not always the same
+          if (signalCode !== "SIGKILL") expect(at).toBeGreaterThan(steps / 2);
+          const [found, ...others] = await root.expectTrue();
+          expect({ at, others, status: found?.status, isAllowed: allowed(found?.status) }).toMatchObject({
+            others: [],
+            isAllowed: true,
+          });
+          if (found === undefined) expect((await root.containers.create({ ...SLEEPS })).id).toHaveLength(64);
+          else await (await root.containers.get("one")).start();
+          await root.expectGone();
+        }
+      },
+      600_000,
+    );
+  }
+});
+
+/** The supervisor of a container that this process starts. */
+const supervisor = () => descendants().find(({ name }) => /^tsbox-super/.test(name))?.pid;
+
+describe("a supervisor that is killed", () => {
+  testUnless(noBusybox, "takes its container with it, and what it was is known", async () => {
+    await using root = new Root();
+    const container = await root.containers.run(SLEEPS);
+    process.kill(supervisor() as number, "SIGKILL");
+    expect(await eventually(() => !isAlive(root.home, container.id))).toBe(true);
+    expect(await container.record()).toMatchObject({ status: "exited", exitCode: 137, pid: 0 });
+    const actions = root.home.state.eventsAfter(0).filter(({ type }) => type === "container");
+    expect(actions.map(({ action }) => action)).toEqual(["create", "start", "die"]);
+    await container.start();
+    expect((await container.record()).status).toBe("running");
+    await root.expectGone();
+  });
+
+  testUnless(
+    noBusybox,
+    "while it starts one leaves a container that can be started",
+    async () => {
+      await using root = new Root();
+      for (let delayUs = 0; delayUs < 20_000; delayUs += inGuest ? 5000 : 1000) {
+        const container = await root.containers.create(SLEEPS);
+        const started = container.start().then(
+          () => true,
+          () => false,
+        );
+        let pid: number | undefined;
+        await eventually(() => (pid = supervisor()) !== undefined, 2000);
+        await Bun.sleep(delayUs / 1000);
+        if (pid !== undefined && existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
+        await started;
+        const [record] = await root.expectTrue();
+        expect(["created", "exited", "running"]).toContain(record?.status ?? "");
+        await container.start();
+        await root.expectGone();
+      }
+    },
+    120_000,
+  );
+});
+
+testUnless(
+  noBusybox,
+  "a hundred commands at once never give one name twice, and nothing is lost",
+  async () => {
+    const processes = inGuest ? 12 : 100;
+    const file = script(`
+      const own = "own-" + process.pid;
+      const options = { rootfs: ${JSON.stringify(rootfs.path)}, command: ["sleep", "1000"] };
+      let isWinner = true;
+      await containers.run({ ...options, name: "raced" }).catch((error) => {
+        if (error.code !== "name_in_use") throw error;
+        isWinner = false;
+      });
+      const made = await containers.run({ ...options, name: own, volumes: ["/data"] });
+      const listed = await containers.list();
+      const seen = listed.some(({ id }) => id === made.id);
+      const keeps = process.pid % 5 === 0;
+      if (!keeps) await made.remove({ force: true, volumes: true });
+      say({ isWinner, seen, kept: keeps ? own : undefined });
+    `);
+    await using root = new Root();
+    const ended = await Promise.all(Array.from({ length: processes }, () => run(file, root.path)));
+    const said = ended.map((each) => each.said[0] as { isWinner: boolean; seen: boolean; kept?: string });
+    expect(said.filter(({ isWinner }) => isWinner)).toHaveLength(1);
+    expect(said.every(({ seen }) => seen)).toBe(true);
+    const records = await root.expectTrue();
+    expect(records.map(({ name }) => name).toSorted()).toEqual(
+      ["raced", ...said.flatMap(({ kept }) => kept ?? [])].toSorted(),
+    );
+    expect(records.every(({ status }) => status === "running")).toBe(true);
+    await root.expectGone();
+  },
+  600_000,
+);
