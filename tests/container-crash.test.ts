@@ -112,10 +112,15 @@ class Root implements AsyncDisposable {
 
 const namesIn = (path: string): string[] => (existsSync(path) ? readdirSync(path).toSorted() : []);
 
+/** Done by this process. */
+type Prepare = (containers: Containers) => Promise<unknown>;
+const created: Prepare = (containers) => containers.create(SLEEPS);
+const running: Prepare = (containers) => containers.run(SLEEPS);
+
 /** How it may be found when the command was killed somewhere. */
 type Allowed = (status: string | undefined) => boolean;
 
-const OPERATIONS: [string, { prepare?: string; body: string; allowed: Allowed }][] = [
+const OPERATIONS: [string, { prepare?: Prepare; body: string; allowed: Allowed }][] = [
   [
     "run",
     {
@@ -126,7 +131,7 @@ const OPERATIONS: [string, { prepare?: string; body: string; allowed: Allowed }]
   [
     "start",
     {
-      prepare: `await containers.create(${JSON.stringify(SLEEPS)});`,
+      prepare: created,
       body: `const one = await containers.get("one"); arm(); await one.start();`,
       allowed: (status) => ["created", "running", "exited"].includes(status ?? ""),
     },
@@ -134,7 +139,7 @@ const OPERATIONS: [string, { prepare?: string; body: string; allowed: Allowed }]
   [
     "stop",
     {
-      prepare: `await containers.run(${JSON.stringify(SLEEPS)});`,
+      prepare: running,
       body: `const one = await containers.get("one"); arm(); await one.stop({ timeout: "50ms" });`,
       allowed: (status) => ["running", "exited"].includes(status ?? ""),
     },
@@ -142,7 +147,7 @@ const OPERATIONS: [string, { prepare?: string; body: string; allowed: Allowed }]
   [
     "restart",
     {
-      prepare: `await containers.run(${JSON.stringify(SLEEPS)});`,
+      prepare: running,
       body: `const one = await containers.get("one"); arm(); await one.restart({ timeout: "50ms" });`,
       allowed: (status) => ["running", "exited"].includes(status ?? ""),
     },
@@ -150,7 +155,7 @@ const OPERATIONS: [string, { prepare?: string; body: string; allowed: Allowed }]
   [
     "rm",
     {
-      prepare: `await containers.create(${JSON.stringify(SLEEPS)});`,
+      prepare: created,
       body: `const one = await containers.get("one"); arm(); await one.remove({ volumes: true });`,
       allowed: (status) => status === undefined || status === "created",
     },
@@ -158,7 +163,7 @@ const OPERATIONS: [string, { prepare?: string; body: string; allowed: Allowed }]
   [
     "rm -f",
     {
-      prepare: `await containers.run(${JSON.stringify(SLEEPS)});`,
+      prepare: running,
       body: `const one = await containers.get("one"); arm(); await one.remove({ force: true, volumes: true });`,
       allowed: (status) => status === undefined || status === "running" || status === "exited",
     },
@@ -172,11 +177,10 @@ describe("a command that is killed at any of its steps leaves what is true, and 
       noBusybox,
       name,
       async () => {
-        const prepared = prepare === undefined ? undefined : script(prepare);
         const file = script(`${body} say(counted());`);
         await using root = new Root();
         const begin = async (environment: Record<string, string>) => {
-          if (prepared !== undefined) await run(prepared, root.path);
+          await prepare?.(root.containers);
           return run(file, root.path, environment);
         };
         const counted = await begin({ CRASH_AT: "0" });
