@@ -45,7 +45,7 @@ export async function copyOut(
   const inside = await reach(home, id, "copy its files");
   try {
     const follow = followLink || /\/\.?$/.test(given);
-    const stat = await inside.files.stat(path, follow);
+    const stat = await inside.files.stat(path.replace(/\/+\.?$/, "") || "/", follow);
     if (!stat) throw notThere(path, inside.record);
     if (/\/\.?$/.test(given) && stat.type !== "directory")
       throw new TsboxError(`copy "${given}": not a directory`, { code: "file_refused", path: given });

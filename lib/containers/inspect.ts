@@ -120,7 +120,7 @@ export function configOf({ options, hostname, image }: ContainerRecord, config: 
     OpenStdin: openStdin !== false,
     StdinOnce: openStdin === "once",
     Env: environmentOf(options.env, config.Env ?? []),
-    Cmd: command ?? (isOverridden ? null : (config.Cmd ?? null)),
+    Cmd: command && command.length > 0 ? command : isOverridden ? null : (config.Cmd ?? null),
     ...(health ? { Healthcheck: health } : {}),
     Image: image?.reference ?? "",
     Volumes: Object.keys(volumes).length > 0 ? volumes : null,
