@@ -15,6 +15,7 @@ import { imageIds } from "../lib/launch/index.ts";
 import { CommandLine } from "./support/command-line.ts";
 import { makeImage } from "./support/images.ts";
 import { asRoot, noBusybox, notRoot, SLOW, testUnless } from "./support/machine.ts";
+import { eventually } from "./support/processes.ts";
 import { makeRootfs } from "./support/rootfs.ts";
 
 const TIMEOUT_MS = 30_000 * SLOW;
@@ -397,7 +398,7 @@ describe("volumes with a file system of their own", () => {
   testUnless(
     notRoot,
     "a tmpfs is that of all containers that run, and is gone after them",
-    () => {
+    async () => {
       const [name, first] = [newName(), newName()];
       said("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m,mode=700", name);
       const mounted = () => readFileSync("/proc/self/mountinfo", "utf8").includes(pathOf(name));
@@ -411,6 +412,8 @@ describe("volumes with a file system of their own", () => {
       expect(mounted()).toBe(true);
       said("rm", "-f", first);
       expect(mounted()).toBe(false);
+      said("run", "-d", "-v", `${name}:/data`, "busy", "touch", "/data/x");
+      expect(await eventually(() => !mounted(), TIMEOUT_MS)).toBe(true);
       expect(readdirSync(pathOf(name))).toEqual([]);
     },
     TIMEOUT_MS,

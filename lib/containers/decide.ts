@@ -3,10 +3,11 @@ import { TsboxError, type Directory } from "../../syscalls/index.ts";
 import type { Executed } from "../sandbox/index.ts";
 import { DECIDE } from "./layout.ts";
 import type { ContainerOptions } from "./options.ts";
+import type { ContainerRecord } from "./record.ts";
 
-/** Something is to be done then: it is started again, removed, or gives back what its network has. */
-const decides = ({ restart = "no", remove, network }: ContainerOptions): boolean =>
-  restart !== "no" || remove === true || isBridged(network);
+/** Something is to be done then: it is started again, removed, or gives back what its network and its volumes have. */
+const decides = ({ options: { restart = "no", remove, network }, volumes }: ContainerRecord): boolean =>
+  restart !== "no" || remove === true || isBridged(network) || volumes.some(({ mounted }) => mounted === true);
 
 function isBridged(network: ContainerOptions["network"]): boolean {
   if (typeof network !== "string" || network === "none" || network === "host") return false;
@@ -14,8 +15,8 @@ function isBridged(network: ContainerOptions["network"]): boolean {
 }
 
 /** @throws TsboxError `unsupported` where there is nobody who could be asked */
-export function markDecision(directory: Directory, options: ContainerOptions, self: Executed | undefined): void {
-  if (!decides(options)) return directory.remove(DECIDE);
+export function markDecision(directory: Directory, record: ContainerRecord, self: Executed | undefined): void {
+  if (!decides(record)) return directory.remove(DECIDE);
   if (self) return directory.replace(DECIDE, new Uint8Array());
   throw new TsboxError("start the container: there is no tsbox that could be asked when it has ended", {
     code: "unsupported",

@@ -6,6 +6,7 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import type { Home } from "./home.ts";
 import { locked } from "./lock.ts";
+import { releaseMounts } from "./mounts.ts";
 import { settle } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
@@ -28,6 +29,7 @@ export const ended = (home: Home, id: string): Promise<void> =>
 
 async function decide(home: Home, record: ContainerRecord): Promise<void> {
   const { id, options } = record;
+  await releaseMounts(home, record);
   if (record.after === "restart") return await restartLocked(home, id);
   if (options.remove) return await removeLocked(home, id, { volumes: true });
   const delayMs = restartDelay(record);

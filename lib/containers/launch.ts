@@ -98,7 +98,7 @@ async function start(
   const cgroup = await makeCgroup(home, record, spec);
   try {
     writeSpec(directory, spec);
-    markDecision(directory, record.options, callSelf(home, "ended", id));
+    markDecision(directory, record, callSelf(home, "ended", id));
     const { files, stdio } = openFiles(record, directory, cgroup, opened);
     if (image?.lock !== undefined) files.locks.push(image.lock);
     files.locks.push(...locks);

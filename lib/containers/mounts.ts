@@ -8,6 +8,7 @@ import type { ContainerConfig } from "../image/index.ts";
 import type { Lease } from "../store/index.ts";
 import type { BindMount, MountOption } from "../sandbox/index.ts";
 import {
+  isMountedVolume,
   newVolumeName,
   parseVolume,
   prepareVolume,
@@ -97,6 +98,8 @@ export function resolveMounts(
       for (const mount of mounts)
         if (mount.type === "volume")
           await prepareVolume(home.state, mount.source as string, id, filling(mount, image, signal));
+      const all = new Volumes(() => home.state);
+      for (const used of volumes) if (isMountedVolume(all.get(used.name))) used.mounted = true;
     },
   };
 }
@@ -283,6 +286,6 @@ const defined = <T extends object>(values: T) =>
 
 /** After a container has ended: unmounts file systems of volumes that no other one uses. */
 export async function releaseMounts(home: Home, record: ContainerRecord): Promise<void> {
-  const names = record.volumes.map(({ name }) => name);
+  const names = record.volumes.flatMap(({ name, mounted }) => (mounted ? name : []));
   if (names.length > 0) await releaseVolumes(home.state, names, record.id);
 }

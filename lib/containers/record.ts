@@ -21,6 +21,8 @@ export interface UsedVolume {
   readOnly: boolean;
   /** Of this container alone: goes with it. */
   anonymous: boolean;
+  /** It is mounted when it is used, and to be unmounted afterwards. */
+  mounted?: boolean;
 }
 
 export interface HealthLog {

@@ -143,5 +143,5 @@ function change(
   });
   writeCopy(home, changed);
   using directory = home.directory(id);
-  if (directory) markDecision(directory, changed.options, callSelf(home, "ended", id));
+  if (directory) markDecision(directory, changed, callSelf(home, "ended", id));
 }
