@@ -23,7 +23,7 @@ import { readTar, tarEnd, tarHeader, tarPadding, type TarType } from "../lib/tar
 import { CommandLine } from "./support/command-line.ts";
 import { TestEngine } from "./support/engine.ts";
 import { failureOf } from "./support/failure.ts";
-import { asRoot, noBusybox, notRoot, SLOW, testUnless } from "./support/machine.ts";
+import { asRoot, noBusybox, noLimits, notRoot, SLOW, testUnless } from "./support/machine.ts";
 import { Folder } from "./support/rootfs.ts";
 
 const TIMEOUT_MS = 30_000 * SLOW;
@@ -70,7 +70,14 @@ async function* tar(...items: Item[]): AsyncGenerator<Uint8Array, void> {
   yield tarEnd();
 }
 
-const streamOf = (pieces: AsyncIterable<Uint8Array>) => ReadableStream.from(pieces) as ReadableStream<Uint8Array>;
+const streamOf = (pieces: AsyncGenerator<Uint8Array, void>) =>
+  new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { value, done } = await pieces.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+  });
 
 /** `"d/"`, `"d/f=text"`, `"d/l->target"` */
 async function listed(archive: AsyncIterable<Uint8Array>): Promise<string[]> {
@@ -237,6 +244,20 @@ describe("copied in", () => {
     const container = await engine.run(["sleep", "1000"], options);
     expect(await refusal(() => container.copyIn("/", streamOf(tar({ name: "f" }))))).toContain("marked read-only");
   });
+
+  testUnless(
+    noLimits,
+    "also while it is paused",
+    async () => {
+      const container = await running("mkdir /in");
+      await container.pause();
+      await container.copyIn("/in", streamOf(tar({ name: "f", text: "x" })));
+      expect(await listed(await container.copyOut("/in"))).toEqual(["in/", "in/f=x"]);
+      expect((await container.record()).status).toBe("paused");
+      await container.unpause();
+    },
+    TIMEOUT_MS,
+  );
 
   fileTest("before the first start, it is there at the first", async () => {
     const container = await engine.create(["cat", "/given"], { image: "busy" });

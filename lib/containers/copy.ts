@@ -1,6 +1,6 @@
 /** Files into a container, and out of it, whether it runs or not. @module @see https://docs.docker.com/reference/cli/docker/container/cp/ */
 import { close, openPidfd, TsboxError } from "../../syscalls/index.ts";
-import { ContainerCgroup } from "../cgroup/index.ts";
+import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import { InsideFiles, Sandbox, type PathStat, type SandboxOptions } from "../sandbox/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -27,7 +27,7 @@ export interface CopyOutOptions {
 
 /** Of a path that may not be there; symlinks in it are followed in the container. */
 export async function statPath(home: Home, id: string, path: string, follow: boolean): Promise<PathStat | undefined> {
-  await using inside = await reach(home, id, "look at its files");
+  await using inside = await reach(home, id);
   return await inside.files.stat(absolutePath(path), follow);
 }
 
@@ -42,7 +42,7 @@ export async function copyOut(
   { followLink = false, signal }: CopyOutOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
   const path = absolutePath(given);
-  const inside = await reach(home, id, "copy its files");
+  const inside = await reach(home, id);
   try {
     const follow = followLink || /\/\.?$/.test(given);
     const stat = await inside.files.stat(path.replace(/\/+\.?$/, "") || "/", follow);
@@ -72,7 +72,7 @@ export async function copyIn(
   { archive: sameOwner = false, signal }: CopyInOptions = {},
 ): Promise<void> {
   const path = absolutePath(given);
-  await using inside = await reach(home, id, "copy files into it");
+  await using inside = await reach(home, id);
   const { record, files } = inside;
   if (
     !hasLayer(record.options) &&
@@ -110,37 +110,38 @@ export function archiveName(path: string): string {
 
 const mountTargets = ({ mounts = [] }: ContainerRecord): string[] => mounts.map(({ target }) => target);
 
+const NO_GROUPS: CgroupRecord = { paths: {}, asked: false, made: false, rootless: true };
+
 interface Reached extends AsyncDisposable {
   files: InsideFiles;
   record: ContainerRecord;
 }
 
 /** Of one that does not run, a sandbox with its files is made for as long; nobody can start it meanwhile. */
-async function reach(home: Home, id: string, action: string): Promise<Reached> {
+async function reach(home: Home, id: string): Promise<Reached> {
   const record = recordOf(home, id);
-  if (runs(record)) return reachRunning(home, record, action);
+  if (runs(record)) return reachRunning(home, record);
   const held = await lock(home, id);
   try {
     const now = recordOf(home, id);
     if (!runs(now)) return await reachStopped(home, now, held);
     held[Symbol.dispose]();
-    return reachRunning(home, now, action);
+    return reachRunning(home, now);
   } catch (error) {
     held[Symbol.dispose]();
     throw error;
   }
 }
 
-function reachRunning(home: Home, record: ContainerRecord, action: string): Reached {
-  const { id, name, cgroup, status, options } = record;
-  if (status === "paused")
-    throw new TsboxError(`${action}: "${name}" is paused`, { code: "container_state", hint: `tsbox unpause ${name}` });
+function reachRunning(home: Home, record: ContainerRecord): Reached {
+  const { id, cgroup, status, options } = record;
   using directory = home.directory(id);
   const spec = directory && readSpec(directory);
   const init = connectPidfd(home, id);
   if (!spec || init === undefined) throw new TsboxError(`container ${id} is not running`, { code: "container_state" });
   try {
-    const group = new ContainerCgroup(cgroup ?? { paths: {}, asked: false, made: false, rootless: true });
+    // in its groups, it would be paused as well
+    const group = new ContainerCgroup(status === "paused" || !cgroup ? NO_GROUPS : cgroup);
     const files = new InsideFiles(spec, init, group, options.limits?.disk !== undefined);
     return {
       files,
@@ -196,9 +197,8 @@ async function reachWith(home: Home, record: ContainerRecord, made: MadeMounts, 
   };
   const box = await Sandbox.create(options);
   const init = openPidfd(box.pid);
-  const none = new ContainerCgroup({ paths: {}, asked: false, made: false, rootless: true });
   const spec = Sandbox.spec(["true"], options);
-  const files = new InsideFiles(spec, init, none, false);
+  const files = new InsideFiles(spec, init, new ContainerCgroup(NO_GROUPS), false);
   return {
     files,
     record,
