@@ -7,6 +7,7 @@ import { callersWorld } from "../run-options.ts";
 import type { FlagGroups, Verb } from "../verb.ts";
 import { make } from "./making.ts";
 import { containerRequest } from "./options.ts";
+import { withContainers } from "./with-containers.ts";
 
 const SUMMARY = "Create a container, without starting it";
 
@@ -20,11 +21,10 @@ export const addCreate: Add = (parent, name) =>
     .action(async (first: string, rest: string[], flags: ContainerFlags) => {
       const words = [first, ...rest];
       const options = containerRequest(words, flags, callersWorld());
-      const { Containers } = await import("../../containers/index.ts");
-      using containers = new Containers();
-      const { id } = await make(containers, options, words, flags);
-      print(`${id}\n`);
-      process.exit(0);
+      await withContainers(async (containers, signal) => {
+        const { id } = await make(containers, options, words, flags, signal);
+        print(`${id}\n`);
+      });
     })
     .declareLater((verb) => {
       declareOlder(verb);

@@ -10,11 +10,13 @@ export async function make(
   options: ContainerOptions,
   [first = ""]: readonly string[],
   { quiet, cidfile }: Pick<ContainerFlags, "quiet" | "cidfile">,
+  signal?: AbortSignal,
 ): Promise<Container> {
   using file = cidfile === undefined ? undefined : new IdFile(cidfile);
   const pulling = quiet ? undefined : tellOfPull();
   try {
-    const container = await containers.create(options, pulling ? { onProgress: pulling.onProgress } : {});
+    const making = { ...(pulling ? { onProgress: pulling.onProgress } : {}), ...(signal ? { signal } : {}) };
+    const container = await containers.create(options, making);
     file?.write(container.id);
     return container;
   } catch (error) {
