@@ -207,7 +207,7 @@ describe("a command that is killed at any of its steps leaves what is true, and 
 });
 
 /** The supervisor of a container that this process starts. */
-const supervisor = () => descendants().find(({ name }) => /^tsbox-super/.test(name))?.pid;
+const supervisor = () => descendants().find(({ name }) => name.startsWith("tsbox-super"))?.pid;
 
 describe("a supervisor that is killed", () => {
   testUnless(noBusybox, "takes its container with it, and what it was is known", async () => {

@@ -3,7 +3,7 @@
  * process ends.
  * @module
  */
-import { OpenFile, show, TsboxError } from "../../syscalls/index.ts";
+import { Directory, kindOfPath, OpenFile, show, TsboxError } from "../../syscalls/index.ts";
 import { storing } from "../state/index.ts";
 import type { Home } from "./home.ts";
 import { LOCK } from "./layout.ts";
@@ -12,6 +12,7 @@ import { notFound } from "./names.ts";
 /** So long one command waits for another. */
 const LOCK_MS = 30_000;
 const AGAIN_MS = 5;
+const PRIVATE = 0o700;
 
 /** Held by this program, also where several of its commands wait for each other. */
 export interface Held extends Disposable {
@@ -33,6 +34,8 @@ export async function lock(home: Home, id: string): Promise<Held> {
     const held = tryLock(home, id);
     if (held) return held;
     if (!home.state.containers.get(id)) throw notFound(id);
+    // somebody has taken it away: what is left can be removed nevertheless
+    if (kindOfPath(home.path(id)) === undefined) storing(() => Directory.make(home.path(id), PRIVATE));
     if (performance.now() > end) {
       throw new TsboxError(`lock the container ${show(id)}: another command has had it for ${LOCK_MS / 1000} s`, {
         code: "container_state",
