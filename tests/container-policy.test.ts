@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { Beginning, freshHealth, healthCheckOf, isStarting, withResult } from "../lib/containers/health-check.ts";
 import type { HealthCheck } from "../lib/containers/health-check.ts";
 import { policyOf, restartDelay, startsAtBoot, type Finished } from "../lib/containers/restart-policy.ts";
-import type { HealthRecord } from "../lib/containers/index.ts";
+import { toldStatus, type HealthRecord } from "../lib/containers/index.ts";
 
 describe("a restart policy", () => {
   test.each([
@@ -79,6 +79,16 @@ describe("after its end, a container", () => {
   ])("and after a boot: %s", (_, starts, changes) => {
     expect(startsAtBoot(finished(changes))).toBe(starts);
   });
+});
+
+test.each<[string, Parameters<typeof toldStatus>[0]]>([
+  ["created", { status: "creating" }],
+  ["created", { status: "starting" }],
+  ["exited", { status: "starting", finishedAt: 1, restartDelay: 0 }],
+  ["restarting", { status: "starting", finishedAt: 1, restartDelay: 100 }],
+  ["paused", { status: "paused", finishedAt: 1 }],
+])("people are told %s of %j", (told, record) => {
+  expect(toldStatus(record)).toBe(told as never);
 });
 
 describe("a health check", () => {

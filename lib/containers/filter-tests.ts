@@ -13,6 +13,7 @@ import { networkModeOf } from "./host-config.ts";
 import { imageConfigOf } from "./image-config.ts";
 import { labelFits } from "./label-fits.ts";
 import type { ContainerRecord, ContainerStatus } from "./record.ts";
+import { toldStatus } from "./told-status.ts";
 
 export type Test = (record: ContainerRecord) => boolean;
 type TestFor = (value: string, home: Home) => Test;
@@ -30,7 +31,6 @@ export function matcherOf(pattern: string): (text: string) => boolean {
   }
 }
 
-const SHOWN: Partial<Record<ContainerStatus, string>> = { starting: "created", creating: "created" };
 const STATUSES = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
 const HEALTH = ["none", "starting", "healthy", "unhealthy"];
 const RUNNING: readonly ContainerStatus[] = ["running", "paused", "restarting", "starting"];
@@ -53,7 +53,7 @@ const TESTS: Record<string, TestFor> = {
   },
   status: (value) => {
     if (!STATUSES.includes(value)) throw invalid("status", value, STATUSES.join(", "));
-    return ({ status }) => (SHOWN[status] ?? status) === value;
+    return (record) => toldStatus(record) === value;
   },
   health: (value) => {
     if (!HEALTH.includes(value)) throw invalid("health", value, HEALTH.join(", "));

@@ -25,3 +25,4 @@ export type { Ended, WaitOptions } from "./wait.ts";
 
 /** The host's side of `cp`, loaded when it is needed. */
 export const hostFiles = () => import("./host-files.ts");
+export { toldStatus } from "./told-status.ts";

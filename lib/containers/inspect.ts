@@ -9,6 +9,7 @@ import { LAYER, LOG } from "./layout.ts";
 import { mountPointsOf } from "./mount-points.ts";
 import type { ContainerOptions, HealthOptions } from "./options.ts";
 import type { ContainerRecord, HealthRecord } from "./record.ts";
+import { toldStatus } from "./told-status.ts";
 import { writtenBytes } from "./written.ts";
 
 export type ContainerInspect = ReturnType<typeof inspectOf>;
@@ -70,12 +71,11 @@ export function inspectOf(
 }
 
 function stateOf(record: ContainerRecord) {
-  const { status } = record;
+  const status = toldStatus(record);
   const isPaused = status === "paused";
   const isRestarting = status === "restarting";
   return {
-    // nobody else has a word for what is just being started
-    Status: status === "starting" ? ("created" as const) : status,
+    Status: status,
     Running: status === "running" || isPaused || isRestarting,
     Paused: isPaused,
     Restarting: isRestarting,

@@ -1,8 +1,8 @@
 /** What `tsbox ps` shows of a container. @module @see https://docs.docker.com/reference/cli/docker/container/ls/#format */
-import type { ContainerInspect, ContainerRecord } from "../../containers/index.ts";
+import { toldStatus, type ContainerInspect, type ContainerRecord } from "../../containers/index.ts";
 import { humanDuration, humanSize, longTime } from "../images/human.ts";
 import type { Columns, Row } from "../images/rows.ts";
-import { commandText, shortened, stateText, statusText } from "./status.ts";
+import { commandText, shortened, statusText } from "./status.ts";
 
 export const TITLES = {
   ID: "CONTAINER ID",
@@ -71,7 +71,7 @@ export function rowOf(record: ContainerRecord, known: ContainerInspect | undefin
     CreatedAt: longTime(new Date(record.created)),
     RunningFor: `${humanDuration(Math.max(0, now - record.created))} ago`,
     Ports: "",
-    State: stateText(record),
+    State: toldStatus(record),
     Status: statusText(record, now),
     HealthStatus: record.health?.status ?? "none",
     Size: sizeOf(known),

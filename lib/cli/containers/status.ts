@@ -1,15 +1,16 @@
 /** Containers in words, as Docker's lists have them. @module */
-import type { ContainerRecord } from "../../containers/index.ts";
+import { toldStatus, type ContainerRecord } from "../../containers/index.ts";
 import { humanDuration } from "../images/human.ts";
 
-type Told = Pick<ContainerRecord, "status" | "startedAt" | "finishedAt" | "exitCode" | "health">;
+type Told = Pick<ContainerRecord, "status" | "startedAt" | "finishedAt" | "exitCode" | "health" | "restartDelay">;
 
 const HEALTH = { starting: "health: starting", healthy: "healthy", unhealthy: "unhealthy" } as const;
 
 /** `Up 3 minutes (healthy)`, `Exited (0) 2 hours ago`. @param now milliseconds since 1970 */
-export function statusText({ status, startedAt, finishedAt, exitCode = 0, health }: Told, now: number): string {
+export function statusText(record: Told, now: number): string {
+  const { startedAt, finishedAt, exitCode = 0, health } = record;
   const since = (time: number | undefined) => humanDuration(Math.max(0, now - (time ?? now)));
-  switch (status) {
+  switch (toldStatus(record)) {
     case "running":
       return `Up ${since(startedAt)}${health ? ` (${HEALTH[health.status]})` : ""}`;
     case "paused":
@@ -22,17 +23,10 @@ export function statusText({ status, startedAt, finishedAt, exitCode = 0, health
       return "Dead";
     case "exited":
       return finishedAt === undefined ? `Exited (${exitCode})` : `Exited (${exitCode}) ${since(finishedAt)} ago`;
-    // one that is being made or started is not up yet
-    case "creating":
-    case "starting":
     case "created":
       return "Created";
   }
 }
-
-/** `creating` and `starting` are nobody else's words. */
-export const stateText = ({ status }: Pick<ContainerRecord, "status">): string =>
-  status === "starting" || status === "creating" ? "created" : status;
 
 /** As one line: words with a space in quotes. */
 export const commandText = ([path = "", ...words]: readonly string[]): string =>
