@@ -37,6 +37,12 @@ export function pipe(): [read: number, write: number] {
   return [scratch.view.getInt32(0, true), scratch.view.getInt32(4, true)];
 }
 
+/** `int fcntl(int fd, F_SETPIPE_SZ, int size)`: 0 or more, or -errno where the user may not have so much. @see F_SETPIPE_SZ(2const) */
+export function resizePipe(fd: number, bytes: number): number {
+  const F_SETPIPE_SZ = 1031;
+  return trySyscall("fcntl", fd, F_SETPIPE_SZ, bytes);
+}
+
 /** `int socketpair(AF_UNIX, SOCK_STREAM, 0, int sv[2])` @see socketpair(2) */
 export function socketPair(): [number, number] {
   const [AF_UNIX, SOCK_STREAM] = [1, 1];

@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { ContainerCgroup, type CgroupRecord } from "../lib/cgroup/index.ts";
 import { launchContainer } from "../lib/containers/launch.ts";
 import { connectPidfd, connectStdin, isAlive, readExit } from "../lib/containers/supervisor.ts";
 import { close, readKernelFile, sendSignal, setTerminalSize, terminalSize, write } from "../syscalls/index.ts";
@@ -411,6 +412,19 @@ describe("with limits", () => {
     home.kill(id);
     await home.over(id);
     expect(groups(id)).toEqual([]);
+  });
+
+  testUnless(noLimits, "what is frozen as its supervisor is killed does not keep it from starting", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sleep", "100"], { limits: { pids: 20 } });
+    const pid = await home.start(id);
+    await new ContainerCgroup(home.record(id).cgroup as CgroupRecord).freeze();
+    process.kill(supervisorOf(pid), SIGKILL);
+    await home.over(id);
+    expect(existsSync(`/proc/${pid}`)).toBe(true);
+    const next = await home.start(id);
+    expect(await eventually(() => (reapOrphans(), !existsSync(`/proc/${pid}`)))).toBe(true);
+    expect(existsSync(`/proc/${next}`)).toBe(true);
   });
 
   testUnless(noSandbox, "an OOM score of its own is not the supervisor's", async () => {

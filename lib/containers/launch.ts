@@ -4,7 +4,7 @@ import { Descriptors, TsboxError, type Directory } from "../../syscalls/index.ts
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import { holdIdRange, launchable, mapsFrom, parseSize, supervise } from "../sandbox/index.ts";
 import type { Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
-import type { Spec } from "../spec/index.ts";
+import type { Resources, Spec } from "../spec/index.ts";
 import { markDecision } from "./decide.ts";
 import { healthCheckOf, type HealthCheck } from "./health-check.ts";
 import type { Home } from "./home.ts";
@@ -48,6 +48,9 @@ const NEW_EXIT = `.${EXIT}.new`;
 const [O_RDWR, O_NONBLOCK, O_CREAT] = [2, 0o4000, 0o100];
 /** Of a container whose log is not to be read: what is attached to it needs it. */
 const UNREAD_BYTES = 1024 * 1024;
+/** A command that writes much goes on while it is written down. An ordinary user may have 64 MiB of such room in all. */
+const OUTPUT_BYTES = 256 * 1024;
+const SIGKILL = 9;
 
 /**
  * Once its command is executed. The caller holds the container's lock, and has written down that it is starting.
@@ -139,7 +142,7 @@ async function makeCgroup(
   const { resources = {}, cgroupsPath: parent } = spec.linux;
   const save = (cgroup: CgroupRecord) =>
     home.state.containers.update<ContainerRecord>(id, (record) => ({ ...record, cgroup }));
-  await ownCgroup(old)?.remove();
+  await removeOld(old);
   const rootless = sys.effectiveUid() !== 0;
   const name = `tsbox-${id}`;
   const planned = await ContainerCgroup.plan({
@@ -149,17 +152,36 @@ async function makeCgroup(
     rootless,
   });
   save(planned);
+  const isLimited = Object.keys(resources).length > 0;
+  let made = await makeIfPossible(planned, resources, isLimited && !options.limits?.optional);
+  if (!made && isLimited) made = await makeIfPossible(planned, {}, false);
+  // one without limits is for those who ask what it uses, and is done without
+  const cgroup = made ?? new ContainerCgroup(WITHOUT);
+  save(cgroup.record);
+  return cgroup;
+}
+
+async function makeIfPossible(
+  planned: CgroupRecord,
+  resources: Resources,
+  isRequired: boolean,
+): Promise<ContainerCgroup | undefined> {
   const cgroup = new ContainerCgroup(planned);
   try {
     await cgroup.make(resources);
-    save(cgroup.record);
     return cgroup;
   } catch (error) {
-    // one without limits is for those who ask what it uses, and is done without
-    if (!options.limits?.optional && options.limits !== undefined) throw error;
-    save(WITHOUT);
-    return new ContainerCgroup(WITHOUT);
+    if (isRequired) throw error;
+    return undefined;
   }
+}
+
+/** Of a run whose supervisor was killed; what is left in it may be frozen, and so has not ended. */
+async function removeOld(record: CgroupRecord | undefined): Promise<void> {
+  const isThere = Object.values(record?.paths ?? {}).some((path) => sys.kindOfPath(path));
+  const cgroup = isThere ? ownCgroup(record) : undefined;
+  await cgroup?.kill(SIGKILL);
+  await cgroup?.remove();
 }
 
 const WITHOUT: CgroupRecord = { paths: {}, asked: false, made: false, rootless: true };
@@ -195,6 +217,7 @@ function openFiles(
   if (terminal) return { files, stdio };
   const pipe = () => sys.pipe().map((fd) => opened.add(fd)) as [number, number];
   [files.out, stdio.stdout] = pipe();
+  sys.resizePipe(files.out, OUTPUT_BYTES);
   [files.err, stdio.stderr] = pipe();
   if (options.openStdin) [stdio.stdin, files.in] = pipe();
   return { files, stdio };
