@@ -72,7 +72,9 @@ describe("ps", () => {
     return listed(
       wanted.format,
       wanted,
-      records.map((each) => rowOf(each, undefined, { trunc, now: NOW, labels: wanted.labels })),
+      records.map((each) =>
+        rowOf(each, undefined, { trunc, isTable: wanted.format === undefined, now: NOW, labels: wanted.labels }),
+      ),
     );
   };
 

@@ -52,6 +52,8 @@ const titleOf = (label: string) => label.slice(label.lastIndexOf(".") + 1).repla
 
 export interface Manner {
   trunc: boolean;
+  /** Without a format: what is not in the table is not needed. */
+  isTable?: boolean;
   now: number;
   labels: ReadonlyMap<string, string>;
 }
@@ -62,20 +64,27 @@ const [ID_LENGTH, COMMAND_LENGTH, MOUNT_LENGTH] = [12, 20, 15];
 export function rowOf(record: ContainerRecord, known: ContainerInspect | undefined, manner: Manner): Row {
   const { trunc, now } = manner;
   const command = commandText(record.command);
-  const mounts = mountsOf(record).map((name) => (trunc ? shortened(name, MOUNT_LENGTH) : name));
-  const labels = new Map(Object.entries(known?.Config.Labels ?? record.options.labels ?? {}));
-  return {
+  const shown = {
     ID: trunc ? record.id.slice(0, ID_LENGTH) : record.id,
     Image: imageOf(record, trunc),
     Command: JSON.stringify(trunc ? shortened(command, COMMAND_LENGTH) : command),
-    CreatedAt: longTime(new Date(record.created)),
     RunningFor: `${humanDuration(Math.max(0, now - record.created))} ago`,
-    Ports: "",
-    State: toldStatus(record),
     Status: statusText(record, now),
-    HealthStatus: record.health?.status ?? "none",
-    Size: sizeOf(known),
+    Ports: "",
     Names: record.name,
+    Size: sizeOf(known),
+  };
+  return manner.isTable ? shown : { ...shown, ...moreOf(record, known, manner) };
+}
+
+/** What is not in the table; there may be hundreds of containers. */
+function moreOf(record: ContainerRecord, known: ContainerInspect | undefined, { trunc, labels: asked }: Manner): Row {
+  const mounts = mountsOf(record).map((name) => (trunc ? shortened(name, MOUNT_LENGTH) : name));
+  const labels = new Map(Object.entries(known?.Config.Labels ?? record.options.labels ?? {}));
+  return {
+    CreatedAt: longTime(new Date(record.created)),
+    State: toldStatus(record),
+    HealthStatus: record.health?.status ?? "none",
     Labels: [...labels]
       .map(([name, value]) => `${name}=${value}`)
       .toSorted()
@@ -83,7 +92,7 @@ export function rowOf(record: ContainerRecord, known: ContainerInspect | undefin
     Mounts: mounts.join(","),
     LocalVolumes: String(record.volumes.length),
     Networks: networkOf(record),
-    ...Object.fromEntries([...manner.labels].map(([field, label]) => [field, labels.get(label) ?? ""])),
+    ...Object.fromEntries([...asked].map(([field, label]) => [field, labels.get(label) ?? ""])),
   };
 }
 

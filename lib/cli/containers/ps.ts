@@ -75,7 +75,7 @@ async function table(
   const { format = "" } = wanted;
   const needsSize = size || /\{\{[^}]*\.Size\b/.test(format);
   const needsMore = needsSize || format === "json" || /\{\{[^}]*(?:\.Label|json\s+\.)/.test(format);
-  const manner = { trunc, now: Date.now(), labels: wanted.labels };
+  const manner = { trunc, isTable: wanted.format === undefined, now: Date.now(), labels: wanted.labels };
   const rows = [];
   for (const record of records) {
     const known = needsMore ? await inspected(containers, record.id, needsSize) : undefined;

@@ -26,7 +26,7 @@ export const forStdout = (): ((text: string) => string) => (sizeOfTerminal(STDOU
 
 /** @throws TsboxError `invalid_option` */
 export function listed(format: string | undefined, { table, titles }: Columns, unsorted: readonly Row[]): string {
-  const rows = unsorted.map((row) => Object.fromEntries(Object.entries(row).toSorted(([a], [b]) => (a < b ? -1 : 1))));
+  const rows = format === undefined ? unsorted : unsorted.map(sorted);
   const hint = `what there is: ${Object.keys(titles)
     .map((name) => `.${name}`)
     .join(" ")}`;
@@ -40,6 +40,9 @@ export function listed(format: string | undefined, { table, titles }: Columns, u
     return aligned([head, ...rows.map((row) => line(safeCells(row))), ""].join("\n"));
   });
 }
+
+/** As JSON has them. */
+const sorted = (row: Row): Row => Object.fromEntries(Object.entries(row).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 
 const safeCells = (row: Row): Row =>
   Object.fromEntries(Object.entries(row).map(([name, cell]) => [name, safeWord(cell)]));
