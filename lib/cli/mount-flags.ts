@@ -27,7 +27,9 @@ export const isOfContainers = (mount: ContainerMount): boolean =>
 
 /** Those of a sandbox. @throws TsboxError `invalid_option` */
 export const ofSandboxes = (mounts: ContainerMount[]): MountOption[] =>
-  mounts.map((mount) => {
+  mounts.map((mount, index) => {
+    if (mounts.findIndex(({ target }) => target === mount.target) !== index)
+      throw new TsboxError(`Duplicate mount point: ${mount.target}`, { code: "invalid_option" });
     if (mount.type !== "volume" && mount.type !== "image" && !isOfContainers(mount)) return mount;
     const what =
       mount.type === "bind"

@@ -40,7 +40,10 @@ const OF_CONTAINERS = [
 export function isSandbox(flags: ContainerFlags): boolean {
   if (flags.rm === false || (flags.rootfs === undefined && !flags.rm)) return false;
   if (OF_CONTAINERS.some((name) => flags[name] !== undefined && flags[name] !== false)) return false;
-  if ((flags.network ?? flags.net)?.startsWith("container:")) return false;
+  const { network = flags.net, pid, ipc, rootfs, hostname } = flags;
+  if ([network, pid, ipc].some((sharing) => sharing?.startsWith("container:"))) return false;
+  // what says so in /etc is a container's
+  if (rootfs === undefined && (hostname !== undefined || network === "host")) return false;
   const hasVolume = flags.volume?.some((text) => !text.includes(":") || /^[^./~:]|:[^:]*\b[UzZ]\b[^:]*$/.test(text));
   return (
     !hasVolume &&

@@ -14,6 +14,7 @@ import { LAYER } from "./layout.ts";
 import { tryLock, type Held } from "./lock.ts";
 import { filesOf, resolveMounts, type ResolvedMounts } from "./mounts.ts";
 import { newId, newName } from "./names.ts";
+import { plainNamespaces } from "./network.ts";
 import { hasLayer, requestOf } from "./request.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeCopy } from "./record-copy.ts";
@@ -49,7 +50,10 @@ function checkFree(home: Home, name: string): void {
 
 async function prepareImage(home: Home, asked: ContainerOptions, making: MakeOptions): Promise<Prepared> {
   const { image, entrypoint, command = [], namespaces } = asked;
-  const given = { ...(entrypoint === undefined ? {} : { entrypoint }), ...(namespaces ? { namespaces } : {}) };
+  const given = {
+    ...(entrypoint === undefined ? {} : { entrypoint }),
+    ...(namespaces ? { namespaces: plainNamespaces(namespaces) } : {}),
+  };
   const find = (request: Parameters<typeof prepare>[1]) => {
     const prepared = prepare(command, request);
     try {

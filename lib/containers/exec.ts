@@ -5,6 +5,7 @@ import { leaveInside, processInside, spawnInside, type SandboxProcess, type Spaw
 import { addContainerEvent } from "./events.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
+import { plainNamespaces } from "./network.ts";
 import type { ContainerRecord } from "./record.ts";
 import { readSpec } from "./spec-file.ts";
 import { notRunning } from "./status.ts";
@@ -62,7 +63,8 @@ function open(home: Home, id: string, command: string[], options: ExecOptions) {
   if (!own || pidfd === undefined) throw notRunning(id);
   try {
     const accounts = () => ({ directory: rootOf(record.pid, pidfd, id) });
-    const process = processInside(command, own, record.options, options, accounts);
+    const known = { ...record.options, namespaces: plainNamespaces(record.options.namespaces) };
+    const process = processInside(command, own, known, options, accounts);
     const { seccomp: _, landlock: __, ...free } = own.linux;
     const spec = { ...own, process, ...(options.privileged && { linux: free }) };
     const cgroup = new ContainerCgroup(record.cgroup ?? WITHOUT);

@@ -24,7 +24,7 @@ import { openLog, WHOLE, WRITTEN } from "./log-file.ts";
 import type { LogOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 import { mountsFor, releaseMounts } from "./mounts.ts";
-import { networkOf } from "./network.ts";
+import { joinedOf } from "./network.ts";
 import { ownCgroup } from "./own-cgroup.ts";
 import { hasLayer, requestOf } from "./request.ts";
 import { callSelf } from "./self.ts";
@@ -71,7 +71,7 @@ export async function launchContainer(
   let found: Launchable | undefined;
   try {
     const { mounts, locks } = made;
-    found = launchable(record.command, requestOf(home, record, { mounts, ...networkOf(home, record) }));
+    found = launchable(record.command, requestOf(home, record, { mounts, ...joinedOf(home, record) }));
     const { pid } = await start(home, record, directory, found, locks, networked);
     found.image?.leave();
     made.leave();

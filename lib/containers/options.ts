@@ -36,9 +36,16 @@ export interface LogOptions {
   env?: string[];
 }
 
+type Namespaces = NonNullable<RunOptions["namespaces"]>;
+
+export type ContainerNamespaces = Omit<Namespaces, "pid" | "ipc"> & {
+  pid?: Namespaces["pid"] | `container:${string}`;
+  ipc?: Namespaces["ipc"] | `container:${string}`;
+};
+
 export interface ContainerOptions extends Omit<
   RunOptions,
-  "signal" | "stdin" | "stdout" | "stderr" | "writableLayer" | "mounts" | "network"
+  "signal" | "stdin" | "stdout" | "stderr" | "writableLayer" | "mounts" | "network" | "namespaces"
 > {
   /** Letters, digits, `_`, `.` and `-`; one is made up where there is none. */
   name?: string;
@@ -51,6 +58,8 @@ export interface ContainerOptions extends Omit<
   volumesFrom?: string[];
   /** `false` or `"none"`, `"host"`, `"container:NAME"`, `"ns:PATH"`. */
   network?: RunOptions["network"] | "none" | `container:${string}`;
+  /** As of a sandbox; of processes and of IPC also `"container:NAME"`, for as long as that runs. */
+  namespaces?: ContainerNamespaces;
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   restart?: RestartPolicy;

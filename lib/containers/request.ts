@@ -2,6 +2,7 @@
 import { TsboxError, type RunOptions } from "../sandbox/index.ts";
 import type { Home } from "./home.ts";
 import { LAYER } from "./layout.ts";
+import { plainNamespaces } from "./network.ts";
 import type { ContainerOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -47,6 +48,7 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
     mounts: _,
     network: named,
     entrypoint: __,
+    namespaces: own,
     ...request
   } = options as Omit<ContainerOptions, (typeof OWN)[number]>;
   checkLimits(request.limits);
@@ -54,9 +56,9 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
   return {
     ...request,
     ...(wanted !== undefined && { network: wanted }),
-    ...(namespaces && { namespaces }),
+    ...((namespaces ?? own) && { namespaces: namespaces ?? plainNamespaces(own) }),
     ...(mounts.length > 0 && { mounts }),
-    ...((request.namespaces?.uts ?? "private") === "private" && { hostname: record.hostname }),
+    ...((own?.uts ?? "private") === "private" && { hostname: record.hostname }),
     ...(record.image && { image: imageOf(home, record.image.id, image), entrypoint: [] }),
     ...(hasLayer(record.options) && { writableLayer: `${home.path(record.id)}/${LAYER}` }),
   };

@@ -31,8 +31,13 @@ import {
 export function containerRequest(words: string[], flags: ContainerFlags, world: World): ContainerOptions {
   checkTogether(flags);
   const [image, command] = flags.rootfs === undefined ? [words[0], words.slice(1)] : [undefined, words];
+  const { pid, ipc, ...others } = flags;
+  const [pidOf, ipcOf] = [ofContainer(pid), ofContainer(ipc)];
+  const own = { ...(pid !== undefined && !pidOf && { pid }), ...(ipc !== undefined && !ipcOf && { ipc }) };
+  const shared = sharedOptions(image, { ...others, ...own }, world);
   return {
-    ...sharedOptions(image, flags, world),
+    ...shared,
+    namespaces: { ...shared.namespaces, ...(pidOf && { pid: pidOf }), ...(ipcOf && { ipc: ipcOf }) },
     ...(command.length > 0 ? { command } : {}),
     ...streams(flags),
     ...described(flags, world),
@@ -144,10 +149,15 @@ function absoluteVolume(text: string, cwd: string): string {
   return made.type === "bind" ? `${made.source}${text.slice(text.indexOf(":"))}` : text;
 }
 
+/** `"container:NAME"` */
+const ofContainer = (sharing: string | undefined): `container:${string}` | undefined =>
+  /^container:./.test(sharing ?? "") ? (sharing as `container:${string}`) : undefined;
+
 function network(name: string | undefined): ContainerOptions["network"] {
   if (name === undefined || name === "host" || isPath(name)) return name;
   if (name === "none") return false;
-  if (/^container:./.test(name)) return name as `container:${string}`;
+  const other = ofContainer(name);
+  if (other) return other;
   throw invalid("--network", name, "not supported yet", "none, host, container:NAME or ns:PATH");
 }
 

@@ -11,6 +11,7 @@ export async function runContainer(words: string[], flags: ContainerFlags): Prom
   const options = containerRequest(words, flags, callersWorld());
   const { attach = [] } = options;
   const { detach = false, tty = false, sigProxy = true, detachKeys } = flags;
+  if (detachKeys !== undefined) new (await import("../../terminal/index.ts")).DetachKeys(detachKeys); // checked
   if (tty && !detach) {
     const { callersSize, checkTerminal } = await import("../terminal.ts");
     if (attach.includes("stdin")) checkTerminal();
