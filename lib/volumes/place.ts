@@ -33,19 +33,32 @@ export function makePlace(root: string, record: VolumeRecord): Directory {
   if (!place)
     throw new TsboxError(`open the volume ${show(record.name)}: it is no directory`, { code: "system", path });
   try {
-    if (!place.status(RECORD)) place.replace(RECORD, new TextEncoder().encode(JSON.stringify(record)), 0o600, true);
-    if (!place.status(DATA)) {
+    const copy = new TextEncoder().encode(JSON.stringify(record));
+    makeOnce(place, RECORD, () => place.replace(RECORD, copy, 0o600, true));
+    makeOnce(place, DATA, () => {
       place.makeDirectory(DATA, 0o755);
       using data = place.directory(DATA) as Directory;
       // whatever the caller's umask
       trySyscall("fchmod", data.fd, 0o755);
-    }
+    });
     return place;
   } catch (error) {
     place[Symbol.dispose]();
     throw error;
   }
 }
+/** Several commands may be at it, and all make the same. */
+function makeOnce(place: Directory, name: string, make: () => void): void {
+  for (let attempt = 1; !place.status(name); attempt++) {
+    try {
+      return make();
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+    }
+  }
+}
+const ATTEMPTS = 20;
+
 /**
  * Does what no other command may do to the volume at the same time.
  * @throws TsboxError `volume_in_use` where another command does not come to an end

@@ -64,7 +64,11 @@ export class Volumes {
     checkDriver(given, fail);
     const state = this.#state();
     const found = state.volumes.get<VolumeRecord>(name);
-    if (found?.removing) throw fail("it is being removed", "name_in_use");
+    if (found?.removing)
+      throw new TsboxError(`create ${name}: it is being removed`, {
+        code: "name_in_use",
+        hint: `"tsbox volume rm ${name}" finishes what was broken off`,
+      });
     if (found) {
       // whoever says nothing of options takes what there is
       if (options.options !== undefined && !isSame(found.options, given))
