@@ -135,10 +135,15 @@ async function quietly(work: () => Promise<void>): Promise<void> {
 }
 
 /** It goes by itself, or is going; or it has ended without anybody to remove its control groups. */
-function isUnfinished({ status, options, finishedAt = 0, cgroup }: ContainerRecord): boolean {
+function isUnfinished(record: ContainerRecord): boolean {
+  const { status, cgroup } = record;
   if (status === "creating" || status === "removing") return true;
-  if (status !== "exited") return false;
-  return cgroup !== undefined || (options.remove === true && finishedAt < Date.now() - READ_MS);
+  return status === "exited" && (cgroup !== undefined || goesByItself(record));
+}
+
+/** And is not about to be started again by whoever has stopped it. */
+function goesByItself({ options, after, finishedAt = 0 }: ContainerRecord): boolean {
+  return options.remove === true && after !== "restart" && finishedAt < Date.now() - READ_MS;
 }
 
 /** A directory of no container: of one that was about to be made, or almost gone. */
@@ -159,11 +164,8 @@ async function sweepKnown(home: Home, id: string): Promise<void> {
   if (!held && directory) return;
   const record = settle(home, id);
   if (!record || !isUnfinished(record)) return;
-  const { status, options, finishedAt = 0 } = record;
-  if (status !== "exited") return await removeRest(home, markRemoving(home, id, true) ?? record);
-  if (options.remove && finishedAt < Date.now() - READ_MS)
-    return await removeRest(home, markRemoving(home, id, true) ?? record);
-  await forgetEnded(home, record);
+  if (record.status === "exited" && !goesByItself(record)) return await forgetEnded(home, record);
+  await removeRest(home, markRemoving(home, id, true) ?? record);
 }
 
 /**
