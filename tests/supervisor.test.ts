@@ -3,6 +3,7 @@ import { describe, expect } from "bun:test";
 import {
   appendFileSync,
   chmodSync,
+  cpSync,
   existsSync,
   readdirSync,
   readFileSync,
@@ -13,10 +14,22 @@ import {
   writeFileSync,
 } from "node:fs";
 import { ContainerCgroup, type CgroupRecord } from "../lib/cgroup/index.ts";
+import type { ContainerRecord } from "../lib/containers/record.ts";
 import { launchContainer } from "../lib/containers/launch.ts";
 import { connectPidfd, connectStdin, isAlive, readExit } from "../lib/containers/supervisor.ts";
-import { close, readKernelFile, sendSignal, setTerminalSize, terminalSize, write } from "../syscalls/index.ts";
+import {
+  close,
+  lockFile,
+  O_RDONLY,
+  open,
+  readKernelFile,
+  sendSignal,
+  setTerminalSize,
+  terminalSize,
+  write,
+} from "../syscalls/index.ts";
 import { TestHome } from "./support/containers.ts";
+import { makeImage } from "./support/images.ts";
 import { noMounts, smallDisk } from "./support/full-disk.ts";
 import { noBusybox, noLimits, noSandbox, notRoot, testUnless } from "./support/machine.ts";
 import { adoptOrphans, descendants, eventually, mounts, reapOrphans } from "./support/processes.ts";
@@ -463,6 +476,33 @@ describe("a root filesystem", () => {
   });
 });
 
+describe("an image", () => {
+  testUnless(noBusybox, "is what it runs in, and is held by the supervisor", async () => {
+    await using home = new TestHome();
+    using rootfs = makeRootfs();
+    const fill = (directory: string) => cpSync(rootfs.path, directory, { recursive: true, verbatimSymlinks: true });
+    const { id: image, digest } = await makeImage(home.root, "box", [fill], {
+      Env: ["PATH=/bin", "A=b"],
+      WorkingDir: "/tmp",
+    });
+    const id = home.make(["sh", "-c", "pwd; echo $A; echo kept > /kept; read line"], {
+      image: "box",
+      openStdin: "once",
+    });
+    home.home.state.containers.update<ContainerRecord>(id, (record) => ({
+      ...record,
+      image: { reference: "box", id: image, digest },
+    }));
+    await home.start(id);
+    expect(await untilWritten(home, id, "/tmp\nb\n")).toBe(true);
+    expect(lockedLayers(home.root)).toBe(1);
+    close(connectStdin(home.home, id) as number);
+    await home.over(id);
+    expect(await eventually(() => lockedLayers(home.root) === 0)).toBe(true);
+    expect(readFileSync(`${home.home.path(id)}/layer/upper/kept`, "utf8")).toBe("kept\n");
+  });
+});
+
 describe("ids of its own", () => {
   testUnless(notRoot, "are the same the next time, and not those of another", async () => {
     await using home = new TestHome();
@@ -515,3 +555,15 @@ describe("namespaces of others", () => {
     expect(await eventually(() => (reapOrphans(), !existsSync(`/proc/${child}`)))).toBe(true);
   });
 });
+
+/** Layers of a store that somebody has a lock of. */
+function lockedLayers(root: string): number {
+  const layers = readdirSync(`${root}/layers`);
+  expect(layers.length).toBe(1);
+  return layers.filter((name) => {
+    const fd = open(`${root}/layers/${name}/lock`, O_RDONLY);
+    const isFree = lockFile(fd);
+    close(fd);
+    return !isFree;
+  }).length;
+}
