@@ -1,13 +1,18 @@
 /** The logs of containers: records, files, lines, the end of it all, and what is damaged. @module */
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { appendFileSync, existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { moment } from "../lib/cli/containers/moment.ts";
+import { Containers } from "../lib/containers/index.ts";
 import { Watch } from "../lib/containers/follow.ts";
 import { LogCursor } from "../lib/containers/log-cursor.ts";
 import { Lines, Pieces, Prefixed, timestamp, type Span } from "../lib/containers/log-lines.ts";
 import { moveToTail } from "../lib/containers/log-tail.ts";
 import { Directory } from "../syscalls/index.ts";
+import { CommandLine } from "./support/command-line.ts";
+import { noBusybox, SLOW, testUnless } from "./support/machine.ts";
+import { eventually } from "./support/processes.ts";
 import { Folder } from "./support/rootfs.ts";
 
 const [STDOUT, STDERR] = [1, 2];
@@ -374,5 +379,204 @@ describe("what comes later", () => {
     const again = watch.next();
     log.rotate(2);
     await again;
+  });
+});
+
+const TIMEOUT_MS = 30_000 * SLOW;
+const boxTest = (name: string, body: () => unknown) => testUnless(noBusybox, name, body, TIMEOUT_MS);
+let made: CommandLine;
+beforeAll(async () => void (made = await CommandLine.open()));
+afterAll(() => made?.[Symbol.asyncDispose](), TIMEOUT_MS);
+const tsbox = (...words: string[]) => made.tsbox(...words);
+const said = (...words: string[]) => made.said(...words);
+let count = 0;
+const newName = () => `l${count++}-x`;
+/** One that has ended. @returns its name */
+function ended(script: string, ...flags: string[]): string {
+  const name = newName();
+  said("run", "-d", "--name", name, ...flags, "busy", "sh", "-c", script);
+  said("wait", name);
+  return name;
+}
+
+describe("tsbox logs", () => {
+  boxTest("prints what was written where it belongs", () => {
+    const name = ended("echo out; echo err >&2; printf more");
+    expect(tsbox("logs", name)).toEqual({ status: 0, stdout: "out\nmore", stderr: "err\n" });
+    expect(tsbox("logs", "no-such-x")).toEqual({
+      status: 1,
+      stdout: "",
+      stderr: "tsbox: No such container: no-such-x\n",
+    });
+  });
+
+  boxTest("from the end, with times, since one and until one", () => {
+    const name = ended("echo one; sleep 0.05; echo two; sleep 0.05; echo three");
+    expect(["0", "1", "2", "all", "-1"].map((tail) => said("logs", "--tail", tail, name).split("\n").length)).toEqual([
+      1, 1, 2, 3, 3,
+    ]);
+    expect(said("logs", "-n", "1", name)).toBe("three");
+    const lines = said("logs", "-t", name).split("\n");
+    const times = lines.map((line) => line.split(" ")[0] as string);
+    expect(times.every((time) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/.test(time))).toBe(true);
+    expect(times.toSorted()).toEqual(times);
+    expect(said("logs", "--since", times[1] as string, name)).toBe("two\nthree");
+    expect(said("logs", "--until", times[1] as string, name)).toBe("one\ntwo");
+    expect(said("logs", "--since", times[1] as string, "--until", times[1] as string, name)).toBe("two");
+    expect(said("logs", "--until", times[1] as string, "-n", "1", name)).toBe("two");
+    expect(said("logs", "--since", "1h", name)).toBe("one\ntwo\nthree");
+    expect(said("logs", "--until", "1h", name)).toBe("");
+  });
+
+  boxTest("refuses what it does not understand", () => {
+    const name = ended("true");
+    for (const [flag, value] of [
+      ["--tail", "many"],
+      ["--since", "yesterday"],
+      ["--until", "2026-13-01"],
+    ] as const)
+      expect(tsbox("logs", flag, value, name)).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining(`use ${flag} "${value}"`),
+      });
+  });
+
+  boxTest("has nothing where the driver is none", () => {
+    const name = ended("echo out", "--log-driver", "none");
+    expect(tsbox("logs", name)).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("configured logging driver does not support reading"),
+    });
+  });
+
+  boxTest("with details has the labels and variables that were chosen", () => {
+    const name = ended(
+      "echo out",
+      ...["--label", "a=1 2", "--label", "b=2", "-e", "C=3"],
+      ...["--log-opt", "labels=a,none", "--log-opt", "env=C"],
+    );
+    expect(said("logs", "--details", name)).toBe("C=3,a=1+2 out");
+    expect(said("logs", name)).toBe("out");
+  });
+
+  boxTest("tells of damage, and prints the rest", () => {
+    const name = ended("echo out; sleep 0.1; echo err >&2; sleep 0.1; echo more");
+    const id = said("inspect", "--format", "{{.Id}}", name);
+    const file = join(made.root, "containers", id, "log");
+    const bytes = readFileSync(file);
+    writeFileSync(file, Buffer.concat([bytes.subarray(0, 28), Buffer.alloc(9, "?"), bytes.subarray(28)]));
+    expect(tsbox("logs", name)).toEqual({
+      status: 0,
+      stdout: "out\nmore\n",
+      stderr: expect.stringContaining(`the log of ${name} is damaged: 9 bytes`),
+    });
+    writeFileSync(file, bytes.subarray(0, -3));
+    expect(tsbox("logs", name)).toEqual({ status: 0, stdout: "out\n", stderr: "err\n" });
+  });
+
+  boxTest("-f goes on until the container has ended", async () => {
+    const name = newName();
+    said(
+      "run",
+      "-d",
+      "--name",
+      name,
+      "busy",
+      "sh",
+      "-c",
+      "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done; printf end",
+    );
+    const { stdout } = Bun.spawnSync(made.command("logs", "-f", name), { env: made.env });
+    expect(stdout.toString()).toBe("1\n2\n3\n4\n5\nend");
+    expect(said("logs", "-f", name)).toBe("1\n2\n3\n4\n5\nend");
+  });
+
+  boxTest("-f goes on over rotations, and nothing is lost", async () => {
+    const name = newName();
+    const script =
+      "i=0; while [ $i -lt 3000 ]; do echo $i some words of a line; i=$((i+1)); done; sleep 0.5; echo over";
+    said(
+      "run",
+      "-d",
+      "--name",
+      name,
+      "--log-opt",
+      "max-size=20k",
+      "--log-opt",
+      "max-file=9",
+      "busy",
+      "sh",
+      "-c",
+      script,
+    );
+    const { stdout } = Bun.spawnSync(made.command("logs", "-f", name), { env: made.env });
+    const lines = stdout.toString().trimEnd().split("\n");
+    expect(lines.pop()).toBe("over");
+    const first = Number.parseInt(lines[0] as string);
+    expect(lines.map((line) => Number.parseInt(line))).toEqual(
+      Array.from({ length: 3000 - first }, (_, at) => first + at),
+    );
+  });
+
+  boxTest("-f goes on over restarts", async () => {
+    const name = newName();
+    said("run", "-d", "--name", name, "busy", "sh", "-c", "echo begun; sleep 1000");
+    const follower = Bun.spawn(made.command("logs", "-f", name), { env: made.env });
+    let text = "";
+    const read = (async () => {
+      for await (const chunk of follower.stdout) text += decoder.decode(chunk);
+    })();
+    expect(await eventually(() => text === "begun\n")).toBe(true);
+    said("restart", "-t", "0", name);
+    expect(await eventually(() => text === "begun\nbegun\n")).toBe(true);
+    said("kill", name);
+    expect(await follower.exited).toBe(0);
+    await read;
+    expect(text).toBe("begun\nbegun\n");
+  });
+
+  boxTest("-f ends when the container is removed, and by a signal", async () => {
+    const [first, second] = [newName(), newName()];
+    for (const name of [first, second]) said("run", "-d", "--name", name, "busy", "sleep", "1000");
+    const followers = [first, second].map((name) => Bun.spawn(made.command("logs", "-f", name), { env: made.env }));
+    await Bun.sleep(300 * SLOW);
+    said("rm", "-f", first);
+    expect(await followers[0]?.exited).toBe(0);
+    followers[1]?.kill("SIGINT");
+    expect(await followers[1]?.exited).toBe(130);
+  });
+
+  boxTest("by the library is lines", async () => {
+    const name = ended("printf 'a\\nb'; echo err >&2; echo c");
+    using containers = new Containers(made.root);
+    const container = await containers.get(name);
+    const lines: string[] = [];
+    for await (const { stream, bytes } of container.logs()) lines.push(`${stream} ${decoder.decode(bytes)}`);
+    expect(lines.toSorted()).toEqual(["stderr err\n", "stdout a\n", "stdout bc\n"]);
+    const last: string[] = [];
+    for await (const { bytes } of container.logs({ tail: 1, stderr: false })) last.push(decoder.decode(bytes));
+    expect(last).toEqual(["bc\n"]);
+    const stop = new AbortController();
+    stop.abort(new Error("enough"));
+    expect(container.logs({ signal: stop.signal }).next()).rejects.toThrow("enough");
+  });
+});
+
+describe("times", () => {
+  const now = Date.UTC(2026, 0, 31, 12);
+  const at = (text: string) => moment("--since", text, now);
+
+  test("are ago, a date, or seconds since 1970", () => {
+    expect(at("1h30m") - at("90m")).toBe(0n);
+    expect(BigInt(now) * 1_000_000n - at("1.5s")).toBe(1_500_000_000n);
+    expect(at("2026-01-31T11:59:59.123456789Z")).toBe(BigInt(now) * 1_000_000n - 876_543_211n);
+    expect(at("2026-01-31T12:00:00+02:00")).toBe((BigInt(now) - 7_200_000n) * 1_000_000n);
+    expect(at("1769860800.000000001")).toBe(1_769_860_800_000_000_001n);
+    expect(at("2026-01-31")).toBe(BigInt(new Date("2026-01-31T00:00:00").getTime()) * 1_000_000n);
+  });
+
+  test("that are none are refused", () => {
+    for (const text of ["", "1x", "2026-1-1", "now", "2026-01-31T25:00:00Z"])
+      expect(() => at(text)).toThrow(`use --since ${JSON.stringify(text)}: not understood`);
   });
 });

@@ -60,9 +60,11 @@ export function hostConfigOf({ options, image }: ContainerRecord) {
 }
 
 function logConfigOf({ log = {} }: ContainerOptions) {
-  const { driver = "local", maxSize, maxFiles } = log;
+  const { driver = "local", maxSize, maxFiles, labels, env } = log;
   const config: Record<string, string> = {};
   if (maxSize !== undefined) config["max-size"] = String(maxSize);
+  if (labels !== undefined) config["labels"] = labels.join(",");
+  if (env !== undefined) config["env"] = env.join(",");
   if (maxFiles !== undefined) config["max-file"] = String(maxFiles);
   return { Type: driver, Config: config };
 }

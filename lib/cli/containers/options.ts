@@ -245,18 +245,26 @@ function log(flags: ContainerFlags): LogOptions | undefined {
   const driver = DRIVERS.find((each) => each === logDriver);
   if (logDriver !== undefined && driver === undefined)
     throw invalid("--log-driver", logDriver, `no log driver named '${logDriver}' is registered`, DRIVERS.join(", "));
-  const { "max-size": maxSize, "max-file": maxFile, ...others } = keyValues("--log-opt", logOpt);
-  const [unknown] = Object.keys(others);
+  const { "max-size": maxSize, "max-file": maxFile, labels, env, ...others } = keyValues("--log-opt", logOpt);
+  // Docker's local driver has neither
+  const named = driver === "local" ? { ...(labels && { labels }), ...(env && { env }) } : {};
+  const [unknown] = Object.keys({ ...others, ...named });
   if (unknown !== undefined || (driver === "none" && logOpt.length > 0)) {
     const name = unknown ?? logOpt[0]?.replace(/=.*/, "") ?? "";
     const why = `unknown log opt '${name}' for ${driver ?? "local"} log driver`;
-    throw invalid("--log-opt", logOpt.find((each) => each.startsWith(name)) ?? name, why, "max-size=10m, max-file=3");
+    throw invalid(
+      "--log-opt",
+      logOpt.find((each) => each.startsWith(name)) ?? name,
+      why,
+      "max-size=10m, max-file=3, labels=a,b, env=A,B",
+    );
   }
   if (maxFile !== undefined && !/^[1-9]\d{0,5}$/.test(maxFile))
     throw invalid("--log-opt", `max-file=${maxFile}`, "max-file cannot be less than 1");
   const maxFiles = maxFile === undefined ? undefined : Number(maxFile);
   if (maxFiles !== undefined && maxFiles > 1 && maxSize === undefined)
     throw invalid("--log-opt", `max-file=${maxFile}`, "max-size is needed with it", "--log-opt max-size=10m");
-  const set: LogOptions = defined({ driver, maxSize, maxFiles });
+  const shown = { labels: labels?.split(","), env: env?.split(",") };
+  const set: LogOptions = defined({ driver, maxSize, maxFiles, ...shown });
   return Object.keys(set).length > 0 ? set : undefined;
 }
