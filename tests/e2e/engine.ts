@@ -3,10 +3,10 @@
  * the run's own; podman and dockerd moreover live in a mount namespace that goes with them.
  * @module
  */
-import { existsSync, readdirSync, rmdirSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { asRoot } from "../support/machine.ts";
-import { eventually } from "../support/processes.ts";
+import { eventually, processes } from "../support/processes.ts";
 import type { Folder } from "../support/rootfs.ts";
 
 export type EngineName = "tsbox" | "podman" | "docker";
@@ -62,8 +62,23 @@ async function startTsbox(folder: Folder): Promise<Engine> {
       TSBOX_ROOT: join(folder.path, "store"),
     },
     remove: ["rm", "--force", "--volumes"],
-    async [Symbol.asyncDispose]() {},
+    async [Symbol.asyncDispose]() {
+      // supervisors that could not be ended in any better way
+      for (const pid of usersOf(folder.path)) process.kill(pid, "SIGKILL");
+    },
   };
+}
+
+/** Processes that have something open in a directory, but for this one. */
+function usersOf(path: string): number[] {
+  return processes().flatMap(({ pid }) => {
+    try {
+      const open = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+      return pid !== process.pid && open.some((target) => target.startsWith(`${path}/`)) ? [pid] : [];
+    } catch {
+      return []; // it has ended, or is somebody else's
+    }
+  });
 }
 
 async function startPodman(folder: Folder): Promise<Engine> {
