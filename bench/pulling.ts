@@ -10,9 +10,10 @@
  * versions, which crun refuses.
  * @module
  */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { apartIn, goApart } from "./apart.ts";
 import { installed, removePodmanGroups, spawned } from "./contenders.ts";
 import { interleave, type Contender, type Samples } from "./measure.ts";
 import { bars, compare, timings, type Bar } from "./report.ts";
@@ -22,29 +23,7 @@ const { values } = parseArgs({
   options: { quick: { type: "boolean", default: false }, layout: { type: "string" }, at: { type: "string" } },
 });
 const TSBOX = join(import.meta.dir, "../dist/tsbox");
-const APART = "TSBOX_BENCH_APART";
-const HYBRID = "/sys/fs/cgroup/unified";
 const IDLE_MS = 100;
-
-/** Outside, everything happens in this directory. */
-async function goApart(): Promise<number> {
-  const directory = mkdtempSync(join(values.at ?? "/dev/shm", "tsbox-pulling-"));
-  try {
-    const cover = existsSync(HYBRID) ? `mount -t tmpfs tmpfs ${HYBRID} && ` : "";
-    const script = `${cover}mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"`;
-    const words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", ...process.argv];
-    const child = Bun.spawn(words, {
-      stdin: new Blob([]),
-      stdout: "inherit",
-      stderr: "inherit",
-      env: { ...process.env, [APART]: directory },
-    });
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
-    return await child.exited;
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
-}
 
 function shell(script: string, env: Record<string, string | undefined> = process.env): void {
   const { exitCode, stderr } = Bun.spawnSync(["bash", "-ec", script], { env, stderr: "pipe" });
@@ -199,6 +178,5 @@ async function measure(at: string): Promise<Bar[]> {
 const against = (what: string, [our, ...others]: Samples[], most: number): Bar[] =>
   others.map((other) => compare(`${what} vs ${other.name}`, our as Samples, other, { most }));
 
-const directory = process.env[APART];
-if (directory === undefined) process.exit(await goApart());
+const directory = apartIn() ?? process.exit(await goApart("tsbox-pulling-", values.at));
 console.log(bars(await measure(directory)));

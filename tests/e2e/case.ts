@@ -29,6 +29,9 @@ export function e2e(name: string, body: Case["body"], needs?: Need): void {
   CASES.push({ name, body, ...(needs ? { needs } : {}) });
 }
 
+/** What is said of the container `no-such`: in Docker's words, or in podman's. */
+export const NO_SUCH = /No such container: no-such|no container with name or ID "no-such" found/i;
+
 /** No command takes so long. */
 const COMMAND_MS = 30_000 * SLOW;
 /** No longer than that is waited for something to become true. */
@@ -96,7 +99,8 @@ export class Context {
   /** A command that fails. @returns what it says about that */
   async fails(status: number, ...words: string[]): Promise<string> {
     const ended = await this.call(words);
-    expect({ words, status: ended.status }).toEqual({ words, status });
+    const expected = status === 1 ? this.#engine.refused : status;
+    expect({ words, status: ended.status }).toEqual({ words, status: expected });
     expect(ended.stderr).not.toBe("");
     return ended.stderr;
   }

@@ -18,6 +18,8 @@ export interface Engine extends AsyncDisposable {
   env: Record<string, string | undefined>;
   /** How a container is removed at once, whatever it does. */
   remove: string[];
+  /** Its exit status where it refuses something, which is 1 for Docker, but of `run`. */
+  refused: number;
 }
 
 const NAMES: readonly EngineName[] = ["tsbox", "podman", "docker"];
@@ -51,20 +53,24 @@ export function startEngine(folder: Folder): Promise<Engine> {
 async function startTsbox(folder: Folder): Promise<Engine> {
   const binary = process.env["TSBOX"];
   const program = binary ? [binary] : [process.execPath, join(import.meta.dir, "../../lib/cli/main.ts")];
+  const env = {
+    PATH: process.env["PATH"],
+    HOME: folder.path,
+    XDG_RUNTIME_DIR: process.env["XDG_RUNTIME_DIR"],
+    DBUS_SESSION_BUS_ADDRESS: process.env["DBUS_SESSION_BUS_ADDRESS"],
+    TSBOX_ROOT: join(folder.path, "store"),
+  };
   return {
     name: "tsbox",
     command: (words) => [...program, ...words],
-    env: {
-      PATH: process.env["PATH"],
-      HOME: folder.path,
-      XDG_RUNTIME_DIR: process.env["XDG_RUNTIME_DIR"],
-      DBUS_SESSION_BUS_ADDRESS: process.env["DBUS_SESSION_BUS_ADDRESS"],
-      TSBOX_ROOT: join(folder.path, "store"),
-    },
+    env,
     remove: ["rm", "--force", "--volumes"],
+    refused: 1,
     async [Symbol.asyncDispose]() {
-      // supervisors that could not be ended in any better way
-      for (const pid of usersOf(folder.path)) process.kill(pid, "SIGKILL");
+      // supervisors that could not be ended in any better way; what they leave is found by the next command
+      const left = usersOf(folder.path);
+      for (const pid of left) process.kill(pid, "SIGKILL");
+      if (left.length > 0) Bun.spawnSync([...program, "container", "prune", "--force"], { env });
     },
   };
 }
@@ -110,6 +116,7 @@ runtime = "runc"
       PODMAN_IGNORE_CGROUPSV1_WARNING: "1",
     },
     remove: ["rm", "--force", "--time", "0", "--volumes"],
+    refused: 125,
     [Symbol.asyncDispose]: () => apart.end(),
   };
 }
@@ -143,6 +150,7 @@ async function startDocker(folder: Folder): Promise<Engine> {
     command: (words) => ["docker", ...words],
     env,
     remove: ["rm", "--force", "--volumes"],
+    refused: 1,
     [Symbol.asyncDispose]: () => daemon.end(),
   };
 }
@@ -162,7 +170,9 @@ async function startApart(command: string[]) {
   const { value } = await child.stdout.getReader().read();
   if (new TextDecoder().decode(value) !== "ready\n") throw new Error("unshare: no mount namespace");
   return {
-    inside: (cwd: string, words: string[]) => ["nsenter", `--mount=/proc/${child.pid}/ns/mnt`, `--wd=${cwd}`, ...words],
+    // a directory that was opened outside has no path inside
+    inside: (cwd: string, words: string[]) =>
+      ["nsenter", `--mount=/proc/${child.pid}/ns/mnt`, "sh", "-c", 'cd "$0" && exec "$@"', cwd].concat(words),
     async end() {
       child.kill();
       await child.exited;

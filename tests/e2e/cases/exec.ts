@@ -1,6 +1,6 @@
 /** `exec`. @module */
 import { expect } from "bun:test";
-import { e2e } from "../case.ts";
+import { e2e, NO_SUCH } from "../case.ts";
 import { BOX, FULL } from "../images.ts";
 
 e2e("exec prints what its command prints, and exits as it", async (c) => {
@@ -115,7 +115,7 @@ e2e(
 );
 
 e2e("exec in a container that is not there is an error", async (c) => {
-  expect(await c.fails(1, "exec", "no-such", "true")).toContain("No such container: no-such");
+  expect(await c.fails(1, "exec", "no-such", "true")).toMatch(NO_SUCH);
 });
 
 e2e("exec --privileged has all capabilities", async (c) => {

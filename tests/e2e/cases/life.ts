@@ -1,6 +1,6 @@
 /** `start stop kill restart pause unpause rm rename wait update`. @module */
 import { expect } from "bun:test";
-import { e2e, UNTIL_TERM } from "../case.ts";
+import { e2e, UNTIL_TERM, NO_SUCH } from "../case.ts";
 import { BOX } from "../images.ts";
 
 e2e("start prints what it was given", async (c) => {
@@ -22,7 +22,7 @@ e2e("start of several, of which one is not there, starts the others and exits wi
   await c.ok("create", "--name", name, BOX, "sleep", "1000");
   const { status, stdout, stderr } = await c.call(["start", "no-such", name]);
   expect([status, stdout]).toEqual([1, `${name}\n`]);
-  expect(stderr).toContain("No such container: no-such");
+  expect(stderr).toMatch(NO_SUCH);
 });
 
 e2e("start -a shows what it prints, and exits as it", async (c) => {
@@ -92,7 +92,7 @@ e2e("stop of what does not run is no error", async (c) => {
 });
 
 e2e("stop of a container that is not there is an error", async (c) => {
-  expect(await c.fails(1, "stop", "no-such")).toContain("No such container: no-such");
+  expect(await c.fails(1, "stop", "no-such")).toMatch(NO_SUCH);
 });
 
 e2e("stop of several", async (c) => {
@@ -249,7 +249,7 @@ e2e("rm -f of what runs kills it first", async (c) => {
 });
 
 e2e("rm of a container that is not there is an error", async (c) => {
-  expect(await c.fails(1, "rm", "no-such")).toContain("No such container: no-such");
+  expect(await c.fails(1, "rm", "no-such")).toMatch(NO_SUCH);
 });
 
 e2e("rm of several goes on after one that fails", async (c) => {
@@ -300,7 +300,7 @@ e2e("wait for several prints a line each", async (c) => {
 });
 
 e2e("wait for a container that is not there is an error", async (c) => {
-  expect(await c.fails(1, "wait", "no-such")).toContain("No such container: no-such");
+  expect(await c.fails(1, "wait", "no-such")).toMatch(NO_SUCH);
 });
 
 e2e("wait for one that is killed prints 137", async (c) => {
@@ -331,7 +331,7 @@ e2e("update --restart changes the policy", async (c) => {
 });
 
 e2e("update of a container that is not there is an error", async (c) => {
-  expect(await c.fails(1, "update", "--restart", "no", "no-such")).toContain("No such container: no-such");
+  expect(await c.fails(1, "update", "--restart", "no", "no-such")).toMatch(NO_SUCH);
 });
 
 e2e("container prune removes what does not run, and says how much that was", async (c) => {

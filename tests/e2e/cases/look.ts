@@ -1,6 +1,6 @@
 /** `top stats events port`. @module */
 import { expect } from "bun:test";
-import { e2e, UNTIL_TERM } from "../case.ts";
+import { e2e, UNTIL_TERM, NO_SUCH } from "../case.ts";
 import { BOX } from "../images.ts";
 
 e2e("top shows the processes, by the host's numbers", async (c) => {
@@ -57,7 +57,7 @@ e2e(
 );
 
 e2e("stats of a container that is not there is an error", async (c) => {
-  expect((await c.fails(1, "stats", "--no-stream", "no-such")).toLowerCase()).toContain("no such container");
+  expect(await c.fails(1, "stats", "--no-stream", "no-such")).toMatch(NO_SUCH);
 });
 
 e2e("events tells what has happened, in order", async (c) => {
