@@ -11,6 +11,7 @@ import { path, PATH_BYTES, scratch } from "./scratch.ts";
 
 const AT_FDCWD = -100;
 const [AT_SYMLINK_NOFOLLOW, AT_REMOVEDIR, AT_EMPTY_PATH] = [0x100, 0x200, 0x1000];
+const O_TRUNC = 0o1000;
 const [O_CREAT, O_EXCL, O_NOCTTY, O_NONBLOCK, O_CLOEXEC] = [0o100, 0o200, 0o400, 0o4000, 0o2000000];
 const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
 const O_OWN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -148,6 +149,14 @@ export class Directory {
     const renamed = this.#rename(temporary, this, name);
     if (renamed < 0) throw fail("renameat2", -renamed);
     if (lasting) this.sync();
+  }
+
+  /** What a file holds that is there, and stays the same file: readers may see a part of it. */
+  rewrite(name: string, content: Uint8Array): void {
+    const fd = trySyscall("openat", this.fd, path(name), O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0);
+    const written = fd < 0 ? fd : write(fd, content);
+    if (fd >= 0) close(fd);
+    if (written < 0) throw systemError(`write ${JSON.stringify(`${this.path}/${name}`)}`, "write", -written);
   }
 
   /** `ssize_t getdents64(int fd, struct linux_dirent64 *dirp, size_t count)` @see getdents(2) */

@@ -14,10 +14,7 @@ const TRUST: Reason = [
   "signatures of names are not supported",
   "leave it out; what comes is compared with its digests",
 ];
-const NETWORK: Reason = [
-  "there is a loopback, or the host's network; others are not there yet",
-  "leave it out, or use --network host",
-];
+const LINK_LOCAL: Reason = ["addresses of the link itself are not chosen here", "leave it out"];
 const REAL_TIME: Reason = ["real-time groups are not supported: few kernels have them", "--cpus limits CPU time"];
 const WINDOWS: Reason = ["that is for Windows", "leave it out"];
 const LINKS: Reason = ["links between containers are not supported", "leave it out"];
@@ -31,28 +28,21 @@ const FLAGS: Record<string, Reason> = {
   "--cpu-rt-runtime": REAL_TIME,
   "--disable-content-trust": TRUST,
   "--gpus": ["devices of graphics cards are not supported yet", "leave it out"],
-  "--ip": NETWORK,
-  "--ip6": NETWORK,
   "--io-maxbandwidth": WINDOWS,
   "--io-maxiops": WINDOWS,
   "--isolation": WINDOWS,
   "--kernel-memory": ["the kernel has no such limit any more", "-m counts the kernel's memory, too"],
   "--link": LINKS,
-  "--link-local-ip": NETWORK,
-  "--mac-address": NETWORK,
-  "--net-alias": NETWORK,
-  "--network-alias": NETWORK,
+  "--link-local-ip": LINK_LOCAL,
   "--privileged": [
     "nothing takes all protections away at once",
     "name them: --cap-add ALL --security-opt seccomp=unconfined --userns host",
   ],
-  "--publish": NETWORK,
-  "--publish-all": NETWORK,
   "--runtime": ["tsbox is the runtime", "leave it out"],
   "--storage-opt": ["there is no storage driver", 'a size: "--tmpfs /tmp:size=64m"'],
   "--use-api-socket": ["there is no daemon, and so no socket of it", "leave it out"],
 };
-const SHORT: Record<string, string> = { "-p": "--publish", "-P": "--publish-all" };
+const SHORT: Record<string, string> = {};
 
 /** Flags of other commands, by the last word of these. */
 const OTHER_FLAGS: Record<string, Record<string, Reason>> = {
@@ -78,7 +68,6 @@ const COMMANDS: [names: string, ...Reason][] = [
     'one is looked at as it is pulled: "tsbox pull --platform"',
   ],
   ["search", "registries have no search that is the same for all of them", "the web pages of the registry have one"],
-  ["network", NETWORK[0], '"tsbox run --network none" or "host"'],
   ["checkpoint", ...CHECKPOINTS],
   ["swarm node service stack secret config", "containers are those of one machine here", "leave it out"],
   ["context", "there is no daemon that could be somewhere else", "--root names another directory of this machine"],

@@ -60,9 +60,9 @@ export interface RunFlags {
   optionalLimits?: boolean;
   deviceCgroupRule?: string[];
   ulimit?: string[];
-  network?: string;
+  network?: string[];
   /** Docker's older word for it. */
-  net?: string;
+  net?: string[];
   capAdd?: string[];
   capDrop?: string[];
   securityOpt?: string[];
@@ -106,6 +106,14 @@ export interface ContainerFlags extends RunFlags {
   /** Docker's older word for it. */
   dnsOpt?: string[];
   expose?: string[];
+  publish?: string[];
+  publishAll?: boolean;
+  ip?: string;
+  ip6?: string;
+  macAddress?: string;
+  networkAlias?: string[];
+  /** Docker's older word for it. */
+  netAlias?: string[];
 }
 
 type Flag = [written: string, description: string];
@@ -177,7 +185,7 @@ const LIMITS: Flag[] = [
 ];
 
 const ISOLATION: Flag[] = [
-  ["--network <none|host>", "Only a loopback (default), the host's, container:NAME, ns:PATH"],
+  ["--network <NETWORK>...", "none: a loopback only (default); host, container:NAME, ns:PATH; or NAME"],
   ["--cap-add <NAME>...", "Add a capability; ALL for every one"],
   ["--cap-drop <NAME>...", "Drop a capability; ALL for every one"],
   [
@@ -213,6 +221,12 @@ const CONTAINER: Flag[] = [
   ["--dns <IP>...", "A name server, in /etc/resolv.conf"],
   ["--dns-search <DOMAIN>...", "Where short names are looked for"],
   ["--dns-option <OPTION>...", "How names are looked up"],
+  ["-p, --publish <PORTS>...", 'Of a network: "8080:80", "127.0.0.1:53:53/udp", "80"'],
+  ["-P, --publish-all", "All that its image names, at ports that are free"],
+  ["--ip <ADDRESS>", "That it has in its network"],
+  ["--ip6 <ADDRESS>", "That of version 6"],
+  ["--mac-address <MAC>", "Of its network device"],
+  ["--network-alias <NAME>...", "What others in its network know it by as well"],
   ["--expose <PORT>...", 'What it says that it listens at: "80", "53/udp"'],
 ];
 

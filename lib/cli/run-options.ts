@@ -49,7 +49,7 @@ export function runRequest(words: string[], flags: RunFlags, world: World): { co
 /** @param image undefined where `--rootfs` is there */
 function runOptions(image: string | undefined, flags: RunFlags, world: World): RunOptions {
   const { writableLayer } = flags;
-  const networkName = flags.network ?? flags.net;
+  const networkName = (flags.network ?? flags.net)?.at(-1);
   return {
     ...sharedOptions(image, flags, world),
     ...stdio(flags),

@@ -34,6 +34,7 @@ const OF_CONTAINERS = [
   ...(["healthCmd", "healthInterval", "healthTimeout", "healthRetries", "healthStartPeriod"] as const),
   ...(["healthStartInterval", "logDriver", "logOpt", "volumesFrom", "volumeDriver"] as const),
   ...(["addHost", "dns", "dnsSearch", "dnsOption", "dnsOpt", "expose"] as const),
+  ...(["publish", "publishAll", "ip", "ip6", "macAddress", "networkAlias", "netAlias"] as const),
 ];
 
 /** Whether all that is asked for goes with the command, and a sandbox has it. */
@@ -41,9 +42,10 @@ export function isSandbox(flags: ContainerFlags): boolean {
   if (flags.rm === false || (flags.rootfs === undefined && !flags.rm)) return false;
   if (OF_CONTAINERS.some((name) => flags[name] !== undefined && flags[name] !== false)) return false;
   const { network = flags.net, pid, ipc, rootfs, hostname } = flags;
-  if ([network, pid, ipc].some((sharing) => sharing?.startsWith("container:"))) return false;
+  if (network?.some((name) => !/^(?:none$|host$|ns:)/.test(name))) return false;
+  if ([pid, ipc].some((sharing) => sharing?.startsWith("container:"))) return false;
   // what says so in /etc is a container's
-  if (rootfs === undefined && (hostname !== undefined || network === "host")) return false;
+  if (rootfs === undefined && (hostname !== undefined || network?.includes("host"))) return false;
   const hasVolume = flags.volume?.some((text) => !text.includes(":") || /^[^./~:]|:[^:]*\b[UzZ]\b[^:]*$/.test(text));
   return (
     !hasVolume &&

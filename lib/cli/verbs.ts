@@ -3,6 +3,7 @@ import { addContainerVerbs } from "./containers/verbs.ts";
 import { addImageVerbs } from "./images/verbs.ts";
 import { addGroup, CommandLine, type LaterVerbs } from "./later.ts";
 import type { Verb } from "./verb.ts";
+import { addNetworkVerbs } from "./networks/verbs.ts";
 import { addVolumeVerbs } from "./volumes/verbs.ts";
 
 /** `tsbox system NAME` */
@@ -40,7 +41,8 @@ export async function addVerbs(tsbox: Verb, words: readonly string[]): Promise<v
   await addContainerVerbs(tsbox, line);
   tsbox.commandsGroup("Images:");
   await addImageVerbs(tsbox, line);
-  tsbox.commandsGroup("Volumes and the rest:");
+  tsbox.commandsGroup("Networks, volumes and the rest:");
+  await addNetworkVerbs(tsbox, line);
   await addVolumeVerbs(tsbox, line);
   const summary = "Space that is used, what nobody uses, and what starts with the machine";
   await addGroup(tsbox, { name: "system", summary, verbs: OF_SYSTEM }, line);

@@ -10,9 +10,10 @@ import {
   parseDuration,
   parseSize,
 } from "../sandbox/index.ts";
+import { parseExposed, parsePorts } from "../network/index.ts";
 import { checkEtcFiles } from "./etc-files.ts";
 import { checkName } from "./names.ts";
-import type { ContainerOptions } from "./options.ts";
+import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import { policyOf } from "./restart-policy.ts";
 
 /** Those of a sandbox are looked at again when it starts; `Record`, so that none is forgotten. */
@@ -45,9 +46,12 @@ const KNOWN: Record<keyof ContainerOptions, true> = {
   name: true,
   namespaces: true,
   network: true,
+  networks: true,
   oomScoreAdj: true,
   openStdin: true,
   personality: true,
+  ports: true,
+  publishAll: true,
   remove: true,
   restart: true,
   rootfs: true,
@@ -96,9 +100,19 @@ export function checkContainerOptions(options: ContainerOptions): ContainerOptio
   checkHealth(options.health);
   checkLog(options.log);
   checkLimits(options.limits);
-  for (const key of ["addHosts", "dns", "dnsSearch", "dnsOptions", "expose", "volumes", "volumesFrom"] as const)
+  for (const key of [
+    "addHosts",
+    "dns",
+    "dnsSearch",
+    "dnsOptions",
+    "expose",
+    "volumes",
+    "volumesFrom",
+    "ports",
+  ] as const)
     if (options[key] !== undefined) checkTexts(key, options[key]);
   if (options.mounts !== undefined) checkArray("mounts", options.mounts);
+  checkNetworks(options);
   checkEtcFiles(options);
   for (const each of options.attach === undefined ? [] : checkArray("attach", options.attach))
     checkChoice<unknown>("stream", each ?? null, "stdin", "stdout", "stderr");
@@ -109,6 +123,24 @@ export function checkContainerOptions(options: ContainerOptions): ContainerOptio
       ? {}
       : { rootfs: absolute(checkText("rootfs", options.rootfs)) }),
   };
+}
+
+function checkNetworks(options: ContainerOptions): void {
+  checkChoice<unknown>("publishAll", options.publishAll, false, true);
+  for (const text of options.ports ?? []) parsePorts(text);
+  for (const text of options.expose ?? []) parseExposed(text);
+  if (options.networks === undefined) return;
+  if (options.network !== undefined)
+    throw invalid("use network and networks: they say the same", "leave one of them out");
+  for (const each of checkArray("networks", options.networks)) {
+    checkKeys("option of a network", each as object, ["name", "addresses", "mac", "aliases"]);
+    const { name, addresses, mac, aliases } = each as ContainerNetwork;
+    checkText("name of a network", name);
+    if (addresses !== undefined) checkTexts("addresses", addresses);
+    if (aliases !== undefined) checkTexts("aliases", aliases);
+    if (mac !== undefined && !/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(checkText("MAC address", mac)))
+      throw invalid(`use the MAC address ${show(mac)}: not six bytes`, '"02:42:ac:11:00:02"');
+  }
 }
 
 /** What a container is asked for lasts longer than this program, and so is nothing that lives in it. */

@@ -3,7 +3,8 @@ import { Container } from "./container.ts";
 import type { EventsOptions } from "./event-stream.ts";
 import type { ContainerFilters } from "./filter.ts";
 import { Home } from "./home.ts";
-import type { ContainerOptions } from "./options.ts";
+import type { Place } from "./networks.ts";
+import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import type { Pruned, PruneContainersOptions } from "./prune.ts";
 import type { ContainerEvent, ContainerRecord } from "./record.ts";
 import type { PullProgress } from "../sandbox/index.ts";
@@ -55,6 +56,21 @@ export class Containers implements Disposable {
   /** The newest first. */
   async list(options: ListOptions = {}): Promise<ContainerRecord[]> {
     return (await import("./filter.ts")).list(this.#home, options);
+  }
+
+  /** What containers have in networks now, by their ids. */
+  async places(): Promise<Map<string, Place[]>> {
+    return (await import("./networks.ts")).allPlaces(this.#home);
+  }
+
+  /** Puts a container into one more network, also while it runs. */
+  async connect(network: string, container: string, more: Omit<ContainerNetwork, "name"> = {}): Promise<void> {
+    await (await import("./networks.ts")).connect(this.#home, network, container, more);
+  }
+
+  /** @param force one that is not there is none of an error */
+  async disconnect(network: string, container: string, force = false): Promise<void> {
+    await (await import("./networks.ts")).disconnect(this.#home, network, container, force);
   }
 
   /** Removes those that do not run. */

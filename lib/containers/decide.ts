@@ -2,17 +2,16 @@
 import { TsboxError, type Directory } from "../../syscalls/index.ts";
 import type { Executed } from "../sandbox/index.ts";
 import { DECIDE } from "./layout.ts";
+import { networksOf } from "./network-options.ts";
 import type { ContainerOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 
-/** Something is to be done then: it is started again, removed, or gives back what its network and its volumes have. */
-const decides = ({ options: { restart = "no", remove, network }, volumes }: ContainerRecord): boolean =>
-  restart !== "no" || remove === true || isBridged(network) || volumes.some(({ mounted }) => mounted === true);
-
-function isBridged(network: ContainerOptions["network"]): boolean {
-  if (typeof network !== "string" || network === "none" || network === "host") return false;
-  return !network.startsWith("container:") && !network.startsWith("ns:");
-}
+/** Something is to be done then: it is started again, removed, or gives back what its networks and its volumes have. */
+const decides = ({ options, volumes }: ContainerRecord): boolean => {
+  const { restart = "no", remove } = options;
+  const gives = networksOf(options).length > 0 || volumes.some(({ mounted }) => mounted === true);
+  return restart !== "no" || remove === true || gives;
+};
 
 /** @throws TsboxError `unsupported` where there is nobody who could be asked */
 export function markDecision(directory: Directory, record: ContainerRecord, self: Executed | undefined): void {

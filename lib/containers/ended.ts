@@ -7,6 +7,7 @@ import { TsboxError } from "../../syscalls/index.ts";
 import type { Home } from "./home.ts";
 import { locked } from "./lock.ts";
 import { releaseMounts } from "./mounts.ts";
+import { leaveNetworks } from "./networks.ts";
 import { settle } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
@@ -24,7 +25,9 @@ export const ended = (home: Home, id: string): Promise<void> =>
     const record = settle(home, id);
     const waits = record?.status === "restarting" && !isAlive(home, id);
     // otherwise somebody was here before, and has started or removed it
-    if (record && (waits || record.status === "exited")) await decide(home, record);
+    if (!record || !(waits || record.status === "exited")) return;
+    await leaveNetworks(home, record);
+    await decide(home, record);
   });
 
 async function decide(home: Home, record: ContainerRecord): Promise<void> {

@@ -149,7 +149,7 @@ function running(home: Home, record: ContainerRecord): Explanation["running"] {
       a.target < b.target ? -1 : 1,
     ),
     rights: rightsOf(main),
-    network: { mode: networkModeOf(record.options.network), ...networkEnds(main) },
+    network: { mode: networkModeOf(record.options), ...networkEnds(main) },
     supervisor: supervisor && {
       pid: supervisor.pid,
       name: supervisor.comm,

@@ -72,7 +72,7 @@ const TESTS: Record<string, TestFor> = {
     (record.mounts ?? []).some((mount) => mount.target === value || ("source" in mount && mount.source === value)),
   network: (value) => {
     const matches = matcherOf(value);
-    return ({ options }) => matches(networkModeOf(options.network));
+    return ({ options }) => matches(networkModeOf(options));
   },
   // ports are published to nobody
   publish: (value) => {

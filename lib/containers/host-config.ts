@@ -18,7 +18,7 @@ export function hostConfigOf({ options, image }: ContainerRecord) {
     Binds: orNull(options.volumes),
     ContainerIDFile: "",
     LogConfig: logConfigOf(options),
-    NetworkMode: networkModeOf(options.network),
+    NetworkMode: networkModeOf(options),
     PortBindings: {},
     RestartPolicy: restartPolicyOf(options.restart),
     AutoRemove: options.remove ?? false,
@@ -69,7 +69,8 @@ function logConfigOf({ log = {} }: ContainerOptions) {
   return { Type: driver, Config: config };
 }
 
-export function networkModeOf(network: ContainerOptions["network"]): string {
+export function networkModeOf({ network, networks }: Pick<ContainerOptions, "network" | "networks">): string {
+  if (networks) return networks[0]?.name ?? "none";
   if (network === undefined || network === false) return "none";
   return typeof network === "string" ? network : "ns";
 }

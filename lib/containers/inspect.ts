@@ -7,7 +7,10 @@ import type { Home } from "./home.ts";
 import { hostConfigOf, networkModeOf } from "./host-config.ts";
 import { LAYER, LOG } from "./layout.ts";
 import { mountPointsOf } from "./mount-points.ts";
+import { networksOf } from "./network-options.ts";
+import { endpointsOf, type Place } from "./networks.ts";
 import type { ContainerOptions, HealthOptions } from "./options.ts";
+import { hostEnds } from "./port-texts.ts";
 import type { ContainerRecord, HealthRecord } from "./record.ts";
 import { toldStatus } from "./told-status.ts";
 import { writtenBytes } from "./written.ts";
@@ -20,7 +23,13 @@ export async function inspect(
   { size = false }: { size?: boolean } = {},
 ): Promise<ContainerInspect> {
   const record = recordOf(home, id);
-  return inspectOf(home, record, findBase(home, record), size ? writtenBytes(home, id) : undefined);
+  return inspectOf(
+    home,
+    record,
+    findBase(home, record),
+    size ? writtenBytes(home, id) : undefined,
+    endpointsOf(home, id),
+  );
 }
 
 const NEVER = "0001-01-01T00:00:00Z";
@@ -32,6 +41,7 @@ export function inspectOf(
   record: ContainerRecord,
   base: Base | undefined,
   written: number | undefined,
+  places: readonly Place[] = [],
 ) {
   const directory = home.path(record.id);
   const [path = "", ...args] = record.command;
@@ -66,7 +76,7 @@ export function inspectOf(
     ...(written === undefined ? {} : { SizeRw: written, SizeRootFs: written + (base?.bytes ?? 0) }),
     Mounts: mountPointsOf(home, record),
     Config: configOf(record, base?.config.config ?? {}),
-    NetworkSettings: networkSettingsOf(record),
+    NetworkSettings: networkSettingsOf(record, places),
   };
 }
 
@@ -186,43 +196,84 @@ export function healthcheckOf(
   };
 }
 
-function networkSettingsOf({ options, pid, status }: ContainerRecord) {
-  const mode = networkModeOf(options.network);
+function networkSettingsOf({ options, pid, status }: ContainerRecord, places: readonly Place[]) {
+  const mode = networkModeOf(options);
   const isUp = status === "running" || status === "paused";
-  const endpoint = {
-    IPAMConfig: null,
-    Links: null,
-    Aliases: null,
-    MacAddress: "",
-    DriverOpts: null,
-    NetworkID: "",
-    EndpointID: "",
-    Gateway: "",
-    IPAddress: "",
-    IPPrefixLen: 0,
-    IPv6Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    DNSNames: null,
-  };
+  const named = places.map((place): [string, ReturnType<typeof endpointOf>] => [place.network.name, endpointOf(place)]);
+  const absent = networksOf(options).filter(({ name }) => !places.some(({ network }) => network.name === name));
+  const isPlain = mode === "none" || mode === "host";
+  const {
+    EndpointID,
+    Gateway,
+    GlobalIPv6Address,
+    GlobalIPv6PrefixLen,
+    IPAddress,
+    IPPrefixLen,
+    IPv6Gateway,
+    MacAddress,
+  } = endpointOf(places[0]);
   return {
     Bridge: "",
     SandboxID: "",
     SandboxKey: isUp && mode !== "host" ? `/proc/${pid}/ns/net` : "",
-    Ports: {},
+    Ports: portsOf(places),
     HairpinMode: false,
     LinkLocalIPv6Address: "",
     LinkLocalIPv6PrefixLen: 0,
     SecondaryIPAddresses: null,
     SecondaryIPv6Addresses: null,
-    EndpointID: "",
-    Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
-    IPAddress: "",
-    IPPrefixLen: 0,
-    IPv6Gateway: "",
-    MacAddress: "",
-    Networks: mode === "none" || mode === "host" ? { [mode]: endpoint } : ({} as Record<string, typeof endpoint>),
+    EndpointID,
+    Gateway,
+    GlobalIPv6Address,
+    GlobalIPv6PrefixLen,
+    IPAddress,
+    IPPrefixLen,
+    IPv6Gateway,
+    MacAddress,
+    Networks: Object.fromEntries([
+      ...(isPlain ? [[mode, endpointOf()] as const] : []),
+      ...named,
+      ...absent.map(({ name }) => [name, endpointOf()] as const),
+    ]),
   };
+}
+
+function endpointOf(place?: Place) {
+  const [four = "", six = ""] = [false, true].map((isSix) =>
+    place?.endpoint.addresses.find((text) => text.includes(":") === isSix),
+  );
+  const gateway = (isSix: boolean) =>
+    place?.network.subnets.find(({ subnet }) => subnet.includes(":") === isSix)?.gateway;
+  const [address = "", prefix = "0"] = four.split("/");
+  const [addressSix = "", prefixSix = "0"] = six.split("/");
+  return {
+    IPAMConfig: null,
+    Links: null,
+    Aliases: place ? place.endpoint.aliases : null,
+    MacAddress: place?.endpoint.mac ?? "",
+    DriverOpts: null,
+    NetworkID: place?.network.id ?? "",
+    EndpointID: place?.endpoint.device ?? "",
+    Gateway: (four && gateway(false)) || "",
+    IPAddress: address,
+    IPPrefixLen: Number(prefix),
+    IPv6Gateway: (six && gateway(true)) || "",
+    GlobalIPv6Address: addressSix,
+    GlobalIPv6PrefixLen: Number(prefixSix),
+    DNSNames: place ? [place.endpoint.name, ...place.endpoint.aliases] : null,
+  };
+}
+
+function portsOf(places: readonly Place[]): Record<string, { HostIp: string; HostPort: string }[]> {
+  const ports: Record<string, { HostIp: string; HostPort: string }[]> = {};
+  for (const { endpoint } of places) {
+    for (const port of endpoint.ports) {
+      const ends = hostEnds(endpoint, port).map(({ address }) => ({
+        HostIp: address,
+        HostPort: String(port.hostPort),
+      }));
+      (ports[`${port.containerPort}/${port.protocol}`] ??= []).push(...ends);
+    }
+  }
+  return ports;
 }

@@ -42,6 +42,8 @@ export interface LaunchOptions {
    * @param pid of init, on the host
    */
   networked?: (pid: number) => Promise<void>;
+  /** Descriptors that are open as long as it runs. */
+  held?: readonly number[];
 }
 
 const NEW_EXIT = `.${EXIT}.new`;
@@ -59,7 +61,7 @@ const SIGKILL = 9;
 export async function launchContainer(
   home: Home,
   record: ContainerRecord,
-  { networked }: LaunchOptions = {},
+  options: LaunchOptions = {},
 ): Promise<Running> {
   const { id } = record;
   using directory = home.directory(id);
@@ -72,7 +74,8 @@ export async function launchContainer(
   try {
     const { mounts, locks } = made;
     found = launchable(record.command, requestOf(home, record, { mounts, ...joinedOf(home, record) }));
-    const { pid } = await start(home, record, directory, found, locks, networked);
+    const held = [...locks, ...(options.held ?? [])];
+    const { pid } = await start(home, record, directory, found, { ...options, held });
     found.image?.leave();
     made.leave();
     return { pid };
@@ -89,8 +92,7 @@ async function start(
   record: ContainerRecord,
   directory: Directory,
   { requested, image }: Launchable,
-  locks: readonly number[],
-  networked: LaunchOptions["networked"],
+  { networked, held = [] }: LaunchOptions,
 ): Promise<SupervisedResult> {
   const { id } = record;
   using opened = new Descriptors();
@@ -104,8 +106,8 @@ async function start(
     markDecision(directory, record, callSelf(home, "ended", id));
     const { files, stdio } = openFiles(record, directory, cgroup, opened);
     if (image?.lock !== undefined) files.locks.push(image.lock);
-    files.locks.push(...locks);
     if (ids) files.locks.push(ids.lock);
+    files.locks.push(...held);
     const supervision = supervisionOf(home, record, cgroup, image);
     const result = await supervise({ ...requested, spec }, cgroup, stdio, files, supervision, networked);
     opened[Symbol.dispose]();

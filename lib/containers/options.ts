@@ -43,6 +43,16 @@ export type ContainerNamespaces = Omit<Namespaces, "pid" | "ipc"> & {
   ipc?: Namespaces["ipc"] | `container:${string}`;
 };
 
+export interface ContainerNetwork {
+  name: string;
+  /** That it is to have, one of each family; default: what is free. */
+  addresses?: string[];
+  /** `"02:42:ac:11:00:02"` */
+  mac?: string;
+  /** What others in the network know it by, besides its name. */
+  aliases?: string[];
+}
+
 export interface ContainerOptions extends Omit<
   RunOptions,
   "signal" | "stdin" | "stdout" | "stderr" | "writableLayer" | "mounts" | "network" | "namespaces"
@@ -56,8 +66,14 @@ export interface ContainerOptions extends Omit<
   volumes?: string[];
   /** Containers whose volumes it has as well: `"web"`, `"web:ro"`. */
   volumesFrom?: string[];
-  /** `false` or `"none"`, `"host"`, `"container:NAME"`, `"ns:PATH"`. */
-  network?: RunOptions["network"] | "none" | `container:${string}`;
+  /** `false` or `"none"`, `"host"`, `"container:NAME"`, `"ns:PATH"`, or the name of a network, as root. */
+  network?: RunOptions["network"] | "none" | `container:${string}` | (string & {});
+  /** Several networks, or one with more to say: instead of `network`. What leads elsewhere goes by the first. */
+  networks?: ContainerNetwork[];
+  /** Of networks, as `-p` has them: `"8080:80"`, `"127.0.0.1:5353:53/udp"`. */
+  ports?: string[];
+  /** All that the image, or `expose`, names, at ports that are free. */
+  publishAll?: boolean;
   /** As of a sandbox; of processes and of IPC also `"container:NAME"`, for as long as that runs. */
   namespaces?: ContainerNamespaces;
   labels?: Record<string, string>;

@@ -3,6 +3,7 @@ import { TsboxError, type RunOptions } from "../sandbox/index.ts";
 import type { Home } from "./home.ts";
 import { LAYER } from "./layout.ts";
 import { plainNamespaces } from "./network.ts";
+import { networksOf } from "./network-options.ts";
 import type { ContainerOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -26,6 +27,9 @@ const OWN = [
   "dnsSearch",
   "dnsOptions",
   "attach",
+  "networks",
+  "ports",
+  "publishAll",
   "expose",
 ] as const satisfies (keyof ContainerOptions)[];
 
@@ -52,7 +56,8 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
     ...request
   } = options as Omit<ContainerOptions, (typeof OWN)[number]>;
   checkLimits(request.limits);
-  const wanted = network ?? (named === "none" ? false : (named as RunOptions["network"]));
+  const isAlone = named === "none" || networksOf(record.options).length > 0;
+  const wanted = network ?? (isAlone ? false : (named as RunOptions["network"]));
   return {
     ...request,
     ...(wanted !== undefined && { network: wanted }),

@@ -7,6 +7,7 @@ import { launchContainer } from "./launch.ts";
 import { EXIT } from "./layout.ts";
 import { locked } from "./lock.ts";
 import { notFound } from "./names.ts";
+import { joinNetworks, leaveNetworks, type Joined } from "./networks.ts";
 import { settle, started } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
@@ -44,16 +45,25 @@ export async function startLocked(home: Home, id: string, more: Partial<Containe
     });
   if (status === "restarting") await callOff(home, id);
   const starting = begin(home, before);
+  let joined: Joined | undefined;
   try {
-    const { pid } = await launchContainer(home, starting);
+    joined = await joinNetworks(home, starting);
+    const { pid } = await launchContainer(
+      home,
+      starting,
+      joined ? { networked: joined.networked, held: joined.sockets } : {},
+    );
     home.state.transaction(() => {
       const record = home.state.containers.get<ContainerRecord>(id);
       if (record) started(home, record, pid, { restarts: 0, restartDelay: 0, stopped: false, ...more });
     });
   } catch (error) {
+    if (joined) await leaveNetworks(home, before);
     takeBack(home, before, error);
     if (options.remove) await removeLocked(home, id, {});
     throw error;
+  } finally {
+    joined?.forget();
   }
 }
 

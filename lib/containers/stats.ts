@@ -82,7 +82,7 @@ export function statsOf(
 
 function count(record: ContainerRecord): Counted {
   const group = groupStats(record);
-  const network = networkModeOf(record.options.network) === "host" ? "" : readKernelFile(`/proc/${record.pid}/net/dev`);
+  const network = networkModeOf(record.options) === "host" ? "" : readKernelFile(`/proc/${record.pid}/net/dev`);
   const own = group?.cpu.usage && group.memory.usage ? undefined : processesOf(record);
   const blocks = group?.blkio.ioServiceBytesRecursive ?? [];
   const blockBytes = (kind: string) =>

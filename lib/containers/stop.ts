@@ -7,6 +7,7 @@ import type { Home } from "./home.ts";
 import { imageConfigOf } from "./image-config.ts";
 import { locked } from "./lock.ts";
 import { notFound } from "./names.ts";
+import { leaveNetworks } from "./networks.ts";
 import { ownCgroup } from "./own-cgroup.ts";
 import { settle } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -216,7 +217,11 @@ async function isOverWithin(home: Home, id: string, limitMs: number): Promise<bo
 /** Once its end is written down. @returns undefined where it has been removed with it */
 async function settled(home: Home, id: string): Promise<ContainerRecord | undefined> {
   try {
-    return await locked(home, id, () => settle(home, id));
+    return await locked(home, id, async () => {
+      const record = settle(home, id);
+      if (record && !runs(record)) await leaveNetworks(home, record);
+      return record;
+    });
   } catch (error) {
     if ((error as { code?: string }).code === "container_not_found") return undefined;
     throw error;

@@ -125,7 +125,25 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: nu
   }
 }
 
-function configure(network: NetworkRecord, { inside, addresses }: Endpoint, isGateway: boolean, action: string): void {
+/** From now on, what leads elsewhere goes this way. */
+export function routeThrough(network: NetworkRecord, endpoint: Endpoint, namespace: number): void {
+  inNetwork(namespace, () => {
+    using own = new Links();
+    setGateways(own, network, endpoint);
+  });
+}
+
+function setGateways(own: Links, network: NetworkRecord, { inside, addresses }: Endpoint): void {
+  if (network.internal) return;
+  for (const { subnet, gateway } of network.subnets) {
+    const { family } = parseSubnet(subnet);
+    if (addresses.some((text) => contains(parseSubnet(subnet), parseSubnet(text))))
+      own.addDefaultRoute(own.indexOf(inside), parseAddress(gateway), family);
+  }
+}
+
+function configure(network: NetworkRecord, endpoint: Endpoint, isGateway: boolean, action: string): void {
+  const { inside, addresses } = endpoint;
   using own = new Links();
   const index = own.indexOf(inside);
   versionSix(
@@ -134,12 +152,7 @@ function configure(network: NetworkRecord, { inside, addresses }: Endpoint, isGa
   );
   for (const text of addresses) own.addAddress(index, parseSubnet(text), `${action}: give it ${text}`);
   own.change(index, { up: true }, action);
-  if (!isGateway || network.internal) return;
-  for (const { subnet, gateway } of network.subnets) {
-    const { family } = parseSubnet(subnet);
-    if (addresses.some((text) => contains(parseSubnet(subnet), parseSubnet(text))))
-      own.addDefaultRoute(index, parseAddress(gateway), family);
-  }
+  if (isGateway) setGateways(own, network, endpoint);
 }
 
 /** What is left of a container in a network; its own end is gone with its namespace, or goes with this one. */

@@ -282,6 +282,14 @@ export class Networks {
     plugIn(network, endpoint, namespace, gateway);
   }
 
+  /** What of a container leads elsewhere goes by this network from now on. @param namespace a descriptor */
+  async routeThrough(id: string, container: string, namespace: number): Promise<void> {
+    const { routeThrough } = await import("./devices.ts");
+    const network = this.get(id);
+    const endpoint = network.endpoints[container];
+    if (endpoint) routeThrough(network, endpoint, namespace);
+  }
+
   /** Takes a container out of a network, or out of all. What is gone already is no error. */
   async leave(container: string, only?: string): Promise<void> {
     const isIn = ({ id, endpoints }: NetworkRecord) => endpoints[container] !== undefined && (only ?? id) === id;

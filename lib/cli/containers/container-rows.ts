@@ -1,5 +1,6 @@
 /** What `tsbox ps` shows of a container. @module @see https://docs.docker.com/reference/cli/docker/container/ls/#format */
-import { toldStatus, type ContainerInspect, type ContainerRecord } from "../../containers/index.ts";
+import { portTexts, toldStatus } from "../../containers/index.ts";
+import type { ContainerInspect, ContainerRecord, Place } from "../../containers/index.ts";
 import { humanDuration, humanSize, longTime } from "../images/human.ts";
 import type { Columns, Row } from "../images/rows.ts";
 import { commandText, shortened, statusText } from "./status.ts";
@@ -55,6 +56,8 @@ export interface Manner {
   /** Without a format: what is not in the table is not needed. */
   isTable?: boolean;
   now: number;
+  /** What they have in networks. */
+  places?: ReadonlyMap<string, readonly Place[]>;
   labels: ReadonlyMap<string, string>;
 }
 
@@ -62,7 +65,8 @@ const [ID_LENGTH, COMMAND_LENGTH, MOUNT_LENGTH] = [12, 20, 15];
 
 /** @param known what is not in the record, where it is asked for */
 export function rowOf(record: ContainerRecord, known: ContainerInspect | undefined, manner: Manner): Row {
-  const { trunc, now } = manner;
+  const { trunc, now, places } = manner;
+  const own = places?.get(record.id) ?? [];
   const command = commandText(record.command);
   const shown = {
     ID: trunc ? record.id.slice(0, ID_LENGTH) : record.id,
@@ -70,7 +74,7 @@ export function rowOf(record: ContainerRecord, known: ContainerInspect | undefin
     Command: JSON.stringify(trunc ? shortened(command, COMMAND_LENGTH) : command),
     RunningFor: `${humanDuration(Math.max(0, now - record.created))} ago`,
     Status: statusText(record, now),
-    Ports: "",
+    Ports: own.flatMap(({ endpoint }) => portTexts(endpoint)).join(", "),
     Names: record.name,
     Size: sizeOf(known),
   };
@@ -120,6 +124,7 @@ const mountsOf = ({ mounts = [] }: ContainerRecord): string[] =>
   mounts.flatMap((mount) => (mount.type === "volume" || mount.type === "bind" ? [mount.source ?? ""] : []));
 
 export function networkOf({ options }: Pick<ContainerRecord, "options">): string {
-  const { network = false } = options;
+  const { network = false, networks } = options;
+  if (networks) return networks.map(({ name }) => name).join(",");
   return network === false ? "none" : typeof network === "string" ? network : "ns";
 }

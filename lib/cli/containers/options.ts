@@ -17,7 +17,6 @@ import {
   attachedStreams,
   defined,
   envFileLines,
-  isPath,
   readFile,
   sharedOptions,
   TERMINAL,
@@ -42,12 +41,12 @@ export function containerRequest(words: string[], flags: ContainerFlags, world: 
     ...streams(flags),
     ...described(flags, world),
     ...names(flags),
+    ...networks(flags),
     ...mounts(flags, world),
     ...defined({
       name: flags.name,
       restart: flags.restart as RestartPolicy | undefined, // its words are the library's business
       remove: flags.rm || undefined,
-      network: network(flags.network ?? flags.net),
       health: health(flags),
       log: log(flags),
       stopSignal: flags.stopSignal,
@@ -153,12 +152,38 @@ function absoluteVolume(text: string, cwd: string): string {
 const ofContainer = (sharing: string | undefined): `container:${string}` | undefined =>
   /^container:./.test(sharing ?? "") ? (sharing as `container:${string}`) : undefined;
 
-function network(name: string | undefined): ContainerOptions["network"] {
-  if (name === undefined || name === "host" || isPath(name)) return name;
-  if (name === "none") return false;
-  const other = ofContainer(name);
-  if (other) return other;
-  throw invalid("--network", name, "not supported yet", "none, host, container:NAME or ns:PATH");
+type Networked = Pick<ContainerOptions, "network" | "networks" | "ports" | "publishAll">;
+
+function networks(flags: ContainerFlags): Networked {
+  const named = flags.network ?? flags.net ?? [];
+  const published = {
+    ...(flags.publish ? { ports: flags.publish } : {}),
+    ...(flags.publishAll ? { publishAll: true } : {}),
+  };
+  const [only] = named;
+  const alone = named.find((name) => /^(?:none$|host$|ns:|container:)/.test(name));
+  if (alone !== undefined && named.length > 1)
+    throw invalid("--network", alone, "conflicting options: it cannot be one of several", "leave the others out");
+  const aliases = [...(flags.networkAlias ?? []), ...(flags.netAlias ?? [])];
+  const addresses = [flags.ip, flags.ip6].filter((text) => text !== undefined);
+  const own = {
+    ...(aliases.length > 0 ? { aliases } : {}),
+    ...(addresses.length > 0 ? { addresses: addresses.map((text) => address("--ip", text)) } : {}),
+    ...(flags.macAddress === undefined ? {} : { mac: macAddress(flags.macAddress) }),
+  };
+  if (only === undefined || alone !== undefined) {
+    const [what] = Object.keys(own);
+    if (what !== undefined)
+      throw invalid("--network", only ?? "none", `conflicting options: ${what} and the network mode`, "--network NAME");
+    return { ...published, ...(only === undefined ? {} : { network: only === "none" ? false : only }) };
+  }
+  return { ...published, networks: named.map((name, index) => (index === 0 ? { name, ...own } : { name })) };
+}
+
+function macAddress(text: string): string {
+  if (!/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text))
+    throw invalid("--mac-address", text, `${text} is not a valid mac address`, '"02:42:ac:11:00:02"');
+  return text.toLowerCase();
 }
 
 /** Files of the container that say what hosts are called, and who knows others. */

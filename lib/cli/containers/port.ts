@@ -1,7 +1,9 @@
 /** `tsbox port`: where ports of a container are published. @module */
+import { portTexts } from "../../containers/index.ts";
 import { TsboxError } from "../../sandbox/index.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { invalid } from "../invalid.ts";
+import { print } from "../print.ts";
 import { withContainers } from "./with-containers.ts";
 
 export const addPort: Add = (parent, name) =>
@@ -15,15 +17,20 @@ export const addPort: Add = (parent, name) =>
     },
     (container: string, port: string | undefined) =>
       withContainers(async (containers) => {
-        const found = await containers.get(container);
-        const { name: known } = await found.record();
-        if (port === undefined) return;
+        const { id, name: known } = await (await containers.get(container)).record();
+        const published = ((await containers.places()).get(id) ?? []).flatMap(({ endpoint }) => portTexts(endpoint));
+        if (port === undefined) return print(published.map((text) => `${lineOf(text)}\n`).join(""));
         const [, number, protocol = "tcp"] = /^(\d+)(?:\/(tcp|udp|sctp))?$/.exec(port) ?? [];
         if (number === undefined || Number(number) > 65_535)
           throw invalid("the port", port, "not understood", '"80", or "53/udp"');
-        // nothing is published yet by any flag of run
-        throw new TsboxError(`No public port '${number}/${protocol}' published for ${known}`, {
-          code: "invalid_option",
-        });
+        const found = published.filter((text) => text.endsWith(`->${number}/${protocol}`));
+        if (found.length === 0)
+          throw new TsboxError(`No public port '${number}/${protocol}' published for ${known}`, {
+            code: "invalid_option",
+          });
+        print(found.map((text) => `${text.slice(0, text.indexOf("->"))}\n`).join(""));
       }),
   );
+
+/** `"0.0.0.0:8080->80/tcp"` the other way round. */
+const lineOf = (text: string) => text.replace(/^(.*)->(.*)$/, "$2 -> $1");

@@ -75,7 +75,15 @@ async function table(
   const { format = "" } = wanted;
   const needsSize = size || /\{\{[^}]*\.Size\b/.test(format);
   const needsMore = needsSize || format === "json" || /\{\{[^}]*(?:\.Label|json\s+\.)/.test(format);
-  const manner = { trunc, isTable: wanted.format === undefined, now: Date.now(), labels: wanted.labels };
+  const isNetworked = records.some(({ options }) => options.networks ?? typeof options.network === "string");
+  const places = isNetworked ? await containers.places() : undefined;
+  const manner = {
+    trunc,
+    isTable: wanted.format === undefined,
+    now: Date.now(),
+    labels: wanted.labels,
+    ...(places ? { places } : {}),
+  };
   const rows = [];
   for (const record of records) {
     const known = needsMore ? await inspected(containers, record.id, needsSize) : undefined;

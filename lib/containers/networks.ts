@@ -1,0 +1,238 @@
+/** Containers in networks: what they have there as long as they run. @module */
+import { close, Descriptors, O_RDONLY, open, TsboxError } from "../../syscalls/index.ts";
+import type { ContainerConfig } from "../image/index.ts";
+import { DEFAULT_NETWORK, Networks, parseExposed, parsePorts, reservePorts } from "../network/index.ts";
+import type { Endpoint, NetworkRecord, WantedPort } from "../network/index.ts";
+import { addEvent } from "./events.ts";
+import { find, recordOf } from "./find.ts";
+import type { Home } from "./home.ts";
+import { imageConfigOf } from "./image-config.ts";
+import { locked } from "./lock.ts";
+import { writeNames } from "./hosts-file.ts";
+import { networksOf } from "./network-options.ts";
+import type { ContainerNetwork, ContainerOptions } from "./options.ts";
+import { isUp, reconciled } from "./reconcile.ts";
+import { writeCopy } from "./record-copy.ts";
+import type { ContainerRecord } from "./record.ts";
+
+const SHORT = 12;
+
+export interface Joined {
+  /** Puts it into its networks. @param pid of its init, on the host */
+  networked(pid: number): Promise<void>;
+  /** Of its ports: for as long as it runs. They are closed here by {@link forget}. */
+  sockets: readonly number[];
+  forget(): void;
+}
+
+/**
+ * Gives a container that is about to start its addresses and ports. Undefined where it asks for no network.
+ * @throws TsboxError `network_not_found`, `limit_unavailable`, `invalid_option`, `permission_denied`
+ */
+export async function joinNetworks(home: Home, record: ContainerRecord): Promise<Joined | undefined> {
+  const { id, options } = record;
+  const wanted = networksOf(options);
+  if (wanted.length === 0) return undefined;
+  const networks = new Networks(() => home.state);
+  // what a run before has left, where nobody saw its end
+  await networks.leave(id);
+  const found: NetworkRecord[] = [];
+  for (const { name } of wanted) found.push(await networkNamed(networks, name));
+  const families = [...new Set(found[0]?.subnets.map(({ subnet }) => (subnet.includes(":") ? 6 : 4) as 4 | 6))];
+  const reserved = reservePorts(wantedPorts(options, imageConfigOf(home, record)), families);
+  try {
+    for (const [index, { id: network }] of found.entries())
+      networks.claim(
+        network,
+        joiningOf(record, wanted[index] as ContainerNetwork, index),
+        index === 0 ? reserved.ports : [],
+      );
+  } catch (error) {
+    reserved[Symbol.dispose]();
+    await networks.leave(id);
+    throw error;
+  }
+  return {
+    sockets: reserved.sockets,
+    forget: () => reserved[Symbol.dispose](),
+    async networked(pid) {
+      using opened = new Descriptors();
+      const namespace = opened.add(open(`/proc/${pid}/ns/net`, O_RDONLY));
+      for (const [index, network] of found.entries()) {
+        await networks.plugIn(network.id, id, namespace, index === 0, isThere(home));
+        addNetworkEvent(home, network, "connect", record);
+      }
+      writeNames(home);
+    },
+  };
+}
+
+async function networkNamed(networks: Networks, name: string): Promise<NetworkRecord> {
+  return name === DEFAULT_NETWORK || name === "default" ? networks.default() : networks.get(name);
+}
+
+const joiningOf = (
+  { id, name, hostname }: ContainerRecord,
+  { addresses, mac, aliases = [] }: ContainerNetwork,
+  index: number,
+) => ({
+  container: id,
+  name,
+  aliases: [...new Set([...aliases, id.slice(0, SHORT), hostname])],
+  inside: `eth${index}`,
+  ...(addresses ? { addresses } : {}),
+  ...(mac === undefined ? {} : { mac }),
+});
+
+/** @throws TsboxError `invalid_option` */
+export function wantedPorts(options: ContainerOptions, { ExposedPorts = {} }: ContainerConfig): WantedPort[] {
+  const { ports = [], publishAll = false, expose = [] } = options;
+  const published = ports.flatMap(parsePorts);
+  if (!publishAll) return published;
+  const isPublished = (port: WantedPort) =>
+    published.some((each) => each.containerPort === port.containerPort && each.protocol === port.protocol);
+  const exposed = [...Object.keys(ExposedPorts), ...expose].flatMap(parseExposed);
+  const once = new Map(exposed.map((port) => [`${port.containerPort}/${port.protocol}`, port]));
+  return [...published, ...[...once.values()].filter((port) => !isPublished(port))];
+}
+
+/** Whether a container is still what its endpoints are for. */
+export const isThere =
+  (home: Home) =>
+  (id: string): boolean => {
+    const record = home.state.containers.get<ContainerRecord>(id);
+    const now = record && reconciled(home, record);
+    return now !== undefined && isUp(now);
+  };
+
+/** It has ended: its addresses and ports are given back. */
+export async function leaveNetworks(home: Home, record: ContainerRecord): Promise<void> {
+  if (networksOf(record.options).length === 0) return;
+  const left = endpointsOf(home, record.id);
+  if (left.length === 0) return;
+  await new Networks(() => home.state).leave(record.id);
+  for (const { network } of left) addNetworkEvent(home, network, "disconnect", record);
+  writeNames(home);
+}
+
+export interface Place {
+  network: NetworkRecord;
+  endpoint: Endpoint;
+}
+
+/** Of all containers that are in networks, by their ids. */
+export function allPlaces(home: Home): Map<string, Place[]> {
+  const networks = home.state.networks.list<NetworkRecord>();
+  const ids = new Set(networks.flatMap(({ endpoints }) => Object.keys(endpoints)));
+  return new Map([...ids].map((id) => [id, placesIn(networks, id)]));
+}
+
+/** What a container has in networks now, the one that leads elsewhere first. */
+export function endpointsOf(home: Home, id: string): Place[] {
+  return placesIn(home.state.networks.list<NetworkRecord>(), id);
+}
+
+function placesIn(networks: readonly NetworkRecord[], id: string): Place[] {
+  const all = networks.flatMap((network): Place[] => {
+    const endpoint = network.endpoints[id];
+    return endpoint ? [{ network, endpoint }] : [];
+  });
+  return all.toSorted((a, b) => (a.endpoint.inside < b.endpoint.inside ? -1 : 1));
+}
+
+/**
+ * Puts a container into one more network, also while it runs.
+ * @throws TsboxError `network_not_found`, `container_not_found`, `invalid_option`, `container_state`
+ */
+export async function connect(
+  home: Home,
+  networkName: string,
+  containerName: string,
+  more: Omit<ContainerNetwork, "name">,
+): Promise<void> {
+  const networks = new Networks(() => home.state);
+  const network = await networkNamed(networks, networkName);
+  const { id } = find(home, containerName);
+  await locked(home, id, async () => {
+    const record = recordOf(home, id);
+    const before = networksOf(record.options);
+    const { network: mode } = record.options;
+    if (before.length === 0 && mode !== undefined && mode !== false && mode !== "none")
+      throw new TsboxError(
+        "container sharing network namespace with another container or host cannot be connected to any other network",
+        { code: "invalid_option" },
+      );
+    if (before.some(({ name }) => networks.get(name).id === network.id))
+      throw new TsboxError(`endpoint with name ${record.name} already exists in network ${network.name}`, {
+        code: "invalid_option",
+      });
+    const own: ContainerNetwork = { name: network.name, ...more };
+    if (isUp(record)) await plugInto(home, networks, network, record, own);
+    remember(home, id, [...before, own]);
+  });
+  writeNames(home);
+}
+
+async function plugInto(
+  home: Home,
+  networks: Networks,
+  network: NetworkRecord,
+  record: ContainerRecord,
+  own: ContainerNetwork,
+): Promise<void> {
+  const taken = endpointsOf(home, record.id).map(({ endpoint }) => endpoint.inside);
+  const index =
+    Array.from({ length: taken.length + 1 }, (_, each) => each).find((each) => !taken.includes(`eth${each}`)) ?? 0;
+  networks.claim(network.id, joiningOf(record, own, index), []);
+  const namespace = open(`/proc/${record.pid}/ns/net`, O_RDONLY);
+  try {
+    await networks.plugIn(network.id, record.id, namespace, taken.length === 0, isThere(home));
+  } catch (error) {
+    await networks.leave(record.id, network.id);
+    throw error;
+  } finally {
+    close(namespace);
+  }
+  addNetworkEvent(home, network, "connect", record);
+}
+
+/** @param force one that is not there is none of an error */
+export async function disconnect(home: Home, networkName: string, containerName: string, force = false): Promise<void> {
+  const networks = new Networks(() => home.state);
+  const network = await networkNamed(networks, networkName);
+  const { id } = find(home, containerName);
+  await locked(home, id, async () => {
+    const record = recordOf(home, id);
+    const before = networksOf(record.options);
+    const left = before.filter(({ name }) => networks.get(name).id !== network.id);
+    if (left.length === before.length) {
+      if (force) return;
+      throw new TsboxError(`container ${id} is not connected to network ${network.name}`, { code: "invalid_option" });
+    }
+    await networks.leave(id, network.id);
+    addNetworkEvent(home, network, "disconnect", record);
+    remember(home, id, left);
+    const [next] = endpointsOf(home, id);
+    if (!next || !isUp(record)) return;
+    using opened = new Descriptors();
+    await networks.routeThrough(next.network.id, id, opened.add(open(`/proc/${record.pid}/ns/net`, O_RDONLY)));
+  });
+  writeNames(home);
+}
+
+function remember(home: Home, id: string, networks: ContainerNetwork[]): void {
+  const record = home.state.containers.update<ContainerRecord>(id, (row) => {
+    const { network: _, ...options } = row.options;
+    return { ...row, options: { ...options, networks } };
+  });
+  if (record) writeCopy(home, record);
+}
+
+function addNetworkEvent(
+  home: Home,
+  { id, name, driver }: NetworkRecord,
+  action: string,
+  container: ContainerRecord,
+): void {
+  addEvent(home, { type: "network", action, id, attributes: { container: container.id, name, type: driver } });
+}

@@ -1,0 +1,213 @@
+/** Containers in networks, from outside: names, ports, what comes and goes. The machine is a network namespace of the test's. @module */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Links } from "../lib/netlink/index.ts";
+import { hasFirewall } from "../lib/network/firewall.ts";
+import { CommandLine } from "./support/command-line.ts";
+import { asRoot, inGuest, noBusybox } from "./support/machine.ts";
+import { World, runHere } from "./support/network-world.ts";
+
+const reason = noBusybox ?? (!asRoot ? "needs root" : inGuest ? "the guest's kernel has no nf_tables" : undefined);
+
+describe.skipIf(reason !== undefined)(
+  reason === undefined ? "containers in networks" : `containers in networks (${reason})`,
+  () => {
+    let world: World;
+    let made: CommandLine;
+    const said = (...words: string[]) => made.said(...words);
+    const refused = (...words: string[]) => {
+      const { status, stderr } = made.tsbox(...words);
+      expect(status).not.toBe(0);
+      return stderr;
+    };
+    beforeAll(async () => {
+      world = new World();
+      made = await CommandLine.open();
+    });
+    afterAll(async () => {
+      await made?.[Symbol.asyncDispose]();
+      world?.[Symbol.dispose]();
+    });
+
+    const SERVE = ["busy", "sh", "-c", "echo hello >/tmp/index.html; exec busybox httpd -f -p 80 -h /tmp"];
+    const fetched = (url: string) => runHere("busybox", "wget", "-qO-", url);
+    /** Once it listens. */
+    async function untilServed(url: string): Promise<string> {
+      for (let tries = 0; ; tries++, await Bun.sleep(20)) {
+        try {
+          return fetched(url);
+        } catch (error) {
+          if (tries > 200) throw error;
+        }
+      }
+    }
+    const addressOf = (name: string) =>
+      said("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name);
+
+    test("know each other by name, alias and id, and serve what is published", async () => {
+      said("network", "create", "--label", "of=test", "web");
+      said(
+        "run",
+        "-d",
+        "--name",
+        "server",
+        "--network",
+        "web",
+        "--network-alias",
+        "www",
+        "-p",
+        "8080:80",
+        "-h",
+        "host1",
+        ...SERVE,
+      );
+      said("run", "-d", "--name", "client", "--network", "web", "busy", "sleep", "1000");
+      expect(await untilServed("http://127.0.0.1:8080/")).toBe("hello");
+      for (const name of ["server", "www", "host1", addressOf("server")])
+        expect(said("exec", "client", "busybox", "wget", "-qO-", `http://${name}/`)).toBe("hello");
+      expect(said("exec", "server", "sh", "-c", "grep client /etc/hosts | cut -f1")).toBe(addressOf("client"));
+      expect(said("exec", "server", "hostname")).toBe("host1");
+      expect(said("port", "server")).toBe("80/tcp -> 0.0.0.0:8080");
+      expect(said("port", "server", "80/tcp")).toBe("0.0.0.0:8080");
+      expect(refused("port", "server", "81")).toContain("No public port '81/tcp' published for server");
+      expect(said("ps", "--format", "{{.Names}} {{.Ports}} {{.Networks}}")).toBe(
+        "client  web\nserver 0.0.0.0:8080->80/tcp web",
+      );
+      const within = said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web");
+      expect(within.split(" ").toSorted()).toEqual(["client", "server"]);
+      // somebody has it
+      expect(refused("run", "-d", "--name", "second", "--network", "web", "-p", "8080:80", ...SERVE)).toContain(
+        "Bind for 0.0.0.0:8080 failed: port is already allocated",
+      );
+      expect(said("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "second")).toBe("created 128");
+      expect(refused("network", "rm", "web")).toContain("network web has active endpoints (name: ");
+      const before = addressOf("client");
+      said("stop", "-t", "0", "client");
+      expect(said("exec", "server", "cat", "/etc/hosts")).not.toContain("client");
+      said("start", "client");
+      // it is not used again at once
+      expect(addressOf("client")).not.toBe(before);
+      said("rm", "-f", "server", "client", "second");
+      said("network", "rm", "web");
+      nothingIsLeft();
+    }, 60_000);
+
+    test("come and go while they run, and the way out with them", () => {
+      for (const name of ["one", "two"]) said("network", "create", name);
+      said("run", "-d", "--name", "moving", "--network", "one", "busy", "sleep", "1000");
+      said("network", "connect", "--alias", "m", "two", "moving");
+      expect(refused("network", "connect", "two", "moving")).toContain(
+        "endpoint with name moving already exists in network two",
+      );
+      expect(said("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", "moving")).toBe(
+        "one two",
+      );
+      said("run", "-d", "--name", "other", "--network", "two", "busy", "sleep", "1000");
+      expect(said("exec", "other", "grep", "-c", " m ", "/etc/hosts")).toBe("1");
+      said("network", "disconnect", "one", "moving");
+      expect(refused("network", "disconnect", "one", "moving")).toContain("is not connected to network one");
+      expect(said("exec", "moving", "busybox", "ip", "route")).toMatch(/^default via 172\.\d+\.0\.1 dev eth1/);
+      said("network", "disconnect", "two", "moving");
+      expect(said("exec", "moving", "busybox", "ip", "-o", "link")).not.toContain("eth");
+      said("network", "connect", "one", "moving");
+      said("restart", "-t", "0", "moving");
+      expect(said("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", "moving")).toBe(
+        "one",
+      );
+      said("rm", "-f", "moving", "other");
+      expect(said("network", "prune", "-f")).toBe("Deleted Networks:\none\ntwo");
+      nothingIsLeft();
+    }, 60_000);
+
+    test("are asked for in Docker's words, and refused in them", () => {
+      said("network", "create", "--subnet", "10.77.0.0/24", "fixed");
+      said(
+        "run",
+        "-d",
+        "--name",
+        "fixed1",
+        "--network",
+        "fixed",
+        "--ip",
+        "10.77.0.9",
+        "--mac-address",
+        "02:00:00:00:00:09",
+        "busy",
+        "sleep",
+        "1000",
+      );
+      expect(said("exec", "fixed1", "cat", "/sys/class/net/eth0/address")).toBe("02:00:00:00:00:09");
+      expect(addressOf("fixed1")).toBe("10.77.0.9");
+      expect(refused("run", "-d", "--network", "fixed", "--ip", "10.77.0.9", "busy", "true")).toContain(
+        "Address already in use",
+      );
+      expect(refused("run", "-d", "--network", "fixed", "--ip", "10.78.0.9", "busy", "true")).toContain(
+        "no configured subnet contains IP address 10.78.0.9",
+      );
+      expect(refused("run", "-d", "--network", "nowhere", "busy", "true")).toContain("network nowhere not found");
+      expect(refused("run", "-d", "--network", "none", "--ip", "10.77.0.8", "busy", "true")).toContain(
+        "conflicting options",
+      );
+      expect(refused("run", "-d", "--network", "host", "--network", "fixed", "busy", "true")).toContain(
+        "conflicting options",
+      );
+      for (const [ports, why] of [
+        ["80:80:80:80", "no container port"],
+        ["99999", "invalid container port"],
+        ["1-2:1-3", "invalid ranges"],
+        ["80/icmp", "invalid proto: icmp"],
+        ["1.2.3:80:80", "invalid IP address"],
+      ] as const)
+        expect(refused("run", "-d", "--network", "fixed", "-p", ports, "busy", "true")).toContain(why);
+      said("rm", "-f", ...said("ps", "-aq").split("\n"));
+      expect(said("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}")).toBe("fixed bridge local");
+      said("network", "rm", "fixed");
+      nothingIsLeft();
+    }, 60_000);
+
+    test("the default one is there without being made; a policy starts a container in it again, with its ports", async () => {
+      said(
+        "run",
+        "-d",
+        "--name",
+        "always",
+        "--network",
+        "bridge",
+        "--restart",
+        "always",
+        "-p",
+        "127.0.0.1:8081:80",
+        ...SERVE,
+      );
+      expect(await untilServed("http://127.0.0.1:8081/")).toBe("hello");
+      said("exec", "always", "kill", "-9", "2");
+      for (
+        let tries = 0;
+        said("inspect", "-f", "{{.RestartCount}} {{.State.Running}}", "always") !== "1 true" && tries < 200;
+        tries++
+      )
+        await Bun.sleep(50);
+      expect(await untilServed("http://127.0.0.1:8081/")).toBe("hello");
+      expect(refused("network", "rm", "bridge")).toContain("pre-defined network and cannot be removed");
+      expect(refused("network", "create", "host")).toContain("predefined");
+      said("rm", "-f", "always");
+      nothingIsLeft();
+    }, 60_000);
+
+    test("a container that is killed with its supervisor gives back what it had, with the next command", async () => {
+      said("run", "-d", "--name", "killed", "--network", "bridge", "-p", "8082:80", ...SERVE);
+      await untilServed("http://127.0.0.1:8082/");
+      const pid = Number(said("inspect", "-f", "{{.State.Pid}}", "killed"));
+      const supervisor = Number(/^PPid:\s*(\d+)$/m.exec(await Bun.file(`/proc/${pid}/status`).text())?.[1]);
+      process.kill(supervisor, "SIGKILL");
+      for (let tries = 0; said("ps", "-q") !== "" && tries < 100; tries++) await Bun.sleep(20);
+      said("rm", "killed");
+      nothingIsLeft();
+    }, 60_000);
+
+    function nothingIsLeft(): void {
+      using links = new Links();
+      expect(links.list().map(({ name }) => name)).toEqual(["lo"]);
+      expect(hasFirewall()).toBe(false);
+    }
+  },
+);
