@@ -3,7 +3,6 @@ import { TsboxError, type Directory } from "../../syscalls/index.ts";
 import type { Executed } from "../sandbox/index.ts";
 import { DECIDE } from "./layout.ts";
 import { networksOf } from "./network-options.ts";
-import type { ContainerOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 
 /** Something is to be done then: it is started again, removed, or gives back what its networks and its volumes have. */
