@@ -75,6 +75,9 @@ function loopPlan(flags: number): Plan {
     { call: "rt_sigprocmask", args: [2, saved, 0, 8] },
     { call: "end", args: [] },
     { call: "label", args: [], label: "child" },
+    // it has this process's end as well, and would never see that one gone
+    { call: "close", args: [ref("owner")], onError: "ignore" },
+    { call: "label", args: [], label: "next" },
     { call: "read", args: [ref("socket"), request, 16], out: "count", onError: "ignore" },
     { call: "jumpIf", args: [ref("count"), 16, 1], label: "over" },
     { call: "load", args: [request, 8], out: "program" },
@@ -82,7 +85,7 @@ function loopPlan(flags: number): Plan {
     { call: "run", args: [ref("program"), ref("first")], out: "result", onError: "ignore" },
     { call: "store", args: [reply, ref("result"), 8] },
     { call: "write", args: [ref("socket"), reply, 8], onError: "ignore" },
-    { call: "jump", args: [], label: "child" },
+    { call: "jump", args: [], label: "next" },
     { call: "label", args: [], label: "over" },
     { call: "exit_group", args: [0] },
   ];
@@ -116,7 +119,7 @@ export class Walker<Owner> implements Disposable {
     this.#socket = ours;
     try {
       const program = new Program(loopPlan(flags), ARCH);
-      program.write(this.#arena.bytes, this.#arena.view, this.#arena.address, { socket: theirs }, -1);
+      program.write(this.#arena.bytes, this.#arena.view, this.#arena.address, { socket: theirs, owner: ours }, -1);
       runProgram(this.#arena.address, 0);
       this.pid = program.result(this.#arena, "pid");
       if (this.pid < 0) throw systemError("clone a process that makes calls", "clone3", -this.pid);
