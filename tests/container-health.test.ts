@@ -16,13 +16,17 @@ afterAll(async () => {
   reapOrphans();
 });
 
-const lifeTest = (name: string, body: () => unknown) => testUnless(noBusybox, name, body);
-const limitTest = (name: string, body: () => unknown) => testUnless(noLimits, name, body);
+/** What tsbox is executed for takes its time on a busy machine. */
+const WAIT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
+
+const lifeTest = (name: string, body: () => unknown) => testUnless(noBusybox, name, body, TIMEOUT_MS);
+const limitTest = (name: string, body: () => unknown) => testUnless(noLimits, name, body, TIMEOUT_MS);
 const becomes = (container: Container, holds: (row: NonNullable<ReturnType<TestEngine["row"]>>) => boolean) =>
   eventually(() => {
     const row = engine.row(container);
     return row !== undefined && holds(row);
-  }, 25_000);
+  }, WAIT_MS);
 
 function commandLine(pid: number): string {
   try {

@@ -55,10 +55,14 @@ function superviseOps(kept: readonly string[]): Op[] {
     { call: "dup3", args: [ref("pidfd of init"), ref(INIT), 0] },
     { call: "close_range", args: [0, named("~0U", 0xffffffff), flags("CLOSE_RANGE_CLOEXEC")] },
     ...[INIT, ...kept].flatMap(keep),
-    { call: "openat", args: [flags("AT_FDCWD"), cstring("/dev/null"), flags("O_RDWR", "O_CLOEXEC"), 0], out: "null" },
-    // out of the way of 0, 1 and 2
-    { call: "fcntl", args: [ref("null"), F_DUPFD_CLOEXEC, 3], out: "null" },
-    ...[0, 1, 2].map((fd): Op => ({ call: "dup3", args: [ref("null"), fd, 0] })),
+    {
+      call: "openat",
+      args: [flags("AT_FDCWD"), cstring("/dev/null"), flags("O_RDWR", "O_CLOEXEC"), 0],
+      out: "supervisor's null",
+    },
+    // out of the way of 0, 1 and 2; a slot of its own, as the container's processes walk the same memory at this time
+    { call: "fcntl", args: [ref("supervisor's null"), F_DUPFD_CLOEXEC, 3], out: "supervisor's null" },
+    ...[0, 1, 2].map((fd): Op => ({ call: "dup3", args: [ref("supervisor's null"), fd, 0] })),
     { call: "chdir", args: [cstring("/")] },
     { call: "execveat", args: [ref(SUPERVISOR), cstring(""), name, environment, flags("AT_EMPTY_PATH")] },
   ];
