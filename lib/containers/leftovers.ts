@@ -61,6 +61,9 @@ export async function end(home: Home, id: string): Promise<void> {
     if (init !== undefined) {
       sendSignal(init, SIGKILL);
       close(init);
+      // what is paused dies only once it goes on
+      const cgroup = home.state.containers.get<ContainerRecord>(id)?.cgroup;
+      if (cgroup) await (await import("./own-cgroup.ts")).ownCgroup(cgroup)?.thaw();
     } else callOffRestart(home, id);
     await untilOver(home, id, AbortSignal.timeout(1000)).catch((error: unknown) => {
       if (error instanceof TsboxError && error.code !== "aborted") throw error;

@@ -248,6 +248,17 @@ e2e("rm -f of what runs kills it first", async (c) => {
   expect(await c.ok("ps", "-aq")).toBe("");
 });
 
+e2e(
+  "rm -f of what is paused kills it as well",
+  async (c) => {
+    const name = await c.up();
+    await c.ok("pause", name);
+    expect(await c.ok("rm", "-f", name)).toBe(name);
+    expect(await c.ok("ps", "-aq")).toBe("");
+  },
+  "freezer",
+);
+
 e2e("rm of a container that is not there is an error", async (c) => {
   expect(await c.fails(1, "rm", "no-such")).toMatch(NO_SUCH);
 });
