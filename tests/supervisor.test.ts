@@ -26,12 +26,13 @@ import {
   sendSignal,
   setTerminalSize,
   terminalSize,
+  trySyscall,
   write,
 } from "../syscalls/index.ts";
 import { TestHome } from "./support/containers.ts";
 import { makeImage } from "./support/images.ts";
 import { noMounts, smallDisk } from "./support/full-disk.ts";
-import { noBusybox, noLimits, noSandbox, notRoot, testUnless } from "./support/machine.ts";
+import { noBusybox, noLimits, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
 import { adoptOrphans, descendants, eventually, mounts, reapOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
@@ -201,6 +202,42 @@ describe("a supervised container", () => {
   });
 });
 
+describe("a hostile command", () => {
+  // in a user namespace of root's the pipe belongs to nobody inside
+  testUnless(notUser, "that reads its own output holds nobody up", async () => {
+    await using home = new TestHome();
+    const thieves = "cat /proc/self/fd/1 >/dev/null & cat /proc/self/fd/1 >/dev/null &";
+    const id = await home.run(["sh", "-c", `exec 3>&1; ${thieves} while :; do echo x >&3; sleep 0.001; done`]);
+    for (let turn = 0; turn < 300; turn++) {
+      const pidfd = connectPidfd(home.home, id) as number;
+      expect(pidfd).toBeGreaterThan(2);
+      close(pidfd);
+      await Bun.sleep(1);
+    }
+  });
+
+  testUnless(noSandbox, "that throws its terminal's output away holds nobody up", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["sh", "-c", "while :; do echo x; done"], { terminal: true });
+    for (let turn = 0; turn < 100; turn++) {
+      const fd = connectStdin(home.home, id) as number;
+      const TCFLSH = 0x540b;
+      trySyscall("ioctl", fd, TCFLSH, 2);
+      close(fd);
+      const pidfd = connectPidfd(home.home, id) as number;
+      expect(pidfd).toBeGreaterThan(2);
+      close(pidfd);
+    }
+  });
+
+  testUnless(notUser, "cannot be helped by others of its user: nobody may look into the supervisor", async () => {
+    await using home = new TestHome();
+    const id = home.make(["sleep", "100"]);
+    const supervisor = supervisorOf(await home.start(id));
+    expect(() => readdirSync(`/proc/${supervisor}/fd`)).toThrow("EACCES");
+  });
+});
+
 describe("stdin", () => {
   testUnless(noSandbox, "is nothing where it was not asked for", async () => {
     await using home = new TestHome();
@@ -339,11 +376,11 @@ describe("the log", () => {
 
   testUnless(noMounts, "waits for room on a full disk, and loses nothing", async () => {
     using folder = new Folder();
-    using disk = smallDisk(folder, 2048);
+    using disk = smallDisk(folder, 8192);
     await using home = new TestHome();
     symlinkSync(disk.path, `${home.root}/containers`);
-    const id = home.make(["sh", "-c", "seq 1 100000; echo written >&2"]);
-    writeFileSync(`${disk.path}/filler`, new Uint8Array(1_800_000));
+    const id = home.make(["sh", "-c", "seq 1 400000; echo written >&2"]);
+    writeFileSync(`${disk.path}/filler`, new Uint8Array(7_000_000));
     await home.start(id);
     const size = () => statSync(`${home.home.path(id)}/log`).size;
     // it stands still
@@ -356,7 +393,7 @@ describe("the log", () => {
     close(pidfd);
     rmSync(`${disk.path}/filler`);
     expect(await home.over(id)).toMatchObject({ exitCode: 0 });
-    expect(home.output(id)).toBe(Array.from({ length: 100_000 }, (_, index) => `${index + 1}\n`).join(""));
+    expect(home.output(id)).toBe(Array.from({ length: 400_000 }, (_, index) => `${index + 1}\n`).join(""));
     expect(home.output(id, 2)).toBe("written\n");
   });
 });

@@ -124,9 +124,9 @@ class Typing {
       if (this.#pipe) return void (await this.#pipe.write(bytes));
       for (let at = 0; at < bytes.length;) {
         if (this.#closed) throw closed();
-        // its supervisor reads from it as well: it is not made non-blocking
-        if (!sys.takesMore(fd)) await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-        else at += checked(sys.writeNow(fd, bytes.subarray(at, at + PART_BYTES)));
+        const written = sys.takesMore(fd) ? sys.writeNow(fd, bytes.subarray(at, at + PART_BYTES)) : -EAGAIN;
+        if (written === -EAGAIN) await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        else at += checked(written);
       }
     });
     this.#last = written.catch(() => {});
@@ -158,6 +158,8 @@ class Typing {
     this.#fd = -1;
   }
 }
+
+const EAGAIN = 11;
 
 const closed = () => new TsboxError("write to stdin: it is closed", { code: "sandbox_closed" });
 

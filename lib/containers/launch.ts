@@ -221,6 +221,7 @@ function openFiles(
   [files.out, stdio.stdout] = pipe();
   sys.resizePipe(files.out, OUTPUT_BYTES);
   [files.err, stdio.stderr] = pipe();
+  for (const fd of [files.out, files.err]) sys.setNonBlocking(fd);
   if (options.openStdin) [stdio.stdin, files.in] = pipe();
   return { files, stdio };
 }

@@ -63,7 +63,7 @@ export interface Supervision {
   ended?: Executed & { where: string };
 }
 
-/** What the supervisor has, -1 where there is none; besides locks, which are held by being open. */
+/** What the supervisor has, -1 where there is none; `out` and `err` do not block. Besides locks, which are held by being open. */
 export const SUPERVISED = [
   "owner", // of the container: init's other end
   "verdict", // socket to whoever asked: 1 the command is executed, 2 it is not; end of file where nobody is there
@@ -83,7 +83,7 @@ export const SUPERVISED = [
 const POLLED = ["owner", "out", "err", "passing", "pidfd socket", "stdin socket", "signals", "timer"] as const;
 type Polled = (typeof POLLED)[number];
 
-const [SIGCHLD, SIGTERM] = [17, 15];
+const [SIGCHLD, SIGTERM, EAGAIN] = [17, 15, 11];
 const SIGINFO_BYTES = 128;
 const here = flags("AT_FDCWD");
 const NONE = -1;
@@ -282,6 +282,8 @@ class Supervisor {
       { call: "close", args: [ref("passing")] },
       jumpIf("count", "<", 1, "done with passing"),
       { call: "load", args: [{ at: control, offset: STRUCTS.cmsghdr.size }, 4], out: "out" },
+      // what is there when it is looked for, the command may take away before it is read
+      { call: "fcntl", args: [ref("out"), named("F_SETFL", 4), named("O_RDWR|O_NONBLOCK", 0o4002)] },
       { call: "fcntl", args: [ref("out"), named("F_DUPFD_CLOEXEC", 1030), 3], out: "in" },
       this.#watch("out"),
       this.#watch("stdin socket"),
@@ -340,6 +342,8 @@ class Supervisor {
   #output(name: "out" | "err", stream: number): Op[] {
     return this.#where(name, [
       { call: "read", args: [ref(name), ref("chunk"), this.#how.log.chunkBytes], out: "count" },
+      // the command may have read it itself
+      jumpIf("count", "==", -EAGAIN, `done with ${name}`),
       jumpIf("count", "<", 1, `end of ${name}`),
       { call: "store", args: [{ at: this.#header, offset: 20 }, stream, 4] },
       { call: "store", args: [{ at: this.#header, offset: 16 }, ref("count"), 4] },
@@ -413,6 +417,9 @@ class Supervisor {
     const byte = buffer("byte", 8);
     return [
       label("ended"),
+      // there is nothing more to pass
+      { call: "close", args: [ref("pidfd socket")] },
+      { call: "close", args: [ref("stdin socket")] },
       { call: "waitid", args: [named("P_PIDFD", 3), ref(INIT), 0, named("WEXITED", 4), 0] },
       { call: "recvfrom", args: [ref("verdict"), byte, 1, 0, 0, 0], out: "count" },
       jumpIf("count", "<", 1, "drain"),
