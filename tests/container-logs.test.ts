@@ -452,8 +452,16 @@ describe("tsbox logs", () => {
   boxTest("with details has the labels and variables that were chosen", () => {
     const name = ended(
       "echo out",
-      ...["--label", "a=1 2", "--label", "b=2", "-e", "C=3"],
-      ...["--log-opt", "labels=a,none", "--log-opt", "env=C"],
+      "--label",
+      "a=1 2",
+      "--label",
+      "b=2",
+      "-e",
+      "C=3",
+      "--log-opt",
+      "labels=a,none",
+      "--log-opt",
+      "env=C",
     );
     expect(said("logs", "--details", name)).toBe("C=3,a=1+2 out");
     expect(said("logs", name)).toBe("out");
