@@ -5,13 +5,14 @@ import {
   compileJoin,
   compileTake,
   initSteps,
+  SUPERVISED,
   type Beside,
   type Facts,
   type OverlayRoot,
   type Root,
 } from "../lib/plan/index.ts";
 import type { NamespaceType, Spec } from "../lib/spec/index.ts";
-import { printPlan, Program, SYSCALLS, type Arch, type Op, type Plan } from "../syscalls/index.ts";
+import { IMAGE, printPlan, Program, SYSCALLS, type Arch, type Op, type Plan } from "../syscalls/index.ts";
 
 const ALL: NamespaceType[] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup"];
 const MAP = [{ containerID: 0, hostID: 100_000, size: 65536 }];
@@ -1163,4 +1164,22 @@ describe("what the owner's thread walks", () => {
     expect(new Set(closed)).toEqual(new Set(opened));
     expect(owner.opened).toEqual(expect.arrayContaining([...new Set(opened)]));
   });
+});
+
+test("what becomes a supervisor shares no result with the processes that walk the same memory at that time", () => {
+  for (const spec of [fullSpec(), withTerminal(fullSpec())]) {
+    const plan = planOf(spec, facts(), { ...beside(), supervised: SUPERVISED });
+    const at = plan.findIndex(({ action }) => action === "become the supervisor");
+    const image = plan.findIndex(({ ops }) => ops.some(({ label }) => label === IMAGE));
+    expect([at > 0, image > at]).toEqual([true, true]);
+    const own = plan[at]?.ops ?? [];
+    const slots = new Set([
+      ...own.flatMap(({ out = "" }) => out),
+      ...own.flatMap(({ args }) => args.map((argument) => (argument as { ref?: string }).ref ?? "")),
+    ]);
+    slots.delete("");
+    const others = plan.slice(at + 1, image).flatMap(({ ops }) => ops.flatMap(({ out }) => out ?? []));
+    expect(others.filter((slot) => slots.has(slot))).toEqual([]);
+    expect(others).toContain("null");
+  }
 });
