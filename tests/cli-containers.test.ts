@@ -66,6 +66,63 @@ describe("run -d", () => {
   });
 });
 
+describe("run", () => {
+  boxTest("follows the container, ends as it does, and leaves it", () => {
+    const name = newName();
+    const ended = tsbox("run", "--name", name, "busy", "sh", "-c", "echo out; echo err >&2; exit 5");
+    expect(ended).toEqual({ status: 5, stdout: "out\n", stderr: "err\n" });
+    expect(said("ps", "-a", "--filter", `name=${name}`, "--format", "{{.Status}}")).toStartWith("Exited (5)");
+    expect(tsbox("start", "-a", name)).toEqual(ended);
+  });
+
+  boxTest("with --rm nothing stays, be it a sandbox or a container", () => {
+    const name = newName();
+    expect(tsbox("run", "--rm", "busy", "sh", "-c", "kill -TERM $$").status).toBe(143);
+    expect(tsbox("run", "--rm", "--name", name, "busy", "sh", "-c", "kill -TERM $$").status).toBe(143);
+    expect(said("ps", "-aq", "--filter", `name=${name}`)).toBe("");
+  });
+
+  boxTest("stdin is the command's with -i, and ends with tsbox's", () => {
+    const flags = ["--rm", "--label", "of=test"];
+    expect(made.call(["run", ...flags, "-i", "busy", "cat"], { stdin: "given" }).stdout).toBe("given");
+    expect(made.call(["run", ...flags, "busy", "cat"], { stdin: "given" }).stdout).toBe("");
+    const name = newName();
+    said("create", "-i", "--name", name, "busy", "cat");
+    expect(made.call(["start", "-ai", name], { stdin: "again" })).toEqual({ status: 0, stdout: "again", stderr: "" });
+  });
+
+  boxTest("what is not attached to is in the log alone", () => {
+    const name = newName();
+    const ended = tsbox("run", "-a", "stderr", "--name", name, "busy", "sh", "-c", "echo out; echo err >&2");
+    expect(ended).toEqual({ status: 0, stdout: "", stderr: "err\n" });
+    expect(tsbox("logs", name)).toEqual({ status: 0, stdout: "out\n", stderr: "err\n" });
+  });
+
+  boxTest("is 125 for keys that are none, before anything is made", () => {
+    const name = newName();
+    const ended = tsbox("run", "--detach-keys", "ctrl-", "--name", name, "busy");
+    expect([ended.status, ended.stdout]).toEqual([125, ""]);
+    expect(tsbox("inspect", name).status).toBe(1);
+  });
+
+  boxTest("in the namespaces of another container", () => {
+    const other = waiting();
+    const script = "ls /proc | grep -c '^[0-9]'";
+    const own = Number(said("run", "--rm", "busy", "sh", "-c", script));
+    const theirs = Number(said("run", "--rm", "--pid", `container:${other}`, "busy", "sh", "-c", script));
+    expect(theirs).toBeGreaterThan(own);
+    const ipc = (...flags: string[]) => said("run", "--rm", ...flags, "busy", "readlink", "/proc/self/ns/ipc");
+    expect(ipc("--ipc", `container:${other}`)).toBe(said("exec", other, "readlink", "/proc/self/ns/ipc"));
+    said("kill", other);
+    said("wait", other);
+    const ended = tsbox("run", "-d", "--pid", `container:${other}`, "busy");
+    expect([ended.status, ended.stderr]).toEqual([
+      125,
+      expect.stringContaining(`cannot join PID of a non running container: ${other}`),
+    ]);
+  });
+});
+
 describe("what a container is asked for", () => {
   boxTest("reaches its command", () => {
     made.folder.write("vars.env", "FROM_FILE=1\n");
@@ -301,6 +358,45 @@ describe("container prune", () => {
     expect(own.said("container", "prune", "--force")).toBe("Total reclaimed space: 0B");
     expect(own.said("inspect", "--format", "{{.State.Status}}", running)).toBe("running");
     expect(own.tsbox("container", "prune", "-f", "--filter", "name=x").status).toBe(1);
+  });
+});
+
+describe("system", () => {
+  boxTest("df counts containers and volumes, and prune takes what nobody uses", async () => {
+    await using own = await CommandLine.open();
+    const stopped = own.said("run", "-d", "-v", "/own", "busy", "sh", "-c", "echo 12345 >/file");
+    own.said("wait", stopped);
+    own.said("run", "-d", "--name", "up", "-v", "data:/data", "busy", "sleep", "1000");
+    own.said("volume", "create", "--label", "a=b");
+    const counts = () => own.said("system", "df", "--format", "{{.Type}}:{{.TotalCount}}:{{.Active}}").split("\n");
+    expect(counts()).toEqual(["Images:1:1", "Containers:2:1", "Local Volumes:3:2", "Build Cache:0:0"]);
+    const sizes = own.said("system", "df", "--format", "{{.Type}}:{{.Size}}:{{.Reclaimable}}").split("\n");
+    expect(sizes[1]).toBe("Containers:6B:6B (100%)");
+    const verbose = own.said("system", "df", "-v");
+    for (const part of ["Containers space usage:", "Local Volumes space usage:", "LINKS", " up\n"])
+      expect(`${verbose}\n`).toContain(part);
+    expect(JSON.parse(own.said("system", "df", "-v", "--format", "json"))).toMatchObject({
+      Images: [{ Containers: "2" }],
+      Containers: [{ Names: "up" }, { Size: "6B" }],
+    });
+
+    expect(own.call(["system", "prune", "--volumes"], { stdin: "n\n" }).stdout).toBe(`WARNING! This will remove:
+  - all stopped containers
+  - all anonymous volumes not used by at least one container
+  - all dangling images
+  - what was left of downloads that broke off
+
+Are you sure you want to continue? [y/N] `);
+    expect(own.tsbox("system", "prune", "--volumes", "--filter", "until=1h").stderr).toContain(
+      'the "until" filter is not supported with "--volumes"',
+    );
+    const pruned = own.said("system", "prune", "--force", "--volumes");
+    expect(pruned).toMatch(
+      new RegExp(`^Deleted Containers:\n${stopped}\n\nDeleted Volumes:\n[^]*\n\nTotal reclaimed space: .+B$`),
+    );
+    expect(counts()).toEqual(["Images:1:1", "Containers:1:1", "Local Volumes:1:1", "Build Cache:0:0"]);
+    // what a container is made of stays
+    expect(own.said("system", "prune", "--all", "--force")).toBe("Total reclaimed space: 0B");
   });
 });
 

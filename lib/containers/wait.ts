@@ -67,14 +67,25 @@ class Exits {
 
 async function nextLook(home: Home, record: ContainerRecord, signal: AbortSignal | undefined): Promise<void> {
   const isLive = runs(record);
-  const timer = AbortSignal.timeout(isLive ? RUN_MS : LOOK_MS);
-  const stop = signal ? AbortSignal.any([timer, signal]) : timer;
-  const timeIsOver = new Promise<void>((resolve) => stop.addEventListener("abort", () => resolve(), { once: true }));
-  if (!isLive) await timeIsOver;
-  else
-    await untilOver(home, record.id, stop).catch((error: unknown) =>
-      stop.aborted ? undefined : Promise.reject(error),
-    );
+  // unlike that of AbortSignal.timeout, this one keeps a program from ending meanwhile
+  const time = Promise.withResolvers<void>();
+  const over = new AbortController();
+  const stop = () => {
+    over.abort();
+    time.resolve();
+  };
+  const timer = setTimeout(stop, isLive ? RUN_MS : LOOK_MS);
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    if (!isLive) await time.promise;
+    else
+      await untilOver(home, record.id, over.signal).catch((error: unknown) =>
+        over.signal.aborted ? undefined : Promise.reject(error),
+      );
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", stop);
+  }
   signal?.throwIfAborted();
 }
 

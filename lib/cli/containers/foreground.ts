@@ -25,9 +25,10 @@ export async function follow(container: Container, how: Foreground, start: () =>
   const { options } = await container.record();
   const attachment = await container.attach();
   const stop = new AbortController();
-  // one that goes when it has ended, or is started again, is waited for from the beginning
+  // one that goes when it has ended, or is started again, is waited for from the beginning; where it goes, to the end of that
   const isSeenLater = !options.remove && (options.restart ?? "no") === "no";
-  const waited = isSeenLater ? undefined : container.wait({ condition: "next-exit", signal: stop.signal });
+  const condition = options.remove ? ("removed" as const) : ("next-exit" as const);
+  const waited = isSeenLater ? undefined : container.wait({ condition, signal: stop.signal });
   waited?.catch(() => {});
   try {
     proxySignals(container, how.sigProxy);
