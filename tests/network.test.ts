@@ -25,7 +25,10 @@ const BRIDGE_FILTERS = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 const root = mkdtempSync(join(tmpdir(), "tsbox-network-"));
 const state = new State(root);
-const networks = new Networks(() => state);
+const networks = new Networks(
+  () => state,
+  (id) => isThere(id),
+);
 afterAll(() => {
   state[Symbol.dispose]();
   rmSync(root, { recursive: true, force: true });
@@ -70,7 +73,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     const endpoint = networks.claim(network.id, { container: id, name, inside: "eth0", ...more }, reserved.ports);
     const member = { id, place, addresses: bareAddresses(endpoint), sockets: reserved };
     members.push(member);
-    await networks.plugIn(network.id, id, place.namespace, true, isThere);
+    await networks.plugIn(network.id, id, place.namespace, true);
     return member;
   }
   async function serve({ place }: Member, port: number, name: string): Promise<void> {
@@ -202,13 +205,11 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     const taken = [claim({}), claim({})].map(bareAddresses);
     expect(taken).toEqual([["10.98.0.5"], ["10.98.0.2"]]);
     expect((await failureOf(() => claim({}))).code).toBe("limit_unavailable");
-    expect((await failureOf(() => networks.remove("small", () => true))).message).toContain(
-      "has active endpoints (name: ",
-    );
+    expect((await failureOf(() => networks.remove("small"))).message).toContain("has active endpoints (name: ");
     await leave(b);
     await leave(c);
     // whoever had claimed the others is gone
-    await networks.remove("small", isThere);
+    await networks.remove("small");
     nothingIsLeft();
   });
 
@@ -238,7 +239,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     expect((await failureOf(() => networks.remove("nothing"))).message).toBe("network nothing not found");
     expect((await failureOf(() => networks.remove("bridge"))).message).toContain("not found");
     await refused({ name: "x", options: { bridge_name: "a-name-that-is-too-long" } }, "at most 15 bytes");
-    await networks.remove("there", isThere);
+    await networks.remove("there");
     nothingIsLeft();
   });
 
@@ -278,7 +279,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     const all = await Promise.all(children.map(({ stdout }) => stdout.text()));
     expect(new Set(all).size).toBe(100);
     expect(all.every((text) => text.startsWith("172."))).toBe(true);
-    await networks.remove("busy", () => false);
+    await networks.remove("busy");
   }, 120_000);
 
   function nothingIsLeft(): void {

@@ -33,7 +33,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
   const { id, options } = record;
   const wanted = networksOf(options);
   if (wanted.length === 0) return undefined;
-  const networks = new Networks(() => home.state);
+  const networks = networksAt(home);
   // what a run before has left, where nobody saw its end
   await networks.leave(id);
   const found: NetworkRecord[] = [];
@@ -59,7 +59,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
       using opened = new Descriptors();
       const namespace = opened.add(open(`/proc/${pid}/ns/net`, O_RDONLY));
       for (const [index, network] of found.entries()) {
-        await networks.plugIn(network.id, id, namespace, index === 0, isThere(home));
+        await networks.plugIn(network.id, id, namespace, index === 0);
         addNetworkEvent(home, network, "connect", record);
       }
       writeNames(home);
@@ -96,8 +96,11 @@ export function wantedPorts(options: ContainerOptions, { ExposedPorts = {} }: Co
   return [...published, ...[...once.values()].filter((port) => !isPublished(port))];
 }
 
+/** The networks of a store. */
+export const networksAt = (home: Home): Networks => new Networks(() => home.state, isThere(home));
+
 /** Whether a container is still what its endpoints are for. */
-export const isThere =
+const isThere =
   (home: Home) =>
   (id: string): boolean => {
     const record = home.state.containers.get<ContainerRecord>(id);
@@ -110,7 +113,7 @@ export async function leaveNetworks(home: Home, record: ContainerRecord): Promis
   if (networksOf(record.options).length === 0) return;
   const left = endpointsOf(home, record.id);
   if (left.length === 0) return;
-  await new Networks(() => home.state).leave(record.id);
+  await networksAt(home).leave(record.id);
   for (const { network } of left) addNetworkEvent(home, network, "disconnect", record);
   writeNames(home);
 }
@@ -150,7 +153,7 @@ export async function connect(
   containerName: string,
   more: Omit<ContainerNetwork, "name">,
 ): Promise<void> {
-  const networks = new Networks(() => home.state);
+  const networks = networksAt(home);
   const network = await networkNamed(networks, networkName);
   const { id } = find(home, containerName);
   await locked(home, id, async () => {
@@ -186,7 +189,7 @@ async function plugInto(
   networks.claim(network.id, joiningOf(record, own, index), []);
   const namespace = open(`/proc/${record.pid}/ns/net`, O_RDONLY);
   try {
-    await networks.plugIn(network.id, record.id, namespace, taken.length === 0, isThere(home));
+    await networks.plugIn(network.id, record.id, namespace, taken.length === 0);
   } catch (error) {
     await networks.leave(record.id, network.id);
     throw error;
@@ -198,7 +201,7 @@ async function plugInto(
 
 /** @param force one that is not there is none of an error */
 export async function disconnect(home: Home, networkName: string, containerName: string, force = false): Promise<void> {
-  const networks = new Networks(() => home.state);
+  const networks = networksAt(home);
   const network = await networkNamed(networks, networkName);
   const { id } = find(home, containerName);
   await locked(home, id, async () => {

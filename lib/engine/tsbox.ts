@@ -1,6 +1,7 @@
 /** The engine: what is kept in one place, and what is done with it. @module */
-import { Containers, Home } from "../containers/index.ts";
+import { Containers, Home, networksAt } from "../containers/index.ts";
 import { Images } from "../images/index.ts";
+import type { Networks } from "../network/index.ts";
 import { Volumes } from "../volumes/index.ts";
 
 export interface TsboxOptions {
@@ -20,6 +21,7 @@ export class Tsbox implements Disposable {
   readonly images: Images;
   readonly containers: Containers;
   readonly volumes: Volumes;
+  readonly networks: Networks;
   readonly #home: Home;
 
   constructor({ root }: TsboxOptions = {}) {
@@ -27,6 +29,7 @@ export class Tsbox implements Disposable {
     this.containers = new Containers(root);
     this.#home = new Home(root);
     this.volumes = new Volumes(() => this.#home.state);
+    this.networks = networksAt(this.#home);
   }
 
   [Symbol.dispose](): void {

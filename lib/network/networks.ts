@@ -65,10 +65,12 @@ const OPTIONS = ["mtu", "isolate", "parent", "bridge_name"];
 
 export class Networks {
   readonly #state: () => State;
+  readonly #isThere: IsThere;
 
-  /** @param state opened when it is needed */
-  constructor(state: () => State) {
+  /** @param state opened when it is needed @param isThere whether a container still has its endpoints */
+  constructor(state: () => State, isThere: IsThere = () => true) {
     this.#state = state;
+    this.#isThere = isThere;
   }
 
   /** @throws TsboxError `name_in_use`, `invalid_option`, `limit_unavailable`, `permission_denied` */
@@ -175,12 +177,12 @@ export class Networks {
   }
 
   /** @throws TsboxError `network_not_found`, `network_in_use` */
-  async remove(nameOrId: string, isThere: IsThere = () => true): Promise<void> {
+  async remove(nameOrId: string): Promise<void> {
     const { id, name } = this.get(nameOrId);
     if (name === DEFAULT_NETWORK)
       throw new TsboxError(`bridge is a pre-defined network and cannot be removed`, { code: "network_in_use" });
     using _ = await lockNetworks(this.#state().root);
-    await this.#sweep(isThere);
+    await this.#sweep(this.#isThere);
     const state = this.#state();
     state.transaction(() => {
       const network = state.networks.get<NetworkRecord>(id);
@@ -210,12 +212,12 @@ export class Networks {
   }
 
   /** Those that no container is in. @returns names */
-  async prune(filters: NetworkFilters = {}, isThere?: IsThere): Promise<string[]> {
+  async prune(filters: NetworkFilters = {}): Promise<string[]> {
     const removed: string[] = [];
     for (const { id, name, endpoints } of this.list(filters)) {
-      const used = Object.keys(endpoints).some((container) => isThere?.(container) ?? true);
+      const used = Object.keys(endpoints).some(this.#isThere);
       if (used || name === DEFAULT_NETWORK) continue;
-      await this.remove(id, isThere);
+      await this.remove(id);
       removed.push(name);
     }
     return removed;
@@ -267,11 +269,11 @@ export class Networks {
    * What was claimed, as the kernel has it.
    * @param namespace a descriptor of the container's network namespace @param gateway whether what leads elsewhere goes this way
    */
-  async plugIn(id: string, container: string, namespace: number, gateway: boolean, isThere: IsThere): Promise<void> {
+  async plugIn(id: string, container: string, namespace: number, gateway: boolean): Promise<void> {
     checkRoot();
     const { plugIn, raiseNetwork } = await import("./devices.ts");
     using _ = await lockNetworks(this.#state().root);
-    await this.#sweep((other) => other === container || isThere(other));
+    await this.#sweep((other) => other === container || this.#isThere(other));
     const network = this.get(id);
     const endpoint = network.endpoints[container];
     if (!endpoint)

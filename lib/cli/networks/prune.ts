@@ -18,11 +18,11 @@ export const addPrune: Add = (parent, name) =>
       ],
     },
     ({ filter = [], force = false }: { filter?: string[]; force?: boolean }) =>
-      withNetworks(async ({ networks, isThere }) => {
+      withNetworks(async ({ networks }) => {
         const filters = Object.fromEntries(valuesOf(filter, ["label", "label!"]));
         if (!force && !confirm("WARNING! This will remove all custom networks not used by at least one container."))
           return;
-        const removed = await networks.prune(filters, isThere);
+        const removed = await networks.prune(filters);
         if (removed.length > 0) print(`Deleted Networks:\n${removed.map((each) => `${each}\n`).join("")}\n`);
       }),
   );

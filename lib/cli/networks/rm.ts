@@ -16,10 +16,10 @@ export const addRm: Add = (parent, name) =>
       flags: [["-f, --force", "One that is not there is no error"]],
     },
     (first: string, more: string[], { force = false }: { force?: boolean }) =>
-      withNetworks(({ networks, isThere }) =>
+      withNetworks(({ networks }) =>
         forEach([first, ...more], async (each) => {
           try {
-            await networks.remove(each, isThere);
+            await networks.remove(each);
           } catch (error) {
             if (!force || (error as { code?: string }).code !== "network_not_found") throw error;
           }

@@ -1,24 +1,20 @@
 /** What verbs of networks share. @module */
 import type { Containers } from "../../containers/index.ts";
-import type { IsThere, NetworkRecord, Networks } from "../../network/index.ts";
+import type { NetworkRecord, Networks } from "../../network/index.ts";
 import { safely } from "../images/with-images.ts";
 
 export interface Networking {
   networks: Networks;
   containers: Containers;
-  isThere: IsThere;
 }
 
 /** Ends with the status that `work` comes to. */
 export const withNetworks = (work: (networking: Networking) => Promise<number | void>) =>
   safely(async () => {
-    const [{ Containers, Home, isThere }, { Networks }] = await Promise.all([
-      import("../../containers/index.ts"),
-      import("../../network/index.ts"),
-    ]);
+    const { Containers, Home, networksAt } = await import("../../containers/index.ts");
     using home = new Home();
     using containers = new Containers();
-    return await work({ networks: new Networks(() => home.state), containers, isThere: isThere(home) });
+    return await work({ networks: networksAt(home), containers });
   });
 
 /** As Docker's API has it; what a template may range over is a map. */
