@@ -1,6 +1,8 @@
 /** `tsbox run`, where it comes to a container. @module */
 import type { ContainerFlags } from "../flags.ts";
+import { failWhenIdle } from "../images/with-images.ts";
 import { print } from "../print.ts";
+import { FAILED } from "../report.ts";
 import { callersWorld } from "../run-options.ts";
 import { follow } from "./foreground.ts";
 import { make } from "./making.ts";
@@ -8,6 +10,7 @@ import { containerRequest } from "./options.ts";
 
 /** @returns the exit status: the container's own, or 0 where it is left alone */
 export async function runContainer(words: string[], flags: ContainerFlags): Promise<number> {
+  failWhenIdle(FAILED);
   const options = containerRequest(words, flags, callersWorld());
   const { attach = [] } = options;
   const { detach = false, tty = false, sigProxy = true, detachKeys } = flags;

@@ -24,11 +24,7 @@ export async function safely(work: (signal: AbortSignal) => Promise<number | voi
       stop.abort();
     });
   }
-  // what waits for something that never comes is no success
-  process.on("beforeExit", () => {
-    reportFailure(new Error("there is nothing more to wait for"));
-    process.exit(REFUSED);
-  });
+  failWhenIdle(REFUSED);
   let status: number;
   try {
     status = (await work(stop.signal)) ?? 0;
@@ -37,6 +33,14 @@ export async function safely(work: (signal: AbortSignal) => Promise<number | voi
     status = REFUSED;
   }
   process.exit(ending ?? status);
+}
+
+/** What waits for something that never comes is no success. */
+export function failWhenIdle(status: number): void {
+  process.on("beforeExit", () => {
+    reportFailure(new Error("there is nothing more to wait for"));
+    process.exit(status);
+  });
 }
 
 export const withImages = (work: (images: Images, signal: AbortSignal) => Promise<number | void>): Promise<never> =>
