@@ -4,7 +4,7 @@
  * @see https://docs.docker.com/reference/cli/docker/system/events/#filter
  */
 import { TsboxError } from "../../syscalls/index.ts";
-import { labelFits } from "./label-fits.ts";
+import { labelFits } from "../state/index.ts";
 import type { ContainerEvent } from "./record.ts";
 
 type Fits = (event: ContainerEvent, value: string) => boolean;

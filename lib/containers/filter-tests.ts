@@ -11,7 +11,7 @@ import { find } from "./find.ts";
 import type { Home } from "./home.ts";
 import { networkModeOf } from "./host-config.ts";
 import { imageConfigOf } from "./image-config.ts";
-import { labelFits } from "./label-fits.ts";
+import { labelFits } from "../state/index.ts";
 import type { ContainerRecord, ContainerStatus } from "./record.ts";
 import { toldStatus } from "./told-status.ts";
 

@@ -1,5 +1,6 @@
 /** Lists of networks. @module */
 import { TsboxError } from "../../syscalls/index.ts";
+import { labelFits } from "../state/index.ts";
 import type { NetworkRecord } from "./record.ts";
 
 /** Docker's, each with the values of which one has to fit, and for labels all: `{ driver: ["bridge"] }`. */
@@ -7,12 +8,7 @@ export type NetworkFilters = Record<string, string[]>;
 
 type Test = (network: NetworkRecord, value: string) => boolean;
 
-const hasLabel: Test = ({ labels }, wanted) => {
-  const equals = wanted.indexOf("=");
-  if (equals < 0) return Object.hasOwn(labels, wanted);
-  const name = wanted.slice(0, equals);
-  return Object.hasOwn(labels, name) && labels[name] === wanted.slice(equals + 1);
-};
+const hasLabel: Test = ({ labels }, wanted) => labelFits(labels, wanted);
 
 const TESTS: Record<string, Test> = {
   dangling: ({ endpoints }, value) => (Object.keys(endpoints).length === 0) === /^(1|t|true)$/i.test(value),

@@ -1,6 +1,7 @@
 /** What lasts, in SQLite: containers, volumes, what happened. @module */
 export { Database, type DatabaseOptions } from "./database.ts";
 export { asUnavailable, storing, unavailable } from "./failure.ts";
+export { labelFits } from "./label-fits.ts";
 export { openRoot, standStill } from "./root.ts";
 export { State, type EventRow } from "./state.ts";
 export type { Row, Rows } from "./rows.ts";

@@ -1,5 +1,6 @@
 /** Lists of volumes. @module */
 import { TsboxError } from "../../syscalls/index.ts";
+import { labelFits } from "../state/index.ts";
 import type { VolumeRecord } from "./record.ts";
 
 /** Docker's, each with the values of which one has to fit, and for labels all: `{ dangling: ["true"], label: ["a=b"] }`. */
@@ -7,12 +8,7 @@ export type VolumeFilters = Record<string, string[]>;
 
 type Test = (volume: VolumeRecord, value: string, isUsed: () => boolean) => boolean;
 
-const hasLabel: Test = ({ labels }, wanted) => {
-  const equals = wanted.indexOf("=");
-  if (equals < 0) return Object.hasOwn(labels, wanted);
-  const name = wanted.slice(0, equals);
-  return Object.hasOwn(labels, name) && labels[name] === wanted.slice(equals + 1);
-};
+const hasLabel: Test = ({ labels }, wanted) => labelFits(labels, wanted);
 
 const TESTS: Record<string, Test> = {
   dangling: (_, value, isUsed) => booleanOf("dangling", value) !== isUsed(),

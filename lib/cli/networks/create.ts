@@ -2,6 +2,7 @@
 import type { NetworkOptions } from "../../network/index.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { invalid } from "../invalid.ts";
+import { pair } from "../pair.ts";
 import { print } from "../print.ts";
 import { withNetworks } from "./with-networks.ts";
 
@@ -75,10 +76,4 @@ function subnetsOf(flags: CreateFlags): NonNullable<NetworkOptions["subnets"]> {
       reserved: Object.fromEntries(reserved.filter(([, address]) => same(address))),
     };
   });
-}
-
-function pair(flag: string, words: string): [string, string] {
-  const equals = words.indexOf("=");
-  if (equals === 0 || words === "") throw invalid(flag, words, "no name", '"KEY=VALUE"');
-  return equals < 0 ? [words, ""] : [words.slice(0, equals), words.slice(equals + 1)];
 }

@@ -1,6 +1,6 @@
 /** `tsbox volume create` @module @see https://docs.docker.com/reference/cli/docker/volume/create/ */
 import { declare, type Add } from "../images/declare.ts";
-import { invalid } from "../invalid.ts";
+import { pair } from "../pair.ts";
 import { print } from "../print.ts";
 import { withVolumes } from "./with-volumes.ts";
 
@@ -36,9 +36,3 @@ export const addCreate: Add = (parent, name) =>
         print(`${made.name}\n`);
       }),
   );
-
-function pair(flag: string, words: string): [string, string] {
-  const equals = words.indexOf("=");
-  if (equals === 0 || words === "") throw invalid(flag, words, "no name", '"KEY=VALUE"');
-  return equals < 0 ? [words, ""] : [words.slice(0, equals), words.slice(equals + 1)];
-}
