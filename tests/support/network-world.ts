@@ -45,6 +45,7 @@ export class World implements Disposable {
       Bun.sleepSync(1);
     const namespace = openSync(path, "r");
     const started: Bun.Subprocess[] = [];
+    let isOver = false;
     inNetwork(namespace, () => {
       using links = new Links();
       links.change(links.indexOf("lo"), { up: true });
@@ -60,6 +61,8 @@ export class World implements Disposable {
         return child;
       },
       [Symbol.dispose]: () => {
+        if (isOver) return;
+        isOver = true;
         started.forEach((child) => child.kill(9));
         holder.kill(9);
         closeSync(namespace);
