@@ -283,6 +283,7 @@ describe("containers", () => {
     ended("busy", script, "-v", `${source}:/given:U,z`, "-v", `${name}:/data`, "-u", "0");
     expect(told(name)).toBe("0:0\n0:0\n0:0\n");
     if (hasOneId) return;
+    using _ = { [Symbol.dispose]: () => void ended("busy", "true", "-v", `${source}:/given:U`, "-u", "0") };
     ended(
       "busy",
       "stat -c %u:%g /given /given/deep /given/deep/file >/data/told",
