@@ -34,18 +34,11 @@ export async function follow(container: Container, how: Foreground, start: () =>
     proxySignals(container, how.sigProxy);
     await start();
     if (!(await join(attachment, how, keys))) return 0;
-    const { exitCode } = await (waited ?? container.wait());
-    // its name is free for the next command
-    if (options.remove) await container.wait({ condition: "removed" }).catch(unlessGone);
-    return exitCode;
+    return (await (waited ?? container.wait())).exitCode;
   } finally {
     stop.abort();
     attachment.close();
   }
-}
-
-function unlessGone(error: unknown): void {
-  if ((error as { code?: string }).code !== "container_not_found") throw error;
 }
 
 /** One that runs. */
