@@ -67,12 +67,13 @@ class Root implements AsyncDisposable {
   readonly containers = new Containers(this.path);
   readonly home = new Home(this.path);
 
-  /** All that there are, once nothing is under way any more. */
+  /** All that there are, once nothing is under way any more: what a killed process has cloned ends after it. */
   async settled(): Promise<ContainerRecord[]> {
     let records: ContainerRecord[] = [];
     for (const end = performance.now() + 20_000; performance.now() < end; await Bun.sleep(10)) {
       records = await this.containers.list({ all: true });
-      if (!records.some(({ status }) => status === "starting" || status === "removing")) break;
+      const isUnderWay = records.some(({ status }) => status === "starting" || status === "removing");
+      if (!isUnderWay && namesIn(`${this.path}/containers`).length === records.length) break;
     }
     return records;
   }

@@ -198,7 +198,7 @@ describe("a container", () => {
   });
 
   containerTest("whose directory somebody has removed is known to be over", async () => {
-    const container = await engine.run("sleep 1000");
+    const container = await engine.run("sleep 1000", { rootfs: "host" });
     const { pid } = await container.record();
     engine.home.state.containers.update<ContainerRecord>(container.id, (row) => ({ ...row, pid: 0 }));
     process.kill(pid, "SIGKILL");
