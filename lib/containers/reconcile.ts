@@ -70,16 +70,18 @@ export function started(
   more: Partial<ContainerRecord> = {},
 ): ContainerRecord {
   const { error: _error, after: _after, ...known } = record;
+  // one that has ended by now did not begin after that
+  const startedAt = Math.min(Date.now(), readExit(home, record.id)?.finishedAt ?? Infinity);
   const running: ContainerRecord = {
     ...known,
     status: "running",
     pid,
-    startedAt: Date.now(),
+    startedAt,
     exitCode: 0,
     oomKilled: false,
     ...more,
   };
-  addContainerEvent(home, running, "start");
+  addContainerEvent(home, running, "start", { time: startedAt });
   return write(home, running);
 }
 
