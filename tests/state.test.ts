@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { fromText, State, toText, type Row } from "../lib/state/index.ts";
+import { Database, fromText, State, toText, type Row } from "../lib/state/index.ts";
+import { Directory } from "../syscalls/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { noMounts, smallDisk } from "./support/full-disk.ts";
 import { testUnless } from "./support/machine.ts";
@@ -282,6 +283,36 @@ describe("is one clear error, and stays", () => {
   test("a file in place of its directory", async () => {
     writeFileSync(root, "");
     expect((await failing(() => open().containers.list()))[0]).toBe("store_unavailable");
+  });
+
+  test("of which another process has the lock for too long", async () => {
+    mkdirSync(root);
+    using directory = Directory.open(root) as Directory;
+    using database = new Database({
+      file: "some.db",
+      version: 1,
+      schema: "CREATE TABLE things (id TEXT)",
+      directory: () => directory,
+      locked: (work) => work(),
+      busyMs: 50,
+    });
+    const add = () => database.transaction((opened) => opened.exec("INSERT INTO things VALUES ('a')"));
+    const count = () =>
+      database.use((opened) => opened.prepare("SELECT COUNT(*) AS count FROM things").get()?.["count"]);
+    add();
+    const other = new DatabaseSync(join(root, "some.db"));
+    other.exec("BEGIN EXCLUSIVE");
+    expect(await failing(add)).toEqual([
+      "store_unavailable",
+      "use some.db: database is locked",
+      "another process has it locked",
+    ]);
+    // readers do not wait
+    expect(count()).toBe(1);
+    other.exec("ROLLBACK");
+    other.close();
+    add();
+    expect(count()).toBe(2);
   });
 
   testUnless(noMounts, "on a full disk, where removals still work", async () => {

@@ -9,7 +9,6 @@ import { storing, unavailable } from "./failure.ts";
 
 /** SQLite's, that go with it. */
 const SUFFIXES = ["", "-wal", "-shm"];
-/** So long one process waits for others that write. */
 const BUSY_MS = 30_000;
 const FULL = "the disk is full: tsbox system prune removes what nobody uses";
 
@@ -25,6 +24,8 @@ export interface DatabaseOptions {
   locked<T>(work: () => T): T;
   /** Fills a new one with what is known without it; in the transaction that makes its tables. */
   build?(database: DatabaseSync): void;
+  /** So long one process waits for others that write; 30 s unless set. */
+  busyMs?: number;
   /** Is told where a damaged one is kept. */
   damaged?(path: string): void;
 }
@@ -95,7 +96,7 @@ export class Database implements Disposable {
 
   #open(): DatabaseSync {
     const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
-    const { file, version: known } = this.#options;
+    const { file, version: known, busyMs = BUSY_MS } = this.#options;
     const directory = this.#options.directory();
     if (!directory) return this.#made(new DatabaseSync(":memory:"));
     for (const suffix of SUFFIXES) {
@@ -104,7 +105,7 @@ export class Database implements Disposable {
     }
     const database = new DatabaseSync(`${directory.path}/${file}`);
     try {
-      database.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL`);
+      database.exec(`PRAGMA busy_timeout = ${busyMs}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL`);
       const version = versionOf(database);
       if (version > known) {
         throw unavailable(
