@@ -485,7 +485,10 @@ describe("an image that a container is made of", () => {
       `conflict: unable to delete ${short} (cannot be forced) - image is being used by running container ${by}`,
     );
     expect((await images.diskUsage()).active).toBe(1);
-    await container.stop({ timeout: 0 });
+    // whoever asks finds out that it has ended, though nobody has written it down
+    process.kill((await container.record()).pid, "SIGKILL");
+    expect(await eventually(() => !isAlive(engine.home, container.id))).toBe(true);
+    expect(await message(() => images.remove(short))).toContain(`(must be forced) - image is being used by stopped`);
     // its name goes, and it stays
     expect(await images.remove("box", { force: true })).toMatchObject({ untagged: ["box:latest"], deleted: [] });
     expect((await images.prune()).deleted).toEqual([]);

@@ -1,6 +1,7 @@
 /** What a supervisor can be asked. @module */
 import * as sys from "../../syscalls/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
+import { hasWriter, isHeldOpen, openFifo } from "../state/index.ts";
 import { parseExit } from "./exit-file.ts";
 import type { Home } from "./home.ts";
 import { ALIVE, EXIT, EXIT_BYTES, PIDFD_SOCKET, STDIN_SOCKET } from "./layout.ts";
@@ -12,28 +13,17 @@ export interface Exit extends Ended {
   signal: number;
 }
 
-const [O_NONBLOCK, EAGAIN] = [0o4000, 11];
-
-/** The FIFO that the supervisor has open for writing; -1 where there is none. */
-const openAlive = (home: Home, id: string): number =>
-  sys.tryOpen(`${home.path(id)}/${ALIVE}`, sys.O_RDONLY | O_NONBLOCK);
-
-const hasWriter = (fifo: number): boolean => sys.read(fifo, 1) === -EAGAIN;
+/** The FIFO that the supervisor has open for writing. */
+const aliveOf = (home: Home, id: string): string => `${home.path(id)}/${ALIVE}`;
 
 /** Whether there is a supervisor: the container runs, or waits to be restarted. */
-export function isAlive(home: Home, id: string): boolean {
-  const fifo = openAlive(home, id);
-  if (fifo < 0) return false;
-  const alive = hasWriter(fifo);
-  sys.close(fifo);
-  return alive;
-}
+export const isAlive = (home: Home, id: string): boolean => isHeldOpen(aliveOf(home, id));
 
 const [BRIEFLY_US, LONGEST_MS] = [300, 20];
 
 /** Once it has ended; at once where there is none. @throws the signal's reason */
 export async function untilOver(home: Home, id: string, signal?: AbortSignal): Promise<void> {
-  const fifo = openAlive(home, id);
+  const fifo = openFifo(aliveOf(home, id));
   if (fifo < 0) return;
   try {
     sys.waitBriefly(fifo, BRIEFLY_US);

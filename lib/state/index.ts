@@ -6,3 +6,4 @@ export { openRoot, standStill } from "./root.ts";
 export { State, type EventRow } from "./state.ts";
 export type { Row, Rows } from "./rows.ts";
 export { fromText, toText } from "./values.ts";
+export { hasWriter, isHeldOpen, openFifo } from "./writers.ts";
