@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Container, ContainerOptions } from "../lib/containers/index.ts";
 import { unitOf } from "../lib/containers/unit.ts";
-import { stateOf, TestEngine } from "./support/engine.ts";
+import { commandLines, stateOf, TestEngine } from "./support/engine.ts";
 import { failureOf } from "./support/failure.ts";
 import { noBusybox, noLimits, testUnless, withLimits } from "./support/machine.ts";
 import { adoptOrphans, eventually, processes, reapOrphans } from "./support/processes.ts";
@@ -450,18 +450,6 @@ describe("a restart policy", () => {
 /** What its supervisor became has come to its end. */
 const isDecided = ({ id }: Container) =>
   eventually(() => (reapOrphans(), !commandLines().includes(`container ended ${id}`)), WAIT_MS);
-
-/** Of all that runs. */
-const commandLines = () =>
-  processes()
-    .map(({ pid }) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-      } catch {
-        return "";
-      }
-    })
-    .join("\n");
 
 describe("when the machine goes down and comes up", () => {
   lifeTest("what is to run runs again, and nothing else", async () => {

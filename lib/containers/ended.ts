@@ -3,7 +3,7 @@
  * this, as `tsbox container ended ID` and `tsbox container restart-now ID`.
  * @module
  */
-import { TsboxError } from "../../syscalls/index.ts";
+import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Home } from "./home.ts";
 import { locked } from "./lock.ts";
 import { releaseMounts } from "./mounts.ts";
@@ -67,8 +67,9 @@ export async function restartNow(home: Home, id: string): Promise<void> {
 
 const LATE_MS = 500;
 
-/** With the lock of the container. */
+/** With the lock of the container. Where all of them have been removed, nothing is made anew. */
 async function ifThere(home: Home, id: string, work: () => Promise<void>): Promise<void> {
+  if (kindOfPath(home.path(id)) === undefined) return;
   try {
     await locked(home, id, work);
   } catch (error) {

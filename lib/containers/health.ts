@@ -1,4 +1,5 @@
 /** Looks whether a container does what it is for. Its supervisor executes tsbox for this: `tsbox container health ID`. @module */
+import { kindOfPath } from "../../syscalls/index.ts";
 import { SOON_STATUS } from "../plan/index.ts";
 import type { SandboxProcess } from "../sandbox/index.ts";
 import { addContainerEvent } from "./events.ts";
@@ -17,6 +18,7 @@ const OUTPUT_MS = 200;
 
 /** @returns what the process exits with */
 export async function checkHealth(home: Home, id: string): Promise<number> {
+  if (kindOfPath(home.path(id)) === undefined) return AFTER_INTERVAL;
   const record = recordOf(home, id);
   const check = healthCheckOf(record.options.health, imageConfigOf(home, record));
   if (record.status !== "running" || !check || !record.health || record.startedAt === undefined) return AFTER_INTERVAL;

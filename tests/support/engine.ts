@@ -13,6 +13,7 @@ import { Images } from "../../lib/images/index.ts";
 import { connectPidfd } from "../../lib/containers/supervisor.ts";
 import { pidOf } from "../../lib/containers/signals.ts";
 import { close } from "../../syscalls/index.ts";
+import { eventually, processes } from "./processes.ts";
 import { makeRootfs } from "./rootfs.ts";
 
 export class TestEngine implements AsyncDisposable {
@@ -77,18 +78,33 @@ export class TestEngine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { id } of this.home.state.containers.list<ContainerRecord>()) {
+    const records = this.home.state.containers.list<ContainerRecord>();
+    for (const { id } of records) {
       const container = await this.containers.get(id).catch(() => undefined);
       await container?.remove({ force: true, volumes: true }).catch((error: { code?: string }) => {
         if (error.code !== "container_not_found") throw error;
       });
     }
+    // what supervisors have executed
+    await eventually(() => !records.some(({ id }) => commandLines().includes(id)), 30_000);
     this.containers[Symbol.dispose]();
     this.home[Symbol.dispose]();
     this.rootfs.remove();
     rmSync(this.root, { recursive: true, force: true });
   }
 }
+
+/** Of all that runs. */
+export const commandLines = (): string =>
+  processes()
+    .map(({ pid }) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+      } catch {
+        return "";
+      }
+    })
+    .join("\n");
 
 /** One character, as ps(1) has it: `T` stopped, `D` frozen, `S` asleep. */
 export function stateOf(pid: number): string {
