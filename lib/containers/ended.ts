@@ -49,18 +49,17 @@ async function decide(home: Home, record: ContainerRecord): Promise<void> {
 }
 
 /**
- * Its time to wait is over. What was passed on keeps others from taking it for over until this has the lock; but whoever
- * has that may wait for just this end.
+ * Its time to wait is over. What was passed on keeps others from taking it for over until it is written down that it is
+ * being started; but whoever has the lock may wait for just this end.
  */
 export async function restartNow(home: Home, id: string): Promise<void> {
   const late = setTimeout(() => letGo(home, id), LATE_MS);
   await ifThere(home, id, async () => {
     clearTimeout(late);
     const record = home.state.containers.get<ContainerRecord>(id);
-    letGo(home, id);
     if (record?.status !== "restarting") return;
     const { restarts, restartDelay: delayMs = 0 } = record;
-    await startLocked(home, id, { restarts, restartDelay: delayMs });
+    await startLocked(home, id, { restarts, restartDelay: delayMs }, () => letGo(home, id));
   });
   clearTimeout(late);
 }

@@ -12,7 +12,7 @@ import { settle, started } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
 import { callOffRestart } from "./restart-wait.ts";
-import { untilOver } from "./supervisor.ts";
+import { isAlive, untilOver } from "./supervisor.ts";
 
 /** What shells say of commands that cannot be executed, and Docker of all else that keeps a container from starting. */
 const EXIT_CODES: Partial<Record<string, number>> = { command_not_found: 127, command_not_executable: 126 };
@@ -31,8 +31,14 @@ export async function start(home: Home, id: string): Promise<void> {
 /**
  * The same, by whoever has its lock.
  * @param more what changes with that it runs; by default, as somebody has started it, it was never restarted
+ * @param begun called once it is written down that it is being started
  */
-export async function startLocked(home: Home, id: string, more: Partial<ContainerRecord> = {}): Promise<void> {
+export async function startLocked(
+  home: Home,
+  id: string,
+  more: Partial<ContainerRecord> = {},
+  begun: () => void = () => {},
+): Promise<void> {
   const before = settle(home, id);
   if (!before) throw notFound(id);
   const { status, name, options } = before;
@@ -43,10 +49,11 @@ export async function startLocked(home: Home, id: string, more: Partial<Containe
     throw new TsboxError(`container is marked for removal and cannot be started: "/${name}"`, {
       code: "container_state",
     });
-  if (status === "restarting") await callOff(home, id);
   const starting = begin(home, before);
   let joined: Joined | undefined;
   try {
+    begun();
+    await callOff(home, id);
     joined = await joinNetworks(home, starting);
     const { pid } = await launchContainer(
       home,
@@ -67,8 +74,9 @@ export async function startLocked(home: Home, id: string, more: Partial<Containe
   }
 }
 
-/** Nobody waits for its time any more. */
+/** Nobody waits for its time any more, also where he was told just now. */
 async function callOff(home: Home, id: string): Promise<void> {
+  if (!isAlive(home, id)) return;
   callOffRestart(home, id);
   await untilOver(home, id, AbortSignal.timeout(CALLED_OFF_MS));
 }
