@@ -15,6 +15,8 @@ import { isAlive, untilOver } from "./supervisor.ts";
 const POLL_MS = 20;
 /** Between two looks at a container that somebody stops or starts. */
 const SETTLE_MS = 50;
+/** So long it may take who restarts it to start it again. */
+const RESTART_MS = 10_000;
 
 const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -91,6 +93,7 @@ export class Following implements Disposable {
   }
 
   async #goesOn(): Promise<boolean> {
+    const end = performance.now() + RESTART_MS;
     for (; !this.#signal?.aborted; await wait(SETTLE_MS)) {
       const record = findRecord(this.#home, this.#id);
       if (!record) return false;
@@ -99,6 +102,7 @@ export class Following implements Disposable {
         this.#begin();
         return true;
       }
+      if (record.after === "restart" && performance.now() < end) continue;
       using held = tryLock(this.#home, this.#id);
       if (held || record.status === "dead") return false;
     }
