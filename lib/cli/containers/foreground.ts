@@ -33,6 +33,8 @@ export async function follow(container: Container, how: Foreground, start: () =>
   try {
     proxySignals(container, how.sigProxy);
     await start();
+    const size = callersSize();
+    if (attachment.terminal && size) attachment.resize({ columns: size.cols, rows: size.rows });
     if (!(await join(attachment, how, keys))) return 0;
     return (await (waited ?? container.wait())).exitCode;
   } finally {
