@@ -480,5 +480,9 @@ export function watchDirectory(directory: number, nonBlocking: boolean): { fd: n
   return { fd: watch, watch };
 }
 
-/** `int inotify_rm_watch(int fd, int wd)`: who reads the descriptor is told. @see inotify_rm_watch(2) */
-export const unwatch = (fd: number, watch: number): number => trySyscall("inotify_rm_watch", fd, watch);
+/** `int inotify_rm_watch(int fd, int wd)`: who reads the descriptor is told, also where it was gone with its directory. */
+export function unwatch(fd: number, watch: number): void {
+  const [IN_DELETE_SELF, EINVAL] = [0x400, 22];
+  if (trySyscall("inotify_rm_watch", fd, watch) !== -EINVAL) return;
+  trySyscall("inotify_rm_watch", fd, trySyscall("inotify_add_watch", fd, path("/"), IN_DELETE_SELF));
+}

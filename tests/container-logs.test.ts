@@ -380,6 +380,28 @@ describe("what comes later", () => {
     log.rotate(2);
     await again;
   });
+
+  test("ends with whoever waits, also where the directory has gone", async () => {
+    const script = (removed: boolean) => `
+      import { mkdtempSync, rmSync } from "node:fs";
+      import { Watch } from ${JSON.stringify(join(import.meta.dir, "../lib/containers/follow.ts"))};
+      import { Directory } from ${JSON.stringify(join(import.meta.dir, "../syscalls/index.ts"))};
+      const path = mkdtempSync("/tmp/tsbox-");
+      const directory = Directory.open(path);
+      const watch = new Watch(directory);
+      if (${removed}) rmSync(path, { recursive: true });
+      await Bun.sleep(100);
+      watch[Symbol.dispose]();
+      await watch.next();
+      rmSync(path, { recursive: true, force: true });`;
+    using folder = new Folder();
+    for (const removed of [false, true]) {
+      const child = Bun.spawn([process.execPath, folder.script(script(removed))], { stderr: "inherit" });
+      const late = setTimeout(() => child.kill(9), 10_000 * SLOW);
+      expect([removed, await child.exited]).toEqual([removed, 0]);
+      clearTimeout(late);
+    }
+  });
 });
 
 const TIMEOUT_MS = 30_000 * SLOW;
