@@ -5,11 +5,20 @@ import { access } from "../sandbox/index.ts";
 const NO_IMAGE = ["image_not_found", "reference_invalid", "registry_denied", "registry_error"];
 const X_OK = 1;
 
-/** The same error, with the hint that a view of the host would have been meant, where the first word is a command there. */
+/**
+ * The same error, in Docker's words, with the hint that a view of the host would have been meant, where the first word is
+ * a command there.
+ */
 export function explained(error: unknown, first: string): unknown {
   const { code } = error as { code?: string };
-  if (code === undefined || !NO_IMAGE.includes(code) || !isCommand(first)) return error;
-  return Object.assign(error as Error, {
+  if (code === undefined || !NO_IMAGE.includes(code)) return error;
+  const failure = error as Error;
+  failure.message = failure.message.replace(
+    /^use the image "(.*)"(.*): it is not in the store$/,
+    "No such image: $1$2",
+  );
+  if (!isCommand(first)) return failure;
+  return Object.assign(failure, {
     hint: `for a command of the host: "tsbox run --rootfs host ${first} …"; an image stands before its command`,
   });
 }
