@@ -10,7 +10,7 @@ export interface Later {
   /** As the verb itself says it; for the help of what it is in. */
   summary: string;
   load(): Promise<Add>;
-  alias?: string;
+  alias?: string | readonly string[];
   /** For tsbox itself: it is not in any help. */
   hidden?: boolean;
 }
@@ -33,10 +33,10 @@ export class CommandLine {
   }
 
   /** @param depth 0 for `tsbox NAME`, 1 for `tsbox GROUP NAME` */
-  means(depth: 0 | 1, { name, alias }: { name: string; alias?: string | undefined }): boolean {
+  means(depth: 0 | 1, { name, alias = [] }: { name: string; alias?: string | readonly string[] | undefined }): boolean {
     if (!this.#path) return true;
     const word = this.#path[depth];
-    return word !== undefined && (word === name || word === alias);
+    return word !== undefined && (word === name || [alias].flat().includes(word));
   }
 
   /** Completion needs all of them. */
@@ -52,7 +52,7 @@ export async function addLater(parent: Verb, verbs: LaterVerbs, line: CommandLin
     if (line.means(depth, { name, alias }) && !(hidden && line.meansAny)) (await load())(parent, name);
     else if (!hidden) (parent.command(name) as Verb).summary(summary);
     const verb = parent.commands.find((each) => each.name() === name);
-    if (alias !== undefined) verb?.alias(alias);
+    if (alias !== undefined) verb?.aliases([alias].flat());
   }
 }
 

@@ -89,7 +89,8 @@ function settleEnd(home: Home, record: ContainerRecord, exit: Exit | undefined):
   // one that waits to be started again has ended before
   if (record.status === "restarting")
     return isDecided(record) ? record : write(home, { ...record, status: "exited", pid: 0 });
-  const finishedAt = exit?.finishedAt ?? Date.now();
+  // what ended at once has ended before anybody could write down when it began
+  const finishedAt = Math.max(exit?.finishedAt ?? Date.now(), record.startedAt ?? 0);
   const exitCode = exit?.exitCode ?? UNKNOWN_EXIT;
   const oomKilled = exit?.oomKilled ?? false;
   const ended: ContainerRecord = {

@@ -123,7 +123,7 @@ const OF_CONTAINER: LaterVerbs = {
     summary: "Print all that is known of containers",
     load: async () => (await import("./inspect.ts")).addContainerInspect,
   },
-  ls: { ...LIST, alias: "list" },
+  ls: { ...LIST, alias: ["list", "ps"] },
   prune: {
     summary: "Remove all stopped containers",
     load: async () => (await import("./prune.ts")).addContainerPrune,

@@ -13,7 +13,7 @@ export function valuesOf(filters: readonly string[], known: readonly string[]): 
     const key = filter.slice(0, Math.max(0, at)).trim().toLowerCase();
     if (at < 0) throw invalid("--filter", filter, "bad format of filter (expected name=value)");
     if (!known.includes(key))
-      throw invalid("--filter", filter, `there is no such filter`, `there are ${known.join(", ")}`);
+      throw invalid("--filter", filter, `invalid filter '${key}'`, `there are ${known.join(", ")}`);
     values.set(key, [...(values.get(key) ?? []), filter.slice(at + 1).trim()]);
   }
   return values;
