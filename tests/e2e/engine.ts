@@ -3,7 +3,7 @@
  * the run's own; podman and dockerd moreover live in a mount namespace that goes with them.
  * @module
  */
-import { existsSync, readdirSync, readlinkSync, rmdirSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { asRoot } from "../support/machine.ts";
 import { eventually, processes } from "../support/processes.ts";
@@ -49,10 +49,24 @@ export function startEngine(folder: Folder): Promise<Engine> {
   return starts[engineName()](folder);
 }
 
-/** `TSBOX` names a binary; without, the sources are run. */
+const ROOT = join(import.meta.dir, "../..");
+const BINARY = join(ROOT, "dist/tsbox");
+
+/** Whether the binary has been compiled since the sources were changed. */
+function isUpToDate(): boolean {
+  if (!existsSync(BINARY)) return false;
+  const compiled = statSync(BINARY).mtimeMs;
+  return ["lib", "syscalls", "wasm"].every((name) =>
+    readdirSync(join(ROOT, name), { recursive: true, encoding: "utf8" }).every(
+      (path) => statSync(join(ROOT, name, path)).mtimeMs <= compiled,
+    ),
+  );
+}
+
+/** The binary, which starts sooner; the sources, where they are newer than that. `TSBOX` names another binary. */
 async function startTsbox(folder: Folder): Promise<Engine> {
-  const binary = process.env["TSBOX"];
-  const program = binary ? [binary] : [process.execPath, join(import.meta.dir, "../../lib/cli/main.ts")];
+  const binary = process.env["TSBOX"] ?? (isUpToDate() ? BINARY : undefined);
+  const program = binary ? [binary] : [process.execPath, join(ROOT, "lib/cli/main.ts")];
   const env = {
     PATH: process.env["PATH"],
     HOME: folder.path,

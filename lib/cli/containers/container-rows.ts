@@ -3,6 +3,7 @@ import { portTexts, toldStatus } from "../../containers/index.ts";
 import type { ContainerInspect, ContainerRecord, Place } from "../../containers/index.ts";
 import { humanDuration, humanSize, longTime } from "../images/human.ts";
 import type { Columns, Row } from "../images/rows.ts";
+import { labelCells, labelColumns, type LabelColumns } from "../label-columns.ts";
 import { commandText, shortened, statusText } from "./status.ts";
 
 export const TITLES = {
@@ -25,31 +26,13 @@ export const TITLES = {
 
 const TABLE = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
-/** Where it stands in a template: `.Label "com.example.tier"`. */
-const LABEL = /\.Label\s+(?:"([^"\\]*)"|`([^`]*)`)/g;
-
 /** A template may ask for single labels; each becomes a column. */
-export interface Wanted extends Columns {
-  /** With those fields instead. */
-  format: string | undefined;
-  /** Label by field. */
-  labels: ReadonlyMap<string, string>;
-}
+export type Wanted = Columns & LabelColumns;
 
 export function columnsFor(format: string | undefined, size: boolean): Wanted {
-  const labels = new Map<string, string>();
-  const plain = format?.replaceAll(LABEL, (_, quoted?: string, raw?: string) => {
-    const label = quoted ?? raw ?? "";
-    const field = `Label_${Buffer.from(label).toString("hex")}`;
-    labels.set(field, label);
-    return `.${field}`;
-  });
-  const titles = Object.fromEntries([...labels].map(([field, label]) => [field, titleOf(label)]));
+  const { format: plain, labels, titles } = labelColumns(format);
   return { format: plain, table: size ? `${TABLE}\t{{.Size}}` : TABLE, titles: { ...TITLES, ...titles }, labels };
 }
-
-/** `com.example.my-tier`: `my tier` */
-const titleOf = (label: string) => label.slice(label.lastIndexOf(".") + 1).replaceAll(/[-_]/g, " ");
 
 export interface Manner {
   trunc: boolean;
@@ -84,19 +67,19 @@ export function rowOf(record: ContainerRecord, known: ContainerInspect | undefin
 /** What is not in the table; there may be hundreds of containers. */
 function moreOf(record: ContainerRecord, known: ContainerInspect | undefined, { trunc, labels: asked }: Manner): Row {
   const mounts = mountsOf(record).map((name) => (trunc ? shortened(name, MOUNT_LENGTH) : name));
-  const labels = new Map(Object.entries(known?.Config.Labels ?? record.options.labels ?? {}));
+  const labels = known?.Config.Labels ?? record.options.labels ?? {};
   return {
     CreatedAt: longTime(new Date(record.created)),
     State: toldStatus(record),
     HealthStatus: record.health?.status ?? "none",
-    Labels: [...labels]
+    Labels: Object.entries(labels)
       .map(([name, value]) => `${name}=${value}`)
       .toSorted()
       .join(","),
     Mounts: mounts.join(","),
     LocalVolumes: String(record.volumes.length),
     Networks: networkOf(record),
-    ...Object.fromEntries([...asked].map(([field, label]) => [field, labels.get(label) ?? ""])),
+    ...labelCells(asked, labels),
   };
 }
 

@@ -3,6 +3,7 @@ import type { VolumeRecord, Volumes } from "../../volumes/index.ts";
 import { declare, FORMAT, type Add } from "../images/declare.ts";
 import { valuesOf } from "../images/filters.ts";
 import { listed, type Row } from "../images/rows.ts";
+import { labelCells, labelColumns } from "../label-columns.ts";
 import { print } from "../print.ts";
 import { withVolumes } from "./with-volumes.ts";
 
@@ -38,9 +39,12 @@ export const addLs: Add = (parent, name) =>
     ({ filter = [], format, quiet = false }: ListFlags) =>
       withVolumes(async (volumes) => {
         const filters = Object.fromEntries(valuesOf(filter, ["dangling", "driver", "label", "name"]));
-        const rows = volumes.list(filters).map((volume) => rowOf(volumes, volume));
-        const columns = { table: "{{.Driver}}\t{{.Name}}", titles: TITLES };
-        print(listed(quiet && format === undefined ? "{{.Name}}" : format, columns, rows));
+        const wanted = labelColumns(quiet && format === undefined ? "{{.Name}}" : format);
+        const rows = volumes
+          .list(filters)
+          .map((volume) => ({ ...rowOf(volumes, volume), ...labelCells(wanted.labels, volume.labels) }));
+        const columns = { table: "{{.Driver}}\t{{.Name}}", titles: { ...TITLES, ...wanted.titles } };
+        print(listed(wanted.format, columns, rows));
       }),
   );
 
