@@ -30,7 +30,8 @@ export function e2e(name: string, body: Case["body"], needs?: Need): void {
 }
 
 /** What is said of the container `no-such`: in Docker's words, or in podman's. */
-export const NO_SUCH = /No such container: no-such|no container with name or ID "no-such" found/i;
+export const NO_SUCH =
+  /No such container: no-such|no container with name or ID "no-such" found|container "no-such" does not exist/i;
 
 /** No command takes so long. */
 const COMMAND_MS = 30_000 * SLOW;
