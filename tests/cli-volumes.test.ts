@@ -18,7 +18,7 @@ import { asRoot, noBusybox, notRoot, SLOW, testUnless } from "./support/machine.
 import { eventually } from "./support/processes.ts";
 import { makeRootfs } from "./support/rootfs.ts";
 
-const TIMEOUT_MS = 30_000 * SLOW;
+const TIMEOUT_MS = 60_000 * SLOW;
 
 let made: CommandLine;
 beforeAll(async () => {

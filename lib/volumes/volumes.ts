@@ -123,7 +123,14 @@ export class Volumes {
     const all = this.#state()
       .volumes.list<VolumeRecord>()
       .filter(({ removing }) => !removing);
-    return listed(all, filters, (name) => this.users(name).length > 0);
+    let used: Set<string> | undefined;
+    return listed(all, filters, (name) => (used ??= this.#used()).has(name));
+  }
+
+  /** Names of those that containers have. */
+  #used(): Set<string> {
+    const users = this.#state().containers.list<VolumeUser>();
+    return new Set(users.flatMap(({ volumes }) => volumes.map(({ name }) => name)));
   }
 
   /** Ids of the containers that have it. */
