@@ -286,7 +286,7 @@ Examples:
 
 /** What the verbs that take them have besides. @param more behind the flags, in its help */
 export function declareRun(verb: Verb, more: string): void {
-  verb.addOption(new Option("--net <none|host>").hideHelp());
+  verb.addOption(new Option("--net <none|host>").argParser(repeated).hideHelp());
   verb.optionsGroup("Help:").helpOption("--help", "Print this help and quit");
   verb.usage(`[FLAGS] IMAGE [COMMAND] [ARG...]\n       ${verb.path()} [FLAGS] --rootfs DIR|host COMMAND [ARG...]`);
   verb.argument("<IMAGE>").argument("[COMMAND...]").passThroughOptions();
@@ -295,6 +295,8 @@ export function declareRun(verb: Verb, more: string): void {
 
 /** Older words of Docker's. */
 export function declareOlder(verb: Verb): void {
-  const repeated = (value: string, before: string[] = []) => [...before, value];
-  verb.addOption(new Option("--dns-opt <OPTION>").argParser(repeated).hideHelp());
+  for (const old of ["--dns-opt <OPTION>", "--net-alias <NAME>"])
+    verb.addOption(new Option(old).argParser(repeated).hideHelp());
 }
+
+const repeated = (value: string, before: string[] = []) => [...before, value];

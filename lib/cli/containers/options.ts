@@ -164,6 +164,8 @@ function networks(flags: ContainerFlags): Networked {
   const alone = named.find((name) => /^(?:none$|host$|ns:|container:)/.test(name));
   if (alone !== undefined && named.length > 1)
     throw invalid("--network", alone, "conflicting options: it cannot be one of several", "leave the others out");
+  if (alone === "container:" || alone === "ns:")
+    throw invalid("--network", alone, "not understood", "container:NAME or ns:PATH");
   const aliases = [...(flags.networkAlias ?? []), ...(flags.netAlias ?? [])];
   const addresses = [flags.ip, flags.ip6].filter((text) => text !== undefined);
   const own = {
