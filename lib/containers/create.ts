@@ -4,7 +4,7 @@
  * @module
  */
 import { Directory, TsboxError } from "../../syscalls/index.ts";
-import { checkCommand, launchable, prepare, withImage, type Prepared } from "../sandbox/index.ts";
+import { checkCommand, checkLaunchable, prepare, withImage, type Prepared } from "../sandbox/index.ts";
 import { storing } from "../state/index.ts";
 import { checkContainerOptions } from "./check-options.ts";
 import type { MakeOptions } from "./containers.ts";
@@ -78,9 +78,10 @@ async function prepareImage(home: Home, asked: ContainerOptions, making: MakeOpt
 async function make(
   home: Home,
   options: ContainerOptions,
-  { command, image, request }: Prepared,
+  prepared: Prepared,
   signal: AbortSignal | undefined,
 ): Promise<ContainerRecord> {
+  const { command, image, request } = prepared;
   const { config = {} } = image?.image.config ?? {};
   const files = image ? { config, layers: request.stack?.paths ?? [] } : filesOf(options);
   const mounted = resolveMounts(home, options, files);
@@ -109,7 +110,7 @@ async function make(
     const record: ContainerRecord = { ...named, status: "created" };
     using directory = home.directory(id);
     if (hasLayer(options)) storing(() => directory?.makeDirectory(LAYER, PRIVATE));
-    checkWhole(home, record);
+    checkWhole(home, record, prepared);
     writeCopy(home, record);
     home.state.transaction(() => {
       home.state.containers.update<ContainerRecord>(id, () => record);
@@ -126,11 +127,11 @@ async function make(
  * All that its specification would be refused for.
  * @throws TsboxError `invalid_option`, …
  */
-function checkWhole(home: Home, record: ContainerRecord): void {
+function checkWhole(home: Home, record: ContainerRecord, prepared: Prepared): void {
   const { options } = record;
   const network = typeof options.network === "string" && options.network.startsWith("container:") ? false : undefined;
   const request = requestOf(home, record, { mounts: [], ...(network === undefined ? {} : { network }) });
-  launchable(record.command, request).image?.release();
+  checkLaunchable(record.command, request, prepared);
 }
 
 /** Its directory, which nobody takes for a leftover as long as it is locked; before that somebody may. */

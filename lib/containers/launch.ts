@@ -73,7 +73,8 @@ export async function launchContainer(
   let found: Launchable | undefined;
   try {
     const { mounts, locks } = made;
-    found = launchable(record.command, requestOf(home, record, { mounts, ...joinedOf(home, record) }));
+    const request = requestOf(home, record, { mounts, ...joinedOf(home, record) });
+    found = launchable(record.command, request, record.image);
     const held = [...locks, ...(options.held ?? [])];
     const { pid } = await start(home, record, directory, found, { ...options, held });
     found.image?.leave();

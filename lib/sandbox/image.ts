@@ -60,9 +60,7 @@ export function prepare(command: string[], options: RunOptions): Prepared {
   const found = store && findIn(store, wanted);
   if (!store || !found) throw notFound(wanted);
   const { config } = found;
-  const { command: words, options: request } = configured(command, options, config.config ?? {});
-  const ids = imageIds();
-  const lease = leaseOf(store, found, ids);
+  const lease = leaseOf(store, found, imageIds());
   const image = { reference: wanted.reference, digest: found.manifestDigest, id: found.id, config };
   try {
     const stack = new StackedRoot(lease.lowers, volumesOf(config.config ?? {}), store.path);
@@ -73,11 +71,21 @@ export function prepare(command: string[], options: RunOptions): Prepared {
       leave: () => lease.leave(),
       ...(lease.lock !== undefined && { lock: lease.lock }),
     };
-    return { command: words, request: { ...(ids ? withIds(request) : request), stack }, image: held };
+    return { ...preparedOf(command, options, { config, stack }), image: held };
   } catch (error) {
     lease[Symbol.dispose]();
     throw error;
   }
+}
+
+/** The same, of an image that somebody holds. */
+export function preparedOf(
+  command: string[],
+  asked: RunOptions,
+  { config, stack }: { config: ImageConfig; stack: StackedRoot },
+): Prepared {
+  const { command: words, options: request } = configured(command, asked, config.config ?? {});
+  return { command: words, request: { ...(imageIds() ? withIds(request) : request), stack } };
 }
 
 /** Layers that were unpacked before there were such ids are all the user's own. */

@@ -30,5 +30,5 @@ export { holdIdRange } from "./id-range.ts";
 export { mapsFrom } from "./namespaces.ts";
 export { leaveInside, processInside, spawnInside, type InsideOptions } from "./inside.ts";
 export { InsideFiles, type PathStat } from "./inside-files.ts";
-export { launchable, type Launchable } from "./launchable.ts";
+export { checkLaunchable, launchable, type Launchable } from "./launchable.ts";
 export { supervise, type Executed, type Supervised, type SupervisedResult, type Supervision } from "./supervise.ts";
