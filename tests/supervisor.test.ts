@@ -17,6 +17,7 @@ import { ContainerCgroup, type CgroupRecord } from "../lib/cgroup/index.ts";
 import type { ContainerRecord } from "../lib/containers/record.ts";
 import { launchContainer } from "../lib/containers/launch.ts";
 import { connectPidfd, connectStdin, isAlive, readExit } from "../lib/containers/supervisor.ts";
+import { Store } from "../lib/store/index.ts";
 import {
   close,
   lockFile,
@@ -537,6 +538,36 @@ describe("an image", () => {
     await home.over(id);
     expect(await eventually(() => lockedLayers(home.root) === 0)).toBe(true);
     expect(readFileSync(`${home.home.path(id)}/layer/upper/kept`, "utf8")).toBe("kept\n");
+  });
+});
+
+describe("an image whose name is another's by now", () => {
+  testUnless(noBusybox, "is still what it was", async () => {
+    await using home = new TestHome();
+    using rootfs = makeRootfs();
+    const image = (text: string) =>
+      makeImage(home.root, "box", [
+        (directory) => {
+          cpSync(rootfs.path, directory, { recursive: true, verbatimSymlinks: true });
+          writeFileSync(`${directory}/which`, text);
+        },
+      ]);
+    const first = await image("first");
+    // it has another name as well, or it would be nobody's
+    {
+      using store = Store.open({ root: home.root });
+      const found = store.findImage("box");
+      if (found) store.setName("old", found.descriptor);
+    }
+    const id = home.make(["cat", "/which"], { image: "box" });
+    home.home.state.containers.update<ContainerRecord>(id, (record) => ({
+      ...record,
+      image: { reference: "box", ...first },
+    }));
+    await image("second");
+    await home.start(id);
+    await home.over(id);
+    expect(home.output(id)).toBe("first");
   });
 });
 

@@ -50,8 +50,8 @@ const NEW_EXIT = `.${EXIT}.new`;
 const [O_RDWR, O_NONBLOCK, O_CREAT] = [2, 0o4000, 0o100];
 /** Of a container whose log is not to be read: what is attached to it needs it. */
 const UNREAD_BYTES = 1024 * 1024;
-/** A command that writes much goes on while it is written down. An ordinary user may have 64 MiB of such room in all. */
-const OUTPUT_BYTES = 256 * 1024;
+/** A command that writes much goes on while it is written down. Root may have so much, a user 64 MiB for all its pipes. */
+const OUTPUT_BYTES = { root: 1024 * 1024, user: 256 * 1024 };
 const SIGKILL = 9;
 
 /**
@@ -220,7 +220,7 @@ function openFiles(
   if (terminal) return { files, stdio };
   const pipe = () => sys.pipe().map((fd) => opened.add(fd)) as [number, number];
   [files.out, stdio.stdout] = pipe();
-  sys.resizePipe(files.out, OUTPUT_BYTES);
+  sys.resizePipe(files.out, OUTPUT_BYTES[sys.effectiveUid() === 0 ? "root" : "user"]);
   [files.err, stdio.stderr] = pipe();
   for (const fd of [files.out, files.err]) sys.setNonBlocking(fd);
   if (options.openStdin) [stdio.stdin, files.in] = pipe();
