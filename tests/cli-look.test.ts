@@ -1,5 +1,7 @@
 /** Verbs that look at containers: lists, templates, the columns of ps(1), graphs; and real containers, where they can be. @module */
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { binarySize, graphs, statsRow } from "../lib/cli/containers/stats.ts";
 import { columnsFor, imageOf, rowOf } from "../lib/cli/containers/container-rows.ts";
 import { eventData, eventLine } from "../lib/cli/containers/events.ts";
@@ -17,6 +19,11 @@ import { psOptions } from "../lib/containers/ps-options.ts";
 import type { ContainerRecord, ContainerStats } from "../lib/containers/index.ts";
 import { networkBytes, statsOf } from "../lib/containers/stats.ts";
 import { topOf } from "../lib/containers/top.ts";
+import { capabilityNames, parseMounts } from "../lib/containers/explain.ts";
+import { addresses6In, addressesIn, listeningIn } from "../lib/containers/network-ends.ts";
+import { CommandLine } from "./support/command-line.ts";
+import { noBusybox, noLimits, SLOW, testUnless } from "./support/machine.ts";
+import { eventually } from "./support/processes.ts";
 
 const NOW = Date.UTC(2026, 10, 25, 12);
 const [SECOND, MINUTE, HOUR] = [1000, 60_000, 3_600_000];
@@ -502,4 +509,210 @@ test("what was made to be mounted on is no change", () => {
   expect(
     withoutMountPoints(["C /etc", "A /etc/hosts", "A /etc/own"].map(change), ["/etc/hosts"]).map(({ path }) => path),
   ).toEqual(["/etc", "/etc/own"]);
+});
+
+describe("what the kernel says", () => {
+  test("capabilities by their bits, those of later kernels too", () => {
+    expect(capabilityNames("0000000000000003")).toEqual(["CAP_CHOWN", "CAP_DAC_OVERRIDE"]);
+    expect(capabilityNames("4000000000000000")).toEqual(["CAP_62"]);
+    expect(capabilityNames("")).toEqual([]);
+  });
+
+  test("mounts, whatever their names", () => {
+    const text =
+      "36 35 98:0 / /mnt/with\\040space rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n37 35 0:5 /null /dev/x ro - devtmpfs devtmpfs rw\n";
+    expect(parseMounts(text)).toEqual([
+      { target: "/mnt/with space", type: "ext3", source: "/dev/root", options: ["rw", "noatime"] },
+      { target: "/dev/x", type: "devtmpfs", source: "/null of devtmpfs", options: ["ro"] },
+    ]);
+  });
+
+  test("addresses, and who listens", () => {
+    const trie =
+      "Local:\n  +-- 127.0.0.0/8 2 0 2\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 127.255.255.255\n        /32 link BROADCAST\n";
+    expect(addressesIn(trie)).toEqual(["127.0.0.1"]);
+    expect(addresses6In("fe800000000000000000000000000001 02 40 20 80 eth0\n")).toEqual(["fe80::1"]);
+    const tcp =
+      "  sl  local_address rem_address   st\n   0: 0100007F:1F90 00000000:0000 0A 00000000\n   1: 0100007F:1F91 0100007F:0001 01 00000000\n";
+    expect(listeningIn("tcp", tcp)).toEqual(["tcp 127.0.0.1:8080"]);
+    const tcp6 = "   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0\n";
+    expect(listeningIn("tcp6", tcp6)).toEqual(["tcp6 [::1]:80"]);
+  });
+});
+
+describe("a container", () => {
+  const TIMEOUT_MS = 30_000 * SLOW;
+  let made: CommandLine;
+  let id: string;
+  beforeAll(async () => {
+    if (noBusybox !== undefined) return;
+    made = await CommandLine.open();
+    id = made.said(
+      "run",
+      "-d",
+      "--name",
+      "seen",
+      "--label",
+      "tier=front",
+      "busy",
+      "sh",
+      "-c",
+      "sleep 1000 & exec sleep 2000",
+    );
+  }, TIMEOUT_MS);
+  afterAll(() => made?.[Symbol.asyncDispose](), TIMEOUT_MS);
+  const lookTest = (name: string, body: () => Promise<void> | void) => testUnless(noBusybox, name, body, TIMEOUT_MS);
+
+  lookTest("is listed", () => {
+    const [head, row] = made.said("ps").split("\n");
+    expect(head).toMatch(/^CONTAINER ID +IMAGE +COMMAND +CREATED +STATUS +PORTS +NAMES$/);
+    expect(row).toMatch(new RegExp(`^${id.slice(0, 12)} +busy +"sh -c 'sleep 1000 &…" .* Up .* +seen$`));
+    expect(made.said("ps", "-aq", "--no-trunc")).toBe(id);
+    expect(made.said("ps", "-s", "--format", "{{.Names}} {{.Size}}")).toMatch(/^seen \d+B \(virtual [\d.]+k?M?B\)$/);
+    expect(made.said("ps", "--filter", "label=tier=back", "-q")).toBe("");
+    expect(made.said("container", "ls", "--format", 'table {{.Names}}\\t{{.Label "tier"}}')).toMatch(
+      /^NAMES +tier\nseen +front$/,
+    );
+    expect(made.tsbox("ps", "--format", "{{.Nope}}").stderr).toContain("can't evaluate field");
+    expect(made.tsbox("ps", "--filter", "no=such").stderr).toContain("invalid filter 'no'");
+  });
+
+  lookTest("is inspected, as images are", () => {
+    const [found] = JSON.parse(made.said("inspect", "seen"));
+    expect(found).toMatchObject({
+      Id: id,
+      Name: "/seen",
+      Config: { Labels: { tier: "front" }, Image: "busy" },
+      State: { Status: "running" },
+    });
+    expect(found).not.toHaveProperty("SizeRw");
+    expect(made.said("inspect", "-s", "-f", "{{.SizeRw}} {{.Config.Labels.none}}", "seen")).toMatch(/^\d+ <no value>$/);
+    expect(made.said("inspect", "-f", "{{.Os}}", "busy")).toBe("linux");
+    expect(made.tsbox("inspect", "--type", "container", "busy")).toMatchObject({
+      status: 1,
+      stderr: "tsbox: No such container: busy\n",
+    });
+    expect(made.tsbox("inspect", "none")).toEqual({
+      status: 1,
+      stdout: "[]\n",
+      stderr: "tsbox: No such object: none\n",
+    });
+  });
+
+  lookTest("its processes are seen without ps(1)", () => {
+    const [head, ...rows] = made.said("top", "seen").split("\n");
+    expect(head).toMatch(/^UID +PID +PPID +C +STIME +TTY +TIME +CMD$/);
+    expect(rows.map((row) => row.split(/ {2,}/).at(-1)).toSorted()).toEqual(["sleep 1000", "sleep 2000", "tsbox-init"]);
+    expect(
+      made
+        .said("top", "seen", "-o", "nspid,comm")
+        .split("\n")
+        .slice(1)
+        .map((row) => row.trim().split(/ +/))
+        .toSorted(),
+    ).toEqual([
+      ["1", "tsbox-init"],
+      ["2", "sleep"],
+      ["3", "sleep"],
+    ]);
+    expect(made.tsbox("top", "seen", "-Z").status).toBe(1);
+    expect(made.tsbox("top", "--live", "seen").stderr).toContain("no terminal");
+  });
+
+  lookTest("what it uses is told once", () => {
+    const [head, row = ""] = made.said("stats", "--no-stream", "seen").split("\n");
+    expect(head).toMatch(/^CONTAINER ID +NAME +CPU % +MEM USAGE \/ LIMIT +MEM % +NET I\/O +BLOCK I\/O +PIDS$/);
+    expect(row).toMatch(new RegExp(`^${id.slice(0, 12)} +seen +\\d+\\.\\d\\d% .* [1-9]$`));
+    expect(JSON.parse(made.said("stats", "--no-stream", "--format", "json"))).toMatchObject({ Name: "seen" });
+    expect(made.tsbox("stats", "--no-stream", "none").stderr).toBe("tsbox: No such container: none\n");
+  });
+
+  lookTest("is explained", () => {
+    const text = made.said("explain", "seen");
+    for (const title of ["PROCESSES", "NAMESPACES", "FILES", "RIGHTS", "NETWORK", "WHO LOOKS AFTER IT"])
+      expect(text).toContain(`\n${title}\n`);
+    expect(text).toContain("sleep 2000");
+    const { running, kept } = JSON.parse(made.said("explain", "--json", "seen"));
+    expect(running.processes.map(({ pidInside }: { pidInside: number }) => pidInside)).toEqual([1, 2, 3]);
+    expect(running.namespaces.find(({ type }: { type: string }) => type === "pid")).toMatchObject({
+      isHosts: false,
+      sharedWith: [],
+    });
+    expect(running.rights).toMatchObject({ seccomp: "filter", noNewPrivileges: true });
+    expect(running.supervisor.name).toStartWith("tsbox-super");
+    expect(running.mounts[0]).toMatchObject({ target: "/", type: "overlay" });
+    expect(kept.layers).toHaveLength(1);
+  });
+
+  lookTest("what happened to it is told", () => {
+    const lines = made.said("events", "--since", "1h", "--until", "0s", "--filter", "container=seen").split("\n");
+    expect(lines.map((line) => line.split(" ")[2])).toEqual(["create", "start"]);
+    expect(lines[0]).toEndWith(` container create ${id} (image=busy, name=seen, tier=front)`);
+    const json = made.said("events", "--since", "1h", "--until", "0s", "--format", "json").split("\n")[0] as string;
+    expect(JSON.parse(json)).toMatchObject({ status: "create", id, from: "busy", Type: "container", scope: "local" });
+  });
+
+  /** Somebody at a terminal, who ends it. */
+  async function watch(words: string[], isSeen: (text: string) => boolean): Promise<{ text: string; status: number }> {
+    let text = "";
+    const child = Bun.spawn(made.command(...words), {
+      cwd: made.folder.path,
+      env: made.env,
+      terminal: { cols: 100, rows: 20, data: (_, chunk) => void (text += new TextDecoder().decode(chunk)) },
+    });
+    expect(await eventually(() => isSeen(text), 20_000 * SLOW)).toBe(true);
+    child.kill("SIGINT");
+    const status = await child.exited;
+    await eventually(() => text.includes("\x1b[?25h"));
+    return { text, status };
+  }
+
+  lookTest("on a terminal, stats are drawn again in place, and the cursor comes back", async () => {
+    const { text, status } = await watch(["stats"], (each) => each.split("CPU ").length > 4);
+    expect(text).toStartWith("\x1b[?25l");
+    expect(text).toContain("\x1b[3A");
+    expect(text).toMatch(/CPU +[▁-█]+ \d+% +MEM/);
+    expect(text.trimEnd()).toEndWith("\x1b[?7h\x1b[?25h");
+    expect(status).toBe(130);
+  });
+
+  lookTest("so are its processes, with --live", async () => {
+    const { text } = await watch(["top", "--live", "seen"], (each) => each.split("sleep 2000").length > 2);
+    expect(text).toContain("processes and threads");
+    expect(text.trimEnd()).toEndWith("\x1b[?25h");
+  });
+
+  testUnless(
+    noLimits,
+    "limits are explained, and what is paused is shown so",
+    () => {
+      made.said("run", "-d", "--name", "limited", "-m", "64m", "busy", "sleep", "1000");
+      expect(made.said("explain", "limited")).toContain("67108864 (64MiB)");
+      expect(made.said("stats", "--no-stream", "--format", "{{.MemUsage}}", "limited")).toEndWith(" / 64MiB");
+      made.said("pause", "limited");
+      expect(made.said("ps", "--filter", "name=limited", "--format", "{{.Status}}")).toEndWith(" (Paused)");
+      made.said("rm", "-f", "limited");
+    },
+    TIMEOUT_MS,
+  );
+
+  lookTest("that has ended is kept, and told what is", () => {
+    expect(made.tsbox("run", "--name", "ended", "busy", "sh", "-c", "echo x >/x; exit 3").status).toBe(3);
+    expect(made.said("ps", "-a", "--filter", "name=ended", "--format", "{{.Status}}")).toMatch(/^Exited \(3\) .* ago$/);
+    const text = made.said("explain", "ended");
+    expect(text).toContain("WHAT IS KEPT");
+    expect(text).toContain("it ended with status 3");
+    expect(text).not.toContain("PROCESSES");
+    expect(made.said("diff", "ended")).toBe("A /x");
+    expect(made.tsbox("top", "ended").stderr).toMatch(/^tsbox: container [0-9a-f]{64} is not running\n/);
+    expect(made.said("stats", "--no-stream", "--format", "{{.CPUPerc}} {{.PIDs}}", "ended")).toBe("0.00% 0");
+    expect(made.said("port", "ended")).toBe("");
+    const archive = Bun.spawnSync(made.command("export", "ended"), { env: made.env });
+    expect(Bun.spawnSync(["tar", "-xOf", "-", "x"], { stdin: archive.stdout }).stdout.toString()).toBe("x\n");
+    writeFileSync(join(made.folder.path, "all.tar"), archive.stdout);
+    made.said("import", "-c", 'CMD ["sh", "-c", "cat /x; echo y >/y"]', "all.tar", "all:1");
+    expect(made.said("run", "--name", "again", "all:1")).toBe("x");
+    expect(made.said("commit", "-m", "kept", "-c", 'CMD ["cat", "/y"]', "again", "kept:1")).toMatch(/^sha256:/);
+    expect(made.said("run", "--rm", "kept:1")).toBe("y");
+  });
 });

@@ -6,6 +6,7 @@ import { forStdout, rendered } from "../images/rows.ts";
 import { print } from "../print.ts";
 import { jsonOf, valueOf } from "../template/template.ts";
 import { safeWord } from "../safe-text.ts";
+import { moment } from "./moment.ts";
 import { withContainers } from "./with-containers.ts";
 
 interface EventsFlags {
@@ -14,8 +15,6 @@ interface EventsFlags {
   since?: string;
   until?: string;
 }
-
-const FILTERS = "container event image label type volume network daemon scope".split(" ");
 
 export const addEvents: Add = (parent, name) =>
   void declare(
@@ -36,19 +35,18 @@ export const addEvents: Add = (parent, name) =>
     },
     (flags: EventsFlags) =>
       withContainers(async (containers, signal) => {
-        const options = await optionsOf(flags);
+        const options = optionsOf(flags);
         const line = lineOf(flags.format);
         for await (const event of containers.events({ ...options, signal })) print(`${line(event)}\n`);
       }),
   );
 
-async function optionsOf({ filter = [], since, until }: EventsFlags): Promise<EventsOptions> {
-  const filters = Object.fromEntries(valuesOf(filter, FILTERS));
+function optionsOf({ filter = [], since, until }: EventsFlags): EventsOptions {
+  const filters = Object.fromEntries(valuesOf(filter));
   const options: EventsOptions = { filters };
-  if (since === undefined && until === undefined) return options;
-  const { momentOf } = await import("../../images/index.ts");
-  if (since !== undefined) options.since = momentOf(since).getTime();
-  if (until !== undefined) options.until = momentOf(until).getTime();
+  const milliseconds = (flag: string, text: string) => Number(moment(flag, text) / 1_000_000n);
+  if (since !== undefined) options.since = milliseconds("--since", since);
+  if (until !== undefined) options.until = milliseconds("--until", until);
   return options;
 }
 

@@ -19,9 +19,6 @@ interface PsFlags {
   size?: boolean;
 }
 
-const FILTERS =
-  "id name label exited status ancestor before since volume network publish expose health isolation is-task".split(" ");
-
 export const addPs: Add = (parent, name) =>
   void declare(
     parent,
@@ -59,7 +56,7 @@ async function chosen(
   containers: Containers,
   { all = false, filter = [], last, latest }: PsFlags,
 ): Promise<ContainerRecord[]> {
-  const filters = Object.fromEntries(valuesOf(filter, FILTERS));
+  const filters = Object.fromEntries(valuesOf(filter));
   const most = latest ? 1 : last === undefined ? -1 : Number(last);
   if (!Number.isInteger(most)) throw invalid("--last", last ?? "", "no whole number");
   const found = await containers.list({ all: all || most > 0 || "status" in filters, filters });

@@ -5,14 +5,14 @@ import { invalid } from "../invalid.ts";
 const TRUE = new Set(["1", "true"]);
 const FALSE = new Set(["0", "false"]);
 
-/** By their keys. @throws TsboxError `invalid_option` */
-export function valuesOf(filters: readonly string[], known: readonly string[]): Map<string, string[]> {
+/** By their keys. @param known undefined: whoever gets them knows. @throws TsboxError `invalid_option` */
+export function valuesOf(filters: readonly string[], known?: readonly string[]): Map<string, string[]> {
   const values = new Map<string, string[]>();
   for (const filter of filters) {
     const at = filter.indexOf("=");
     const key = filter.slice(0, Math.max(0, at)).trim().toLowerCase();
     if (at < 0) throw invalid("--filter", filter, "bad format of filter (expected name=value)");
-    if (!known.includes(key))
+    if (known && !known.includes(key))
       throw invalid("--filter", filter, `invalid filter '${key}'`, `there are ${known.join(", ")}`);
     values.set(key, [...(values.get(key) ?? []), filter.slice(at + 1).trim()]);
   }
