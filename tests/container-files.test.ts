@@ -501,6 +501,7 @@ describe("tsbox cp", () => {
     mkdirSync(at("src/sub"), { recursive: true });
     writeFileSync(at("src/sub/f"), "of the host");
     symlinkSync("sub", at("src/link"));
+    Bun.spawnSync(["mkfifo", at("src/pipe")]);
     expect(made.tsbox("cp", "src", "copied:/new")).toEqual({ status: 0, stdout: "", stderr: "" });
     made.said("cp", "src", "copied:/");
     made.said("cp", "src/.", "copied:new");
@@ -508,9 +509,10 @@ describe("tsbox cp", () => {
     made.said("cp", "copied:/new", "back");
     expect(readFileSync(at("back/sub/f"), "utf8")).toBe("of the host");
     expect(readlinkSync(at("back/link"))).toBe("sub");
+    expect(lstatSync(at("back/pipe")).isFIFO()).toBe(true);
     made.said("cp", "copied:/src/sub/.", "back");
     made.said("cp", "copied:/etc/renamed", "back/other");
-    expect(readdirSync(at("back")).toSorted()).toEqual(["f", "link", "other", "sub"]);
+    expect(readdirSync(at("back")).toSorted()).toEqual(["f", "link", "other", "pipe", "sub"]);
     made.said("cp", "-L", "copied:/new/link", "followed");
     expect(readdirSync(at("followed"))).toEqual(["f"]);
     expect(statSync(at("back/other")).uid).toBe(process.geteuid?.() as number);

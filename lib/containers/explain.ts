@@ -9,6 +9,8 @@ import { accountsOf, idsInside, rangesIn } from "./inside.ts";
 import { LAYER, LOG } from "./layout.ts";
 import { mountPointsOf, type MountPoint } from "./mount-points.ts";
 import { networkEnds, type NetworkEnds } from "./network-ends.ts";
+import { allPlaces } from "./networks.ts";
+import { portTexts } from "./port-texts.ts";
 import { pidsOf, processFacts, type ProcessFacts } from "./processes.ts";
 import { commandLine } from "./ps-fields.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -59,6 +61,17 @@ export interface ExplainedMount {
   options: string[];
 }
 
+/** Of a network that it is in. */
+export interface ExplainedCable {
+  network: string;
+  /** The host's end, and its own. */
+  device: string;
+  inside: string;
+  addresses: string[];
+  /** `"0.0.0.0:8080->80/tcp"` */
+  ports: string[];
+}
+
 /** What the kernel lets the command do. */
 export interface ExplainedRights {
   capabilities: Record<"effective" | "permitted" | "inheritable" | "bounding" | "ambient", string[]>;
@@ -97,7 +110,7 @@ export interface Explanation {
         groups: ExplainedGroup[];
         mounts: ExplainedMount[];
         rights: ExplainedRights;
-        network: NetworkEnds & { mode: string };
+        network: NetworkEnds & { mode: string; cables: ExplainedCable[] };
         supervisor: Supervisor | undefined;
         init: Supervisor;
       }
@@ -149,7 +162,7 @@ function running(home: Home, record: ContainerRecord): Explanation["running"] {
       a.target < b.target ? -1 : 1,
     ),
     rights: rightsOf(main),
-    network: { mode: networkModeOf(record.options), ...networkEnds(main) },
+    network: { mode: networkModeOf(record.options), cables: cablesOf(home, record), ...networkEnds(main) },
     supervisor: supervisor && {
       pid: supervisor.pid,
       name: supervisor.comm,
@@ -174,6 +187,15 @@ function explainProcess(facts: ProcessFacts, all: readonly ProcessFacts[], init:
     command: commandLine(facts),
   };
 }
+
+const cablesOf = (home: Home, { id }: ContainerRecord): ExplainedCable[] =>
+  (allPlaces(home).get(id) ?? []).map(({ network, endpoint }) => ({
+    network: network.name,
+    device: endpoint.device,
+    inside: endpoint.inside,
+    addresses: endpoint.addresses,
+    ports: portTexts(endpoint),
+  }));
 
 const NAMESPACES = ["pid", "mnt", "net", "ipc", "uts", "user", "cgroup", "time"];
 

@@ -169,6 +169,10 @@ class HostUnpacking {
         this.#clear(parent, name, entry);
         check(parent.makeSymlink(name, entry.linkName), "symlinkat", entry.name);
         return this.#attributes(parent, name, entry);
+      case "fifo":
+        this.#clear(parent, name, entry);
+        parent.makeFifo(name, entry.mode & 0o777);
+        return this.#attributes(parent, name, entry);
       case "hard link":
         return this.#hardLink(parent, name, entry);
       default:

@@ -83,7 +83,7 @@ export async function* packPath(
   } else if (stat.isFile()) {
     const file = await open(agent, "pack", path, followLink ? OPEN.read : OPEN.readItself, { signal });
     yield* packOpened(packing, file, { ...headerOf(file.stat), name: nameBytes }, path);
-  } else if (!stat.isSymbolicLink()) {
+  } else if (!stat.isSymbolicLink() && stat.type !== "fifo") {
     throw new TsboxError(`pack "${path}": a ${stat.type}`, { code: "file_refused", path });
   } else {
     const { parent, name: own } = splitPath(path) as { parent: string; name: string };
@@ -140,7 +140,8 @@ async function* packEntry(
       if (stat.isMountRoot && !packing.crosses?.(path)) return;
       const directory = await open(agent, "pack", nameData(nameBytes), OPEN.directoryItself, options);
       yield* packDirectory(packing, directory, inside, path);
-    } else if (stat.type === "file") {
+    } else if (stat.type === "fifo" && packing.crosses) yield tarHeader({ ...header, type: "fifo" });
+    else if (stat.type === "file") {
       const first = firstName(packing, stat.nlink > 1 ? `${stat.dev}:${stat.ino}` : undefined, name);
       if (first) yield tarHeader({ ...header, type: "hard link", linkName: first });
       else yield* packFile(packing, from, nameBytes, header, path);

@@ -98,6 +98,7 @@ async function unpackEntry(unpacking: Unpacking, parts: string[], entry: TarEntr
     throw refused(entry.name, "an empty name");
   }
   const parent = await parentOf(unpacking, parts.slice(0, -1));
+  if (entry.type === "fifo" && unpacking.anyLinks) return makePipe(unpacking, parent, name, entry);
   switch (entry.type) {
     case "file":
       return unpackFile(unpacking, parent, name, entry);
@@ -233,6 +234,21 @@ function checkTarget(path: string, parts: string[], { name, linkName }: TarEntry
   const isWithin = within.every((part, index) => at[index] === part);
   if (linkName === "" || !isWithin || lowest < within.length)
     throw refused(name, `a symlink to "${linkName}", which is outside`);
+}
+
+async function makePipe(unpacking: Unpacking, parent: number, name: string, entry: TarEntry): Promise<void> {
+  const { agent, signal, sameOwner } = unpacking;
+  const [{ uid, gid, mode }, pipe, AT_SYMLINK_NOFOLLOW, S_IFIFO] = [entry, cstring(name), 0x100, 0o010000];
+  const ops: Op[] = [
+    unlink(parent, name),
+    { call: "mknodat", args: [parent, pipe, S_IFIFO | (mode & 0o777), 0], out: "made" },
+    ...(sameOwner
+      ? [{ call: "fchownat", args: [parent, pipe, uid, gid, AT_SYMLINK_NOFOLLOW], out: "owned" } satisfies Op]
+      : []),
+    { call: "utimensat", args: [parent, pipe, timesOf(entry), AT_SYMLINK_NOFOLLOW], out: "dated" },
+  ];
+  const { failed } = await agent.request({ ops, signal });
+  if (failed) throw fileError("unpack", failed, entry.name);
 }
 
 async function makeSymlink(unpacking: Unpacking, parent: number, name: string, entry: TarEntry): Promise<void> {

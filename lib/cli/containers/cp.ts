@@ -25,7 +25,7 @@ export const addCopy: Add = (parent, name) =>
     name,
     {
       summary: "Copy files between a container and the host",
-      more: ', whether it runs or not. "-" is a tar archive: read from stdin, or written to stdout',
+      more: ', whether it runs or not. "-" is a tar archive: read from stdin, or written to stdout.\nSockets and devices are left out of what comes from a container',
       usage: "[FLAGS] CONTAINER:SRC_PATH DEST_PATH|-\n       tsbox cp [FLAGS] SRC_PATH|- CONTAINER:DEST_PATH",
       words: ["<SRC>", "<DEST>"],
       flags: [

@@ -262,7 +262,7 @@ function rights({ capabilities, seccomp, seccompFilters, noNewPrivileges }: Expl
   return section("Rights", words, lines);
 }
 
-function network({ network: { mode, interfaces, addresses, listening } }: Running): string {
+function network({ network: { mode, interfaces, addresses, listening, cables } }: Running): string {
   const words =
     mode === "none"
       ? "A network of its own with nothing but the loopback: it can talk to itself only."
@@ -281,6 +281,10 @@ function network({ network: { mode, interfaces, addresses, listening } }: Runnin
           ]),
         )),
     ...(addresses.length > 0 ? [`addresses: ${addresses.join(", ")}`] : []),
+    ...cables.flatMap(({ network: name, device, inside, addresses: own, ports }) => [
+      `${inside} is one end of a cable; the other is ${device} on the host, in the network ${name}, as ${own.join(" and ")}`,
+      ...ports.map((port) => `  published: ${port}`),
+    ]),
     `listening: ${listening.length > 0 ? listening.join(", ") : "nobody"}`,
   ];
   return section("Network", words, lines);
