@@ -195,22 +195,30 @@ async function reachWith(home: Home, record: ContainerRecord, made: MadeMounts, 
     user: asked.uidMappings || asked.gidMappings ? (asked.user ?? "0:0") : "0:0",
     cwd: "/",
   };
+  const spec = Sandbox.spec(["true"], options);
   const box = await Sandbox.create(options);
   const init = openPidfd(box.pid);
-  const spec = Sandbox.spec(["true"], options);
-  const files = new InsideFiles(spec, init, new ContainerCgroup(NO_GROUPS), false);
-  return {
-    files,
-    record,
-    async [Symbol.asyncDispose]() {
-      await files[Symbol.asyncDispose]();
-      close(init);
-      await box.stop();
-      made.release();
-      await releaseMounts(home, record);
-      held[Symbol.dispose]();
-    },
+  const end = async () => {
+    close(init);
+    await box.stop();
   };
+  try {
+    const files = new InsideFiles(spec, init, new ContainerCgroup(NO_GROUPS), false);
+    return {
+      files,
+      record,
+      async [Symbol.asyncDispose]() {
+        await files[Symbol.asyncDispose]();
+        await end();
+        made.release();
+        await releaseMounts(home, record);
+        held[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
 }
 
 /** As fast as it is read. */
