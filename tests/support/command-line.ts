@@ -2,6 +2,7 @@
 import { cpSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Containers } from "../../lib/containers/index.ts";
+import { Tsbox } from "../../lib/engine/index.ts";
 import type { ContainerConfig } from "../../lib/image/index.ts";
 import { makeImage } from "./images.ts";
 import { Folder, makeRootfs } from "./rootfs.ts";
@@ -80,12 +81,19 @@ export class CommandLine implements AsyncDisposable {
         // one that removes itself may be gone by now
         await found?.remove({ force: true, volumes: true }).catch(unlessGone);
       }
+      // files in them may be those of subordinate ids
+      if (existsSync(join(this.root, "volumes"))) await removeVolumes(this.root);
     } finally {
       // overlayfs makes directories that nobody may enter
       Bun.spawnSync(["chmod", "-R", "u+rwx", this.folder.path], { stderr: "ignore" });
       this.folder.remove();
     }
   }
+}
+
+async function removeVolumes(root: string): Promise<void> {
+  using engine = new Tsbox({ root });
+  for (const { name } of engine.volumes.list()) await engine.volumes.remove(name, { force: true });
 }
 
 function unlessGone(error: unknown): void {
