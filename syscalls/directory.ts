@@ -294,6 +294,11 @@ export class Directory {
     return trySyscall("flock", this.fd, LOCK_EX | LOCK_NB) === 0;
   }
 
+  /** The same with others who share it. */
+  tryShare(): boolean {
+    return trySyscall("flock", this.fd, LOCK_SH | LOCK_NB) === 0;
+  }
+
   /** Whether somebody else has it. */
   isLocked(): boolean {
     if (trySyscall("flock", this.fd, LOCK_SH | LOCK_NB) !== 0) return true;

@@ -1,5 +1,7 @@
 /** `attach`, and containers in the foreground: streams, terminals, signals, keys that leave them alone. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { Containers } from "../lib/containers/index.ts";
 import { DetachKeys } from "../lib/terminal/index.ts";
 import { CommandLine } from "./support/command-line.ts";
@@ -128,6 +130,25 @@ describe("in the foreground", () => {
       expect(tsbox("run", "--rm", "--name", newName(), "busy", "echo", "hello").stdout).toBe("hello\n");
     const { stdout } = tsbox("run", "--rm", "--name", newName(), "busy", "sh", "-c", "seq 1 300000");
     expect(stdout).toBe(Array.from({ length: 300_000 }, (_, at) => `${at + 1}\n`).join(""));
+  });
+
+  boxTest("nothing is lost where the log goes on in other files, nor where it is not kept", () => {
+    const length = ["busy", "dd", "if=/dev/zero", "bs=64k", "count=300"];
+    const written = 300 * 65_536;
+    for (const flags of [
+      ["--log-driver", "none"],
+      ["--log-opt", "max-size=100k", "--log-opt", "max-file=2"],
+    ])
+      expect(tsbox("run", "--name", newName(), ...flags, ...length).stdout.length).toBe(written);
+    const name = newName();
+    const slowly =
+      "i=0; while [ $i -lt 40 ]; do dd if=/dev/zero bs=20k count=1 2>/dev/null; sleep 0.02; i=$((i+1)); done";
+    const flags = ["--log-opt", "max-size=100k", "--log-opt", "max-file=3"];
+    expect(tsbox("run", "--name", name, ...flags, "busy", "sh", "-c", slowly).stdout.length).toBe(40 * 20_480);
+    const directory = join(made.root, "containers", said("inspect", "--format", "{{.Id}}", name));
+    const files = readdirSync(directory).filter((each) => /^log(\.\d)?$/.test(each));
+    expect(files.toSorted()).toEqual(["log", "log.1", "log.2"]);
+    for (const file of files) expect(statSync(join(directory, file)).size).toBeLessThan(300_000);
   });
 
   boxTest("stdin is piped, and its end is the container's", () => {

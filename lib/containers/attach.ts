@@ -48,7 +48,11 @@ export async function attach(home: Home, id: string, { logs, signal }: AttachOpt
   OpenFile.open(directory, LOG, { as: "maker" })?.[Symbol.dispose]();
   const cursor = new LogCursor(directory);
   if (!logs) cursor.moveToEnd();
-  const following = new Following(home, id, directory, { once: true, ...(isUp(record) ? {} : { ahead: record }) });
+  const following = new Following(home, id, directory, {
+    once: true,
+    log: record.options.log,
+    ...(isUp(record) ? {} : { ahead: record }),
+  });
   let open = true;
   const close = () => {
     if (!open) return;

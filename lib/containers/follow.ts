@@ -3,10 +3,21 @@
  * @module
  * @see inotify(7)
  */
-import { close, runtime, watchDirectory, unwatch, type Directory } from "../../syscalls/index.ts";
+import {
+  close,
+  OpenFile,
+  runtime,
+  waitBriefly,
+  watchDirectory,
+  unwatch,
+  type Directory,
+} from "../../syscalls/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
+import { LOG, LOG_TURN } from "./layout.ts";
 import { tryLock } from "./lock.ts";
+import { rotationOf } from "./log-rotation.ts";
+import type { LogOptions } from "./options.ts";
 import { isUp } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { isAlive, untilOver } from "./supervisor.ts";
@@ -20,7 +31,12 @@ const RESTART_MS = 10_000;
 
 const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
+/** Whoever replaces a file has the lock for less than this. */
+const [LOCK_US, LOCK_TURNS] = [100, 1000];
+
 interface FollowOptions {
+  /** As the container has it. */
+  log?: LogOptions | undefined;
   until?: number | bigint;
   signal?: AbortSignal;
   /** It does not run, as this says: from when it is started. */
@@ -34,7 +50,9 @@ export class Following implements Disposable {
   readonly #home: Home;
   readonly #id: string;
   readonly #watch: Watch;
+  readonly #directory: Directory;
   readonly #until: number;
+  readonly #limitBytes: number;
   readonly #over = new AbortController();
   readonly #signal: AbortSignal | undefined;
   /** One that does not run yet. */
@@ -47,7 +65,10 @@ export class Following implements Disposable {
     this.#home = home;
     this.#id = id;
     this.#watch = new Watch(directory);
-    const { until = Infinity, signal, ahead, once = false } = options;
+    this.#directory = directory;
+    this.#hold();
+    const { until = Infinity, signal, ahead, once = false, log } = options;
+    this.#limitBytes = rotationOf(log).sizeBytes ?? Infinity;
     this.#ahead = ahead;
     this.#once = once;
     this.#until = typeof until === "bigint" ? Number(until / 1_000_000n) : until;
@@ -67,6 +88,18 @@ export class Following implements Disposable {
     untilOver(this.#home, this.#id, this.#over.signal).then(over, over);
   }
 
+  /** As long as somebody reads, no file of the log is replaced by the next without leave: `lib/plan/supervisor.ts`. */
+  #hold(): void {
+    for (let turn = 0; turn < LOCK_TURNS && !this.#directory.tryShare(); turn++) waitBriefly(-1, LOCK_US);
+    this.#directory.remove(LOG_TURN);
+  }
+
+  /** All is read: a file that is large enough may be replaced by the next, once. */
+  #giveLeave(): void {
+    const { sizeBytes = 0 } = this.#directory.status(LOG) ?? {};
+    if (sizeBytes >= this.#limitBytes) OpenFile.open(this.#directory, LOG_TURN, { as: "maker" })?.[Symbol.dispose]();
+  }
+
   /** All that there was has been read. @returns whether there may be more now */
   async next(): Promise<boolean> {
     if (this.#run === "over") {
@@ -77,6 +110,7 @@ export class Following implements Disposable {
     if (this.#run === "ahead") return await this.#lookAhead();
     const left = this.#until - Date.now();
     if (left <= 0) return false;
+    this.#giveLeave();
     await this.#watch.next(left);
     return true;
   }
@@ -117,6 +151,7 @@ export class Following implements Disposable {
   [Symbol.dispose](): void {
     this.#signal?.removeEventListener("abort", this.#abort);
     this.#over.abort();
+    this.#directory.unlock();
     this.#watch[Symbol.dispose]();
   }
 }

@@ -2,7 +2,7 @@
 import * as sys from "../../syscalls/index.ts";
 import { Descriptors, TsboxError, type Directory } from "../../syscalls/index.ts";
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
-import { holdIdRange, launchable, mapsFrom, parseSize, supervise } from "../sandbox/index.ts";
+import { holdIdRange, launchable, mapsFrom, supervise } from "../sandbox/index.ts";
 import type { Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
 import type { Resources, Spec } from "../spec/index.ts";
 import { markDecision } from "./decide.ts";
@@ -17,16 +17,17 @@ import {
   LOG,
   LOG_CHUNK,
   LOG_HEADER,
+  LOG_TURN,
   PIDFD_SOCKET,
   STDIN_SOCKET,
 } from "./layout.ts";
 import { openLog, WHOLE, WRITTEN } from "./log-file.ts";
-import type { LogOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 import { mountsFor, releaseMounts } from "./mounts.ts";
 import { joinedOf } from "./network.ts";
 import { ownCgroup } from "./own-cgroup.ts";
 import { hasLayer, requestOf } from "./request.ts";
+import { rotationOf } from "./log-rotation.ts";
 import { callSelf } from "./self.ts";
 import { writeSpec } from "./spec-file.ts";
 import { isAlive, untilOver } from "./supervisor.ts";
@@ -48,8 +49,6 @@ export interface LaunchOptions {
 
 const NEW_EXIT = `.${EXIT}.new`;
 const [O_RDWR, O_NONBLOCK, O_CREAT] = [2, 0o4000, 0o100];
-/** Of a container whose log is not to be read: what is attached to it needs it. */
-const UNREAD_BYTES = 1024 * 1024;
 /** A command that writes much goes on while it is written down. Root may have so much, a user 64 MiB for all its pipes. */
 const OUTPUT_BYTES = { root: 1024 * 1024, user: 256 * 1024 };
 const SIGKILL = 9;
@@ -269,7 +268,14 @@ function supervisionOf(
   return {
     stdin: openStdin,
     terminal: terminal !== undefined && terminal !== false,
-    log: { name: LOG, ...rotationOf(log), headerBytes: LOG_HEADER, chunkBytes: LOG_CHUNK, modes: [WRITTEN, WHOLE] },
+    log: {
+      name: LOG,
+      turn: LOG_TURN,
+      ...rotationOf(log),
+      headerBytes: LOG_HEADER,
+      chunkBytes: LOG_CHUNK,
+      modes: [WRITTEN, WHOLE],
+    },
     exit: { name: EXIT, temporary: NEW_EXIT, sizeBytes: EXIT_BYTES },
     sockets: [PIDFD_SOCKET, STDIN_SOCKET],
     cgroups: [...new Set(Object.values(record.paths))],
@@ -283,11 +289,3 @@ function supervisionOf(
 /** Until the first check. */
 const firstMs = ({ startPeriodMs, startIntervalMs, intervalMs }: HealthCheck): number =>
   startPeriodMs > 0 ? Math.min(startIntervalMs, intervalMs) : intervalMs;
-
-const FILES_WITH_SIZE = 5;
-
-function rotationOf({ driver, maxSize, maxFiles }: LogOptions = {}): { sizeBytes?: number; files: number } {
-  if (driver === "none") return { sizeBytes: UNREAD_BYTES, files: 1 };
-  if (maxSize === undefined) return { files: 1 };
-  return { sizeBytes: parseSize("use the size of a log file", maxSize), files: maxFiles ?? FILES_WITH_SIZE };
-}

@@ -29,6 +29,8 @@ export const DECIDE = "decide";
 export const WAKE = "wake";
 export const EXIT = "exit";
 export const LOG = "log";
+/** Whoever follows the log has read all: its file may be replaced by the next, once. */
+export const LOG_TURN = "log-turn";
 export const LAYER = "layer";
 
 /**

@@ -94,7 +94,7 @@ async function* steps(
   using directory = home.directory(id);
   if (!directory) throw notFound(id);
   const follows = options.follow === true && isUp(record);
-  using following = follows ? new Following(home, id, directory, options) : undefined;
+  using following = follows ? new Following(home, id, directory, { ...options, log: record.options.log }) : undefined;
   using cursor = new LogCursor(directory, options.onDamage);
   if (!follows) cursor.stopHere();
   const { tail } = options;

@@ -42,6 +42,8 @@ export interface Supervision {
   log: {
     /** The file's name in the directory. */
     name: string;
+    /** By removing this file, leave is taken to begin a new one while somebody follows the log and has locked the directory. */
+    turn: string;
     /** A new one is begun when it has so many bytes. */
     sizeBytes?: number | undefined;
     /** So many are kept. */
@@ -62,6 +64,9 @@ export interface Supervision {
   /** What the supervisor becomes at the end, if there is such a file in the directory then. */
   ended?: Executed & { where: string };
 }
+
+/** A file of the log may become larger than it should while somebody reads it, up to so many times or bytes. */
+const [HELD_TIMES, HELD_BYTES] = [16, 256 * 1024 * 1024];
 
 /** What the supervisor has, -1 where there is none; `out` and `err` do not block. Besides locks, which are held by being open. */
 export const SUPERVISED = [
@@ -363,7 +368,7 @@ class Supervisor {
 
   /** All of it, or it is taken back: the disk is full. */
   #record(): Op[] {
-    const { name, sizeBytes, files, modes } = this.#how.log;
+    const { name, turn, sizeBytes, files, modes } = this.#how.log;
     const kept = Array.from({ length: files - 1 }, (_, index) => `${name}.${index + 1}`);
     const names = [name, ...kept];
     const directory = ref("directory");
@@ -378,16 +383,27 @@ class Supervisor {
         : [
             { call: "lseek", args: [ref("log"), 0, SEEK_CUR], out: "position" },
             jumpIf("position", "<", sizeBytes, "written"),
+            jumpIf("position", "<", Math.max(HELD_TIMES * sizeBytes, HELD_BYTES), "ask"),
+            jump("rotate"),
+            label("ask"),
+            // nobody follows the log, or whoever does has read all of the file before, and gives leave
+            { call: "flock", args: [directory, named("LOCK_EX|LOCK_NB", 6)], onError: { jump: "followed" } },
+            jump("rotate"),
+            label("followed"),
+            { call: "unlinkat", args: [directory, cstring(turn), 0], onError: { jump: "written" } },
+            label("rotate"),
             remove,
             ...moves.toReversed(),
             {
               call: "openat",
               args: [directory, cstring(name), named("O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC", 0o2000301), modes[0]],
               out: "new log",
-              onError: { jump: "written" },
+              onError: { jump: "unlock" },
             },
             { call: "dup3", args: [ref("new log"), ref("log"), flags("O_CLOEXEC")] },
             { call: "close", args: [ref("new log")] },
+            label("unlock"),
+            { call: "flock", args: [directory, named("LOCK_UN", 8)], onError: "ignore" },
             label("written"),
           ];
     return [
