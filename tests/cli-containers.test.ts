@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { Verb } from "../lib/cli/verb.ts";
+import { addVerbs } from "../lib/cli/verbs.ts";
 import { CommandLine } from "./support/command-line.ts";
 import { noBusybox, noLimits, SLOW, testUnless } from "./support/machine.ts";
 
@@ -401,6 +403,23 @@ Are you sure you want to continue? [y/N] `);
 });
 
 describe("help", () => {
+  test("what is said of a verb that is not loaded is what it says itself", async () => {
+    const verbs = async (...words: string[]) => {
+      const top = new Verb("tsbox").enablePositionalOptions();
+      await addVerbs(top, words);
+      return top;
+    };
+    const summaries = (verb: Verb | undefined) => verb?.commands.map((each) => [each.name(), each.summary()]) ?? [];
+    const below = (verb: Verb, name: string) => verb.commands.find((each) => each.name() === name) as Verb | undefined;
+    const all = await verbs("completion");
+    expect(summaries(await verbs("none-of-them"))).toEqual(summaries(all));
+    for (const group of ["container", "image", "volume", "system"]) {
+      const [some, whole] = [below(await verbs(group, "none-of-them"), group), below(all, group)];
+      expect(summaries(whole).length).toBeGreaterThan(3);
+      expect(summaries(some)).toEqual(summaries(whole));
+    }
+  });
+
   test("tsbox container lists what there is, as the verbs say it", () => {
     const list = tsbox("container", "--help").stdout;
     for (const verb of [
