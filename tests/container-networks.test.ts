@@ -74,6 +74,8 @@ describe.skipIf(reason !== undefined)(
       );
       const within = said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web");
       expect(within.split(" ").toSorted()).toEqual(["client", "server"]);
+      expect(said("ps", "-q", "--filter", "publish=8080", "--format", "{{.Names}}")).toBe("server");
+      expect(said("ps", "--filter", "publish=8081", "--format", "{{.Names}}")).toBe("");
       // somebody has it
       expect(refused("run", "-d", "--name", "second", "--network", "web", "-p", "8080:80", ...SERVE)).toContain(
         "Bind for 0.0.0.0:8080 failed: port is already allocated",

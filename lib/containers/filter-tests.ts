@@ -12,6 +12,7 @@ import type { Home } from "./home.ts";
 import { networkModeOf } from "./host-config.ts";
 import { imageConfigOf } from "./image-config.ts";
 import { labelFits } from "../state/index.ts";
+import { allPlaces } from "./networks.ts";
 import type { ContainerRecord, ContainerStatus } from "./record.ts";
 import { toldStatus } from "./told-status.ts";
 
@@ -74,10 +75,13 @@ const TESTS: Record<string, TestFor> = {
     const matches = matcherOf(value);
     return ({ options }) => matches(networkModeOf(options));
   },
-  // ports are published to nobody
-  publish: (value) => {
-    portsOf("publish", value);
-    return () => false;
+  publish: (value, home) => {
+    const ports = portsOf("publish", value);
+    const places = allPlaces(home);
+    return ({ id }) =>
+      (places.get(id) ?? []).some(({ endpoint }) =>
+        endpoint.ports.some(({ hostPort, protocol }) => ports.has(`${hostPort}/${protocol}`)),
+      );
   },
   expose: (value, home) => {
     const ports = portsOf("expose", value);
