@@ -41,6 +41,7 @@ const FROM: Record<string, string[]> = {
   CONTAINER: ["ps", "--all", "--format", "{{.Names}}"],
   IMAGE: ["images", "--format", "{{.Repository}}"],
   VOLUME: ["volume", "ls", "--quiet"],
+  NETWORK: ["network", "ls", "--format", "{{.Name}}"],
 };
 
 /** Words that no declaration can list. */
@@ -48,6 +49,7 @@ const KNOWN: Record<string, () => string[]> = {
   "--attach": () => ["stdin", "stdout", "stderr"],
   "--stop-signal": () => ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL"],
   "--platform": () => ["linux/amd64", "linux/arm64"],
+  "--network": () => ["none", "host"],
   "--restart": () => ["no", "always", "unless-stopped", "on-failure"],
   "--signal": () => ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGKILL"],
   "--log-opt": () => ["max-size=", "max-file="],
