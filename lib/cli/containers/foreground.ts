@@ -28,15 +28,18 @@ export async function follow(container: Container, how: Foreground, start: () =>
   // one that goes when it has ended, or is started again, is waited for from the beginning; where it goes, to the end of that
   const isSeenLater = !options.remove && (options.restart ?? "no") === "no";
   const condition = options.remove ? ("removed" as const) : ("next-exit" as const);
-  const waited = isSeenLater ? undefined : container.wait({ condition, signal: stop.signal });
-  waited?.catch(() => {});
+  const early = isSeenLater ? undefined : container.wait({ condition, signal: stop.signal });
+  early?.catch(() => {});
   try {
     proxySignals(container, how.sigProxy);
     await start();
+    // from now on: somebody may remove it
+    const waited = early ?? container.wait({ signal: stop.signal });
+    waited.catch(() => {});
     const size = callersSize();
     if (attachment.terminal && size) attachment.resize({ columns: size.cols, rows: size.rows });
     if (!(await join(attachment, how, keys))) return 0;
-    return (await (waited ?? container.wait())).exitCode;
+    return (await waited).exitCode;
   } finally {
     stop.abort();
     attachment.close();
