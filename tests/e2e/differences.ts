@@ -9,6 +9,8 @@ export interface Difference {
   case: string;
   /** What is printed there instead, at some place. */
   prints: string;
+  /** It depends on who is quicker: the case may hold as well. */
+  isSometimes: boolean;
   why: string;
 }
 
@@ -22,7 +24,8 @@ export function readDifferences(): Difference[] {
     const cells = /^\| (.+) \| (.+) \| (.+) \|$/.exec(line);
     if (!cells || cells[1] === "case" || /^-+$/.test(cells[1] ?? "")) continue;
     const [, name = "", prints = "", why = ""] = cells.map((cell) => cell.replaceAll("\\|", "|"));
-    found.push({ engine, case: name, prints: prints === "-" ? "" : prints.replace(/^`+ ?|\s?`+$/g, ""), why });
+    const text = /^(-|sometimes)$/.test(prints) ? "" : prints.replace(/^`+ ?|\s?`+$/g, "");
+    found.push({ engine, case: name, prints: text, isSometimes: prints === "sometimes", why });
   }
   return found;
 }

@@ -58,6 +58,7 @@ async function tryOut(each: Case, number: number, difference: Difference | undef
     if (failure !== undefined) throw failure;
     return;
   }
+  if (difference.isSometimes && failure === undefined) return;
   expect([each.name, failure === undefined ? "does as Docker" : "differs"]).toEqual([each.name, "differs"]);
   expect(`${context.told.join("\n")}\n${String(failure)}`).toContain(difference.prints);
 }
