@@ -24,8 +24,8 @@ export function readDifferences(): Difference[] {
     const cells = /^\| (.+) \| (.+) \| (.+) \|$/.exec(line);
     if (!cells || cells[1] === "case" || /^-+$/.test(cells[1] ?? "")) continue;
     const [, name = "", prints = "", why = ""] = cells.map((cell) => cell.replaceAll("\\|", "|"));
-    const text = /^(-|sometimes)$/.test(prints) ? "" : prints.replace(/^`+ ?|\s?`+$/g, "");
-    found.push({ engine, case: name, prints: text, isSometimes: prints === "sometimes", why });
+    const shown = /^(-|sometimes)$/.test(prints) ? "" : prints.replace(/^`+ ?|\s?`+$/g, "");
+    found.push({ engine, case: name, prints: shown, isSometimes: prints === "sometimes", why });
   }
   return found;
 }
