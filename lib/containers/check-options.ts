@@ -193,7 +193,7 @@ function checkLog(log: ContainerOptions["log"]): void {
   if (log === undefined) return;
   checkKeys("log option", log, ["driver", "maxSize", "maxFiles", "labels", "env"]);
   checkChoice<unknown>("log driver", log.driver, "local", "json-file", "none");
-  if (log.maxSize !== undefined && log.maxSize !== -1 && parseSize("log maxSize", log.maxSize) === 0)
+  if (log.maxSize !== undefined && parseSize("log maxSize", log.maxSize) === 0)
     throw invalid(`use the log maxSize ${show(log.maxSize)}: nothing fits`);
   if (log.maxFiles !== undefined) checkInteger("log maxFiles", log.maxFiles, 1, 1000);
   for (const key of ["labels", "env"] as const) if (log[key] !== undefined) checkTexts(`log ${key}`, log[key]);

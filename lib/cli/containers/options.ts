@@ -272,7 +272,9 @@ function log(flags: ContainerFlags): LogOptions | undefined {
   const driver = DRIVERS.find((each) => each === logDriver);
   if (logDriver !== undefined && driver === undefined)
     throw invalid("--log-driver", logDriver, `no log driver named '${logDriver}' is registered`, DRIVERS.join(", "));
-  const { "max-size": maxSize, "max-file": maxFile, labels, env, ...others } = keyValues("--log-opt", logOpt);
+  const { "max-size": size, "max-file": maxFile, labels, env, ...others } = keyValues("--log-opt", logOpt);
+  // as Docker writes "any"
+  const maxSize = size === "-1" ? undefined : size;
   // Docker's local driver has neither
   const named = driver === "local" ? { ...(labels && { labels }), ...(env && { env }) } : {};
   const [unknown] = Object.keys({ ...others, ...named });
