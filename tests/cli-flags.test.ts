@@ -597,10 +597,7 @@ const containers: [words: string[], options: Partial<ContainerOptions>][] = [
   [["--no-healthcheck"], { health: { test: ["NONE"] } }],
   // logs
   [["--log-driver", "none"], { log: { driver: "none" } }],
-  [
-    ["--log-opt", "max-size=-1", "--log-opt", "max-file=1"],
-    { log: { maxFiles: 1 } },
-  ],
+  [["--log-opt", "max-size=-1", "--log-opt", "max-file=1"], { log: { maxFiles: 1 } }],
   [
     ["--log-driver=json-file", "--log-opt", "max-size=10m", "--log-opt=max-file=3"],
     { log: { driver: "json-file", maxSize: "10m", maxFiles: 3 } },

@@ -182,6 +182,29 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     nothingIsLeft();
   }, 60_000);
 
+  test("what listens at 127.0.0.1 of this machine is not reached, whatever the container does", async () => {
+    const network = await networks.create({ name: "local" });
+    const a = await member(network, "a", { publish: ["8080:80"] });
+    const server = Bun.spawn([BUN, ECHO, "serve", "7002", "this machine"], { stdio: ["ignore", "pipe", "ignore"] });
+    await server.stdout.getReader().read();
+    expect(ask(undefined, "tcp", "127.0.0.1", 7002)).toContain("this machine saw");
+    const { gateway } = network.subnets[0]!;
+    const steps = [
+      "ip addr del 127.0.0.1/8 dev lo",
+      "sysctl -w net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.eth0.route_localnet=1",
+      `ip route add 127.0.0.0/8 via ${gateway}`,
+    ];
+    for (const step of steps) a.place.run("busybox", ...step.split(" "));
+    expect(ask(a.place, "tcp", "127.0.0.1", 7002)).toBe("nothing");
+    // and would be, but for this
+    runHere("nft", "flush", "chain", "inet", "tsbox", "guard");
+    expect(ask(a.place, "tcp", "127.0.0.1", 7002)).toBe(`this machine saw ${a.addresses[0]}`);
+    server.kill();
+    await leave(a);
+    await networks.remove("local");
+    nothingIsLeft();
+  }, 30_000);
+
   test("addresses are given in turn, kept while in use, and refused where they are somebody's", async () => {
     const network = await networks.create({
       name: "small",

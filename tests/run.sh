@@ -8,7 +8,8 @@
 #
 # TSBOX_TEST_PARTS="root user" chooses; arguments (file names, -t name) go to `bun test`. Without any, the guest, where
 # starting a process takes ten times as long, runs what depends on the kernel; and a file in which a test failed is run
-# once more, by itself, for those that only a busy machine makes fail. Each failure is named again at the end.
+# once more, by itself, for those that only a busy machine makes fail. Each failure is named again at the end. The guest
+# is a machine of its own, with one processor: without arguments it runs beside what runs here.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 parts=${TSBOX_TEST_PARTS:-root user guest systemd}
@@ -16,7 +17,7 @@ uml=$(readlink -f ../shared/conformance/uml)
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 passed=0 failed=0 skipped=0 broken=0
 again=no # yes while the files that failed are run once more
-user= guest=
+user= guest= beside=
 guest_tests="attacks bad-input cleanup cli.test container-cgroup container-exec container-life supervisor doctor examples executor.test image.test image-run isolation limits oci-labels process runtime seccomp-kernel"
 systemd_tests="container-cgroup systemd.test"
 guest_packages="attr libarchive-tools"
@@ -32,6 +33,7 @@ remove_user() {
   user=
 }
 clean_up() {
+  [ -n "$beside" ] && kill -TERM "$beside" && wait "$beside"
   [ -n "$guest" ] && pkill -TERM -s "$guest" # the session of the guest's processes
   remove_user
   rm -rf --one-file-system "$work"
@@ -178,13 +180,41 @@ run_part_again() {
   [ $fixed -gt 0 ] && failed=$((failed - fixed)) passed=$((passed + fixed))
 }
 
+# The guest's parts, by this script in another process.
+begin_beside() {
+  local part here= there=
+  for part in $parts; do
+    case $part in guest | systemd) there="$there $part" ;; *) here="$here $part" ;; esac
+  done
+  [ -n "$here" ] && [ -n "$there" ] || return
+  parts=$here
+  TSBOX_TEST_PARTS=$there tests/run.sh >"$work/beside.log" 2>&1 &
+  beside=$!
+}
+end_beside() {
+  local status counts
+  wait "$beside"
+  status=$?
+  beside=
+  sed '$d' "$work/beside.log"
+  counts=$(tail -n 1 "$work/beside.log")
+  if [[ $counts =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+    passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2])) skipped=$((skipped + BASH_REMATCH[3]))
+    [ $status = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ] || broken=1
+  else
+    broken=1
+  fi
+}
+
 tests/setup.sh || broken=1
+[ $# = 0 ] && begin_beside
 for part in $parts; do
   before=$failed
   : >"$work/failed-files"
   run_part "$@"
   [ -s "$work/failed-files" ] && [ $# = 0 ] && run_part_again "$before"
 done
+[ -n "$beside" ] && end_beside
 [ -s "$work/failures" ] && echo "== failures" && cat "$work/failures"
 [ $((passed + failed)) = 0 ] && broken=1
 [ "$broken" = 1 ] && echo "a part broke off, see its log above"

@@ -39,7 +39,7 @@ import {
 } from "../netlink/index.ts";
 
 const TABLE = "tsbox";
-const [FILTER, DESTINATION_NAT, SOURCE_NAT] = [0, -100, 100];
+const [RAW, FILTER, DESTINATION_NAT, SOURCE_NAT] = [-300, 0, -100, 100];
 const PROTOCOLS = { tcp: 6, udp: 17, sctp: 132 };
 const NFPROTO = { 4: 2, 6: 10 };
 const ADDRESS_BYTES = { 4: 4, 6: 16 };
@@ -89,11 +89,14 @@ export function ensureFirewall(): void {
       .addSet(`any${family}`, { key: ["inet_proto", "inet_service"], data });
   }
   batch
+    .addChain("guard", { type: "filter", hook: "prerouting", priority: RAW })
     .addChain("forward", { type: "filter", hook: "forward", priority: FILTER })
     .addChain("prerouting", { type: "nat", hook: "prerouting", priority: DESTINATION_NAT })
     .addChain("output", { type: "nat", hook: "output", priority: DESTINATION_NAT })
     .addChain("postrouting", { type: "nat", hook: "postrouting", priority: SOURCE_NAT })
     .addChain("ports")
+    // published ports need route_localnet, by which a container would reach what listens at 127.0.0.1 (CVE-2020-8558)
+    .addRule("guard", [meta("iifname"), inSet("bridges"), ...isLoopback(DESTINATION_AT), verdict("drop")])
     .addRule("forward", [...established(), verdict("accept")])
     .addRule("forward", [...isWithin(), verdict("accept")])
     .addRule("forward", [...translated(), verdict("accept")])
@@ -133,14 +136,7 @@ export function ensureFirewall(): void {
       ]);
   }
   // from this machine by way of 127.0.0.1, which leads nowhere from a container
-  batch.addRule("postrouting", [
-    ...isFamily(4),
-    payload("network", SOURCE_AT[4], 1),
-    equal(Uint8Array.of(127)),
-    meta("oifname"),
-    inSet("bridges"),
-    masquerade(),
-  ]);
+  batch.addRule("postrouting", [...isLoopback(SOURCE_AT), meta("oifname"), inSet("bridges"), masquerade()]);
   batch.commit("make the packet filter", "EEXIST");
 }
 
@@ -213,6 +209,12 @@ function elementOf({ protocol, host, hostPort, container, containerPort }: Publi
 }
 
 const isFamily = (family: 4 | 6): Expression[] => [meta("nfproto"), equal(Uint8Array.of(NFPROTO[family]))];
+/** Of version 4. */
+const isLoopback = (at: Record<4 | 6, number>): Expression[] => [
+  ...isFamily(4),
+  payload("network", at[4], 1),
+  equal(Uint8Array.of(127)),
+];
 const isWithin = (): Expression[] => [meta("iifname"), meta("oifname", 4), inSet("within")];
 const addressAt = (at: Record<4 | 6, number>, family: 4 | 6): Expression =>
   payload("network", at[family], ADDRESS_BYTES[family]);
