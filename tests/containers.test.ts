@@ -1,14 +1,16 @@
 /** Containers are made, found, listed, started, removed and followed by the library; images that they are made of stay. @module */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerEvent, ContainerOptions, ContainerRecord } from "../lib/containers/index.ts";
 import { checkContainerOptions } from "../lib/containers/check-options.ts";
 import { eventTest } from "../lib/containers/event-tests.ts";
+import { Home } from "../lib/containers/home.ts";
 import { lock, tryLock } from "../lib/containers/lock.ts";
 import { checkName, isId, newId, newName } from "../lib/containers/names.ts";
 import { isAlive } from "../lib/containers/supervisor.ts";
 import { Images } from "../lib/images/index.ts";
+import { Directory } from "../syscalls/index.ts";
 import { TestEngine } from "./support/engine.ts";
 import { failureOf } from "./support/failure.ts";
 import { makeImage } from "./support/images.ts";
@@ -257,6 +259,17 @@ describe("a lock", () => {
     setTimeout(() => held?.[Symbol.dispose](), 20);
     (await waiting)[Symbol.dispose]();
     expect(await code(() => lock(engine.home, newId()))).toBe("container_not_found");
+  });
+
+  containerTest("of a directory that somebody removes meanwhile is nobody's", () => {
+    using home = new Home(engine.root);
+    home.directory = (id) => {
+      mkdirSync(home.path(id), { recursive: true });
+      const directory = Directory.open(home.path(id));
+      rmdirSync(home.path(id));
+      return directory;
+    };
+    expect(tryLock(home, newId())).toBeUndefined();
   });
 });
 

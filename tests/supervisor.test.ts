@@ -407,7 +407,9 @@ function groups(id: string): string[] {
       const [, path = "", type = ""] = line.split(" ");
       return type.startsWith("cgroup") ? [path] : [];
     });
-  return found.flatMap((path) => readdirSync(path).filter((name) => name === `tsbox-${id}`));
+  // an ordinary user's are where its own group is
+  const isOurs = (name: string) => name === `tsbox-${id}` || name.endsWith(`/tsbox-${id}`);
+  return found.flatMap((path) => readdirSync(path, { recursive: true, encoding: "utf8" }).filter(isOurs));
 }
 
 describe("a network that somebody else makes ready", () => {

@@ -3,7 +3,7 @@
  * process ends.
  * @module
  */
-import { Directory, kindOfPath, OpenFile, show, TsboxError } from "../../syscalls/index.ts";
+import { Directory, ERRNO, kindOfPath, OpenFile, show, TsboxError } from "../../syscalls/index.ts";
 import { storing } from "../state/index.ts";
 import type { Home } from "./home.ts";
 import { LOCK } from "./layout.ts";
@@ -48,7 +48,7 @@ export async function lock(home: Home, id: string): Promise<Held> {
 /** Undefined where somebody has it, or there is no such container. */
 export function tryLock(home: Home, id: string): Held | undefined {
   using directory = home.directory(id);
-  const file = directory && storing(() => OpenFile.open(directory, LOCK, { as: "maker" }));
+  const file = directory && openLock(directory);
   if (!file) return undefined;
   // the directory may have been removed, and its lock with it, by whoever had it
   const isHeld = file.tryLock("exclusive") && file.isCurrent() && directory.isCurrent();
@@ -59,4 +59,14 @@ export function tryLock(home: Home, id: string): Held | undefined {
   if (isHeld) return { id, [Symbol.dispose]: release };
   release();
   return undefined;
+}
+
+/** Undefined where the directory has been removed since it was opened: nothing can be made in it. */
+function openLock(directory: Directory): OpenFile | undefined {
+  try {
+    return storing(() => OpenFile.open(directory, LOCK, { as: "maker" }));
+  } catch (error) {
+    if ((error as TsboxError).errno === ERRNO.ENOENT) return undefined;
+    throw error;
+  }
 }
