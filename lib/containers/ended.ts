@@ -7,7 +7,7 @@ import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Home } from "./home.ts";
 import { locked } from "./lock.ts";
 import { releaseMounts } from "./mounts.ts";
-import { leaveNetworks } from "./networks.ts";
+import { giveBackNetworks } from "./give-back.ts";
 import { settle } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
@@ -26,7 +26,7 @@ export const ended = (home: Home, id: string): Promise<void> =>
     const waits = record?.status === "restarting" && !isAlive(home, id);
     // otherwise somebody was here before, and has started or removed it
     if (!record || !(waits || record.status === "exited")) return;
-    await leaveNetworks(home, record);
+    await giveBackNetworks(home, record);
     await decide(home, record);
   });
 

@@ -10,7 +10,7 @@ import type { Home } from "./home.ts";
 import { CONTAINERS, LOCK, RECORD } from "./layout.ts";
 import { tryLock } from "./lock.ts";
 import { isId } from "./names.ts";
-import { networksOf } from "./network-options.ts";
+import { giveBackNetworks } from "./give-back.ts";
 import type { ContainerRecord } from "./record.ts";
 import { settle } from "./reconcile.ts";
 import { callOffRestart } from "./restart-wait.ts";
@@ -30,7 +30,7 @@ export async function removeRest(home: Home, record: ContainerRecord): Promise<v
   const { id, status } = record;
   await end(home, id);
   await removeCgroup(record);
-  await leave(home, record);
+  await giveBackNetworks(home, record);
   await releaseVolumes(home, record);
   await removeVolumes(home, record);
   using directory = home.directory(id);
@@ -77,10 +77,6 @@ async function removeCgroup({ cgroup }: ContainerRecord): Promise<void> {
   const group = (await import("./own-cgroup.ts")).ownCgroup(cgroup);
   await group?.kill(SIGKILL);
   await group?.remove();
-}
-
-async function leave(home: Home, record: ContainerRecord): Promise<void> {
-  if (networksOf(record.options).length > 0) await (await import("./networks.ts")).leaveNetworks(home, record);
 }
 
 /** File systems that are mounted as long as a container has them. */
@@ -193,7 +189,7 @@ export function markRemoving(home: Home, id: string, isWhole: boolean): Containe
 
 async function forgetEnded(home: Home, record: ContainerRecord): Promise<void> {
   await removeCgroup(record);
-  await leave(home, record);
+  await giveBackNetworks(home, record);
   await releaseVolumes(home, record);
   home.state.containers.update<ContainerRecord>(record.id, ({ cgroup, ...rest }) => (cgroup ? rest : undefined));
 }

@@ -7,7 +7,8 @@ import { launchContainer } from "./launch.ts";
 import { EXIT } from "./layout.ts";
 import { locked } from "./lock.ts";
 import { notFound } from "./names.ts";
-import { joinNetworks, leaveNetworks, type Joined } from "./networks.ts";
+import { networksOf } from "./network-options.ts";
+import type { Joined } from "./networks.ts";
 import { settle, started } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
@@ -50,11 +51,12 @@ export async function startLocked(
       code: "container_state",
     });
   const starting = begin(home, before);
+  const isNetworked = networksOf(starting.options).length > 0;
   let joined: Joined | undefined;
   try {
     begun();
     await callOff(home, id);
-    joined = await joinNetworks(home, starting);
+    if (isNetworked) joined = await (await import("./networks.ts")).joinNetworks(home, starting);
     const { pid } = await launchContainer(
       home,
       starting,
@@ -65,7 +67,7 @@ export async function startLocked(
       if (record) started(home, record, pid, { restarts: 0, restartDelay: 0, stopped: false, ...more });
     });
   } catch (error) {
-    if (joined) await leaveNetworks(home, before);
+    if (joined) await (await import("./networks.ts")).leaveNetworks(home, before);
     takeBack(home, before, error);
     if (options.remove) await removeLocked(home, id, {});
     throw error;

@@ -7,7 +7,7 @@ import type { Home } from "./home.ts";
 import { imageConfigOf } from "./image-config.ts";
 import { locked } from "./lock.ts";
 import { notFound } from "./names.ts";
-import { leaveNetworks } from "./networks.ts";
+import { giveBackNetworks } from "./give-back.ts";
 import { ownCgroup } from "./own-cgroup.ts";
 import { settle } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -219,7 +219,7 @@ async function settled(home: Home, id: string): Promise<ContainerRecord | undefi
   try {
     return await locked(home, id, async () => {
       const record = settle(home, id);
-      if (record && !runs(record)) await leaveNetworks(home, record);
+      if (record && !runs(record)) await giveBackNetworks(home, record);
       return record;
     });
   } catch (error) {

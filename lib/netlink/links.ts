@@ -13,7 +13,7 @@ import {
   show,
   TsboxError,
 } from "../../syscalls/index.ts";
-import { addressOfBytes, bytesOfAddress, networkOf, type Address, type Subnet } from "./address.ts";
+import { addressOfBytes, bytesOfAddress, networkOf, type Address, type Subnet } from "../ip/index.ts";
 
 const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK] = [16, 17, 18, 19];
 const [RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE] = [20, 22, 24, 26];

@@ -5,16 +5,8 @@
  * @module
  */
 import { show, systemError, TsboxError, writeKernelFile } from "../../syscalls/index.ts";
-import {
-  type Address,
-  contains,
-  findAddress,
-  formatAddress,
-  inNetwork,
-  Links,
-  parseAddress,
-  parseSubnet,
-} from "../netlink/index.ts";
+import { type Address, contains, findAddress, formatAddress, parseAddress, parseSubnet } from "../ip/index.ts";
+import { inNetwork, Links } from "../netlink/index.ts";
 import {
   addNetwork,
   addPorts,

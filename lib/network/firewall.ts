@@ -14,9 +14,8 @@
  * @module
  * @see nft(8)
  */
+import { type Address, bytesOfAddress, lastOf, networkOf, type Subnet } from "../ip/index.ts";
 import {
-  type Address,
-  bytesOfAddress,
   destinationNat,
   type Element,
   equal,
@@ -24,14 +23,11 @@ import {
   type Expression,
   hasTable,
   inSet,
-  lastOf,
   mapped,
   masquerade,
   meta,
   nameKey,
-  networkOf,
   payload,
-  type Subnet,
   TableBatch,
   toLocal,
   translated,

@@ -13,7 +13,7 @@ import {
   parseSubnet,
   type Address,
   type Subnet,
-} from "../netlink/index.ts";
+} from "../ip/index.ts";
 import type { Endpoint, NetworkRecord, NetworkSubnet } from "./record.ts";
 
 /** As Docker's: one of these, of the first that is free. */

@@ -9,7 +9,7 @@
  */
 import { Directory, effectiveUid, removeTree, show, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
-import { checkDevice, formatAddress, parseSubnet, type Subnet } from "../netlink/index.ts";
+import { formatAddress, parseSubnet, type Subnet } from "../ip/index.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
 import { checkSubnet, chooseAddresses, freeSubnet, macFor, uniqueSubnet, type WantedSubnet } from "./leases.ts";
 import { lockNetworks } from "./lock.ts";
@@ -89,6 +89,8 @@ export class Networks {
     if (driver !== "bridge" && driver !== "macvlan")
       throw invalid(`create the network ${show(name)}: could not find plugin ${String(driver)}`, "bridge, macvlan");
     const asked = optionsOf(given);
+    const { checkDevice } = await import("../netlink/index.ts");
+    for (const device of [asked["bridge_name"], asked["parent"]]) if (device !== undefined) checkDevice(device);
     const id = hex(crypto.getRandomValues(new Uint8Array(32)));
     const routes = (await import("./routes.ts")).hostRoutes();
     const state = this.#state();
@@ -341,7 +343,6 @@ function optionsOf(given: Record<string, string>): Record<string, string> {
     if (!OPTIONS.includes(name)) throw invalid(`use the network option ${show(name)}: unknown`, OPTIONS.join(", "));
     if (name === "mtu" && !(/^\d+$/.test(value) && Number(value) >= 68 && Number(value) <= 65535))
       throw invalid(`use the MTU ${show(value)}: not a number from 68 to 65535`);
-    if (name === "bridge_name" || name === "parent") checkDevice(value);
     if (name === "isolate" && value !== "true" && value !== "false")
       throw invalid(`use isolate=${value}: not understood`, "true or false");
   }

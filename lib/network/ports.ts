@@ -4,7 +4,7 @@
  * @see https://docs.docker.com/engine/network/port-publishing/
  */
 import { show, TsboxError } from "../../syscalls/index.ts";
-import { findAddress, formatAddress } from "../netlink/index.ts";
+import { findAddress, formatAddress } from "../ip/index.ts";
 import type { Protocol } from "./firewall.ts";
 
 /** One port; without `hostPort`, one that is free. */

@@ -15,7 +15,7 @@ import {
   systemError,
   TsboxError,
 } from "../../syscalls/index.ts";
-import { bytesOfAddress, parseAddress } from "../netlink/index.ts";
+import { bytesOfAddress, parseAddress } from "../ip/index.ts";
 import type { WantedPort } from "./ports.ts";
 import type { Port } from "./record.ts";
 

@@ -1,5 +1,6 @@
 /** Where this machine's own routes lead to. @module */
-import { Links, type Subnet } from "../netlink/index.ts";
+import type { Subnet } from "../ip/index.ts";
+import { Links } from "../netlink/index.ts";
 
 export function hostRoutes(): Subnet[] {
   using links = new Links();

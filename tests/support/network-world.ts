@@ -4,7 +4,8 @@
  * @module
  */
 import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { inNetwork, Links, parseAddress, parseSubnet } from "../../lib/netlink/index.ts";
+import { parseAddress, parseSubnet } from "../../lib/ip/index.ts";
+import { inNetwork, Links } from "../../lib/netlink/index.ts";
 import { syscall } from "../../syscalls/index.ts";
 
 const CLONE_NEWNET = 0x40000000;

@@ -1,0 +1,2 @@
+/** Addresses of IP. @module */
+export * from "./address.ts";
