@@ -72,7 +72,11 @@ class Root implements AsyncDisposable {
     let records: ContainerRecord[] = [];
     for (const end = performance.now() + 20_000; performance.now() < end; await Bun.sleep(10)) {
       records = await this.containers.list({ all: true });
-      const isUnderWay = records.some(({ status }) => status === "starting" || status === "removing");
+      // what has been killed takes a moment to end
+      const isUnderWay = records.some(
+        ({ id, status }) =>
+          status === "starting" || status === "removing" || (status === "running") !== isAlive(this.home, id),
+      );
       if (!isUnderWay && namesIn(`${this.path}/containers`).length === records.length) break;
     }
     return records;
@@ -240,6 +244,9 @@ describe("a supervisor that is killed", () => {
         await Bun.sleep(delayUs / 1000);
         if (pid !== undefined && existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
         await started;
+        // what is busy in the kernel ends once it is done there
+        const isOver = () => (reapOrphans(), descendants().every((each) => each.pid !== pid));
+        expect(await eventually(isOver)).toBe(true);
         const [record] = await root.expectTrue();
         expect(["created", "exited", "running"]).toContain(record?.status ?? "");
         await container.start();
