@@ -195,6 +195,18 @@ describe.skipIf(reason !== undefined)(
       nothingIsLeft();
     }, 60_000);
 
+    test("what publishes a port is in a network, or refused: no port is left out", async () => {
+      said("run", "-d", "--name", "plain", "-p", "8083:80", ...SERVE);
+      expect(await untilServed("http://127.0.0.1:8083/")).toBe("hello");
+      expect(said("ps", "--format", "{{.Ports}} {{.Networks}}")).toBe("0.0.0.0:8083->80/tcp bridge");
+      for (const mode of ["none", "host", "container:plain"])
+        expect(refused("run", "-d", "--network", mode, "-p", "8084:80", "busy", "true")).toContain(
+          "conflicting options: port publishing and the network mode",
+        );
+      said("rm", "-f", "plain");
+      nothingIsLeft();
+    }, 60_000);
+
     test("a container that is killed with its supervisor gives back what it had, with the next command", async () => {
       said("run", "-d", "--name", "killed", "--network", "bridge", "-p", "8082:80", ...SERVE);
       await untilServed("http://127.0.0.1:8082/");

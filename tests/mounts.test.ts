@@ -453,3 +453,18 @@ describe("options of the specification, in a sandbox", () => {
     expect([error.code, error.path, error.hint]).toEqual(["mount_failed", "/etc", "nothing is mounted there"]);
   });
 });
+
+testUnless(
+  noBusybox,
+  "one directory of a source and then another: a sandbox has what it asked for, not what the last did",
+  async () => {
+    for (const name of ["first", "second"]) outside.write(`source/${name}/file`, name);
+    for (const subpath of ["first", "second", "first"]) {
+      const mounts: MountOption[] = [
+        { type: "bind", source: join(outside.path, "source"), target: "/in", subpath, readOnly: true },
+      ];
+      const { stdout, stderr } = await Sandbox.run(["/bin/sh", "-c", "cat /in/file"], { rootfs: root.path, mounts });
+      expect([stderr, stdout]).toEqual(["", subpath]);
+    }
+  },
+);

@@ -13,6 +13,7 @@ import {
 import { parseExposed, parsePorts } from "../network/index.ts";
 import { checkEtcFiles } from "./etc-files.ts";
 import { checkName } from "./names.ts";
+import { networksOf, publishes } from "./network-options.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import { policyOf } from "./restart-policy.ts";
 
@@ -129,6 +130,8 @@ function checkNetworks(options: ContainerOptions): void {
   checkChoice<unknown>("publishAll", options.publishAll, false, true);
   for (const text of options.ports ?? []) parsePorts(text);
   for (const text of options.expose ?? []) parseExposed(text);
+  if (publishes(options) && networksOf(options).length === 0)
+    throw invalid("conflicting options: port publishing and the network mode", "a network: --network bridge");
   if (options.networks === undefined) return;
   if (options.network !== undefined)
     throw invalid("use network and networks: they say the same", "leave one of them out");

@@ -1,5 +1,6 @@
 /** What was asked of a container, as `HostConfig` of Docker's API. Pure. @module */
 import { DEFAULT_CAPABILITIES, parseSize, type Limits, type Size } from "../sandbox/index.ts";
+import { networksOf } from "./network-options.ts";
 import type { ContainerOptions, RestartPolicy } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -69,8 +70,10 @@ function logConfigOf({ log = {} }: ContainerOptions) {
   return { Type: driver, Config: config };
 }
 
-export function networkModeOf({ network, networks }: Pick<ContainerOptions, "network" | "networks">): string {
-  if (networks) return networks[0]?.name ?? "none";
+export function networkModeOf(options: ContainerOptions): string {
+  const [first] = networksOf(options);
+  if (first) return first.name;
+  const { network } = options;
   if (network === undefined || network === false) return "none";
   return typeof network === "string" ? network : "ns";
 }

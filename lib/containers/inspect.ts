@@ -202,16 +202,6 @@ function networkSettingsOf({ options, pid, status }: ContainerRecord, places: re
   const named = places.map((place): [string, ReturnType<typeof endpointOf>] => [place.network.name, endpointOf(place)]);
   const absent = networksOf(options).filter(({ name }) => !places.some(({ network }) => network.name === name));
   const isPlain = mode === "none" || mode === "host";
-  const {
-    EndpointID,
-    Gateway,
-    GlobalIPv6Address,
-    GlobalIPv6PrefixLen,
-    IPAddress,
-    IPPrefixLen,
-    IPv6Gateway,
-    MacAddress,
-  } = endpointOf(places[0]);
   return {
     Bridge: "",
     SandboxID: "",
@@ -222,14 +212,7 @@ function networkSettingsOf({ options, pid, status }: ContainerRecord, places: re
     LinkLocalIPv6PrefixLen: 0,
     SecondaryIPAddresses: null,
     SecondaryIPv6Addresses: null,
-    EndpointID,
-    Gateway,
-    GlobalIPv6Address,
-    GlobalIPv6PrefixLen,
-    IPAddress,
-    IPPrefixLen,
-    IPv6Gateway,
-    MacAddress,
+    ...addressesOf(places[0]),
     Networks: Object.fromEntries([
       ...(isPlain ? [[mode, endpointOf()] as const] : []),
       ...named,
@@ -239,6 +222,18 @@ function networkSettingsOf({ options, pid, status }: ContainerRecord, places: re
 }
 
 function endpointOf(place?: Place) {
+  return {
+    IPAMConfig: null,
+    Links: null,
+    Aliases: place ? place.endpoint.aliases : null,
+    DriverOpts: null,
+    NetworkID: place?.network.id ?? "",
+    ...addressesOf(place),
+    DNSNames: place ? [place.endpoint.name, ...place.endpoint.aliases] : null,
+  };
+}
+
+function addressesOf(place?: Place) {
   const [four = "", six = ""] = [false, true].map((isSix) =>
     place?.endpoint.addresses.find((text) => text.includes(":") === isSix),
   );
@@ -247,12 +242,7 @@ function endpointOf(place?: Place) {
   const [address = "", prefix = "0"] = four.split("/");
   const [addressSix = "", prefixSix = "0"] = six.split("/");
   return {
-    IPAMConfig: null,
-    Links: null,
-    Aliases: place ? place.endpoint.aliases : null,
     MacAddress: place?.endpoint.mac ?? "",
-    DriverOpts: null,
-    NetworkID: place?.network.id ?? "",
     EndpointID: place?.endpoint.device ?? "",
     Gateway: (four && gateway(false)) || "",
     IPAddress: address,
@@ -260,7 +250,6 @@ function endpointOf(place?: Place) {
     IPv6Gateway: (six && gateway(true)) || "",
     GlobalIPv6Address: addressSix,
     GlobalIPv6PrefixLen: Number(prefixSix),
-    DNSNames: place ? [place.endpoint.name, ...place.endpoint.aliases] : null,
   };
 }
 

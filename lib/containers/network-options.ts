@@ -1,9 +1,20 @@
 /** Which networks a container asks for. @module */
+import { DEFAULT_NETWORK } from "../network/index.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 
-/** Those that have names; none where it has a network of its own alone, or that of others. */
-export function networksOf({ network, networks }: Pick<ContainerOptions, "network" | "networks">): ContainerNetwork[] {
+type Networked = Pick<ContainerOptions, "network" | "networks" | "ports" | "publishAll">;
+
+/** It is to be reached from outside. */
+export const publishes = ({ ports = [], publishAll = false }: Networked): boolean => ports.length > 0 || publishAll;
+
+/**
+ * Those that have names; none where it has a network of its own alone, or that of others. What publishes ports and says
+ * nothing of networks is in the one that is there without being made.
+ */
+export function networksOf(options: Networked): ContainerNetwork[] {
+  const { network, networks } = options;
   if (networks) return networks;
+  if (network === undefined && publishes(options)) return [{ name: DEFAULT_NETWORK }];
   if (typeof network !== "string" || network === "none" || network === "host") return [];
   return network.startsWith("container:") || network.startsWith("ns:") ? [] : [{ name: network }];
 }

@@ -9,7 +9,7 @@ import type { Home } from "./home.ts";
 import { imageConfigOf } from "./image-config.ts";
 import { locked } from "./lock.ts";
 import { writeNames } from "./hosts-file.ts";
-import { networksOf } from "./network-options.ts";
+import { networksOf, publishes } from "./network-options.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import { isUp, reconciled } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
@@ -38,6 +38,12 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
   await networks.leave(id);
   const found: NetworkRecord[] = [];
   for (const { name } of wanted) found.push(await networkNamed(networks, name));
+  const { name: first, driver } = found[0] as NetworkRecord;
+  if (driver === "macvlan" && publishes(options))
+    throw new TsboxError(
+      `publish ports: containers of the network ${first} have addresses of their own, at which all is reached`,
+      { code: "invalid_option" },
+    );
   const families = [...new Set(found[0]?.subnets.map(({ subnet }) => (subnet.includes(":") ? 6 : 4) as 4 | 6))];
   const reserved = reservePorts(wantedPorts(options, imageConfigOf(home, record)), families);
   try {
@@ -143,6 +149,33 @@ function placesIn(networks: readonly NetworkRecord[], id: string): Place[] {
   return all.toSorted((a, b) => (a.endpoint.inside < b.endpoint.inside ? -1 : 1));
 }
 
+interface Change {
+  networks: Networks;
+  network: NetworkRecord;
+  record: ContainerRecord;
+  before: ContainerNetwork[];
+}
+
+/** @param change what it is in afterwards; undefined where that stays */
+async function changeNetworks(
+  home: Home,
+  networkName: string,
+  containerName: string,
+  change: (found: Change) => Promise<ContainerNetwork[] | undefined>,
+): Promise<void> {
+  const networks = networksAt(home);
+  const network = await networkNamed(networks, networkName);
+  const { id } = find(home, containerName);
+  await locked(home, id, async () => {
+    const record = recordOf(home, id);
+    const changed = await change({ networks, network, record, before: networksOf(record.options) });
+    if (changed) remember(home, id, changed);
+  });
+  writeNames(home);
+}
+
+const isNamed = ({ id, name }: NetworkRecord, by: string): boolean => name === by || (by !== "" && id.startsWith(by));
+
 /**
  * Puts a container into one more network, also while it runs.
  * @throws TsboxError `network_not_found`, `container_not_found`, `invalid_option`, `container_state`
@@ -153,27 +186,21 @@ export async function connect(
   containerName: string,
   more: Omit<ContainerNetwork, "name">,
 ): Promise<void> {
-  const networks = networksAt(home);
-  const network = await networkNamed(networks, networkName);
-  const { id } = find(home, containerName);
-  await locked(home, id, async () => {
-    const record = recordOf(home, id);
-    const before = networksOf(record.options);
+  await changeNetworks(home, networkName, containerName, async ({ networks, network, record, before }) => {
     const { network: mode } = record.options;
     if (before.length === 0 && mode !== undefined && mode !== false && mode !== "none")
       throw new TsboxError(
         "container sharing network namespace with another container or host cannot be connected to any other network",
         { code: "invalid_option" },
       );
-    if (before.some(({ name }) => networks.get(name).id === network.id))
+    if (before.some(({ name }) => isNamed(network, name)))
       throw new TsboxError(`endpoint with name ${record.name} already exists in network ${network.name}`, {
         code: "invalid_option",
       });
     const own: ContainerNetwork = { name: network.name, ...more };
     if (isUp(record)) await plugInto(home, networks, network, record, own);
-    remember(home, id, [...before, own]);
+    return [...before, own];
   });
-  writeNames(home);
 }
 
 async function plugInto(
@@ -201,26 +228,22 @@ async function plugInto(
 
 /** @param force one that is not there is none of an error */
 export async function disconnect(home: Home, networkName: string, containerName: string, force = false): Promise<void> {
-  const networks = networksAt(home);
-  const network = await networkNamed(networks, networkName);
-  const { id } = find(home, containerName);
-  await locked(home, id, async () => {
-    const record = recordOf(home, id);
-    const before = networksOf(record.options);
-    const left = before.filter(({ name }) => networks.get(name).id !== network.id);
+  await changeNetworks(home, networkName, containerName, async ({ networks, network, record, before }) => {
+    const { id, pid } = record;
+    const left = before.filter(({ name }) => !isNamed(network, name));
     if (left.length === before.length) {
-      if (force) return;
+      if (force) return undefined;
       throw new TsboxError(`container ${id} is not connected to network ${network.name}`, { code: "invalid_option" });
     }
     await networks.leave(id, network.id);
     addNetworkEvent(home, network, "disconnect", record);
-    remember(home, id, left);
     const [next] = endpointsOf(home, id);
-    if (!next || !isUp(record)) return;
-    using opened = new Descriptors();
-    await networks.routeThrough(next.network.id, id, opened.add(open(`/proc/${record.pid}/ns/net`, O_RDONLY)));
+    if (next && isUp(record)) {
+      using opened = new Descriptors();
+      await networks.routeThrough(next.network.id, id, opened.add(open(`/proc/${pid}/ns/net`, O_RDONLY)));
+    }
+    return left;
   });
-  writeNames(home);
 }
 
 function remember(home: Home, id: string, networks: ContainerNetwork[]): void {

@@ -109,15 +109,14 @@ export function openSource(path: string, tree: string, options?: readonly string
   };
 }
 
+/** How an open path is copied, with what is mounted below it where that is asked for. */
+const copyOf = ({ rbind }: ReturnType<typeof parseMountOptions>) =>
+  flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_EMPTY_PATH", ...(rbind ? ["AT_RECURSIVE" as const] : []));
+
 /** A detached copy of a directory in one of the host that somebody else may be changing: no symlink leads out of that. */
 export function openBelow(path: string, subpath: string, tree: string, options: readonly string[]): Step {
   const parsed = parseMountOptions(options);
-  const how = flags(
-    "OPEN_TREE_CLONE",
-    "OPEN_TREE_CLOEXEC",
-    "AT_EMPTY_PATH",
-    ...(parsed.rbind ? ["AT_RECURSIVE" as const] : []),
-  );
+  const how = copyOf(parsed);
   const [top, below] = ["source-top", "source"];
   const ops: Op[] = [
     { call: "openat", args: [here, cstring(path), flags("O_PATH", "O_CLOEXEC"), 0], out: top },
@@ -139,12 +138,7 @@ export function openBelow(path: string, subpath: string, tree: string, options: 
 /** A detached copy of a path of the new root. */
 export function openInside(path: string, tree: string, options: readonly string[]): Step {
   const parsed = parseMountOptions(options);
-  const how = flags(
-    "OPEN_TREE_CLONE",
-    "OPEN_TREE_CLOEXEC",
-    "AT_EMPTY_PATH",
-    ...(parsed.rbind ? ["AT_RECURSIVE" as const] : []),
-  );
+  const how = copyOf(parsed);
   const ops: Op[] = [
     openInRoot(path, "source"),
     { call: "open_tree", args: [ref("source"), nothing, how], out: tree },

@@ -50,10 +50,8 @@ function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
   const { seccomp, maskedPaths, readonlyPaths, ...restOfLinux } = linux;
   if (seccomp && !isFrozen(seccomp)) return undefined;
   const { sources, kernelPaths, ...restOfFacts } = facts;
-  const root =
-    beside.root.kind === "tmpfs"
-      ? [identityOf(beside.root.entries), beside.root.limit, beside.root.writable]
-      : beside.root;
+  const { root: whole, ...restOfBeside } = beside;
+  const root = whole.kind === "tmpfs" ? [identityOf(whole.entries), whole.limit, whole.writable] : whole;
   return [
     JSON.stringify([
       rest,
@@ -62,9 +60,7 @@ function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
       restOfLinux,
       restOfFacts,
       root,
-      beside.idle,
-      beside.created,
-      beside.volumes,
+      restOfBeside,
       [...sources],
     ]),
     ...[...Object.values(capabilities), ...mounts, maskedPaths, readonlyPaths].map(textOf),

@@ -1,5 +1,5 @@
 /** What `tsbox ps` shows of a container. @module @see https://docs.docker.com/reference/cli/docker/container/ls/#format */
-import { portTexts, toldStatus } from "../../containers/index.ts";
+import { networksOf, portTexts, toldStatus } from "../../containers/index.ts";
 import type { ContainerInspect, ContainerRecord, Place } from "../../containers/index.ts";
 import { humanDuration, humanSize, longTime } from "../images/human.ts";
 import type { Columns, Row } from "../images/rows.ts";
@@ -107,7 +107,8 @@ const mountsOf = ({ mounts = [] }: ContainerRecord): string[] =>
   mounts.flatMap((mount) => (mount.type === "volume" || mount.type === "bind" ? [mount.source ?? ""] : []));
 
 export function networkOf({ options }: Pick<ContainerRecord, "options">): string {
-  const { network = false, networks } = options;
-  if (networks) return networks.map(({ name }) => name).join(",");
+  const { network = false } = options;
+  const named = networksOf(options);
+  if (named.length > 0) return named.map(({ name }) => name).join(",");
   return network === false ? "none" : typeof network === "string" ? network : "ns";
 }

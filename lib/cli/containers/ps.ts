@@ -1,5 +1,5 @@
 /** `tsbox ps`: the containers that there are. @module */
-import type { Containers, ContainerRecord } from "../../containers/index.ts";
+import { networksOf, type Containers, type ContainerRecord } from "../../containers/index.ts";
 import { declare, FORMAT, type Add } from "../images/declare.ts";
 import { valuesOf } from "../images/filters.ts";
 import { listed } from "../images/rows.ts";
@@ -72,7 +72,7 @@ async function table(
   const { format = "" } = wanted;
   const needsSize = size || /\{\{[^}]*\.Size\b/.test(format);
   const needsMore = needsSize || format === "json" || /\{\{[^}]*(?:\.Label|json\s+\.)/.test(format);
-  const isNetworked = records.some(({ options }) => options.networks ?? typeof options.network === "string");
+  const isNetworked = records.some(({ options }) => networksOf(options).length > 0);
   const places = isNetworked ? await containers.places() : undefined;
   const manner = {
     trunc,

@@ -1,5 +1,5 @@
 /** `tsbox stop`: containers that run end, in good order or not. @module */
-import type { StopOptions } from "../../containers/index.ts";
+import type { Container, StopOptions } from "../../containers/index.ts";
 import { declare, type Add } from "../images/declare.ts";
 import type { Verb } from "../verb.ts";
 import { forAll } from "./each.ts";
@@ -20,26 +20,33 @@ export const STOP_FLAGS: [written: string, description: string][] = [
 ];
 
 export const addStop: Add = (parent, name) =>
+  declareEnding(parent, name, "Stop running containers", (each, options) => each.stop(options));
+
+/** A verb that ends containers, each as it is told, and prints their names. */
+export function declareEnding(
+  parent: Verb,
+  name: string,
+  summary: string,
+  act: (container: Container, options: StopOptions) => Promise<void>,
+): void {
+  const declaration = {
+    summary,
+    usage: "[FLAGS] CONTAINER [CONTAINER...]",
+    words: ["<CONTAINER>", "[CONTAINER...]"],
+    flags: STOP_FLAGS,
+  };
   withTime(
-    declare(
-      parent,
-      name,
-      {
-        summary: "Stop running containers",
-        usage: "[FLAGS] CONTAINER [CONTAINER...]",
-        words: ["<CONTAINER>", "[CONTAINER...]"],
-        flags: STOP_FLAGS,
-      },
-      (first: string, more: string[], flags: StopFlags) =>
-        withContainers((containers) => {
-          const options = stopOptions(flags);
-          return forAll([first, ...more], async (each) => {
-            await (await containers.get(each)).stop(options);
-            return each;
-          });
-        }),
+    declare(parent, name, declaration, (first: string, more: string[], flags: StopFlags) =>
+      withContainers((containers) => {
+        const options = stopOptions(flags);
+        return forAll([first, ...more], async (each) => {
+          await act(await containers.get(each), options);
+          return each;
+        });
+      }),
     ),
   );
+}
 
 /** `--time`, which no help shows. */
 export function withTime(verb: Verb): void {
