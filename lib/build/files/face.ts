@@ -1,0 +1,65 @@
+/** Files for COPY and ADD: where they come from, which ones, and where they go. @module */
+import type { IdMaps } from "../../layer/index.ts";
+
+/** Directories that lie over each other, the topmost first: one for a build context, several for a stage or an image. */
+export interface FileTree {
+  /** Absolute paths. */
+  layers: readonly string[];
+  /** Which ids on the disk are which ones of the image; undefined: the same. */
+  ids?: IdMaps;
+  /** What `.dockerignore` leaves out: never looked at. */
+  isIgnored?: (path: string, isDirectory: boolean) => boolean;
+  /** Of a build context: owners do not count, all is root's. */
+  isContext: boolean;
+}
+
+export interface SelectOptions {
+  /** As written, variables expanded: globs, relative to the tree's root. */
+  sources: readonly string[];
+  exclude?: readonly string[];
+  parents?: boolean;
+}
+
+/** What the sources came to. */
+export interface Selection {
+  tree: FileTree;
+  /** Hex sha256 over names, types, modes, contents (and owners, where they count); not times. */
+  digest(): Promise<string>;
+  isEmpty: boolean;
+}
+
+export interface CopyOptions {
+  /** Absolute, or relative to `workingDirectory`; a trailing slash counts. */
+  destination: string;
+  workingDirectory: string;
+  /** `"user:group"`, by name looked up in the target, or numbers. */
+  chown?: string;
+  chmod?: string;
+  parents?: boolean;
+  /** Local archives are unpacked there. */
+  unpack?: boolean;
+  /** COPY --link: nothing of the target counts, its symlinks neither. */
+  link?: boolean;
+  /** Seconds: no file is newer (SOURCE_DATE_EPOCH). */
+  latest?: number;
+  signal?: AbortSignal;
+}
+
+/** Where files go: an overlay's upper directory, over the layers below it. */
+export interface CopyTarget {
+  lower: FileTree;
+  upper: string;
+}
+
+/** What is made by `lib/build/files/index.ts`. */
+export interface Files {
+  /** @throws TsboxError naming a source that is not there, or leads out */
+  select(tree: FileTree, options: SelectOptions): Promise<Selection>;
+  copy(selection: Selection, target: CopyTarget, options: CopyOptions): Promise<void>;
+  /** Here-documents. */
+  write(
+    files: readonly { name: string; content: Uint8Array }[],
+    target: CopyTarget,
+    options: CopyOptions,
+  ): Promise<void>;
+}

@@ -1,0 +1,2 @@
+/** Dockerfiles: text to instructions. @module */
+export type * from "./instruction.ts";
