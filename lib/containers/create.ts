@@ -102,6 +102,7 @@ async function make(
     stopped: false,
     volumes: mounted.volumes,
     mounts: mounted.mounts,
+    ...(Object.keys(mounted.images).length > 0 ? { mountedImages: mounted.images } : {}),
     hostname: options.hostname ?? id.slice(0, SHORT),
   };
   const named = insert(home, draft, mounted);

@@ -1,5 +1,6 @@
 /** Images that are mounted in containers: found by name, and held as long as a container has them. @module */
 import { kindOfPath, TsboxError } from "../../syscalls/index.ts";
+import type { Digest } from "../image/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { StackedRoot, type MountOption } from "../sandbox/index.ts";
 import { Store, type Lease } from "../store/index.ts";
@@ -9,21 +10,24 @@ import type { ImageMount } from "./options.ts";
 const notFound = (reference: string) =>
   new TsboxError(`No such image: ${reference}`, { code: "image_not_found", hint: `"tsbox pull ${reference}"` });
 
-/** @throws TsboxError `image_not_found`, `reference_invalid` */
-export function checkImageMount(home: Home, { source }: ImageMount): void {
-  if (kindOfPath(`${home.root}/version`) === undefined) throw notFound(source);
-  using store = Store.open({ root: home.root, readOnly: true });
-  if (!store.findImage(source)) throw notFound(source);
-}
-
-/** @throws TsboxError `image_not_found` */
-export function holdImageMount(
-  home: Home,
-  { source, target, subpath }: ImageMount,
-): { mount: MountOption; lease: Lease } {
+/** What the name stands for now. @throws TsboxError `image_not_found`, `reference_invalid` */
+export function findImageMount(home: Home, { source }: ImageMount): Digest {
   if (kindOfPath(`${home.root}/version`) === undefined) throw notFound(source);
   using store = Store.open({ root: home.root, readOnly: true });
   const image = store.findImage(source);
+  if (!image) throw notFound(source);
+  return image.descriptor.digest;
+}
+
+/** @param digest what was found when the container was made @throws TsboxError `image_not_found` */
+export function holdImageMount(
+  home: Home,
+  { source, target, subpath }: ImageMount,
+  digest: Digest | undefined,
+): { mount: MountOption; lease: Lease } {
+  if (kindOfPath(`${home.root}/version`) === undefined) throw notFound(source);
+  using store = Store.open({ root: home.root, readOnly: true });
+  const image = store.findImage(digest ?? source);
   if (!image) throw notFound(source);
   const lease = leaseOf((ids) => store.lease(image, ids));
   const stack = new StackedRoot(lease.lowers, [], home.root);

@@ -4,7 +4,7 @@
  * @module
  */
 import { absolute, effectiveUid, kindOfPath, show, TsboxError } from "../../syscalls/index.ts";
-import type { ContainerConfig } from "../image/index.ts";
+import type { ContainerConfig, Digest } from "../image/index.ts";
 import type { Lease } from "../store/index.ts";
 import type { BindMount, MountOption } from "../sandbox/index.ts";
 import {
@@ -20,7 +20,7 @@ import {
 import { holdBase, type HeldBase } from "./base.ts";
 import { filesFor } from "./etc-files.ts";
 import { find } from "./find.ts";
-import { checkImageMount, holdImageMount } from "./image-mounts.ts";
+import { findImageMount, holdImageMount } from "./image-mounts.ts";
 import type { Home } from "./home.ts";
 import type { ContainerMount, ContainerOptions, VolumeMount } from "./options.ts";
 import type { ContainerRecord, UsedVolume } from "./record.ts";
@@ -36,6 +36,8 @@ export interface ResolvedMounts {
   /** For the record. */
   mounts: ContainerMount[];
   volumes: UsedVolume[];
+  /** Digests of those that are mounted, by the names that they were found by. */
+  images: Record<string, Digest>;
   /** Writes down those volumes that there are not yet: part of the transaction that inserts the container. */
   insert(): void;
   /**
@@ -65,7 +67,8 @@ export function resolveMounts(
     .map((path) => absolute(path, "/"))
     .filter((target) => target !== "/" && !targets.has(target))
     .map((target): VolumeMount => ({ type: "volume", target }));
-  for (const mount of own) if (mount.type === "image") checkImageMount(home, mount);
+  const images = imagesOfOthers(home, options);
+  for (const mount of own) if (mount.type === "image") images[mount.source] = findImageMount(home, mount);
   const claims = new Map<string, VolumeOptions>();
   const volumes: UsedVolume[] = [];
   const mounts = [...others, ...own, ...ofImage].map((mount) => {
@@ -90,6 +93,7 @@ export function resolveMounts(
   return {
     mounts,
     volumes,
+    images,
     insert() {
       const all = new Volumes(() => home.state);
       for (const claim of claims.values()) all.claim(claim, image.layers.length > 0);
@@ -166,6 +170,9 @@ function fromOthers(home: Home, { volumesFrom = [] }: ContainerOptions): Contain
   return [...found.values()];
 }
 
+const imagesOfOthers = (home: Home, { volumesFrom = [] }: ContainerOptions): Record<string, Digest> =>
+  Object.assign({}, ...volumesFrom.map((words) => find(home, words.split(":", 1)[0] as string).mountedImages));
+
 /** What is mounted, and the images in it, which are held. */
 export interface MadeMounts {
   mounts: MountOption[];
@@ -191,7 +198,7 @@ export async function mountsFor(home: Home, record: ContainerRecord): Promise<Ma
   try {
     for (const mount of record.mounts ?? []) {
       if (mount.type === "image") {
-        const held = holdImageMount(home, mount);
+        const held = holdImageMount(home, mount, record.mountedImages?.[mount.source]);
         leases.push(held.lease);
         made.push(held.mount);
       } else if (mount.type === "volume") made.push(await volumeMount(home, record, mount, image));

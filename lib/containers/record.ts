@@ -75,6 +75,8 @@ export interface ContainerRecord {
   volumes: UsedVolume[];
   /** What is mounted, as `resolveMounts` has found it: sources are absolute, and volumes have names. */
   mounts?: ContainerMount[];
+  /** Digests of images that are mounted, by the names that they were asked for by: they stay with it. */
+  mountedImages?: Record<string, Digest>;
   /** The first id on the host, of one whose ids are its own. */
   hostID?: number;
   hostname: string;
