@@ -41,6 +41,8 @@ export type ErrorCode =
   | "registry_error" // it answered what nobody can use, or not at all
   | "rate_limited" // it has answered too often already
   | "store_unavailable" // the store is read-only, full, damaged or of a newer version
+  | "dockerfile_invalid" // an instruction, a flag, a stage that it names: the message begins with file:line:column
+  | "build_failed" // a step of a build did not come to a good end
   | "aborted" // an AbortSignal fired
   | "system"; // any other failed system call
 

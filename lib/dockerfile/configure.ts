@@ -1,0 +1,105 @@
+/**
+ * What an instruction makes of an image's config. Pure; its values are expanded already.
+ * @module
+ * @see https://docs.docker.com/reference/dockerfile/
+ */
+import type { ContainerConfig, Healthcheck } from "../image/index.ts";
+import type { Command, HealthCheck, Pair } from "./instruction.ts";
+
+/** Instructions that change nothing but the config. */
+export type Setting =
+  | { name: "ENV" | "LABEL"; pairs: readonly Pair[] }
+  | { name: "WORKDIR" | "USER" | "STOPSIGNAL"; value: string }
+  | { name: "VOLUME" | "EXPOSE"; values: readonly string[] }
+  | { name: "CMD" | "ENTRYPOINT"; command: Command }
+  | { name: "SHELL"; args: readonly string[] }
+  | { name: "HEALTHCHECK"; check: HealthCheck }
+  | { name: "ONBUILD"; trigger: string };
+
+export const DEFAULT_SHELL: readonly string[] = ["/bin/sh", "-c"];
+const NANOSECONDS = 1_000_000;
+
+/** @returns a new config. @throws SyntaxError for a value that nothing can be made of */
+export function configure(config: ContainerConfig, setting: Setting): ContainerConfig {
+  switch (setting.name) {
+    case "ENV":
+      return { ...config, Env: withVariables(config.Env ?? [], setting.pairs) };
+    case "LABEL":
+      return { ...config, Labels: { ...config.Labels, ...Object.fromEntries(setting.pairs) } };
+    case "WORKDIR":
+      return { ...config, WorkingDir: directoryFrom(config.WorkingDir, setting.value) };
+    case "USER":
+      return { ...config, User: setting.value };
+    case "STOPSIGNAL":
+      return { ...config, StopSignal: setting.value };
+    case "VOLUME":
+      return { ...config, Volumes: { ...config.Volumes, ...keyed(volumesOf(setting.values)) } };
+    case "EXPOSE":
+      return { ...config, ExposedPorts: { ...config.ExposedPorts, ...keyed(setting.values.flatMap(portsOf)) } };
+    case "CMD":
+      return { ...config, Cmd: wordsOf(setting.command, config) };
+    case "ENTRYPOINT":
+      return { ...config, Entrypoint: wordsOf(setting.command, config) };
+    case "SHELL":
+      return { ...config, Shell: [...setting.args] };
+    case "HEALTHCHECK":
+      return { ...config, Healthcheck: healthcheckOf(setting.check) };
+    case "ONBUILD":
+      return { ...config, OnBuild: [...(config.OnBuild ?? []), setting.trigger] };
+  }
+}
+
+/** One that is there keeps its place. */
+export function withVariables(env: readonly string[], pairs: readonly Pair[]): string[] {
+  const lines = new Map(env.map((line) => [line.split("=", 1)[0] as string, line]));
+  for (const [name, value] of pairs) lines.set(name, `${name}=${value}`);
+  return [...lines.values()];
+}
+
+/** `..` does not lead above the root. */
+export function directoryFrom(from: string | undefined, path: string): string {
+  const parts: string[] = [];
+  for (const part of `${path.startsWith("/") ? "" : (from ?? "")}/${path}`.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
+
+/** What is executed: a line by the shell of the config. */
+export const wordsOf = (command: Command, { Shell }: ContainerConfig): string[] =>
+  command.form === "exec" ? [...command.args] : [...(Shell ?? DEFAULT_SHELL), command.text];
+
+const keyed = (names: readonly string[]): Record<string, object> => Object.fromEntries(names.map((name) => [name, {}]));
+
+function volumesOf(paths: readonly string[]): readonly string[] {
+  if (paths.some((path) => path.trim() === "")) throw new SyntaxError("an empty path");
+  return paths;
+}
+
+/** `80`, `53/udp`, `8000-8010/tcp` */
+function portsOf(word: string): string[] {
+  const [, first = "", last = first, protocol = "tcp"] =
+    /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(word) ?? [];
+  const [low, high] = [Number(first), Number(last)];
+  if (first === "" || low < 1 || high > 65535 || high < low)
+    throw new SyntaxError(`${JSON.stringify(word)} is not a port`);
+  return Array.from({ length: high - low + 1 }, (_, at) => `${low + at}/${protocol.toLowerCase()}`);
+}
+
+function healthcheckOf(check: HealthCheck): Healthcheck {
+  const { test, intervalMs, timeoutMs, startPeriodMs, startIntervalMs, retries } = check;
+  if (!test) return { Test: ["NONE"] };
+  const times = {
+    Interval: intervalMs,
+    Timeout: timeoutMs,
+    StartPeriod: startPeriodMs,
+    StartInterval: startIntervalMs,
+  };
+  const given = Object.entries(times).flatMap(([name, ms]) => (ms ? [[name, ms * NANOSECONDS]] : []));
+  return {
+    Test: test.form === "exec" ? ["CMD", ...test.args] : ["CMD-SHELL", test.text],
+    ...Object.fromEntries(given),
+    ...(retries ? { Retries: retries } : {}),
+  };
+}
