@@ -1,6 +1,6 @@
 /**
  * Layouts of the kernel's structs, as data: `field: [offset, size]`, in bytes. x86-64 and aarch64 share all of them
- * but `struct stat` ({@link STAT}). tests/structs.test.ts compares every number with the C headers.
+ * but `struct stat` ({@link STAT}) and `struct epoll_event` ({@link EPOLL_EVENT}). tests/structs.test.ts compares every number with the C headers.
  *
  * Fields that this project never touches may be left out; sizes are always whole.
  * @module
@@ -213,6 +213,27 @@ export const STRUCTS = {
   },
   /** `struct cmsghdr`; its data begins behind it, at 16. @see cmsg(3), sys/socket.h */
   cmsghdr: { size: 16, fields: { cmsg_len: [0, 8], cmsg_level: [8, 4], cmsg_type: [12, 4] } },
+  /** `struct mmsghdr`; `msg_hdr` is a {@link STRUCTS.msghdr}. @see recvmmsg(2), sys/socket.h */
+  mmsghdr: { size: 64, fields: { msg_hdr: [0, 56], msg_len: [56, 4] } },
+  /** `struct sockaddr_in`; port and address in the order of the network. @see ip(7), netinet/in.h */
+  sockaddr_in: { size: 16, fields: { sin_family: [0, 2], sin_port: [2, 2], sin_addr: [4, 4] } },
+  /** `struct sockaddr_in6`. @see ipv6(7), netinet/in.h */
+  sockaddr_in6: {
+    size: 28,
+    fields: {
+      sin6_family: [0, 2],
+      sin6_port: [2, 2],
+      sin6_flowinfo: [4, 4],
+      sin6_addr: [8, 16],
+      sin6_scope_id: [24, 4],
+    },
+  },
+  /** `struct in_pktinfo`; `ipi_spec_dst` is the address of this machine's. @see ip(7), netinet/in.h */
+  in_pktinfo: { size: 12, fields: { ipi_ifindex: [0, 4], ipi_spec_dst: [4, 4], ipi_addr: [8, 4] } },
+  /** `struct in6_pktinfo`. @see ipv6(7), netinet/in.h */
+  in6_pktinfo: { size: 20, fields: { ipi6_addr: [0, 16], ipi6_ifindex: [16, 4] } },
+  /** `struct linger`. @see socket(7), sys/socket.h */
+  linger: { size: 8, fields: { l_onoff: [0, 4], l_linger: [4, 4] } },
   /** `struct ucred`: SO_PEERCRED and SCM_CREDENTIALS. @see unix(7), sys/socket.h */
   ucred: { size: 12, fields: { pid: [0, 4], uid: [4, 4], gid: [8, 4] } },
 
@@ -268,6 +289,12 @@ export const STAT = {
       st_ctime_nsec: [112, 8],
     },
   },
+} as const satisfies Record<Arch, Layout>;
+
+/** `struct epoll_event`, packed on x86-64 alone. @see epoll_ctl(2), linux/eventpoll.h */
+export const EPOLL_EVENT = {
+  x64: { size: 12, fields: { events: [0, 4], data: [4, 8] } },
+  arm64: { size: 16, fields: { events: [0, 4], data: [8, 8] } },
 } as const satisfies Record<Arch, Layout>;
 
 export type StructName = keyof typeof STRUCTS;

@@ -1,22 +1,37 @@
 /** Struct layouts against offsetof and sizeof of the C headers, and the helper that fills a struct. @module */
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { STAT, STRUCTS, fillStruct, struct, type Layout, type StructName } from "../syscalls/structs.ts";
+import { EPOLL_EVENT, STAT, STRUCTS, fillStruct, struct, type Layout, type StructName } from "../syscalls/structs.ts";
 import { ARCHES, evaluate, missingCompiler } from "./headers.ts";
 
 /** The kernel's own headers where there are any: the C library's `struct stat` and `struct sigaction` are others. */
 const KERNEL_HEADERS =
-  "fcntl sched sched/types time resource capability filter seccomp landlock signal signalfd openat2 mount stat uio poll termios fs dqblk_xfs"
+  "fcntl sched sched/types time resource capability filter seccomp landlock signal signalfd openat2 mount stat uio poll termios fs dqblk_xfs eventpoll"
     .split(" ")
     .map((name) => `linux/${name}.h`)
     .concat("asm/stat.h", "asm/statfs.h");
 /** Those that the kernel has no public header for, or one that brings the C library along. */
-const LIBRARY_STRUCTS = new Set<string>(["msghdr", "cmsghdr", "ucred", "ifreq"]);
+const LIBRARY_STRUCTS = new Set<string>([
+  "msghdr",
+  "mmsghdr",
+  "cmsghdr",
+  "ucred",
+  "ifreq",
+  "linger",
+  "sockaddr_in",
+  "sockaddr_in6",
+  "in_pktinfo",
+  "in6_pktinfo",
+]);
 
 const typeName = (name: string) => (name.endsWith("_t") ? name : `struct ${name}`);
 
 describe.each(ARCHES)("%s", (arch) => {
-  const layouts: [string, Layout][] = [...Object.entries<Layout>(STRUCTS), ["stat", STAT[arch]]];
+  const layouts: [string, Layout][] = [
+    ...Object.entries<Layout>(STRUCTS),
+    ["stat", STAT[arch]],
+    ["epoll_event", EPOLL_EVENT[arch]],
+  ];
   const reason = missingCompiler(arch);
 
   test.skipIf(reason !== "")(`every layout is that of the C headers${reason}`, () => {
@@ -29,7 +44,11 @@ describe.each(ARCHES)("%s", (arch) => {
           `sizeof(((${typeName(name)} *)0)->${field})`,
         ]),
       ]);
-      const answers = evaluate(arch, library ? ["sys/socket.h", "net/if.h"] : KERNEL_HEADERS, questions);
+      const answers = evaluate(
+        arch,
+        library ? ["sys/socket.h", "netinet/in.h", "net/if.h"] : KERNEL_HEADERS,
+        questions,
+      );
       const next = () => answers.shift() as number;
       const found = some.map(([name, { fields }]): [string, Layout] => {
         const size = next();
