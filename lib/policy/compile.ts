@@ -1,0 +1,95 @@
+/** A policy, as data that another thread can decide by. @module */
+import { show, TsboxError } from "../../syscalls/index.ts";
+import { contains, formatAddress, parseAddress, type Address } from "../ip/index.ts";
+import { findName } from "./name.ts";
+import type { NetworkPolicy } from "./options.ts";
+import { RESERVED, reservedWith, type Reserved } from "./reserved.ts";
+import { parseRule, type Rule } from "./rule.ts";
+
+/** A policy, compiled. */
+export interface Rules {
+  /** Undefined: everything public. */
+  allow?: Rule[];
+  deny: Rule[];
+  /** There is a handler that decides about what the lists let pass. */
+  asks: boolean;
+  reserved: Reserved[];
+  /** Names that lead to handlers, and the address that stands for each. */
+  hosts: { name: string; ip: string }[];
+}
+
+const KEYS = ["allow", "deny", "connect", "hosts"];
+const MAX_RULES = 10_000;
+/** Of a range for benchmarks, which nobody has on the Internet. */
+const FIRST_HOST = parseAddress("198.18.0.1").value;
+const MAX_HOSTS = 1000;
+
+const invalid = (message: string, hint?: string) =>
+  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
+
+/**
+ * @param own addresses of the host
+ * @throws TsboxError `invalid_option`
+ */
+export function compilePolicy(policy: NetworkPolicy, own: readonly Address[] = []): Rules {
+  checkKeys(policy);
+  const { allow, deny = [], connect, hosts } = policy;
+  if (connect !== undefined && typeof connect !== "function")
+    throw invalid(`use connect ${show(connect)}: not a function`);
+  const allowed = allow === undefined ? undefined : parseList("allow", allow);
+  for (const rule of allowed ?? []) checkReachable(rule);
+  return {
+    ...(allowed ? { allow: allowed } : {}),
+    deny: parseList("deny", deny),
+    asks: connect !== undefined,
+    reserved: reservedWith(own),
+    hosts: hostsOf(hosts),
+  };
+}
+
+function checkKeys(policy: unknown): void {
+  if (Object.prototype.toString.call(policy) !== "[object Object]")
+    throw invalid(`use the network policy ${show(policy)}: not an object`, `its keys: ${KEYS.join(", ")}`);
+  for (const [key, value] of Object.entries(policy as object)) {
+    if (!KEYS.includes(key))
+      throw invalid(`use ${show(key)} in a network policy: unknown`, `known: ${KEYS.join(", ")}`);
+    if (value === null) throw invalid(`use ${show(key)} null in a network policy: not understood`, "leave it out");
+  }
+}
+
+function parseList(name: string, list: unknown): Rule[] {
+  if (!Array.isArray(list)) throw invalid(`use ${name} ${show(list)}: not an array`);
+  if (list.length > MAX_RULES) throw invalid(`use ${list.length} rules of ${name}: more than ${MAX_RULES}`);
+  return Array.from(list, (text) => parseRule(name, text));
+}
+
+/** A rule that would be ignored is an error. */
+function checkReachable({ to, text }: Rule): void {
+  if (!("subnet" in to)) return;
+  const { subnet } = to;
+  const range = RESERVED.find(
+    (each) => each.never && subnet.prefix >= each.subnet.prefix && contains(each.subnet, subnet),
+  );
+  if (!range) return;
+  const hint =
+    range.use === "loopback" ? "inside, it is the sandbox's own loopback, which no policy is for" : undefined;
+  throw invalid(`use the rule ${show(text)} of allow: ${range.use} addresses cannot be given`, hint);
+}
+
+function hostsOf(hosts: unknown): Rules["hosts"] {
+  if (hosts === undefined) return [];
+  if (Object.prototype.toString.call(hosts) !== "[object Object]")
+    throw invalid(`use hosts ${show(hosts)}: not an object`, '{ "api.internal": (request) => new Response("") }');
+  const entries = Object.entries(hosts as object);
+  if (entries.length > MAX_HOSTS) throw invalid(`use ${entries.length} hosts: more than ${MAX_HOSTS}`);
+  const seen = new Set<string>();
+  return entries.map(([text, handler], index) => {
+    const name = findName(text);
+    if (name === undefined) throw invalid(`use the host ${show(text)}: not a host name`);
+    if (seen.has(name)) throw invalid(`use the host ${show(text)}: it is there twice`);
+    seen.add(name);
+    if (typeof handler !== "function")
+      throw invalid(`use the handler ${show(handler)} of ${show(text)}: not a function`);
+    return { name, ip: formatAddress({ family: 4, value: FIRST_HOST + BigInt(index) }) };
+  });
+}
