@@ -1,0 +1,7 @@
+/** The domain name system: what is asked, who knows, and who is asked. @module */
+export { Cache } from "./cache.ts";
+export * from "./message.ts";
+export { addressOfReverse, encodeName, readName, reverseName } from "./name.ts";
+export { answeredAddresses, readReply, type AnsweredAddress, type Reply } from "./reply.ts";
+export { DNS_PORT, upstreamOf, upstreamsIn, type Upstream } from "./resolv-conf.ts";
+export { answerFrom, Zone, type Host } from "./zone.ts";
