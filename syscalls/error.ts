@@ -28,6 +28,7 @@ export type ErrorCode =
   | "volume_not_found" // there is no volume of this name
   | "volume_in_use" // a container has it
   | "network_not_found" // there is no network of this name
+  | "fetch_failed" // no server inside has answered, or what it said leads out of the sandbox
   | "network_in_use" // a container is in it, or everybody counts on it
   | "container_unreadable" // its state is cut short, of another version or not ours
   | "hook_failed" // a hook of the container's exited with an error, or took too long

@@ -22,16 +22,36 @@ const KEYS = ["allow", "deny", "connect", "hosts"];
 const MAX_RULES = 10_000;
 /** Of a range for benchmarks, which nobody has on the Internet. */
 const FIRST_HOST = parseAddress("198.18.0.1").value;
-const MAX_HOSTS = 1000;
+const MAX_HOSTS = 10_000;
 
 const invalid = (message: string, hint?: string) =>
   new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
 
+/** Which address stands for the name of a handler: the same one, as long as the sandbox lives and may remember it. */
+export class HostAddresses {
+  readonly #ips = new Map<string, string>();
+
+  /** @throws TsboxError `invalid_option` */
+  of(name: string): string {
+    const known = this.#ips.get(name);
+    if (known !== undefined) return known;
+    if (this.#ips.size === MAX_HOSTS) throw invalid(`use the host ${show(name)}: it had ${MAX_HOSTS} others before`);
+    const ip = formatAddress({ family: 4, value: FIRST_HOST + BigInt(this.#ips.size) });
+    this.#ips.set(name, ip);
+    return ip;
+  }
+}
+
 /**
  * @param own addresses of the host
+ * @param addresses of the sandbox that the policy is for
  * @throws TsboxError `invalid_option`
  */
-export function compilePolicy(policy: NetworkPolicy, own: readonly Address[] = []): Rules {
+export function compilePolicy(
+  policy: NetworkPolicy,
+  own: readonly Address[] = [],
+  addresses: HostAddresses = new HostAddresses(),
+): Rules {
   checkKeys(policy);
   const { allow, deny = [], connect, hosts } = policy;
   if (connect !== undefined && typeof connect !== "function")
@@ -43,7 +63,7 @@ export function compilePolicy(policy: NetworkPolicy, own: readonly Address[] = [
     deny: parseList("deny", deny),
     asks: connect !== undefined,
     reserved: reservedWith(own),
-    hosts: hostsOf(hosts),
+    hosts: hostsOf(hosts, addresses),
   };
 }
 
@@ -76,20 +96,19 @@ function checkReachable({ to, text }: Rule): void {
   throw invalid(`use the rule ${show(text)} of allow: ${range.use} addresses cannot be given`, hint);
 }
 
-function hostsOf(hosts: unknown): Rules["hosts"] {
+function hostsOf(hosts: unknown, addresses: HostAddresses): Rules["hosts"] {
   if (hosts === undefined) return [];
   if (Object.prototype.toString.call(hosts) !== "[object Object]")
     throw invalid(`use hosts ${show(hosts)}: not an object`, '{ "api.internal": (request) => new Response("") }');
   const entries = Object.entries(hosts as object);
-  if (entries.length > MAX_HOSTS) throw invalid(`use ${entries.length} hosts: more than ${MAX_HOSTS}`);
   const seen = new Set<string>();
-  return entries.map(([text, handler], index) => {
+  return entries.map(([text, handler]) => {
     const name = findName(text);
     if (name === undefined) throw invalid(`use the host ${show(text)}: not a host name`);
     if (seen.has(name)) throw invalid(`use the host ${show(text)}: it is there twice`);
     seen.add(name);
     if (typeof handler !== "function")
       throw invalid(`use the handler ${show(handler)} of ${show(text)}: not a function`);
-    return { name, ip: formatAddress({ family: 4, value: FIRST_HOST + BigInt(index) }) };
+    return { name, ip: addresses.of(name) };
   });
 }

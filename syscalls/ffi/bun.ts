@@ -60,5 +60,14 @@ export function openBun(): Runtime {
         }
       };
     },
+    serve(path, answer) {
+      // what fails shows nothing of this program
+      const failed = () => new Response(null, { status: 500 });
+      const server = Bun.serve({ unix: path, development: false, fetch: answer, error: failed });
+      server.unref();
+      return { close: () => void server.stop(true) };
+    },
+    // a connection that is kept would be found by its path, which may be another socket's by then; nor by a proxy
+    fetchOver: (path, request) => fetch(request, { unix: path, keepalive: false, proxy: "" }),
   };
 }

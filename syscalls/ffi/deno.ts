@@ -123,5 +123,19 @@ export function openDeno(): Runtime {
         }
       };
     },
+    serve(path, answer) {
+      const onError = () => new Response(null, { status: 500 });
+      const server = Deno.serve({ path, onListen: () => {}, onError }, answer);
+      server.unref();
+      return { close: () => void server.shutdown().catch(() => {}) };
+    },
+    async fetchOver(path, request) {
+      const client = Deno.createHttpClient({ proxy: { transport: "unix", path }, poolMaxIdlePerHost: 0 });
+      try {
+        return await fetch(request, { client } as RequestInit);
+      } finally {
+        client.close();
+      }
+    },
   };
 }

@@ -24,6 +24,10 @@ export interface Runtime {
   readonly nonBlockingTerminals: boolean;
   /** Writes to a pipe or socket as fast as it is read, without blocking the event loop. The descriptor stays the caller's. */
   writer(fd: number): (bytes: Uint8Array) => Promise<void>;
+  /** Answers requests at a Unix socket that it makes at a path. It does not keep the event loop running. */
+  serve(path: string, answer: (request: Request) => Promise<Response>): { close(): void };
+  /** `fetch`, over a connection of its own to a Unix socket. */
+  fetchOver(path: string, request: Request): Promise<Response>;
 }
 
 export interface Receiver {
