@@ -16,8 +16,9 @@ export interface Place {
 export interface HereDocument {
   /** What ends it; for COPY the name of the file. */
   name: string;
+  /** Without the tabs that lines begin with, where it is `<<-`. */
   content: string;
-  /** Variables in it are expanded: its name was not quoted. */
+  /** Variables in it are expanded: its name was not quoted. For RUN that is the shell's business. */
   isExpanded: boolean;
 }
 
@@ -30,7 +31,10 @@ interface Common {
   text: string;
 }
 
+/** What depends on variables is known once they are expanded: `expandInstruction` reads `text` again. */
 export interface RunMount {
+  /** As written: `type=cache,target=/var/cache`. */
+  text: string;
   type: "bind" | "cache" | "tmpfs" | "secret" | "ssh";
   target?: string;
   source?: string;
@@ -77,28 +81,32 @@ export interface HealthCheck {
   retries?: number;
 }
 
-export type Instruction = Common &
-  (
-    | { name: "FROM"; image: string; platform?: string; stage?: string }
-    | { name: "ARG"; args: { name: string; value?: string }[] }
-    | { name: "ENV" | "LABEL"; pairs: Pair[] }
-    | {
-        name: "RUN";
-        command: Command;
-        mounts: RunMount[];
-        network?: "default" | "none" | "host";
-        security?: "sandbox" | "insecure";
-      }
-    | { name: "COPY"; sources: string[]; hereDocuments: HereDocument[]; destination: string; flags: CopyFlags }
-    | { name: "ADD"; sources: string[]; hereDocuments: HereDocument[]; destination: string; flags: AddFlags }
-    | { name: "WORKDIR" | "USER" | "STOPSIGNAL" | "MAINTAINER"; value: string }
-    | { name: "VOLUME" | "EXPOSE"; values: string[] }
-    | { name: "CMD" | "ENTRYPOINT"; command: Command }
-    | { name: "SHELL"; args: string[] }
-    | { name: "HEALTHCHECK"; check: HealthCheck }
-    /** Parsed already, so that what is wrong is told at once. */
-    | { name: "ONBUILD"; instruction: Instruction; trigger: string }
-  );
+/** The same for each of several names. */
+type Each<Name extends string, Rest> = Name extends Name ? { name: Name } & Rest : never;
+
+/** What it says, without where and how it is written. */
+export type Saying =
+  | { name: "FROM"; image: string; platform?: string; stage?: string }
+  | { name: "ARG"; args: { name: string; value?: string }[] }
+  | Each<"ENV" | "LABEL", { pairs: Pair[] }>
+  | {
+      name: "RUN";
+      command: Command;
+      mounts: RunMount[];
+      network?: "default" | "none" | "host";
+      security?: "sandbox" | "insecure";
+    }
+  | { name: "COPY"; sources: string[]; hereDocuments: HereDocument[]; destination: string; flags: CopyFlags }
+  | { name: "ADD"; sources: string[]; hereDocuments: HereDocument[]; destination: string; flags: AddFlags }
+  | Each<"WORKDIR" | "USER" | "STOPSIGNAL" | "MAINTAINER", { value: string }>
+  | Each<"VOLUME" | "EXPOSE", { values: string[] }>
+  | Each<"CMD" | "ENTRYPOINT", { command: Command }>
+  | { name: "SHELL"; args: string[] }
+  | { name: "HEALTHCHECK"; check: HealthCheck }
+  /** Parsed already, so that what is wrong is told at once. */
+  | { name: "ONBUILD"; instruction: Instruction; trigger: string };
+
+export type Instruction = Common & Saying;
 
 export type InstructionOf<Name extends Instruction["name"]> = Extract<Instruction, { name: Name }>;
 
