@@ -5,3 +5,6 @@ export { addressOfReverse, encodeName, readName, reverseName } from "./name.ts";
 export { answeredAddresses, readReply, type AnsweredAddress, type Reply } from "./reply.ts";
 export { DNS_PORT, upstreamOf, upstreamsIn, type Upstream } from "./resolv-conf.ts";
 export { answerFrom, Zone, type Host } from "./zone.ts";
+export { Forwarder } from "./forwarder.ts";
+export { Resolver, type Asker } from "./resolver.ts";
+export { NameServer, type FindAsker, type ServedSockets } from "./server.ts";

@@ -143,6 +143,8 @@ export interface Response {
   first?: number;
   /** This server knows by itself. */
   authoritative?: boolean;
+  /** There is more than this. */
+  isCut?: boolean;
 }
 
 /** The same name as in the question, which is the first of a message. */
@@ -158,14 +160,14 @@ export function writeResponse(
   at: number,
   asked: Uint8Array,
   query: Query,
-  { rcode, answers = [], first = 0, authoritative = false }: Response,
+  { rcode, answers = [], first = 0, authoritative = false, isCut: isLonger = false }: Response,
   limitBytes: number,
 ): number {
   const optBytes = query.edns ? OPT_BYTES : 0;
   const hasQuestion = query.end > HEADER_BYTES;
   out.set(hasQuestion ? asked.subarray(0, query.end) : asked.subarray(0, HEADER_BYTES), at);
   let length = query.end;
-  let [written, isCut] = [0, false];
+  let [written, isCut] = [0, isLonger];
   for (let index = 0; index < answers.length; index++) {
     const { type, ttl, data } = answers[(first + index) % answers.length] as Answer;
     if (length + 2 + RECORD_BYTES + data.length + optBytes > limitBytes) {

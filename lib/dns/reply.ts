@@ -22,8 +22,11 @@ const LONGEST = 86_400;
 /** What is not there may be tomorrow. @see RFC 2308 §5 */
 const LONGEST_NEGATIVE = 900;
 
-/** @param asked the message that it is to be an answer to */
-export function readReply(message: Uint8Array, asked: Uint8Array, questionEnd: number): ReadReply {
+/**
+ * @param asked the message that it is to be an answer to
+ * @param anyLetters of either size: whoever answers by TCP cannot have guessed
+ */
+export function readReply(message: Uint8Array, asked: Uint8Array, questionEnd: number, anyLetters = false): ReadReply {
   if (message.length < HEADER_BYTES) return "broken";
   const view = new DataView(message.buffer, message.byteOffset, message.length);
   const flags = view.getUint16(ID_BYTES);
@@ -34,9 +37,19 @@ export function readReply(message: Uint8Array, asked: Uint8Array, questionEnd: n
   if (view.getUint16(4) === 0 && rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN && message.length === HEADER_BYTES)
     return { rcode, isCut: false, ttl: 0, ttlsAt: [] };
   if (view.getUint16(4) !== 1 || message.length < questionEnd) return "another";
-  for (let at = HEADER_BYTES; at < questionEnd; at++) if (message[at] !== asked[at]) return "another";
+  for (let at = HEADER_BYTES; at < questionEnd; at++)
+    if (message[at] !== asked[at] && !(anyLetters && isSameLetter(message[at] as number, asked[at] as number)))
+      return "another";
   const isCut = (flags & TC) !== 0;
   return readSections(message, view, questionEnd, { rcode, isCut, ttl: 0, ttlsAt: [] });
+}
+
+const CASE = 0x20;
+
+/** But for its size. */
+export function isSameLetter(a: number, b: number): boolean {
+  const small = a | CASE;
+  return small === (b | CASE) && small >= 0x61 && small <= 0x7a;
 }
 
 function readSections(message: Uint8Array, view: DataView, begin: number, reply: Reply): Reply | "broken" {
