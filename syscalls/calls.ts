@@ -119,6 +119,9 @@ export function makeFifo(file: string): void {
   if (result < 0 && result !== -EEXIST) throw systemError(`make the FIFO "${file}"`, "mknodat", -result);
 }
 
+/** `int fcntl(int fd, F_DUPFD_CLOEXEC, 3)`: another descriptor of the same. @see F_DUPFD_CLOEXEC(2const) */
+export const duplicate = (fd: number): number => syscall("copy a descriptor", "fcntl", fd, 1030, 3);
+
 /** `int fcntl(int fd, F_DUPFD, int from)`: another descriptor, not below a number, which an execve keeps. @see F_DUPFD(2const) */
 export function keptDescriptor(fd: number, from: number): number {
   const F_DUPFD = 0;

@@ -8,7 +8,7 @@
  * @module
  * @see netlink(7), rtnetlink(7), https://docs.kernel.org/userspace-api/netlink/intro.html
  */
-import { close, read, write } from "./calls.ts";
+import { close, read } from "./calls.ts";
 import { syscall, trySyscall } from "./kernel.ts";
 import { scratch } from "./scratch.ts";
 
@@ -68,15 +68,21 @@ export interface NetlinkMessage {
   body: Uint8Array;
 }
 
-/** Of the network namespace that the thread is in when it is made. */
+/** `socket(2)` of one. */
+export function netlinkSocket(protocol: keyof typeof PROTOCOLS): [family: number, type: number, protocol: number] {
+  const [AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC] = [16, 3, 0o2000000];
+  return [AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, PROTOCOLS[protocol]];
+}
+
+/** Of the network namespace that its socket was made in. */
 export class Netlink implements Disposable {
   readonly #fd: number;
   #sequence = 0;
   #reason = "";
 
-  constructor(protocol: keyof typeof PROTOCOLS = "route") {
-    const [AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC] = [16, 3, 0o2000000];
-    this.#fd = syscall("open a netlink socket", "socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, PROTOCOLS[protocol]);
+  /** @param fd taken over; made by default, in the namespace that the thread is in */
+  constructor(protocol: keyof typeof PROTOCOLS = "route", fd?: number) {
+    this.#fd = fd ?? syscall("open a netlink socket", "socket", ...netlinkSocket(protocol));
     scratch.view.setUint32(0, 1, true);
     // older kernels say nothing more than a number
     for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK])
@@ -117,7 +123,7 @@ export class Netlink implements Disposable {
   #exchange(messages: readonly NetlinkMessage[], answers: number, take: (body: Uint8Array) => void): number {
     this.#reason = "";
     const first = this.#sequence + 1;
-    const sent = write(this.#fd, this.#encode(messages));
+    const sent = sendToKernel(this.#fd, this.#encode(messages));
     if (sent < 0) return sent;
     let [left, failed] = [answers, 0];
     while (left > 0) {
@@ -147,6 +153,21 @@ export class Netlink implements Disposable {
     }
     return bytes;
   }
+}
+
+/**
+ * `ssize_t sendto(int fd, …, (struct sockaddr_nl){ AF_NETLINK })`. With an address, the kernel asks what the sender may
+ * do, and not what whoever made the socket may: that is somebody in one user namespace, and a cable may lead into another.
+ * @returns -errno where it fails @see netlink(7)
+ */
+function sendToKernel(fd: number, bytes: Uint8Array): number {
+  const [ADDRESS_BYTES, AF_NETLINK, EMSGSIZE] = [12, 16, 90];
+  const address = scratch.size - 16;
+  if (bytes.length > address) return -EMSGSIZE;
+  scratch.bytes.set(bytes);
+  scratch.bytes.fill(0, address, address + ADDRESS_BYTES);
+  scratch.view.setUint16(address, AF_NETLINK, true);
+  return trySyscall("sendto", fd, scratch.address, bytes.length, 0, scratch.address + address, ADDRESS_BYTES);
 }
 
 interface Answer {

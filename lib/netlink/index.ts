@@ -1,4 +1,4 @@
 /** Networks as the kernel has them: devices, packet filters. @module */
 export { checkDevice, Links, type Link, type LinkAddress, type LinkChange } from "./links.ts";
-export { inNetwork } from "./namespace.ts";
+export { inNetwork, setting, type ReachedNetwork } from "./namespace.ts";
 export * from "./nftables.ts";

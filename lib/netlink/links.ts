@@ -1,11 +1,10 @@
 /**
- * Network devices, their addresses and routes: rtnetlink, in the network namespace that the thread is in.
+ * Network devices, their addresses and routes: rtnetlink, in the network namespace that is worked in.
  * @module
  * @see rtnetlink(7), veth(4)
  */
 import {
   errnoName,
-  Netlink,
   netlinkAttribute,
   netlinkAttributes,
   netlinkBody,
@@ -14,6 +13,7 @@ import {
   TsboxError,
 } from "../../syscalls/index.ts";
 import { addressOfBytes, bytesOfAddress, networkOf, type Address, type Subnet } from "../ip/index.ts";
+import { netlinkHere } from "./namespace.ts";
 
 const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK] = [16, 17, 18, 19];
 const [RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE] = [20, 22, 24, 26];
@@ -67,7 +67,7 @@ export interface LinkAddress extends Subnet {
 }
 
 export class Links implements Disposable {
-  readonly #netlink = new Netlink();
+  readonly #netlink = netlinkHere("route");
 
   [Symbol.dispose](): void {
     this.#netlink[Symbol.dispose]();

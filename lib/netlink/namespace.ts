@@ -1,19 +1,54 @@
-/** Work in another network namespace. @see setns(2) @module */
-import { Descriptors, O_RDONLY, open, syscall } from "../../syscalls/index.ts";
+/**
+ * Work in another network namespace.
+ * @module
+ * @see setns(2)
+ */
+import { Descriptors, Netlink, O_RDONLY, open, syscall, writeKernelFile } from "../../syscalls/index.ts";
 
 const CLONE_NEWNET = 0x40000000;
 
+/** A network namespace that this process may not enter, but reaches. */
+export interface ReachedNetwork {
+  /** A descriptor of the namespace. */
+  descriptor: number;
+  /** A socket of its own, to be disposed. */
+  netlink(protocol: "route" | "netfilter"): Netlink;
+  /** @returns 0 or -errno */
+  set(name: string, value: string): number;
+}
+
+let reached: ReachedNetwork | undefined;
+
 /**
- * This thread is in it meanwhile, so nothing may be awaited; no other code runs on it.
- * @param namespace a descriptor
+ * This thread is in it meanwhile, or acts as if it were, so nothing may be awaited; no other code runs on it.
+ * @param namespace a descriptor, or what reaches it
  */
-export function inNetwork<T>(namespace: number, act: () => T): T {
+export function inNetwork<T>(namespace: number | ReachedNetwork, act: () => T): T {
+  if (typeof namespace !== "number") return through(namespace, act);
   using opened = new Descriptors();
   const own = opened.add(open("/proc/thread-self/ns/net", O_RDONLY));
   syscall("enter a network namespace", "setns", namespace, CLONE_NEWNET);
   try {
-    return act();
+    return through(undefined, act);
   } finally {
     syscall("leave a network namespace", "setns", own, CLONE_NEWNET);
   }
 }
+
+function through<T>(namespace: ReachedNetwork | undefined, act: () => T): T {
+  const before = reached;
+  reached = namespace;
+  try {
+    return act();
+  } finally {
+    reached = before;
+  }
+}
+
+/** A socket of the network namespace that is worked in, to be disposed. */
+export const netlinkHere = (protocol: "route" | "netfilter"): Netlink =>
+  reached ? reached.netlink(protocol) : new Netlink(protocol);
+
+/** Writes a setting of the network namespace that is worked in: `setting("ipv4/ip_forward", "1")`. @returns 0 or -errno */
+export const setting = (name: string, value: string): number =>
+  reached ? reached.set(name, value) : writeKernelFile(`/proc/sys/net/${name}`, value);

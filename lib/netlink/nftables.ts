@@ -6,7 +6,6 @@
  */
 import {
   errnoName,
-  Netlink,
   netlinkAttribute,
   netlinkBody,
   netlinkNested,
@@ -15,6 +14,7 @@ import {
   TsboxError,
   type NetlinkMessage,
 } from "../../syscalls/index.ts";
+import { netlinkHere } from "./namespace.ts";
 
 const NFNL_SUBSYS_NFTABLES = 10;
 const [BATCH_BEGIN, BATCH_END] = [16, 17];
@@ -169,7 +169,7 @@ export class TableBatch {
    * @throws TsboxError `unsupported`, `permission_denied`, `limit_unavailable`
    */
   commit(action: string, ...fine: ("ENOENT" | "EEXIST")[]): boolean {
-    using netlink = new Netlink("netfilter");
+    using netlink = netlinkHere("netfilter");
     const around = (type: number) => ({ type, flags: NLM_F_REQUEST, body: generic(0, NFNL_SUBSYS_NFTABLES) });
     const messages = [around(BATCH_BEGIN), ...this.#messages, around(BATCH_END)];
     const result = netlink.send(messages, this.#messages.length);
@@ -191,7 +191,7 @@ export class TableBatch {
 
 /** Whether there is a table of this name. */
 export function hasTable(name: string): boolean {
-  using netlink = new Netlink("netfilter");
+  using netlink = netlinkHere("netfilter");
   const type = (NFNL_SUBSYS_NFTABLES << 8) | MESSAGE.getTable;
   // what it answers comes before the acknowledgement, and tells no more than that
   return netlink.request(type, 0, netlinkBody(generic(NFPROTO_INET, 0), text(TABLE_NAME, name))) === 0;

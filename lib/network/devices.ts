@@ -4,9 +4,9 @@
  * there already stays.
  * @module
  */
-import { show, systemError, TsboxError, writeKernelFile } from "../../syscalls/index.ts";
+import { show, systemError, TsboxError } from "../../syscalls/index.ts";
 import { type Address, contains, findAddress, formatAddress, parseAddress, parseSubnet } from "../ip/index.ts";
-import { inNetwork, Links } from "../netlink/index.ts";
+import { inNetwork, Links, setting, type ReachedNetwork } from "../netlink/index.ts";
 import {
   addNetwork,
   addPorts,
@@ -20,7 +20,11 @@ import {
 } from "./firewall.ts";
 import type { Endpoint, NetworkRecord } from "./record.ts";
 
-const SYSCTL = "/proc/sys/net";
+/** A network namespace of a container: a descriptor, or what reaches one that this process may not enter. */
+export type Namespace = number | ReachedNetwork;
+
+const descriptorOf = (namespace: Namespace): number =>
+  typeof namespace === "number" ? namespace : namespace.descriptor;
 
 const filtered = ({ device, subnets, internal, isolated }: NetworkRecord): FilteredNetwork => ({
   bridge: device,
@@ -54,11 +58,11 @@ export function raiseNetwork(network: NetworkRecord): void {
     links.addAddress(index, { ...parseAddress(gateway), prefix }, `give ${network.device} the address ${gateway}`);
   }
   if (families.includes(4)) {
-    setting("ipv4/ip_forward", "1", action);
+    mustSet("ipv4/ip_forward", "1", action);
     // published ports are reached by way of 127.0.0.1 as well
     setting(`ipv4/conf/${network.device}/route_localnet`, "1");
   }
-  if (families.includes(6)) setting("ipv6/conf/all/forwarding", "1", action);
+  if (families.includes(6)) mustSet("ipv6/conf/all/forwarding", "1", action);
   ensureFirewall();
   addNetwork(filtered(network));
   links.change(index, { up: true }, `bring ${network.device} up`);
@@ -71,10 +75,9 @@ function versionSix(device: string, isWanted: boolean): void {
 }
 
 /** @param action what is impossible without it */
-function setting(name: string, value: string, action?: string): void {
-  const result = writeKernelFile(`${SYSCTL}/${name}`, value);
-  if (result < 0 && action !== undefined)
-    throw systemError(`${action}: set ${name}`, "write", -result, "limit_unavailable");
+function mustSet(name: string, value: string, action: string): void {
+  const result = setting(name, value);
+  if (result < 0) throw systemError(`${action}: set ${name}`, "write", -result, "limit_unavailable");
 }
 
 /** @param isLast no network has a container any more */
@@ -89,21 +92,26 @@ export function lowerNetwork(network: NetworkRecord, isLast: boolean): void {
 
 /**
  * Puts a container into a network that stands.
- * @param namespace a descriptor of its network namespace @param gateway whether what leads elsewhere goes this way
+ * @param namespace its network namespace @param gateway whether what leads elsewhere goes this way
  * @throws TsboxError; then nothing of it is left
  */
-export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: number, gateway: boolean): void {
+export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Namespace, gateway: boolean): void {
   using links = new Links();
   const { device, inside, mac } = endpoint;
   const action = `put container ${show(endpoint.name)} into the network ${show(network.name)}`;
   try {
     if (network.driver === "macvlan") {
       links.addMacvlan(device, links.indexOf(network.device));
-      const change = { name: inside, namespace, mac, ...(network.mtu === undefined ? {} : { mtu: network.mtu }) };
+      const change = {
+        name: inside,
+        namespace: descriptorOf(namespace),
+        mac,
+        ...(network.mtu === undefined ? {} : { mtu: network.mtu }),
+      };
       links.change(links.indexOf(device), change, action);
     } else {
       const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
-      links.addVeth(device, { name: inside, namespace, mac, ...mtu });
+      links.addVeth(device, { name: inside, namespace: descriptorOf(namespace), mac, ...mtu });
       // the port of a bridge has no addresses
       versionSix(device, false);
       links.change(links.indexOf(device), { master: links.indexOf(network.device), up: true }, action);
@@ -121,7 +129,7 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: nu
 }
 
 /** From now on, what leads elsewhere goes this way. */
-export function routeThrough(network: NetworkRecord, endpoint: Endpoint, namespace: number): void {
+export function routeThrough(network: NetworkRecord, endpoint: Endpoint, namespace: Namespace): void {
   inNetwork(namespace, () => {
     using own = new Links();
     setGateways(own, network, endpoint);

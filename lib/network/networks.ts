@@ -12,7 +12,9 @@ import { storing, type State } from "../state/index.ts";
 import { formatAddress, parseSubnet, type Subnet } from "../ip/index.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
 import { checkSubnet, chooseAddresses, freeSubnet, macFor, uniqueSubnet, type WantedSubnet } from "./leases.ts";
+import type { Namespace } from "./devices.ts";
 import { lockNetworks } from "./lock.ts";
+import { Place, type Keeper } from "./place.ts";
 import type { WantedPort } from "./ports.ts";
 import type { Endpoint, NetworkRecord } from "./record.ts";
 
@@ -66,11 +68,23 @@ const OPTIONS = ["mtu", "isolate", "parent", "bridge_name"];
 export class Networks {
   readonly #state: () => State;
   readonly #isThere: IsThere;
+  readonly #keeper: Keeper | undefined;
 
-  /** @param state opened when it is needed @param isThere whether a container still has its endpoints */
-  constructor(state: () => State, isThere: IsThere = () => true) {
+  /**
+   * @param state opened when it is needed @param isThere whether a container still has its endpoints
+   * @param keeper of where the bridges are, which is not where this program is
+   */
+  constructor(state: () => State, isThere: IsThere = () => true, keeper?: Keeper) {
     this.#state = state;
     this.#isThere = isThere;
+    this.#keeper = keeper;
+  }
+
+  /** Nobody else tells the kernel of networks meanwhile. */
+  async #locked<T>(act: (place: Place) => Promise<T>): Promise<T> {
+    using _ = await lockNetworks(this.#state().root);
+    using place = new Place(this.#keeper);
+    return await act(place);
   }
 
   /** @throws TsboxError `name_in_use`, `invalid_option`, `limit_unavailable`, `permission_denied` */
@@ -82,12 +96,12 @@ export class Networks {
   }
 
   async #make(options: NetworkOptions, device?: string): Promise<NetworkRecord> {
-    checkRoot();
     const { name, driver = "bridge", internal = false, labels = {}, options: given = {} } = options;
     if (!NAME.test(name))
       throw invalid(`create the network ${show(name)}: invalid network name`, "letters, digits, _ . and -");
     if (driver !== "bridge" && driver !== "macvlan")
       throw invalid(`create the network ${show(name)}: could not find plugin ${String(driver)}`, "bridge, macvlan");
+    if (driver === "macvlan") checkRoot();
     const asked = optionsOf(given);
     const { checkDevice } = await import("../netlink/index.ts");
     for (const device of [asked["bridge_name"], asked["parent"]]) if (device !== undefined) checkDevice(device);
@@ -183,8 +197,16 @@ export class Networks {
     const { id, name } = this.get(nameOrId);
     if (name === DEFAULT_NETWORK)
       throw new TsboxError(`bridge is a pre-defined network and cannot be removed`, { code: "network_in_use" });
-    using _ = await lockNetworks(this.#state().root);
-    await this.#sweep(this.#isThere);
+    await this.#locked(async (place) => {
+      await this.#sweep(place, this.#isThere);
+      this.#strike(id, nameOrId);
+    });
+    using above = Directory.open(`${this.#state().root}/networks`);
+    if (above) removeTree(above, id);
+  }
+
+  /** Out of the database, where nobody is in it. */
+  #strike(id: string, nameOrId: string): void {
     const state = this.#state();
     state.transaction(() => {
       const network = state.networks.get<NetworkRecord>(id);
@@ -194,7 +216,7 @@ export class Networks {
       );
       if (users.length > 0)
         throw new TsboxError(
-          `error while removing network: network ${name} has active endpoints (name: ${users.join(", ")})`,
+          `error while removing network: network ${network.name} has active endpoints (name: ${users.join(", ")})`,
           {
             code: "network_in_use",
             hint: "tsbox network disconnect, or stop the container",
@@ -206,11 +228,9 @@ export class Networks {
         type: "network",
         action: "destroy",
         id,
-        attributes: { name, type: network.driver },
+        attributes: { name: network.name, type: network.driver },
       });
     });
-    using above = Directory.open(`${state.root}/networks`);
-    if (above) removeTree(above, id);
   }
 
   /** Those that no container is in. @returns names */
@@ -269,25 +289,28 @@ export class Networks {
 
   /**
    * What was claimed, as the kernel has it.
-   * @param namespace a descriptor of the container's network namespace @param gateway whether what leads elsewhere goes this way
+   * @param namespace the container's network namespace @param gateway whether what leads elsewhere goes this way
    */
-  async plugIn(id: string, container: string, namespace: number, gateway: boolean): Promise<void> {
-    checkRoot();
+  async plugIn(id: string, container: string, namespace: Namespace, gateway: boolean): Promise<void> {
     const { plugIn, raiseNetwork } = await import("./devices.ts");
-    using _ = await lockNetworks(this.#state().root);
-    await this.#sweep((other) => other === container || this.#isThere(other));
-    const network = this.get(id);
-    const endpoint = network.endpoints[container];
-    if (!endpoint)
-      throw new TsboxError(`container ${container} is not connected to network ${network.name}`, {
-        code: "invalid_option",
+    await this.#locked(async (place) => {
+      await place.make();
+      await this.#sweep(place, (other) => other === container || this.#isThere(other));
+      const network = this.get(id);
+      const endpoint = network.endpoints[container];
+      if (!endpoint)
+        throw new TsboxError(`container ${container} is not connected to network ${network.name}`, {
+          code: "invalid_option",
+        });
+      place.within(() => {
+        raiseNetwork(network);
+        plugIn(network, endpoint, namespace, gateway);
       });
-    raiseNetwork(network);
-    plugIn(network, endpoint, namespace, gateway);
+    });
   }
 
-  /** What of a container leads elsewhere goes by this network from now on. @param namespace a descriptor */
-  async routeThrough(id: string, container: string, namespace: number): Promise<void> {
+  /** What of a container leads elsewhere goes by this network from now on. @param namespace its network namespace */
+  async routeThrough(id: string, container: string, namespace: Namespace): Promise<void> {
     const { routeThrough } = await import("./devices.ts");
     const network = this.get(id);
     const endpoint = network.endpoints[container];
@@ -298,27 +321,33 @@ export class Networks {
   async leave(container: string, only?: string): Promise<void> {
     const isIn = ({ id, endpoints }: NetworkRecord) => endpoints[container] !== undefined && (only ?? id) === id;
     if (!this.#state().networks.list<NetworkRecord>().some(isIn)) return;
-    using _ = await lockNetworks(this.#state().root);
-    for (const network of this.list().filter(isIn)) await this.#takeOut(network.id, container);
+    await this.#locked(async (place) => {
+      for (const network of this.list().filter(isIn)) await this.#takeOut(place, network.id, container);
+    });
   }
 
   /** Endpoints of containers that are gone: whoever was to take them out was killed. */
-  async #sweep(isThere: IsThere): Promise<void> {
+  async #sweep(place: Place, isThere: IsThere): Promise<void> {
     for (const { id, endpoints } of this.list())
-      for (const container of Object.keys(endpoints)) if (!isThere(container)) await this.#takeOut(id, container);
+      for (const container of Object.keys(endpoints))
+        if (!isThere(container)) await this.#takeOut(place, id, container);
   }
 
   /** The kernel first: what is written down can be found again. */
-  async #takeOut(id: string, container: string): Promise<void> {
+  async #takeOut(place: Place, id: string, container: string): Promise<void> {
     const { lowerNetwork, pullOut } = await import("./devices.ts");
     const network = this.get(id);
     const endpoint = network.endpoints[container];
     if (!endpoint) return;
-    pullOut(endpoint);
     const isUsed = ({ id: other, endpoints }: NetworkRecord) =>
       Object.keys(endpoints).some((each) => other !== id || each !== container);
     const all = this.list();
-    if (!all.some((each) => each.id === id && isUsed(each))) lowerNetwork(network, !all.some(isUsed));
+    const isLast = !all.some((each) => each.id === id && isUsed(each));
+    if (await place.find())
+      place.within(() => {
+        pullOut(endpoint);
+        if (isLast) lowerNetwork(network, !all.some(isUsed));
+      });
     this.#state().networks.update<NetworkRecord>(id, (row) => {
       const { [container]: _, ...endpoints } = row.endpoints;
       return { ...row, endpoints };
@@ -331,9 +360,9 @@ const invalid = (message: string, hint?: string) =>
 
 function checkRoot(): void {
   if (effectiveUid() === 0) return;
-  throw new TsboxError("make a network: only root may", {
+  throw new TsboxError("make a macvlan network: only root may", {
     code: "permission_denied",
-    hint: "--network none or host",
+    hint: "-d bridge",
   });
 }
 

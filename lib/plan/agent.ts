@@ -44,9 +44,35 @@ export const AGENT = {
   opsAddress: MEMORY,
 };
 
-/** The ops of a request, laid out; they have to end with a jump to the agent's `reply`. */
-export const agentRequest = (requested: Op[]): Program =>
-  new Program([{ action: "requested", ops: requested }], ARCH, { first: FIRST_OP, slots: FIRST_RESULT });
+/** Of a result that no call has given. */
+export const ECANCELED = 125;
+
+/** A program as an agent takes it. */
+export function requestBytes(program: Program, payload: Uint8Array = new Uint8Array()): Uint8Array {
+  const opsAt = HEAD_SIZE + RESULTS * 8;
+  const bytes = new Uint8Array(opsAt + program.size + payload.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, program.size, true);
+  view.setUint32(8, payload.length, true);
+  for (let result = 0; result < RESULTS; result++) view.setBigInt64(HEAD_SIZE + result * 8, BigInt(-ECANCELED), true);
+  program.writePart(bytes.subarray(opsAt), new DataView(bytes.buffer, opsAt), MEMORY);
+  bytes.set(payload, opsAt + program.size);
+  return bytes;
+}
+
+/** Ops, laid out, whose first failure ends them. @param reply the agent's label */
+export function agentRequest(ops: Op[], reply: number): Program {
+  const guarded = ops.map((op): Op => (op.onError === undefined ? { ...op, onError: { jump: reply } } : op));
+  const requested: Op[] = [...guarded, { call: "jump", args: [], label: reply }];
+  const program = new Program([{ action: "requested", ops: requested }], ARCH, {
+    first: FIRST_OP,
+    slots: FIRST_RESULT,
+  });
+  // the first of all results: the bytes that come back
+  program.slot("bytes");
+  if (program.size > OPS_BYTES) throw new RangeError("agent: the request is too long");
+  return program;
+}
 
 /** The end of a plan whose stdin is the socket. */
 export function agentSteps(): Plan {

@@ -16,7 +16,9 @@ export {
 } from "./compile.ts";
 export { holdSteps } from "./hold.ts";
 export { listens, relaySteps } from "./listener.ts";
-export { AGENT, agentRequest } from "./agent.ts";
+export { AGENT, agentRequest, ECANCELED, requestBytes } from "./agent.ts";
+export { networkAgentSteps } from "./network-agent.ts";
+export { sendOps } from "./pass.ts";
 export { cpuMask, listMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "./attributes.ts";
 export { flags } from "./constants.ts";
 export { OWN_MAP } from "./mount-ids.ts";

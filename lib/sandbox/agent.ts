@@ -5,15 +5,12 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { errnoName, runtime, TsboxError, type Op, type Program, type Receiver } from "../../syscalls/index.ts";
-import { AGENT, agentRequest } from "../plan/index.ts";
+import { AGENT, agentRequest, ECANCELED, requestBytes } from "../plan/index.ts";
 import { unlessAborted } from "./abort.ts";
 import { bury, type Launched, type Told } from "../launch/index.ts";
 import { concatenate } from "./pipes.ts";
 
 const { results: RESULTS, firstResult: FIRST_RESULT } = AGENT;
-const HEAD_BYTES = 16;
-/** Of a result that no call has given. */
-const ECANCELED = 125;
 /** How long an agent waits for more to do. */
 const IDLE_MS = 100;
 /** What is sent at a time fits into the buffer of every socket. */
@@ -133,15 +130,9 @@ export class Agent {
     this.#end(Promise.resolve({}));
   }
 
-  async #exchange(ops: Op[], payload: Uint8Array = new Uint8Array()): Promise<Reply> {
+  async #exchange(ops: Op[], payload?: Uint8Array): Promise<Reply> {
     if (this.#over) throw await this.#over;
-    const program = agentRequest([
-      ...ops.map((op) => this.#guarded(op)),
-      { call: "jump", args: [], label: this.#reply },
-    ]);
-    // the first of all results: the bytes that come back
-    program.slot("bytes");
-    if (program.size > AGENT.opsBytes) throw new RangeError("agent: the request is too long");
+    const program = agentRequest(ops, this.#reply);
     const answer = new Promise<{ results: BigInt64Array; bytes: Uint8Array }>((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });
@@ -149,11 +140,6 @@ export class Agent {
     await this.#send(requestBytes(program, payload));
     const { results, bytes } = await answer;
     return new Reply(ops, program, results, bytes);
-  }
-
-  /** The first failure ends a request. */
-  #guarded(op: Op): Op {
-    return op.onError === undefined ? { ...op, onError: { jump: this.#reply } } : op;
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
@@ -192,18 +178,6 @@ export class Agent {
       this.#finish();
     });
   }
-}
-
-function requestBytes(program: Program, payload: Uint8Array): Uint8Array {
-  const opsAt = HEAD_BYTES + RESULTS * 8;
-  const bytes = new Uint8Array(opsAt + program.size + payload.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, program.size, true);
-  view.setUint32(8, payload.length, true);
-  for (let result = 0; result < RESULTS; result++) view.setBigInt64(HEAD_BYTES + result * 8, BigInt(-ECANCELED), true);
-  program.writePart(bytes.subarray(opsAt), new DataView(bytes.buffer, opsAt), AGENT.opsAddress);
-  bytes.set(payload, opsAt + program.size);
-  return bytes;
 }
 
 /** `open "/x": ENOENT`, with the code and what can be done about it. */

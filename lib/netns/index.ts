@@ -1,0 +1,2 @@
+/** Network namespaces of this user's, from outside. @module */
+export { NetworkNamespace } from "./namespace.ts";
