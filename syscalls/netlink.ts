@@ -112,6 +112,14 @@ export class Netlink implements Disposable {
     return this.#exchange(messages, acknowledged, () => {});
   }
 
+  /** The body of the one answer. @returns -errno where there is none */
+  ask(type: number, body: Uint8Array): Uint8Array | number {
+    let found: Uint8Array | undefined;
+    const message = { type, flags: NLM_F_REQUEST | NLM_F_ACK, body };
+    const result = this.#exchange([message], 1, (each) => (found ??= each));
+    return result < 0 || !found ? Math.min(result, -1) : found;
+  }
+
   /** The bodies of all that there is. @returns -errno where that cannot be told */
   dump(type: number, body: Uint8Array): Uint8Array[] | number {
     const found: Uint8Array[] = [];

@@ -14,7 +14,7 @@ const descriptors = () => readdirSync("/proc/self/fd").length;
 describe("a function in place of a server", () => {
   const servers = new HostServers();
   const addresses = new HostAddresses();
-  const update = (policy: NetworkPolicy) => servers.update(policy, compilePolicy(policy, [], addresses));
+  const update = (policy: NetworkPolicy) => servers.update(policy, compilePolicy(policy, addresses));
   const ask = (ip: string, url: string, init?: RequestInit) =>
     runtime.fetchOver(servers.paths()[ip] ?? "", new Request(url, init));
   let before = { left: 0, descriptors: 0 };

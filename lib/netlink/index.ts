@@ -2,3 +2,4 @@
 export { checkDevice, Links, type Link, type LinkAddress, type LinkChange } from "./links.ts";
 export { inNetwork, setting, type ReachedNetwork } from "./namespace.ts";
 export * from "./nftables.ts";
+export { OwnAddresses } from "./own-addresses.ts";

@@ -1,9 +1,9 @@
 /** A policy, as data that another thread can decide by. @module */
 import { show, TsboxError } from "../../syscalls/index.ts";
-import { contains, formatAddress, parseAddress, type Address } from "../ip/index.ts";
+import { contains, formatAddress, parseAddress } from "../ip/index.ts";
 import { findName } from "./name.ts";
 import type { NetworkPolicy } from "./options.ts";
-import { RESERVED, reservedWith, type Reserved } from "./reserved.ts";
+import { RESERVED } from "./reserved.ts";
 import { parseRule, type Rule } from "./rule.ts";
 
 /** A policy, compiled. */
@@ -13,7 +13,6 @@ export interface Rules {
   deny: Rule[];
   /** There is a handler that decides about what the lists let pass. */
   asks: boolean;
-  reserved: Reserved[];
   /** Names that lead to handlers, and the address that stands for each. */
   hosts: { name: string; ip: string }[];
 }
@@ -43,15 +42,10 @@ export class HostAddresses {
 }
 
 /**
- * @param own addresses of the host
  * @param addresses of the sandbox that the policy is for
  * @throws TsboxError `invalid_option`
  */
-export function compilePolicy(
-  policy: NetworkPolicy,
-  own: readonly Address[] = [],
-  addresses: HostAddresses = new HostAddresses(),
-): Rules {
+export function compilePolicy(policy: NetworkPolicy, addresses: HostAddresses = new HostAddresses()): Rules {
   checkKeys(policy);
   const { allow, deny = [], connect, hosts } = policy;
   if (connect !== undefined && typeof connect !== "function")
@@ -62,7 +56,6 @@ export function compilePolicy(
     ...(allowed ? { allow: allowed } : {}),
     deny: parseList("deny", deny),
     asks: connect !== undefined,
-    reserved: reservedWith(own),
     hosts: hostsOf(hosts, addresses),
   };
 }

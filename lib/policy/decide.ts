@@ -2,7 +2,7 @@
 import { findAddress, type Address } from "../ip/index.ts";
 import type { Rules } from "./compile.ts";
 import { findName } from "./name.ts";
-import { addressesIn, findReserved } from "./reserved.ts";
+import { addressesIn, findReserved, type IsOwn } from "./reserved.ts";
 import { matchesAddress, matchesName, matchesTarget, plainAddress, type Rule, type Target } from "./rule.ts";
 
 /** A connection that somebody inside wants. */
@@ -27,7 +27,7 @@ const denied = (rule: string): Verdict => ({ allowed: false, rule });
 const UNLISTED = "allow: nothing of it matches";
 
 /** Whether a connection is made. */
-export function decide(rules: Rules, { ip, names, ...target }: Flow): Decision {
+export function decide(rules: Rules, { ip, names, ...target }: Flow, isOwn: IsOwn): Decision {
   const found = findAddress(ip);
   if (!found) return denied("not an address");
   const address = plainAddress(found);
@@ -42,7 +42,7 @@ export function decide(rules: Rules, { ip, names, ...target }: Flow): Decision {
     (addresses.some((each) => matchesAddress(rule, each)) || names.some((name) => matchesName(rule, name)));
   const no = rules.deny.find(matches);
   if (no) return denied(`deny: ${JSON.stringify(no.text)}`);
-  const reserved = reservedIn(rules, addresses, target);
+  const reserved = reservedIn(rules, isOwn, addresses, target);
   if (reserved !== undefined) return denied(reserved);
   const yes = rules.allow?.find((rule) => matchesListed(rule, target, address, names));
   if (rules.allow && !yes) return denied(UNLISTED);
@@ -75,7 +75,7 @@ const isWhole = ({ ports, protocol }: Rule) => ports === undefined && protocol =
  * Whether an answer may hold an address: a name of others can lead anywhere, and is not to lead to the host.
  * @param ip with which a name was answered that {@link decideName} allows
  */
-export function decideAnswer(rules: Rules, ip: string): Verdict {
+export function decideAnswer(rules: Rules, ip: string, isOwn: IsOwn): Verdict {
   const found = findAddress(ip);
   if (!found) return denied("not an address");
   const addresses = addressesIn(plainAddress(found));
@@ -83,13 +83,18 @@ export function decideAnswer(rules: Rules, ip: string): Verdict {
     (rule) => isWhole(rule) && "subnet" in rule.to && addresses.some((each) => matchesAddress(rule, each)),
   );
   if (no) return denied(`deny: ${JSON.stringify(no.text)}`);
-  const reserved = rules.hosts.some((each) => each.ip === ip) ? "special" : reservedIn(rules, addresses);
+  const reserved = rules.hosts.some((each) => each.ip === ip) ? "special" : reservedIn(rules, isOwn, addresses);
   return reserved === undefined ? { allowed: true, rule: "public" } : denied(reserved);
 }
 
-function reservedIn(rules: Rules, addresses: readonly Address[], target?: Target): string | undefined {
+function reservedIn(
+  { allow = [] }: Rules,
+  isOwn: IsOwn,
+  addresses: readonly Address[],
+  target?: Target,
+): string | undefined {
   for (const address of addresses) {
-    const found = findReserved(rules.reserved, rules.allow ?? [], address, target);
+    const found = findReserved(allow, isOwn, address, target);
     if (found !== undefined) return found;
   }
   return undefined;

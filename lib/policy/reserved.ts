@@ -3,7 +3,7 @@
  * @module
  * @see RFC 6890, and the registries of IANA for special-purpose addresses
  */
-import { contains, formatSubnet, parseSubnet, type Address, type Subnet } from "../ip/index.ts";
+import { bitsOf, contains, formatSubnet, parseSubnet, type Address, type Subnet } from "../ip/index.ts";
 import { matchesTarget, type Rule, type Target } from "./rule.ts";
 
 export interface Reserved {
@@ -34,11 +34,8 @@ export const RESERVED: readonly Reserved[] = [
   ...reserve("translated", "64:ff9b:1::/48", "2001::/32", "::/96", "::ffff:0:0:0/96"),
 ];
 
-/** @param own addresses of the host, none of which is public to its sandboxes */
-export const reservedWith = (own: readonly Address[]): Reserved[] => [
-  ...RESERVED,
-  ...own.map((address) => ({ use: "the host's own", subnet: { ...address, prefix: address.family === 4 ? 32 : 128 } })),
-];
+/** Whether an address is one of the host's: none of those is public to its sandboxes. They come and go. */
+export type IsOwn = (address: Address) => boolean;
 
 const [NAT64, SIX_TO_FOUR] = [parseSubnet("64:ff9b::/96"), parseSubnet("2002::/16")];
 
@@ -57,18 +54,21 @@ const isWithin = (inner: Subnet, outer: Subnet) => inner.prefix >= outer.prefix 
  * @param target left out, where any of its ports will do
  */
 export function findReserved(
-  reserved: readonly Reserved[],
   allow: readonly Rule[],
+  isOwn: IsOwn,
   address: Address,
   target?: Target,
 ): string | undefined {
-  const gives = (rule: Rule, range: Reserved) =>
+  const gives = (rule: Rule, range: Subnet) =>
     "subnet" in rule.to &&
-    isWithin(rule.to.subnet, range.subnet) &&
+    isWithin(rule.to.subnet, range) &&
     contains(rule.to.subnet, address) &&
     (target === undefined || matchesTarget(rule, target));
-  const found = reserved.find(
-    (range) => contains(range.subnet, address) && (range.never || !allow.some((rule) => gives(rule, range))),
-  );
+  const isTaken = ({ subnet, never: always }: Reserved) =>
+    contains(subnet, address) && (always || !allow.some((rule) => gives(rule, subnet)));
+  const alone = { ...address, prefix: bitsOf(address.family) };
+  const found =
+    RESERVED.find(isTaken) ??
+    (isOwn(address) && isTaken({ use: "", subnet: alone }) ? { use: "the host's own", subnet: alone } : undefined);
   return found && `${found.use}: ${formatSubnet(found.subnet)}`;
 }
