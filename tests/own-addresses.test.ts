@@ -1,5 +1,5 @@
 /** Which addresses are this machine's own. @module */
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { parseAddress, parseSubnet } from "../lib/ip/index.ts";
 import { Links, OwnAddresses } from "../lib/netlink/index.ts";
 import { notRoot, testUnless } from "./support/machine.ts";
