@@ -6,5 +6,6 @@ export { answeredAddresses, readReply, type AnsweredAddress, type Reply } from "
 export { DNS_PORT, upstreamOf, upstreamsIn, type Upstream } from "./resolv-conf.ts";
 export { answerFrom, Zone, type Host } from "./zone.ts";
 export { Forwarder } from "./forwarder.ts";
-export { Resolver, type Asker } from "./resolver.ts";
+export { Resolver, type Asker, type Resolving } from "./resolver.ts";
 export { NameServer, type FindAsker, type ServedSockets } from "./server.ts";
+export { StreamAsker } from "./stream.ts";

@@ -16,7 +16,12 @@ export interface Asker {
 const MOST_WAITING = 64;
 export const STREAM_BYTES = 65_535;
 
-export class Resolver {
+/** Answers, at once or later; false: it does not. */
+export interface Resolving {
+  resolve(message: Uint8Array, asker: Asker, by: "udp" | "tcp", answer: (bytes: Uint8Array) => void): boolean;
+}
+
+export class Resolver implements Resolving {
   readonly #forwarder: Forwarder;
   readonly #out = new Uint8Array(STREAM_BYTES);
   readonly #waiting = new WeakMap<Asker, number>();

@@ -11,7 +11,7 @@ import {
   type Peer,
 } from "../../syscalls/index.ts";
 import { DATAGRAM_BYTES } from "./message.ts";
-import type { Asker, Resolver } from "./resolver.ts";
+import type { Asker, Resolving } from "./resolver.ts";
 import { StreamAsker } from "./stream.ts";
 
 export interface ServedSockets {
@@ -34,7 +34,7 @@ const EAGAIN = 11;
 
 export class NameServer implements Disposable {
   readonly #loop: Loop;
-  readonly #resolver: Resolver;
+  readonly #resolver: Resolving;
   readonly #find: FindAsker;
   readonly #receiver = new DatagramReceiver(BATCH, DATAGRAM_BYTES);
   readonly #sender = new DatagramSender(BATCH, DATAGRAM_BYTES);
@@ -43,7 +43,7 @@ export class NameServer implements Disposable {
   readonly #streams = new Map<StreamAsker, { from: string; network: string }>();
   readonly #served = new Set<Disposable>();
 
-  constructor(loop: Loop, resolver: Resolver, find: FindAsker) {
+  constructor(loop: Loop, resolver: Resolving, find: FindAsker) {
     this.#loop = loop;
     this.#resolver = resolver;
     this.#find = find;

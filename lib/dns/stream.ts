@@ -2,7 +2,7 @@
 import type { Loop, Timer } from "../loop/index.ts";
 import { close, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, read, send } from "../../syscalls/index.ts";
 import { put } from "./message.ts";
-import type { Asker, Resolver } from "./resolver.ts";
+import type { Asker, Resolving } from "./resolver.ts";
 
 /** Whoever says and reads nothing for so long is gone. */
 const IDLE_MS = 10_000;
@@ -16,7 +16,7 @@ const EAGAIN = 11;
 export class StreamAsker {
   readonly #loop: Loop;
   readonly #fd: number;
-  readonly #resolver: Resolver;
+  readonly #resolver: Resolving;
   readonly #asker: Asker;
   readonly #ended: () => void;
   #in: Uint8Array = new Uint8Array(0);
@@ -30,7 +30,7 @@ export class StreamAsker {
   #isOver = false;
 
   /** @param fd is taken over */
-  constructor(loop: Loop, fd: number, resolver: Resolver, asker: Asker, ended: () => void) {
+  constructor(loop: Loop, fd: number, resolver: Resolving, asker: Asker, ended: () => void) {
     this.#loop = loop;
     this.#fd = fd;
     this.#resolver = resolver;
