@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { Home } from "../lib/containers/home.ts";
 import { Containers, type ContainerRecord } from "../lib/containers/index.ts";
 import { isAlive } from "../lib/containers/supervisor.ts";
-import { inGuest, noBusybox, testUnless } from "./support/machine.ts";
+import { inGuest, noBusybox, noLimits, testUnless } from "./support/machine.ts";
 import { adoptOrphans, descendants, eventually, reapOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
@@ -74,8 +74,10 @@ class Root implements AsyncDisposable {
       records = await this.containers.list({ all: true });
       // what has been killed takes a moment to end
       const isUnderWay = records.some(
-        ({ id, status }) =>
-          status === "starting" || status === "removing" || (status === "running") !== isAlive(this.home, id),
+        ({ id, status, pid }) =>
+          status === "starting" ||
+          status === "removing" ||
+          [isAlive(this.home, id), existsSync(`/proc/${pid}`)].includes(status !== "running"),
       );
       if (!isUnderWay && namesIn(`${this.path}/containers`).length === records.length) break;
     }
@@ -225,6 +227,37 @@ describe("a supervisor that is killed", () => {
     expect(actions.map(({ action }) => action)).toEqual(["create", "start", "die"]);
     await container.start();
     expect((await container.record()).status).toBe("running");
+    await root.expectGone();
+  });
+
+  testUnless(noBusybox, "is found by the next command, which does what its restart policy says", async () => {
+    await using root = new Root();
+    const container = await root.containers.run({ ...SLEEPS, restart: "always" });
+    const before = supervisor() as number;
+    process.kill(before, "SIGKILL");
+    expect(await eventually(() => !isAlive(root.home, container.id))).toBe(true);
+    const listed = async () => (await root.containers.list({ all: true })).map(({ status }) => status);
+    expect(await listed()).toEqual(["exited"]);
+    for (const end = performance.now() + 20_000; (await listed())[0] !== "running"; await Bun.sleep(50))
+      if (performance.now() > end) throw new Error("it does not run again");
+    expect(await container.record()).toMatchObject({ restarts: 1 });
+    await container.stop({ timeout: 0 });
+    await listed();
+    // what somebody has stopped stays so
+    await Bun.sleep(300);
+    expect(await listed()).toEqual(["exited"]);
+    await root.expectGone();
+  });
+
+  testUnless(noLimits, "does not leave its container frozen", async () => {
+    await using root = new Root();
+    const container = await root.containers.run(SLEEPS);
+    const { pid } = await container.record();
+    await container.pause();
+    process.kill(supervisor() as number, "SIGKILL");
+    expect(await eventually(() => !isAlive(root.home, container.id))).toBe(true);
+    await root.containers.list({ all: true });
+    expect(await eventually(() => (reapOrphans(), !existsSync(`/proc/${pid}`)))).toBe(true);
     await root.expectGone();
   });
 

@@ -23,7 +23,7 @@ export async function list(home: Home, { all = false, filters = {} }: ListOption
 /** All, as they are now; what is left of commands that were killed is gone. */
 export async function current(home: Home): Promise<ContainerRecord[]> {
   const rows = home.state.containers.list<ContainerRecord>();
-  const settled = rows.flatMap((row) => reconciled(home, row) ?? []);
-  const kept = (await sweepLeftovers(home, rows)) ? home.state.containers.list<ContainerRecord>() : settled;
+  const settled = rows.flatMap((row) => (row.status === "creating" ? row : (reconciled(home, row) ?? [])));
+  const kept = (await sweepLeftovers(home, settled)) ? home.state.containers.list<ContainerRecord>() : settled;
   return kept.filter(({ status }) => status !== "creating");
 }

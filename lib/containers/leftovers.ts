@@ -13,6 +13,7 @@ import { isId } from "./names.ts";
 import { giveBackNetworks } from "./give-back.ts";
 import type { ContainerRecord } from "./record.ts";
 import { settle } from "./reconcile.ts";
+import { callSelf } from "./self.ts";
 import { callOffRestart } from "./restart-wait.ts";
 import { connectPidfd, isAlive, untilOver } from "./supervisor.ts";
 
@@ -141,9 +142,9 @@ async function quietly(work: () => Promise<void>): Promise<void> {
 
 /** It goes by itself, or is going; or it has ended without anybody to remove its control groups. */
 function isUnfinished(record: ContainerRecord): boolean {
-  const { status, cgroup } = record;
+  const { status, cgroup, after } = record;
   if (status === "creating" || status === "removing") return true;
-  return status === "exited" && (cgroup !== undefined || goesByItself(record));
+  return status === "exited" && (cgroup !== undefined || after === "decide" || goesByItself(record));
 }
 
 /** And is not about to be started again by whoever has stopped it. */
@@ -191,5 +192,18 @@ async function forgetEnded(home: Home, record: ContainerRecord): Promise<void> {
   await removeCgroup(record);
   await giveBackNetworks(home, record);
   await releaseVolumes(home, record);
-  home.state.containers.update<ContainerRecord>(record.id, ({ cgroup, ...rest }) => (cgroup ? rest : undefined));
+  home.state.containers.update<ContainerRecord>(record.id, ({ cgroup, after, ...rest }) => {
+    if (!cgroup && after !== "decide") return undefined;
+    return after === undefined || after === "decide" ? rest : { ...rest, after };
+  });
+  if (record.after === "decide") decideLater(home, record.id);
+}
+
+/** By a process of its own, as if its supervisor had asked; it waits for the container's lock. */
+function decideLater(home: Home, id: string): void {
+  const self = callSelf(home, "ended", id);
+  if (!self) return;
+  const { spawn } = process.getBuiltinModule("node:child_process");
+  const env = Object.fromEntries(self.env.map((line) => line.split(/=(.*)/s) as [string, string]));
+  spawn(self.file, self.args.slice(1), { detached: true, stdio: "ignore", env }).unref();
 }

@@ -88,7 +88,7 @@ export function started(
 function settleEnd(home: Home, record: ContainerRecord, exit: Exit | undefined): ContainerRecord {
   // one that waits to be started again has ended before
   if (record.status === "restarting")
-    return isDecided(record) ? record : write(home, { ...record, status: "exited", pid: 0 });
+    return isDecided(record) ? record : write(home, undecided({ ...record, status: "exited", pid: 0 }));
   // what ended at once has ended before anybody could write down when it began
   const finishedAt = Math.max(exit?.finishedAt ?? Date.now(), record.startedAt ?? 0);
   const exitCode = exit?.exitCode ?? UNKNOWN_EXIT;
@@ -107,8 +107,11 @@ function settleEnd(home: Home, record: ContainerRecord, exit: Exit | undefined):
   const seconds = Math.max(0, Math.round((finishedAt - (record.startedAt ?? finishedAt)) / 1000));
   const attributes = { exitCode: String(exitCode), execDuration: String(seconds) };
   addContainerEvent(home, record, "die", { attributes, time: finishedAt });
-  return write(home, ended);
+  return write(home, ended.status === "exited" ? undecided(ended) : ended);
 }
+
+const undecided = (record: ContainerRecord): ContainerRecord =>
+  record.after === undefined && restartDelay(record) !== undefined ? { ...record, after: "decide" } : record;
 
 /** What its supervisor has executed at its end is about to decide: `ended.ts`. */
 const isDecided = ({ finishedAt = 0 }: ContainerRecord): boolean => Date.now() - finishedAt < DECIDED_MS;

@@ -68,8 +68,11 @@ export interface ContainerRecord {
   restartDelay?: number;
   /** Somebody has stopped it: no policy but `always`, at the next boot, starts it again. */
   stopped: boolean;
-  /** What whoever is ending it wants then: that it is started again, or only at the next boot. Unset when it starts. */
-  after?: "restart" | "halt";
+  /**
+   * What whoever is ending it wants then: that it is started again, or only at the next boot. `"decide"`: nobody was
+   * there to decide what its restart policy says. Unset when it starts.
+   */
+  after?: "restart" | "halt" | "decide";
   health?: HealthRecord;
   cgroup?: CgroupRecord;
   volumes: UsedVolume[];
