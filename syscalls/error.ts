@@ -36,7 +36,6 @@ export type ErrorCode =
   | "image_not_found" // neither here nor, where that was asked, in its registry
   | "image_in_use" // a sandbox is made of it, or it has other names
   | "image_invalid" // a manifest, config or layer that is malformed, or lies
-  | "dockerfile_invalid" // a Dockerfile that says what nobody understands
   | "digest_mismatch" // bytes are not those that their digest says
   | "platform_not_found" // an image index has nothing for this platform
   | "registry_denied" // the registry wants other credentials

@@ -16,14 +16,14 @@ export class Flaw extends SyntaxError {
   }
 }
 
-/** `read Dockerfile:3:5: unknown instruction "RUNN"` */
+/** `Dockerfile:3:5: unknown instruction "RUNN"` */
 export function dockerfileError(
   file: string,
   { line, column }: Pick<Place, "line" | "column">,
   why: string,
   hint?: string,
 ): TsboxError {
-  return new TsboxError(`read ${file}:${line}:${column}: ${why}`, {
+  return new TsboxError(`${file}:${line}:${column}: ${why}`, {
     code: "dockerfile_invalid",
     path: file,
     ...(hint === undefined ? {} : { hint }),

@@ -72,7 +72,7 @@ export function excluding(patterns: readonly string[]): Ignore {
 
 function ignoreOf(patterns: readonly { text: string; line: number }[], place: (line: number) => string): Ignore {
   if (patterns.length > MOST_PATTERNS)
-    throw new TsboxError(`read ${place(MOST_PATTERNS)}: more than ${MOST_PATTERNS} patterns`, {
+    throw new TsboxError(`${place(MOST_PATTERNS)}: more than ${MOST_PATTERNS} patterns`, {
       code: "dockerfile_invalid",
     });
   return new Ignore(
@@ -86,7 +86,7 @@ function ignoreOf(patterns: readonly { text: string; line: number }[], place: (l
         return [isException ? `!${path}` : path];
       } catch (error) {
         if (!(error instanceof SyntaxError)) throw error;
-        throw new TsboxError(`read ${place(line)}: pattern ${show(text)}: ${error.message}`, {
+        throw new TsboxError(`${place(line)}: pattern ${show(text)}: ${error.message}`, {
           code: "dockerfile_invalid",
         });
       }

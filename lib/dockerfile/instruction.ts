@@ -36,6 +36,7 @@ export interface RunMount {
   /** As written: `type=cache,target=/var/cache`. */
   text: string;
   type: "bind" | "cache" | "tmpfs" | "secret" | "ssh";
+  /** Relative to the working directory, which it is where nothing is said (but for secret and ssh). */
   target?: string;
   source?: string;
   /** Of a stage, an image, or a named context. */

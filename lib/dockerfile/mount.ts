@@ -94,8 +94,7 @@ function check(mount: RunMount, given: readonly Key[], at: number): void {
       throw new Flaw("a secret needs an id", { at, hint: "type=secret,id=NAME" });
     if (given.includes("source") && given.includes("id"))
       throw new Flaw("a secret has an id or a source, not both", { at });
-  } else if (mount.type !== "ssh" && !given.includes("target"))
-    throw new Flaw(`a mount of type ${mount.type} needs a target`, { at, hint: "target=/path" });
+  }
   // what others may write, RUN may write; the rest only where that is said
   if (!given.includes("readOnly") && !given.includes("readWrite") && mount.type !== "cache" && mount.type !== "tmpfs")
     mount.readOnly = true;

@@ -42,8 +42,8 @@ const READERS: Record<Instruction["name"], [flags: Record<string, FlagKind>, rea
   MAINTAINER: [{}, (parts) => ({ name: "MAINTAINER", value: readLine(parts) })],
   VOLUME: [{}, readVolume],
   EXPOSE: [{}, (parts) => ({ name: "EXPOSE", values: readSome(parts).map(({ text }) => text) })],
-  CMD: [{}, (parts) => ({ name: "CMD", command: readCommand(parts.rest) })],
-  ENTRYPOINT: [{}, (parts) => ({ name: "ENTRYPOINT", command: readCommand(parts.rest) })],
+  CMD: [{}, (parts) => ({ name: "CMD", command: readOwn(parts) })],
+  ENTRYPOINT: [{}, (parts) => ({ name: "ENTRYPOINT", command: readOwn(parts) })],
   SHELL: [{}, readShell],
   HEALTHCHECK: [
     HEALTH_FLAGS,
@@ -70,10 +70,10 @@ function read(lines: Lines, line: Line, text: Text): Instruction {
   return { ...instruction, place: line.place, text: line.text.slice(word.at) };
 }
 
-function readFrom({ flags, rest }: Parts): Says<"FROM"> {
+function readFrom({ flags, rest, at }: Parts): Says<"FROM"> {
   const [image, as, stage, ...more] = plainWords(rest);
   if (!image || (as && as.text.toUpperCase() !== "AS") || (as && !stage) || more.length > 0)
-    throw new Flaw("FROM takes an image, or an image, AS and a name", { at: (more[0] ?? as ?? rest).at });
+    throw new Flaw("FROM takes an image, or an image, AS and a name", { at: (more[0] ?? as)?.at ?? at });
   const platform = flags.value("platform");
   const name = stage?.text.toLowerCase();
   if (stage && !/^[a-z][a-z0-9_.-]*$/.test(name as string))
@@ -119,9 +119,10 @@ function readPairs(parts: Parts): Pair[] {
   });
 }
 
-function readRun({ lines, line, flags, rest, name, at }: Parts): Says<"RUN"> {
-  const command = readCommand(rest, lines, line);
-  if (command.form === "exec" && command.args.length === 0) throw new Flaw(`${name} needs a command`, { at });
+function readRun(parts: Parts): Says<"RUN"> {
+  const { flags } = parts;
+  const command = readOwn(parts, true);
+  if (command.form === "exec" && command.args.length === 0) throw noCommand(parts);
   return {
     name: "RUN",
     command,
@@ -212,12 +213,20 @@ function readOnBuild({ lines, line, rest, at }: Parts): Says<"ONBUILD"> {
   return { name: "ONBUILD", instruction, trigger: [rest.text, ...lines.since(before)].join("\n") };
 }
 
-/** @param lines where here-documents may follow */
-function readCommand(text: Text, lines?: Lines, line?: Line): Command {
+const noCommand = ({ name, at }: Parts) => new Flaw(`${name} needs a command`, { at });
+
+/** The command that is all of an instruction. */
+function readOwn(parts: Parts, hasHereDocuments = false): Command {
+  if (parts.rest.text === "") throw noCommand(parts);
+  const command = readCommand(parts.rest);
+  if (command.form === "exec" || !hasHereDocuments) return command;
+  return { ...command, hereDocuments: takeHereDocuments(parts.lines, parts.line, parts.rest) };
+}
+
+function readCommand(text: Text): Command {
   if (text.text === "") throw new Flaw("no command", { at: text.at });
   const args = jsonWords(text);
-  if (args) return { form: "exec", args };
-  return { form: "shell", text: text.text, hereDocuments: lines && line ? takeHereDocuments(lines, line, text) : [] };
+  return args ? { form: "exec", args } : { form: "shell", text: text.text, hereDocuments: [] };
 }
 
 function readLine(parts: Parts): string {
