@@ -91,6 +91,12 @@ export function raiseHardLimit(resource: number, hard: bigint): void {
   trySyscall("prlimit64", 0, resource, scratch.address, 0);
 }
 
+/** `int prlimit64(0, int resource, NULL, struct rlimit64 *old)`: the soft limit of this process. @see prlimit(2) */
+export function softLimit(resource: number): number {
+  syscall("read a limit", "prlimit64", 0, resource, 0, scratch.address);
+  return Number(scratch.view.getBigUint64(offsetOf("rlimit64", "rlim_cur"), true));
+}
+
 /** `ssize_t sendto(int fd, …, MSG_NOSIGNAL | MSG_DONTWAIT)`: bytes sent, or -errno. @see send(2) */
 export function send(fd: number, bytes: Uint8Array): number {
   scratch.bytes.set(bytes);
@@ -314,22 +320,33 @@ export const effectiveGid = (): number => trySyscall("getegid");
 
 /** `ssize_t recvmsg(int fd, …, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)`: the descriptor that has been passed, or -errno. @see recvmsg(2) */
 export function receiveDescriptor(socket: number): number {
-  const [iovec, control, byte] = [64, 128, 192];
+  const [fd = -EINVAL, ...more] = receiveDescriptors(socket, 1);
+  more.forEach(close);
+  return fd;
+}
+
+/** The same of several in one message; -errno as the only one. @param most that are taken; the kernel closes the others */
+export function receiveDescriptors(socket: number, most: number): number[] {
+  const [iovec, byte, control] = [64, 96, 128];
   const [SOL_SOCKET, SCM_RIGHTS, MSG_FLAGS] = [1, 1, 0x40000000 | 0x40];
-  scratch.bytes.fill(0, 0, 256);
+  const length = STRUCTS.cmsghdr.size + Math.ceil(most / 2) * 8;
+  scratch.bytes.fill(0, 0, control + length);
   const word = (at: number, value: number) => scratch.view.setBigUint64(at, BigInt(value), true);
   word(offsetOf("msghdr", "msg_iov"), scratch.address + iovec);
   word(offsetOf("msghdr", "msg_iovlen"), 1);
   word(offsetOf("msghdr", "msg_control"), scratch.address + control);
-  word(offsetOf("msghdr", "msg_controllen"), STRUCTS.cmsghdr.size + 8);
+  word(offsetOf("msghdr", "msg_controllen"), length);
   word(iovec + offsetOf("iovec", "iov_base"), scratch.address + byte);
   word(iovec + offsetOf("iovec", "iov_len"), 1);
   const n = trySyscall("recvmsg", socket, scratch.address, MSG_FLAGS);
-  if (n < 0) return n;
+  if (n < 0) return [n];
   const is = (field: "cmsg_level" | "cmsg_type", value: number) =>
     scratch.view.getInt32(control + offsetOf("cmsghdr", field), true) === value;
-  if (!is("cmsg_level", SOL_SOCKET) || !is("cmsg_type", SCM_RIGHTS)) return -EINVAL;
-  return scratch.view.getInt32(control + STRUCTS.cmsghdr.size, true);
+  if (!is("cmsg_level", SOL_SOCKET) || !is("cmsg_type", SCM_RIGHTS)) return [-EINVAL];
+  const count = (scratch.view.getUint32(control, true) - STRUCTS.cmsghdr.size) / 4;
+  return Array.from({ length: Math.min(count, length / 4) }, (_, index) =>
+    scratch.view.getInt32(control + STRUCTS.cmsghdr.size + index * 4, true),
+  );
 }
 
 const [SOCK_STREAM, SOCK_DGRAM] = [1, 2];

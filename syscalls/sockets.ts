@@ -86,6 +86,22 @@ export const bindSocket = (fd: number, peer: Peer): number =>
 export const connectTo = (fd: number, peer: Peer): number =>
   trySyscall("connect", fd, scratch.address, putAddress(scratch.view, 0, peer));
 
+/** `int connect(int fd, const struct sockaddr_un *addr, …)` of a new stream socket: it is connected, or -errno. @see unix(7) */
+export function connectUnix(path: string): number {
+  const [AF_UNIX, SOCK_STREAM, PATH_MAX, ENAMETOOLONG] = [1, 1, 107, 36];
+  const name = new TextEncoder().encode(path);
+  if (name.length > PATH_MAX) return -ENAMETOOLONG;
+  const fd = trySyscall("socket", AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  scratch.bytes.fill(0, 0, PATH_MAX + 3);
+  scratch.view.setUint16(0, AF_UNIX, true);
+  scratch.bytes.set(name, 2);
+  const result = trySyscall("connect", fd, scratch.address, 2 + name.length + 1);
+  if (result === 0) return fd;
+  close(fd);
+  return result;
+}
+
 /** `int listen(int fd, int backlog)` @see listen(2) */
 export const listenSocket = (fd: number, backlog: number): number => trySyscall("listen", fd, backlog);
 

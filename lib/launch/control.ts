@@ -25,6 +25,8 @@ export class Control {
   readonly ended: Promise<Told>;
   /** The pid that is told first; undefined where none was. */
   readonly cloned: Promise<number | undefined>;
+  /** What is done for the process from outside has failed; it is to end by itself. */
+  readonly fail: (failure: TsboxError) => void;
   readonly #fd: number;
   readonly #receiver: Receiver;
   #open = true;
@@ -43,6 +45,10 @@ export class Control {
     const cloned = Promise.withResolvers<number | undefined>();
     this.cloned = cloned.promise;
     const told: Told = {};
+    this.fail = (failure) => {
+      told.failure ??= failure;
+      resolve(told);
+    };
     const cutter = new FrameReader();
     const take = (chunk: Uint8Array) => {
       for (const frame of cutter.take(chunk)) {

@@ -206,6 +206,16 @@ export class Links implements Disposable {
     this.#request("set the default route", RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body);
   }
 
+  /** All that no other route is for is this machine itself. @param source whom it comes from */
+  addLocalRoute(index: number, source: Address, action: string): void {
+    const [RTN_LOCAL, RT_SCOPE_HOST, RTA_PREFSRC] = [2, 254, 7];
+    const header = new Uint8Array(ROUTE_BYTES);
+    header.set([FAMILY[source.family], 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_HOST, RTN_LOCAL]);
+    const from = netlinkAttribute(RTA_PREFSRC, bytesOfAddress(source));
+    const body = netlinkBody(header, from, netlinkAttribute(RTA_OIF, word(index)));
+    this.#request(action, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body);
+  }
+
   /** Where routes lead to, but for the default ones. */
   routes(): Subnet[] {
     return ([4, 6] as const).flatMap((family) => {

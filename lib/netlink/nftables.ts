@@ -292,6 +292,23 @@ export const destinationNat = (family: 4 | 6): Expression =>
   );
 export const masquerade = (): Expression => expression("masq");
 
+/** Puts bytes into the registers. */
+export const immediate = (value: Uint8Array, word = 0): Expression =>
+  expression("immediate", number(1, register(word)), netlinkNested(2, netlinkAttribute(DATA_VALUE, value)));
+
+/**
+ * Gives the packet to a transparent socket: a connection that it is of, or one that listens at the address of the first
+ * registers and the port of the fifth. It goes on where there is none. @see nft(8) "tproxy statement"
+ */
+export const toSocket = (family: 4 | 6): Expression =>
+  expression("tproxy", number(1, FAMILY[family]), number(2, register(0)), number(3, register(4)));
+
+/** Whoever has sent the packet is told that it may not be. */
+export function rejected(): Expression {
+  const [ICMPX_UNREACH, ADMIN_PROHIBITED] = [2, 3];
+  return expression("reject", number(1, ICMPX_UNREACH), netlinkAttribute(2, Uint8Array.of(ADMIN_PROHIBITED)));
+}
+
 const VERDICTS = { accept: 1, drop: 0, jump: -3 };
 export const verdict = (code: keyof typeof VERDICTS, chain?: string): Expression =>
   expression(

@@ -28,6 +28,7 @@ import { checkSupported } from "./supported.ts";
 import { LIFELINE, ownProcess } from "./supervised.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import type { IdMapper } from "./id-maps.ts";
+import { networkSocketSteps } from "./network-sockets.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
 import { reachStep } from "./reach.ts";
 import { joinedTerminalSteps, terminalSteps } from "./terminal.ts";
@@ -46,6 +47,8 @@ export interface Beside {
   subpaths?: Readonly<Record<string, string>>;
   /** Images that are mounted, by mount points. */
   images?: Readonly<Record<string, ImageTree>>;
+  /** What is in files that are mounted, by mount points; of any type in the specification. */
+  files?: Readonly<Record<string, string>>;
   /** Mount points of bind mounts whose trees come from other sandboxes, each bound as {@link volumeSlot}. */
   volumes?: readonly string[];
   /** Nodes that the owner makes, as the container's processes may not. */
@@ -54,6 +57,8 @@ export interface Beside {
   supervised?: readonly string[];
   /** It waits until its network is made ready by somebody else. */
   networked?: boolean;
+  /** Sockets of its network are passed to the owner, and it waits until that has made the network ready. */
+  sockets?: boolean;
 }
 
 /**
@@ -193,6 +198,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
   if (beside.networked) plan.push(reachStep("wait until the network is ready", "network"));
   if (owns("network")) plan.push(loopbackUp());
+  if (beside.sockets) plan.push(...networkSocketSteps());
   if (!beside.idle) plan.push(...terminalSteps(spec, alone));
   plan.push(...(beside.idle ? [aloneStep(spec, alone), readyStep()] : commandSteps(spec, facts, owns("pid"), alone)));
   const sized = isSized(beside.root);

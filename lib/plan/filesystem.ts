@@ -152,9 +152,10 @@ export const isRemount = ({ options }: Mount): boolean => options?.includes("rem
 
 export function kindOf(
   { source = "", destination }: Mount,
-  { volumes, subpaths }: Beside,
+  { volumes, subpaths, files }: Beside,
   facts: Facts,
 ): "file" | "directory" {
+  if (files?.[destination] !== undefined) return "file";
   return volumes?.includes(destination) || subpaths?.[destination] !== undefined
     ? "directory"
     : // what is not there is made as one
@@ -182,6 +183,8 @@ export const betweenSteps = (spec: Spec, beside: Beside, facts: Facts): Plan =>
 export function openMount(spec: Spec, mount: Mount, tree: string, beside: Beside, facts: Facts): Plan {
   const options = mount.options ?? [];
   if (isRemount(mount)) return [];
+  const file = beside.files?.[mount.destination];
+  if (file !== undefined) return [mounts.openFile(mount.destination, file, tree)];
   const image = beside.images?.[mount.destination];
   if (image) return imageSteps(mount, image, tree, facts.privileged);
   if (isBind(mount)) return facts.privileged ? [] : [openBind(mount, tree, beside)];

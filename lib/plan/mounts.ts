@@ -213,6 +213,37 @@ export function openFilesystem(type: string, tree: string, options: readonly str
   };
 }
 
+/**
+ * A file that nobody can write, of a file system of its own, which lies over "/" for as long as that takes: a part of what
+ * is not attached yet cannot be copied.
+ */
+export function openFile(destination: string, text: string, tree: string): Step {
+  const [place, content] = ["file place", cstring(text)];
+  const made = openFilesystem(
+    "tmpfs",
+    place,
+    ["mode=755", "size=64k", "nosuid", "nodev", "noexec"],
+    `"${destination}"`,
+  );
+  const name = cstring("file");
+  const write = named("O_CREAT|O_EXCL|O_WRONLY|O_CLOEXEC", 0o2000301);
+  const ops: Op[] = [
+    ...made.ops,
+    moveTo(place, here, "/"),
+    { call: "fchdir", args: [ref(place)] },
+    { call: "openat", args: [here, name, write, 0o644], out: "file" },
+    { call: "write", args: [ref("file"), content, content.data.length - 1] },
+    { call: "close", args: [ref("file")] },
+    { call: "open_tree", args: [here, name, flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC")], out: tree },
+    setAttributes(tree, ALONE, { set: ["MOUNT_ATTR_RDONLY"], clear: [] }, "MS_PRIVATE"),
+    // absolute paths have led to the host all the time
+    { call: "umount2", args: [cstring("."), flags("MNT_DETACH")] },
+    { call: "chdir", args: [cstring("/")] },
+    { call: "close", args: [ref(place)] },
+  ];
+  return { ...made, action: `make a file for "${destination}"`, ops };
+}
+
 /** move_mount(2) of an open tree to a path below an open directory. */
 export function moveTo(tree: string, directory: Named | { ref: string }, path: string): Op {
   return { call: "move_mount", args: [ref(tree), nothing, directory, cstring(path), flags("MOVE_MOUNT_F_EMPTY_PATH")] };

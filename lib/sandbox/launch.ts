@@ -5,9 +5,9 @@
 import * as sys from "../../syscalls/index.ts";
 import { ARCH, Descriptors, Program, TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
-import { bindControl, bindPassing, factsFor, start, startImage, type Launched } from "../launch/index.ts";
+import { bindControl, bindPassing, factsFor, start, startImage, type Control, type Launched } from "../launch/index.ts";
 import { compileTake, holdSteps, initSteps, listens, relaySteps, type Beside, type InitKind } from "../plan/index.ts";
-import { volumeSlot, type JoinKind } from "../plan/index.ts";
+import { NETWORK_SOCKETS, volumeSlot, type JoinKind, type NetworkSocketName } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { claimIdRange } from "./id-range.ts";
 import { layOut, layOutJoin, type Layout } from "./layout.ts";
@@ -33,12 +33,13 @@ export function launch(
   cgroup: Cgroup,
   layout?: Layout,
   volumes: Volumes = NO_VOLUMES,
+  network?: Networking,
 ): Launched {
-  if (!beside.ownIds) return launchMapped(spec, beside, stdio, cgroup, layout, volumes);
+  if (!beside.ownIds) return launchMapped(spec, beside, stdio, cgroup, layout, volumes, network);
   const range = claimIdRange();
   try {
     const mapped = { ...spec, linux: { ...spec.linux, ...mapsFrom(range.hostID) } };
-    const launched = launchMapped(mapped, beside, stdio, cgroup, layout, volumes);
+    const launched = launchMapped(mapped, beside, stdio, cgroup, layout, volumes, network);
     const gone = () => {
       launched.gone?.();
       range.release();
@@ -64,6 +65,7 @@ function launchMapped(
   cgroup: Cgroup,
   layout: Layout | undefined,
   volumes: Volumes,
+  network: Networking | undefined,
 ): Launched {
   using opened = new Descriptors();
   const made = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
@@ -75,16 +77,51 @@ function launchMapped(
   const control = bindControl(bound, opened);
   const isPassed = beside.root.kind === "overlay" && beside.root.passed === true;
   const passSocket = isPassed ? bindPassing(bound, opened) : bindTerminal(spec, bound, opened);
+  const reached = beside.sockets && network ? bindNetwork(bound, opened, network) : undefined;
   const layer = beside.root.kind === "overlay" ? beside.root.layer : undefined;
-  if (layer === undefined) return start(made, bound, control, made.compiled.plan, { passSocket });
-  const lock = lockLayer(layer);
+  const lock = layer === undefined ? undefined : lockLayer(layer);
+  const gone = () => {
+    reached?.gone();
+    if (lock !== undefined) sys.close(lock);
+  };
   try {
-    const launched = start(made, bound, control, made.compiled.plan, { passSocket });
-    return { ...launched, gone: () => sys.close(lock) };
+    return { ...start(made, bound, control, made.compiled.plan, { passSocket, reached: reached?.reached }), gone };
   } catch (error) {
-    sys.close(lock);
+    gone();
     throw error;
   }
+}
+
+/** Makes the network ready, by sockets of it that become its own. @returns what ends it @throws TsboxError */
+export type Networking = (sockets: Record<NetworkSocketName, number>) => () => void;
+
+function bindNetwork(bound: Record<string, number>, opened: Descriptors, network: Networking) {
+  const [ours, theirs] = sys.socketPair();
+  Object.assign(bound, { "network-owner": ours, "network-socket": opened.add(theirs) });
+  let [end, open] = [() => {}, true];
+  const close = () => {
+    if (open) sys.close(ours);
+    open = false;
+  };
+  const reached = (control: Control) => {
+    if (!open) return;
+    try {
+      const passed = sys.receiveDescriptors(ours, NETWORK_SOCKETS.length);
+      if (passed.length !== NETWORK_SOCKETS.length)
+        throw sys.systemError("take the sockets of the network", "recvmsg", -(passed[0] ?? 0));
+      end = network(Object.fromEntries(NETWORK_SOCKETS.map((name, index) => [name, passed[index]])) as never);
+      sys.send(ours, Uint8Array.of(1));
+    } catch (error) {
+      control.fail(error as TsboxError);
+    }
+    close();
+  };
+  const gone = () => {
+    close();
+    end();
+    end = () => {};
+  };
+  return { reached, gone };
 }
 
 /**
