@@ -1,0 +1,129 @@
+/** Ways out of network namespaces, and into them: this program's end. @module */
+import * as sys from "../../syscalls/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import type { NetworkSocketName } from "../plan/index.ts";
+import type { Question, Rules, Verdict } from "../policy/index.ts";
+import { intercept } from "./intercept.ts";
+import type { Denied, FromGateway, Target, WaySettings } from "./messages.ts";
+import { GatewayWorker } from "./worker.ts";
+
+/** A denial, and how often. */
+export type { Denied } from "./messages.ts";
+
+export interface GatewayOptions {
+  /** What may be connected to. Without: everything but the host itself. */
+  rules?: Rules | undefined;
+  /** Unix sockets that are connected to in place of addresses. */
+  handlers?: Record<string, string>;
+  /** Decides what the rules do not. Without, that is denied. */
+  ask?: ((question: Question) => Promise<Verdict>) | undefined;
+  denied?: ((denials: Denied[]) => void) | undefined;
+  /** Descriptors of connections and flows at a time. @default 4096 */
+  maxDescriptors?: number;
+}
+
+/** The way out of a namespace. */
+export interface Gateway {
+  /** From now on, and for what is connected already. */
+  update(rules: Rules | undefined, handlers?: Record<string, string>): void;
+  /** Nothing goes out or comes in any more. */
+  end(): void;
+}
+
+const MAX_DESCRIPTORS = 4096;
+
+let worker: GatewayWorker | undefined;
+const gateways = new Map<number, GatewayOptions>();
+const ports = new Map<number, () => number>();
+let [lastWay, lastPort] = [0, 0];
+
+/** The thread, begun by whoever needs it first. */
+const thread = (): GatewayWorker => (worker ??= new GatewayWorker(take, () => (worker = undefined)));
+
+/** The thread takes a while to begin, for which nobody has to wait. @throws TsboxError `unsupported` */
+export const beginGateway = (): void => void thread();
+
+/**
+ * Everything that leaves a network namespace is connected to from here, where it may be.
+ * @param sockets of the namespace, which are taken over
+ * @throws TsboxError `unsupported`, `permission_denied`
+ */
+export function attachGateway(sockets: Record<NetworkSocketName, number>, options: GatewayOptions = {}): Gateway {
+  beginGateway();
+  const kept = intercept(sockets, hasV6() ? [4, 6] : [4]);
+  const way = ++lastWay;
+  gateways.set(way, options);
+  thread().send({ kind: "attach", way, sockets: kept, settings: settingsOf(options) });
+  return {
+    update(rules, handlers = {}) {
+      if (gateways.has(way))
+        thread().send({ kind: "update", way, settings: settingsOf({ ...options, rules, handlers }) });
+    },
+    end() {
+      if (gateways.delete(way)) thread().send({ kind: "detach", way });
+    },
+  };
+}
+
+/** A port that leads into a namespace. */
+export interface Port {
+  end(): void;
+}
+
+/**
+ * Connects what comes to a listening socket, of TCP or a Unix one, to a port inside.
+ * @param listener is taken over @param make an unconnected TCP socket of the namespace, or -errno
+ */
+export function openPort(listener: number, target: Target, make: () => number): Port {
+  sys.setNonBlocking(listener);
+  const port = ++lastPort;
+  ports.set(port, make);
+  thread().send({ kind: "publish", port, listener, target });
+  return {
+    end() {
+      if (ports.delete(port)) thread().send({ kind: "unpublish", port });
+    },
+  };
+}
+
+const settingsOf = ({ rules, handlers = {}, maxDescriptors = MAX_DESCRIPTORS }: GatewayOptions): WaySettings => ({
+  rules,
+  handlers,
+  maxDescriptors,
+});
+
+/** Whether the host reaches anybody by version 6. */
+function hasV6(): boolean {
+  const routes = sys.readKernelFile("/proc/net/ipv6_route") ?? "";
+  return routes.split("\n").some((line) => /^0{32} 00 /.test(line) && !line.trim().endsWith(" lo"));
+}
+
+function take(message: FromGateway): void {
+  switch (message.kind) {
+    case "ask":
+      return void answer(message.way, message.question, message.asked);
+    case "denied":
+      return gateways.get(message.way)?.denied?.(message.denials);
+    case "wanted":
+      return fill(message.port, message.count);
+    case "failed":
+      throw new TsboxError(`carry connections: ${message.message}`, { code: "system" });
+  }
+}
+
+async function answer(way: number, question: number, asked: Question): Promise<void> {
+  const denied: Verdict = { allowed: false, rule: "connect: nobody answers" };
+  const verdict =
+    (await gateways
+      .get(way)
+      ?.ask?.(asked)
+      .catch(() => denied)) ?? denied;
+  if (gateways.has(way)) thread().send({ kind: "answer", way, question, verdict });
+}
+
+function fill(port: number, count: number): void {
+  const make = ports.get(port);
+  if (!make) return;
+  const fds = Array.from({ length: count }, make).filter((fd) => fd >= 0);
+  thread().send({ kind: "sockets", port, fds });
+}

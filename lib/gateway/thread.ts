@@ -1,0 +1,56 @@
+/** What the gateway's thread does with what it is told. @module */
+import { DatagramReceiver, DatagramSender } from "../../syscalls/index.ts";
+import { OwnAddresses } from "../netlink/index.ts";
+import type { Loop } from "../loop/index.ts";
+import { Budget } from "./budget.ts";
+import type { FromGateway, ToGateway } from "./messages.ts";
+import { Publication } from "./publications.ts";
+import { Pipes } from "./relay.ts";
+import { Way, type Shared } from "./way.ts";
+
+/** The longest packet: a datagram in its header. */
+const PACKET_BYTES = 65536 + 48;
+
+export class GatewayThread {
+  readonly #own = new OwnAddresses();
+  readonly #shared: Shared;
+  readonly #ways = new Map<number, Way>();
+  readonly #publications = new Map<number, Publication>();
+
+  /** @param limit of descriptors of this program */
+  constructor(loop: Loop, limit: number, tell: (message: FromGateway) => void) {
+    this.#shared = {
+      loop,
+      pipes: new Pipes(),
+      receiver: new DatagramReceiver(),
+      sender: new DatagramSender(1, PACKET_BYTES),
+      budget: new Budget(limit),
+      isOwn: (address) => this.#own.has(address),
+      tell,
+    };
+  }
+
+  take(message: ToGateway): void {
+    switch (message.kind) {
+      case "attach":
+        return void this.#ways.set(message.way, new Way(message.way, message.sockets, message.settings, this.#shared));
+      case "update":
+        return this.#ways.get(message.way)?.update(message.settings);
+      case "answer":
+        return this.#ways.get(message.way)?.questions.answer(message.question, message.verdict);
+      case "detach": {
+        this.#ways.get(message.way)?.close();
+        return void this.#ways.delete(message.way);
+      }
+      case "publish": {
+        const { port, listener, target } = message;
+        return void this.#publications.set(port, new Publication(port, listener, target, this.#shared));
+      }
+      case "sockets":
+        return this.#publications.get(message.port)?.fill(message.fds);
+      case "unpublish":
+        this.#publications.get(message.port)?.close();
+        return void this.#publications.delete(message.port);
+    }
+  }
+}

@@ -1,0 +1,99 @@
+/** The way out of one network namespace. @module */
+import * as sys from "../../syscalls/index.ts";
+import type { DatagramReceiver, DatagramSender } from "../../syscalls/index.ts";
+import type { Loop } from "../loop/index.ts";
+import type { Flow, Verdict } from "../policy/index.ts";
+import type { Budget } from "./budget.ts";
+import { Denials } from "./denials.ts";
+import { Flows } from "./flows.ts";
+import { Questions, type IsOwn } from "./judge.ts";
+import type { FromGateway, WaySettings, WaySockets } from "./messages.ts";
+import { Names } from "./names.ts";
+import { Pins } from "./pins.ts";
+import type { Pipes } from "./relay.ts";
+import { Streams } from "./streams.ts";
+
+/** What all ways share. */
+export interface Shared {
+  loop: Loop;
+  pipes: Pipes;
+  receiver: DatagramReceiver;
+  sender: DatagramSender;
+  budget: Budget;
+  isOwn: IsOwn;
+  tell: (message: FromGateway) => void;
+}
+
+export class Way {
+  readonly loop: Loop;
+  readonly pipes: Pipes;
+  readonly receiver: DatagramReceiver;
+  readonly sender: DatagramSender;
+  readonly isOwn: IsOwn;
+  readonly sockets: WaySockets;
+  readonly pins = new Pins();
+  readonly questions: Questions;
+  readonly names: Names;
+  settings: WaySettings;
+  isClosed = false;
+  readonly #budget: Budget;
+  readonly #denials: Denials;
+  readonly #streams: Streams;
+  readonly #flows: Flows;
+  #used = 0;
+
+  constructor(way: number, sockets: WaySockets, settings: WaySettings, shared: Shared) {
+    ({ loop: this.loop, pipes: this.pipes, receiver: this.receiver, sender: this.sender, isOwn: this.isOwn } = shared);
+    this.#budget = shared.budget;
+    this.sockets = sockets;
+    this.settings = settings;
+    this.questions = new Questions((question, asked) => shared.tell({ kind: "ask", way, question, asked }));
+    this.#denials = new Denials(shared.loop, (denials) => shared.tell({ kind: "denied", way, denials }));
+    this.names = new Names(this);
+    this.#streams = new Streams(this);
+    this.#flows = new Flows(this);
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.#streams.close();
+    this.#flows.close();
+    this.names.close();
+    this.#denials.flush();
+    const { raw4, raw6 } = this.sockets;
+    for (const raw of [raw4, raw6]) if (raw !== undefined) sys.close(raw);
+  }
+
+  /** What is connected already is judged again. */
+  update(settings: WaySettings): void {
+    this.settings = settings;
+    this.#streams.judgeAgain();
+    this.#flows.judgeAgain();
+  }
+
+  /** So many descriptors for this sandbox, where it may have them. */
+  take(count: number): boolean {
+    if (this.#used + count > this.settings.maxDescriptors || !this.#budget.take(count)) return false;
+    this.#used += count;
+    return true;
+  }
+
+  give(count: number): void {
+    this.#used -= count;
+    this.#budget.give(count);
+  }
+
+  denied({ protocol, ip, port, names: [host] }: Flow, { rule }: Verdict): void {
+    this.#denials.add({ protocol, ip, port, rule, ...(host !== undefined && { host }) });
+  }
+
+  deniedName(host: string, rule: string): void {
+    this.#denials.add({ protocol: "dns", host, rule });
+  }
+
+  /** Counts what goes in and out. */
+  readonly moved = (direction: "in" | "out", bytes: number): void => {
+    this.bytes[direction] += bytes;
+  };
+  readonly bytes = { in: 0, out: 0 };
+}
