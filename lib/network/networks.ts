@@ -10,6 +10,7 @@
 import { Directory, effectiveUid, removeTree, show, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
 import { formatAddress, parseSubnet, type Subnet } from "../ip/index.ts";
+import { holdBox, isHeld, sweepBoxes, type HeldBox } from "./boxes.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
 import { checkSubnet, chooseAddresses, freeSubnet, macFor, uniqueSubnet, type WantedSubnet } from "./leases.ts";
 import type { Namespace } from "./devices.ts";
@@ -40,6 +41,8 @@ export interface NetworkOptions {
 export interface Joining {
   /** Its id. */
   container: string;
+  /** It is a sandbox of a program, and no container. */
+  box?: true;
   name: string;
   aliases?: readonly string[];
   /** Addresses that it wants. */
@@ -198,7 +201,7 @@ export class Networks {
     if (name === DEFAULT_NETWORK)
       throw new TsboxError(`bridge is a pre-defined network and cannot be removed`, { code: "network_in_use" });
     await this.#locked(async (place) => {
-      await this.#sweep(place, this.#isThere);
+      await this.#sweep(place);
       this.#strike(id, nameOrId);
     });
     using above = Directory.open(`${this.#state().root}/networks`);
@@ -237,7 +240,7 @@ export class Networks {
   async prune(filters: NetworkFilters = {}): Promise<string[]> {
     const removed: string[] = [];
     for (const { id, name, endpoints } of this.list(filters)) {
-      const used = Object.keys(endpoints).some(this.#isThere);
+      const used = Object.values(endpoints).some((endpoint) => this.#isUsed(endpoint));
       if (used || name === DEFAULT_NETWORK) continue;
       await this.remove(id);
       removed.push(name);
@@ -266,7 +269,7 @@ export class Networks {
    */
   claim(id: string, joining: Joining, ports: Endpoint["ports"]): Endpoint {
     let made: Endpoint | undefined;
-    const { container, name, aliases = [], addresses: wanted = [], mac, inside } = joining;
+    const { container, name, box, aliases = [], addresses: wanted = [], mac, inside } = joining;
     this.#state().networks.update<NetworkRecord>(id, (network) => {
       if (network.endpoints[container])
         throw new TsboxError(`endpoint with name ${name} already exists in network ${network.name}`, {
@@ -276,6 +279,7 @@ export class Networks {
       const device = `tsb${container.slice(0, 7)}${network.id.slice(0, 5)}`;
       const own = mac ?? macFor(addresses[0], crypto.getRandomValues(new Uint8Array(4)));
       made = { container, name, aliases: [...aliases], device, inside, mac: own, addresses, ports };
+      if (box) made.box = true;
       const last = { ...network.last };
       network.subnets.forEach(({ subnet }, index) => {
         const address = addresses[index];
@@ -295,7 +299,7 @@ export class Networks {
     const { plugIn, raiseNetwork } = await import("./devices.ts");
     await this.#locked(async (place) => {
       await place.make();
-      await this.#sweep(place, (other) => other === container || this.#isThere(other));
+      await this.#sweep(place, container);
       const network = this.get(id);
       const endpoint = network.endpoints[container];
       if (!endpoint)
@@ -327,10 +331,25 @@ export class Networks {
   }
 
   /** Endpoints of containers that are gone: whoever was to take them out was killed. */
-  async #sweep(place: Place, isThere: IsThere): Promise<void> {
+  async #sweep(place: Place, starting?: string): Promise<void> {
     for (const { id, endpoints } of this.list())
-      for (const container of Object.keys(endpoints))
-        if (!isThere(container)) await this.#takeOut(place, id, container);
+      for (const endpoint of Object.values(endpoints)) {
+        const { container } = endpoint;
+        if (container !== starting && !this.#isUsed(endpoint)) await this.#takeOut(place, id, container);
+      }
+  }
+
+  #isUsed({ container, box }: Endpoint): boolean {
+    return box ? isHeld(this.#state().root, container) : this.#isThere(container);
+  }
+
+  /** A sandbox of this program's, to be put into networks. */
+  async holdBox(): Promise<HeldBox> {
+    const { root } = this.#state();
+    return await this.#locked(() => {
+      sweepBoxes(root);
+      return Promise.resolve(holdBox(root));
+    });
   }
 
   /** The kernel first: what is written down can be found again. */

@@ -25,6 +25,8 @@ export interface Port {
 export interface Endpoint {
   /** Its id. */
   container: string;
+  /** It is a sandbox of a program, and no container. */
+  box?: true;
   name: string;
   /** What it is called besides. */
   aliases: string[];

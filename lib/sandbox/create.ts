@@ -9,6 +9,7 @@ import { checkOptions } from "./check-request.ts";
 import { groupFor } from "./group.ts";
 import { prepare, type ImageInUse } from "./image.ts";
 import { launch } from "./launch.ts";
+import { joinNetworks, type Membership } from "./networks.ts";
 import type { SandboxOptions } from "./options.ts";
 import { specFor, type Requested } from "./request.ts";
 import type { Request } from "./stacked-root.ts";
@@ -24,27 +25,38 @@ export interface Made {
   image: ImageInUse | undefined;
   /** The directory of what is written over an image, open. */
   upper: number | undefined;
+  /** What it has in networks. */
+  membership: Membership | undefined;
 }
 
 /** @throws TsboxError, as `Sandbox.run` */
 export async function create(options: SandboxOptions): Promise<Made> {
   checkOptions(options);
   const { request, image } = prepare([], options);
+  let membership: Membership | undefined;
   try {
-    return await make(request, image);
+    if (request.network !== undefined && request.network !== false)
+      membership = await joinNetworks(request, image?.root);
+    return await make(membership?.request ?? request, image, membership);
   } catch (error) {
+    await membership?.leave();
     image?.release();
     throw error;
   }
 }
 
-async function make(request: Request, image: ImageInUse | undefined): Promise<Made> {
+async function make(
+  request: Request,
+  image: ImageInUse | undefined,
+  membership: Membership | undefined,
+): Promise<Made> {
   const { spec, beside, volumes } = specFor([], request);
   const { cgroup, warnings } = groupFor(spec, request);
   let launched: Launched | undefined;
   try {
     launched = launch(spec, beside, { stdin: -1, stdout: -1, stderr: -1 }, cgroup, undefined, volumes);
     await unlessAborted(untilReady(launched), request.signal);
+    if (membership) await unlessAborted(membership.plugIn(launched.pid), request.signal);
   } catch (error) {
     if (launched) {
       kill(launched);
@@ -58,7 +70,7 @@ async function make(request: Request, image: ImageInUse | undefined): Promise<Ma
   const upper = await launched.passed;
   launched.release();
   cgroup.keepOpen();
-  return { request, spec, beside, sized: isSized(beside.root), launched, cgroup, warnings, image, upper };
+  return { request, spec, beside, sized: isSized(beside.root), launched, cgroup, warnings, image, upper, membership };
 }
 
 /** Init says when everything stands; or a step says why it does not. */

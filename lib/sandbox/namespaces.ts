@@ -27,10 +27,28 @@ export function namespacesOf(options: SandboxOptions): Namespaces {
     if (namespace) found.push(namespace);
   }
   const { network = false } = options;
-  const namespace = network === false ? { type: "network" as const } : namespaceOf("network", network);
+  const isOwn = network === false || networkNames(options).length > 0;
+  const namespace = isOwn ? { type: "network" as const } : namespaceOf("network", network as Sharing);
   if (namespace) found.push(namespace);
   if (options.namespaces || network !== false) checkTogether(found, options);
   return found;
+}
+
+const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+/** Words that mean something else, or elsewhere do. */
+const NO_NETWORKS = ["host", "none", "private", "container", "default", "pasta"];
+
+/** Networks that are asked for by their names. @throws TsboxError `invalid_option` */
+export function networkNames({ network }: Pick<SandboxOptions, "network">): string[] {
+  const isName = (name: unknown): name is string =>
+    typeof name === "string" && NETWORK_NAME.test(name) && !NO_NETWORKS.includes(name);
+  if (!Array.isArray(network)) return isName(network) ? [network] : [];
+  const wrong = network.find((name) => !isName(name));
+  if (network.length === 0 || wrong !== undefined)
+    throw invalid(`use the networks ${show(network)}: not understood`, "names of networks: tsbox network ls");
+  const twice = network.find((name, index) => network.indexOf(name) !== index);
+  if (twice !== undefined) throw invalid(`use the network ${show(twice)} twice`);
+  return network;
 }
 
 function namespaceOf(type: NamespaceType, wanted: Sharing | "auto"): Namespaces[number] | undefined {
@@ -41,7 +59,10 @@ function namespaceOf(type: NamespaceType, wanted: Sharing | "auto"): Namespaces[
     return { type, path: checkPath(`path of a ${type} namespace`, wanted.slice(3)) };
   if (isShareable(wanted)) return { type, path: wanted.namespace(type) };
   if (type === "network")
-    throw invalid(`use the network ${show(wanted)}: not understood`, `false, ${FORMS.replace('"private", ', "")}`);
+    throw invalid(
+      `use the network ${show(wanted)}: not understood`,
+      `false, the name of a network, ${FORMS.replace('"private", ', "")}`,
+    );
   throw invalid(`use the ${type} namespace ${show(wanted)}: not understood`, FORMS);
 }
 

@@ -250,8 +250,11 @@ export interface SandboxOptions {
   limits?: Limits;
   /** A control group that the sandbox's own is made in, such as `"/servers"`; it has to be there. */
   cgroupParent?: string;
-  /** `false`: a namespace with only a loopback interface (default); `"host"`: the host's network; or that of another. */
-  network?: false | Exclude<Sharing, "private">;
+  /**
+   * `false`: a namespace with only a loopback interface (default); `"host"`: the host's network; or that of another. All
+   * other names are those of networks, for `Sandbox.create`: what leads elsewhere goes by the first.
+   */
+  network?: false | Exclude<Sharing, "private"> | (string & {}) | string[];
   /**
    * With the host's mount namespace there is no root filesystem and there are no mounts: the command sees the host's
    * files with what its id map leaves of the caller's rights.

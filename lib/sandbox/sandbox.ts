@@ -24,6 +24,7 @@ import { spawnInside } from "./inside.ts";
 import { join, take } from "./launch.ts";
 import { Volume } from "./volume.ts";
 import { membersOf } from "./members.ts";
+import type { Membership } from "./networks.ts";
 import type { BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
 import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
 import { parseDuration } from "./parse.ts";
@@ -60,6 +61,7 @@ export class Sandbox implements AsyncDisposable {
   readonly #meter: UsageMeter;
   readonly #image: ImageInUse | undefined;
   readonly #upper: number | undefined;
+  readonly #membership: Membership | undefined;
   #endWatch: (() => void) | undefined;
   #paused: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -70,7 +72,7 @@ export class Sandbox implements AsyncDisposable {
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
-  private constructor({ request: options, spec, sized, launched, cgroup, warnings, image, upper }: Made) {
+  private constructor({ request: options, spec, sized, launched, cgroup, warnings, image, upper, membership }: Made) {
     this.warnings = warnings;
     this.#options = options;
     this.#spec = spec;
@@ -78,6 +80,7 @@ export class Sandbox implements AsyncDisposable {
     this.#launched = launched;
     this.#image = image;
     this.#upper = upper;
+    this.#membership = membership;
     this.#pidfd = sys.openPidfd(launched.pid);
     this.#cgroup = cgroup;
     this.#output = { left: outputLimit(options) };
@@ -152,6 +155,11 @@ export class Sandbox implements AsyncDisposable {
   /** What it is made of, where that is an image. */
   get image(): BoxImage | undefined {
     return this.#image?.image;
+  }
+
+  /** Its addresses, by the names of the networks that it is in. */
+  get addresses(): Readonly<Record<string, string[]>> {
+    return this.#membership?.addresses ?? {};
   }
 
   /** Process id of the sandbox's init on the host. */
@@ -448,7 +456,7 @@ export class Sandbox implements AsyncDisposable {
     sys.close(this.#pidfd);
     if (this.#upper !== undefined) sys.close(this.#upper);
     this.#image?.release();
-    await this.#cgroup.remove();
+    await Promise.all([this.#cgroup.remove(), this.#membership?.leave()]);
   }
 
   /** The OCI runtime specification (config.json) that a request comes to. Nothing is run. */

@@ -3,11 +3,13 @@ import { close } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import type { Launched } from "../launch/index.ts";
 import { UsageMeter } from "./box-usage.ts";
+import { invalid, show } from "./check.ts";
 import { checkCommand, checkRequest } from "./check-request.ts";
 import { watchCpuTime } from "./cpu-time.ts";
 import { cpuTimeLimit, groupFor, outputLimit, timeLimit } from "./group.ts";
 import { prepare } from "./image.ts";
 import { launch } from "./launch.ts";
+import { networkNames } from "./namespaces.ts";
 import { Listener } from "./notify.ts";
 import type { RunOptions } from "./options.ts";
 import { closePipes, openPipes } from "./pipes.ts";
@@ -18,6 +20,9 @@ import type { Request } from "./stacked-root.ts";
 /** @throws TsboxError for what is known before it runs */
 export function spawnAlone(given: string[], asked: RunOptions): SandboxProcess {
   checkRequest(asked);
+  const [network] = networkNames(asked);
+  if (network !== undefined)
+    throw invalid(`use the network ${show(network)} for one command`, "Sandbox.create, and spawn it in the box");
   const { command, request, image } = prepare(given, asked);
   try {
     checkCommand(command, image?.image.reference);

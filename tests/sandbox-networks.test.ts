@@ -1,0 +1,124 @@
+/** Sandboxes of programs in networks with names. The machine is a network namespace of the test's. @module */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { Sandbox, Tsbox } from "../lib/index.ts";
+import { Links } from "../lib/netlink/index.ts";
+import { hasFirewall } from "../lib/network/firewall.ts";
+import { failureOf } from "./support/failure.ts";
+import { asRoot, inGuest, noBusybox } from "./support/machine.ts";
+import { World } from "./support/network-world.ts";
+import { Folder } from "./support/rootfs.ts";
+
+const reason = noBusybox ?? (!asRoot ? "needs root" : inGuest ? "the guest's kernel has no nf_tables" : undefined);
+
+describe.skipIf(reason !== undefined)(
+  reason === undefined ? "sandboxes in networks" : `sandboxes in networks (${reason})`,
+  () => {
+    let world: World;
+    let engine: Tsbox;
+    const root = mkdtempSync("/tmp/tsbox-boxes-");
+    const before = process.env["TSBOX_ROOT"];
+    beforeAll(async () => {
+      world = new World();
+      process.env["TSBOX_ROOT"] = root;
+      engine = new Tsbox();
+      for (const name of ["web", "other"]) await engine.networks.create({ name });
+    });
+    afterAll(async () => {
+      for (const name of ["web", "other"]) await engine?.networks.remove(name);
+      engine?.[Symbol.dispose]();
+      if (before === undefined) delete process.env["TSBOX_ROOT"];
+      else process.env["TSBOX_ROOT"] = before;
+      rmSync(root, { recursive: true, force: true });
+      world?.[Symbol.dispose]();
+    });
+
+    const said = async (box: Sandbox, ...command: string[]) => {
+      await using process = box.spawn(command, { stderr: "pipe" });
+      const [stdout, stderr] = await Promise.all(
+        [process.stdout, process.stderr].map((each) => new Response(each).text()),
+      );
+      return `${stdout}${stderr}`.trim();
+    };
+    const members = (name: string) => Object.values(engine.networks.get(name).endpoints);
+    const SERVE = ["sh", "-c", "echo hello >/tmp/index.html; exec busybox httpd -f -p 8080 -h /tmp"];
+    async function fetched(box: Sandbox, address: string): Promise<string> {
+      for (let tries = 0; ; tries++, await Bun.sleep(20)) {
+        const text = await said(box, "busybox", "timeout", "2", "busybox", "wget", "-qO-", `http://${address}:8080/`);
+        if (!/refused/.test(text) || tries > 100) return text;
+      }
+    }
+    function nothingIsLeft(): void {
+      using links = new Links();
+      expect(links.list().map(({ name }) => name)).toEqual(["lo"]);
+      expect(hasFirewall()).toBe(false);
+      expect(readdirSync(`${root}/boxes`)).toEqual([]);
+      expect([...members("web"), ...members("other")]).toEqual([]);
+    }
+
+    test("reach each other in one network, and nobody in another", async () => {
+      {
+        await using server = await Sandbox.create({ network: "web", hostname: "server" });
+        await using client = await Sandbox.create({ network: ["other", "web"] });
+        await using stranger = await Sandbox.create({ network: "other" });
+        const [address = ""] = server.addresses["web"] ?? [];
+        expect(Object.keys(client.addresses)).toEqual(["other", "web"]);
+        expect(members("web").map(({ name }) => name)).toContain("server");
+        server.spawn(SERVE, { stdout: "ignore", stderr: "ignore" });
+        expect(await fetched(client, address)).toBe("hello");
+        expect(await fetched(stranger, address)).not.toContain("hello");
+        expect(await said(server, "cat", "/etc/hosts")).toContain(`${address}\tserver`);
+        expect(await said(client, "busybox", "ip", "route")).toMatch(/^default via 172\.\d+\.0\.1 dev eth0/);
+      }
+      nothingIsLeft();
+    }, 30_000);
+
+    test("give back what they had where their program is killed", async () => {
+      using folder = new Folder();
+      const script = folder.script(
+        `const box = await Sandbox.create({ network: "web" });
+         console.log(JSON.stringify(box.addresses)); await new Promise(() => setInterval(() => {}, 1000));`,
+      );
+      const child = Bun.spawn([process.execPath, script], { stdout: "pipe", env: { ...process.env } });
+      const { value } = await child.stdout.getReader().read();
+      const {
+        web: [address],
+      } = JSON.parse(new TextDecoder().decode(value)) as { web: [string] };
+      expect(members("web").length).toBe(1);
+      child.kill("SIGKILL");
+      await child.exited;
+      {
+        await using next = await Sandbox.create({ network: "web" });
+        // not at once to another
+        expect(next.addresses["web"]).not.toEqual([address]);
+        expect(members("web").length).toBe(1);
+      }
+      nothingIsLeft();
+    }, 30_000);
+
+    test("are refused what there is not, and leave nothing", async () => {
+      expect(await failureOf(() => Sandbox.create({ network: "nowhere" }))).toMatchObject({
+        code: "network_not_found",
+        message: "network nowhere not found",
+      });
+      expect(await failureOf(() => Sandbox.create({ network: ["web", "nowhere"] }))).toMatchObject({
+        code: "network_not_found",
+      });
+      expect(await failureOf(() => Sandbox.create({ network: "web", rootfs: "/no/such" }))).toMatchObject({
+        code: "rootfs_not_found",
+      });
+      expect(await failureOf(() => Sandbox.run(["true"], { network: "web" }))).toMatchObject({
+        code: "invalid_option",
+        hint: "Sandbox.create, and spawn it in the box",
+      });
+      nothingIsLeft();
+    });
+
+    test("are as many as there are at a time, each with an address of its own", async () => {
+      const boxes = await Promise.all(Array.from({ length: 8 }, () => Sandbox.create({ network: "web" })));
+      expect(new Set(boxes.flatMap(({ addresses }) => addresses["web"])).size).toBe(8);
+      await Promise.all(boxes.map((box) => box.stop()));
+      nothingIsLeft();
+    }, 30_000);
+  },
+);
