@@ -1,7 +1,7 @@
 /** Containers in networks: what they have there as long as they run. @module */
-import { close, Descriptors, O_RDONLY, open, TsboxError } from "../../syscalls/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
-import { DEFAULT_NETWORK, Networks, parseExposed, parsePorts, reservePorts } from "../network/index.ts";
+import { DEFAULT_NETWORK, namespaceOf, Networks, parseExposed, parsePorts, reservePorts } from "../network/index.ts";
 import type { Endpoint, NetworkRecord, WantedPort } from "../network/index.ts";
 import { addEvent } from "./events.ts";
 import { find, recordOf } from "./find.ts";
@@ -62,10 +62,9 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
     sockets: reserved.sockets,
     forget: () => reserved[Symbol.dispose](),
     async networked(pid) {
-      using opened = new Descriptors();
-      const namespace = opened.add(open(`/proc/${pid}/ns/net`, O_RDONLY));
+      using own = await namespaceOf(pid);
       for (const [index, network] of found.entries()) {
-        await networks.plugIn(network.id, id, namespace, index === 0);
+        await networks.plugIn(network.id, id, own.namespace, index === 0);
         addNetworkEvent(home, network, "connect", record);
       }
       writeNames(home);
@@ -214,14 +213,12 @@ async function plugInto(
   const index =
     Array.from({ length: taken.length + 1 }, (_, each) => each).find((each) => !taken.includes(`eth${each}`)) ?? 0;
   networks.claim(network.id, joiningOf(record, own, index), []);
-  const namespace = open(`/proc/${record.pid}/ns/net`, O_RDONLY);
   try {
-    await networks.plugIn(network.id, record.id, namespace, taken.length === 0);
+    using own = await namespaceOf(record.pid);
+    await networks.plugIn(network.id, record.id, own.namespace, taken.length === 0);
   } catch (error) {
     await networks.leave(record.id, network.id);
     throw error;
-  } finally {
-    close(namespace);
   }
   addNetworkEvent(home, network, "connect", record);
 }
@@ -239,8 +236,8 @@ export async function disconnect(home: Home, networkName: string, containerName:
     addNetworkEvent(home, network, "disconnect", record);
     const [next] = endpointsOf(home, id);
     if (next && isUp(record)) {
-      using opened = new Descriptors();
-      await networks.routeThrough(next.network.id, id, opened.add(open(`/proc/${pid}/ns/net`, O_RDONLY)));
+      using own = await namespaceOf(pid);
+      await networks.routeThrough(next.network.id, id, own.namespace);
     }
     return left;
   });

@@ -10,6 +10,6 @@ export {
 export { parseExposed, parsePorts, type WantedPort } from "./ports.ts";
 export { reservePorts, type Reservation } from "./publish.ts";
 export type { HeldBox } from "./boxes.ts";
-export type { Keeper } from "./place.ts";
+export { namespaceOf, type Keeper } from "./place.ts";
 export type { NetworkFilters } from "./filter.ts";
 export type * from "./record.ts";

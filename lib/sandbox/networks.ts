@@ -3,7 +3,7 @@
  * has there when it ends; where its program is killed, whoever uses the networks next does.
  * @module
  */
-import { close, effectiveUid, O_RDONLY, open, readKernelFile, type Directory } from "../../syscalls/index.ts";
+import { readKernelFile, type Directory } from "../../syscalls/index.ts";
 import type { HeldBox, NetworkRecord, Networks } from "../network/index.ts";
 import { defaultRoot } from "../store/index.ts";
 import { networkNames } from "./namespaces.ts";
@@ -79,18 +79,9 @@ async function leave(networks: Networks, held: HeldBox, state: Disposable): Prom
 }
 
 async function plugIn(networks: Networks, found: readonly NetworkRecord[], id: string, pid: number): Promise<void> {
-  const descriptor = open(`/proc/${pid}/ns/net`, O_RDONLY);
-  try {
-    if (effectiveUid() === 0) {
-      for (const [index, network] of found.entries()) await networks.plugIn(network.id, id, descriptor, index === 0);
-      return;
-    }
-    const { NetworkNamespace } = await import("../netns/index.ts");
-    using own = await NetworkNamespace.join(descriptor);
-    for (const [index, network] of found.entries()) await networks.plugIn(network.id, id, own, index === 0);
-  } finally {
-    close(descriptor);
-  }
+  const { namespaceOf } = await import("../network/index.ts");
+  using own = await namespaceOf(pid);
+  for (const [index, network] of found.entries()) await networks.plugIn(network.id, id, own.namespace, index === 0);
 }
 
 const FILES = { hosts: "/etc/hosts", resolv: "/etc/resolv.conf" };
