@@ -13,5 +13,6 @@ export {
 } from "./sandbox/index.ts";
 export type * from "./sandbox/index.ts";
 export { Tsbox, type TsboxOptions } from "./engine/index.ts";
+export { image, ImageBuilder } from "./image-builder/index.ts";
 export type * from "./images/index.ts";
 export { Terminal, type TerminalOptions } from "./terminal/index.ts";

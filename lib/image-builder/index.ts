@@ -1,0 +1,3 @@
+/** Images in TypeScript. @module */
+export { image, ImageBuilder } from "./image-builder.ts";
+export type * from "./options.ts";
