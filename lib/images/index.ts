@@ -1,4 +1,5 @@
 /** Images: what is done with them by their names. @module */
+export { globOf } from "./glob.ts";
 export type { HistoryStep } from "./history.ts";
 export {
   Images,

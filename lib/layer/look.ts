@@ -32,12 +32,9 @@ export interface Wanted extends Name {
 
 export type FileKind = "file" | "directory" | "symlink" | "character device" | "block device" | "fifo" | "socket";
 
-/** What is open, until {@link Looker.close}. */
-export interface Looked {
+/** What a name stands for. */
+export interface Stated {
   name: string;
-  fd: number;
-  /** Not so where it is open as a path. */
-  isReadable: boolean;
   kind: FileKind;
   mode: number;
   uid: number;
@@ -51,11 +48,20 @@ export interface Looked {
   /** Of a file with several names: what it is, whatever its name. */
   identity?: string;
   linkName?: string;
+  /** Of a file, where {@link Looker.stat} was asked: another one, or the same after a change, has another. */
+  stamp?: string;
+}
+
+/** What is open, until {@link Looker.close}. */
+export interface Looked extends Stated {
+  fd: number;
+  /** Not so where it is open as a path. */
+  isReadable: boolean;
   xattrs?: Map<string, Uint8Array>;
 }
 
 /** A character device 0:0 is overlayfs's whiteout. */
-export const isWhiteout = ({ kind, major, minor }: Looked): boolean =>
+export const isWhiteout = ({ kind, major, minor }: Stated): boolean =>
   kind === "character device" && major === 0 && minor === 0;
 
 const KINDS: Record<number, FileKind> = {
@@ -81,9 +87,10 @@ const [O_DIRECTORY, O_NOFOLLOW] = process.arch === "arm64" ? [0o40000, 0o100000]
 const [O_NOCTTY, O_NONBLOCK, O_CLOEXEC, O_PATH] = [0o400, 0o4000, 0o2000000, 0o10000000];
 const O_FILE = O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
 const O_LOOK = O_NOFOLLOW | O_CLOEXEC | O_PATH;
-/** RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH */
-const RESOLVE = 0x01 | 0x02 | 0x04 | 0x08;
-const AT_EMPTY_PATH = 0x1000;
+const RESOLVE_NO_XDEV = 0x01;
+/** RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH */
+const RESOLVE = 0x02 | 0x04 | 0x08;
+const [AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH] = [0x100, 0x1000];
 const STATX_BASIC_STATS = 0x7ff;
 const [ENOENT, ENXIO, EXDEV, ENOTDIR, ERANGE, ELOOP, ENODATA] = [2, 6, 18, 20, 34, 40, 61];
 /** What happens where somebody removes or replaces a file between two looks at it. */
@@ -115,6 +122,7 @@ const FIELD = {
   size: offsetOf("statx", "stx_size"),
   blocks: offsetOf("statx", "stx_blocks"),
   mtime: offsetOf("statx", "stx_mtime"),
+  ctime: offsetOf("statx", "stx_ctime"),
   rdevMajor: offsetOf("statx", "stx_rdev_major"),
   rdevMinor: offsetOf("statx", "stx_rdev_minor"),
   devMajor: offsetOf("statx", "stx_dev_major"),
@@ -140,13 +148,16 @@ export class Looker implements Disposable {
   readonly #memory: Arena = mapArena(ARENA_BYTES);
   readonly #bytes: Buffer;
 
-  /** @param walk where the calls are made: in this thread, or by a process with other rights */
-  constructor(walk: Walk = runProgram) {
+  /**
+   * @param walk where the calls are made: in this thread, or by a process with other rights
+   * @param crosses what is mounted in it is entered
+   */
+  constructor(walk: Walk = runProgram, crosses = false) {
     this.batch = new Batch(walk);
     this.#bytes = Buffer.from(this.#memory.bytes.buffer);
     const { view } = this.#memory;
     view.setBigUint64(AT.how, BigInt(O_DIRECTORY | O_CLOEXEC | O_NONBLOCK), true);
-    view.setBigUint64(AT.how + 16, BigInt(RESOLVE), true);
+    view.setBigUint64(AT.how + 16, BigInt(crosses ? RESOLVE : RESOLVE | RESOLVE_NO_XDEV), true);
   }
 
   [Symbol.dispose](): void {
@@ -265,6 +276,65 @@ export class Looker implements Disposable {
     }
   }
 
+  /** The same without opening anything. */
+  stat(wanted: Wanted[], where: (name: string) => string): (Stated | undefined)[] {
+    const { batch } = this;
+    const { address } = this.#memory;
+    wanted.forEach(({ from, name, type }, index) => {
+      const [at, slot] = [address + AT.names + index * 256, 1 + index * 3];
+      this.#putString(AT.names + index * 256, name);
+      this.#addStat(index, slot, from, at);
+      if (type === DT.symlink)
+        batch.add("readlinkat", slot + 2, 0, from, at, address + AT.lists + index * LIST_BYTES, LIST_BYTES);
+    });
+    batch.run();
+    const all = wanted.map(({ name, type }, index) => this.#stated(index, 1 + index * 3, name, type, where(name)));
+    for (const [index, each] of all.entries()) {
+      if (each?.kind !== "symlink" || (each.linkName?.length ?? LIST_BYTES) < LIST_BYTES) continue;
+      const at = address + AT.names + index * 256;
+      const { from } = wanted[index] as Wanted;
+      each.linkName = this.#link(this.#one("readlinkat", from, at, address + AT.value, PATH_BYTES), where(each.name));
+    }
+    return all;
+  }
+
+  /** Of files that are open. */
+  statOpen(fds: number[], where: (index: number) => string): Stated[] {
+    const { address } = this.#memory;
+    fds.forEach((fd, index) => {
+      const stat = address + AT.stats + index * STATX_BYTES;
+      this.batch.add("statx", 2 + index * 3, 0, fd, address + AT.empty, AT_EMPTY_PATH, STATX_BASIC_STATS, stat);
+    });
+    this.batch.run();
+    return fds.map((_, index) => this.#statOf(index, this.batch.result(2 + index * 3), "", where(index), true));
+  }
+
+  /** A name in a directory, which is below the descriptor; and whether that is opaque. Undefined where there is no such directory. */
+  find(top: number, path: string, name: string, where: string): { stated?: Stated; isOpaque: boolean } | undefined {
+    const { batch } = this;
+    const { address } = this.#memory;
+    this.#putString(AT.path, path === "" ? "." : path);
+    this.#putString(AT.names, name);
+    const [at, opaque] = [address + AT.names, OPAQUE_KEYS.map((_, index) => AT.names + 256 * (index + 1))];
+    OPAQUE_KEYS.forEach((key, index) => this.#putString(opaque[index] as number, key));
+    batch.add("openat2", 1, 0, top, address + AT.path, address + AT.how, 24);
+    batch.add("statx", 2, 1, 1, at, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, address + AT.stats);
+    batch.add("readlinkat", 3, 1, 1, at, address + AT.value, PATH_BYTES);
+    opaque.forEach((key, index) => {
+      batch.add("fgetxattr", 4 + index, 1, 1, address + key, address + AT.lists + index, 1);
+    });
+    batch.add("close", 0, 1, 1);
+    batch.run();
+    const fd = batch.result(1);
+    if (GONE.includes(-fd)) return undefined;
+    if (fd < 0) throw failed("open the directory", "openat2", -fd, where);
+    const isOpaque = opaque.some((_, index) => batch.result(4 + index) === 1 && this.#bytes[AT.lists + index] === 0x79);
+    const length = batch.result(3);
+    const stated = this.#stated(0, 1, name, DT.unknown, where);
+    if (stated?.kind === "symlink") stated.linkName = this.#link(length, where);
+    return { isOpaque, ...(stated ? { stated } : {}) };
+  }
+
   close(fds: number[]): void {
     for (const fd of fds) {
       if (this.batch.isFull) this.batch.run();
@@ -281,38 +351,72 @@ export class Looker implements Disposable {
     else if (type === DT.symlink) this.batch.add("readlinkat", slot + 2, 1, slot, address + AT.empty, list, LIST_BYTES);
   }
 
-  /** @param type that it was opened as */
-  #looked(index: number, slot: number, name: string, type: number, where: string): Looked {
-    const [fd, stated, length] = [this.batch.result(slot), this.batch.result(slot + 1), this.batch.result(slot + 2)];
-    if (stated < 0) throw failed("look at", "statx", -stated, where);
+  #addStat(index: number, slot: number, from: number, name: number): void {
+    const stat = this.#memory.address + AT.stats + index * STATX_BYTES;
+    this.batch.add("statx", slot + 1, 0, from, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, stat);
+  }
+
+  /** @param type that it is thought to be: of a symlink, its target has been asked for */
+  #stated(index: number, slot: number, name: string, type: number, where: string): Stated | undefined {
+    const result = this.batch.result(slot + 1);
+    if (GONE.includes(-result)) return undefined;
+    const stated = this.#statOf(index, result, name, where, true);
+    const length = this.batch.result(slot + 2);
+    if (type === DT.symlink && length >= 0) stated.linkName = this.#linkAt(index, length);
+    return stated;
+  }
+
+  #linkAt(index: number, length: number): string {
+    const list = AT.lists + index * LIST_BYTES;
+    return this.#bytes.toString("latin1", list, list + length);
+  }
+
+  #link(length: number, where: string): string {
+    if (length < 0) throw failed("read the symlink", "readlinkat", -length, where);
+    return this.#bytes.toString("latin1", AT.value, AT.value + length);
+  }
+
+  #statOf(index: number, result: number, name: string, where: string, isStamped = false): Stated {
+    if (result < 0) throw failed("look at", "statx", -result, where);
     const { view } = this.#memory;
     const at = AT.stats + index * STATX_BYTES;
     const u32 = (field: number) => view.getUint32(at + field, true);
     const u64 = (field: number) => u32(field) + u32(field + 4) * HIGH;
+    const time = (field: number) => ({
+      seconds: u32(field) + view.getInt32(at + field + 4, true) * HIGH,
+      nanoseconds: u32(field + 8),
+    });
     const mode = view.getUint16(at + FIELD.mode, true);
-    const looked: Looked = {
+    const stated: Stated = {
       name,
-      fd,
       kind: KINDS[mode & S_IFMT] as FileKind,
-      isReadable: hasXattrs(type),
       mode: mode & 0o7777,
       uid: u32(FIELD.uid),
       gid: u32(FIELD.gid),
       size: u64(FIELD.size),
       allocated: u64(FIELD.blocks) * 512,
-      mtime: {
-        seconds: u32(FIELD.mtime) + view.getInt32(at + FIELD.mtime + 4, true) * HIGH,
-        nanoseconds: u32(FIELD.mtime + 8),
-      },
+      mtime: time(FIELD.mtime),
       major: u32(FIELD.rdevMajor),
       minor: u32(FIELD.rdevMinor),
     };
-    if (looked.kind === "file" && u32(FIELD.nlink) > 1)
-      looked.identity = `${u32(FIELD.devMajor)}:${u32(FIELD.devMinor)}:${u32(FIELD.ino + 4)}:${u32(FIELD.ino)}`;
-    const list = AT.lists + index * LIST_BYTES;
+    if (stated.kind !== "file") return stated;
+    if (!isStamped && u32(FIELD.nlink) <= 1) return stated;
+    const file = `${u32(FIELD.devMajor)}:${u32(FIELD.devMinor)}:${u32(FIELD.ino + 4)}:${u32(FIELD.ino)}`;
+    if (u32(FIELD.nlink) > 1) stated.identity = file;
+    if (!isStamped) return stated;
+    const { mtime } = stated;
+    const ctime = time(FIELD.ctime);
+    stated.stamp = `${file}:${stated.size}:${mtime.seconds}.${mtime.nanoseconds}:${ctime.seconds}.${ctime.nanoseconds}`;
+    return stated;
+  }
+
+  /** @param type that it was opened as */
+  #looked(index: number, slot: number, name: string, type: number, where: string): Looked {
+    const [fd, stated, length] = [this.batch.result(slot), this.batch.result(slot + 1), this.batch.result(slot + 2)];
+    const looked: Looked = { ...this.#statOf(index, stated, name, where), fd, isReadable: hasXattrs(type) };
     // each is completed by calls of its own, if there is anything to say
-    if (type === DT.symlink && length >= 0) looked.linkName = this.#bytes.toString("latin1", list, list + length);
-    if (hasXattrs(type) && length !== 0) looked.xattrs = this.#keys(list, length);
+    if (type === DT.symlink && length >= 0) looked.linkName = this.#linkAt(index, length);
+    if (hasXattrs(type) && length !== 0) looked.xattrs = this.#keys(AT.lists + index * LIST_BYTES, length);
     return looked;
   }
 
@@ -332,8 +436,7 @@ export class Looker implements Disposable {
     const { address } = this.#memory;
     if (looked.kind === "symlink" && (looked.linkName?.length ?? LIST_BYTES) === LIST_BYTES) {
       const length = this.#one("readlinkat", looked.fd, address + AT.empty, address + AT.value, PATH_BYTES);
-      if (length < 0) throw failed("read the symlink", "readlinkat", -length, where);
-      looked.linkName = this.#bytes.toString("latin1", AT.value, AT.value + length);
+      looked.linkName = this.#link(length, where);
     }
     if (looked.xattrs) looked.xattrs = this.#values(looked.fd, looked.xattrs, where);
   }
@@ -375,6 +478,8 @@ export class Looker implements Disposable {
     this.#bytes[at + text.length] = 0;
   }
 }
+
+const OPAQUE_KEYS = ["user.overlay.opaque", "trusted.overlay.opaque"];
 
 /** Of others only the key counts, if that. */
 const hasValue = (key: string): boolean => isKeptXattr(key) || key.endsWith(".overlay.opaque");

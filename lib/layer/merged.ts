@@ -4,7 +4,7 @@
  * @module
  */
 import { attributesOf, type Attributes } from "./attributes.ts";
-import { DT, refused, type Looked, type Looker, type Name, type Wanted } from "./look.ts";
+import { DT, isWhiteout, refused, type Looked, type Looker, type Name, type Stated, type Wanted } from "./look.ts";
 
 /** One of the directories, open. */
 export interface Top {
@@ -37,6 +37,12 @@ export interface Level {
   attributes: Attributes;
   names: Merged[];
   fds: number[];
+}
+
+/** What {@link Tree.lookUp} has found: of a directory, with the layers that it is made of. */
+export interface Found {
+  stated: Stated;
+  layers: number[];
 }
 
 /** Other tools cannot unpack what is deeper, and no path of a process leads there. */
@@ -102,6 +108,25 @@ export class Tree {
       }
     }
     return way.at(-1);
+  }
+
+  /** What a name stands for in a directory; undefined where there is nothing. */
+  lookUp({ path, layers }: Pending, name: string): Found | undefined {
+    const below: number[] = [];
+    let first: Stated | undefined;
+    for (const layer of layers) {
+      const found = this.looker.find((this.#tops[layer] as Top).fd, path, name, this.where(path, layer));
+      if (!found) continue;
+      const { stated, isOpaque } = found;
+      if (stated && stated.kind !== "directory") {
+        if (first) break;
+        return isWhiteout(stated) ? undefined : { stated, layers: [layer] };
+      }
+      if (stated) below.push(layer);
+      first ??= stated;
+      if (isOpaque) break;
+    }
+    return first && { stated: first, layers: below };
   }
 
   #linkOf(name: Merged): string | undefined {

@@ -16,17 +16,21 @@ export class Reading implements Disposable {
   readonly ids: ImageIds;
   readonly #walker: Walker<never> | undefined;
 
-  /** @throws TsboxError where a directory is missing, or the ids are not the caller's to map */
-  constructor(directories: string[], ids: IdMaps | undefined) {
+  /**
+   * @param crosses what is mounted in the directories is a part of them
+   * @throws TsboxError where a directory is missing, or the ids are not the caller's to map
+   */
+  constructor(directories: readonly string[], ids: IdMaps | undefined, crosses = false) {
     try {
-      for (const path of directories) this.tops.push({ path, fd: openTop(path) });
+      const openAny = crosses ? openAsItIs : openTop;
+      for (const path of directories) this.tops.push({ path, fd: openAny(path) });
       if (ids && trySyscall("geteuid") !== 0) this.#walker = walkerOf(ids, this.tops);
     } catch (error) {
       this.#close();
       throw error;
     }
     const walker = this.#walker;
-    this.looker = new Looker(walker ? (address, first) => walker.run(address, first) : runProgram);
+    this.looker = new Looker(walker ? (address, first) => walker.run(address, first) : runProgram, crosses);
     this.ids = imageIds(walker ? undefined : ids);
   }
 
@@ -41,10 +45,12 @@ export class Reading implements Disposable {
   }
 }
 
+const openAsItIs = (directory: string): number => open(directory, O_PATH | O_DIRECTORY);
+
 /** Where it may be: with nothing mounted in it, and without devices that could be opened. */
 function openTop(directory: string): number {
   const fd = cloneTree(directory);
-  return fd >= 0 ? fd : open(directory, O_PATH | O_DIRECTORY);
+  return fd >= 0 ? fd : openAsItIs(directory);
 }
 
 function walkerOf(ids: IdMaps, tops: Top[]): Walker<never> {

@@ -45,9 +45,16 @@ export interface CopyOptions {
   signal?: AbortSignal;
 }
 
+export interface Copied {
+  /** Files that were changed between {@link Selection.digest} and now: what was copied is not what that says. */
+  changed: string[];
+}
+
 /** Where files go: an overlay's upper directory, over the layers below it. */
 export interface CopyTarget {
+  /** The topmost layer first; without the upper directory. None is fine. */
   lower: FileTree;
+  /** Empty, or with what was written before. */
   upper: string;
 }
 
@@ -55,7 +62,7 @@ export interface CopyTarget {
 export interface Files {
   /** @throws TsboxError naming a source that is not there, or leads out */
   select(tree: FileTree, options: SelectOptions): Promise<Selection>;
-  copy(selection: Selection, target: CopyTarget, options: CopyOptions): Promise<void>;
+  copy(selection: Selection, target: CopyTarget, options: CopyOptions): Promise<Copied>;
   /** Here-documents. */
   write(
     files: readonly { name: string; content: Uint8Array }[],
