@@ -35,11 +35,7 @@ export function destinationOf({ destination, workingDirectory }: CopyOptions): {
   return { path: bytesOf(path), isDirectory: /(?:^|\/)\.{0,2}$/.test(destination) };
 }
 
-export async function copyFiles(
-  selection: SelectedFiles,
-  target: CopyTarget,
-  options: CopyOptions,
-): Promise<Copied> {
+export async function copyFiles(selection: SelectedFiles, target: CopyTarget, options: CopyOptions): Promise<Copied> {
   options.signal?.throwIfAborted();
   if (selection.isEmpty) return { changed: [] };
   const { latest, link = false } = options;
@@ -89,8 +85,7 @@ export class Copying {
     const place = into.resolve(path);
     const kind = place.path === "" || place.pending ? "directory" : place.found?.stated.kind;
     if (match.pending) {
-      if (kind !== undefined && kind !== "directory")
-        throw inTheWay(place.path, `a directory, but a ${kind} is there`);
+      if (kind !== undefined && kind !== "directory") throw inTheWay(place.path, `a directory, but a ${kind} is there`);
       this.#make(place.path);
       this.#to = place.path;
       return;
@@ -99,7 +94,10 @@ export class Copying {
     this.#make(split(this.#to)[0]);
     const other = this.#single.get(this.#to);
     if (other !== undefined && !isDirectory && kind !== "directory")
-      throw inTheWay(this.#to, `both "${textOf(other)}" and "${textOf(match.path)}" go there: end the destination with "/"`);
+      throw inTheWay(
+        this.#to,
+        `both "${textOf(other)}" and "${textOf(match.path)}" go there: end the destination with "/"`,
+      );
     this.#single.set(this.#to, match.path);
   }
 

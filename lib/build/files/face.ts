@@ -1,4 +1,5 @@
 /** Files for COPY and ADD: where they come from, which ones, and where they go. @module */
+import type { Ignore } from "../../dockerfile/index.ts";
 import type { IdMaps } from "../../layer/index.ts";
 
 /** Directories that lie over each other, the topmost first: one for a build context, several for a stage or an image. */
@@ -7,8 +8,8 @@ export interface FileTree {
   layers: readonly string[];
   /** Which ids on the disk are which ones of the image; undefined: the same. */
   ids?: IdMaps;
-  /** What `.dockerignore` leaves out: never looked at. */
-  isIgnored?: (path: string, isDirectory: boolean) => boolean;
+  /** What `.dockerignore` leaves out, by paths from the root: never looked at. */
+  ignore?: Pick<Ignore, "isIgnored" | "isIgnoredWhole">;
   /** Of a build context: owners do not count, all is root's. */
   isContext: boolean;
 }
@@ -62,8 +63,10 @@ export interface CopyTarget {
 export interface Files {
   /** @throws TsboxError naming a source that is not there, or leads out */
   select(tree: FileTree, options: SelectOptions): Promise<Selection>;
+  /** What a path leads to, by symlinks in the tree. */
+  kindIn(tree: FileTree, path: string): Promise<"file" | "directory" | undefined>;
   copy(selection: Selection, target: CopyTarget, options: CopyOptions): Promise<Copied>;
-  /** Here-documents. */
+  /** Here-documents; without any, the directory is made where there is none. */
   write(
     files: readonly { name: string; content: Uint8Array }[],
     target: CopyTarget,

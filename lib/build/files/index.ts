@@ -1,25 +1,37 @@
 /** Files for COPY and ADD. @module */
 import { copyFiles } from "./copy.ts";
 import type { Copied, CopyOptions, CopyTarget, Files, FileTree, Selection, SelectOptions } from "./face.ts";
-import { SelectedFiles } from "./selection.ts";
+import { bytesOf } from "./names.ts";
+import { lookIn, resolve } from "./place.ts";
+import { OpenTree, SelectedFiles } from "./selection.ts";
 import { writeFiles } from "./write.ts";
 
 export type * from "./face.ts";
 
 export interface BuildFilesOptions {
-  /** A directory, made when it is needed, where it is kept what files were; without, all are read each time. */
-  hashes?: string;
+  /** Of the store, which keeps what files were; without, all are read each time. */
+  root?: string;
 }
 
-export class BuildFiles implements Files {
-  readonly #options: BuildFilesOptions;
+/** In the store: what files of contexts were. */
+export const HASHES = "build/hashes";
 
-  constructor(options: BuildFilesOptions = {}) {
-    this.#options = options;
+export class BuildFiles implements Files {
+  readonly #hashes: string | undefined;
+
+  constructor({ root }: BuildFilesOptions = {}) {
+    this.#hashes = root === undefined ? undefined : `${root}/${HASHES}`;
   }
 
   async select(tree: FileTree, options: SelectOptions): Promise<Selection> {
-    return new SelectedFiles(tree, options, this.#options.hashes);
+    return new SelectedFiles(tree, options, this.#hashes);
+  }
+
+  async kindIn(files: FileTree, path: string): Promise<"file" | "directory" | undefined> {
+    using open = new OpenTree(files);
+    const { found, pending } = resolve(open.tree, bytesOf(path), lookIn(open.tree, files.ignore));
+    if (pending) return "directory";
+    return found?.stated.kind === "file" ? "file" : undefined;
   }
 
   async copy(selection: Selection, target: CopyTarget, options: CopyOptions): Promise<Copied> {
@@ -35,3 +47,5 @@ export class BuildFiles implements Files {
     return await writeFiles(files, target, options);
   }
 }
+
+export const createFiles = (options: BuildFilesOptions): BuildFiles => new BuildFiles(options);

@@ -34,11 +34,18 @@ export interface Place extends Step {
 
 /** What is ignored is not there. */
 export const lookIn =
-  (tree: Tree, isIgnored?: FileTree["isIgnored"]): Look =>
+  (tree: Tree, ignore?: FileTree["ignore"]): Look =>
   ({ path, pending }, name) => {
     const found = pending && tree.lookUp(pending, name);
-    return found && isIgnored?.(textOf(join(path, name)), found.stated.kind === "directory") ? undefined : found;
+    return found && leavesOut(ignore, join(path, name), found.stated.kind === "directory") ? undefined : found;
   };
+
+/** A directory counts where something in it may. */
+export function leavesOut(ignore: FileTree["ignore"], path: string, isDirectory: boolean): boolean {
+  if (!ignore) return false;
+  const text = textOf(path);
+  return isDirectory ? ignore.isIgnoredWhole(text) : ignore.isIgnored(text);
+}
 
 /** @throws TsboxError `file_refused` where a file is in the way, or symlinks go in a circle */
 export function resolve(tree: Tree, path: string, look: Look): Place {

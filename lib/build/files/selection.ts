@@ -1,20 +1,12 @@
 /** What the sources of a COPY came to, and what that is called: its digest. @module */
+import { excluding, type Ignore } from "../../dockerfile/index.ts";
 import { Digester, digestOf, hexOf } from "../../image/index.ts";
-import {
-  isWhiteout,
-  Reading,
-  Tree,
-  type ImageIds,
-  type Looked,
-  type Merged,
-  type Stated,
-} from "../../layer/index.ts";
+import { isWhiteout, Reading, Tree, type ImageIds, type Looked, type Merged, type Stated } from "../../layer/index.ts";
 import { keptAttributes, textOfAttributes } from "./attributes.ts";
 import { Content } from "./content.ts";
 import type { FileTree, Selection, SelectOptions } from "./face.ts";
 import { Hashes } from "./hashes.ts";
 import { join, split, textOf } from "./names.ts";
-import { Patterns } from "./patterns.ts";
 import { matchesOf, type Match } from "./sources.ts";
 import { walk, type Filter, type Part } from "./walk.ts";
 
@@ -71,7 +63,7 @@ export class Turns {
 export class SelectedFiles implements Selection {
   readonly tree: FileTree;
   readonly matches: readonly Match[];
-  readonly #exclude: Patterns | undefined;
+  readonly #exclude: Ignore | undefined;
   readonly #hashes: string | undefined;
   /** Of files, when they were hashed. */
   #stamps: Map<string, string> | undefined;
@@ -85,7 +77,7 @@ export class SelectedFiles implements Selection {
     this.tree = files;
     this.#hashes = hashes;
     const { exclude = [] } = options;
-    this.#exclude = exclude.length > 0 ? new Patterns(exclude) : undefined;
+    this.#exclude = exclude.length > 0 ? excluding(exclude) : undefined;
     using open = new OpenTree(files);
     this.matches = matchesOf(open.tree, files, options).filter((match) => match.pending || !this.#excludes(match));
   }
@@ -97,7 +89,7 @@ export class SelectedFiles implements Selection {
   /** One that was named itself, by that name or the whole path. */
   #excludes({ path, name }: Match): boolean {
     const exclude = this.#exclude;
-    return exclude !== undefined && [name, path].some((each) => exclude.match(textOf(each), undefined).isMatch);
+    return exclude !== undefined && [name, path].some((each) => exclude.isIgnored(textOf(each)));
   }
 
   /** What a file was when it was hashed; undefined where nothing was. */
@@ -111,13 +103,10 @@ export class SelectedFiles implements Selection {
 
   /** A directory's parts; those of a file are of the directory that it is in. */
   *parts(open: OpenTree, match: Match): Generator<Part, void> {
-    const { isIgnored } = this.tree;
-    const { pending, include } = match;
-    const filter: Filter = {
-      ...(isIgnored ? { isIgnored } : {}),
-      ...(this.#exclude ? { exclude: this.#exclude } : {}),
-      ...(include ? { include } : {}),
-    };
+    const { ignore } = this.tree;
+    const { pending, others } = match;
+    const excluded = [this.#exclude, others].filter((each) => each !== undefined);
+    const filter: Filter = { ...(ignore ? { ignore } : {}), excluded };
     if (pending) return yield* walk(open.tree, pending, filter);
     const [above, name] = split(match.path);
     const layer = match.found.layers[0] as number;
@@ -162,8 +151,8 @@ class Hashing {
     this.#hashes = hashes;
   }
 
-  begin({ pending, include, name }: Match): void {
-    this.#digester.update(pending ? `source\0${include ? "parents" : ""}\0` : `source\0${JSON.stringify(name)}\0`);
+  begin({ pending, others, name }: Match): void {
+    this.#digester.update(pending ? `source\0${others ? "parents" : ""}\0` : `source\0${JSON.stringify(name)}\0`);
   }
 
   end(): string {
@@ -262,5 +251,6 @@ class Hashing {
 const ZEROS = new Uint8Array(65536);
 
 function digestZeros(digester: Digester, count: number): void {
-  for (let left = count; left > 0; left -= ZEROS.length) digester.update(ZEROS.subarray(0, Math.min(left, ZEROS.length)));
+  for (let left = count; left > 0; left -= ZEROS.length)
+    digester.update(ZEROS.subarray(0, Math.min(left, ZEROS.length)));
 }

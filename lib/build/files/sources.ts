@@ -1,11 +1,11 @@
 /** Sources of COPY and ADD as they are written: each is a path, or a pattern, in a tree. @module */
 import { TsboxError } from "../../../syscalls/index.ts";
+import { excluding, type Ignore } from "../../dockerfile/index.ts";
 import { globOf } from "../../images/index.ts";
 import { DT, type Found, type Pending, type Tree } from "../../layer/index.ts";
 import type { FileTree, SelectOptions } from "./face.ts";
 import { bytesOf, join, plain, split, textOf } from "./names.ts";
-import { Patterns } from "./patterns.ts";
-import { lookIn, resolve } from "./place.ts";
+import { leavesOut, lookIn, resolve } from "./place.ts";
 
 /** What one of the sources came to. */
 export interface Match {
@@ -16,8 +16,8 @@ export interface Match {
   path: string;
   /** A directory's. */
   pending?: Pending;
-  /** With `--parents`: what is taken of it, by the path from there. */
-  include?: Patterns;
+  /** With `--parents`: all but what is taken of it, by the path from there. */
+  others?: Ignore;
 }
 
 const isGlob = (text: string): boolean => /(?:^|[^\\])(?:\\\\)*[*?[]/.test(text);
@@ -32,15 +32,15 @@ function withParents(tree: Tree, files: FileTree, source: string): Match[] {
   const pivot = source.indexOf("/./");
   const [above, below] = pivot < 0 ? ["/", plain(source)] : [source.slice(0, pivot), plain(source.slice(pivot + 3))];
   if (!isGlob(above) && !isGlob(below)) one(tree, files, plain(`${above}/${below}`), source);
-  const include = new Patterns([below === "" ? "**" : below]);
-  return matching(tree, files, above === "" ? "/" : above).map((match) => ({ ...match, include }));
+  const others = excluding(["**", `!${below === "" ? "**" : below}`]);
+  return matching(tree, files, above === "" ? "/" : above).map((match) => ({ ...match, others }));
 }
 
 function matching(tree: Tree, files: FileTree, source: string): Match[] {
   const parts = plain(source).split("/");
   const first = parts.findIndex(isGlob);
   if (first < 0) return [one(tree, files, unescaped(parts.join("/")), source)];
-  const start = resolve(tree, bytesOf(unescaped(parts.slice(0, first).join("/"))), lookIn(tree, files.isIgnored));
+  const start = resolve(tree, bytesOf(unescaped(parts.slice(0, first).join("/"))), lookIn(tree, files.ignore));
   let found: { path: string; pending: Pending | undefined; found?: Found }[] = [start];
   for (const part of parts.slice(first)) {
     const matches = globOf(part);
@@ -53,7 +53,7 @@ function matching(tree: Tree, files: FileTree, source: string): Match[] {
 
 function namesIn(
   tree: Tree,
-  { isIgnored }: FileTree,
+  { ignore }: FileTree,
   pending: Pending,
   matches: (name: string) => boolean,
 ): { path: string; pending: Pending | undefined }[] {
@@ -63,15 +63,15 @@ function namesIn(
   return level.names.flatMap(({ name, type, layers }) => {
     const path = join(pending.path, name);
     const isDirectory = type === DT.directory;
-    if (!matches(textOf(name)) || isIgnored?.(textOf(path), isDirectory)) return [];
+    if (!matches(textOf(name)) || leavesOut(ignore, path, isDirectory)) return [];
     // a whiteout
     if (type === DT.character && !tree.lookUp(pending, name)) return [];
     return [{ path, pending: isDirectory ? { path, layers } : undefined }];
   });
 }
 
-function one(tree: Tree, { isIgnored, isContext }: FileTree, path: string, source: string): Match {
-  const { found, pending, path: at, link } = resolve(tree, bytesOf(path), lookIn(tree, isIgnored));
+function one(tree: Tree, { ignore, isContext }: FileTree, path: string, source: string): Match {
+  const { found, pending, path: at, link } = resolve(tree, bytesOf(path), lookIn(tree, ignore));
   if (!found && !pending) {
     const where = isContext ? "the build context" : "the image";
     const hint =

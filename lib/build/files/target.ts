@@ -111,8 +111,7 @@ export class Target implements Disposable {
 
   #enter(pending: Pending): Level {
     const level = this.#tree.enter(pending);
-    if (!level)
-      throw new TsboxError(`copy into "/${textOf(pending.path)}": it is gone`, { code: "file_not_found" });
+    if (!level) throw new TsboxError(`copy into "/${textOf(pending.path)}": it is gone`, { code: "file_not_found" });
     this.#tree.leave(level);
     return level;
   }
@@ -186,7 +185,7 @@ export class Target implements Disposable {
    */
   makeDirectories(path: string, attributes: { mode: number; uid: number; gid: number }): void {
     const { kind } = this.#at(path);
-    if (kind === "directory") return this.#reach(path);
+    if (kind === "directory") return;
     if (kind !== undefined) throw inTheWay(path, `it is a ${kind}, not a directory`);
     this.makeDirectories(split(path)[0], attributes);
     this.write(path, { type: "directory", ...attributes, mtime: this.#now });

@@ -7,7 +7,7 @@ import { show, TsboxError } from "../../../syscalls/index.ts";
 import { DT, GROUP, type Level, type Merged, type Pending, type Tree } from "../../layer/index.ts";
 import type { FileTree } from "./face.ts";
 import { join, textOf } from "./names.ts";
-import type { Matched, Patterns } from "./patterns.ts";
+import { leavesOut } from "./place.ts";
 
 /** Against trees without end. */
 const MAX_ENTRIES = 4_000_000;
@@ -15,9 +15,10 @@ const MAX_ENTRIES = 4_000_000;
 const MAX_PATH_BYTES = 4095;
 
 export interface Filter {
-  isIgnored?: FileTree["isIgnored"];
-  exclude?: Patterns;
-  include?: Patterns;
+  /** By paths in the tree. */
+  ignore?: FileTree["ignore"];
+  /** By paths from where it began. */
+  excluded: NonNullable<FileTree["ignore"]>[];
 }
 
 /** A part of the walk; the level is open until the next part is asked for. */
@@ -32,9 +33,6 @@ interface Node {
   path: string;
   pending: Pending;
   above?: Node;
-  /** What the filters said of it. */
-  excluded?: Matched | undefined;
-  included?: Matched | undefined;
   isTold: boolean;
   level?: Level;
 }
@@ -47,8 +45,7 @@ export function* walk(tree: Tree, start: Pending, filter: Filter): Generator<Par
     if (!level) continue;
     node.level = level;
     try {
-      const isTaken = node.path === "" || takes(filter, node);
-      if (isTaken) yield* told(node);
+      if (node.path === "" || !isLeftOut(filter, node)) yield* told(node);
       const { files, directories } = sorted(level, node, filter);
       count += files.length + directories.length;
       if (count > MAX_ENTRIES) throw refused(level, `more than ${MAX_ENTRIES} files`);
@@ -70,34 +67,23 @@ function* told(node: Node): Generator<Part, void> {
   yield { kind: "directory", path: node.path, level: node.level as Level };
 }
 
-const takes = ({ exclude, include }: Filter, { excluded, included }: Pick<Node, "excluded" | "included">): boolean =>
-  !(exclude && excluded?.isMatch) && (!include || included?.isMatch === true);
+/** It is there only because of what is in it. */
+const isLeftOut = ({ ignore, excluded }: Filter, { path, pending }: Node): boolean =>
+  ignore?.isIgnored(textOf(pending.path)) || excluded.some((each) => each.isIgnored(textOf(path)));
 
-function sorted(level: Level, node: Node, filter: Filter): { files: Merged[]; directories: Node[] } {
-  const { exclude, include, isIgnored } = filter;
+function sorted(level: Level, node: Node, { ignore, excluded }: Filter): { files: Merged[]; directories: Node[] } {
   const [files, directories]: [Merged[], Node[]] = [[], []];
   for (const each of level.names) {
     const { name, type, layers } = each;
     if (type === DT.socket) continue;
+    if (level.path.length + name.length >= MAX_PATH_BYTES)
+      throw refused(level, `a path of more than ${MAX_PATH_BYTES} bytes`);
     const isDirectory = type === DT.directory;
-    if (level.path.length + name.length >= MAX_PATH_BYTES) throw refused(level, `a path of more than ${MAX_PATH_BYTES} bytes`);
-    if (isIgnored?.(textOf(join(level.path, name)), isDirectory)) continue;
-    const path = join(node.path, name);
-    const text = exclude || include ? textOf(path) : "";
-    const matched = { excluded: exclude?.match(text, node.excluded), included: include?.match(text, node.included) };
-    if (!isDirectory) {
-      if (takes(filter, matched)) files.push(each);
+    const [path, at] = [join(node.path, name), join(level.path, name)];
+    if (leavesOut(ignore, at, isDirectory) || excluded.some((patterns) => leavesOut(patterns, path, isDirectory)))
       continue;
-    }
-    if (matched.excluded?.isMatch && !exclude?.hasExceptions) continue;
-    if (include && !matched.included?.isMatch && !include.mayMatchBelow(text)) continue;
-    directories.push({
-      path,
-      pending: { path: join(level.path, name), layers },
-      above: node,
-      isTold: false,
-      ...matched,
-    });
+    if (isDirectory) directories.push({ path, pending: { path: at, layers }, above: node, isTold: false });
+    else files.push(each);
   }
   return { files, directories };
 }

@@ -1,4 +1,4 @@
-/** Here-documents: files whose content is known, where COPY would put them. @module */
+/** Files whose content is known, as here-documents are, where COPY would put them. @module */
 import { destinationOf, styleOf } from "./copy.ts";
 import type { CopyOptions, CopyTarget } from "./face.ts";
 import { bytesOf, join, plain, split } from "./names.ts";
@@ -6,6 +6,7 @@ import { inTheWay, Target } from "./target.ts";
 
 const [FILE_MODE, DIRECTORY_MODE] = [0o644, 0o755];
 
+/** Without files, only the directory is made, where there is none. */
 export async function writeFiles(
   files: readonly { name: string; content: Uint8Array }[],
   target: CopyTarget,
@@ -19,9 +20,9 @@ export async function writeFiles(
   using into = new Target(target, { latest, isAlone: link });
   const make = (path: string) =>
     into.makeDirectories(path, { mode: mode?.directory ?? DIRECTORY_MODE, uid: owner.uid, gid: owner.gid });
+  const { path, isDirectory } = destinationOf(options);
+  make(into.resolve(isDirectory ? path : split(path)[0]).path);
   for (const { name, content } of files) {
-    const { path, isDirectory } = destinationOf(options);
-    make(into.resolve(isDirectory ? path : split(path)[0]).path);
     const place = into.resolve(path);
     const to = place.path === "" || place.pending ? join(place.path, bytesOf(split(plain(name))[1])) : place.path;
     if (into.kindOf(to) === "directory") throw inTheWay(to, "a file, but a directory is there");
