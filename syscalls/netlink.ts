@@ -48,14 +48,17 @@ export const netlinkNested = (type: number, ...attributes: Uint8Array[]): Uint8A
   netlinkAttribute(type | NESTED, netlinkBody(...attributes));
 
 /** Values by their types. */
-export function netlinkAttributes(bytes: Uint8Array): Map<number, Uint8Array> {
+export const netlinkAttributes = (bytes: Uint8Array): Map<number, Uint8Array> => new Map(netlinkList(bytes));
+
+/** The same, in their order: of lists, which have many of one type. */
+export function netlinkList(bytes: Uint8Array): [type: number, value: Uint8Array][] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const found = new Map<number, Uint8Array>();
+  const found: [number, Uint8Array][] = [];
   for (let at = 0; at + ATTRIBUTE_BYTES <= bytes.length;) {
     const length = view.getUint16(at, true);
     if (length < ATTRIBUTE_BYTES) break;
     // the upper bits tell how it is written
-    found.set(view.getUint16(at + 2, true) & 0x3fff, bytes.slice(at + ATTRIBUTE_BYTES, at + length));
+    found.push([view.getUint16(at + 2, true) & 0x3fff, bytes.slice(at + ATTRIBUTE_BYTES, at + length)]);
     at += align(length);
   }
   return found;

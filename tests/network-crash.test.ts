@@ -83,6 +83,7 @@ describe.skipIf(reason !== undefined)(`a command that is killed at any step${rea
           networks.claim(id, { container: second, name: "second", inside: "eth0" }, [
             { protocol: "tcp", hostPort: 8080, containerPort: 80 },
           ]);
+          await networks.raise(id, second);
           await networks.plugIn(id, second, other.namespace, true);
           expect(Object.keys(networks.get("net").endpoints)).toEqual([second]);
           await networks.leave(second);

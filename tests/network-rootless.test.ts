@@ -79,6 +79,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "without root" : `w
     const places = [await namespace(), await namespace()];
     for (const [index, container] of ids.entries()) {
       networks.claim(id, { container, name: `c${index}`, inside: "eth0" }, []);
+      await networks.raise(id, container);
       await networks.plugIn(id, container, places[index] as NetworkNamespace, true);
     }
     expect(

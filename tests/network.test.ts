@@ -73,6 +73,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     const endpoint = networks.claim(network.id, { container: id, name, inside: "eth0", ...more }, reserved.ports);
     const member = { id, place, addresses: bareAddresses(endpoint), sockets: reserved };
     members.push(member);
+    await networks.raise(network.id, id);
     await networks.plugIn(network.id, id, place.namespace, true);
     return member;
   }

@@ -417,7 +417,8 @@ describe("a network that somebody else makes ready", () => {
     await using home = new TestHome();
     const id = home.make(["cat", "/proc/net/route"]);
     const seen: { pid: number; state: string; namespace: string }[] = [];
-    const networked = async (pid: number) => {
+    const networked = async (reached: Promise<number | undefined>) => {
+      const pid = (await reached) ?? 0;
       await Bun.sleep(20);
       const state = readKernelFile(`/proc/${pid}/net/if_inet6`) ?? "";
       seen.push({ pid, state, namespace: readlinkSync(`/proc/${pid}/ns/net`) });

@@ -26,15 +26,18 @@ export const ended = (home: Home, id: string): Promise<void> =>
     const waits = record?.status === "restarting" && !isAlive(home, id);
     // otherwise somebody was here before, and has started or removed it
     if (!record || !(waits || record.status === "exited")) return;
-    await giveBackNetworks(home, record);
+    if (!goes(record)) await giveBackNetworks(home, record);
     await decide(home, record);
   });
 
+/** What it has in networks goes last then. */
+const goes = ({ options, after }: ContainerRecord): boolean => options.remove === true && after !== "restart";
+
 async function decide(home: Home, record: ContainerRecord): Promise<void> {
-  const { id, options } = record;
+  const { id } = record;
   await releaseMounts(home, record);
   if (record.after === "restart") return await restartLocked(home, id);
-  if (options.remove) return await removeLocked(home, id, { volumes: true });
+  if (goes(record)) return await removeLocked(home, id, { volumes: true });
   const delayMs = restartDelay(record);
   const next = callSelf(home, "restart-now", id);
   if (delayMs === undefined || !next) return;

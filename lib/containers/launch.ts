@@ -3,7 +3,7 @@ import * as sys from "../../syscalls/index.ts";
 import { Descriptors, TsboxError, type Directory } from "../../syscalls/index.ts";
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import { holdIdRange, launchable, mapsFrom, supervise } from "../sandbox/index.ts";
-import type { Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
+import type { Meanwhile, Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
 import type { Resources, Spec } from "../spec/index.ts";
 import { markDecision } from "./decide.ts";
 import { healthCheckOf, type HealthCheck } from "./health-check.ts";
@@ -40,9 +40,9 @@ export interface Running {
 export interface LaunchOptions {
   /**
    * Makes ready the network namespace of its own that it has then, before anything in it is up.
-   * @param pid of init, on the host
+   * @param reached init's pid on the host, once that is there
    */
-  networked?: (pid: number) => Promise<void>;
+  networked?: Meanwhile;
   /** Descriptors that are open as long as it runs. */
   held?: readonly number[];
 }

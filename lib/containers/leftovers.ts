@@ -31,7 +31,6 @@ export async function removeRest(home: Home, record: ContainerRecord): Promise<v
   const { id, status } = record;
   await end(home, id);
   await removeCgroup(record);
-  await giveBackNetworks(home, record);
   await releaseVolumes(home, record);
   await removeVolumes(home, record);
   using directory = home.directory(id);
@@ -44,6 +43,8 @@ export async function removeRest(home: Home, record: ContainerRecord): Promise<v
   directory?.remove(LOCK);
   using above = Directory.open(`${home.root}/${CONTAINERS}`);
   above?.removeDirectory(id);
+  // last: who waits for it to be gone does not wait for the kernel to forget its devices, which takes a while
+  await giveBackNetworks(home, record);
 }
 
 /** With SIGKILL, however it was when it was last looked at. */

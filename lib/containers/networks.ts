@@ -18,8 +18,8 @@ import type { ContainerRecord } from "./record.ts";
 const SHORT = 12;
 
 export interface Joined {
-  /** Puts it into its networks. @param pid of its init, on the host */
-  networked(pid: number): Promise<void>;
+  /** Puts it into its networks. @param reached the pid of its init on the host, once its namespaces are there */
+  networked(reached: Promise<number | undefined>): Promise<void>;
   /** Of its ports: for as long as it runs. They are closed here by {@link forget}. */
   sockets: readonly number[];
   forget(): void;
@@ -61,7 +61,10 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
   return {
     sockets: reserved.sockets,
     forget: () => reserved[Symbol.dispose](),
-    async networked(pid) {
+    async networked(reached) {
+      for (const { id: network } of found) await networks.raise(network, id);
+      const pid = await reached;
+      if (pid === undefined) return;
       using own = await namespaceOf(pid);
       for (const [index, network] of found.entries()) {
         await networks.plugIn(network.id, id, own.namespace, index === 0);
@@ -214,6 +217,7 @@ async function plugInto(
     Array.from({ length: taken.length + 1 }, (_, each) => each).find((each) => !taken.includes(`eth${each}`)) ?? 0;
   networks.claim(network.id, joiningOf(record, own, index), []);
   try {
+    await networks.raise(network.id, record.id);
     using own = await namespaceOf(record.pid);
     await networks.plugIn(network.id, record.id, own.namespace, taken.length === 0);
   } catch (error) {

@@ -15,9 +15,14 @@ export interface SupervisedStart {
   /** What the supervisor has, by `SUPERVISED`: but for the socket to init and `verdict`. */
   kept: Record<string, number>;
   supervision: Supervision;
-  /** Does what a plan waits for, for init of this pid on the host. */
-  reached?: ((pid: number) => Promise<void>) | undefined;
+  /**
+   * Does what the plan waits for, from now on.
+   * @param reached init's pid on the host, once its namespaces are there; undefined where it has ended before
+   */
+  meanwhile?: Meanwhile | undefined;
 }
+
+export type Meanwhile = (reached: Promise<number | undefined>) => Promise<void>;
 
 /** What became of it: init's pid on the host, or why it is not there. */
 export interface SupervisedResult {
@@ -31,9 +36,9 @@ const [EXECUTED, FAILED] = [1, 2];
 
 /** Once the command is executed, or has failed to be. */
 export async function startSupervised(start: SupervisedStart): Promise<SupervisedResult> {
-  const { launched, verdict, broken } = begin(start);
+  const { launched, verdict, answered } = begin(start);
   try {
-    const { pid, failure } = await ended(launched, broken);
+    const { pid, failure } = await ended(launched, answered);
     const sent = sys.send(verdict, Uint8Array.of(failure ? FAILED : EXECUTED));
     return { pid, isSupervised: sent > 0, ...(failure !== undefined && { failure }) };
   } finally {
@@ -41,7 +46,7 @@ export async function startSupervised(start: SupervisedStart): Promise<Supervise
   }
 }
 
-function begin({ compiled, bound, kept, supervision, reached }: SupervisedStart) {
+function begin({ compiled, bound, kept, supervision, meanwhile }: SupervisedStart) {
   using opened = new Descriptors();
   const { plan } = compiled;
   const [owner, lifeline] = sys.socketPair();
@@ -58,14 +63,10 @@ function begin({ compiled, bound, kept, supervision, reached }: SupervisedStart)
     numbers.add(descriptors["control"] as number);
     descriptors["owner"] = owner;
     const program = elfImage(new Program(plan, ARCH), descriptors, descriptors["control"]);
-    const { promise: broken, reject } = Promise.withResolvers<never>();
-    const launched = executeImage(
-      program,
-      [...numbers],
-      { plan, control, opened },
-      { reached: (told) => void answer(told, reached).catch(reject) },
-    );
-    return { launched, verdict, broken };
+    const there = Promise.withResolvers<void>();
+    const launched = executeImage(program, [...numbers], { plan, control, opened }, { reached: () => there.resolve() });
+    const answered = meanwhile && answer(launched.control, there.promise, meanwhile);
+    return { launched, verdict, answered };
   } catch (error) {
     sys.close(verdict);
     throw error;
@@ -74,15 +75,18 @@ function begin({ compiled, bound, kept, supervision, reached }: SupervisedStart)
 
 const GO = 1;
 
-async function answer(told: Control, reached: SupervisedStart["reached"]): Promise<void> {
-  const pid = await told.cloned;
-  if (pid !== undefined) await reached?.(pid);
-  told.send(GO);
+async function answer(control: Control, there: Promise<void>, meanwhile: Meanwhile): Promise<void> {
+  const over = control.ended.then(() => true);
+  await meanwhile(Promise.race([over, there]).then((isOver) => (isOver ? undefined : control.cloned)));
+  control.send(GO);
 }
 
-async function ended(launched: Launched, broken: Promise<never>): Promise<{ pid: number; failure?: unknown }> {
+async function ended(launched: Launched, answered?: Promise<void>): Promise<{ pid: number; failure?: unknown }> {
   try {
+    const broken = new Promise<never>((_, reject) => void answered?.catch(reject));
     const { cloned = 0, failure } = await Promise.race([launched.control.ended, broken]);
+    // where it has failed meanwhile, nothing more is made for it once that is told
+    await answered?.catch(() => {});
     return { pid: cloned, ...(failure && { failure }) };
   } catch (failure) {
     // whoever waits for an answer ends without one

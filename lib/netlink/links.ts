@@ -21,6 +21,7 @@ const [NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE] = [0x100, 0x200, 0x400];
 const [IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD] = [
   1, 3, 4, 5, 10, 18, 28,
 ];
+const IFLA_GROUP = 27;
 const [IFLA_PROTINFO, IFLA_BRPORT_MODE, AF_BRIDGE] = [12, 4, 7];
 const [IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_MACVLAN_MODE] = [1, 2, 1, 1];
 const [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS] = [1, 2, 4, 8];
@@ -74,25 +75,16 @@ export class Links implements Disposable {
   }
 
   list(): Link[] {
-    return this.#dump("list network devices", RTM_GETLINK, linkInfo(0)).map((bytes) => {
-      const view = new DataView(bytes.buffer);
-      const attributes = netlinkAttributes(bytes.subarray(IFINFO_BYTES));
-      const info = attributes.get(IFLA_LINKINFO);
-      const master = attributes.get(IFLA_MASTER);
-      return {
-        index: view.getInt32(4, true),
-        name: textOf(attributes.get(IFLA_IFNAME)) ?? "",
-        kind: info && textOf(netlinkAttributes(info).get(IFLA_INFO_KIND)),
-        master: master && wordOf(master),
-        mac: [...(attributes.get(IFLA_ADDRESS) ?? [])].map((byte) => byte.toString(16).padStart(2, "0")).join(":"),
-        mtu: wordOf(attributes.get(IFLA_MTU) ?? word(0)),
-        up: (view.getUint32(8, true) & IFF_UP) !== 0,
-      };
-    });
+    return this.#dump("list network devices", RTM_GETLINK, linkInfo(0)).map(linkOf);
   }
 
   find(name: string): Link | undefined {
-    return this.list().find((link) => link.name === name);
+    checkDevice(name);
+    const body = netlinkBody(linkInfo(0), netlinkAttribute(IFLA_IFNAME, cstring(name)));
+    const found = this.#netlink.ask(RTM_GETLINK, body);
+    if (typeof found !== "number") return linkOf(found);
+    if (found === -ENODEV) return undefined;
+    throw this.#failure(`find the network device ${show(name)}`, found);
   }
 
   /** @throws TsboxError `limit_unavailable` */
@@ -107,11 +99,12 @@ export class Links implements Disposable {
     this.#add(`make the bridge ${show(name)}`, name, "bridge", more);
   }
 
-  /** Two ends of a cable: one here, one in another network namespace, both down. */
-  addVeth(name: string, peer: { name: string; namespace: number; mac?: string; mtu?: number }): void {
+  /** Two ends of a cable: one here, one in another network namespace, both down. @param master index of a bridge */
+  addVeth(name: string, peer: { name: string; namespace: number; mac?: string; mtu?: number }, master?: number): void {
     const attributes = changes({ ...peer });
     const other = netlinkAttribute(VETH_INFO_PEER | NESTED, netlinkBody(linkInfo(0), ...attributes));
-    const more = peer.mtu === undefined ? [] : [netlinkAttribute(IFLA_MTU, word(peer.mtu))];
+    const { mtu } = peer;
+    const more = changes({ ...(mtu === undefined ? {} : { mtu }), ...(master === undefined ? {} : { master }) });
     this.#add(`make the network device ${show(name)}`, name, "veth", more, [other]);
   }
 
@@ -143,6 +136,11 @@ export class Links implements Disposable {
     this.#request(action, RTM_SETLINK, 0, netlinkBody(flags, ...changes(change)));
   }
 
+  bringUp(name: string, action: string): void {
+    const named = netlinkAttribute(IFLA_IFNAME, cstring(name));
+    this.#request(action, RTM_SETLINK, 0, netlinkBody(linkInfo(0, IFF_UP), named));
+  }
+
   /** What comes from the port of a bridge may go back there. @param index of the port */
   reflect(index: number, action: string): void {
     const mode = netlinkNested(IFLA_PROTINFO, netlinkAttribute(IFLA_BRPORT_MODE, Uint8Array.of(1)));
@@ -157,6 +155,18 @@ export class Links implements Disposable {
     if (result === 0) return true;
     if (result === -ENODEV) return false;
     throw this.#failure("remove a network device", result);
+  }
+
+  /** All of them at once: what the kernel waits for, it waits for once. Those that are gone are none of an error. */
+  removeAll(indexes: readonly number[]): void {
+    if (indexes.length <= 1) return void indexes.forEach((index) => this.remove(index));
+    const group = netlinkAttribute(IFLA_GROUP, word(randomGroup()));
+    for (const index of indexes) {
+      const result = this.#netlink.request(RTM_SETLINK, 0, netlinkBody(linkInfo(index), group));
+      if (result < 0 && result !== -ENODEV) throw this.#failure("remove network devices", result);
+    }
+    const result = this.#netlink.request(RTM_DELLINK, 0, netlinkBody(linkInfo(0), group));
+    if (result < 0 && result !== -ENODEV) throw this.#failure("remove network devices", result);
   }
 
   /** Those of a device. */
@@ -253,6 +263,25 @@ export class Links implements Disposable {
     });
   }
 }
+
+function linkOf(bytes: Uint8Array): Link {
+  const view = new DataView(bytes.buffer);
+  const attributes = netlinkAttributes(bytes.subarray(IFINFO_BYTES));
+  const info = attributes.get(IFLA_LINKINFO);
+  const master = attributes.get(IFLA_MASTER);
+  return {
+    index: view.getInt32(4, true),
+    name: textOf(attributes.get(IFLA_IFNAME)) ?? "",
+    kind: info && textOf(netlinkAttributes(info).get(IFLA_INFO_KIND)),
+    master: master && wordOf(master),
+    mac: [...(attributes.get(IFLA_ADDRESS) ?? [])].map((byte) => byte.toString(16).padStart(2, "0")).join(":"),
+    mtu: wordOf(attributes.get(IFLA_MTU) ?? word(0)),
+    up: (view.getUint32(8, true) & IFF_UP) !== 0,
+  };
+}
+
+/** Of devices that go together; those that people choose are small. */
+const randomGroup = () => ((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) | 0x40000000) & 0x7fffffff;
 
 const ENODEV = 19;
 const NESTED = 0x8000;

@@ -3,7 +3,15 @@
  * @module
  * @see setns(2)
  */
-import { Descriptors, Netlink, O_RDONLY, open, syscall, writeKernelFile } from "../../syscalls/index.ts";
+import {
+  Descriptors,
+  Netlink,
+  O_RDONLY,
+  open,
+  readKernelFile,
+  syscall,
+  writeKernelFile,
+} from "../../syscalls/index.ts";
 
 const CLONE_NEWNET = 0x40000000;
 
@@ -52,3 +60,7 @@ export const netlinkHere = (protocol: "route" | "netfilter"): Netlink =>
 /** Writes a setting of the network namespace that is worked in: `setting("ipv4/ip_forward", "1")`. @returns 0 or -errno */
 export const setting = (name: string, value: string): number =>
   reached ? reached.set(name, value) : writeKernelFile(`/proc/sys/net/${name}`, value);
+
+/** What it is; undefined where that cannot be seen: in a namespace that is only reached. */
+export const settingNow = (name: string): string | undefined =>
+  reached ? undefined : readKernelFile(`/proc/sys/net/${name}`)?.trim();

@@ -7,7 +7,9 @@
 import {
   errnoName,
   netlinkAttribute,
+  netlinkAttributes,
   netlinkBody,
+  netlinkList,
   netlinkNested,
   NLM_F_ACK,
   NLM_F_REQUEST,
@@ -24,15 +26,20 @@ const MESSAGE = {
   getTable: 1,
   deleteTable: 2,
   newChain: 3,
+  getChain: 4,
   newRule: 6,
   newSet: 9,
   newElement: 12,
+  getElement: 13,
   deleteElement: 14,
+  getGeneration: 16,
 };
 const NFPROTO_INET = 1;
 /** The first four bytes of every register of 16 are one of 4 as well. */
 const [REG_VERDICT, REG_1, REG32_00] = [0, 1, 8];
-const [ENOENT, EEXIST] = [2, 17];
+const FINE = { ENOENT: 2, EEXIST: 17, ERESTART: 85 };
+const BATCH_GENERATION = 1;
+const GENERIC_BYTES = 4;
 
 /** One expression of a rule. @see linux/netfilter/nf_tables.h */
 export type Expression = Uint8Array;
@@ -79,6 +86,7 @@ export interface Element {
 export class TableBatch {
   readonly #table: string;
   readonly #messages: NetlinkMessage[] = [];
+  #generation: number | undefined;
 
   constructor(table: string) {
     this.#table = table;
@@ -92,6 +100,12 @@ export class TableBatch {
   /** With all that is in it. */
   deleteTable(): this {
     return this.#push(MESSAGE.deleteTable, 0, text(TABLE_NAME, this.#table));
+  }
+
+  /** Is done only as long as all of the packet filter is as it was then: {@link generation}. */
+  onlyIn(generation: number): this {
+    this.#generation = generation;
+    return this;
   }
 
   addChain(name: string, base?: BaseChain): this {
@@ -168,14 +182,18 @@ export class TableBatch {
    * @param fine errors that are none: then nothing is done
    * @throws TsboxError `unsupported`, `permission_denied`, `limit_unavailable`
    */
-  commit(action: string, ...fine: ("ENOENT" | "EEXIST")[]): boolean {
+  commit(action: string, ...fine: ("ENOENT" | "EEXIST" | "ERESTART")[]): boolean {
     using netlink = netlinkHere("netfilter");
-    const around = (type: number) => ({ type, flags: NLM_F_REQUEST, body: generic(0, NFNL_SUBSYS_NFTABLES) });
-    const messages = [around(BATCH_BEGIN), ...this.#messages, around(BATCH_END)];
+    const around = (type: number, ...more: Uint8Array[]) => ({
+      type,
+      flags: NLM_F_REQUEST,
+      body: netlinkBody(generic(0, NFNL_SUBSYS_NFTABLES), ...more),
+    });
+    const generation = this.#generation === undefined ? [] : [number(BATCH_GENERATION, this.#generation)];
+    const messages = [around(BATCH_BEGIN, ...generation), ...this.#messages, around(BATCH_END)];
     const result = netlink.send(messages, this.#messages.length);
     if (result === 0) return true;
-    if ((result === -ENOENT && fine.includes("ENOENT")) || (result === -EEXIST && fine.includes("EEXIST")))
-      return false;
+    if (fine.some((name) => FINE[name] === -result)) return false;
     const name = errnoName(-result);
     const isMissing = ["EPROTONOSUPPORT", "EOPNOTSUPP", "EAFNOSUPPORT", "EINVAL"].includes(name);
     throw new TsboxError(`${action}: ${name}${netlink.reason ? `: ${netlink.reason}` : ""}`, {
@@ -188,6 +206,48 @@ export class TableBatch {
     });
   }
 }
+
+/** Of the packet filter: another number with each change. */
+export function generation(): number {
+  using netlink = netlinkHere("netfilter");
+  const answer = netlink.ask((NFNL_SUBSYS_NFTABLES << 8) | MESSAGE.getGeneration, generic(NFPROTO_INET, 0));
+  const id = typeof answer === "number" ? undefined : netlinkAttributes(answer.subarray(GENERIC_BYTES)).get(1);
+  return id ? new DataView(id.buffer).getUint32(0) : 0;
+}
+
+/** The names of a table's chains; none where there is no table. */
+export function chainsOf(table: string): string[] {
+  return listed(MESSAGE.getChain, text(CHAIN_TABLE, table)).flatMap((body) => {
+    const attributes = netlinkAttributes(body.subarray(GENERIC_BYTES));
+    const [own, name] = [CHAIN_TABLE, CHAIN_NAME].map((type) => textOf(attributes.get(type)));
+    // older kernels list those of all tables
+    return own === table && name !== undefined && body[0] === NFPROTO_INET ? [name] : [];
+  });
+}
+
+/** What is in a set; nothing where there is none. */
+export function keysOf(table: string, set: string): Uint8Array[] {
+  const place = [text(ELEMENTS_TABLE, table), text(ELEMENTS_SET, set)];
+  return listed(MESSAGE.getElement, ...place).flatMap((body) => {
+    const elements = netlinkAttributes(body.subarray(GENERIC_BYTES)).get(ELEMENTS);
+    return (elements ? netlinkList(elements) : []).flatMap(([, element]) => {
+      const key = netlinkAttributes(element).get(ELEMENT_KEY);
+      return (key && netlinkAttributes(key).get(DATA_VALUE)) ?? [];
+    });
+  });
+}
+
+function listed(message: number, ...attributes: Uint8Array[]): Uint8Array[] {
+  using netlink = netlinkHere("netfilter");
+  const found = netlink.dump(
+    (NFNL_SUBSYS_NFTABLES << 8) | message,
+    netlinkBody(generic(NFPROTO_INET, 0), ...attributes),
+  );
+  return typeof found === "number" ? [] : found;
+}
+
+const textOf = (bytes: Uint8Array | undefined) =>
+  bytes && new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
 
 /** Whether there is a table of this name. */
 export function hasTable(name: string): boolean {

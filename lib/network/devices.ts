@@ -4,20 +4,21 @@
  * there already stays.
  * @module
  */
-import { show, systemError, TsboxError } from "../../syscalls/index.ts";
+import { show, TsboxError } from "../../syscalls/index.ts";
 import { type Address, contains, findAddress, formatAddress, parseAddress, parseSubnet } from "../ip/index.ts";
 import { inNetwork, Links, setting, type ReachedNetwork } from "../netlink/index.ts";
+import { forgetAddresses, forgetPorts } from "./connections.ts";
 import {
   addNetwork,
   addPorts,
-  ensureFirewall,
   hasFirewall,
-  removeFirewall,
-  removeNetwork,
+  lowerFirewall,
+  raiseFirewall,
   removePorts,
   type FilteredNetwork,
   type PublishedPort,
 } from "./firewall.ts";
+import { allowForwarding, forbidForwarding } from "./forwarding.ts";
 import type { Endpoint, NetworkRecord } from "./record.ts";
 
 /** A network namespace of a container: a descriptor, or what reaches one that this process may not enter. */
@@ -33,8 +34,12 @@ const filtered = ({ device, subnets, internal, isolated }: NetworkRecord): Filte
   isolated,
 });
 
-/** @throws TsboxError `permission_denied`, `limit_unavailable`, `unsupported` */
-export function raiseNetwork(network: NetworkRecord): void {
+/**
+ * @param all networks of the store: where somebody has emptied the packet filter, it is told again of those that stand
+ * @param joining a container that is about to be plugged in
+ * @throws TsboxError `permission_denied`, `limit_unavailable`, `unsupported`
+ */
+export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord[], joining: string): void {
   if (network.driver === "macvlan") return;
   using links = new Links();
   const action = `make the network ${show(network.name)}`;
@@ -44,7 +49,8 @@ export function raiseNetwork(network: NetworkRecord): void {
       code: "limit_unavailable",
     });
   // it is brought up last: then all of it stands. To tell the packet filter again takes the kernel 10 ms and more (measured)
-  if (found?.up && hasFirewall()) return;
+  const isFiltered = hasFirewall();
+  if (found?.up && isFiltered) return;
   if (!found) links.addBridge(network.device, network.mtu === undefined ? {} : { mtu: network.mtu });
   const index = links.indexOf(network.device);
   const families = network.subnets.map(({ subnet }) => parseSubnet(subnet).family);
@@ -57,15 +63,27 @@ export function raiseNetwork(network: NetworkRecord): void {
     const { prefix } = parseSubnet(subnet);
     links.addAddress(index, { ...parseAddress(gateway), prefix }, `give ${network.device} the address ${gateway}`);
   }
-  if (families.includes(4)) {
-    mustSet("ipv4/ip_forward", "1", action);
-    // published ports are reached by way of 127.0.0.1 as well
-    setting(`ipv4/conf/${network.device}/route_localnet`, "1");
-  }
-  if (families.includes(6)) mustSet("ipv6/conf/all/forwarding", "1", action);
-  ensureFirewall();
-  addNetwork(filtered(network));
+  // published ports are reached by way of 127.0.0.1 as well
+  if (families.includes(4)) setting(`ipv4/conf/${network.device}/route_localnet`, "1");
+  if (isFiltered || !raiseFirewall(...standing(network, all, joining))) addNetwork(filtered(network));
+  allowForwarding(families, action);
   links.change(index, { up: true }, `bring ${network.device} up`);
+}
+
+/** What the packet filter has to know of a network, and of those that stand already. */
+function standing(
+  network: NetworkRecord,
+  all: readonly NetworkRecord[],
+  joining: string,
+): [FilteredNetwork[], PublishedPort[]] {
+  const others = all.filter(
+    ({ driver, endpoints }) => driver === "bridge" && Object.keys(endpoints).some((container) => container !== joining),
+  );
+  const networks = [network, ...others.filter(({ id }) => id !== network.id)];
+  const endpoints = others
+    .flatMap((each) => Object.values(each.endpoints))
+    .filter(({ container }) => container !== joining);
+  return [networks.map(filtered), endpoints.flatMap(publishedPorts)];
 }
 
 /** Nobody else has the addresses: to look for that takes a second, in which neighbours are not found (measured). */
@@ -74,20 +92,22 @@ function versionSix(device: string, isWanted: boolean): void {
   if (!isWanted) setting(`ipv6/conf/${device}/disable_ipv6`, "1");
 }
 
-/** @param action what is impossible without it */
-function mustSet(name: string, value: string, action: string): void {
-  const result = setting(name, value);
-  if (result < 0) throw systemError(`${action}: set ${name}`, "write", -result, "limit_unavailable");
+/** All of it, with the containers that are in it. */
+export function lowerNetwork(network: NetworkRecord): void {
+  const endpoints = Object.values(network.endpoints);
+  using links = new Links();
+  const devices = network.driver === "macvlan" ? [] : [network.device];
+  removeDevices(links, [...devices, ...endpoints.map(({ device }) => device)]);
+  if (network.driver === "macvlan") return;
+  forbidForwarding(links, lowerFirewall(filtered(network), endpoints.flatMap(publishedPorts)));
+  forgetAddresses(endpoints);
 }
 
-/** @param isLast no network has a container any more */
-export function lowerNetwork(network: NetworkRecord, isLast: boolean): void {
-  if (network.driver === "macvlan") return;
-  using links = new Links();
-  const found = links.find(network.device);
-  if (found?.kind === "bridge") links.remove(found.index);
-  removeNetwork(filtered(network));
-  if (isLast) removeFirewall();
+/** Those of them that are there; together, as the kernel waits for each that goes. */
+function removeDevices(links: Links, names: readonly string[]): void {
+  const kinds = ["bridge", "veth", "macvlan"];
+  const found = links.list().filter(({ name, kind = "" }) => names.includes(name) && kinds.includes(kind));
+  links.removeAll(found.map(({ index }) => index));
 }
 
 /**
@@ -98,6 +118,7 @@ export function lowerNetwork(network: NetworkRecord, isLast: boolean): void {
 export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Namespace, gateway: boolean): void {
   using links = new Links();
   const { device, inside, mac } = endpoint;
+  const ports = publishedPorts(endpoint);
   const action = `put container ${show(endpoint.name)} into the network ${show(network.name)}`;
   try {
     if (network.driver === "macvlan") {
@@ -111,19 +132,20 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Na
       links.change(links.indexOf(device), change, action);
     } else {
       const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
-      links.addVeth(device, { name: inside, namespace: descriptorOf(namespace), mac, ...mtu });
+      const peer = { name: inside, namespace: descriptorOf(namespace), mac, ...mtu };
+      links.addVeth(device, peer, links.indexOf(network.device));
       // the port of a bridge has no addresses
       versionSix(device, false);
-      links.change(links.indexOf(device), { master: links.indexOf(network.device), up: true }, action);
+      links.bringUp(device, action);
       // a container reaches itself by a published port
-      if (endpoint.ports.length > 0) links.reflect(links.indexOf(device), action);
+      if (ports.length > 0) links.reflect(links.indexOf(device), action);
     }
     inNetwork(namespace, () => configure(network, endpoint, gateway, action));
-    if (network.driver === "bridge") addPorts(publishedPorts(endpoint));
+    if (network.driver === "macvlan") return;
+    addPorts(ports);
+    forgetPorts(ports);
   } catch (error) {
-    const left = links.find(device);
-    if (left) links.remove(left.index);
-    removePorts(publishedPorts(endpoint));
+    removeDevices(links, [device]);
     throw error;
   }
 }
@@ -132,16 +154,16 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Na
 export function routeThrough(network: NetworkRecord, endpoint: Endpoint, namespace: Namespace): void {
   inNetwork(namespace, () => {
     using own = new Links();
-    setGateways(own, network, endpoint);
+    setGateways(own, network, endpoint, own.indexOf(endpoint.inside));
   });
 }
 
-function setGateways(own: Links, network: NetworkRecord, { inside, addresses }: Endpoint): void {
+function setGateways(own: Links, network: NetworkRecord, { addresses }: Endpoint, index: number): void {
   if (network.internal) return;
   for (const { subnet, gateway } of network.subnets) {
     const { family } = parseSubnet(subnet);
     if (addresses.some((text) => contains(parseSubnet(subnet), parseSubnet(text))))
-      own.addDefaultRoute(own.indexOf(inside), parseAddress(gateway), family);
+      own.addDefaultRoute(index, parseAddress(gateway), family);
   }
 }
 
@@ -155,15 +177,18 @@ function configure(network: NetworkRecord, endpoint: Endpoint, isGateway: boolea
   );
   for (const text of addresses) own.addAddress(index, parseSubnet(text), `${action}: give it ${text}`);
   own.change(index, { up: true }, action);
-  if (isGateway) setGateways(own, network, endpoint);
+  if (isGateway) setGateways(own, network, endpoint, index);
 }
 
-/** What is left of a container in a network; its own end is gone with its namespace, or goes with this one. */
-export function pullOut(endpoint: Endpoint): void {
+/** What is left of containers in a network; their own ends are gone with their namespaces, or go with these. */
+export function pullOut(endpoints: readonly Endpoint[]): void {
   using links = new Links();
-  removePorts(publishedPorts(endpoint));
-  const found = links.find(endpoint.device);
-  if (found) links.remove(found.index);
+  removePorts(endpoints.flatMap(publishedPorts));
+  removeDevices(
+    links,
+    endpoints.map(({ device }) => device),
+  );
+  forgetAddresses(endpoints);
 }
 
 /** As the packet filter has them: one without an address of the host is one of each family that the container has. */

@@ -17,12 +17,15 @@
 import { type Address, bytesOfAddress, lastOf, networkOf, type Subnet } from "../ip/index.ts";
 import {
   destinationNat,
+  chainsOf,
   type Element,
   equal,
   established,
   type Expression,
+  generation,
   hasTable,
   inSet,
+  keysOf,
   mapped,
   masquerade,
   meta,
@@ -35,6 +38,8 @@ import {
 } from "../netlink/index.ts";
 
 const TABLE = "tsbox";
+/** To remove it, while others change the packet filter. */
+const TRIES = 10;
 const [RAW, FILTER, DESTINATION_NAT, SOURCE_NAT] = [-300, 0, -100, 100];
 const PROTOCOLS = { tcp: 6, udp: 17, sctp: 132 };
 const NFPROTO = { 4: 2, 6: 10 };
@@ -66,8 +71,11 @@ export interface FilteredNetwork {
   isolated: boolean;
 }
 
-/** Makes the table where there is none; in the network namespace that the thread is in. */
-export function ensureFirewall(): void {
+/**
+ * Makes the table where there is none, with what is in it; in the network namespace that the thread is in.
+ * @returns whether there was none
+ */
+export function raiseFirewall(networks: readonly FilteredNetwork[], ports: readonly PublishedPort[]): boolean {
   const batch = new TableBatch(TABLE)
     .addTable()
     // is refused where the table was there: then all of it is there
@@ -133,13 +141,15 @@ export function ensureFirewall(): void {
   }
   // from this machine by way of 127.0.0.1, which leads nowhere from a container
   batch.addRule("postrouting", [...isLoopback(SOURCE_AT), meta("oifname"), inSet("bridges"), masquerade()]);
-  batch.commit("make the packet filter", "EEXIST");
+  for (const each of [...networks.flatMap(elementsOf), ...portElements(ports)]) batch.addElements(...each);
+  return batch.commit("make the packet filter", "EEXIST");
 }
 
 export const hasFirewall = (): boolean => hasTable(TABLE);
 
-export const removeFirewall = (): void =>
-  void new TableBatch(TABLE).deleteTable().commit("remove the packet filter", "ENOENT");
+/** Writes down something about the table, as long as it is there: a chain that nothing leads to. */
+export const markFirewall = (name: string): void =>
+  void new TableBatch(TABLE).addChain(name).commit("let the packet filter know what was changed", "EEXIST", "ENOENT");
 
 export function addNetwork(network: FilteredNetwork): void {
   const batch = new TableBatch(TABLE);
@@ -147,14 +157,36 @@ export function addNetwork(network: FilteredNetwork): void {
   batch.commit(`let the packet filter know the network of ${network.bridge}`, "EEXIST");
 }
 
-export function removeNetwork(network: FilteredNetwork): void {
-  for (const [set, elements] of elementsOf(network))
-    new TableBatch(TABLE).deleteElements(set, elements).commit("let the packet filter forget a network", "ENOENT");
+/**
+ * Without a network and its ports; where no other is left, of this store or another, the table goes.
+ * @returns what else it was marked with, once it is gone
+ */
+export function lowerFirewall(network: FilteredNetwork, ports: readonly PublishedPort[]): string[] {
+  const own = String(nameKey(network.bridge));
+  for (let tries = 0; tries < TRIES; tries++) {
+    const seen = generation();
+    if (keysOf(TABLE, "bridges").some((key) => String(key) !== own)) break;
+    const marks = chainsOf(TABLE);
+    // somebody else has changed the packet filter meanwhile, perhaps this table: once more
+    if (new TableBatch(TABLE).deleteTable().onlyIn(seen).commit("remove the packet filter", "ENOENT", "ERESTART"))
+      return marks;
+    if (!hasFirewall()) return [];
+  }
+  removeElements("let the packet filter forget a network", [...portElements(ports), ...elementsOf(network)]);
+  return [];
 }
 
-function elementsOf({ bridge, subnets, internal, isolated }: FilteredNetwork): [set: string, elements: Element[]][] {
+/** Those that are there: mostly all. */
+function removeElements(action: string, all: readonly Elements[]): void {
+  const batch = (each: readonly Elements[]) =>
+    each.reduce((made, [set, elements]) => made.deleteElements(set, elements), new TableBatch(TABLE));
+  if (all.length === 0 || batch(all).commit(action, "ENOENT")) return;
+  for (const each of all) batch([each]).commit(action, "ENOENT");
+}
+
+function elementsOf({ bridge, subnets, internal, isolated }: FilteredNetwork): Elements[] {
   const name = [{ key: nameKey(bridge) }];
-  const sets: [string, Element[]][] = [
+  const sets: Elements[] = [
     ["bridges", name],
     ["within", [{ key: Uint8Array.from([...nameKey(bridge), ...nameKey(bridge)]) }]],
   ];
@@ -172,18 +204,19 @@ function rangeOf(subnet: Subnet): Element[] {
   return isLast ? [first] : [first, { key: bytesOfAddress({ family, value: value + 1n }), end: true }];
 }
 
-/** @throws TsboxError `limit_unavailable` where one of them is published already */
+/** All of them, or none. @throws TsboxError `limit_unavailable` where one of them is published already */
 export function addPorts(ports: readonly PublishedPort[]): void {
+  if (ports.length === 0) return;
   const batch = new TableBatch(TABLE);
-  for (const each of [...selvesOf(ports), ...ports.map(elementOf)]) batch.addElements(...each);
-  if (ports.length > 0) batch.commit("publish ports");
+  for (const each of portElements(ports)) batch.addElements(...each);
+  batch.commit("publish ports");
 }
 
 /** Those that are there. */
-export function removePorts(ports: readonly PublishedPort[]): void {
-  for (const each of [...selvesOf(ports), ...ports.map(elementOf)])
-    new TableBatch(TABLE).deleteElements(...each).commit("withdraw a port", "ENOENT");
-}
+export const removePorts = (ports: readonly PublishedPort[]): void =>
+  removeElements("withdraw ports", portElements(ports));
+
+const portElements = (ports: readonly PublishedPort[]): Elements[] => [...selvesOf(ports), ...ports.map(elementOf)];
 
 type Elements = [set: string, elements: Element[]];
 

@@ -292,24 +292,34 @@ export class Networks {
   }
 
   /**
-   * What was claimed, as the kernel has it.
-   * @param namespace the container's network namespace @param gateway whether what leads elsewhere goes this way
+   * The bridge and the packet filter's part of a network that a container is about to come into, which has claimed its
+   * addresses: so they stay.
    */
-  async plugIn(id: string, container: string, namespace: Namespace, gateway: boolean): Promise<void> {
-    const { plugIn, raiseNetwork } = await import("./devices.ts");
+  async raise(id: string, container: string): Promise<void> {
+    const { raiseNetwork } = await import("./devices.ts");
     await this.#locked(async (place) => {
       await place.make();
       await this.#sweep(place, container);
+      const network = this.get(id);
+      place.within(() => raiseNetwork(network, this.list(), container));
+    });
+  }
+
+  /**
+   * What was claimed, as the kernel has it, in a network that was raised.
+   * @param namespace the container's network namespace @param gateway whether what leads elsewhere goes this way
+   */
+  async plugIn(id: string, container: string, namespace: Namespace, gateway: boolean): Promise<void> {
+    const { plugIn } = await import("./devices.ts");
+    await this.#locked(async (place) => {
+      await place.make();
       const network = this.get(id);
       const endpoint = network.endpoints[container];
       if (!endpoint)
         throw new TsboxError(`container ${container} is not connected to network ${network.name}`, {
           code: "invalid_option",
         });
-      place.within(() => {
-        raiseNetwork(network);
-        plugIn(network, endpoint, namespace, gateway);
-      });
+      place.within(() => plugIn(network, endpoint, namespace, gateway));
     });
   }
 
@@ -326,17 +336,18 @@ export class Networks {
     const isIn = ({ id, endpoints }: NetworkRecord) => endpoints[container] !== undefined && (only ?? id) === id;
     if (!this.#state().networks.list<NetworkRecord>().some(isIn)) return;
     await this.#locked(async (place) => {
-      for (const network of this.list().filter(isIn)) await this.#takeOut(place, network.id, container);
+      for (const { id } of this.list().filter(isIn)) await this.#takeOut(place, id, [container]);
     });
   }
 
-  /** Endpoints of containers that are gone: whoever was to take them out was killed. */
+  /** Takes out containers that are gone: whoever was to do that was killed. */
   async #sweep(place: Place, starting?: string): Promise<void> {
-    for (const { id, endpoints } of this.list())
-      for (const endpoint of Object.values(endpoints)) {
-        const { container } = endpoint;
-        if (container !== starting && !this.#isUsed(endpoint)) await this.#takeOut(place, id, container);
-      }
+    for (const { id, endpoints } of this.list()) {
+      const isGone = (endpoint: Endpoint) => endpoint.container !== starting && !this.#isUsed(endpoint);
+      const gone = Object.values(endpoints).filter(isGone);
+      const containers = gone.map(({ container }) => container);
+      if (gone.length > 0) await this.#takeOut(place, id, containers);
+    }
   }
 
   #isUsed({ container, box }: Endpoint): boolean {
@@ -353,24 +364,17 @@ export class Networks {
   }
 
   /** The kernel first: what is written down can be found again. */
-  async #takeOut(place: Place, id: string, container: string): Promise<void> {
+  async #takeOut(place: Place, id: string, containers: readonly string[]): Promise<void> {
     const { lowerNetwork, pullOut } = await import("./devices.ts");
     const network = this.get(id);
-    const endpoint = network.endpoints[container];
-    if (!endpoint) return;
-    const isUsed = ({ id: other, endpoints }: NetworkRecord) =>
-      Object.keys(endpoints).some((each) => other !== id || each !== container);
-    const all = this.list();
-    const isLast = !all.some((each) => each.id === id && isUsed(each));
-    if (await place.find())
-      place.within(() => {
-        pullOut(endpoint);
-        if (isLast) lowerNetwork(network, !all.some(isUsed));
-      });
-    this.#state().networks.update<NetworkRecord>(id, (row) => {
-      const { [container]: _, ...endpoints } = row.endpoints;
-      return { ...row, endpoints };
-    });
+    const isGoing = (container: string) => containers.includes(container);
+    const endpoints = containers.flatMap((container) => network.endpoints[container] ?? []);
+    const isLast = Object.keys(network.endpoints).every(isGoing);
+    if (await place.find()) place.within(() => (isLast ? lowerNetwork(network) : pullOut(endpoints)));
+    this.#state().networks.update<NetworkRecord>(id, (row) => ({
+      ...row,
+      endpoints: Object.fromEntries(Object.entries(row.endpoints).filter(([container]) => !isGoing(container))),
+    }));
   }
 }
 

@@ -30,7 +30,7 @@ import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import type { IdMapper } from "./id-maps.ts";
 import { networkSocketSteps } from "./network-sockets.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
-import { reachStep } from "./reach.ts";
+import { tellStep, waitStep } from "./reach.ts";
 import { joinedTerminalSteps, terminalSteps } from "./terminal.ts";
 import { firstClone, inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
 
@@ -174,6 +174,9 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   const dropped = owns("mount") ? words("the host's root is dropped", 0) : undefined;
   const alone = waitForInit(inUse, dropped);
   const filesystem = dropped && filesystemSteps(spec, beside, facts, dropped, alone);
+  // which devices there are when they are set is not left to chance
+  const networkFirst =
+    beside.networked === true && Object.keys(spec.linux.sysctl ?? {}).some((name) => name.startsWith("net."));
   const plan: Plan = [
     ...(supervised ? ownProcess(steps, supervised) : steps),
     ...(isApart(spec)
@@ -183,6 +186,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     leadStep(owns),
     ...(owns("mount") ? hostSteps(spec, facts) : []),
     ...mappedSteps(spec),
+    ...(beside.networked ? [tellStep("tell that its network can be made")] : []),
     ...timeSteps(spec),
     ...(filesystem?.opened ?? []),
     // as soon as there is something for it to do: the kernel takes a while to drop the host's root and to load init,
@@ -191,12 +195,13 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     ...(filesystem ? [filesystem.drop] : []),
     becomeInit(supervised ? LIFELINE : "control"),
     { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
+    ...(networkFirst ? [untilNetworked()] : []),
     ...sysctlSteps(spec),
     ...(filesystem?.attached ?? []),
   ];
   if (spec.hostname !== undefined && owns("uts")) plan.push(hostnameStep(spec.hostname));
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
-  if (beside.networked) plan.push(reachStep("wait until the network is ready", "network"));
+  if (beside.networked && !networkFirst) plan.push(untilNetworked());
   if (owns("network")) plan.push(loopbackUp());
   if (beside.sockets) plan.push(...networkSocketSteps());
   if (!beside.idle) plan.push(...terminalSteps(spec, alone));
@@ -306,6 +311,9 @@ export function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean)
   }
   return steps;
 }
+
+/** It is made from outside, while the filesystem is made here. */
+const untilNetworked = (): Step => waitStep("wait until the network is ready", "network");
 
 // what a terminal sends to the owner's group is the owner's to forward. In a pid namespace of its own the command leads
 // a session by itself

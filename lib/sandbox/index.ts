@@ -31,4 +31,11 @@ export { mapsFrom } from "./namespaces.ts";
 export { leaveInside, processInside, spawnInside, type InsideOptions } from "./inside.ts";
 export { InsideFiles, type PathStat } from "./inside-files.ts";
 export { checkLaunchable, launchable, type Launchable } from "./launchable.ts";
-export { supervise, type Executed, type Supervised, type SupervisedResult, type Supervision } from "./supervise.ts";
+export {
+  supervise,
+  type Executed,
+  type Meanwhile,
+  type Supervised,
+  type SupervisedResult,
+  type Supervision,
+} from "./supervise.ts";

@@ -79,6 +79,7 @@ async function leave(networks: Networks, held: HeldBox, state: Disposable): Prom
 }
 
 async function plugIn(networks: Networks, found: readonly NetworkRecord[], id: string, pid: number): Promise<void> {
+  for (const network of found) await networks.raise(network.id, id);
   const { namespaceOf } = await import("../network/index.ts");
   using own = await namespaceOf(pid);
   for (const [index, network] of found.entries()) await networks.plugIn(network.id, id, own.namespace, index === 0);

@@ -4,14 +4,14 @@
  */
 import { Descriptors, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerCgroup } from "../cgroup/index.ts";
-import { bindPassing, factsFor, startSupervised, type SupervisedResult } from "../launch/index.ts";
+import { bindPassing, factsFor, startSupervised, type Meanwhile, type SupervisedResult } from "../launch/index.ts";
 import { compile, listens, SUPERVISED, type Supervision } from "../plan/index.ts";
 import { initImage, lockLayer, type Stdio } from "./launch.ts";
 import { layoutOf } from "./layout.ts";
 import type { Requested } from "./request.ts";
 
 export type { Executed, Supervision } from "../plan/index.ts";
-export type { SupervisedResult } from "../launch/index.ts";
+export type { Meanwhile, SupervisedResult } from "../launch/index.ts";
 
 /** What the supervisor keeps; -1 where there is none. All stay the caller's. */
 export interface Supervised {
@@ -34,7 +34,7 @@ export interface Supervised {
 
 /**
  * Once the command is executed, or has failed to be.
- * @param networked makes the network ready, in its namespace that is there, for init of this pid on the host
+ * @param networked makes the network ready, meanwhile
  * @throws TsboxError what is known before anything is started
  */
 export async function supervise(
@@ -43,7 +43,7 @@ export async function supervise(
   stdio: Stdio,
   { locks, ...files }: Supervised,
   supervision: Supervision,
-  networked?: (pid: number) => Promise<void>,
+  networked?: Meanwhile,
 ): Promise<SupervisedResult> {
   if (listens(spec))
     throw new TsboxError("use the seccomp profile: SCMP_ACT_NOTIFY in a container that lasts", { code: "unsupported" });
@@ -68,5 +68,5 @@ export async function supervise(
   const kept: Record<string, number> = { ...files, passing: -1 };
   names.forEach((name, index) => (kept[name] = held[index] as number));
   if (spec.process.terminal) kept["passing"] = opened.add(bindPassing(bound, opened));
-  return await startSupervised({ compiled, bound, kept, supervision, reached: networked });
+  return await startSupervised({ compiled, bound, kept, supervision, meanwhile: networked });
 }

@@ -19,6 +19,7 @@ if (what === "join") {
   networks.claim(id, { container, name: "first", inside: "eth0" }, [
     { protocol: "tcp", hostPort: 8080, containerPort: 80 },
   ]);
+  await networks.raise(id, container);
   await networks.plugIn(id, container, namespace, true);
 }
 if (what === "leave") await networks.leave(container);

@@ -1,0 +1,32 @@
+/**
+ * What connection tracking remembers of containers. An address that has ended and is given to another would bring along
+ * where its packets went; and who has sent datagrams to a port before it was published would never reach the container.
+ * @module
+ */
+import { bytesOfAddress, parseSubnet } from "../ip/index.ts";
+import { forgetConnections } from "../netlink/index.ts";
+import type { PublishedPort } from "./firewall.ts";
+import type { Endpoint } from "./record.ts";
+
+const UDP = 17;
+
+export function forgetAddresses(endpoints: readonly Pick<Endpoint, "addresses">[]): void {
+  const gone = new Set(
+    endpoints.flatMap(({ addresses }) => addresses.map((text) => String(bytesOfAddress(parseSubnet(text))))),
+  );
+  if (gone.size > 0) forgetConnections(({ addresses }) => addresses.some((bytes) => gone.has(String(bytes))));
+}
+
+/** Those that do not go to the container. TCP begins anew by itself. */
+export function forgetPorts(ports: readonly PublishedPort[]): void {
+  const published = new Map(
+    ports.flatMap(({ protocol, hostPort, container }) =>
+      protocol === "udp" ? [[hostPort, String(bytesOfAddress(container))] as const] : [],
+    ),
+  );
+  if (published.size === 0) return;
+  forgetConnections(({ protocol, destinationPort, addresses }) => {
+    const container = protocol === UDP ? published.get(destinationPort) : undefined;
+    return container !== undefined && !addresses.some((bytes) => String(bytes) === container);
+  });
+}
