@@ -12,6 +12,7 @@ export {
   Volume,
 } from "./sandbox/index.ts";
 export type * from "./sandbox/index.ts";
+export type { Connection, ConnectHandler, DeniedEntry, HostHandler, NetworkPolicy } from "./policy/index.ts";
 export { Tsbox, type TsboxOptions } from "./engine/index.ts";
 export { image, ImageBuilder } from "./image-builder/index.ts";
 export type * from "./images/index.ts";

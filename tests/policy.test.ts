@@ -154,6 +154,8 @@ describe("a name", () => {
     [{ connect: () => true }, "a.example", "ask"],
     [{ connect: () => true, allow: ["a.example"] }, "b.example", NOTHING],
     [{ hosts: { "api.internal": answer }, allow: [] }, "API.internal", 'yes, hosts: "api.internal"'],
+    [{ allow: [] }, "localhost", "yes, loopback"],
+    [{ deny: ["*"] }, "a.localhost", "yes, loopback"],
     [{}, "192.0.2.1", "no, not a host name"],
     [{}, "0x7f.1", "no, not a host name"],
     [{}, "a..example", "no, not a host name"],

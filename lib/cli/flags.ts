@@ -63,6 +63,8 @@ export interface RunFlags {
   network?: string[];
   /** Docker's older word for it. */
   net?: string[];
+  allow?: string[];
+  deny?: string[];
   capAdd?: string[];
   capDrop?: string[];
   securityOpt?: string[];
@@ -186,6 +188,8 @@ const LIMITS: Flag[] = [
 
 const ISOLATION: Flag[] = [
   ["--network <NETWORK>...", "none: a loopback only (default); host, container:NAME, ns:PATH; or NAME"],
+  ["--allow <WHERE>...", 'A way out to there alone: "example.com:443", "10.0.0.0/8", "*"'],
+  ["--deny <WHERE>...", "A way out, but not to there"],
   ["--cap-add <NAME>...", "Add a capability; ALL for every one"],
   ["--cap-drop <NAME>...", "Drop a capability; ALL for every one"],
   [

@@ -3,7 +3,7 @@
  * @module
  * @see https://docs.docker.com/engine/containers/run/#exit-status
  */
-import type { Reason } from "../index.ts";
+import type { DeniedEntry, Reason } from "../index.ts";
 import { print } from "./print.ts";
 import { safeText } from "./safe-text.ts";
 
@@ -59,6 +59,18 @@ export function explain(reason: Reason, flags: { timeout?: string; cpuTime?: str
 /** Tells of limits that were left out. */
 export function warn(warnings: readonly string[]): void {
   for (const warning of warnings) complain(`warning: ${warning}`);
+}
+
+const MAX_TOLD = 5;
+
+/** Tells what a network policy did not let through: a program that could not connect seldom says where to. */
+export function tellDenied(denied: readonly DeniedEntry[]): void {
+  for (const { protocol, host, ip, port, rule } of denied.slice(-MAX_TOLD)) {
+    const address = ip?.includes(":") ? `[${ip}]` : ip;
+    const where = [host, address && `${address}:${port}`].filter((part) => part !== undefined).join(", ");
+    complain(`denied ${protocol === "dns" ? "the name" : protocol} ${where} (${rule})`);
+  }
+  if (denied.length > MAX_TOLD) complain(`denied ${denied.length - MAX_TOLD} more before`);
 }
 
 /** Prints why tsbox could not do what it was asked. @returns its exit status */

@@ -49,7 +49,6 @@ export function runRequest(words: string[], flags: RunFlags, world: World): { co
 /** @param image undefined where `--rootfs` is there */
 function runOptions(image: string | undefined, flags: RunFlags, world: World): RunOptions {
   const { writableLayer } = flags;
-  const networkName = (flags.network ?? flags.net)?.at(-1);
   return {
     ...sharedOptions(image, flags, world),
     ...stdio(flags),
@@ -58,7 +57,7 @@ function runOptions(image: string | undefined, flags: RunFlags, world: World): R
       ...(flags.mount ?? []).map((text) => mount(text, world.cwd)),
       ...(flags.tmpfs ?? []).map(tmpfs),
     ]),
-    ...defined({ writableLayer, network: networkName === undefined ? undefined : network(networkName) }),
+    ...defined({ writableLayer, network: networkOf(flags) }),
   };
 }
 
@@ -288,6 +287,16 @@ function sysctl(text: string): [name: string, value: string] {
   const [, name, value] = /^([^=]+)=([^]*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) throw invalid("--sysctl", text, "no value", '"net.ipv4.ip_forward=1"');
   return [name, value];
+}
+
+/** `--allow` and `--deny` are a policy, and that a network of its own. */
+function networkOf(flags: RunFlags): RunOptions["network"] {
+  const name = (flags.network ?? flags.net)?.at(-1);
+  const { allow, deny } = flags;
+  if (!allow && !deny) return name === undefined ? undefined : network(name);
+  if (name !== undefined)
+    throw invalid("--network", name, "there are --allow and --deny, which make another one", "leave one of them out");
+  return defined({ allow, deny });
 }
 
 function network(name: string): false | "host" | `ns:${string}` {

@@ -5,7 +5,7 @@
  */
 import { declareOlder, declareRun, RUN_EXAMPLES, RUN_FLAGS, type ContainerFlags, type RunFlags } from "./flags.ts";
 import { tellOfPull } from "./pulling.ts";
-import { exitStatus, explain, warn } from "./report.ts";
+import { exitStatus, explain, tellDenied, warn } from "./report.ts";
 import type { RunOptions, SandboxProcess } from "../index.ts";
 import type { Verb } from "./verb.ts";
 
@@ -69,6 +69,7 @@ async function run(words: string[], flags: RunFlags): Promise<number> {
   await join?.(sandboxed);
   const ending = await sandboxed.result();
   explain(ending.reason, flags);
+  tellDenied(ending.denied ?? []);
   return exitStatus(ending);
 }
 

@@ -26,19 +26,25 @@ export interface GatewayOptions {
 export interface Gateway {
   /** From now on, and for what is connected already. */
   update(rules: Rules | undefined, handlers?: Record<string, string>): void;
-  /** Nothing goes out or comes in any more. */
-  end(): void;
+  /** Nothing goes out or comes in any more. Waits until all that was denied has been told. */
+  end(): Promise<void>;
 }
 
 const MAX_DESCRIPTORS = 4096;
 
 let worker: GatewayWorker | undefined;
 const gateways = new Map<number, GatewayOptions>();
+/** Who waits for the end of one. */
+const ending = new Map<number, () => void>();
 const ports = new Map<number, () => number>();
 let [lastWay, lastPort] = [0, 0];
 
 /** The thread, begun by whoever needs it first. */
-const thread = (): GatewayWorker => (worker ??= new GatewayWorker(take, () => (worker = undefined)));
+const thread = (): GatewayWorker =>
+  (worker ??= new GatewayWorker(take, () => {
+    worker = undefined;
+    for (const way of ending.keys()) forget(way);
+  }));
 
 /** The thread takes a while to begin, for which nobody has to wait. @throws TsboxError `unsupported` */
 export const beginGateway = (): void => void thread();
@@ -54,15 +60,27 @@ export function attachGateway(sockets: Record<NetworkSocketName, number>, option
   const way = ++lastWay;
   gateways.set(way, options);
   thread().send({ kind: "attach", way, sockets: kept, settings: settingsOf(options) });
+  let ended: Promise<void> | undefined;
   return {
     update(rules, handlers = {}) {
-      if (gateways.has(way))
-        thread().send({ kind: "update", way, settings: settingsOf({ ...options, rules, handlers }) });
+      if (!ended) thread().send({ kind: "update", way, settings: settingsOf({ ...options, rules, handlers }) });
     },
     end() {
-      if (gateways.delete(way)) thread().send({ kind: "detach", way });
+      if (ended) return ended;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      ending.set(way, resolve);
+      // nothing else may keep the program from ending before
+      if (ending.size === 1) thread().ref(true);
+      thread().send({ kind: "detach", way });
+      return (ended = promise);
     },
   };
+}
+
+function forget(way: number): void {
+  gateways.delete(way);
+  ending.get(way)?.();
+  if (ending.delete(way) && ending.size === 0) worker?.ref(false);
 }
 
 /** A port that leads into a namespace. */
@@ -104,6 +122,8 @@ function take(message: FromGateway): void {
       return void answer(message.way, message.question, message.asked);
     case "denied":
       return gateways.get(message.way)?.denied?.(message.denials);
+    case "detached":
+      return forget(message.way);
     case "wanted":
       return fill(message.port, message.count);
     case "failed":

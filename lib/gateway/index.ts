@@ -8,5 +8,5 @@ export {
   type GatewayOptions,
   type Port,
 } from "./gateway.ts";
-export { OWN_ADDRESS, RESOLVER_ADDRESS } from "./intercept.ts";
+export { OWN_ADDRESS } from "./intercept.ts";
 export type { Target } from "./messages.ts";

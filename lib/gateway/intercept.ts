@@ -25,8 +25,6 @@ import type { WaySockets } from "./messages.ts";
 
 /** What the sandbox has, of ranges that nobody has on the Internet or in a network of their own. */
 export const OWN_ADDRESS = { 4: "198.19.0.2", 6: "fd74:7362:6f78::2" } as const;
-/** Who answers about names. Any other address does as well. */
-export const RESOLVER_ADDRESS = "198.19.0.1";
 const LOOPBACK = { 4: parseAddress("127.0.0.1"), 6: parseAddress("::1") };
 const FAMILY = { 4: 2, 6: 10 };
 const PROTOCOL = { tcp: 6, udp: 17 };

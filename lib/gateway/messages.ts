@@ -38,6 +38,8 @@ export type FromGateway =
   | { kind: "failed"; message: string }
   | { kind: "ask"; way: number; question: number; asked: Question }
   | { kind: "denied"; way: number; denials: Denied[] }
+  /** Nothing more is told of it. */
+  | { kind: "detached"; way: number }
   /** A published port needs so many more sockets. */
   | { kind: "wanted"; port: number; count: number };
 

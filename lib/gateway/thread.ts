@@ -40,7 +40,8 @@ export class GatewayThread {
         return this.#ways.get(message.way)?.questions.answer(message.question, message.verdict);
       case "detach": {
         this.#ways.get(message.way)?.close();
-        return void this.#ways.delete(message.way);
+        this.#ways.delete(message.way);
+        return this.#shared.tell({ kind: "detached", way: message.way });
       }
       case "publish": {
         const { port, listener, target } = message;

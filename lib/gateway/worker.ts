@@ -49,6 +49,12 @@ export class GatewayWorker {
     });
   }
 
+  /** Whether it keeps the program from ending. */
+  ref(held: boolean): void {
+    if (held) this.#worker.ref();
+    else this.#worker.unref();
+  }
+
   send(message: ToGateway): void {
     if (this.#waker < 0) return void this.#waiting.push(message);
     Atomics.add(this.#sent, 0, 1);

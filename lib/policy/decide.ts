@@ -1,7 +1,7 @@
 /** What rules say about a connection, a name, or an address that a name leads to. @module */
 import { findAddress, type Address } from "../ip/index.ts";
 import type { Rules } from "./compile.ts";
-import { findName } from "./name.ts";
+import { findName, isBelow } from "./name.ts";
 import { addressesIn, findReserved, type IsOwn } from "./reserved.ts";
 import { matchesAddress, matchesName, matchesTarget, plainAddress, type Rule, type Target } from "./rule.ts";
 
@@ -58,6 +58,9 @@ const matchesListed = (rule: Rule, target: Target, address: Address, names: read
 export function decideName(rules: Rules, text: string): NameDecision {
   const name = findName(text);
   if (name === undefined) return denied("not a host name");
+  // RFC 6761: that is never somebody else; files of the sandbox may not say so
+  if (name === "localhost" || isBelow(name, "localhost"))
+    return { allowed: true, rule: "loopback", address: "127.0.0.1" };
   const host = rules.hosts.find((each) => each.name === name);
   if (host) return { allowed: true, rule: `hosts: ${JSON.stringify(name)}`, address: host.ip };
   // of one port, others may be allowed

@@ -34,6 +34,12 @@ export const RESERVED: readonly Reserved[] = [
   ...reserve("translated", "64:ff9b:1::/48", "2001::/32", "::/96", "::ffff:0:0:0/96"),
 ];
 
+/**
+ * Which resolver a sandbox is told to ask, in the range that handlers have their addresses of. Whatever resolver it asks,
+ * the gateway answers.
+ */
+export const RESOLVER_ADDRESS = "198.19.0.1";
+
 /** Whether an address is one of the host's: none of those is public to its sandboxes. They come and go. */
 export type IsOwn = (address: Address) => boolean;
 

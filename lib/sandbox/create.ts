@@ -5,10 +5,12 @@ import { bury, kill, type Launched } from "../launch/index.ts";
 import { isSized } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { unlessAborted } from "./abort.ts";
+import { BoxNetwork } from "./box-network.ts";
 import { checkOptions } from "./check-request.ts";
 import { groupFor } from "./group.ts";
 import { prepare, type ImageInUse } from "./image.ts";
 import { launch } from "./launch.ts";
+import { policyOf } from "./namespaces.ts";
 import { joinNetworks, type Membership } from "./networks.ts";
 import type { SandboxOptions } from "./options.ts";
 import { specFor, type Requested } from "./request.ts";
@@ -27,6 +29,7 @@ export interface Made {
   upper: number | undefined;
   /** What it has in networks. */
   membership: Membership | undefined;
+  network: BoxNetwork;
 }
 
 /** @throws TsboxError, as `Sandbox.run` */
@@ -53,8 +56,11 @@ async function make(
   const { spec, beside, volumes } = specFor([], request);
   const { cgroup, warnings } = groupFor(spec, request);
   let launched: Launched | undefined;
+  let network: BoxNetwork | undefined;
   try {
-    launched = launch(spec, beside, { stdin: -1, stdout: -1, stderr: -1 }, cgroup, undefined, volumes);
+    network = new BoxNetwork(policyOf(request));
+    const stdio = { stdin: -1, stdout: -1, stderr: -1 };
+    launched = launch(spec, beside, stdio, cgroup, undefined, volumes, network.networking);
     await unlessAborted(untilReady(launched), request.signal);
     if (membership) await unlessAborted(membership.plugIn(launched.pid), request.signal);
   } catch (error) {
@@ -64,13 +70,15 @@ async function make(
       const passed = await launched.passed;
       if (passed !== undefined) close(passed);
     }
+    await network?.close();
     await cgroup.remove();
     throw error;
   }
   const upper = await launched.passed;
   launched.release();
   cgroup.keepOpen();
-  return { request, spec, beside, sized: isSized(beside.root), launched, cgroup, warnings, image, upper, membership };
+  const sized = isSized(beside.root);
+  return { request, spec, beside, sized, launched, cgroup, warnings, image, upper, membership, network };
 }
 
 /** Init says when everything stands; or a step says why it does not. */

@@ -20,6 +20,7 @@ export type { DirectoryEntry } from "./directory.ts";
 export { Sandbox } from "./sandbox.ts";
 export { ShellCommand, ShellError, ShellOutput, type Shell } from "./shell.ts";
 export type { ShellValue } from "./shell-line.ts";
+export type { BoxNetwork } from "./box-network.ts";
 export { Volume } from "./volume.ts";
 export type { NotifiedCall, SyscallAnswer, SyscallHandler } from "./notify.ts";
 export { GROUP_LIMITS, limitsAsResources } from "./resources.ts";

@@ -85,7 +85,13 @@ function launchMapped(
     if (lock !== undefined) sys.close(lock);
   };
   try {
-    return { ...start(made, bound, control, made.compiled.plan, { passSocket, reached: reached?.reached }), gone };
+    return {
+      ...start(made, bound, control, made.compiled.plan, {
+        passSocket,
+        reached: (told) => void reached?.reached(told),
+      }),
+      gone,
+    };
   } catch (error) {
     gone();
     throw error;
@@ -93,7 +99,7 @@ function launchMapped(
 }
 
 /** Makes the network ready, by sockets of it that become its own. @returns what ends it @throws TsboxError */
-export type Networking = (sockets: Record<NetworkSocketName, number>) => () => void;
+export type Networking = (sockets: Record<NetworkSocketName, number>) => (() => void) | Promise<() => void>;
 
 function bindNetwork(bound: Record<string, number>, opened: Descriptors, network: Networking) {
   const [ours, theirs] = sys.socketPair();
@@ -103,13 +109,18 @@ function bindNetwork(bound: Record<string, number>, opened: Descriptors, network
     if (open) sys.close(ours);
     open = false;
   };
-  const reached = (control: Control) => {
+  const reached = async (control: Control) => {
     if (!open) return;
     try {
       const passed = sys.receiveDescriptors(ours, NETWORK_SOCKETS.length);
       if (passed.length !== NETWORK_SOCKETS.length)
         throw sys.systemError("take the sockets of the network", "recvmsg", -(passed[0] ?? 0));
-      end = network(Object.fromEntries(NETWORK_SOCKETS.map((name, index) => [name, passed[index]])) as never);
+      const made = await network(
+        Object.fromEntries(NETWORK_SOCKETS.map((name, index) => [name, passed[index]])) as never,
+      );
+      // it has ended meanwhile
+      if (!open) return made();
+      end = made;
       sys.send(ours, Uint8Array.of(1));
     } catch (error) {
       control.fail(error as TsboxError);

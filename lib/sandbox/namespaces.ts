@@ -5,6 +5,7 @@ import { checkArray, checkInteger, checkKeys, checkObject, checkPath, invalid, s
 import { RANGES } from "./id-range.ts";
 import { subordinateMaps } from "../launch/index.ts";
 import type { SandboxOptions, Shareable, Sharing } from "./options.ts";
+import type { NetworkPolicy } from "../policy/index.ts";
 
 export type Namespaces = Linux["namespaces"];
 
@@ -27,7 +28,7 @@ export function namespacesOf(options: SandboxOptions): Namespaces {
     if (namespace) found.push(namespace);
   }
   const { network = false } = options;
-  const isOwn = network === false || networkNames(options).length > 0;
+  const isOwn = network === false || isPolicy(network) || networkNames(options).length > 0;
   const namespace = isOwn ? { type: "network" as const } : namespaceOf("network", network as Sharing);
   if (namespace) found.push(namespace);
   if (options.namespaces || network !== false) checkTogether(found, options);
@@ -65,6 +66,13 @@ function namespaceOf(type: NamespaceType, wanted: Sharing | "auto"): Namespaces[
     );
   throw invalid(`use the ${type} namespace ${show(wanted)}: not understood`, FORMS);
 }
+
+/** Whether it is neither a namespace of others, nor none. */
+export const isPolicy = (network: SandboxOptions["network"]): network is NetworkPolicy =>
+  typeof network === "object" && !Array.isArray(network) && network !== null && !isShareable(network);
+
+export const policyOf = ({ network }: SandboxOptions): NetworkPolicy | undefined =>
+  isPolicy(network) ? network : undefined;
 
 const isShareable = (value: unknown): value is Shareable =>
   typeof value === "object" && value !== null && "namespace" in value && typeof value.namespace === "function";

@@ -5,6 +5,7 @@
 import type { SyscallHandler } from "./notify.ts";
 import type { StackedRoot } from "./stacked-root.ts";
 import type { Volume } from "./volume.ts";
+import type { DeniedEntry, NetworkPolicy } from "../policy/index.ts";
 import type { TerminalOptions } from "../terminal/index.ts";
 import type {
   CapabilitySets,
@@ -252,9 +253,10 @@ export interface SandboxOptions {
   cgroupParent?: string;
   /**
    * `false`: a namespace with only a loopback interface (default); `"host"`: the host's network; or that of another. All
-   * other names are those of networks, for `Sandbox.create`: what leads elsewhere goes by the first.
+   * other names are those of networks, for `Sandbox.create`: what leads elsewhere goes by the first. A policy: a way out,
+   * for what it allows.
    */
-  network?: false | Exclude<Sharing, "private"> | (string & {}) | string[];
+  network?: false | Exclude<Sharing, "private"> | (string & {}) | string[] | NetworkPolicy;
   /**
    * With the host's mount namespace there is no root filesystem and there are no mounts: the command sees the host's
    * files with what its id map leaves of the caller's rights.
@@ -382,6 +384,8 @@ export interface ProcessResult {
   usage: Usage;
   /** Limits that were left out, where they are optional. */
   warnings: readonly string[];
+  /** What its network policy has denied, of a sandbox of its own that has one; the latest last. */
+  denied?: readonly DeniedEntry[];
 }
 
 export interface RunResult extends ProcessResult {

@@ -8,6 +8,7 @@ import type { Counters, CpuTime } from "../cgroup/index.ts";
 import type { ExitFrame } from "../plan/index.ts";
 import { sizeOf, Terminal } from "../terminal/index.ts";
 import { bury, kill, type Launched } from "../launch/index.ts";
+import type { DeniedEntry } from "../policy/index.ts";
 import type { BoxImage } from "./image.ts";
 import { startHolder } from "./launch.ts";
 import type { ProcessResult, Reason } from "./options.ts";
@@ -32,6 +33,8 @@ export interface Surroundings {
   joined: boolean;
   /** What the sandbox is made of. */
   image: BoxImage | undefined;
+  /** By the network policy of a sandbox that ends with the process. */
+  denied?: () => readonly DeniedEntry[];
 }
 
 /** Who sees output while it is collected. */
@@ -254,6 +257,7 @@ export class SandboxProcess implements AsyncDisposable {
         writeBytes: countsIo() ? exit?.writeBytes : undefined,
       },
       warnings: this.#around.warnings,
+      ...(this.#around.denied ? { denied: this.#around.denied() } : {}),
     };
   }
 }

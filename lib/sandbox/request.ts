@@ -4,6 +4,7 @@
  */
 import { absolute, access, ARCH, effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Beside, Root } from "../plan/index.ts";
+import { compilePolicy, RESOLVER_ADDRESS } from "../policy/index.ts";
 import { defaultProfile, denyLeavingGroup, notifies } from "../seccomp/index.ts";
 import type { Mount, Process, SeccompProfile, Spec } from "../spec/index.ts";
 import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umaskOf } from "./attributes.ts";
@@ -12,7 +13,7 @@ import { checkChoice, checkHostPath, checkKeys, checkObject, checkPath, checkTex
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { landlockOf } from "./landlock.ts";
 import { diskLimitOf, rlimitsOf } from "./limits.ts";
-import { hasOneId, idMaps, namespacesOf, owns, type Namespaces } from "./namespaces.ts";
+import { hasOneId, idMaps, namespacesOf, owns, policyOf, type Namespaces } from "./namespaces.ts";
 import {
   createdSources,
   imagesOf,
@@ -78,6 +79,11 @@ export function specFor(args: string[], request: Request): Requested {
   const ownMounts = owns(namespaces, "mount");
   const privileged = effectiveUid() === 0;
   const userNamespace = namespaces.some(({ type }) => type === "user");
+  const requested = ownMounts ? requestedMounts(options, { idMapped: privileged && userNamespace, userNamespace }) : [];
+  const policy = policyOf(options);
+  if (policy) compilePolicy(policy);
+  // which resolver programs ask, as the host's own may be at its loopback; unless they are given another file
+  const resolver = policy && ownMounts && !requested.some(({ destination }) => destination === RESOLVER_FILE);
   const spec: Spec = {
     ociVersion: "1.2.0",
     process,
@@ -89,7 +95,8 @@ export function specFor(args: string[], request: Request): Requested {
           ...mounts,
           ...standardMounts(namespaces, privileged, options.shmSize),
           ...(options.runtime ? [runtimeMount()] : []),
-          ...requestedMounts(options, { idMapped: privileged && userNamespace, userNamespace }),
+          ...requested,
+          ...(resolver ? [{ destination: RESOLVER_FILE, type: "tmpfs", source: "tmpfs", options: ["ro"] }] : []),
         ]
       : [],
     linux: {
@@ -112,6 +119,8 @@ export function specFor(args: string[], request: Request): Requested {
   const beside: Beside = {
     root,
     idle: args.length === 0,
+    ...(policy ? { sockets: true } : {}),
+    ...(resolver ? { files: { [RESOLVER_FILE]: `nameserver ${RESOLVER_ADDRESS}\n` } } : {}),
     ...(created.length > 0 ? { created } : {}),
     ...(subpaths ? { subpaths } : {}),
     ...(images ? { images } : {}),
@@ -120,6 +129,8 @@ export function specFor(args: string[], request: Request): Requested {
   if (!volumes) return { spec, beside };
   return { spec, beside: { ...beside, volumes: [...volumes.keys()] }, volumes };
 }
+
+const RESOLVER_FILE = "/etc/resolv.conf";
 
 /** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */
 export function processFor(

@@ -10,6 +10,7 @@ import type { NamespaceType, Spec } from "../spec/index.ts";
 import { Agent } from "./agent.ts";
 import { archive, changesIn, checkCommit, commit, noImage } from "./box-changes.ts";
 import type { CommitOptions, CommittedImage, Written } from "./box-changes.ts";
+import type { BoxNetwork } from "./box-network.ts";
 import { UsageMeter } from "./box-usage.ts";
 import { checkKeys, checkObject, checkPath, checkSignal, invalid } from "./check.ts";
 import { checkCommand } from "./check-request.ts";
@@ -49,6 +50,8 @@ import { directoryOf, type Request } from "./stacked-root.ts";
 export class Sandbox implements AsyncDisposable {
   /** Limits that are not possible here and were left out, where they are optional. */
   readonly warnings: readonly string[];
+  /** What its network policy has denied, and another policy for it. */
+  readonly network: BoxNetwork;
   readonly #options: Request;
   readonly #spec: Spec;
   readonly #sized: boolean;
@@ -72,8 +75,10 @@ export class Sandbox implements AsyncDisposable {
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
 
-  private constructor({ request: options, spec, sized, launched, cgroup, warnings, image, upper, membership }: Made) {
+  private constructor(made: Made) {
+    const { request: options, spec, sized, launched, cgroup, warnings, image, upper, membership, network } = made;
     this.warnings = warnings;
+    this.network = network;
     this.#options = options;
     this.#spec = spec;
     this.#sized = sized;
@@ -453,6 +458,7 @@ export class Sandbox implements AsyncDisposable {
     await Promise.all(running.map((process) => process.result().catch(() => {})));
     await this.#agent?.ended;
     await bury(this.#launched);
+    await this.network.close();
     sys.close(this.#pidfd);
     if (this.#upper !== undefined) sys.close(this.#upper);
     this.#image?.release();

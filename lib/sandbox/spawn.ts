@@ -2,6 +2,7 @@
 import { close } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import type { Launched } from "../launch/index.ts";
+import { BoxNetwork } from "./box-network.ts";
 import { UsageMeter } from "./box-usage.ts";
 import { invalid, show } from "./check.ts";
 import { checkCommand, checkRequest } from "./check-request.ts";
@@ -11,6 +12,7 @@ import { prepare } from "./image.ts";
 import { launch } from "./launch.ts";
 import { networkNames } from "./namespaces.ts";
 import { Listener } from "./notify.ts";
+import { policyOf } from "./namespaces.ts";
 import type { RunOptions } from "./options.ts";
 import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
@@ -41,13 +43,17 @@ function start(command: string[], options: Request, image: ReturnType<typeof pre
   const pipes = openAll(options, cgroup);
   let launched: Launched;
   let listener: Listener | undefined;
+  let network: BoxNetwork | undefined;
   try {
+    const policy = policyOf(options);
+    network = policy && new BoxNetwork(policy);
     listener = Listener.for(spec, options.security?.notify);
-    launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes);
+    launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes, network?.networking);
     listener?.attach(launched, spec);
   } catch (error) {
     closePipes(pipes);
     void listener?.end();
+    void network?.close();
     void cgroup.remove();
     throw error;
   }
@@ -61,11 +67,12 @@ function start(command: string[], options: Request, image: ReturnType<typeof pre
     warnings,
     joined: false,
     image: image?.image,
+    ...(network ? { denied: () => network?.denied ?? [] } : {}),
     afterwards() {
       clearTimeout(timer);
       endWatch?.();
       image?.release();
-      return Promise.all([cgroup.remove(), listener?.end()]).then(() => {});
+      return Promise.all([cgroup.remove(), listener?.end(), network?.close()]).then(() => {});
     },
   };
   const process = new SandboxProcess(launched, pipes, around, started, options.signal);

@@ -60,6 +60,8 @@ const OF_SANDBOXES = [
   ["timeout", "--timeout"],
   ["cpuTime", "--cpu-time"],
   ["writableLayer", "--writable-layer"],
+  ["allow", "--allow"],
+  ["deny", "--deny"],
 ] as const;
 
 function checkTogether(flags: ContainerFlags): void {
@@ -77,7 +79,12 @@ function checkTogether(flags: ContainerFlags): void {
   for (const [name, flag] of OF_SANDBOXES) {
     const value = flags[name];
     if (value !== undefined)
-      throw invalid(flag, value, "a container has no such thing", 'a sandbox has, which "tsbox run --rm" makes');
+      throw invalid(
+        flag,
+        String(value),
+        "a container has no such thing",
+        'a sandbox has, which "tsbox run --rm" makes',
+      );
   }
   if (flags.volumeDriver !== undefined && flags.volumeDriver !== "local")
     throw invalid("--volume-driver", flags.volumeDriver, "there is no such volume driver", "local");

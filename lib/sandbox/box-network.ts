@@ -1,0 +1,87 @@
+/** The network of a box that has a policy: what is decided, answered and told on this side of the gateway. @module */
+import type { Gateway } from "../gateway/index.ts";
+import { Asking, compilePolicy, DeniedList, HostAddresses } from "../policy/index.ts";
+import type { DeniedEntry, NetworkPolicy, Question, Rules, Verdict } from "../policy/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import { invalid } from "./check.ts";
+import { HostServers } from "./host-servers.ts";
+import type { Networking } from "./launch.ts";
+
+/**
+ * @example
+ * ```ts
+ * await using box = await Sandbox.create({ network: { allow: ["packages.example.com"] } });
+ * await box.network.update({ allow: [] });
+ * console.log(box.network.denied); // []
+ * ```
+ */
+export class BoxNetwork {
+  readonly #addresses = new HostAddresses();
+  readonly #servers = new HostServers();
+  readonly #asking = new Asking();
+  readonly #denied = new DeniedList();
+  #policy: NetworkPolicy | undefined;
+  #rules: Rules | undefined;
+  #gateway: Gateway | undefined;
+  #isClosed = false;
+
+  /** @internal @throws TsboxError `invalid_option` */
+  constructor(policy: NetworkPolicy | undefined) {
+    if (!policy) return;
+    this.#policy = policy;
+    this.#rules = compilePolicy(policy, this.#addresses);
+    this.#servers.update(policy, this.#rules);
+  }
+
+  /** @internal What makes the network of the sandbox ready, while it waits for that. */
+  get networking(): Networking | undefined {
+    if (!this.#policy) return undefined;
+    // not loaded for those who have no policy, and begun while the sandbox is being made
+    const loaded = import("../gateway/index.ts");
+    void loaded.then(({ beginGateway }) => beginGateway()).catch(() => {});
+    return async (sockets) => {
+      const { attachGateway } = await loaded;
+      const gateway = attachGateway(sockets, {
+        rules: this.#rules,
+        handlers: this.#servers.paths(),
+        ask: (question) => this.#ask(question),
+        denied: (denials) => denials.forEach(({ count, ...denial }) => this.#denied.add(denial, count)),
+      });
+      this.#gateway = gateway;
+      return () => void gateway.end();
+    };
+  }
+
+  /** What was denied, and by what: different things, the latest last; how often is counted. The last thousand. */
+  get denied(): DeniedEntry[] {
+    return this.#denied.list();
+  }
+
+  /**
+   * Replaces the policy. What it denies and is connected already is disconnected.
+   * @throws TsboxError `invalid_option` also for a box that was made without one, as it has no way out; `sandbox_closed`
+   */
+  async update(policy: NetworkPolicy): Promise<void> {
+    if (!this.#policy) throw invalid("update the network policy: the sandbox was made without one", "network: {}");
+    if (this.#isClosed)
+      throw new TsboxError("update the network policy: the sandbox has ended", { code: "sandbox_closed" });
+    const rules = compilePolicy(policy, this.#addresses);
+    this.#servers.update(policy, rules);
+    [this.#policy, this.#rules] = [policy, rules];
+    this.#gateway?.update(rules, this.#servers.paths());
+  }
+
+  async #ask(question: Question): Promise<Verdict> {
+    const { connect } = this.#policy ?? {};
+    // the policy has been replaced by one that asks nobody
+    if (!connect) return { allowed: false, rule: "connect: nobody is asked any more" };
+    return this.#asking.ask(connect, question);
+  }
+
+  /** @internal Waits until all that was denied is known. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#gateway?.end();
+    this.#servers.close();
+  }
+}
