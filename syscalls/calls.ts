@@ -372,6 +372,10 @@ function unixSocket(action: string, file: string, call: "bind" | "connect", type
 export const connectSocket = (file: string): number =>
   unixSocket(`connect to ${JSON.stringify(file)}`, file, "connect");
 
+/** The same, which does not block, now or later: `EAGAIN` where too many wait to be accepted. */
+export const connectSocketNow = (file: string): number =>
+  unixSocket(`connect to ${JSON.stringify(file)}`, file, "connect", SOCK_STREAM | O_NONBLOCK);
+
 /** `int listen(int fd, int backlog)` of a new stream socket in a directory, however long its path is. @see unix(7) */
 export function listenIn(directory: number, name: string): number {
   const fd = unixSocket(`make the socket "${name}"`, `/proc/self/fd/${directory}/${name}`, "bind");

@@ -64,7 +64,7 @@ describe.skipIf(reason !== undefined)(
       expect(await untilServed("http://127.0.0.1:8080/")).toBe("hello");
       for (const name of ["server", "www", "host1", addressOf("server")])
         expect(said("exec", "client", "busybox", "wget", "-qO-", `http://${name}/`)).toBe("hello");
-      expect(said("exec", "server", "sh", "-c", "grep client /etc/hosts | cut -f1")).toBe(addressOf("client"));
+      expect(said("exec", "server", "busybox", "nslookup", "client")).toContain(addressOf("client"));
       expect(said("exec", "server", "hostname")).toBe("host1");
       expect(said("port", "server")).toBe("80/tcp -> 0.0.0.0:8080");
       expect(said("port", "server", "80/tcp")).toBe("0.0.0.0:8080");
@@ -84,7 +84,7 @@ describe.skipIf(reason !== undefined)(
       expect(refused("network", "rm", "web")).toContain("network web has active endpoints (name: ");
       const before = addressOf("client");
       said("stop", "-t", "0", "client");
-      expect(said("exec", "server", "cat", "/etc/hosts")).not.toContain("client");
+      expect(made.tsbox("exec", "server", "busybox", "nslookup", "client").status).not.toBe(0);
       said("start", "client");
       // it is not used again at once
       expect(addressOf("client")).not.toBe(before);
@@ -104,7 +104,7 @@ describe.skipIf(reason !== undefined)(
         "one two",
       );
       said("run", "-d", "--name", "other", "--network", "two", "busy", "sleep", "1000");
-      expect(said("exec", "other", "grep", "-c", " m ", "/etc/hosts")).toBe("1");
+      expect(said("exec", "other", "busybox", "nslookup", "m")).toContain("Name:	m");
       said("network", "disconnect", "one", "moving");
       expect(refused("network", "disconnect", "one", "moving")).toContain("is not connected to network one");
       expect(said("exec", "moving", "busybox", "ip", "route")).toMatch(/^default via 172\.\d+\.0\.1 dev eth1/);

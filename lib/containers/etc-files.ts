@@ -5,11 +5,12 @@
  * @see hosts(5), resolv.conf(5)
  */
 import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
+import { hasNames, type NetworkRecord } from "../network/index.ts";
 import type { MountOption } from "../sandbox/index.ts";
 import { find } from "./find.ts";
 import type { Home } from "./home.ts";
 import { checkShared, otherOf } from "./network.ts";
-import { checkHosts, hostsOf } from "./hosts-file.ts";
+import { checkHosts, hostsOf, writeHosts } from "./hosts-file.ts";
 import type { ContainerOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -33,13 +34,30 @@ function writeFiles(home: Home, record: ContainerRecord): void {
   const contents: Record<Name, string> = {
     hosts: hostsOf(home, record),
     hostname: `${record.hostname}\n`,
-    "resolv.conf": resolvConfOf(record.options),
+    "resolv.conf": resolvConfOf(home, record),
   };
   for (const name of NAMES) directory.replace(name, new TextEncoder().encode(contents[name]), 0o644);
 }
 
+/** In other networks than before, its own names and whom it asks have changed. */
+export function rewriteFiles(home: Home, record: ContainerRecord): void {
+  writeHosts(home, record.id);
+  using directory = home.directory(record.id);
+  if (directory?.status("resolv.conf"))
+    directory.rewrite("resolv.conf", new TextEncoder().encode(resolvConfOf(home, record)));
+}
+
+/** Who answers for the names of its networks: the gateway of the first of them; whom it was told to ask is asked there. */
+function ownServer(home: Home, id: string): string | undefined {
+  const networks = home.state.networks
+    .list<NetworkRecord>()
+    .filter((network) => hasNames(network) && network.endpoints[id] !== undefined)
+    .toSorted((a, b) => ((a.endpoints[id]?.inside ?? "") < (b.endpoints[id]?.inside ?? "") ? -1 : 1));
+  return networks[0]?.subnets[0]?.gateway;
+}
+
 /** What is said counts; else the host's. */
-function resolvConfOf({ dns, dnsSearch, dnsOptions, network }: ContainerOptions): string {
+function resolvConfOf(home: Home, { id, options: { dns, dnsSearch, dnsOptions, network } }: ContainerRecord): string {
   const host = (readKernelFile("/etc/resolv.conf") ?? "").split("\n");
   const isSaid = (dns ?? dnsSearch ?? dnsOptions) !== undefined;
   if (!isSaid && network === "host") return host.join("\n");
@@ -50,9 +68,13 @@ function resolvConfOf({ dns, dnsSearch, dnsOptions, network }: ContainerOptions)
     });
   // what listens on the host's loopback interface is not there
   const isLocal = (address: string) => /^(127\.|::1$)/.test(address);
-  const servers = dns ?? of("nameserver").filter((address) => network === "host" || !isLocal(address));
+  const own = ownServer(home, id);
+  const servers =
+    own !== undefined ? [own] : (dns ?? of("nameserver").filter((address) => network === "host" || !isLocal(address)));
   const search = (dnsSearch ?? of("search")).filter((word) => word !== ".");
-  const options = dnsOptions ?? of("options");
+  const asked = dnsOptions ?? of("options");
+  // a name without a dot is that of a neighbour, before it is one of the domains that are searched
+  const options = own === undefined || asked.some((word) => word.startsWith("ndots")) ? asked : [...asked, "ndots:0"];
   return [
     ...servers.map((address) => `nameserver ${address}`),
     ...(search.length > 0 ? [`search ${search.join(" ")}`] : []),

@@ -1,11 +1,12 @@
 /**
- * /etc/hosts of a container: its own names, those that were asked for, and those of its neighbours in networks, which is
- * written anew when one comes or goes. In the default network neighbours have no names, as in Docker.
+ * /etc/hosts of a container: its own names, and those that were asked for. Neighbours in networks are told by a server for
+ * names; only those at a device of the host (macvlan), which cannot reach one here, are in the file, and it is written anew
+ * when one comes or goes.
  * @module
  * @see hosts(5)
  */
 import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
-import { bareAddresses, DEFAULT_NETWORK, type Endpoint, type NetworkRecord } from "../network/index.ts";
+import { bareAddresses, type Endpoint, type NetworkRecord } from "../network/index.ts";
 import type { Home } from "./home.ts";
 import { networksOf } from "./network-options.ts";
 import type { ContainerOptions } from "./options.ts";
@@ -72,11 +73,11 @@ export function parseHost(words: string): { name: string; address: string } {
   return { name, address };
 }
 
-/** Lines of what others are called in the networks of a container. */
+/** Lines of what others are called in the macvlan networks of a container. */
 export function neighbours(home: Home, id: string): string {
   const networks = home.state.networks
     .list<NetworkRecord>()
-    .filter(({ name, endpoints }) => name !== DEFAULT_NETWORK && endpoints[id]);
+    .filter(({ driver, endpoints }) => driver === "macvlan" && endpoints[id]);
   return networks
     .flatMap(({ endpoints }) => Object.values(endpoints))
     .filter(({ container }) => container !== id)
@@ -93,11 +94,12 @@ export function checkHosts(options: ContainerOptions): void {
 }
 
 /**
- * Writes those of all containers that are in networks. What is bound there is the file itself, so it keeps its place.
+ * Writes that of a container, and those of its neighbours that find it there. What is bound there is the file itself, so it
+ * keeps its place.
  */
-export function writeNames(home: Home): void {
-  const networks = home.state.networks.list<NetworkRecord>();
-  for (const id of new Set(networks.flatMap(({ endpoints }) => Object.keys(endpoints)))) {
+export function writeHosts(home: Home, own: string): void {
+  const networks = home.state.networks.list<NetworkRecord>().filter(({ driver }) => driver === "macvlan");
+  for (const id of new Set([own, ...networks.flatMap(({ endpoints }) => Object.keys(endpoints))])) {
     const record = home.state.containers.get<ContainerRecord>(id);
     using directory = record && home.directory(id);
     if (record && directory?.status("hosts"))

@@ -1,19 +1,22 @@
 /** Containers in networks: what they have there as long as they run. @module */
 import { TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
+import { NetdWatcher, runNetd } from "../netd/index.ts";
 import { DEFAULT_NETWORK, namespaceOf, Networks, parseExposed, parsePorts, reservePorts } from "../network/index.ts";
-import type { Endpoint, NetworkRecord, WantedPort } from "../network/index.ts";
+import type { Endpoint, NetworkRecord, WantedPort, Watcher } from "../network/index.ts";
 import { addEvent } from "./events.ts";
 import { find, recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { imageConfigOf } from "./image-config.ts";
 import { locked } from "./lock.ts";
-import { writeNames } from "./hosts-file.ts";
+import { rewriteFiles } from "./etc-files.ts";
+import { writeHosts } from "./hosts-file.ts";
 import { networksOf, publishes } from "./network-options.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import { isUp, reconciled } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
+import { callVerb } from "./self.ts";
 
 const SHORT = 12;
 
@@ -70,7 +73,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
         await networks.plugIn(network.id, id, own.namespace, index === 0);
         addNetworkEvent(home, network, "connect", record);
       }
-      writeNames(home);
+      if (found.some(({ driver: each }) => each === "macvlan")) writeHosts(home, id);
     },
   };
 }
@@ -105,7 +108,24 @@ export function wantedPorts(options: ContainerOptions, { ExposedPorts = {} }: Co
 }
 
 /** The networks of a store. */
-export const networksAt = (home: Home): Networks => new Networks(() => home.state, isThere(home));
+export const networksAt = (home: Home, watcher: Watcher = watcherOf(home)): Networks =>
+  new Networks(() => home.state, isThere(home), undefined, watcher);
+
+const watcherOf = (home: Home) =>
+  new NetdWatcher(
+    () => home.root,
+    () => callVerb(home, "network", "netd"),
+  );
+
+/** Answers for the names of containers, until none is in a network that has some. @param listener a socket */
+export const answerForNames = (home: Home, listener: number): Promise<void> =>
+  runNetd({
+    root: home.root,
+    listener,
+    state: home.state,
+    networks: (watcher) => networksAt(home, watcher),
+    dns: (id) => home.state.containers.get<ContainerRecord>(id)?.options.dns,
+  });
 
 /** Whether a container is still what its endpoints are for. */
 const isThere =
@@ -123,7 +143,7 @@ export async function leaveNetworks(home: Home, record: ContainerRecord): Promis
   if (left.length === 0) return;
   await networksAt(home).leave(record.id);
   for (const { network } of left) addNetworkEvent(home, network, "disconnect", record);
-  writeNames(home);
+  if (left.some(({ network: { driver } }) => driver === "macvlan")) writeHosts(home, record.id);
 }
 
 export interface Place {
@@ -172,8 +192,8 @@ async function changeNetworks(
     const record = recordOf(home, id);
     const changed = await change({ networks, network, record, before: networksOf(record.options) });
     if (changed) remember(home, id, changed);
+    if (changed && isUp(record)) rewriteFiles(home, recordOf(home, id));
   });
-  writeNames(home);
 }
 
 const isNamed = ({ id, name }: NetworkRecord, by: string): boolean => name === by || (by !== "" && id.startsWith(by));

@@ -8,11 +8,14 @@ const PASSED = ["PATH", "HOME", "USER", "TZ", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"
 const [F_OK, X_OK] = [0, 1];
 
 /** Of the hidden verbs of `tsbox container`. Undefined where this program is no tsbox, and there is none in PATH. */
-export function callSelf(home: Home, ...words: string[]): Executed | undefined {
+export const callSelf = (home: Home, ...words: string[]): Executed | undefined => callVerb(home, "container", ...words);
+
+/** Any verb. */
+export function callVerb(home: Home, ...words: string[]): Executed | undefined {
   const command = findSelf();
   if (!command) return undefined;
   const env = PASSED.flatMap((name) => (process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`]));
-  const args = [...command, "container", ...words];
+  const args = [...command, ...words];
   return { file: command[0] as string, args, env: [...env, `TSBOX_ROOT=${home.root}`] };
 }
 

@@ -19,6 +19,7 @@ import {
   type PublishedPort,
 } from "./firewall.ts";
 import { allowForwarding, forbidForwarding } from "./forwarding.ts";
+import { closeNamePorts } from "./name-sockets.ts";
 import type { Endpoint, NetworkRecord } from "./record.ts";
 
 /** A network namespace of a container: a descriptor, or what reaches one that this process may not enter. */
@@ -34,13 +35,23 @@ const filtered = ({ device, subnets, internal, isolated }: NetworkRecord): Filte
   isolated,
 });
 
+export { openNameSockets } from "./name-sockets.ts";
+
+/** Whether it stands. */
+export function stands({ device }: NetworkRecord): boolean {
+  using links = new Links();
+  const found = links.find(device);
+  return found?.kind === "bridge" && found.up;
+}
+
 /**
  * @param all networks of the store: where somebody has emptied the packet filter, it is told again of those that stand
  * @param joining a container that is about to be plugged in
+ * @returns whether it did not stand
  * @throws TsboxError `permission_denied`, `limit_unavailable`, `unsupported`
  */
-export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord[], joining: string): void {
-  if (network.driver === "macvlan") return;
+export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord[], joining: string): boolean {
+  if (network.driver === "macvlan") return false;
   using links = new Links();
   const action = `make the network ${show(network.name)}`;
   const found = links.find(network.device);
@@ -50,7 +61,7 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
     });
   // it is brought up last: then all of it stands. To tell the packet filter again takes the kernel 10 ms and more (measured)
   const isFiltered = hasFirewall();
-  if (found?.up && isFiltered) return;
+  if (found?.up && isFiltered) return false;
   if (!found) links.addBridge(network.device, network.mtu === undefined ? {} : { mtu: network.mtu });
   const index = links.indexOf(network.device);
   const families = network.subnets.map(({ subnet }) => parseSubnet(subnet).family);
@@ -68,6 +79,7 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
   if (isFiltered || !raiseFirewall(...standing(network, all, joining))) addNetwork(filtered(network));
   allowForwarding(families, action);
   links.change(index, { up: true }, `bring ${network.device} up`);
+  return !found?.up;
 }
 
 /** What the packet filter has to know of a network, and of those that stand already. */
@@ -99,6 +111,7 @@ export function lowerNetwork(network: NetworkRecord): void {
   const devices = network.driver === "macvlan" ? [] : [network.device];
   removeDevices(links, [...devices, ...endpoints.map(({ device }) => device)]);
   if (network.driver === "macvlan") return;
+  if (network.namesElsewhere) closeNamePorts(network);
   forbidForwarding(links, lowerFirewall(filtered(network), endpoints.flatMap(publishedPorts)));
   forgetAddresses(endpoints);
 }

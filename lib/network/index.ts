@@ -1,15 +1,11 @@
 /** Networks of containers: bridges, addresses, ports. @module */
-export {
-  bareAddresses,
-  DEFAULT_NETWORK,
-  Networks,
-  type IsThere,
-  type Joining,
-  type NetworkOptions,
-} from "./networks.ts";
+export { bareAddresses, Networks, type IsThere, type Joining, type NetworkOptions } from "./networks.ts";
+export { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
+export { tryLockNetworks } from "./lock.ts";
 export { parseExposed, parsePorts, type WantedPort } from "./ports.ts";
 export { reservePorts, type Reservation } from "./publish.ts";
 export type { HeldBox } from "./boxes.ts";
 export { namespaceOf, type Keeper } from "./place.ts";
 export type { NetworkFilters } from "./filter.ts";
 export type * from "./record.ts";
+export type { NameSockets, Watcher } from "./watcher.ts";

@@ -7,17 +7,20 @@
  * ```
  * @module
  */
-import { Directory, effectiveUid, removeTree, show, TsboxError } from "../../syscalls/index.ts";
+import { Directory, effectiveUid, openSocket, removeTree, show, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
 import { formatAddress, parseSubnet, type Subnet } from "../ip/index.ts";
 import { holdBox, isHeld, sweepBoxes, type HeldBox } from "./boxes.ts";
+import { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
 import { checkSubnet, chooseAddresses, freeSubnet, macFor, uniqueSubnet, type WantedSubnet } from "./leases.ts";
 import type { Namespace } from "./devices.ts";
-import { lockNetworks } from "./lock.ts";
+import { lockNetworks, tryLockNetworks } from "./lock.ts";
 import { Place, type Keeper } from "./place.ts";
 import type { WantedPort } from "./ports.ts";
 import type { Endpoint, NetworkRecord } from "./record.ts";
+import type { OpenNameSockets } from "./name-sockets.ts";
+import type { NameSockets, Watcher } from "./watcher.ts";
 
 export interface NetworkOptions {
   name: string;
@@ -56,8 +59,6 @@ export interface Joining {
 /** Whether a container of an endpoint still has it. */
 export type IsThere = (container: string) => boolean;
 
-/** What is there without having been made. */
-export const DEFAULT_NETWORK = "bridge";
 const DEFAULT_DEVICE = "tsbox0";
 const RESERVED = ["none", "host", "default", "container"];
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
@@ -72,15 +73,17 @@ export class Networks {
   readonly #state: () => State;
   readonly #isThere: IsThere;
   readonly #keeper: Keeper | undefined;
+  readonly #watcher: Watcher | undefined;
 
   /**
    * @param state opened when it is needed @param isThere whether a container still has its endpoints
-   * @param keeper of where the bridges are, which is not where this program is
+   * @param keeper of where the bridges are, which is not where this program is @param watcher told of what changes
    */
-  constructor(state: () => State, isThere: IsThere = () => true, keeper?: Keeper) {
+  constructor(state: () => State, isThere: IsThere = () => true, keeper?: Keeper, watcher?: Watcher) {
     this.#state = state;
     this.#isThere = isThere;
     this.#keeper = keeper;
+    this.#watcher = watcher;
   }
 
   /** Nobody else tells the kernel of networks meanwhile. */
@@ -296,12 +299,15 @@ export class Networks {
    * addresses: so they stay.
    */
   async raise(id: string, container: string): Promise<void> {
-    const { raiseNetwork } = await import("./devices.ts");
+    const { openNameSockets, raiseNetwork } = await import("./devices.ts");
     await this.#locked(async (place) => {
       await place.make();
       await this.#sweep(place, container);
       const network = this.get(id);
-      place.within(() => raiseNetwork(network, this.list(), container));
+      place.within(() => {
+        const isNew = raiseNetwork(network, this.list(), container);
+        if (hasNames(network)) this.#watcher?.raised(network, isNew, () => this.#nameSockets(network, openNameSockets));
+      });
     });
   }
 
@@ -337,7 +343,33 @@ export class Networks {
     if (!this.#state().networks.list<NetworkRecord>().some(isIn)) return;
     await this.#locked(async (place) => {
       for (const { id } of this.list().filter(isIn)) await this.#takeOut(place, id, [container]);
+      this.#watcher?.changed();
     });
+  }
+
+  #nameSockets(network: NetworkRecord, open: OpenNameSockets): NameSockets {
+    const remember = () =>
+      void this.#state().networks.update<NetworkRecord>(network.id, (row) => ({ ...row, namesElsewhere: true }));
+    return open(network, openSocket, remember);
+  }
+
+  /**
+   * Tells the watcher once more of all networks that stand, and takes out containers that are gone.
+   * @returns false where somebody else tells the kernel of networks just now
+   */
+  async tellAgain(): Promise<boolean> {
+    const { openNameSockets, stands } = await import("./devices.ts");
+    using held = tryLockNetworks(this.#state().root);
+    if (!held) return false;
+    using place = new Place(this.#keeper);
+    await this.#sweep(place);
+    if (!(await place.find())) return true;
+    for (const network of this.list().filter(({ endpoints }) => Object.keys(endpoints).length > 0))
+      place.within(() => {
+        if (hasNames(network) && stands(network))
+          this.#watcher?.raised(network, false, () => this.#nameSockets(network, openNameSockets));
+      });
+    return true;
   }
 
   /** Takes out containers that are gone: whoever was to do that was killed. */

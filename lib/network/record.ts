@@ -57,6 +57,8 @@ export interface NetworkRecord {
   /** Other networks, and other machines, reach published ports only. */
   isolated: boolean;
   mtu?: number;
+  /** Whoever answers for names here had to be at another port, once. */
+  namesElsewhere?: true;
   labels: Record<string, string>;
   /** As they were given. */
   options: Record<string, string>;

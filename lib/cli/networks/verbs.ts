@@ -17,6 +17,11 @@ const VERBS: LaterVerbs = {
     load: async () => (await import("./inspect.ts")).addInspect,
   },
   ls: { summary: "List networks", load: async () => (await import("./ls.ts")).addLs, alias: "list" },
+  netd: {
+    summary: "Answer for the names of containers in networks",
+    load: async () => (await import("./netd.ts")).addNetd,
+    hidden: true,
+  },
   prune: { summary: "Remove unused networks", load: async () => (await import("./prune.ts")).addPrune },
   rm: { summary: "Remove networks", load: async () => (await import("./rm.ts")).addRm, alias: "remove" },
 };

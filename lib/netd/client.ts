@@ -1,0 +1,133 @@
+/** Whoever starts containers tells netd, and starts it where there is none. Nobody waits for it. @module */
+import {
+  close,
+  closeAll,
+  connectSocketNow,
+  Directory,
+  ERRNO,
+  listenIn,
+  listenSocket,
+  receivePassed,
+  sendPassing,
+  setNonBlocking,
+  TsboxError,
+  waitBriefly,
+  type Passed,
+} from "../../syscalls/index.ts";
+import type { NameSockets, NetworkRecord, Watcher } from "../network/index.ts";
+import { LINE_BYTES, lineOf, SOCKET, type Request } from "./control.ts";
+
+/** So many may tell something before it is up. */
+const BACKLOG = 4096;
+const ANSWER_US = 5_000_000;
+/** What it says of itself, where something is wrong. */
+const LOG = "netd.log";
+
+/** How it is executed; its descriptor 3 is the socket that listens. */
+export interface NetdCommand {
+  file: string;
+  args: readonly string[];
+  env: readonly string[];
+}
+
+/** @param fds stay the caller's @returns false where there is none */
+export function tellNetd(root: string, request: Request, fds: readonly number[] = []): boolean {
+  const socket = connect(root);
+  if (socket === undefined) return false;
+  const sent = sendPassing(socket, lineOf(request), fds);
+  close(socket);
+  return sent > 0;
+}
+
+/** Waits for an answer. Undefined where there is none. */
+export function askNetd(root: string, request: Request, fds: readonly number[] = []): Passed | undefined {
+  const socket = connect(root);
+  if (socket === undefined) return undefined;
+  try {
+    if (sendPassing(socket, lineOf(request), fds) < 0) return undefined;
+    waitBriefly(socket, ANSWER_US);
+    const passed = receivePassed(socket, LINE_BYTES);
+    return typeof passed === "number" || passed.bytes.length === 0 ? undefined : passed;
+  } finally {
+    close(socket);
+  }
+}
+
+/** Undefined where nobody listens. Where too many wait to be heard it is told nothing, and looks by itself after a while. */
+function connect(root: string): number | undefined {
+  using directory = Directory.open(root);
+  if (!directory) return undefined;
+  try {
+    return connectSocketNow(`/proc/self/fd/${directory.fd}/${SOCKET}`);
+  } catch (error) {
+    const { errno = 0 } = error as TsboxError;
+    if (errno === ERRNO.ENOENT || errno === ERRNO.ECONNREFUSED) return undefined;
+    throw error;
+  }
+}
+
+/** Only where there is none, by whoever has the lock of the networks. */
+export function startNetd(root: string, command: NetdCommand): void {
+  using directory = Directory.open(root);
+  if (!directory) return;
+  directory.remove(SOCKET);
+  const listener = listenIn(directory.fd, SOCKET);
+  const { openSync, closeSync } = process.getBuiltinModule("node:fs");
+  const log = openSync(`${root}/${LOG}`, "w", 0o600);
+  try {
+    listenSocket(listener, BACKLOG);
+    setNonBlocking(listener);
+    const { spawn } = process.getBuiltinModule("node:child_process");
+    const [, ...args] = command.args;
+    const child = spawn(command.file, args, {
+      argv0: command.args[0],
+      env: Object.fromEntries(command.env.map((each) => each.split(/=(.*)/s, 2) as [string, string])),
+      cwd: "/",
+      detached: true,
+      stdio: ["ignore", "ignore", log, listener],
+    });
+    child.on("error", () => {});
+    child.unref();
+  } finally {
+    closeSync(log);
+    close(listener);
+  }
+}
+
+/** Sees that somebody answers for the names of networks. */
+export class NetdWatcher implements Watcher {
+  readonly #root: () => string;
+  readonly #command: () => NetdCommand | undefined;
+
+  constructor(root: () => string, command: () => NetdCommand | undefined) {
+    this.#root = root;
+    this.#command = command;
+  }
+
+  /** @throws TsboxError `unsupported` */
+  raised(network: NetworkRecord, isNew: boolean, open: () => NameSockets): void {
+    const root = this.#root();
+    if (!isNew && tellNetd(root, { verb: "changed" })) return;
+    // one that was killed has left nothing behind; and what is asked before another is up waits in these
+    const { udp, tcp } = open();
+    const fds = [...udp, ...tcp];
+    try {
+      const request: Request = { verb: "serve", network: network.id, udp: udp.length };
+      if (tellNetd(root, request, fds)) return;
+      const command = this.#command();
+      if (!command)
+        throw new TsboxError("answer for names: there is no tsbox that could", {
+          code: "unsupported",
+          hint: "put tsbox into PATH",
+        });
+      startNetd(root, command);
+      tellNetd(root, request, fds);
+    } finally {
+      closeAll(fds);
+    }
+  }
+
+  changed(): void {
+    tellNetd(this.#root(), { verb: "changed" });
+  }
+}

@@ -1,0 +1,11 @@
+/** The process in the background that answers for names in networks: how it is told, and how it runs. @module */
+import type { NetdOptions } from "./netd.ts";
+
+export { askNetd, NetdWatcher, tellNetd, type NetdCommand } from "./client.ts";
+export type { NetdOptions } from "./netd.ts";
+
+/** Until no container needs it any more. What it does is loaded only then. */
+export async function runNetd(options: NetdOptions): Promise<void> {
+  const { Netd } = await import("./netd.ts");
+  await new Netd(options).run();
+}

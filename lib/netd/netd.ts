@@ -1,0 +1,185 @@
+/**
+ * What runs in the background as long as containers are in networks with names, and ends by itself with the last of them.
+ * One thread, which stands still in the kernel while nothing happens.
+ *
+ * Whoever plugs a container in holds the lock of the networks, makes the sockets, and hands them over, or starts another
+ * one where there is none. It ends with the same lock, having looked once more, so nothing is handed over to nobody. What
+ * it knows it reads in the records; killed, it leaves nothing, and the next one finds all that it needs there.
+ * @module
+ */
+import { closeAll, Directory, write } from "../../syscalls/index.ts";
+import { Forwarder, NameServer, Resolver } from "../dns/index.ts";
+import { Loop } from "../loop/index.ts";
+import {
+  tryLockNetworks,
+  type NameSockets,
+  type NetworkRecord,
+  type Networks,
+  type Watcher,
+} from "../network/index.ts";
+import type { State } from "../state/index.ts";
+import { addressKey, askersOf, type Askers } from "./askers.ts";
+import { Control, SOCKET, type Answer, type Request } from "./control.ts";
+import { MachineServers } from "./machine-servers.ts";
+import { isNeeded } from "./needed.ts";
+import { VERBS } from "./verbs.ts";
+
+/** Somebody may have been killed before he could tell. */
+const LOOK_AGAIN_MS = 10_000;
+/** Another process tells the kernel of networks. */
+const BUSY_MS = 50;
+/** Of its log. */
+const MOST_FAILURES = 100;
+const STDERR = 2;
+
+export interface NetdOptions {
+  root: string;
+  /** The socket that listens, taken over. */
+  listener: number;
+  state: State;
+  /** The networks of the store, as somebody sees them who is told of them. */
+  networks: (watcher: Watcher) => Networks;
+  /** Servers that a container was given. */
+  dns: (container: string) => readonly string[] | undefined;
+}
+
+export class Netd {
+  readonly loop = new Loop((error) => this.#failed(error));
+  /** What is kept for others, by name. */
+  readonly kept = new Map<string, number[]>();
+  readonly #root: string;
+  readonly #state: State;
+  readonly #networks: Networks;
+  readonly #dns: NetdOptions["dns"];
+  readonly #control: Control;
+  readonly #forwarder = new Forwarder(this.loop);
+  readonly #machine = new MachineServers();
+  readonly #server: NameServer;
+  readonly #served = new Map<string, Disposable>();
+  readonly #identity: string | undefined;
+  #askers = new Map<string, Askers>();
+  #isLooking = false;
+  #isOver = false;
+  #failures = 0;
+
+  constructor({ root, listener, state, networks, dns }: NetdOptions) {
+    this.#root = root;
+    this.#state = state;
+    this.#dns = dns;
+    this.#networks = networks({ raised: (network, _, open) => this.#raised(network, open), changed: () => {} });
+    const find = (network: string, address: Uint8Array) => this.#askers.get(network)?.get(addressKey(address));
+    this.#server = new NameServer(this.loop, new Resolver(this.#forwarder), find);
+    this.#identity = this.#place();
+    this.#control = new Control(this.loop, listener, (request, fds) => this.#handle(request, fds));
+  }
+
+  /** Until it is not needed any more. */
+  async run(): Promise<void> {
+    this.#control.takeAll();
+    this.#read();
+    this.#lookSoon(0);
+    const again = () => {
+      this.#look();
+      this.loop.after(LOOK_AGAIN_MS, again);
+    };
+    this.loop.after(LOOK_AGAIN_MS, again);
+    while (!this.#isOver) {
+      this.loop.run();
+      if (this.#isLooking) await this.#lookAround();
+    }
+    for (const each of [this.#server, this.#forwarder, this.#control, this.loop]) each[Symbol.dispose]();
+    for (const fds of this.kept.values()) closeAll(fds);
+  }
+
+  /** Takes sockets of a network over. */
+  serve(network: string, sockets: NameSockets): void {
+    this.#served.get(network)?.[Symbol.dispose]();
+    this.#served.set(network, this.#server.serve(network, sockets));
+    this.changed();
+  }
+
+  /** The records are not what they were. */
+  changed(): void {
+    this.#read();
+    if (!isNeeded(this.#list())) this.#look();
+  }
+
+  #handle(request: Request, fds: readonly number[]): Answer | undefined {
+    const verb = Object.hasOwn(VERBS, request.verb) ? VERBS[request.verb] : undefined;
+    if (verb) return verb(this, request, fds);
+    closeAll(fds);
+    return { line: { error: `unknown verb ${request.verb}` } };
+  }
+
+  #list(): NetworkRecord[] {
+    return this.#state.networks.list<NetworkRecord>();
+  }
+
+  #read(): void {
+    const networks = this.#list();
+    this.#askers = askersOf(networks, this.#dns, () => this.#machine.now());
+    for (const [id, served] of this.#served) {
+      const network = networks.find((each) => each.id === id);
+      if (network && Object.keys(network.endpoints).length > 0) continue;
+      served[Symbol.dispose]();
+      this.#served.delete(id);
+    }
+  }
+
+  #look(): void {
+    this.#isLooking = true;
+    this.loop.wake();
+  }
+
+  #lookSoon(delayMs: number): void {
+    this.loop.after(delayMs, () => this.#look());
+  }
+
+  /** Whether all is as the records say, and whether there is still something to do. */
+  async #lookAround(): Promise<void> {
+    this.#isLooking = false;
+    try {
+      // somebody has taken the store away, or started another
+      if (this.#place() !== this.#identity) return void (this.#isOver = true);
+      if (!(await this.#networks.tellAgain())) return this.#lookSoon(BUSY_MS);
+      this.#read();
+      if (!isNeeded(this.#list())) this.#end();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Of networks that stand, and that nobody answers for: another one did, and was killed. */
+  #raised(network: NetworkRecord, open: () => NameSockets): void {
+    this.#control.takeAll();
+    if (this.#served.has(network.id)) return;
+    try {
+      this.serve(network.id, open());
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #end(): void {
+    using held = tryLockNetworks(this.#root);
+    if (!held) return this.#lookSoon(BUSY_MS);
+    this.#control.takeAll();
+    if (isNeeded(this.#list())) return;
+    using directory = Directory.open(this.#root);
+    directory?.remove(SOCKET);
+    this.#isOver = true;
+    // whoever has the lock next finds nobody
+    this.#control[Symbol.dispose]();
+  }
+
+  #place(): string | undefined {
+    using directory = Directory.open(this.#root);
+    return directory?.status(SOCKET)?.identity;
+  }
+
+  #failed(error: unknown): void {
+    if (this.#failures++ >= MOST_FAILURES) return;
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    write(STDERR, new TextEncoder().encode(`${new Date().toISOString()} ${text}\n`));
+  }
+}

@@ -1,0 +1,33 @@
+/** What netd is asked for. @module */
+import { closeAll } from "../../syscalls/index.ts";
+import type { Answer, Request } from "./control.ts";
+import type { Netd } from "./netd.ts";
+
+/** @param fds the verb's own */
+type Verb = (netd: Netd, request: Request, fds: readonly number[]) => Answer | undefined;
+
+export const VERBS: Record<string, Verb> = {
+  /** Sockets of a network: those of datagrams first. */
+  serve(netd, { network, udp = 0 }, fds) {
+    if (network === undefined) closeAll(fds);
+    else netd.serve(network, { udp: fds.slice(0, udp), tcp: fds.slice(udp) });
+    return undefined;
+  },
+  /** The records have changed. */
+  changed(netd, _, fds) {
+    closeAll(fds);
+    netd.changed();
+    return undefined;
+  },
+  /** Keeps descriptors as long as it runs. */
+  keep(netd, { name = "" }, fds) {
+    closeAll(netd.kept.get(name) ?? []);
+    netd.kept.set(name, [...fds]);
+    return {};
+  },
+  /** Passes on what it keeps. */
+  give(netd, { name = "" }, fds) {
+    closeAll(fds);
+    return { fds: netd.kept.get(name) ?? [] };
+  },
+};

@@ -1,0 +1,8 @@
+/** The network that is there without having been made. @module */
+import type { NetworkRecord } from "./record.ts";
+
+export const DEFAULT_NETWORK = "bridge";
+
+/** Containers are found by name there: in the default network they are not, as in Docker, and a macvlan has no gateway here. */
+export const hasNames = ({ name, driver }: Pick<NetworkRecord, "name" | "driver">): boolean =>
+  driver === "bridge" && name !== DEFAULT_NETWORK;
