@@ -8,7 +8,7 @@ import { invalid, show } from "./check.ts";
 import { checkCommand, checkRequest } from "./check-request.ts";
 import { watchCpuTime } from "./cpu-time.ts";
 import { cpuTimeLimit, groupFor, outputLimit, timeLimit } from "./group.ts";
-import { prepare } from "./image.ts";
+import { prepare, preparedOf } from "./image.ts";
 import { launch } from "./launch.ts";
 import { networkNames } from "./namespaces.ts";
 import { Listener } from "./notify.ts";
@@ -17,7 +17,7 @@ import type { RunOptions } from "./options.ts";
 import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
 import { specFor } from "./request.ts";
-import type { Request } from "./stacked-root.ts";
+import { StackedRoot, type Request } from "./stacked-root.ts";
 
 /** @throws TsboxError for what is known before it runs */
 export function spawnAlone(given: string[], asked: RunOptions): SandboxProcess {
@@ -33,6 +33,24 @@ export function spawnAlone(given: string[], asked: RunOptions): SandboxProcess {
     image?.release();
     throw error;
   }
+}
+
+/**
+ * The same over layers that the caller holds: what is written goes to `writableLayer`.
+ * @param layers absolute paths, top first @param otherwise a directory, where there are none
+ */
+export function spawnOver(
+  layers: readonly string[],
+  otherwise: string,
+  command: string[],
+  asked: RunOptions,
+): SandboxProcess {
+  checkRequest(asked);
+  checkCommand(command);
+  const stack = new StackedRoot(layers, [], otherwise);
+  const config = { os: "linux", architecture: "", rootfs: { type: "layers" as const, diff_ids: [] } };
+  const { request } = preparedOf(command, asked, { config, stack });
+  return start(command, request, undefined);
 }
 
 function start(command: string[], options: Request, image: ReturnType<typeof prepare>["image"]): SandboxProcess {

@@ -4,6 +4,7 @@ export type { OpenBlob } from "./blobs.ts";
 export type { ImageLayer, StoredImage } from "./images.ts";
 export type { Ingest } from "./ingest.ts";
 export type { IdMaps, LayerInfo, StoredLayer } from "./layers.ts";
+export { BUILD_CACHE } from "./kept.ts";
 export type { Lease } from "./leases.ts";
 export type { Metadata, Origin, ReferenceCounts } from "./metadata.ts";
 export type { PruneOptions, Removed, RemoveOptions } from "./removal.ts";

@@ -35,18 +35,19 @@ export function leaseImage(root: StoreRoot, image: StoredImage, ids?: IdMaps): L
     });
   const lock = lockedLayer(root, layerKey(top.chainId, ids));
   if (!lock) throw missing();
-  const found = layers.map(({ chainId }) => findLayer(root, chainId, ids)?.fs);
   const release = () => {
     lock.unlock();
     lock[Symbol.dispose]();
   };
-  if (!found.every((lower) => lower !== undefined)) {
+  const lowers = lowersOf(
+    root,
+    layers.map(({ chainId }) => chainId),
+    ids,
+  );
+  if (!lowers) {
     release();
     throw missing();
   }
-  // overlayfs does not look whether a layer as a whole is opaque
-  const last = layers.findIndex(({ chainId }) => root.layers.status(`${layerKey(chainId, ids)}/${OPAQUE_MARK}`));
-  const lowers = last < 0 ? found : found.slice(0, last + 1);
   // when it was last used
   if (lock.touch()) markOld(root, layers, ids);
   let isOpen = true;
@@ -62,6 +63,18 @@ export function leaseImage(root: StoreRoot, image: StoredImage, ids?: IdMaps): L
       isOpen = false;
     },
   };
+}
+
+/**
+ * Lower directories of overlayfs, top first; undefined where a layer is not unpacked.
+ * @param layers by their chainIds, top first
+ */
+export function lowersOf(root: StoreRoot, layers: readonly Digest[], ids: IdMaps | undefined): string[] | undefined {
+  const found = layers.map((chainId) => findLayer(root, chainId, ids)?.fs);
+  if (!found.every((lower) => lower !== undefined)) return undefined;
+  // overlayfs does not look whether a layer as a whole is opaque
+  const last = layers.findIndex((chainId) => root.layers.status(`${layerKey(chainId, ids)}/${OPAQUE_MARK}`));
+  return last < 0 ? found : found.slice(0, last + 1);
 }
 
 /** What lies in the page cache for so long has been written. */

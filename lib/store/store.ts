@@ -16,7 +16,7 @@ import { findNamed, hasPrefix, isIdPrefix, layersOf, loadImage, type ImageLayer,
 import { newEntry, readIndexFile, withName, withoutName, writeIndexFile, WrittenIndex } from "./index-file.ts";
 import { openIngest, openUnknown, type Ingest, type IngestOwner } from "./ingest.ts";
 import { findLayer, layerKey, type IdMaps, type StoredLayer } from "./layers.ts";
-import { lastUsed, leaseImage, type Lease } from "./leases.ts";
+import { lastUsed, leaseImage, lowersOf, type Lease } from "./leases.ts";
 import { Metadata } from "./metadata.ts";
 import { prune, removeImage, withdraw, type PruneOptions, type Removed, type RemoveOptions } from "./removal.ts";
 import { defaultRoot, StoreRoot } from "./root.ts";
@@ -275,6 +275,11 @@ export class Store implements Disposable {
     this.#holds.add(digests);
   }
 
+  /** Relies on layers, by their chainIds. Needs a {@link hold}. */
+  relyOnLayers(chainIds: readonly Digest[], ids?: IdMaps): void {
+    this.#holds.add(chainIds.map((chainId) => layerKey(chainId, ids)));
+  }
+
   /**
    * Writes a blob, as the only process: waits for another one that is at it. Held as {@link hold} says.
    * @returns undefined where it is there already
@@ -311,6 +316,15 @@ export class Store implements Disposable {
 
   findLayer(chainId: Digest, ids?: IdMaps): StoredLayer | undefined {
     return findLayer(this.#root, chainId, ids);
+  }
+
+  /**
+   * Lower directories of overlayfs, top first, of layers that the caller {@link relyOnLayers relies on}; undefined where
+   * one is not unpacked.
+   * @param layers by their chainIds, the lowest first
+   */
+  lowersOf(layers: readonly Digest[], ids?: IdMaps): string[] | undefined {
+    return lowersOf(this.#root, layers.toReversed(), ids);
   }
 
   /**

@@ -10,6 +10,7 @@ import { storing } from "./failure.ts";
 import { heldNames } from "./holds.ts";
 import { isPartial, OWN_MODE } from "./ingest.ts";
 import { hexOfKey, isLayerKey, LOCK, readLayerInfo } from "./layers.ts";
+import { keptByBuilds } from "./kept.ts";
 import { isLeased } from "./leases.ts";
 import { neededBy, type Needed } from "./marking.ts";
 import { readIndexFile } from "./index-file.ts";
@@ -35,12 +36,13 @@ const OTHERS_MS = 60 * 60 * 1000;
 export function sweep(root: StoreRoot, trash: Trash, among?: Pick<Needed, "blobs" | "layers">): Swept {
   const needed = neededBy(root, readIndexFile(root).entries);
   const held = heldNames(root);
+  const kept = keptByBuilds(root);
   const blobs = among ? [...among.blobs] : allBlobs(root).filter((digest) => isOursOrOld(root, digest));
   const swept: Swept = { blobs: [], layers: [], bytes: 0 };
   // what such a manifest leads to may be anything
   if (needed.damaged.size > 0) return swept;
   for (const digest of blobs) {
-    if (needed.blobs.has(digest) || held.has(digest)) continue;
+    if (needed.blobs.has(digest) || held.has(digest) || kept.blobs.has(digest)) continue;
     const status = blobStatus(root, digest);
     const directory = root.algorithm(algorithmOf(digest));
     if (!status || !directory) continue;
@@ -50,7 +52,7 @@ export function sweep(root: StoreRoot, trash: Trash, among?: Pick<Needed, "blobs
   }
   sweepLayers(root, trash, swept, (key) => {
     const hex = hexOfKey(key);
-    return !needed.layers.has(hex) && !held.has(key) && (!among || among.layers.has(hex));
+    return !needed.layers.has(hex) && !held.has(key) && !kept.layers.has(hex) && (!among || among.layers.has(hex));
   });
   return swept;
 }
