@@ -29,9 +29,9 @@ export function configure(config: ContainerConfig, setting: Setting): ContainerC
     case "WORKDIR":
       return { ...config, WorkingDir: directoryFrom(config.WorkingDir, setting.value) };
     case "USER":
-      return { ...config, User: setting.value };
+      return { ...config, User: oneWord(setting.value) };
     case "STOPSIGNAL":
-      return { ...config, StopSignal: setting.value };
+      return { ...config, StopSignal: oneWord(setting.value) };
     case "VOLUME":
       return { ...config, Volumes: { ...config.Volumes, ...keyed(volumesOf(setting.values)) } };
     case "EXPOSE":
@@ -69,6 +69,11 @@ export function directoryFrom(from: string | undefined, path: string): string {
 /** What is executed: a line by the shell of the config. */
 export const wordsOf = (command: Command, { Shell }: ContainerConfig): string[] =>
   command.form === "exec" ? [...command.args] : [...(Shell ?? DEFAULT_SHELL), command.text];
+
+function oneWord(text: string): string {
+  if (!/^\S+$/.test(text)) throw new SyntaxError("exactly one word is needed");
+  return text;
+}
 
 const keyed = (names: readonly string[]): Record<string, object> => Object.fromEntries(names.map((name) => [name, {}]));
 

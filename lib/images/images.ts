@@ -233,17 +233,18 @@ export class Images implements Disposable {
   /**
    * Images as one archive: for `docker load`, or an OCI image layout alone. A name without a tag stands for all that its
    * repository has.
+   * @param options.as what an image that is asked for by its id is called there: whole names
    * @throws TsboxError `image_not_found`
    */
   async save(
     names: readonly string[],
-    { format = "docker", signal }: { format?: ArchiveFormat; signal?: AbortSignal } = {},
+    { format = "docker", signal, as = [] }: { format?: ArchiveFormat; signal?: AbortSignal; as?: string[] } = {},
   ): Promise<ReadableStream<Uint8Array>> {
     const store = this.#store;
     const chosen = chooseSaved(names, store.images(), (name) => this.#get(name));
     const saved = chosen.map(({ image, names: own }): SavedImage => {
       const descriptor = manifestDescriptor(image, store.blobSize(image.manifestDigest) as number);
-      return { descriptor, manifest: image.manifest, names: own };
+      return { descriptor, manifest: image.manifest, names: own.length > 0 ? own : as };
     });
     return streamOf(archivePieces(store, planArchive(saved, format), signal));
   }

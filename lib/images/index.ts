@@ -13,7 +13,8 @@ export {
 } from "./images.ts";
 export type { ImageInspect } from "./inspect.ts";
 export type { LoadedImage } from "./load.ts";
-export type { CommitOptions, ImportOptions } from "./make.ts";
+export { emptyConfig, layerDescriptor } from "./config.ts";
+export { assembleImage, type AssembleOptions, type CommitOptions, type ImportOptions } from "./make.ts";
 export type { ArchiveSource } from "./pieces.ts";
 export type { ImageEvent, LayerEvent } from "./progress.ts";
 export type { PulledImage } from "./pull.ts";

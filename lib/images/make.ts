@@ -12,7 +12,6 @@ import {
 import { packLayer, type PackOptions } from "../layer/index.ts";
 import type { IdMaps, Store, StoredImage } from "../store/index.ts";
 import { arriving, remember, type Arrival } from "./arrival.ts";
-import { applyChanges } from "./changes.ts";
 import {
   configBlob,
   creationTime,
@@ -62,7 +61,7 @@ export function importImage(store: Store, pieces: Pieces, options: ImportOptions
 
 async function importInto(arrival: Arrival, pieces: Pieces, options: ImportOptions): Promise<ReceivedImage> {
   const base = emptyConfig(options.platform);
-  const config = applyChanges({}, options.changes ?? []);
+  const config = await changed({}, options.changes);
   const layer = await storeLayer(arrival, pieces, options.signal);
   const { message = "Imported", author } = options;
   const change = {
@@ -73,6 +72,13 @@ async function importInto(arrival: Arrival, pieces: Pieces, options: ImportOptio
     ...(author ? { author } : {}),
   };
   return storeImage(arrival, extendConfig(base, change), [layer.descriptor], options);
+}
+
+/** Who changes nothing does without what reads Dockerfiles. */
+async function changed(config: ContainerConfig, changes: readonly string[] = []): Promise<ContainerConfig> {
+  if (changes.length === 0) return config;
+  const { applyChanges } = await import("./changes.ts");
+  return applyChanges(config, changes);
 }
 
 async function storeLayer(
@@ -115,9 +121,9 @@ async function commitInto(
   upper: string,
   options: CommitOptions,
 ): Promise<ReceivedImage> {
-  const { config: given, changes = [], message, author, createdBy, upperIds: ids, exclude, signal } = options;
+  const { config: given, changes, message, author, createdBy, upperIds: ids, exclude, signal } = options;
   const from = base?.config ?? emptyConfig();
-  const config = applyChanges(given ?? from.config ?? {}, changes);
+  const config = await changed(given ?? from.config ?? {}, changes);
   const layer = await packUpper(arrival, upper, {
     ...(ids ? { ids } : {}),
     ...(exclude ? { exclude } : {}),
@@ -148,12 +154,24 @@ async function packUpper(
   return { descriptor: layerDescriptor(digest, size, "none"), diffId };
 }
 
+export interface AssembleOptions extends ReceiveOptions {
+  names?: readonly Reference[];
+}
+
+/** An image of layers that the store has, blobs and unpacked. */
+export const assembleImage = (
+  store: Store,
+  config: ImageConfig,
+  layers: Descriptor[],
+  options: AssembleOptions,
+): Promise<ReceivedImage> => arriving(store, (arrival) => storeImage(arrival, config, layers, options));
+
 /** An image whose layers the store has as blobs. */
 async function storeImage(
   arrival: Arrival,
   config: ImageConfig,
   layers: Descriptor[],
-  { names = [], ...options }: ReceiveOptions & { names?: readonly Reference[] },
+  { names = [], ...options }: AssembleOptions,
 ): Promise<ReceivedImage> {
   const blob = configBlob(config);
   // what others read has to be readable here, too
