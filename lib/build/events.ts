@@ -2,6 +2,8 @@
 
 /** Steps are known by their number, from 0; the whole graph is told before any of them begins. */
 export type BuildEvent =
+  /** Before the graph is known: an image that is fetched. */
+  | { type: "resolving"; reference: string }
   | { type: "plan"; steps: PlannedStep[] }
   | { type: "started"; step: number; at: number }
   /** A piece of what a RUN writes, or of progress texts of a source. */

@@ -13,12 +13,14 @@ export interface BuildOptions {
   dockerfile?: string | Dockerfile;
   /** Names of what is made. */
   tags?: string[];
-  /** Other contexts by name, for `--from=NAME` and FROM. */
+  /** Other contexts by name, for `--from=NAME` and FROM; `docker-image://NAME` is an image. */
   contexts?: Record<string, ContextSource>;
   args?: Record<string, string>;
   labels?: Record<string, string>;
   /** The stage that is wanted; default the last. */
   target?: string;
+  /** Of the stage that a line of the file is in, what is there before it: for a look at why that step fails. */
+  before?: number;
   platform?: string;
   pull?: boolean;
   cache?: boolean;
@@ -26,10 +28,13 @@ export interface BuildOptions {
   noCacheFilter?: string[];
   /** Contents by id. */
   secrets?: Record<string, Uint8Array | { file: string } | { env: string }>;
-  /** Paths of agents' sockets or of keys by id. */
+  /** Paths of agents' sockets by id. */
   ssh?: Record<string, string>;
   /** Default for RUN: `"none"`, `"host"`, or as containers have it. */
   network?: "default" | "none" | "host";
+  /** What the file may ask for: RUN --network=host, RUN --security=insecure. */
+  allow?: ("network.host" | "security.insecure")[];
+  /** `"name:address"` */
   addHosts?: string[];
   squash?: boolean;
   outputs?: BuildOutput[];

@@ -1,0 +1,97 @@
+/** Images that a build begins with, or takes files from: found in the store, or fetched. @module */
+import { dockerfileError, type Dockerfile, type Place as FilePlace } from "../dockerfile/index.ts";
+import { parsePlatform, type ImageConfig } from "../image/index.ts";
+import { Images } from "../images/index.ts";
+import type { StoredImage } from "../store/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import type { BuildEvent } from "./events.ts";
+import { imageKey, imagesOf, outlineOf, type Outline, type OutlineOptions } from "./outline.ts";
+import { hold, type Place, type Snapshot } from "./snapshot.ts";
+
+export interface Base {
+  image: StoredImage;
+  snapshot: Snapshot;
+}
+
+export interface BaseOptions {
+  pull: boolean;
+  platform: string | undefined;
+  signal: AbortSignal;
+  onEvent: (event: BuildEvent) => void;
+}
+
+/**
+ * The stages that are needed, and all images that they need. What an image has for those who build on it may need others.
+ * @throws TsboxError `dockerfile_invalid`, and as images are pulled
+ */
+export async function outlineWithBases(
+  file: Dockerfile,
+  place: Place,
+  outlined: Omit<OutlineOptions, "images">,
+  options: BaseOptions,
+): Promise<{ outline: Outline; bases: Map<string, Base> }> {
+  const bases = new Map<string, Base>();
+  for (;;) {
+    const images = new Map([...bases].map(([key, { image }]): [string, ImageConfig] => [key, image.config]));
+    const outline = outlineOf(file, { ...outlined, images });
+    const missing = imagesOf(outline, outlined.contexts).filter((image) => !bases.has(imageKey(image)));
+    if (missing.length === 0) return { outline, bases };
+    for (const { reference, platform, place: where } of missing) {
+      const key = imageKey({ reference, platform });
+      if (!bases.has(key)) bases.set(key, await baseOf(file, place, { reference, platform, where }, options));
+    }
+  }
+}
+
+interface Wanted {
+  reference: string;
+  platform: string | undefined;
+  where: FilePlace;
+}
+
+async function baseOf(file: Dockerfile, place: Place, wanted: Wanted, options: BaseOptions): Promise<Base> {
+  try {
+    return await found(place, wanted, options);
+  } catch (error) {
+    if (!(error instanceof TsboxError) || error.code === "aborted") throw error;
+    if (error.code === "reference_invalid")
+      throw dockerfileError(file.file, wanted.where, error.message, error.hint ?? undefined);
+    throw error;
+  }
+}
+
+async function found({ store, ids }: Place, { reference, platform }: Wanted, options: BaseOptions): Promise<Base> {
+  const { pull, signal, onEvent } = options;
+  const asked = platform ?? options.platform;
+  const find = () => findImage({ store, ids }, reference, asked);
+  let base = pull ? undefined : find();
+  if (base) return base;
+  onEvent({ type: "resolving", reference });
+  using images = new Images(store.path);
+  if (!pull && findStored({ store, ids }, reference, asked)) await images.unpack(reference, { signal });
+  else await images.pull(reference, { signal, ...(asked === undefined ? {} : { platform: asked }) });
+  base = find();
+  if (base) return base;
+  throw new TsboxError(`use the image ${reference}: somebody has removed it`, { code: "image_not_found" });
+}
+
+function findStored({ store }: Place, reference: string, platform: string | undefined): StoredImage | undefined {
+  try {
+    return store.findImage(reference, platform === undefined ? {} : { platform: parsePlatform(platform) });
+  } catch (error) {
+    if (error instanceof TsboxError && error.code === "platform_not_found") return undefined;
+    throw error;
+  }
+}
+
+/** Undefined where it is not there, or not unpacked. It is held from now on. */
+function findImage(place: Place, reference: string, platform: string | undefined): Base | undefined {
+  const image = findStored(place, reference, platform);
+  if (!image) return undefined;
+  const snapshot = place.store.layersOf(image, place.ids).map(({ chainId, diffId, descriptor }) => ({
+    chainId,
+    diffId,
+    descriptor,
+  }));
+  return hold(place, snapshot) ? { image, snapshot } : undefined;
+}

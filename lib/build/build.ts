@@ -1,0 +1,120 @@
+/** A build, from what is asked for to what is made. @module */
+import { absolute, TsboxError } from "../../syscalls/index.ts";
+import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "../image/index.ts";
+import { imageIds } from "../launch/index.ts";
+import { defaultRoot, Store } from "../store/index.ts";
+import { outlineWithBases } from "./bases.ts";
+import { BuildCache } from "./cache.ts";
+import { Contexts } from "./contexts.ts";
+import type { PlannedStep } from "./events.ts";
+import { createFiles } from "./files/index.ts";
+import { graphOf, type Graph } from "./graph.ts";
+import type { Making } from "./making.ts";
+import type { BuildOptions, BuildResult } from "./options.ts";
+import type { Done } from "./lookup.ts";
+import { makeOutputs, namesOf } from "./output.ts";
+import { Performing } from "./perform.ts";
+import { plannedOf, planWithCache } from "./plan.ts";
+import { Workspace } from "./workspace.ts";
+
+/**
+ * @param root of the store; default as for all else
+ * @throws TsboxError `dockerfile_invalid`, `build_failed`, `invalid_option`, `image_not_found`, `file_not_found`,
+ *   `permission_denied`, `aborted`; nothing has the name then that was asked for, unless it had it before
+ */
+export async function build(root: string | undefined, options: BuildOptions): Promise<BuildResult> {
+  return building(root, options, async (making, graph, platform) => {
+    const steps = await perform(making, graph);
+    const { snapshot } = steps.get(graph.result.step) as Done;
+    const image = await makeOutputs(making, graph, steps, { platform, snapshot });
+    const all = [...steps.values()].filter(({ key }) => key !== undefined);
+    const cached = all.filter((done) => done.cached).length;
+    return { ...image, cached, performed: all.length - cached };
+  });
+}
+
+/**
+ * What a build would do, and what is in the cache of it. Images that it begins with are fetched.
+ * @throws TsboxError as {@link build}
+ */
+export const planBuild = (root: string | undefined, options: BuildOptions): Promise<PlannedStep[]> =>
+  building(root, options, planWithCache);
+
+async function building<T>(
+  root: string | undefined,
+  options: BuildOptions,
+  work: (making: Making, graph: Graph, platform: Platform) => Promise<T>,
+): Promise<T> {
+  const { signal, onEvent = () => {} } = options;
+  const stop = new AbortController();
+  const abort = () => stop.abort(aborted(signal?.reason));
+  if (signal?.aborted) throw aborted(signal.reason);
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    namesOf(options);
+    const ids = imageIds();
+    using store = Store.open({ root: root === undefined ? defaultRoot() : absolute(root) });
+    using cache = new BuildCache(store.path);
+    using workspace = new Workspace(store.path, ids);
+    await using contexts = new Contexts(options);
+    using _hold = store.hold();
+    const place = { store, ids };
+    const file = await contexts.dockerfile();
+    const target = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
+    const { args = {}, labels = {}, network = "default", pull = false } = options;
+    const outlined = {
+      args,
+      target: options.target,
+      before: options.before,
+      build: hostPlatform(),
+      platform: target,
+      contexts: contexts.names,
+    };
+    const told = { pull, platform: options.platform && formatPlatform(target), signal: stop.signal, onEvent };
+    const { outline, bases } = await outlineWithBases(file, place, outlined, told);
+    const images = new Map([...bases].map(([key, { image }]) => [key, image.config]));
+    const graph = graphOf(outline, { contexts: contexts.names, images, network, labels });
+    const making: Making = {
+      ...place,
+      cache,
+      workspace,
+      contexts,
+      bases,
+      options,
+      onEvent,
+      files: createFiles({ root: store.path }),
+      file: file.file,
+      epoch: epochOf(options),
+      signal: stop.signal,
+    };
+    return await work(making, graph, target);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+const aborted = (cause: unknown) => new TsboxError("build: aborted", { code: "aborted", cause });
+
+/** @throws TsboxError `invalid_option` */
+function epochOf({ sourceDateEpoch, args = {} }: BuildOptions): number | undefined {
+  const asked = sourceDateEpoch ?? args["SOURCE_DATE_EPOCH"];
+  if (asked === undefined || asked === "") return undefined;
+  const seconds = Number(asked);
+  if (Number.isInteger(seconds) && seconds >= 0 && seconds <= 0xffffffff) return seconds;
+  throw new TsboxError(`use SOURCE_DATE_EPOCH ${JSON.stringify(asked)}: not seconds since 1970`, {
+    code: "invalid_option",
+  });
+}
+
+async function perform(making: Making, graph: Graph): Promise<Map<number, Done>> {
+  const { onEvent, options } = making;
+  onEvent({ type: "plan", steps: plannedOf(graph) });
+  for (const message of graph.warnings) onEvent({ type: "warning", message });
+  const stop = new AbortController();
+  const outer = making.signal;
+  const signal = AbortSignal.any([outer, stop.signal]);
+  const parallel = options.parallel ?? navigator.hardwareConcurrency;
+  const performing = new Performing({ ...making, signal }, graph.steps, Math.max(1, parallel));
+  await performing.to(graph.result.step, (error) => stop.abort(error));
+  return performing.results();
+}

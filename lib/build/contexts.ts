@@ -1,0 +1,100 @@
+/** Build contexts: opened when something is taken from them, and what the Dockerfile is that lies in one. @module */
+import { absolute, readFile, TsboxError } from "../../syscalls/index.ts";
+import { parseDockerfile, readIgnore, type Dockerfile, type Ignore } from "../dockerfile/index.ts";
+import type { FileTree } from "./files/index.ts";
+import { openContext, readInTree, type OpenContext } from "./open-context.ts";
+import type { BuildOptions } from "./options.ts";
+import type { ContextNames } from "./outline.ts";
+
+const IMAGE = "docker-image://";
+const USUAL_FILE = "Dockerfile";
+/** As BuildKit's, with room to spare. */
+const MAX_FILE_BYTES = 4 * 2 ** 20;
+
+export class Contexts implements AsyncDisposable {
+  readonly #options: BuildOptions;
+  readonly #opened = new Map<string | undefined, Promise<OpenContext>>();
+  readonly #ignored = new Map<string | undefined, Ignore | undefined>();
+  /** Of the Dockerfile, in the context: what is beside it may say what is left out. */
+  #file: string | undefined;
+
+  constructor(options: BuildOptions) {
+    this.#options = options;
+  }
+
+  get names(): ContextNames {
+    return new Map(
+      Object.entries(this.#options.contexts ?? {}).map(([name, source]) => [
+        name,
+        typeof source === "string" && source.startsWith(IMAGE) ? { image: source.slice(IMAGE.length) } : undefined,
+      ]),
+    );
+  }
+
+  /** @param name undefined: that of the build @throws TsboxError `invalid_option` where there is none */
+  async tree(name: string | undefined): Promise<FileTree> {
+    const { tree } = await this.#open(name);
+    const ignore = this.#ignoreOf(name, tree);
+    return ignore ? { ...tree, ignore } : tree;
+  }
+
+  /** @throws TsboxError `dockerfile_invalid`, `file_not_found` */
+  async dockerfile(): Promise<Dockerfile> {
+    const { dockerfile, file = USUAL_FILE } = this.#options;
+    if (typeof dockerfile === "object") return dockerfile;
+    if (dockerfile !== undefined) return parseDockerfile(dockerfile, file);
+    const bytes = file.startsWith("/") ? readFile(file) : await this.#readFile(file);
+    if (!bytes) {
+      throw new TsboxError(`build: there is no ${file}`, {
+        code: "file_not_found",
+        path: file,
+        hint: "name it with -f, or build a directory that has one",
+      });
+    }
+    return parseDockerfile(new TextDecoder().decode(bytes), file);
+  }
+
+  async #readFile(file: string): Promise<Uint8Array | undefined> {
+    this.#file = file;
+    const { tree } = await this.#open(undefined);
+    return readInTree(tree, file, MAX_FILE_BYTES);
+  }
+
+  #open(name: string | undefined): Promise<OpenContext> {
+    let opened = this.#opened.get(name);
+    if (!opened) this.#opened.set(name, (opened = this.#source(name)));
+    return opened;
+  }
+
+  async #source(name: string | undefined): Promise<OpenContext> {
+    const { context, contexts = {} } = this.#options;
+    const source = name === undefined ? context : contexts[name];
+    if (source === undefined)
+      throw new TsboxError("build: there is no context that files could come from", {
+        code: "invalid_option",
+        hint: "a directory, or an archive",
+      });
+    return openContext(source);
+  }
+
+  #ignoreOf(name: string | undefined, tree: FileTree): Ignore | undefined {
+    if (!this.#ignored.has(name)) this.#ignored.set(name, this.#readIgnore(name, tree));
+    return this.#ignored.get(name);
+  }
+
+  #readIgnore(name: string | undefined, tree: FileTree): Ignore | undefined {
+    const { file = USUAL_FILE } = this.#options;
+    const own = file.startsWith("/") ? readFile(`${absolute(file)}.dockerignore`) : undefined;
+    if (own && name === undefined) return readIgnore(new TextDecoder().decode(own), `${file}.dockerignore`);
+    const candidates = [...(name === undefined && this.#file ? [`${this.#file}.dockerignore`] : []), ".dockerignore"];
+    for (const candidate of candidates) {
+      const bytes = readInTree(tree, candidate, MAX_FILE_BYTES);
+      if (bytes) return readIgnore(new TextDecoder().decode(bytes), candidate);
+    }
+    return undefined;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const opened of this.#opened.values()) (await opened.catch(() => undefined))?.[Symbol.dispose]();
+  }
+}

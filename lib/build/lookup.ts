@@ -1,0 +1,120 @@
+/** What steps are called in the cache, and what is there of them. @module */
+import type { CachedStep } from "./cache.ts";
+import { selectionOf } from "./copy.ts";
+import type { Selection } from "./files/index.ts";
+import { stepKey } from "./key.ts";
+import type { Found, Making } from "./making.ts";
+import { imageKey } from "./outline.ts";
+import { chainIdOf, EMPTY, hold, type Snapshot } from "./snapshot.ts";
+import type { Operation, Source } from "./step.ts";
+
+/** What a step came to. */
+export interface Done {
+  snapshot: Snapshot;
+  /** Milliseconds since 1970; undefined for a base. */
+  created: number | undefined;
+  /** It has made a layer. */
+  hasLayer: boolean;
+  cached: boolean;
+  /** In the cache; undefined for a base. */
+  key: string | undefined;
+}
+
+export type Work = Exclude<Operation, { kind: "base" }>;
+
+export function baseOf({ bases }: Making, { reference, platform }: Extract<Operation, { kind: "base" }>): Done {
+  const base = reference === undefined ? undefined : bases.get(imageKey({ reference, platform }));
+  return { snapshot: base?.snapshot ?? EMPTY, created: undefined, hasLayer: false, cached: true, key: undefined };
+}
+
+export interface Wanted {
+  found: Found;
+  operation: Work;
+  /** Where it is known without a look at files: by the layers that they are in. */
+  quick: string | undefined;
+  key: string;
+  selection: Selection | undefined;
+}
+
+/** @returns what is there of it, or what it is to be called */
+export async function look(making: Making, found: Found, operation: Work): Promise<Done | Wanted> {
+  const quick = quickKey(making, found, operation);
+  const known = quick === undefined ? undefined : cached(making, found, quick);
+  if (known) return known;
+  const { digests, selection } = await filesOf(making, found, operation);
+  const key = digests ? keyOf(making, found, operation, digests) : (quick as string);
+  const wanted = { found, operation, quick, key, selection };
+  return key === quick ? wanted : (lookAgain(making, wanted) ?? wanted);
+}
+
+/** Another build may have done it meanwhile. */
+export function lookAgain(making: Making, { found, quick, key }: Wanted): Done | undefined {
+  const there = cached(making, found, key);
+  if (there && quick !== undefined) making.cache.addAlias(quick, key);
+  return there;
+}
+
+function cached(making: Making, { step, below }: Found, key: string): Done | undefined {
+  const { cache, noCacheFilter } = making.options;
+  if (cache === false || noCacheFilter?.includes(step.stage)) return undefined;
+  const there = making.cache.find(key);
+  return there && restored(making, below, there);
+}
+
+/** Undefined where the layer has gone. */
+function restored(making: Making, below: Snapshot, { key, layer, created }: CachedStep): Done | undefined {
+  const snapshot = layer ? [...below, layer] : below;
+  if (layer && !hold(making, snapshot)) return undefined;
+  return { snapshot, created, hasLayer: layer !== undefined, cached: true, key };
+}
+
+const keyOf = ({ epoch }: Making, { below }: Found, operation: Work, files: readonly string[]): string =>
+  stepKey(chainIdOf(below), operation, { files, epoch });
+
+function quickKey(making: Making, found: Found, operation: Work): string | undefined {
+  const sources = sourcesOf(operation);
+  if (sources.some(({ kind }) => kind === "context")) return undefined;
+  return keyOf(
+    making,
+    found,
+    operation,
+    sources.map((source) => chainOf(found, source)),
+  );
+}
+
+/** Where a step's files come from. */
+function sourcesOf(operation: Work): Source[] {
+  if (operation.kind === "directory") return [];
+  if (operation.kind === "copy") return operation.sources.length > 0 ? [operation.source] : [];
+  return operation.mounts.flatMap(({ files }) => files ?? []);
+}
+
+const chainOf = ({ snapshots }: Found, source: Source): string =>
+  source.kind === "step" ? (chainIdOf(snapshots.get(source.step) ?? EMPTY) ?? "scratch") : "";
+
+/** What the files of a step are. Digests: undefined where the layers that they are in say enough. */
+async function filesOf(
+  making: Making,
+  found: Found,
+  operation: Work,
+): Promise<{ digests?: string[]; selection?: Selection | undefined }> {
+  if (operation.kind === "directory") return {};
+  if (operation.kind === "copy") {
+    const selection = await selectionOf(making, found, operation);
+    return selection ? { digests: ["content", await selection.digest()], selection } : {};
+  }
+  const sources = sourcesOf(operation);
+  if (!sources.some(({ kind }) => kind === "context")) return {};
+  const digests: string[] = [];
+  for (const mount of operation.mounts) {
+    if (!mount.files) continue;
+    if (mount.files.kind === "step") digests.push(chainOf(found, mount.files));
+    else {
+      const selection = await making.files.select(await making.contexts.tree(mount.files.name), {
+        sources: [mount.source ?? "/"],
+      });
+      digests.push(await selection.digest());
+    }
+  }
+  return { digests };
+}

@@ -1,0 +1,39 @@
+/** Which network a RUN has, and what it finds in /etc of it. @module */
+import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
+import type { MountOption, RunOptions } from "../sandbox/index.ts";
+import type { Making } from "./making.ts";
+import type { RunOperation } from "./step.ts";
+
+type Network = RunOperation["network"];
+
+export function networkFor(network: Network): Pick<RunOptions, "network"> {
+  return network === "host" ? { network: "host" } : { network: false };
+}
+
+/** Read-only, and no part of what is made. */
+export function networkFiles({ options, workspace }: Making, { network }: RunOperation): MountOption[] {
+  const directory = workspace.make("etc");
+  const files: Record<string, string> = { hosts: hostsOf(options.addHosts ?? []) };
+  if (network === "host") files["resolv.conf"] = readKernelFile("/etc/resolv.conf") ?? "";
+  const { writeFileSync } = process.getBuiltinModule("node:fs");
+  return Object.entries(files).map(([name, content]) => {
+    writeFileSync(`${directory}/${name}`, content, { mode: 0o644 });
+    return { type: "bind", source: `${directory}/${name}`, target: `/etc/${name}`, readOnly: true };
+  });
+}
+
+const LOCAL = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"];
+
+function hostsOf(added: readonly string[]): string {
+  const lines = added.map((line) => {
+    const [, name = "", address = ""] = /^([^:=\s]+)[:=](\S+)$/.exec(line) ?? [];
+    const plain = address.replace(/^\[(.*)\]$/, "$1");
+    if (name === "" || process.getBuiltinModule("node:net").isIP(plain) === 0)
+      throw new TsboxError(`add the host ${JSON.stringify(line)}: not understood`, {
+        code: "invalid_option",
+        hint: "name:address",
+      });
+    return `${plain}\t${name}`;
+  });
+  return [...LOCAL, ...lines, ""].join("\n");
+}

@@ -1,0 +1,107 @@
+/**
+ * Steps, performed: what is in the cache is taken from there, the rest is done, those that do not need each other at the
+ * same time.
+ * @module
+ */
+import { copy, makeDirectory } from "./copy.ts";
+import { StepLocks } from "./locks.ts";
+import { baseOf, look, lookAgain, type Done, type Wanted, type Work } from "./lookup.ts";
+import type { Found, Making } from "./making.ts";
+import { run } from "./run.ts";
+import { Slots } from "./slots.ts";
+import { commitUpper, EMPTY, type Snapshot } from "./snapshot.ts";
+import type { Step } from "./step.ts";
+
+export class Performing {
+  readonly #making: Making;
+  readonly #steps: readonly Step[];
+  readonly #done = new Map<number, Promise<Done>>();
+  readonly #slots: Slots;
+  readonly #locks: StepLocks;
+
+  constructor(making: Making, steps: readonly Step[], parallel: number) {
+    this.#making = making;
+    this.#steps = steps;
+    this.#slots = new Slots(parallel);
+    this.#locks = new StepLocks(making.store.path, making.signal);
+  }
+
+  /** All that a step needs, and the step. @throws what the first that failed says, once none is under way */
+  async to(target: number, fail: (error: unknown) => void): Promise<void> {
+    this.#start(target, fail).catch(() => {});
+    // all that a step needs is begun with it, so that none is added afterwards
+    const results = await Promise.allSettled(this.#done.values());
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
+  /** By the numbers of steps. */
+  async results(): Promise<Map<number, Done>> {
+    const all = await Promise.all([...this.#done].map(async ([number, done]) => [number, await done] as const));
+    return new Map(all);
+  }
+
+  #start(number: number, fail: (error: unknown) => void): Promise<Done> {
+    const there = this.#done.get(number);
+    if (there) return there;
+    const step = this.#steps[number] as Step;
+    const needed = step.after.map((each) => [each, this.#start(each, fail)] as const);
+    const done = this.#perform(step, needed);
+    this.#done.set(number, done);
+    done.catch(fail);
+    return done;
+  }
+
+  async #perform(step: Step, needed: (readonly [number, Promise<Done>])[]): Promise<Done> {
+    const snapshots = new Map<number, Snapshot>();
+    for (const [number, done] of needed) snapshots.set(number, (await done).snapshot);
+    const { signal, onEvent } = this.#making;
+    signal.throwIfAborted();
+    const { number, operation } = step;
+    onEvent({ type: "started", step: number, at: Date.now() });
+    try {
+      const below = step.parent === undefined ? EMPTY : (snapshots.get(step.parent) ?? EMPTY);
+      const done =
+        operation.kind === "base"
+          ? baseOf(this.#making, operation)
+          : await this.#work({ step, below, snapshots }, operation);
+      onEvent({ type: "ended", step: number, at: Date.now(), cached: done.cached });
+      return done;
+    } catch (error) {
+      onEvent({ type: "ended", step: number, at: Date.now(), cached: false, error: messageOf(error) });
+      throw error;
+    }
+  }
+
+  async #work(found: Found, operation: Work): Promise<Done> {
+    const looked = await look(this.#making, found, operation);
+    if ("snapshot" in looked) return looked;
+    using _lock = await this.#locks.take(looked.key);
+    return lookAgain(this.#making, looked) ?? (await this.#slots.use(() => this.#make(looked)));
+  }
+
+  async #make({ found, operation, key, quick, selection }: Wanted): Promise<Done> {
+    const { workspace, signal, epoch, cache } = this.#making;
+    signal.throwIfAborted();
+    const layer = workspace.make("layer");
+    try {
+      let isSame = true;
+      if (operation.kind === "run") await run(this.#making, found, operation, layer);
+      else if (operation.kind === "directory") await makeDirectory(this.#making, found, operation, layer);
+      else isSame = await copy(this.#making, found, operation, selection, layer);
+      const made = await commitUpper(this.#making, found.below, `${layer}/upper`, { signal, epoch });
+      const created = epoch === undefined ? Date.now() : epoch * 1000;
+      // what was changed while it was copied is known by another name
+      if (isSame) {
+        cache.put({ key, layer: made.layer, bytes: made.bytes, text: found.step.text, created });
+        if (quick !== undefined) cache.addAlias(quick, key);
+      }
+      const snapshot = made.layer ? [...found.below, made.layer] : found.below;
+      return { snapshot, created, hasLayer: made.layer !== undefined, cached: false, key };
+    } finally {
+      workspace.remove(layer);
+    }
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,130 @@
+/** What the cache of builds takes, and its removal. @module */
+import { absolute, Directory, kindOfPath, removeTree } from "../../syscalls/index.ts";
+import { chainIds, type Digest } from "../image/index.ts";
+import { imageIds } from "../launch/index.ts";
+import { removeTreeAs } from "../layer/index.ts";
+import { defaultRoot, BUILD_CACHE, Store } from "../store/index.ts";
+import { BuildCache, type CachedStep } from "./cache.ts";
+import { MOUNTS } from "./cache-mounts.ts";
+
+export interface CacheUsage {
+  key: string;
+  /** The instruction. */
+  text: string;
+  bytes: number;
+  /** Milliseconds since 1970. */
+  created: number;
+  used: number;
+  uses: number;
+  /** An image has it: nothing is freed with it. */
+  isInUse: boolean;
+}
+
+export interface PruneOptions {
+  /** Also what images have, and the directories of `RUN --mount=type=cache`. */
+  all?: boolean;
+  /** Only what was not used for so long. */
+  olderThanMs?: number;
+  /** What was used last stays, up to so many bytes. */
+  keepBytes?: number;
+}
+
+export interface PrunedCache {
+  removed: { key: string; text: string; bytes: number }[];
+  freedBytes: number;
+}
+
+/** Those that were used last come first. */
+export async function buildCacheUsage(root?: string): Promise<CacheUsage[]> {
+  const path = rootOf(root);
+  if (kindOfPath(`${path}/${BUILD_CACHE}`) === undefined) return [];
+  using store = Store.open({ root: path });
+  using cache = new BuildCache(path);
+  const needed = layersOf(store);
+  return cache.steps().map((step) => usageOf(step, needed));
+}
+
+const usageOf = ({ key, text, bytes, created, used, uses, layer }: CachedStep, needed: Set<Digest>): CacheUsage => ({
+  key,
+  text,
+  bytes,
+  created,
+  used,
+  uses,
+  isInUse: layer !== undefined && needed.has(layer.chainId),
+});
+
+/** Layers that images have stay there; what builds that run at the moment use stays as well. */
+export async function pruneBuildCache(root: string | undefined, options: PruneOptions = {}): Promise<PrunedCache> {
+  const path = rootOf(root);
+  if (kindOfPath(`${path}/${BUILD_CACHE}`) === undefined) return { removed: [], freedBytes: 0 };
+  using store = Store.open({ root: path });
+  using cache = new BuildCache(path);
+  const needed = layersOf(store);
+  const going = chosen(cache.steps(), needed, options);
+  cache.remove(going.map(({ key }) => key));
+  cache.removeImages((image) => !store.hasBlob(image));
+  const layers = going.flatMap(({ layer }) => layer ?? []);
+  await store.withdraw(
+    layers.map(({ descriptor }) => descriptor.digest),
+    layers.map(({ chainId }) => chainId),
+  );
+  const removed = going.map(({ key, text, bytes }) => ({ key, text, bytes }));
+  const freed = going.filter(({ layer }) => layer && !needed.has(layer.chainId));
+  const mounts = options.all ? pruneMounts(path, options.olderThanMs ?? 0) : 0;
+  return { removed, freedBytes: freed.reduce((sum, { bytes }) => sum + bytes, mounts) };
+}
+
+const rootOf = (root: string | undefined): string => (root === undefined ? defaultRoot() : absolute(root));
+
+function layersOf(store: Store): Set<Digest> {
+  return new Set(store.images().flatMap(({ config }) => chainIds(config.rootfs.diff_ids)));
+}
+
+/** @param steps those that were used last first */
+function chosen(
+  steps: readonly CachedStep[],
+  needed: Set<Digest>,
+  { all = false, olderThanMs = 0, keepBytes = 0 }: PruneOptions,
+): CachedStep[] {
+  const before = Date.now() - olderThanMs;
+  let kept = 0;
+  return steps.filter(({ layer, bytes, used }) => {
+    if (!all && layer && needed.has(layer.chainId)) return false;
+    if (used > before) return false;
+    if (kept + bytes > keepBytes) return true;
+    kept += bytes;
+    return false;
+  });
+}
+
+/** @returns how many bytes are free now */
+function pruneMounts(path: string, olderThanMs: number): number {
+  using mounts = Directory.open(`${path}/${MOUNTS}`);
+  if (!mounts) return 0;
+  const ids = imageIds();
+  let freed = 0;
+  for (const name of mounts.names()) {
+    using directory = mounts.directory(name);
+    if (!directory || (directory.status()?.modifiedMs ?? 0) > Date.now() - olderThanMs || !directory.tryLock())
+      continue;
+    freed += sizeOf(directory);
+    if (ids) removeTreeAs(ids, mounts, name);
+    else removeTree(mounts, name);
+    directory.unlock();
+  }
+  return freed;
+}
+
+/** What can be seen of it: directories of other ids are not entered. */
+function sizeOf(directory: Directory): number {
+  const { lstatSync, readdirSync } = process.getBuiltinModule("node:fs");
+  try {
+    return readdirSync(directory.path, { recursive: true, encoding: "utf8" }).reduce(
+      (sum, name) => sum + lstatSync(`${directory.path}/${name}`).blocks * 512,
+      0,
+    );
+  } catch {
+    return 0;
+  }
+}

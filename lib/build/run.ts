@@ -1,0 +1,118 @@
+/** RUN: a command in a sandbox over the layers so far; what it writes is the next one. @module */
+import { Directory, TsboxError } from "../../syscalls/index.ts";
+import { spawnOver, type ProcessResult, type RunOptions, type SandboxProcess } from "../sandbox/index.ts";
+import { LastLines } from "./last-lines.ts";
+import type { Found, Making } from "./making.ts";
+import { networkFiles, networkFor } from "./network.ts";
+import { lowersOf } from "./snapshot.ts";
+import { isProxy } from "./variables.ts";
+import type { RunOperation, Step } from "./step.ts";
+import { mountsFor, type Mounted } from "./run-mounts.ts";
+import { removeStubs } from "./stubs.ts";
+
+const EVERYTHING = "ALL";
+
+/**
+ * @param layer an empty directory, in which `upper` is what was written
+ * @throws TsboxError `build_failed` where the command does not exit with 0
+ */
+export async function run(making: Making, found: Found, operation: RunOperation, layer: string): Promise<void> {
+  const { step, below } = found;
+  checkAllowed(making, step, operation);
+  const lowers = lowersOf(making, below);
+  Directory.make(`${layer}/upper`, 0o755);
+  await using mounted = await mountsFor(making, found, operation);
+  const hosts = networkFiles(making, operation);
+  const options = optionsFor(making, operation, layer, { ...mounted, mounts: [...mounted.mounts, ...hosts] });
+  const last = new LastLines();
+  const child = spawnOver(lowers, making.store.path, operation.words, options);
+  const [result] = await Promise.all([
+    child.result().catch((error: unknown) => {
+      throw startError(making, step, error);
+    }),
+    tell(making, step, child, last),
+  ]);
+  making.signal.throwIfAborted();
+  if (result.exitCode !== 0) throw runError(making, step, result, last);
+  const made = options.mounts?.map(({ target }) => target) ?? [];
+  removeStubs(`${layer}/upper`, lowers, [...STANDARD, ...made]);
+}
+
+/** Where every sandbox has something mounted. */
+const STANDARD = ["/proc", "/sys", "/dev"];
+
+function optionsFor(
+  { options, signal }: Making,
+  { env, user, directory, security, network }: RunOperation,
+  layer: string,
+  { mounts, env: more }: Pick<Mounted, "mounts" | "env">,
+): RunOptions {
+  const proxies = Object.entries(options.args ?? {}).filter(([name]) => isProxy(name));
+  return {
+    writableLayer: layer,
+    env: { ...Object.fromEntries(proxies), ...Object.fromEntries(env), ...more },
+    cwd: directory,
+    user: user === "" ? "0:0" : user,
+    mounts,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    signal,
+    ...networkFor(network),
+    security: {
+      noNewPrivileges: false,
+      ...(security === "insecure" ? { capabilities: [EVERYTHING], seccomp: "none" as const } : {}),
+    },
+  };
+}
+
+/** What a file asks for that is not its own to have. @throws TsboxError `permission_denied` */
+function checkAllowed({ options, file }: Making, step: Step, { network, security }: RunOperation): void {
+  const { allow = [] } = options;
+  const needed = [
+    ...(network === "host" && options.network !== "host" ? (["network.host"] as const) : []),
+    ...(security === "insecure" ? (["security.insecure"] as const) : []),
+  ];
+  const missing = needed.find((each) => !allow.includes(each));
+  if (missing === undefined) return;
+  throw new TsboxError(`${whereOf(file, step)}: ${step.text} is not allowed`, {
+    code: "permission_denied",
+    hint: `allow it, where you trust the file: --allow ${missing}`,
+  });
+}
+
+async function tell({ onEvent }: Making, { number }: Step, child: SandboxProcess, last: LastLines): Promise<void> {
+  const read = async (stream: "stdout" | "stderr") => {
+    for await (const bytes of child[stream] ?? []) {
+      last.add(bytes);
+      onEvent({ type: "output", step: number, stream, bytes: bytes.slice() });
+    }
+  };
+  await Promise.all([read("stdout"), read("stderr")]);
+}
+
+/** `Dockerfile:3:1` */
+export const whereOf = (file: string, { place }: Step): string =>
+  place ? `${file}:${place.line}:${place.column}` : file;
+
+function runError({ file }: Making, step: Step, result: ProcessResult, last: LastLines): TsboxError {
+  const how = result.exitCode === null ? `ended by ${result.signalCode}` : `exit code ${result.exitCode}`;
+  const why = result.reason === "exit" || result.reason === "signal" ? "" : ` (${result.reason})`;
+  const lines = last.lines.map((line) => `\n  ${line}`).join("");
+  return new TsboxError(`${whereOf(file, step)}: ${step.text}: ${how}${why}${lines}`, {
+    code: "build_failed",
+    hint: `a look at what was there before: build it with --before ${step.place?.line}, and run a shell in that image`,
+  });
+}
+
+function startError({ file, signal }: Making, step: Step, error: unknown): unknown {
+  if (signal.aborted) return signal.reason;
+  if (!(error instanceof TsboxError)) return error;
+  const { hint, path } = error;
+  return new TsboxError(`${whereOf(file, step)}: ${step.text}: ${error.message}`, {
+    code: "build_failed",
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+    ...(path === undefined ? {} : { path }),
+  });
+}

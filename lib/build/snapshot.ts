@@ -1,0 +1,96 @@
+/** Filesystems between steps: layers of the store that lie on each other, and what becomes one more. @module */
+import { chainIds, type Digest } from "../image/index.ts";
+import { packLayer, unpackLayer, type IdMaps } from "../layer/index.ts";
+import type { Store } from "../store/index.ts";
+import { layerDescriptor } from "../images/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import type { Layer } from "./cache.ts";
+
+/** The lowest first. */
+export type Snapshot = readonly Layer[];
+
+export const EMPTY: Snapshot = [];
+export const chainIdOf = (snapshot: Snapshot): Digest | undefined => snapshot.at(-1)?.chainId;
+
+/** What a build keeps its layers in, and with whose ids. */
+export interface Place {
+  store: Store;
+  ids: IdMaps | undefined;
+}
+
+/** Lower directories, top first. @throws TsboxError where somebody has taken one away */
+export function lowersOf({ store, ids }: Place, snapshot: Snapshot): string[] {
+  const lowers = store.lowersOf(
+    snapshot.map(({ chainId }) => chainId),
+    ids,
+  );
+  if (lowers) return lowers;
+  throw new TsboxError("build: a layer is not in the store any more", { code: "image_not_found", hint: "build again" });
+}
+
+/** Nobody takes its layers away as long as the store is held. @returns whether all are there */
+export function hold({ store, ids }: Place, snapshot: Snapshot): boolean {
+  const all = snapshot.map(({ chainId }) => chainId);
+  store.relyOnLayers(all, ids);
+  store.rely(snapshot.map(({ descriptor }) => descriptor.digest));
+  return (
+    store.lowersOf(all, ids) !== undefined && snapshot.every(({ descriptor: { digest } }) => store.hasBlob(digest))
+  );
+}
+
+export interface Committed {
+  layer: Layer | undefined;
+  /** Of its tar. */
+  bytes: number;
+}
+
+export interface CommitOptions {
+  signal: AbortSignal;
+  /** Seconds: no file of the layer is newer. */
+  epoch: number | undefined;
+}
+
+/** What lies in an overlay's upper directory becomes a layer, and is not there afterwards; nothing is none. */
+export async function commitUpper(
+  place: Place,
+  below: Snapshot,
+  upper: string,
+  { signal, epoch }: CommitOptions,
+): Promise<Committed> {
+  const { store, ids } = place;
+  using ingest = store.ingestUnknown();
+  const packed = await packLayer(upper, (bytes) => ingest.write(bytes), {
+    signal,
+    ...(ids ? { ids } : {}),
+    ...(epoch === undefined ? {} : { sourceDateEpoch: epoch }),
+  });
+  if (packed.entries === 0) return { layer: undefined, bytes: 0 };
+  const { digest, size } = await ingest.commit();
+  const { diffId } = packed;
+  const chainId = chainIds([...below.map((layer) => layer.diffId), diffId]).at(-1) as Digest;
+  const layer: Layer = { diffId, chainId, descriptor: layerDescriptor(digest, size, "none") };
+  // times that the archive does not have would be seen by the next step
+  const isSame = epoch === undefined;
+  await keepLayer(place, below, layer, isSame ? upper : undefined, packed, signal);
+  return { layer, bytes: packed.bytes };
+}
+
+/** Makes the directory the layer's; without one, its blob is unpacked. */
+async function keepLayer(
+  { store, ids }: Place,
+  below: Snapshot,
+  { diffId, chainId, descriptor: { digest, size } }: Layer,
+  upper: string | undefined,
+  { bytes, entries }: { bytes: number; entries: number },
+  signal: AbortSignal,
+): Promise<void> {
+  const pending = await store.prepareLayer(chainId, { signal, ...(ids ? { ids } : {}) });
+  if (!pending.isPending) return;
+  using layer = pending;
+  if (upper === undefined) {
+    const pieces = store.openBlob(digest, { verify: false });
+    await unpackLayer({ pieces, compression: "none", digest, sizeBytes: size, diffId }, layer.fs, { ids, signal });
+  } else process.getBuiltinModule("node:fs").renameSync(upper, layer.fs);
+  const parent = chainIdOf(below);
+  layer.commit({ diffId, digest, bytes, entries, ...(parent ? { parent } : {}) });
+}

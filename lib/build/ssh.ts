@@ -1,0 +1,76 @@
+/**
+ * The SSH agent of whoever builds, for a RUN: it can ask which keys there are and have something signed, and nothing
+ * else. The relay is a socket of this process, and gone with the step.
+ * @module
+ * @see https://datatracker.ietf.org/doc/draft-ietf-sshm-ssh-agent/
+ */
+import type { Socket } from "node:net";
+import { Directory, TsboxError } from "../../syscalls/index.ts";
+import { changeOwners } from "../layer/index.ts";
+import type { Making } from "./making.ts";
+import type { Prepared } from "./mount-files.ts";
+import type { StepMount } from "./step.ts";
+
+const [REQUEST_IDENTITIES, SIGN_REQUEST] = [11, 13];
+/** SSH_AGENT_FAILURE, as a whole message. */
+const FAILURE = Uint8Array.of(0, 0, 0, 1, 5);
+/** As OpenSSH's. */
+const MAX_MESSAGE = 256 * 1024;
+const HEADER = 4;
+
+export async function agentMount(
+  { options, workspace, ids }: Making,
+  { id = "default", required, mode = 0o600, uid = 0, gid = 0 }: StepMount,
+  target: string,
+  missing: () => TsboxError,
+): Promise<Prepared> {
+  const agent = options.ssh && Object.hasOwn(options.ssh, id) ? options.ssh[id] : undefined;
+  if (agent === undefined) {
+    if (required) throw missing();
+    return {};
+  }
+  const path = workspace.make("ssh");
+  const directory = Directory.open(path) as Directory;
+  const server = process.getBuiltinModule("node:net").createServer((client) => relay(client, agent));
+  const release = async () => {
+    await new Promise((resolve) => server.close(resolve));
+    directory[Symbol.dispose]();
+  };
+  // a path in the store may be longer than the address of a socket
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(`/proc/self/fd/${directory.fd}/agent`, resolve);
+  });
+  process.getBuiltinModule("node:fs").chmodSync(`${path}/agent`, mode);
+  if (uid !== 0 || gid !== 0) changeOwners(`${path}/agent`, uid, gid, ids);
+  return {
+    release,
+    env: { SSH_AUTH_SOCK: target },
+    mount: { type: "bind", source: `${path}/agent`, target, readOnly: true },
+  };
+}
+
+/** Answers come in the order of questions: one at a time is under way. */
+function relay(client: Socket, agent: string): void {
+  const upstream = process.getBuiltinModule("node:net").connect(agent);
+  let waiting: Buffer = Buffer.alloc(0);
+  const end = () => {
+    client.destroy();
+    upstream.destroy();
+  };
+  client.on("data", (bytes: Buffer) => {
+    waiting = Buffer.concat([waiting, bytes]);
+    while (waiting.length > HEADER) {
+      const length = waiting.readUInt32BE(0);
+      if (length === 0 || length > MAX_MESSAGE) return end();
+      if (waiting.length < HEADER + length) break;
+      const message = waiting.subarray(0, HEADER + length);
+      waiting = waiting.subarray(HEADER + length);
+      const type = message[HEADER];
+      if (type === REQUEST_IDENTITIES || type === SIGN_REQUEST) upstream.write(message);
+      else client.write(FAILURE);
+    }
+  });
+  upstream.on("data", (bytes) => client.write(bytes));
+  for (const socket of [client, upstream]) socket.on("close", end).on("error", end);
+}
