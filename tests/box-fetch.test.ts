@@ -1,14 +1,24 @@
 /** HTTP in and out of a sandbox without an address: handlers in place of servers, and requests to servers inside. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { compilePolicy, HostAddresses, type NetworkPolicy } from "../lib/policy/index.ts";
 import { fetchInside } from "../lib/sandbox/box-fetch.ts";
 import { hide, type HiddenSocket } from "../lib/sandbox/hidden-socket.ts";
 import { HostServers } from "../lib/sandbox/host-servers.ts";
 import { runtime } from "../syscalls/index.ts";
 
-const left = () => readdirSync(tmpdir()).filter((name) => name.startsWith("tsbox-")).length;
+/** Nobody else's. */
+const temporary = mkdtempSync(join(tmpdir(), "tsbox-fetch-"));
+const left = () => readdirSync(temporary).length;
+const callers = process.env["TMPDIR"];
+beforeAll(() => void (process.env["TMPDIR"] = temporary));
+afterAll(() => {
+  if (callers === undefined) delete process.env["TMPDIR"];
+  else process.env["TMPDIR"] = callers;
+  rmSync(temporary, { recursive: true });
+});
 const descriptors = () => readdirSync("/proc/self/fd").length;
 
 describe("a function in place of a server", () => {
@@ -76,10 +86,8 @@ describe("a request to a server inside", () => {
   let outside = 0;
   const trap = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => (outside++, new Response("the host's")) });
 
-  const connect = ({ host, port }: { host: string; port: number }) => {
-    const socket = inside.get(host === "::1" ? port + 10000 : port);
-    return { path: socket?.path ?? "/proc/self/fd/-1", close: () => {} };
-  };
+  const connect = async ({ host, port }: { host: string; port: number }) =>
+    inside.get(host === "::1" ? port + 10000 : port)?.path ?? "/proc/self/fd/-1";
   const serve = (port: number, answer: (request: Request) => Response | Promise<Response>) => {
     const socket = hide((path) => {
       const server = runtime.serve(path, async (request) => answer(request));
@@ -163,7 +171,7 @@ describe("a request to a server inside", () => {
     // the control: a socket inside, and the redirect that fetch follows by itself; over the same socket in Bun, which is
     // no way out, so the second step is what somebody would do who follows by hand
     const first = await runtime.fetchOver(
-      connect({ host: "", port: 3000 }).path,
+      await connect({ host: "", port: 3000 }),
       new Request(to(own), { redirect: "manual" }),
     );
     expect(await (await fetch(first.headers.get("location") as string)).text()).toBe("the host's");

@@ -14,11 +14,11 @@ const PORTS: Record<string, number> = { "http:": 80, "https:": 443 };
 /**
  * As `fetch`, but nothing that is said inside leads out: a redirect to anything else than the sandbox's loopback would be
  * followed with the rights of this program, to wherever that can reach.
- * @param connect a socket that is connected to the port, by its path
+ * @param connect the path of a Unix socket that leads to the port
  * @throws TsboxError `invalid_option`, `fetch_failed`; the reason of the signal
  */
 export async function fetchInside(
-  connect: (port: InsidePort) => { path: string; close(): void },
+  connect: (port: InsidePort) => Promise<string>,
   input: string | URL | Request,
   init?: RequestInit,
 ): Promise<Response> {
@@ -65,15 +65,13 @@ function portOf(url: string): InsidePort {
   return { host, port: port === "" ? usual : Number(port) };
 }
 
-async function fetchOnce(connect: (port: InsidePort) => { path: string; close(): void }, request: Request) {
-  const socket = connect(portOf(request.url));
+async function fetchOnce(connect: (port: InsidePort) => Promise<string>, request: Request) {
+  const path = await connect(portOf(request.url));
   try {
-    return await runtime.fetchOver(socket.path, request);
+    return await runtime.fetchOver(path, request);
   } catch (cause) {
     request.signal.throwIfAborted();
     throw failed(request.url, "no answer", cause);
-  } finally {
-    socket.close();
   }
 }
 

@@ -10,6 +10,7 @@ import type { NamespaceType, Spec } from "../spec/index.ts";
 import { Agent } from "./agent.ts";
 import { archive, changesIn, checkCommit, commit, noImage } from "./box-changes.ts";
 import type { CommitOptions, CommittedImage, Written } from "./box-changes.ts";
+import { fetchInside } from "./box-fetch.ts";
 import type { BoxNetwork } from "./box-network.ts";
 import { UsageMeter } from "./box-usage.ts";
 import { checkKeys, checkObject, checkPath, checkSignal, invalid } from "./check.ts";
@@ -22,6 +23,7 @@ import { BoxFiles } from "./files.ts";
 import type { Change } from "../layer/index.ts";
 import type { BoxImage, ImageInUse } from "./image.ts";
 import { spawnInside } from "./inside.ts";
+import { InsidePorts } from "./inside-ports.ts";
 import { join, take } from "./launch.ts";
 import { Volume } from "./volume.ts";
 import { membersOf } from "./members.ts";
@@ -71,6 +73,7 @@ export class Sandbox implements AsyncDisposable {
   #shell: Shell | undefined;
   #files: BoxFiles | undefined;
   #agent: Agent | undefined;
+  #ports: InsidePorts | undefined;
   readonly #over = new AbortController();
   #ending: Reason | undefined;
   #stopped: Promise<void> | undefined;
@@ -245,6 +248,18 @@ export class Sandbox implements AsyncDisposable {
   /** The files of the sandbox, read and written by its own user from inside of it. */
   get fs(): BoxFiles {
     return (this.#files ??= new BoxFiles(() => this.#agentInside()));
+  }
+
+  /**
+   * `fetch`, to a server inside that listens at `localhost`: in without publishing a port, and not out again, wherever it
+   * redirects to. Where the sandbox ends, so do its answers.
+   * @throws TsboxError `invalid_option`, `fetch_failed`, `sandbox_closed`; the reason of the signal
+   */
+  async fetch(input: string | URL | globalThis.Request, init?: RequestInit): Promise<Response> {
+    this.#checkOpen("fetch");
+    if (this.#options.network === "host")
+      throw invalid("fetch inside: the sandbox has the host's network", "fetch() reaches it");
+    return fetchInside((port) => (this.#ports ??= new InsidePorts(this.namespace("network"))).path(port), input, init);
   }
 
   /** One serves all, as long as there is something to do. */
@@ -459,6 +474,7 @@ export class Sandbox implements AsyncDisposable {
     await this.#agent?.ended;
     await bury(this.#launched);
     await this.network.close();
+    this.#ports?.close();
     sys.close(this.#pidfd);
     if (this.#upper !== undefined) sys.close(this.#upper);
     this.#image?.release();
