@@ -7,6 +7,7 @@
 import { close } from "./calls.ts";
 import { syscall, trySyscall } from "./kernel.ts";
 import { scratch } from "./scratch.ts";
+import { fillStruct, STRUCTS } from "./structs.ts";
 
 const [AF_INET, AF_INET6] = [2, 10];
 const SOCK_NONBLOCK_CLOEXEC = 0o2004000;
@@ -127,6 +128,27 @@ export const peerAddress = (fd: number): Peer | undefined => addressBy("getpeern
 function addressBy(call: "getsockname" | "getpeername", fd: number): Peer | undefined {
   scratch.view.setUint32(64, SOCKADDR_BYTES, true);
   return trySyscall(call, fd, scratch.address, scratch.address + 64) < 0 ? undefined : getAddress(scratch.view, 0);
+}
+
+/**
+ * `int setsockopt(int fd, SOL_SOCKET, SO_ATTACH_FILTER, const struct sock_fprog *)` of an AF_PACKET socket, and `bind` to
+ * a protocol of Ethernet: nothing arrives before there is a filter. @see packet(7), socket(7)
+ * @param filter `struct sock_filter`s
+ */
+export function bindFiltered(fd: number, protocol: number, filter: Uint8Array): number {
+  const [AF_PACKET, SO_ATTACH_FILTER, SOCKADDR_LL_BYTES, INSTRUCTIONS] = [17, 26, 20, 64];
+  scratch.bytes.set(filter, INSTRUCTIONS);
+  fillStruct(scratch.view, 0, "sock_fprog", {
+    len: filter.length / STRUCTS.sock_filter.size,
+    filter: scratch.address + INSTRUCTIONS,
+  });
+  const size = STRUCTS.sock_fprog.size;
+  const attached = trySyscall("setsockopt", fd, SOL_SOCKET, SO_ATTACH_FILTER, scratch.address, size);
+  if (attached < 0) return attached;
+  scratch.bytes.fill(0, 0, SOCKADDR_LL_BYTES);
+  scratch.view.setUint16(0, AF_PACKET, true);
+  scratch.view.setUint16(2, protocol);
+  return trySyscall("bind", fd, scratch.address, SOCKADDR_LL_BYTES);
 }
 
 const [SPLICE_F_MOVE, SPLICE_F_NONBLOCK] = [1, 2];

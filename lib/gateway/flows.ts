@@ -8,7 +8,7 @@ import { EPOLLIN, type Datagram, type Peer } from "../../syscalls/index.ts";
 import { addressOfBytes, formatAddress } from "../ip/index.ts";
 import type { Verdict } from "../policy/index.ts";
 import { decideFlow } from "./judge.ts";
-import { MAX_PAYLOAD, udpPacket } from "./packet.ts";
+import { MAX_PAYLOAD, udpPacket, unreachable } from "./packet.ts";
 import type { Way } from "./way.ts";
 
 /** Silent for so long, a flow is over: sooner where nobody has answered. @see RFC 4787, RFC 5625 */
@@ -17,6 +17,7 @@ const [IDLE_MS, ANSWERED_IDLE_MS, SWEEP_MS] = [30_000, 180_000, 5000];
 const MAX_WAITING = 4;
 const DESCRIPTORS = 1;
 const DNS_PORT = 53;
+const ECONNREFUSED = 111;
 
 interface Flow {
   inner: Peer;
@@ -36,14 +37,14 @@ export class Flows {
 
   constructor(way: Way) {
     this.#way = way;
-    for (const socket of way.sockets.udp) way.loop.add(socket, EPOLLIN, () => this.#take(socket));
+    for (const { udp } of way.families) way.loop.add(udp, EPOLLIN, () => this.#take(udp));
   }
 
   close(): void {
-    const { loop, sockets } = this.#way;
-    for (const socket of sockets.udp) {
-      loop.remove(socket);
-      sys.close(socket);
+    const { loop, families } = this.#way;
+    for (const { udp } of families) {
+      loop.remove(udp);
+      sys.close(udp);
     }
     for (const [key, flow] of this.#flows) this.#end(key, flow);
   }
@@ -85,6 +86,7 @@ export class Flows {
       if (this.#flows.get(key) !== flow) return;
       if (verdict.allowed) return allowed();
       this.#way.denied(wanted, verdict);
+      this.#refuse(flow);
       this.#end(key, flow);
     };
     const decision = decideFlow(this.#way.settings, wanted, this.#way.isOwn);
@@ -124,12 +126,14 @@ export class Flows {
   }
 
   #send(flow: Flow, bytes: Uint8Array): void {
-    if (sys.send(flow.fd, bytes) > 0) this.#way.moved("out", bytes.length);
+    const sent = sys.send(flow.fd, bytes);
+    if (sent === -ECONNREFUSED) this.#refuse(flow);
+    else if (sent > 0) this.#way.moved("out", sent);
   }
 
   #back(flow: Flow): void {
     const found = this.#way.receiver.receive(flow.fd);
-    // an error that was told is none any more; who has asked will ask again, or not
+    if (found === -ECONNREFUSED) this.#refuse(flow);
     if (typeof found === "number") return;
     flow.used = performance.now();
     flow.answered = true;
@@ -138,12 +142,13 @@ export class Flows {
 
   /** As a datagram of the one to the other, who is inside. */
   answer(from: Peer, to: Peer, bytes: Uint8Array): void {
-    const { sockets, sender } = this.#way;
-    const isV4 = to.address.length === 4;
-    const raw = isV4 ? sockets.raw4 : sockets.raw6;
-    if (raw === undefined || bytes.length > MAX_PAYLOAD[isV4 ? 4 : 6]) return;
-    sender.add(udpPacket(from, to, bytes), { address: to.address, port: 0 });
-    if (sender.send(raw) > 0) this.#way.moved("in", bytes.length);
+    if (bytes.length > MAX_PAYLOAD[to.address.length === 4 ? 4 : 6]) return;
+    if (this.#way.inject(to.address, udpPacket(from, to, bytes))) this.#way.moved("in", bytes.length);
+  }
+
+  /** Whoever has sent to it is told that nobody is there. */
+  #refuse({ inner, outer }: Flow): void {
+    this.#way.inject(inner.address, unreachable("port", udpPacket(inner, outer, new Uint8Array())));
   }
 
   #sweepLater(): void {

@@ -1,17 +1,21 @@
 /**
  * Everything that leaves a sandbox arrives at a socket: in its network namespace, all addresses are its own, and a packet
  * filter hands each connection and datagram to whoever listens for all of them. What is neither has no way out.
+ *
+ * The first packet of a connection is held back. It is sent on when the other end has answered, so that whoever connects
+ * is told what became of that, and not that all went well.
  * @module
  * @see https://docs.kernel.org/networking/tproxy.html
  */
 import * as sys from "../../syscalls/index.ts";
-import { Netlink, TsboxError } from "../../syscalls/index.ts";
+import { Netlink, struct, STRUCTS, TsboxError } from "../../syscalls/index.ts";
 import { bytesOfAddress, parseAddress } from "../ip/index.ts";
 import {
   equal,
   immediate,
   inNetwork,
   Links,
+  masked,
   meta,
   payload,
   rejected,
@@ -21,7 +25,7 @@ import {
   type Rule,
 } from "../netlink/index.ts";
 import type { NetworkSocketName } from "../plan/index.ts";
-import type { WaySockets } from "./messages.ts";
+import type { FamilySockets, WaySockets } from "./messages.ts";
 
 /** What the sandbox has, of ranges that nobody has on the Internet or in a network of their own. */
 export const OWN_ADDRESS = { 4: "198.19.0.2", 6: "fd74:7362:6f78::2" } as const;
@@ -30,6 +34,10 @@ const FAMILY = { 4: 2, 6: 10 };
 const PROTOCOL = { tcp: 6, udp: 17 };
 /** As `mangle` of iptables: before anything is translated. */
 const PRIORITY = -150;
+/** Of packets of this program's own. */
+const LET_THROUGH = 0x74736278;
+const ETHERTYPE = { 4: 0x0800, 6: 0x86dd };
+const [TCP_FLAGS, SYN, ACK] = [13, 0x02, 0x10];
 const BACKLOG = 128;
 const TABLE = "tsbox";
 const LOOPBACK_INDEX = 1;
@@ -48,14 +56,8 @@ export function intercept(given: Record<NetworkSocketName, number>, families: re
       addRoutes(families);
       addFilter(ports);
     });
-    const has = (family: 4 | 6) => families.includes(family);
-    const kept: WaySockets = {
-      tcp: [...(has(4) ? [given.tcp4] : []), ...(has(6) ? [given.tcp6] : [])],
-      udp: [...(has(4) ? [given.udp4] : []), ...(has(6) ? [given.udp6] : [])],
-      raw4: given.raw4,
-      ...(has(6) && { raw6: given.raw6 }),
-    };
-    for (const fd of [...kept.tcp, ...kept.udp, kept.raw4, kept.raw6]) if (fd !== undefined) taken.add(fd);
+    const kept: WaySockets = { 4: socketsOf(given, 4), ...(families.includes(6) && { 6: socketsOf(given, 6) }) };
+    for (const sockets of Object.values(kept)) for (const fd of Object.values(sockets)) taken.add(fd as number);
     return kept;
   } finally {
     for (const fd of Object.values(given)) if (!taken.has(fd)) sys.close(fd);
@@ -68,8 +70,15 @@ interface Ports {
   udp: number;
 }
 
+const socketsOf = (given: Record<NetworkSocketName, number>, family: 4 | 6): FamilySockets => ({
+  tcp: given[`tcp${family}`],
+  udp: given[`udp${family}`],
+  raw: given[`raw${family}`],
+  passing: given[`passing${family}`],
+});
+
 function listen(given: Record<NetworkSocketName, number>, family: 4 | 6): Ports {
-  const [tcp, udp] = family === 4 ? [given.tcp4, given.udp4] : [given.tcp6, given.udp6];
+  const { tcp, udp, raw, passing } = socketsOf(given, family);
   const [level, transparent, original] =
     family === 4
       ? [sys.SOL_IP, sys.IP_TRANSPARENT, sys.IP_RECVORIGDSTADDR]
@@ -85,7 +94,39 @@ function listen(given: Record<NetworkSocketName, number>, family: 4 | 6): Ports 
   }
   check("take datagrams to any address", "setsockopt", sys.setOption(udp, level as number, original as number, 1));
   check("listen in the sandbox", "listen", sys.listenSocket(tcp, BACKLOG));
+  check("mark packets", "setsockopt", sys.setOption(raw, sys.SOL_SOCKET, sys.SO_MARK, LET_THROUGH));
+  check("see what begins connections", "bind", sys.bindFiltered(passing, ETHERTYPE[family], openingsOnly(family)));
   return { family, tcp: sys.localAddress(tcp)?.port ?? 0, udp: sys.localAddress(udp)?.port ?? 0 };
+}
+
+/** `SYN` without `ACK`, of packets without the mark. @see linux/filter.h, packet(7) */
+function openingsOnly(family: 4 | 6): Uint8Array {
+  const [LOAD_WORD, LOAD_HALF, LOAD_BYTE, LOAD_BYTE_X, HEADER_TO_X] = [0x20, 0x28, 0x30, 0x50, 0xb1];
+  const [JUMP_EQUAL, JUMP_SET, AND, RETURN] = [0x15, 0x45, 0x54, 0x06];
+  const SKF_AD_MARK = 0xfffff000 + 20;
+  const protocol = family === 4 ? 9 : 6;
+  const segment: [code: number, k: number, to?: [yes: number, no: number]][] =
+    family === 4
+      ? [
+          [LOAD_HALF, 6],
+          [JUMP_SET, 0x1fff, [5, 0]],
+          [HEADER_TO_X, 0],
+          [LOAD_BYTE_X, TCP_FLAGS],
+        ]
+      : [[LOAD_BYTE, 40 + TCP_FLAGS]];
+  const rest: typeof segment = [...segment, [AND, SYN | ACK], [JUMP_EQUAL, SYN, [0, 1]], [RETURN, 0xffff], [RETURN, 0]];
+  const all: typeof segment = [
+    [LOAD_WORD, SKF_AD_MARK],
+    [JUMP_EQUAL, LET_THROUGH, [rest.length + 1, 0]],
+    [LOAD_BYTE, protocol],
+    [JUMP_EQUAL, PROTOCOL.tcp, [0, rest.length - 1]],
+    ...rest,
+  ];
+  const bytes = new Uint8Array(all.length * STRUCTS.sock_filter.size);
+  all.forEach(([code, k, [jt, jf] = [0, 0]], index) =>
+    bytes.set(struct("sock_filter", { code, jt, jf, k }), index * STRUCTS.sock_filter.size),
+  );
+  return bytes;
 }
 
 function check(action: string, call: string, result: number): void {
@@ -123,9 +164,22 @@ function addFilter(ports: readonly Ports[]): void {
   }
 }
 
+/** In the order of the machine. */
+function word(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
+
 function rulesOf(ports: readonly Ports[]): Rule[] {
   const ofFamily = (family: 4 | 6) => [meta("nfproto"), equal(Uint8Array.of(FAMILY[family]))];
   const to = (family: 4 | 6, length: number) => payload("network", family === 4 ? 16 : 24, length);
+  const transport = (protocol: "tcp" | "udp") => [meta("l4proto"), equal(Uint8Array.of(PROTOCOL[protocol]))];
+  const opening = () => [
+    payload("transport", TCP_FLAGS, 1),
+    masked(Uint8Array.of(SYN | ACK)),
+    equal(Uint8Array.of(SYN)),
+  ];
   const families = ports.map(({ family }) => family);
   const bytes = (text: string) => bytesOfAddress(parseAddress(text));
   return [
@@ -138,11 +192,12 @@ function rulesOf(ports: readonly Ports[]): Rule[] {
       equal(bytes(OWN_ADDRESS[family])),
       verdict("accept"),
     ]),
+    // who wants to begin a connection waits until it has been decided, and the other end is there
+    [...transport("tcp"), ...opening(), meta("mark"), equal(word(LET_THROUGH), true), verdict("drop")],
     ...ports.flatMap(({ family, ...both }) =>
       (["tcp", "udp"] as const).map((protocol): Rule => [
         ...ofFamily(family),
-        meta("l4proto"),
-        equal(Uint8Array.of(PROTOCOL[protocol])),
+        ...transport(protocol),
         immediate(bytesOfAddress(LOOPBACK[family])),
         immediate(Uint8Array.of(both[protocol] >> 8, both[protocol] & 0xff), 4),
         toSocket(family),

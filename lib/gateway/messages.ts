@@ -1,12 +1,20 @@
 /** What the thread of a program and the gateway's own tell each other. @module */
 import type { Denial, Question, Rules, Verdict } from "../policy/index.ts";
 
-/** Listening sockets in the namespace that everything leads to, and the raw ones that answer from any address. */
+/** Of one version of IP, in the namespace. */
+export interface FamilySockets {
+  /** Everything that leaves leads to these two. */
+  tcp: number;
+  udp: number;
+  /** Sends packets from any address. */
+  raw: number;
+  /** Sees what begins a connection, before it is let through. */
+  passing: number;
+}
+
 export interface WaySockets {
-  tcp: number[];
-  udp: number[];
-  raw4: number;
-  raw6?: number;
+  4: FamilySockets;
+  6?: FamilySockets;
 }
 
 export interface WaySettings {

@@ -1,141 +1,198 @@
-/** TCP out of a sandbox: what is accepted there, whatever it was going to, is connected to from here. @module */
+/**
+ * TCP out of a sandbox. What begins a connection is held back while it is decided and connected to from here; then it is
+ * let through, arrives at a socket that listens for all addresses, and both are joined.
+ * @module
+ */
 import * as sys from "../../syscalls/index.ts";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, type Peer } from "../../syscalls/index.ts";
 import { addressOfBytes, formatAddress } from "../ip/index.ts";
+import type { Timer } from "../loop/index.ts";
 import { HTTP_PORT, type Verdict } from "../policy/index.ts";
 import { decideFlow } from "./judge.ts";
+import type { FamilySockets } from "./messages.ts";
+import { readOpening, refusal, unreachable, type Opening } from "./packet.ts";
 import { Relay } from "./relay.ts";
 import type { Way } from "./way.ts";
 
-const [EINPROGRESS, EAGAIN, ECONNABORTED] = [115, 11, 103];
+const [EAGAIN, ENETUNREACH, ECONNABORTED, EHOSTUNREACH, EINPROGRESS] = [11, 101, 103, 113, 115];
+const DNS_PORT = 53;
 /** Of a connection: two sockets, and the pipe of each direction. */
 const DESCRIPTORS = 6;
-const DNS_PORT = 53;
-/** Accepted in a turn. */
-const MAX_ACCEPTED = 64;
+/** In a turn. */
+const MAX_TAKEN = 64;
 /** What there is no place for is not accepted for so long. */
 const PAUSE_MS = 50;
+/** Whoever is let through, and does not come in that time, has given up. */
+const ACCEPT_MS = 5000;
+const PACKET_BYTES = 65_535;
+
+/** One that has begun inside, and is not there yet. */
+interface Pending {
+  opening: Opening;
+  /** -1 until there is one; names are answered without. */
+  outer: number;
+  timer?: Timer;
+}
+
+const keyOf = (from: Peer, to: Peer) => `${from.address.join(".")}:${from.port} ${to.address.join(".")}:${to.port}`;
 
 /** The connections of one sandbox. */
 export class Streams {
   readonly #way: Way;
   /** Where each of them leads. */
   readonly #relays = new Map<Relay, Peer>();
-  /** Accepted, and not connected yet: the descriptors of each. */
-  readonly #opening = new Set<number[]>();
+  readonly #pending = new Map<string, Pending>();
   #pausing = false;
 
   constructor(way: Way) {
     this.#way = way;
-    for (const listener of way.sockets.tcp) this.#listen(listener);
+    for (const sockets of way.families) this.#listen(sockets);
   }
 
   close(): void {
-    for (const listener of this.#way.sockets.tcp) {
-      this.#way.loop.remove(listener);
-      sys.close(listener);
+    for (const { tcp, passing } of this.#way.families) {
+      for (const fd of [tcp, passing]) {
+        this.#way.loop.remove(fd);
+        sys.close(fd);
+      }
     }
     for (const relay of this.#relays.keys()) relay.reset();
-    for (const opening of this.#opening) this.#refuse(opening);
+    for (const key of this.#pending.keys()) this.#drop(key);
   }
 
   /** By other rules: what is not allowed any more breaks off. */
   judgeAgain(): void {
     for (const [relay, to] of this.#relays) {
-      const flow = this.#flowTo(to);
-      const judged = (verdict: Verdict) => {
+      this.#judge(to, (verdict, denied) => {
         if (verdict.allowed || !this.#relays.has(relay)) return;
-        this.#way.denied(flow, verdict);
+        denied();
         relay.reset();
-      };
-      const decision = decideFlow(this.#way.settings, flow, this.#way.isOwn);
-      if (decision === "ask") this.#way.questions.ask(flow, judged);
-      else judged(decision);
+      });
     }
   }
 
-  #flowTo({ address, port }: Peer) {
+  #judge({ address, port }: Peer, judged: (verdict: Verdict, denied: () => void) => void): void {
     const ip = formatAddress(addressOfBytes(address));
-    return { protocol: "tcp" as const, ip, port, names: this.#way.pins.namesOf(ip) };
+    const flow = { protocol: "tcp" as const, ip, port, names: this.#way.pins.namesOf(ip) };
+    const answered = (verdict: Verdict) => judged(verdict, () => this.#way.denied(flow, verdict));
+    const decision = decideFlow(this.#way.settings, flow, this.#way.isOwn);
+    if (decision === "ask") this.#way.questions.ask(flow, answered);
+    else answered(decision);
   }
 
-  #listen(listener: number): void {
-    this.#way.loop.add(listener, EPOLLIN, () => this.#accept(listener));
-  }
-
-  #accept(listener: number): void {
-    for (let turn = 0; turn < MAX_ACCEPTED; turn++) {
-      if (!this.#way.take(DESCRIPTORS)) return this.#pause();
-      const inner = sys.acceptSocket(listener);
-      if (inner < 0) {
-        this.#way.give(DESCRIPTORS);
-        if (inner === -ECONNABORTED) continue;
-        if (inner !== -EAGAIN) this.#pause();
-        return;
-      }
-      this.#judge(inner);
-    }
+  #listen({ tcp, passing }: FamilySockets): void {
+    this.#way.loop.add(tcp, EPOLLIN, () => this.#accept(tcp));
+    this.#way.loop.add(passing, EPOLLIN, () => this.#see(passing));
   }
 
   /** Who connects waits meanwhile: nothing is refused that could be served a moment later. */
   #pause(): void {
     if (this.#pausing) return;
     this.#pausing = true;
-    const { loop, sockets } = this.#way;
-    for (const listener of sockets.tcp) loop.remove(listener);
+    const { loop, families } = this.#way;
+    for (const { tcp, passing } of families) for (const fd of [tcp, passing]) loop.remove(fd);
     loop.after(PAUSE_MS, () => {
       this.#pausing = false;
-      if (!this.#way.isClosed) for (const listener of sockets.tcp) this.#listen(listener);
+      if (!this.#way.isClosed) for (const sockets of families) this.#listen(sockets);
     });
   }
 
-  #judge(inner: number): void {
-    const opening = [inner];
-    this.#opening.add(opening);
-    const to = sys.localAddress(inner);
-    if (!to) return this.#refuse(opening);
-    if (to.port === DNS_PORT) return this.#answerNames(opening);
-    const flow = this.#flowTo(to);
-    const judged = (verdict: Verdict) => {
-      // it was closed while somebody was asked
-      if (!this.#opening.has(opening)) return;
-      if (verdict.allowed) return this.#connect(opening, to, flow.ip);
-      this.#way.denied(flow, verdict);
-      this.#refuse(opening);
-    };
-    const decision = decideFlow(this.#way.settings, flow, this.#way.isOwn);
-    if (decision === "ask") this.#way.questions.ask(flow, judged);
-    else judged(decision);
+  #see(passing: number): void {
+    for (let turn = 0; turn < MAX_TAKEN; turn++) {
+      const bytes = sys.read(passing, PACKET_BYTES);
+      if (typeof bytes === "number") return;
+      const opening = readOpening(bytes);
+      if (opening && this.#way.isAway(opening.to.address)) this.#begin(opening);
+    }
   }
 
-  #answerNames(opening: number[]): void {
-    this.#opening.delete(opening);
-    if (this.#way.names.serve(opening[0] as number, () => this.#way.give(DESCRIPTORS))) return;
-    this.#opening.add(opening);
-    this.#refuse(opening);
+  #begin(opening: Opening): void {
+    const key = keyOf(opening.from, opening.to);
+    // sent again, as nobody has answered yet
+    if (this.#pending.has(key)) return;
+    // nor will there be an answer now: it will be sent again
+    if (!this.#way.take(DESCRIPTORS)) return;
+    const pending: Pending = { opening, outer: -1 };
+    this.#pending.set(key, pending);
+    if (opening.to.port === DNS_PORT) return this.#let(key, pending);
+    this.#judge(opening.to, (verdict, denied) => {
+      if (this.#pending.get(key) !== pending) return;
+      if (verdict.allowed) return this.#connect(key, pending);
+      denied();
+      this.#refuse(key, pending);
+    });
   }
 
-  #connect(opening: number[], to: Peer, ip: string): void {
-    const handler = to.port === HTTP_PORT ? this.#way.settings.handlers[ip] : undefined;
-    const outer =
-      handler !== undefined ? sys.connectUnix(handler) : sys.openSocket("tcp", to.address.length === 4 ? 4 : 6);
-    if (outer < 0) return this.#refuse(opening);
-    opening.push(outer);
-    const result = handler !== undefined ? 0 : sys.connectTo(outer, to);
-    if (result === 0) return this.#relay(opening, to);
-    if (result !== -EINPROGRESS) return this.#refuse(opening);
-    const { loop } = this.#way;
+  #connect(key: string, pending: Pending): void {
+    const { to } = pending.opening;
+    const { loop, settings } = this.#way;
+    const handler = to.port === HTTP_PORT ? settings.handlers[formatAddress(addressOfBytes(to.address))] : undefined;
+    const family = to.address.length === 4 ? 4 : 6;
+    const outer = handler === undefined ? sys.openSocket("tcp", family) : sys.connectUnix(handler);
+    if (outer < 0) return handler === undefined ? this.#drop(key) : this.#refuse(key, pending);
+    pending.outer = outer;
+    const result = handler === undefined ? sys.connectTo(outer, to) : 0;
+    if (result === 0) return this.#let(key, pending);
+    if (result !== -EINPROGRESS) return this.#refuse(key, pending, -result);
     loop.add(outer, EPOLLOUT, (events) => {
       loop.remove(outer);
-      const failed = events & (EPOLLERR | EPOLLHUP) || sys.getOption(outer, sys.SOL_SOCKET, sys.SO_ERROR) !== 0;
-      if (failed) this.#refuse(opening);
-      else this.#relay(opening, to);
+      const error = sys.getOption(outer, sys.SOL_SOCKET, sys.SO_ERROR);
+      if (error !== 0 || events & (EPOLLERR | EPOLLHUP)) this.#refuse(key, pending, error);
+      else this.#let(key, pending);
     });
   }
 
-  #relay(opening: number[], to: Peer): void {
-    this.#opening.delete(opening);
-    const [inner, outer] = opening as [number, number];
+  /** What was held back goes on. */
+  #let(key: string, pending: Pending): void {
+    const { to, packet } = pending.opening;
+    pending.timer = this.#way.loop.after(ACCEPT_MS, () => this.#drop(key));
+    // where it leads is here
+    if (!this.#way.inject(to.address, packet)) this.#drop(key);
+  }
+
+  #refuse(key: string, { opening }: Pending, error = 0): void {
+    const isLost = error === EHOSTUNREACH || error === ENETUNREACH;
+    this.#way.inject(opening.from.address, isLost ? unreachable("host", opening.packet) : refusal(opening));
+    this.#drop(key);
+  }
+
+  #drop(key: string): void {
+    const pending = this.#pending.get(key);
+    if (!pending) return;
+    this.#pending.delete(key);
+    pending.timer?.cancel();
+    if (pending.outer >= 0) {
+      this.#way.loop.remove(pending.outer);
+      sys.resetSocket(pending.outer);
+    }
+    this.#way.give(DESCRIPTORS);
+  }
+
+  #accept(listener: number): void {
+    for (let turn = 0; turn < MAX_TAKEN; turn++) {
+      const inner = sys.acceptSocket(listener);
+      if (inner === -ECONNABORTED) continue;
+      if (inner === -EAGAIN) return;
+      if (inner < 0) return this.#pause();
+      this.#join(inner);
+    }
+  }
+
+  #join(inner: number): void {
+    const [from, to] = [sys.peerAddress(inner), sys.localAddress(inner)];
+    const key = from && to ? keyOf(from, to) : "";
+    const pending = this.#pending.get(key);
+    // somebody inside has let it through, who can: nothing has been decided, and nobody is there
+    if (!pending || !to) return sys.resetSocket(inner);
+    this.#pending.delete(key);
+    pending.timer?.cancel();
+    if (pending.outer >= 0) return this.#relay(inner, pending.outer, to);
+    if (this.#way.names.serve(inner, () => this.#way.give(DESCRIPTORS))) return;
+    this.#way.give(DESCRIPTORS);
+    sys.resetSocket(inner);
+  }
+
+  #relay(inner: number, outer: number, to: Peer): void {
     const { loop, pipes } = this.#way;
     const relay = new Relay(loop, pipes, inner, outer, {
       moved: this.#way.moved,
@@ -146,15 +203,5 @@ export class Streams {
     });
     this.#relays.set(relay, to);
     relay.begin();
-  }
-
-  /** As nobody listens there. */
-  #refuse(opening: number[]): void {
-    if (!this.#opening.delete(opening)) return;
-    for (const fd of opening) {
-      this.#way.loop.remove(fd);
-      sys.resetSocket(fd);
-    }
-    this.#way.give(DESCRIPTORS);
   }
 }

@@ -7,7 +7,9 @@ import type { Budget } from "./budget.ts";
 import { Denials } from "./denials.ts";
 import { Flows } from "./flows.ts";
 import { Questions, type IsOwn } from "./judge.ts";
-import type { FromGateway, WaySettings, WaySockets } from "./messages.ts";
+import type { FamilySockets, FromGateway, WaySettings, WaySockets } from "./messages.ts";
+import { addressOfBytes, formatAddress } from "../ip/index.ts";
+import { OWN_ADDRESS } from "./intercept.ts";
 import { Names } from "./names.ts";
 import { Pins } from "./pins.ts";
 import type { Pipes } from "./relay.ts";
@@ -60,8 +62,7 @@ export class Way {
     this.#flows.close();
     this.names.close();
     this.#denials.flush();
-    const { raw4, raw6 } = this.sockets;
-    for (const raw of [raw4, raw6]) if (raw !== undefined) sys.close(raw);
+    for (const { raw } of this.families) sys.close(raw);
   }
 
   /** What is connected already is judged again. */
@@ -69,6 +70,25 @@ export class Way {
     this.settings = settings;
     this.#streams.judgeAgain();
     this.#flows.judgeAgain();
+  }
+
+  /** Whether an address is not the namespace's own: what goes to those is never held back. */
+  isAway(address: Uint8Array): boolean {
+    const ip = formatAddress(addressOfBytes(address));
+    return !ip.startsWith("127.") && ip !== "::1" && ip !== OWN_ADDRESS[4] && ip !== OWN_ADDRESS[6];
+  }
+
+  get families(): FamilySockets[] {
+    const { 4: v4, 6: v6 } = this.sockets;
+    return v6 ? [v4, v6] : [v4];
+  }
+
+  /** Sends a packet into the namespace, as if it came from where it says. */
+  inject(to: Uint8Array, packet: Uint8Array): boolean {
+    const sockets = this.sockets[to.length === 4 ? 4 : 6];
+    if (!sockets) return false;
+    this.sender.add(packet, { address: to, port: 0 });
+    return this.sender.send(sockets.raw) > 0;
   }
 
   /** So many descriptors for this sandbox, where it may have them. */

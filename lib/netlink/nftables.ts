@@ -290,7 +290,7 @@ const expression = (name: string, ...attributes: Uint8Array[]): Expression =>
 /** `register` counts words of four bytes. */
 const register = (word: number) => REG32_00 + word;
 
-const META = { nfproto: 15, l4proto: 16, iifname: 6, oifname: 7 };
+const META = { mark: 3, nfproto: 15, l4proto: 16, iifname: 6, oifname: 7 };
 /** What the kernel knows of a packet. */
 export const meta = (key: keyof typeof META, word = 0): Expression =>
   expression("meta", number(1, register(word)), number(2, META[key]));
@@ -304,7 +304,8 @@ export const payload = (base: keyof typeof BASE, offset: number, length: number,
 export const equal = (value: Uint8Array, not = false): Expression =>
   expression("cmp", number(1, REG_1), number(2, not ? 1 : 0), netlinkNested(3, netlinkAttribute(DATA_VALUE, value)));
 
-const masked = (mask: Uint8Array): Expression =>
+/** Leaves these bits of the first bytes. */
+export const masked = (mask: Uint8Array): Expression =>
   expression(
     "bitwise",
     number(1, REG_1),

@@ -8,7 +8,8 @@ import { named, offsetOf, ref, structure, STRUCTS, words, type Op, type Plan } f
 import { byte } from "./clone.ts";
 import { REACHED_TAG, REPORT_BYTES } from "./frame.ts";
 
-const [AF_INET, AF_INET6, AF_NETLINK] = [named("AF_INET", 2), named("AF_INET6", 10), named("AF_NETLINK", 16)];
+const [AF_INET, AF_INET6] = [named("AF_INET", 2), named("AF_INET6", 10)];
+const [AF_NETLINK, AF_PACKET] = [named("AF_NETLINK", 16), named("AF_PACKET", 17)];
 const CLOSED = named("SOCK_CLOEXEC", 0o2000000);
 const stream = named("SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK", 0o2004001);
 const datagrams = named("SOCK_DGRAM|SOCK_CLOEXEC|SOCK_NONBLOCK", 0o2004002);
@@ -16,16 +17,21 @@ const raw = named("SOCK_RAW|SOCK_CLOEXEC|SOCK_NONBLOCK", 0o2004003);
 const kernel = named("SOCK_RAW|SOCK_CLOEXEC", (CLOSED.value as number) | 3);
 const IPPROTO_RAW = named("IPPROTO_RAW", 255);
 
-/** In the order in which they are passed: to the kernel, for TCP, for UDP, and for datagrams from any address. */
+/**
+ * In the order in which they are passed: to the kernel, for TCP, for UDP, for packets from any address, and for what passes
+ * by.
+ */
 const SOCKETS = {
   route: [AF_NETLINK, kernel, named("NETLINK_ROUTE", 0)],
   netfilter: [AF_NETLINK, kernel, named("NETLINK_NETFILTER", 12)],
   tcp4: [AF_INET, stream, 0],
   udp4: [AF_INET, datagrams, 0],
   raw4: [AF_INET, raw, IPPROTO_RAW],
+  passing4: [AF_PACKET, datagrams, 0],
   tcp6: [AF_INET6, stream, 0],
   udp6: [AF_INET6, datagrams, 0],
   raw6: [AF_INET6, raw, IPPROTO_RAW],
+  passing6: [AF_PACKET, datagrams, 0],
 } as const;
 
 export type NetworkSocketName = keyof typeof SOCKETS;
@@ -60,7 +66,12 @@ export function networkSocketSteps(): Plan {
     {
       action: "make sockets of the network namespace",
       ops: [leave, ...made],
-      hint: (errno) => (errno === "EPROTONOSUPPORT" ? "the kernel needs nf_tables (CONFIG_NF_TABLES)" : undefined),
+      hint: (errno) => {
+        if (errno === "EPROTONOSUPPORT") return "the kernel needs nf_tables (CONFIG_NF_TABLES)";
+        return errno === "EAFNOSUPPORT"
+          ? "the kernel needs IPv6 and packet sockets (CONFIG_IPV6, CONFIG_PACKET)"
+          : undefined;
+      },
     },
     {
       action: "pass them to the owner",
