@@ -256,13 +256,11 @@ export async function disconnect(home: Home, networkName: string, containerName:
       if (force) return undefined;
       throw new TsboxError(`container ${id} is not connected to network ${network.name}`, { code: "invalid_option" });
     }
-    await networks.leave(id, network.id);
+    using own = isUp(record) ? await namespaceOf(pid) : undefined;
+    await networks.leave(id, network.id, own?.namespace);
     addNetworkEvent(home, network, "disconnect", record);
     const [next] = endpointsOf(home, id);
-    if (next && isUp(record)) {
-      using own = await namespaceOf(pid);
-      await networks.routeThrough(next.network.id, id, own.namespace);
-    }
+    if (next && own) await networks.routeThrough(next.network.id, id, own.namespace);
     return left;
   });
 }

@@ -204,6 +204,14 @@ export function pullOut(endpoints: readonly Endpoint[]): void {
   forgetAddresses(endpoints);
 }
 
+/** A container's own end, where that goes on: what has no other end has to be removed there. */
+export function unplug({ inside }: Endpoint, namespace: Namespace): void {
+  inNetwork(namespace, () => {
+    using own = new Links();
+    removeDevices(own, [inside]);
+  });
+}
+
 /** As the packet filter has them: one without an address of the host is one of each family that the container has. */
 export function publishedPorts({ addresses, ports }: Endpoint): PublishedPort[] {
   const own = addresses.map(parseSubnet);

@@ -337,12 +337,19 @@ export class Networks {
     if (endpoint) routeThrough(network, endpoint, namespace);
   }
 
-  /** Takes a container out of a network, or out of all. What is gone already is no error. */
-  async leave(container: string, only?: string): Promise<void> {
+  /**
+   * Takes a container out of a network, or out of all. What is gone already is no error.
+   * @param namespace its network namespace, where it goes on
+   */
+  async leave(container: string, only?: string, namespace?: Namespace): Promise<void> {
     const isIn = ({ id, endpoints }: NetworkRecord) => endpoints[container] !== undefined && (only ?? id) === id;
     if (!this.#state().networks.list<NetworkRecord>().some(isIn)) return;
+    const { unplug } = await import("./devices.ts");
     await this.#locked(async (place) => {
-      for (const { id } of this.list().filter(isIn)) await this.#takeOut(place, id, [container]);
+      for (const network of this.list().filter(isIn)) {
+        await this.#takeOut(place, network.id, [container]);
+        if (namespace !== undefined) unplug(network.endpoints[container] as Endpoint, namespace);
+      }
       this.#watcher?.changed();
     });
   }
