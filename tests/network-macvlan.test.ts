@@ -24,11 +24,10 @@ describe.skipIf(reason !== undefined)(
       world = new World();
       outside = world.neighbour(["203.0.113.1/24", "2001:db8:1::1/64"], ["203.0.113.9/24", "2001:db8:1::9/64"]);
       made = await CommandLine.open();
-      said(
-        ...["network", "create", "-d", "macvlan", "-o", "parent=out1", "-o", "mtu=1400", "--ipv6"],
-        ...["--subnet", "203.0.113.0/24", "--gateway", "203.0.113.9", "--ip-range", "203.0.113.64/28"],
-        ...["--subnet", "2001:db8:1::/64", "--gateway", "2001:db8:1::9", "--aux-address", "me=203.0.113.65", "lan"],
-      );
+      const words = (line: string) => line.split(" ");
+      const v4 = "--subnet 203.0.113.0/24 --gateway 203.0.113.9 --ip-range 203.0.113.64/28";
+      const v6 = "--subnet 2001:db8:1::/64 --gateway 2001:db8:1::9 --aux-address me=203.0.113.65";
+      said(...words(`network create -d macvlan -o parent=out1 -o mtu=1400 --ipv6 ${v4} ${v6} lan`));
     });
     afterAll(async () => {
       await made?.[Symbol.asyncDispose]();
