@@ -38,6 +38,7 @@ export type ErrorCode =
   | "image_invalid" // a manifest, config or layer that is malformed, or lies
   | "digest_mismatch" // bytes are not those that their digest says
   | "platform_not_found" // an image index has nothing for this platform
+  | "download_failed" // a URL, or a git repository, that a build needs
   | "registry_denied" // the registry wants other credentials
   | "registry_error" // it answered what nobody can use, or not at all
   | "rate_limited" // it has answered too often already

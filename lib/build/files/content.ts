@@ -14,6 +14,23 @@ export interface Piece {
   offset: number;
 }
 
+const ZEROS = new Uint8Array(65536);
+
+/** All bytes of a file, one after the other. */
+export function* withZeros(pieces: Iterable<Piece>, size: number): Generator<Uint8Array, void> {
+  let done = 0;
+  const zeros = function* (end: number) {
+    for (; done < end; done += ZEROS.length) yield ZEROS.subarray(0, Math.min(end - done, ZEROS.length));
+    done = end;
+  };
+  for (const { bytes, offset } of pieces) {
+    yield* zeros(offset);
+    yield bytes;
+    done = offset + bytes.length;
+  }
+  yield* zeros(size);
+}
+
 export class Content implements Disposable {
   readonly #memory = mapArena(BYTES);
   readonly #looker: Looker;

@@ -3,8 +3,10 @@
  * to it or, where it is a directory, into it; directories are joined, files replaced, one kind never by another.
  * @module
  */
-import type { TarTime } from "../../../wasm/index.ts";
+import type { TarPiece, TarTime } from "../../../wasm/index.ts";
 import { isWhiteout, type Level, type Looked } from "../../layer/index.ts";
+import { entriesIfArchive } from "./archive.ts";
+import { withZeros } from "./content.ts";
 import type { Copied, CopyOptions, CopyTarget } from "./face.ts";
 import { modeChange, type ModeChange } from "./mode.ts";
 import { bytesOf, join, split, textOf } from "./names.ts";
@@ -12,6 +14,7 @@ import { ownerOf, type Owner } from "./owner.ts";
 import { OpenTree, Turns, type SelectedFiles } from "./selection.ts";
 import type { Match } from "./sources.ts";
 import { inTheWay, Target, type Written } from "./target.ts";
+import { EntriesInto } from "./unpack.ts";
 import type { Part } from "./walk.ts";
 
 const DIRECTORY_MODE = 0o755;
@@ -45,6 +48,7 @@ export async function copyFiles(selection: SelectedFiles, target: CopyTarget, op
   const copying = new Copying(selection, from, into, style);
   const turns = new Turns(options.signal);
   for (const match of selection.matches) {
+    if (options.unpack && (await copying.unpacked(match, destinationOf(options).path, turns))) continue;
     copying.begin(match, destinationOf(options));
     for (const part of selection.parts(from, match)) {
       copying.take(part);
@@ -104,6 +108,42 @@ export class Copying {
   #make(path: string): void {
     const { uid, gid } = this.#style.owner ?? { uid: 0, gid: 0 };
     this.#into.makeDirectories(path, { mode: this.#style.mode?.directory ?? DIRECTORY_MODE, uid, gid });
+  }
+
+  /** Whether it was an archive, which then has been unpacked below the destination. */
+  async unpacked(match: Match, destination: string, turns: Turns): Promise<boolean> {
+    if (match.found.stated.kind !== "file") return false;
+    const { looker } = this.#from.tree;
+    for (const part of this.#selection.parts(this.#from, match)) {
+      if (part.kind === "directory") continue;
+      const where = (name: string) => join(part.level.path, name);
+      const opened = looker.look(part.names, where).flatMap((file) => file ?? []);
+      try {
+        const [file] = opened.filter(({ kind, isReadable }) => kind === "file" && isReadable);
+        if (!file) return false;
+        for (const { pieces } of this.#from.content.read([file])) {
+          const entries = entriesIfArchive(withZeros(pieces, file.size), textOf(where(file.name)));
+          if (!entries) return false;
+          await this.#unpack(entries, destination, turns);
+        }
+        this.#compare([file], where);
+        return true;
+      } finally {
+        looker.close(opened.map(({ fd }) => fd));
+      }
+    }
+    return false;
+  }
+
+  async #unpack(entries: Iterable<TarPiece>, destination: string, turns: Turns): Promise<void> {
+    const { path } = this.#into.resolve(destination);
+    const { owner } = this.#style;
+    this.#into.makeDirectories(path, { mode: DIRECTORY_MODE, uid: owner?.uid ?? 0, gid: owner?.gid ?? 0 });
+    const unpacking = new EntriesInto(this.#into, path, { owner, time: (time) => this.#time(time) });
+    for (const piece of entries) {
+      unpacking.take(piece);
+      await turns.next();
+    }
   }
 
   take(part: Part): void {

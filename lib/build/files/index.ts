@@ -6,7 +6,17 @@ import { lookIn, resolve } from "./place.ts";
 import { OpenTree, SelectedFiles } from "./selection.ts";
 import { writeFiles } from "./write.ts";
 
+export {
+  fetchSource,
+  openContext,
+  readInTree,
+  type Context,
+  type ContextOptions,
+  type FetchOptions,
+} from "./context.ts";
+export type { Progress } from "./download.ts";
 export type * from "./face.ts";
+export { remoteOf, type RemoteFile, type Repository } from "./remote.ts";
 
 export interface BuildFilesOptions {
   /** Of the store, which keeps what files were; without, all are read each time. */

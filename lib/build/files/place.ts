@@ -47,11 +47,14 @@ export function leavesOut(ignore: FileTree["ignore"], path: string, isDirectory:
   return isDirectory ? ignore.isIgnoredWhole(text) : ignore.isIgnored(text);
 }
 
-/** @throws TsboxError `file_refused` where a file is in the way, or symlinks go in a circle */
-export function resolve(tree: Tree, path: string, look: Look): Place {
+/**
+ * @param root nothing leads out of it
+ * @throws TsboxError `file_refused` where a file is in the way, or symlinks go in a circle
+ */
+export function resolve(tree: Tree, path: string, look: Look, root: Step = { path: "", pending: tree.root }): Place {
   const rest = partsOf(path);
-  let way: Step[] = [{ path: "", pending: tree.root }];
-  let place: Place = { path: "", pending: tree.root, found: undefined };
+  let way: Step[] = [root];
+  let place: Place = { ...root, found: undefined };
   let links = 0;
   for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
     if (name === "..") {

@@ -3,7 +3,7 @@ import { excluding, type Ignore } from "../../dockerfile/index.ts";
 import { Digester, digestOf, hexOf } from "../../image/index.ts";
 import { isWhiteout, Reading, Tree, type ImageIds, type Looked, type Merged, type Stated } from "../../layer/index.ts";
 import { keptAttributes, textOfAttributes } from "./attributes.ts";
-import { Content } from "./content.ts";
+import { Content, withZeros } from "./content.ts";
 import type { FileTree, Selection, SelectOptions } from "./face.ts";
 import { Hashes } from "./hashes.ts";
 import { join, split, textOf } from "./names.ts";
@@ -34,6 +34,28 @@ export class OpenTree implements Disposable {
   [Symbol.dispose](): void {
     this.content[Symbol.dispose]();
     this.#reading[Symbol.dispose]();
+  }
+
+  /** A plain file, open; undefined where it is none any more. */
+  use<T>(path: string, layer: number, use: (file: Looked) => T): T | undefined {
+    const [above, name] = split(path);
+    const { looker } = this.tree;
+    const level = this.tree.enter({ path: above, layers: [layer] });
+    if (!level) return undefined;
+    try {
+      const opened = looker.look(
+        level.names.filter((each) => each.name === name),
+        () => path,
+      );
+      try {
+        const [file] = opened;
+        return file?.kind === "file" && file.isReadable ? use(file) : undefined;
+      } finally {
+        looker.close(opened.flatMap((file) => (file ? [file.fd] : [])));
+      }
+    } finally {
+      this.tree.leave(level);
+    }
   }
 
   /** Of a file or a directory, as the image has them. */
@@ -214,13 +236,7 @@ class Hashing {
       const found = new Map<Looked, string>();
       for (const { file, pieces } of this.#open.content.read(files)) {
         const digester = new Digester();
-        let done = 0;
-        for (const { bytes, offset } of pieces) {
-          digestZeros(digester, offset - done);
-          digester.update(bytes);
-          done = offset + bytes.length;
-        }
-        digestZeros(digester, file.size - done);
+        for (const bytes of withZeros(pieces, file.size)) digester.update(bytes);
         const hash = hexOf(digester.digest());
         const attributes = textOfAttributes(this.#open.attributes(file, where(file.name)));
         found.set(file, attributes === "" ? hash : hexOf(digestOf(`${hash}${attributes}`)));
@@ -246,11 +262,4 @@ class Hashing {
       looker.close(opened.flatMap((file) => (file ? [file.fd] : [])));
     }
   }
-}
-
-const ZEROS = new Uint8Array(65536);
-
-function digestZeros(digester: Digester, count: number): void {
-  for (let left = count; left > 0; left -= ZEROS.length)
-    digester.update(ZEROS.subarray(0, Math.min(left, ZEROS.length)));
 }

@@ -21,7 +21,7 @@ import {
 import type { TarRecord, TarTime } from "../../../wasm/index.ts";
 import type { CopyTarget } from "./face.ts";
 import { join, split, textOf } from "./names.ts";
-import { lookIn, resolve, type Place } from "./place.ts";
+import { lookIn, resolve, type Place, type Step } from "./place.ts";
 
 /** What is written of a file. */
 export interface Written {
@@ -131,13 +131,20 @@ export class Target implements Disposable {
     };
   }
 
-  /** Where a path leads, as if this were the root. */
-  resolve(path: string): Place {
+  /** Where a path leads, as if this, or a directory in it, were the root. */
+  resolve(path: string, root = ""): Place {
     const look = lookIn(this.#tree);
-    return resolve(this.#tree, path, (above, name) => {
-      const known = this.#known.get(join(above.path, name));
-      return known ? foundOf(known, name) : look(above, name);
-    });
+    const known = (above: Step, name: string) => {
+      const there = this.#known.get(join(above.path, name));
+      return there ? foundOf(there, name) : look(above, name);
+    };
+    return resolve(this.#tree, path, known, { path: root, pending: this.#at(root).pending });
+  }
+
+  /** Something that this has written, and that is no directory. */
+  isWritten(path: string): boolean {
+    const known = this.#known.get(path);
+    return known?.kind !== undefined && known.kind !== "directory" && known.isUpper;
   }
 
   /** What is at a path whose directories are no symlinks; it is not followed itself. */

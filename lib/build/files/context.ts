@@ -1,0 +1,198 @@
+/**
+ * Where build contexts come from: a directory, an archive that is handed over, a URL of one, a git repository. What is
+ * not a directory already is put into one that the caller has made for it.
+ * @module
+ */
+import {
+  absolute,
+  Directory,
+  kindOfPath,
+  O_DIRECTORY,
+  open,
+  close,
+  OpenFile,
+  show,
+  TsboxError,
+} from "../../../syscalls/index.ts";
+import type { TarRecord } from "../../../wasm/index.ts";
+import { DEFAULT_LIMITS, LayerFiles, pathOf, rightsFor, textOfName, WHITEOUT_PREFIX } from "../../layer/index.ts";
+import type { ContextSource } from "../options.ts";
+import { entriesIfArchive } from "./archive.ts";
+import { withZeros } from "./content.ts";
+import type { FileTree } from "./face.ts";
+import { cloneRepository } from "./git.ts";
+import { bytesOf } from "./names.ts";
+import { lookIn, resolve } from "./place.ts";
+import { download, type Progress } from "./download.ts";
+import { remoteOf } from "./remote.ts";
+import { OpenTree, Turns } from "./selection.ts";
+
+export interface ContextOptions {
+  /** An empty directory of the caller's own, who removes it. */
+  scratch: string;
+  onProgress?: Progress;
+  signal?: AbortSignal;
+}
+
+export interface Context {
+  /** Without what is ignored: whoever has read `.dockerignore` says so. */
+  tree: FileTree;
+  /** A file in it, by symlinks in it; undefined where there is none. @throws TsboxError for more than 16 MiB */
+  read(path: string): Promise<Uint8Array | undefined>;
+}
+
+const READ_BYTES = 16 * 2 ** 20;
+/** In the scratch directory. */
+const [ARCHIVE, CONTEXT] = ["archive", "context"];
+/** A directory, of whoever builds. */
+const DIRECTORY_MODE = 0o755;
+
+/** @throws TsboxError `file_not_found`, `archive_refused`, `download_failed` */
+export async function openContext(source: ContextSource, options: ContextOptions): Promise<Context> {
+  if (typeof source !== "string") {
+    await spool(source, options);
+    return contextIn(await unpackArchive(ARCHIVE, "the build context", options));
+  }
+  const remote = remoteOf(source);
+  if (remote?.kind === "git") return contextIn(await cloneRepository(remote, options));
+  if (remote) {
+    await download(remote.url, { ...options, file: ARCHIVE });
+    return contextIn(await unpackArchive(ARCHIVE, source, options));
+  }
+  const directory = absolute(source);
+  if (kindOfPath(directory) !== "directory")
+    throw new TsboxError(`use the build context ${show(source)}: not a directory`, {
+      code: "file_not_found",
+      path: source,
+      hint: "a directory, an archive or the URL of one, or of a repository",
+    });
+  return contextIn(directory);
+}
+
+function contextIn(directory: string): Context {
+  const tree: FileTree = { layers: [directory], isContext: true };
+  return { tree, read: async (path) => readInTree(tree, path) };
+}
+
+/** A file of a tree; undefined where there is none. @throws TsboxError `file_refused` for more than 16 MiB */
+export function readInTree(files: FileTree, path: string): Uint8Array | undefined {
+  using opened = new OpenTree(files);
+  const { tree, content } = opened;
+  const { path: at, found } = resolve(tree, bytesOf(path), lookIn(tree, files.ignore));
+  if (found?.stated.kind !== "file") return undefined;
+  return opened.use(at, found.layers[0] as number, (file) => {
+    if (file.size > READ_BYTES)
+      throw new TsboxError(`read ${show(path)}: more than ${READ_BYTES} bytes`, { code: "file_refused", path });
+    const bytes = new Uint8Array(file.size);
+    let length = 0;
+    for (const { pieces } of content.read([file]))
+      for (const piece of withZeros(pieces, file.size)) {
+        bytes.set(piece, length);
+        length += piece.length;
+      }
+    return bytes;
+  });
+}
+
+export interface FetchOptions extends ContextOptions {
+  /** Of a file, `sha256:…`; of a repository, its commit or how that begins. */
+  checksum?: string;
+  /** `.git` of a repository stays. */
+  keepGitDirectory?: boolean;
+}
+
+/**
+ * A source of ADD that is not here.
+ * @param text as {@link remoteOf} understands it
+ * @returns a tree, and what in it is to be copied
+ * @throws TsboxError `download_failed`, `digest_mismatch`, `invalid_option`, `unsupported`
+ */
+export async function fetchSource(text: string, options: FetchOptions): Promise<{ tree: FileTree; sources: string[] }> {
+  const remote = remoteOf(text);
+  if (!remote) throw new TsboxError(`add ${show(text)}: not a URL`, { code: "invalid_option" });
+  if (remote.kind === "git") {
+    const { tree } = contextIn(await cloneRepository(remote, options));
+    return { tree, sources: ["."] };
+  }
+  const { scratch } = options;
+  const directory = `${scratch}/${CONTEXT}`;
+  Directory.make(directory, DIRECTORY_MODE);
+  await download(remote.url, { ...options, scratch: directory, file: remote.name });
+  return { tree: contextIn(directory).tree, sources: [remote.name.replace(/[*?[\\]/g, "\\$&")] };
+}
+
+/** What comes is written down first: it is read as it is needed. */
+async function spool(
+  source: Exclude<ContextSource, string>,
+  { scratch, signal, onProgress }: ContextOptions,
+): Promise<void> {
+  using directory = Directory.open(scratch);
+  using file = directory && OpenFile.open(directory, ARCHIVE, { as: "new" });
+  if (!file) throw new TsboxError(`use the directory ${show(scratch)}: it is not there`, { code: "file_not_found" });
+  if (source instanceof Uint8Array) return file.write(source);
+  let doneBytes = 0;
+  for await (const piece of source) {
+    signal?.throwIfAborted();
+    file.write(piece);
+    doneBytes += piece.length;
+    onProgress?.(doneBytes);
+  }
+}
+
+/** What is no archive is a Dockerfile, and the context has nothing else in it. */
+async function unpackArchive(name: string, told: string, { scratch, signal }: ContextOptions): Promise<string> {
+  using directory = Directory.open(scratch) as Directory;
+  directory.makeDirectory(CONTEXT, DIRECTORY_MODE);
+  const context = `${scratch}/${CONTEXT}`;
+  using file = OpenFile.open(directory, name) as OpenFile;
+  const entries = entriesIfArchive(readOn(file), told);
+  if (!entries) {
+    using into = directory.directory(CONTEXT) as Directory;
+    directory.move(name, into, "Dockerfile");
+    return context;
+  }
+  const root = open(context, O_DIRECTORY);
+  try {
+    // owners do not count in a context
+    const rights = { ...rightsFor(undefined), owners: false };
+    using files = new LayerFiles(root, { limits: DEFAULT_LIMITS, rights });
+    const turns = new Turns(signal);
+    let isFile = false;
+    for (const { entry, bytes, offset } of entries) {
+      if (entry) {
+        checkEntry(entry, told);
+        files.begin(entry);
+        isFile = entry.type === "file";
+      } else if (isFile) files.data(bytes, offset);
+      await turns.next();
+    }
+    files.finish();
+  } finally {
+    close(root);
+  }
+  directory.remove(name);
+  return context;
+}
+
+function* readOn(file: OpenFile): Generator<Uint8Array, void> {
+  for (let piece; (piece = file.read()).length > 0;) yield piece;
+}
+
+/** What cannot be a file of a context. */
+function checkEntry(entry: TarRecord, told: string): void {
+  const name = entry.nameBytes ? textOfName(entry.nameBytes) : entry.name;
+  const refuse = (why: string) =>
+    new TsboxError(`unpack ${show(told)}: ${show(name)}: ${why}`, { code: "archive_refused", path: name });
+  if (entry.type === "character device" || entry.type === "block device") throw refuse(`a ${entry.type}`);
+  try {
+    if (
+      pathOf(name)
+        .split("/")
+        .some((part) => part.startsWith(WHITEOUT_PREFIX))
+    )
+      throw refuse("a name that means a whiteout in layers");
+  } catch (error) {
+    if (error instanceof TsboxError && error.code === "image_invalid") throw refuse('".." leads out of it');
+    throw error;
+  }
+}

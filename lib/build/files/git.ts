@@ -1,0 +1,145 @@
+/**
+ * Git repositories as contexts and for ADD: a commit of one, checked out by git itself. The repository is not trusted: no
+ * hook, filter, helper or configuration of anybody's takes part, and nothing is fetched but by https, http, ssh and git.
+ * @module
+ * @see git-config(1) protocol.allow, https://git-scm.com/docs/git#Documentation/git.txt-codeGITCONFIGNOSYSTEMcode
+ */
+import type { ChildProcess } from "node:child_process";
+import { Directory, kindOfPath, removeTree, show, TsboxError } from "../../../syscalls/index.ts";
+import type { Repository } from "./remote.ts";
+
+export interface CloneOptions {
+  /** An empty directory of the caller's own. */
+  scratch: string;
+  /** The commit that it has to be, or how that begins. */
+  checksum?: string;
+  keepGitDirectory?: boolean;
+  signal?: AbortSignal;
+}
+
+const CHECKOUT = "repository";
+const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
+
+const SETTINGS = [
+  "protocol.allow=never",
+  "protocol.https.allow=always",
+  "protocol.http.allow=always",
+  "protocol.git.allow=always",
+  "protocol.ssh.allow=always",
+  "core.hooksPath=/dev/null",
+  "core.fsmonitor=false",
+  "core.attributesFile=/dev/null",
+  "core.askPass=true",
+  "credential.helper=",
+  "gc.auto=0",
+  "advice.detachedHead=false",
+  "init.defaultBranch=main",
+  "submodule.recurse=false",
+  "fetch.fsckObjects=true",
+  // a symlink in it leads nowhere when it is copied, but a path through one would when it is checked out
+  "core.protectHFS=true",
+  "core.protectNTFS=true",
+];
+
+/** @returns the directory. @throws TsboxError `download_failed`, `digest_mismatch`, `unsupported` without git */
+export async function cloneRepository(repository: Repository, options: CloneOptions): Promise<string> {
+  const { url, ref = "HEAD", subdirectory } = repository;
+  const { scratch, checksum, keepGitDirectory = false } = options;
+  const directory = `${scratch}/${CHECKOUT}`;
+  Directory.make(directory, 0o755);
+  const git = (...words: string[]) => run(words, directory, options);
+  await git("init", "--quiet", "--template=");
+  const isCommit = COMMIT.test(ref);
+  try {
+    await git("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, ref);
+  } catch (error) {
+    if (!isCommit || (error instanceof TsboxError && error.code !== "download_failed")) throw error;
+    // a server that gives only what has a name
+    await git("fetch", "--quiet", "--no-recurse-submodules", "--", url, "+refs/*:refs/remote/*");
+  }
+  await git("checkout", "--quiet", "--detach", "--force", isCommit ? ref : "FETCH_HEAD");
+  const commit = (await git("rev-parse", "HEAD")).trim();
+  if (checksum !== undefined && !(/^[0-9a-f]+$/.test(checksum) && commit.startsWith(checksum)))
+    throw new TsboxError(`clone ${show(url)}: it should be ${checksum}, and is ${commit}`, { code: "digest_mismatch" });
+  if (kindOfPath(`${directory}/.gitmodules`) === "file")
+    await git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1");
+  using checkout = Directory.open(directory) as Directory;
+  if (!keepGitDirectory) removeTree(checkout, ".git");
+  return subdirectory === undefined ? directory : below(directory, subdirectory, url);
+}
+
+/** A directory of the repository, which no symlink of it leads out of. */
+function below(directory: string, subdirectory: string, url: string): string {
+  let at: Directory | undefined = Directory.open(directory);
+  let path = directory;
+  for (const name of subdirectory.split("/").filter((part) => part !== "" && part !== ".")) {
+    const next: Directory | undefined = name === ".." ? undefined : at?.directory(name);
+    at?.[Symbol.dispose]();
+    at = next;
+    path += `/${name}`;
+  }
+  at?.[Symbol.dispose]();
+  if (!at)
+    throw new TsboxError(`clone ${show(url)}: it has no directory ${show(subdirectory)}`, { code: "file_not_found" });
+  return path;
+}
+
+async function run(words: string[], directory: string, { scratch, signal }: CloneOptions): Promise<string> {
+  signal?.throwIfAborted();
+  const { spawn } = process.getBuiltinModule("node:child_process");
+  const settings = SETTINGS.flatMap((setting) => ["-c", setting]);
+  const { PATH = "/usr/bin:/bin", SSH_AUTH_SOCK } = process.env;
+  const child = spawn("/bin/sh", ["-c", 'umask 022 && exec git "$@"', "git", ...settings, ...words], {
+    cwd: directory,
+    env: {
+      PATH,
+      HOME: scratch,
+      LC_ALL: "C",
+      GIT_CONFIG_NOSYSTEM: "1",
+      GIT_CONFIG_GLOBAL: "/dev/null",
+      GIT_ATTR_NOSYSTEM: "1",
+      GIT_TERMINAL_PROMPT: "0",
+      GIT_CEILING_DIRECTORIES: scratch,
+      ...(SSH_AUTH_SOCK === undefined ? {} : { SSH_AUTH_SOCK }),
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+    // with those that it starts
+    detached: true,
+  });
+  const stop = () => child.pid !== undefined && endGroup(child.pid);
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    const [stdout, stderr, code] = await Promise.all([textOf(child.stdout), textOf(child.stderr), ended(child)]);
+    signal?.throwIfAborted();
+    if (code === 0) return stdout;
+    throw new TsboxError(`clone a repository: git ${words[0]}: ${stderr.trim().split("\n").at(-1)}`, {
+      code: code === 127 ? "unsupported" : "download_failed",
+      ...(code === 127 ? { hint: "git is not installed" } : {}),
+    });
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // it has ended
+  }
+}
+
+const ended = (child: ChildProcess): Promise<number> =>
+  new Promise((resolve, reject) => {
+    child.on("close", (code) => resolve(code ?? 128));
+    child.on("error", reject);
+  });
+
+const OUTPUT_BYTES = 64 * 1024;
+
+async function textOf(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const piece of stream) if (text.length < OUTPUT_BYTES) text += decoder.decode(piece, { stream: true });
+  return text;
+}
