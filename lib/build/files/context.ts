@@ -11,6 +11,7 @@ import {
   open,
   close,
   OpenFile,
+  realPath,
   show,
   TsboxError,
 } from "../../../syscalls/index.ts";
@@ -28,8 +29,8 @@ import { remoteOf } from "./remote.ts";
 import { OpenTree, Turns } from "./selection.ts";
 
 export interface ContextOptions {
-  /** An empty directory of the caller's own, who removes it. */
-  scratch: string;
+  /** Makes a directory of the caller's own, who removes it; only asked where something has to be put into one. */
+  scratch: () => string;
   onProgress?: Progress;
   signal?: AbortSignal;
 }
@@ -37,52 +38,48 @@ export interface ContextOptions {
 export interface Context {
   /** Without what is ignored: whoever has read `.dockerignore` says so. */
   tree: FileTree;
-  /** A file in it, by symlinks in it; undefined where there is none. @throws TsboxError for more than 16 MiB */
-  read(path: string): Promise<Uint8Array | undefined>;
 }
 
-const READ_BYTES = 16 * 2 ** 20;
 /** In the scratch directory. */
 const [ARCHIVE, CONTEXT] = ["archive", "context"];
 /** A directory, of whoever builds. */
 const DIRECTORY_MODE = 0o755;
 
-/** @throws TsboxError `file_not_found`, `archive_refused`, `download_failed` */
+/** @throws TsboxError `file_not_found`, `archive_refused`, `download_failed`, `invalid_option` */
 export async function openContext(source: ContextSource, options: ContextOptions): Promise<Context> {
   if (typeof source !== "string") {
-    await spool(source, options);
-    return contextIn(await unpackArchive(ARCHIVE, "the build context", options));
+    const scratch = options.scratch();
+    await spool(source, scratch, options);
+    return contextIn(await unpackArchive(scratch, "the build context", options.signal));
   }
   const remote = remoteOf(source);
-  if (remote?.kind === "git") return contextIn(await cloneRepository(remote, options));
+  if (remote?.kind === "git")
+    return contextIn(await cloneRepository(remote, { ...options, scratch: options.scratch() }));
   if (remote) {
-    await download(remote.url, { ...options, file: ARCHIVE });
-    return contextIn(await unpackArchive(ARCHIVE, source, options));
+    const scratch = options.scratch();
+    await download(remote.url, { ...options, scratch, file: ARCHIVE });
+    return contextIn(await unpackArchive(scratch, source, options.signal));
   }
-  const directory = absolute(source);
-  if (kindOfPath(directory) !== "directory")
-    throw new TsboxError(`use the build context ${show(source)}: not a directory`, {
-      code: "file_not_found",
-      path: source,
-      hint: "a directory, an archive or the URL of one, or of a repository",
-    });
-  return contextIn(directory);
+  const directory = realPath(absolute(source));
+  if (directory !== undefined && kindOfPath(directory) === "directory") return contextIn(directory);
+  throw new TsboxError(`use the build context ${show(source)}: not a directory`, {
+    code: "file_not_found",
+    path: source,
+    hint: "a directory, an archive or the URL of one, or of a repository",
+  });
 }
 
-function contextIn(directory: string): Context {
-  const tree: FileTree = { layers: [directory], isContext: true };
-  return { tree, read: async (path) => readInTree(tree, path) };
-}
+const contextIn = (directory: string): Context => ({ tree: { layers: [directory], isContext: true } });
 
-/** A file of a tree; undefined where there is none. @throws TsboxError `file_refused` for more than 16 MiB */
-export function readInTree(files: FileTree, path: string): Uint8Array | undefined {
+/** A file of a tree, by symlinks in it; undefined where there is none. @throws TsboxError `file_refused` where it is longer */
+export function readInTree(files: FileTree, path: string, limitBytes: number): Uint8Array | undefined {
   using opened = new OpenTree(files);
   const { tree, content } = opened;
   const { path: at, found } = resolve(tree, bytesOf(path), lookIn(tree, files.ignore));
   if (found?.stated.kind !== "file") return undefined;
   return opened.use(at, found.layers[0] as number, (file) => {
-    if (file.size > READ_BYTES)
-      throw new TsboxError(`read ${show(path)}: more than ${READ_BYTES} bytes`, { code: "file_refused", path });
+    if (file.size > limitBytes)
+      throw new TsboxError(`read ${show(path)}: more than ${limitBytes} bytes`, { code: "file_refused", path });
     const bytes = new Uint8Array(file.size);
     let length = 0;
     for (const { pieces } of content.read([file]))
@@ -111,11 +108,10 @@ export async function fetchSource(text: string, options: FetchOptions): Promise<
   const remote = remoteOf(text);
   if (!remote) throw new TsboxError(`add ${show(text)}: not a URL`, { code: "invalid_option" });
   if (remote.kind === "git") {
-    const { tree } = contextIn(await cloneRepository(remote, options));
+    const { tree } = contextIn(await cloneRepository(remote, { ...options, scratch: options.scratch() }));
     return { tree, sources: ["."] };
   }
-  const { scratch } = options;
-  const directory = `${scratch}/${CONTEXT}`;
+  const directory = `${options.scratch()}/${CONTEXT}`;
   Directory.make(directory, DIRECTORY_MODE);
   await download(remote.url, { ...options, scratch: directory, file: remote.name });
   return { tree: contextIn(directory).tree, sources: [remote.name.replace(/[*?[\\]/g, "\\$&")] };
@@ -124,7 +120,8 @@ export async function fetchSource(text: string, options: FetchOptions): Promise<
 /** What comes is written down first: it is read as it is needed. */
 async function spool(
   source: Exclude<ContextSource, string>,
-  { scratch, signal, onProgress }: ContextOptions,
+  scratch: string,
+  { signal, onProgress }: ContextOptions,
 ): Promise<void> {
   using directory = Directory.open(scratch);
   using file = directory && OpenFile.open(directory, ARCHIVE, { as: "new" });
@@ -140,15 +137,15 @@ async function spool(
 }
 
 /** What is no archive is a Dockerfile, and the context has nothing else in it. */
-async function unpackArchive(name: string, told: string, { scratch, signal }: ContextOptions): Promise<string> {
+async function unpackArchive(scratch: string, told: string, signal: AbortSignal | undefined): Promise<string> {
   using directory = Directory.open(scratch) as Directory;
   directory.makeDirectory(CONTEXT, DIRECTORY_MODE);
   const context = `${scratch}/${CONTEXT}`;
-  using file = OpenFile.open(directory, name) as OpenFile;
+  using file = OpenFile.open(directory, ARCHIVE) as OpenFile;
   const entries = entriesIfArchive(readOn(file), told);
   if (!entries) {
     using into = directory.directory(CONTEXT) as Directory;
-    directory.move(name, into, "Dockerfile");
+    directory.move(ARCHIVE, into, "Dockerfile");
     return context;
   }
   const root = open(context, O_DIRECTORY);
@@ -170,7 +167,7 @@ async function unpackArchive(name: string, told: string, { scratch, signal }: Co
   } finally {
     close(root);
   }
-  directory.remove(name);
+  directory.remove(ARCHIVE);
   return context;
 }
 
