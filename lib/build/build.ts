@@ -25,8 +25,7 @@ import { Workspace } from "./workspace.ts";
 export async function build(root: string | undefined, options: BuildOptions): Promise<BuildResult> {
   return building(root, options, async (making, graph, platform) => {
     const steps = await perform(making, graph);
-    const { snapshot } = steps.get(graph.result.step) as Done;
-    const image = await makeOutputs(making, graph, steps, { platform, snapshot });
+    const image = await makeOutputs(making, graph, steps, platform);
     const all = [...steps.values()].filter(({ key }) => key !== undefined);
     const cached = all.filter((done) => done.cached).length;
     return { ...image, cached, performed: all.length - cached };

@@ -7,6 +7,13 @@ import type { Making } from "./making.ts";
 import type { Done } from "./lookup.ts";
 import { hold, type Snapshot } from "./snapshot.ts";
 
+/** What lies in it. */
+export interface Files {
+  platform: Platform;
+  snapshot: Snapshot;
+  isSquashed: boolean;
+}
+
 export interface BuiltImage {
   id: string;
   digest: string;
@@ -17,7 +24,7 @@ export async function storeImage(
   making: Making,
   result: StageResult,
   steps: ReadonlyMap<number, Done>,
-  { names, platform, snapshot }: { names: readonly Reference[]; platform: Platform; snapshot: Snapshot },
+  { names, platform, snapshot, isSquashed }: { names: readonly Reference[] } & Files,
 ): Promise<BuiltImage> {
   const { store, cache, ids, signal, epoch } = making;
   const layers = snapshot.map(({ descriptor }) => descriptor);
@@ -28,7 +35,7 @@ export async function storeImage(
     return { id: known.config, digest: known.manifest.digest };
   }
   hold(making, snapshot);
-  const config = configOf(making, result, steps, { platform, snapshot });
+  const config = configOf(making, result, steps, { platform, snapshot, isSquashed });
   const made = await assembleImage(store, config, layers, { names, ids, signal });
   cache.putImage(key, { manifest: made.descriptor, config: made.id });
   return { id: made.id, digest: made.descriptor.digest };
@@ -49,21 +56,27 @@ function configOf(
   { epoch }: Making,
   { base, config, author, history }: StageResult,
   steps: ReadonlyMap<number, Done>,
-  { platform, snapshot }: { platform: Platform; snapshot: Snapshot },
+  { platform, snapshot, isSquashed }: Files,
 ): ImageConfig {
-  const now = epoch === undefined ? Date.now() : epoch * 1000;
   const from = base ?? emptyConfig(platform);
-  const lines = history.map(({ createdBy, step }) => {
-    const done = step === undefined ? undefined : steps.get(step);
+  const made = history.map(({ createdBy, step }) => ({
+    createdBy,
+    done: step === undefined ? undefined : steps.get(step),
+  }));
+  // the same steps make the same image, whoever asks for it, and when
+  const times = made.flatMap(({ done }) => done?.created ?? []);
+  const now = epoch === undefined ? (times.length > 0 ? Math.max(...times) : Date.now()) : epoch * 1000;
+  const lines = made.map(({ createdBy, done }) => {
     const created = new Date(done?.created ?? now).toISOString();
-    return { created, created_by: createdBy, ...(done?.hasLayer ? {} : { empty_layer: true }) };
+    return { created, created_by: createdBy, ...(done?.hasLayer && !isSquashed ? {} : { empty_layer: true }) };
   });
+  const created = new Date(now).toISOString();
   return {
     ...from,
-    created: new Date(now).toISOString(),
+    created,
     ...(author === undefined ? {} : { author }),
     config,
     rootfs: { type: "layers", diff_ids: snapshot.map(({ diffId }) => diffId) },
-    history: [...(from.history ?? []), ...lines],
+    history: [...(from.history ?? []), ...lines, ...(isSquashed ? [{ created, comment: "squashed" }] : [])],
   };
 }

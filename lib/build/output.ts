@@ -9,6 +9,7 @@ import type { Done } from "./lookup.ts";
 import type { Making } from "./making.ts";
 import type { BuildOptions, BuildOutput } from "./options.ts";
 import { lowersOf, type Snapshot } from "./snapshot.ts";
+import { squash } from "./squash.ts";
 
 type ImageOutput = Extract<BuildOutput, { type: "image" }>;
 type ArchiveOutput = Extract<BuildOutput, { type: "oci" | "docker" }>;
@@ -30,9 +31,12 @@ export async function makeOutputs(
   making: Making,
   { result }: Graph,
   steps: ReadonlyMap<number, Done>,
-  { platform, snapshot }: { platform: Platform; snapshot: Snapshot },
+  platform: Platform,
 ): Promise<Partial<BuiltImage>> {
   const { options, onEvent } = making;
+  const whole = (steps.get(result.step) as Done).snapshot;
+  const snapshot = options.squash ? await squash(making, whole, result.base?.rootfs.diff_ids.length ?? 0) : whole;
+  const files = { platform, snapshot, isSquashed: snapshot.length < whole.length };
   const { outputs = [{ type: "image" }] } = options;
   const archives = outputs.filter((each): each is ArchiveOutput => each.type === "oci" || each.type === "docker");
   const images = outputs.filter((each): each is ImageOutput => each.type === "image");
@@ -40,7 +44,7 @@ export async function makeOutputs(
   if (images.length + archives.length > 0) {
     const names = namesOf(options);
     onEvent({ type: "exporting", what: ["the image", ...names.map(formatReference)].join(" ") });
-    built = await storeImage(making, result, steps, { names: images.length > 0 ? names : [], platform, snapshot });
+    built = await storeImage(making, result, steps, { names: images.length > 0 ? names : [], ...files });
   }
   for (const archive of archives) await saveArchive(making, built as BuiltImage, archive);
   for (const each of outputs) {

@@ -25,13 +25,11 @@ export async function run(making: Making, found: Found, operation: RunOperation,
   const hosts = networkFiles(making, operation);
   const options = optionsFor(making, operation, layer, { ...mounted, mounts: [...mounted.mounts, ...hosts] });
   const last = new LastLines();
-  const child = spawnOver(lowers, making.store.path, operation.words, options);
-  const [result] = await Promise.all([
-    child.result().catch((error: unknown) => {
-      throw startError(making, step, error);
-    }),
-    tell(making, step, child, last),
-  ]);
+  const result = await started(making, step, async () => {
+    const child = spawnOver(lowers, making.store.path, operation.words, options);
+    const [ended] = await Promise.all([child.result(), tell(making, step, child, last)]);
+    return ended;
+  });
   making.signal.throwIfAborted();
   if (result.exitCode !== 0) throw runError(making, step, result, last);
   const made = options.mounts?.map(({ target }) => target) ?? [];
@@ -103,6 +101,14 @@ function runError({ file }: Making, step: Step, result: ProcessResult, last: Las
     code: "build_failed",
     hint: `a look at what was there before: build it with --before ${step.place?.line}, and run a shell in that image`,
   });
+}
+
+async function started<T>(making: Making, step: Step, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw startError(making, step, error);
+  }
 }
 
 function startError({ file, signal }: Making, step: Step, error: unknown): unknown {

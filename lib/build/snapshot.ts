@@ -1,6 +1,6 @@
 /** Filesystems between steps: layers of the store that lie on each other, and what becomes one more. @module */
 import { chainIds, type Digest } from "../image/index.ts";
-import { packLayer, unpackLayer, type IdMaps } from "../layer/index.ts";
+import { packLayers, unpackLayer, type IdMaps } from "../layer/index.ts";
 import type { Store } from "../store/index.ts";
 import { layerDescriptor } from "../images/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
@@ -51,15 +51,29 @@ export interface CommitOptions {
 }
 
 /** What lies in an overlay's upper directory becomes a layer, and is not there afterwards; nothing is none. */
-export async function commitUpper(
+export function commitUpper(place: Place, below: Snapshot, upper: string, options: CommitOptions): Promise<Committed> {
+  return commit(place, below, [upper], options);
+}
+
+/** Upper directories that lie on each other, the topmost first, become one layer more, and stay. */
+export function commitMerged(
   place: Place,
   below: Snapshot,
-  upper: string,
-  { signal, epoch }: CommitOptions,
+  uppers: readonly string[],
+  options: CommitOptions,
+): Promise<Committed> {
+  return commit(place, below, uppers, { ...options, stay: true });
+}
+
+async function commit(
+  place: Place,
+  below: Snapshot,
+  uppers: readonly string[],
+  { signal, epoch, stay = false }: CommitOptions & { stay?: boolean },
 ): Promise<Committed> {
   const { store, ids } = place;
   using ingest = store.ingestUnknown();
-  const packed = await packLayer(upper, (bytes) => ingest.write(bytes), {
+  const packed = await packLayers(uppers, (bytes) => ingest.write(bytes), {
     signal,
     ...(ids ? { ids } : {}),
     ...(epoch === undefined ? {} : { sourceDateEpoch: epoch }),
@@ -70,8 +84,8 @@ export async function commitUpper(
   const chainId = chainIds([...below.map((layer) => layer.diffId), diffId]).at(-1) as Digest;
   const layer: Layer = { diffId, chainId, descriptor: layerDescriptor(digest, size, "none") };
   // times that the archive does not have would be seen by the next step
-  const isSame = epoch === undefined;
-  await keepLayer(place, below, layer, isSame ? upper : undefined, packed, signal);
+  const isSame = epoch === undefined && !stay;
+  await keepLayer(place, below, layer, isSame ? uppers[0] : undefined, packed, signal);
   return { layer, bytes: packed.bytes };
 }
 

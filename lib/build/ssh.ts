@@ -19,7 +19,7 @@ const MAX_MESSAGE = 256 * 1024;
 const HEADER = 4;
 
 export async function agentMount(
-  { options, workspace, ids }: Making,
+  { options, workspace, ids }: Pick<Making, "options" | "workspace" | "ids">,
   { id = "default", required, mode = 0o600, uid = 0, gid = 0 }: StepMount,
   target: string,
   missing: () => TsboxError,

@@ -9,7 +9,7 @@ export { DT, GROUP, isWhiteout, textOf, type Looked, type Looker, type Stated } 
 export { joinPath, Tree, type Found, type Level, type Merged, type Pending } from "./merged.ts";
 export { Reading } from "./reading.ts";
 export { rightsFor, type Rights } from "./rights.ts";
-export { packLayer, packTree, type Packed, type PackLimits, type PackOptions, type Sink } from "./pack.ts";
+export { packLayer, packLayers, packTree, type Packed, type PackLimits, type PackOptions, type Sink } from "./pack.ts";
 export { statesOfTar } from "./tar-states.ts";
 export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";

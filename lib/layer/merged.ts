@@ -17,6 +17,8 @@ export interface Pending {
   path: string;
   /** Those that may have it, top first. */
   layers: number[];
+  /** Something else has its name in a layer below: it hides what is under that. */
+  covers?: boolean;
 }
 
 /** A name in a directory: what the topmost layer says that it is. */
@@ -26,6 +28,8 @@ export interface Merged extends Wanted {
   layers: number[];
   /** What is in layers below is hidden. */
   isClosed: boolean;
+  /** As {@link Pending.covers}. */
+  covers?: boolean;
 }
 
 /** A directory that has been entered, until {@link Tree.leave}. */
@@ -137,10 +141,11 @@ export class Tree {
   }
 
   /** Undefined for what is gone by now. */
-  enter({ path, layers }: Pending): Level | undefined {
+  enter({ path, layers, covers = false }: Pending): Level | undefined {
     const level: Partial<Level> = { path, names: [], fds: [] };
     const fds = level.fds as number[];
     const found = new Map<string, Merged>();
+    let isOpaque = covers;
     try {
       for (const layer of layers) {
         const where = this.where(path, layer);
@@ -155,13 +160,16 @@ export class Tree {
         if (layers.length === 1)
           level.names = entered.names.map(({ name, type }) => ({ name, type, from, layer, layers, isClosed: true }));
         else for (const each of entered.names) addName(found, each, from, layer);
+        isOpaque ||= attributes.isOpaque;
         if (attributes.isOpaque) break;
       }
     } catch (error) {
       this.looker.close(fds);
       throw error;
     }
-    if (level.directory === undefined) return undefined;
+    if (level.directory === undefined || !level.attributes) return undefined;
+    // of all that it is made of: nothing below them is seen
+    level.attributes = { ...level.attributes, isOpaque };
     if (found.size > 0) level.names = [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
     return level as Level;
   }
@@ -173,12 +181,12 @@ export class Tree {
   /** The directories in one, the last first: as a stack has them. @throws TsboxError `archive_refused` for what is too deep */
   below({ path, names }: Level): Pending[] {
     const pending: Pending[] = [];
-    for (const { name, type, layers } of names) {
+    for (const { name, type, layers, covers = false } of names) {
       if (type !== DT.directory) continue;
       const whole = joinPath(path, name);
       if (whole.length > MAX_PATH_BYTES)
         throw refused(`${whole.slice(0, 80)}…`, `a path of more than ${MAX_PATH_BYTES} bytes`);
-      pending.push({ path: whole, layers });
+      pending.push({ path: whole, layers, covers });
     }
     return pending.toReversed();
   }
@@ -188,6 +196,8 @@ export class Tree {
 function addName(found: Map<string, Merged>, { name, type }: Name, from: number, layer: number): void {
   const above = found.get(name);
   if (!above) found.set(name, { name, type, from, layer, layers: [layer], isClosed: type !== DT.directory });
-  else if (type !== DT.directory) above.isClosed = true;
-  else if (!above.isClosed) above.layers.push(layer);
+  else if (type !== DT.directory) {
+    above.covers ||= !above.isClosed;
+    above.isClosed = true;
+  } else if (!above.isClosed) above.layers.push(layer);
 }

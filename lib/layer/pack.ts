@@ -67,6 +67,15 @@ export function packLayer(upper: string, sink: Sink, options: PackOptions = {}):
   return pack([upper], sink, options, "layer");
 }
 
+/**
+ * Upper directories that lie over each other, the topmost first, as one layer: what they hide of the layers below them
+ * all is hidden by it.
+ * @throws TsboxError as {@link packLayer}
+ */
+export function packLayers(uppers: readonly string[], sink: Sink, options: PackOptions = {}): Promise<Packed> {
+  return pack([...uppers], sink, options, "layer");
+}
+
 /** What is seen where directories lie over each other, as one tree: `docker export`. Nothing is mounted for it. */
 export function packTree(
   lowers: string[],

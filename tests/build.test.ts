@@ -1,0 +1,376 @@
+/** Builds, performed: what is in the image, what is cached, what is left when they fail. As root and as a user. @module */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync, utimesSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { planBuild, pruneBuildCache, buildCacheUsage } from "../lib/build/index.ts";
+import { agentMount } from "../lib/build/ssh.ts";
+import { Workspace } from "../lib/build/workspace.ts";
+import { imageIds } from "../lib/launch/index.ts";
+import { descendants, eventually } from "./support/processes.ts";
+import { noBusybox, testUnless } from "./support/machine.ts";
+import { failedBuild, TestBuilds } from "./support/builds.ts";
+
+let builds: TestBuilds;
+const never = (): never => {
+  throw new Error("it is there");
+};
+
+beforeAll(async () => {
+  if (noBusybox === undefined) builds = await TestBuilds.make();
+});
+afterAll(() => builds?.[Symbol.dispose]());
+
+const it = (name: string, body: () => unknown, timeoutMs?: number) => testUnless(noBusybox, name, body, timeoutMs);
+
+describe("an image", () => {
+  it("has what its steps wrote, and runs as its config says", async () => {
+    builds.context.write("app/index", "program");
+    await builds.build(`FROM base
+ARG WHO=world
+ENV A=1 B="two words"
+WORKDIR /srv/app
+COPY app/index .
+RUN echo "hello $WHO $B" > greeting && rm /etc/group && chown 1000:1001 greeting
+USER app
+CMD ["sh", "-c", "cat greeting index; id -u; pwd"]`);
+    expect(await builds.run("cat greeting index; id -u; pwd; test -e /etc/group || echo gone")).toBe(
+      "hello world two words\nprogram1000\n/srv/app\ngone\n",
+    );
+    expect(await builds.run("stat -c %u:%g /srv/app/greeting /srv/app/index /srv/app")).toBe("1000:1001\n0:0\n0:0\n");
+    using images = builds.images();
+    const { Config: config } = await images.inspect("made");
+    expect(config).toMatchObject({ Env: ["A=1", "B=two words"], User: "app", WorkingDir: "/srv/app" });
+    const history = await images.history("made");
+    expect(history.slice(0, 3).map(({ createdBy }) => createdBy)).toEqual([
+      'CMD ["sh", "-c", "cat greeting index; id -u; pwd"]',
+      "USER app",
+      'RUN |1 WHO=world /bin/sh -c echo "hello $WHO $B" > greeting && rm /etc/group && chown 1000:1001 greeting',
+    ]);
+  });
+
+  it("has nothing of what a sandbox was mounted with", async () => {
+    await builds.build("FROM base\nRUN --mount=type=tmpfs,target=/a/b/c touch /a/b/c/x; true > /dev/null");
+    expect(await builds.run("ls -d /a /etc/hosts /proc/self 2>&1 | head -1")).toContain("/a: No such file");
+    using images = builds.images();
+    expect((await images.inspect("made")).RootFS.Layers).toHaveLength(1);
+  });
+
+  it("can begin with nothing", async () => {
+    await builds.build(
+      "FROM base AS tools\nRUN mkdir /out && echo x > /out/file\nFROM scratch\nCOPY --from=tools /out/file /file\nCOPY --from=base /bin /bin",
+    );
+    expect(await builds.run("cat /file; ls /")).toMatch(/^x\nbin\n/);
+  });
+
+  it("is the same with the same SOURCE_DATE_EPOCH, whoever builds it", async () => {
+    builds.context.write("same", "content");
+    const text = "FROM base\nCOPY same /\nRUN echo 1 > /one; mkdir /d\nLABEL a=b";
+    const args = { SOURCE_DATE_EPOCH: "1000000000" };
+    const first = await builds.build(text, { args });
+    utimesSync(join(builds.context.path, "same"), 2_000_000_000, 2_000_000_000);
+    const again = await builds.build(text, { args, cache: false });
+    expect(again.performed).toBe(2);
+    expect(again.id).toBe(first.id as string);
+    using images = builds.images();
+    expect((await images.inspect("made")).Created).toBe("2001-09-09T01:46:40.000Z");
+    expect(await builds.run("stat -c %Y /one /d /same")).toBe("1000000000\n".repeat(3));
+  });
+
+  it("of several names has all of them", async () => {
+    await builds.build("FROM base\nRUN true", { tags: ["one:1", "two"] });
+    using images = builds.images();
+    expect([await images.exists("one:1"), await images.exists("two:latest")]).toEqual([true, true]);
+  });
+
+  it("with squash has one layer over its base, which hides what was removed", async () => {
+    const text =
+      "FROM base\nRUN mkdir /d && echo 1 > /d/one && echo x > /gone\nRUN echo 2 > /d/two && rm /gone /etc/group";
+    await builds.build(text, { squash: true });
+    using images = builds.images();
+    expect((await images.inspect("made")).RootFS.Layers).toHaveLength(2);
+    expect(await builds.run("cat /d/*; ls /gone /etc/group 2>&1 | wc -l")).toBe("1\n2\n2\n");
+  });
+});
+
+describe("RUN", () => {
+  it("has a cache directory that lasts, and is in no layer", async () => {
+    const text = (id: string) =>
+      `FROM base\nRUN --mount=type=cache,id=c${id},target=/cache echo ${"$RANDOM"} >> /cache/log; wc -l < /cache/log > /count`;
+    await builds.build(text("1"), { cache: false });
+    await builds.build(text("1"), { cache: false });
+    expect(await builds.run("cat /count; ls -A /cache 2>&1 | tail -1")).toMatch(/^2\n.*No such file/);
+    await builds.build(text("2"), { cache: false });
+    expect(await builds.run("cat /count")).toBe("1\n");
+  });
+
+  it("sees files of a context, a stage and an image without copying them", async () => {
+    builds.context.write("mounted/a", "of the context");
+    await builds.build(`FROM base AS other
+RUN mkdir -p /d/e && echo of the stage > /d/e/f
+FROM base
+RUN --mount=type=bind,source=mounted,target=/m --mount=type=bind,from=other,source=/d,target=/s --mount=from=base,target=/i cat /m/a /s/e/f > /seen; ls /i/bin/sh >> /seen; ! touch /m/x && ! touch /s/x`);
+    expect(await builds.run("cat /seen; ls -d /m /s /i 2>&1 | wc -l")).toBe(
+      "of the contextof the stage\n/i/bin/sh\n3\n",
+    );
+  });
+
+  it("may write to files that are mounted so, which harms nobody", async () => {
+    builds.context.write("mounted/a", "of the context");
+    await builds.build(
+      "FROM base\nRUN --mount=type=bind,source=mounted,target=/m,rw echo changed > /m/a; cat /m/a > /seen",
+    );
+    expect(await builds.run("cat /seen")).toBe("changed\n");
+    expect(readFileSync(join(builds.context.path, "mounted/a"), "utf8")).toBe("of the context");
+  });
+
+  it("is done again where files change that it sees, and only then", async () => {
+    builds.context.write("mounted/a", "1");
+    const text = "FROM base\nRUN --mount=type=bind,source=mounted,target=/m cat /m/a";
+    await builds.build(text);
+    expect((await builds.build(text)).cached).toBe(1);
+    builds.context.write("mounted/a", "2");
+    expect((await builds.build(text)).performed).toBe(1);
+    expect(builds.output).toBe("2");
+  });
+
+  it("executes a here-document, by whatever its first line says", async () => {
+    await builds.build(`FROM base
+RUN <<EOF
+echo one > /a
+echo two >> /a
+EOF
+RUN <<EOF
+#!/bin/cat
+three
+EOF`);
+    expect(builds.output).toContain("#!/bin/cat\nthree\n");
+    expect(await builds.run("cat /a")).toBe("one\ntwo\n");
+  });
+
+  it("has a loopback interface and nothing else with --network=none; hosts that were added have names", async () => {
+    await builds.build("FROM base\nRUN --network=none ifconfig -a | grep -c Link; cat /etc/hosts", {
+      addHosts: ["db:10.1.2.3"],
+    });
+    expect(builds.output).toMatch(/^1\n[^]*10\.1\.2\.3\tdb/);
+    expect(await builds.run("grep -c db /etc/hosts || true")).not.toBe("1\n");
+  });
+
+  it("has the host's network only where that was allowed", async () => {
+    const text = "FROM base\nRUN --network=host true";
+    const { message, code, hint } = await failedBuild(builds.build(text));
+    expect([code, message]).toEqual(["permission_denied", "Dockerfile:2:1: RUN --network=host true is not allowed"]);
+    expect(hint).toContain("--allow network.host");
+    await builds.build(text, { allow: ["network.host"] });
+  });
+
+  it("asks the caller's SSH agent, for signatures and nothing else", async () => {
+    const asked: number[] = [];
+    const path = join(builds.context.path, "agent.sock");
+    const server = createServer((client) => {
+      client.on("data", (bytes: Buffer) => {
+        asked.push(bytes[4] as number);
+        client.write(Uint8Array.of(0, 0, 0, 5, 12, 0, 0, 0, 0));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    try {
+      using workspace = new Workspace(builds.root, imageIds());
+      const options = { ssh: { default: path } };
+      const { mount, release } = await agentMount(
+        { options, workspace, ids: undefined },
+        { type: "ssh" },
+        "/agent",
+        never,
+      );
+      const client = connect((mount as { source: string }).source);
+      const answers: Buffer[] = [];
+      client.on("data", (bytes: Buffer) => answers.push(bytes));
+      // 19: remove all keys; 11: which ones are there
+      client.write(Uint8Array.of(0, 0, 0, 1, 19));
+      await eventually(() => answers.length === 1, 5000);
+      client.write(Uint8Array.of(0, 0, 0, 1, 11));
+      await eventually(() => answers.length === 2, 5000);
+      client.end();
+      await release?.();
+      expect(answers.map((each) => [...each])).toEqual([
+        [0, 0, 0, 1, 5],
+        [0, 0, 0, 5, 12, 0, 0, 0, 0],
+      ]);
+      expect(asked).toEqual([11]);
+      await builds.build("FROM base\nRUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK", options);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  it("needs what is required", async () => {
+    const { message } = await failedBuild(builds.build("FROM base\nRUN --mount=type=secret,id=token,required true"));
+    expect(message).toBe(
+      'Dockerfile:2:1: RUN --mount=type=secret,id=token,required true: the secret "token" is not given',
+    );
+  });
+});
+
+describe("the cache", () => {
+  it("has what was done before, also with other labels and times", async () => {
+    builds.context.write("copied", "1");
+    const text = "FROM base\nLABEL a=1\nCOPY copied /\nRUN echo cached > /x";
+    const first = await builds.build(text);
+    expect(await builds.build(text)).toEqual({ ...first, cached: 2, performed: 0 });
+    utimesSync(join(builds.context.path, "copied"), 1, 1);
+    expect((await builds.build(text.replace("a=1", "a=2"))).performed).toBe(0);
+    builds.context.write("copied", "2");
+    expect((await builds.build(text)).performed).toBe(2);
+    builds.context.write("copied", "1");
+    expect((await builds.build(text)).performed).toBe(0);
+  });
+
+  it("of a stage does not count where that was said, nor anything of it with cache: false", async () => {
+    const text = "FROM base AS a\nRUN echo a > /a\nFROM base AS b\nRUN echo b > /b\nFROM a\nCOPY --from=b /b /";
+    await builds.build(text);
+    expect((await builds.build(text)).performed).toBe(0);
+    await builds.build(text, { noCacheFilter: ["b"] });
+    expect(builds.ended(false)).toEqual(["[b 2/2] RUN echo b > /b"]);
+    expect((await builds.build(text, { cache: false })).cached).toBe(0);
+  });
+
+  it("is shared by builds at the same time: what both need is done once", async () => {
+    const text = "FROM base\nRUN sleep 0.5; echo once > /shared";
+    const results = await Promise.all([builds.build(text, { tags: ["m1"] }), builds.build(text, { tags: ["m2"] })]);
+    expect(results.map(({ performed }) => performed).toSorted()).toEqual([0, 1]);
+    expect(results[0].id).toBe(results[1].id as string);
+  });
+
+  it("tells a plan what is there, and nothing is done for it", async () => {
+    const text = "FROM base\nRUN echo planned > /x\nRUN echo not yet > /y";
+    await builds.build(text.split("\n").slice(0, 2).join("\n"));
+    const plan = await planBuild(builds.root, { dockerfile: text });
+    expect(plan.map(({ title, cached, line }) => [title, cached, line])).toEqual([
+      ["[1/3] FROM base", true, 1],
+      ["[2/3] RUN echo planned > /x", true, 2],
+      ["[3/3] RUN echo not yet > /y", false, 3],
+    ]);
+    expect(builds.leftovers).toEqual([]);
+  });
+
+  it("survives a prune of images, and is pruned by size and age itself", async () => {
+    const text = "FROM base\nRUN echo pruned > /x";
+    const { id } = await builds.build(text, { tags: ["pruned"] });
+    using images = builds.images();
+    await images.remove("pruned");
+    await images.prune();
+    expect((await builds.build(text, { tags: [] })).cached).toBe(1);
+    await images.remove(id as string).catch(() => images.prune());
+    await images.prune();
+    expect((await pruneBuildCache(builds.root, { olderThanMs: 60_000 })).removed).toEqual([]);
+    expect((await pruneBuildCache(builds.root, { keepBytes: 1e9 })).removed).toEqual([]);
+    const layers = () => readdirSync(`${builds.root}/layers`).length;
+    const there = layers();
+    const { removed, freedBytes } = await pruneBuildCache(builds.root);
+    expect(removed.map((each) => each.text)).toContain("RUN echo pruned > /x");
+    expect(freedBytes).toBeGreaterThan(0);
+    expect(layers()).toBeLessThan(there);
+    expect((await builds.build(text)).performed).toBe(1);
+    const usage = await buildCacheUsage(builds.root);
+    expect(usage.find((each) => each.text === "RUN echo pruned > /x")).toMatchObject({ isInUse: true });
+  });
+});
+
+describe("stages", () => {
+  it("that do not need each other are built at the same time", async () => {
+    const text =
+      "FROM base AS a\nRUN sleep 1\nFROM base AS b\nRUN sleep 1\nFROM base\nCOPY --from=a /etc/passwd /a\nCOPY --from=b /etc/passwd /b";
+    const started = performance.now();
+    await builds.build(text, { parallel: 2 });
+    expect(performance.now() - started).toBeLessThan(1900);
+  });
+
+  it("one that fails ends the others", async () => {
+    const text =
+      "FROM base AS a\nRUN sleep 30\nFROM base AS b\nRUN sleep 0.2; exit 3\nFROM base\nCOPY --from=a / /a\nCOPY --from=b / /b";
+    const started = performance.now();
+    expect((await failedBuild(builds.build(text, { parallel: 2 }))).message).toContain("exit code 3");
+    expect(performance.now() - started).toBeLessThan(10_000);
+    expect(builds.leftovers).toEqual([]);
+  });
+});
+
+describe("a build that fails", () => {
+  it("tells where, the exit code and the last lines, and names nothing", async () => {
+    const text =
+      "FROM base\nRUN echo 1 > /before\nRUN for i in $(seq 100); do echo line $i; done; echo oops >&2; exit 7";
+    const { message, code, hint } = await failedBuild(builds.build(text, { tags: ["never"] }));
+    expect(code).toBe("build_failed");
+    expect(message).toStartWith("Dockerfile:3:1: RUN for i in");
+    expect(message).toContain(": exit code 7\n");
+    expect(message).toContain("\n  line 100");
+    expect(message).toContain("oops");
+    expect(message.split("\n").length).toBeLessThan(20);
+    expect(hint).toContain("--before 3");
+    using images = builds.images();
+    expect(await images.exists("never")).toBe(false);
+    await builds.build(text, { before: 3, tags: ["state"] });
+    expect(await builds.run("cat /before", "state")).toBe("1\n");
+  });
+
+  it("leaves the name with what it was", async () => {
+    const { id } = await builds.build("FROM base\nRUN echo good > /x");
+    await failedBuild(builds.build("FROM base\nRUN echo good > /x\nRUN false"));
+    using images = builds.images();
+    expect<string>((await images.inspect("made")).Id).toBe(id as string);
+  });
+
+  test.skipIf(noBusybox !== undefined).each([
+    ["a command that is not there", 'FROM base\nRUN ["/no/such"]', 'Dockerfile:2:1: RUN ["/no/such"]: '],
+    ["a user who is not there", "FROM base\nUSER nobody-here\nRUN true", "Dockerfile:3:1: RUN true: "],
+    ["a file that is not there", "FROM base\nCOPY no-such-file /", "no-such-file"],
+    ["an instruction that is none", "FROM base\nRUNN true", "Dockerfile:2:1: unknown instruction"],
+    ["a name that is none", "FROM BAD NAME", "Dockerfile:1"],
+    ["an image that nobody has", "FROM localhost:1/none", "localhost:1"],
+  ])("of %s, says so", async (_, text, message) => {
+    expect((await failedBuild(builds.build(text))).message).toContain(message);
+    expect(builds.leftovers).toEqual([]);
+  });
+
+  it("ends when it is told to", async () => {
+    const signal = AbortSignal.timeout(500);
+    const { code } = await failedBuild(builds.build("FROM base\nRUN sleep 30", { signal }));
+    expect(code).toBe("aborted");
+    expect(builds.leftovers).toEqual([]);
+  });
+});
+
+describe("outputs", () => {
+  it("files in a directory, and as an archive; no image is made", async () => {
+    const text = "FROM scratch\nCOPY <<EOF /d/file\nhello\nEOF";
+    const local = join(builds.context.path, "out");
+    const tar = join(builds.context.path, "out.tar");
+    const outputs = [
+      { type: "local" as const, destination: local },
+      { type: "tar" as const, destination: tar },
+    ];
+    const result = await builds.build(text, { outputs, tags: [] });
+    expect(result.id).toBeUndefined();
+    expect(readFileSync(join(local, "d/file"), "utf8")).toBe("hello\n");
+    expect(Bun.spawnSync(["tar", "-tf", tar]).stdout.toString()).toContain("d/file");
+  });
+
+  it("archives of images that are loaded again", async () => {
+    for (const type of ["oci", "docker"] as const) {
+      const destination = join(builds.context.path, `${type}.tar`);
+      const text = `FROM base\nRUN echo ${type} > /kind`;
+      const result = await builds.build(text, { outputs: [{ type, destination }], tags: [`saved:${type}`] });
+      expect(result.id).toBeUndefined();
+      using images = builds.images();
+      expect(await images.exists(`saved:${type}`)).toBe(false);
+      await images.load(destination);
+      expect(await builds.run("cat /kind", `saved:${type}`)).toBe(`${type}\n`);
+    }
+  });
+});
+
+it("nothing is left: no process, no directory of work", () => {
+  expect(descendants()).toEqual([]);
+  expect(builds.leftovers).toEqual([]);
+});
