@@ -16,7 +16,6 @@ const [IDLE_MS, ANSWERED_IDLE_MS, SWEEP_MS] = [30_000, 180_000, 5000];
 /** What waits while a handler is asked. */
 const MAX_WAITING = 4;
 const DESCRIPTORS = 1;
-const DNS_PORT = 53;
 const ECONNREFUSED = 111;
 
 interface Flow {
@@ -56,7 +55,7 @@ export class Flows {
   }
 
   #pass({ from, bytes }: Datagram, to: Peer): void {
-    if (to.port === DNS_PORT) {
+    if (this.#way.asksNames(to)) {
       const answer = (reply: Uint8Array) => this.answer(to, from, reply);
       return this.#way.names.ask(bytes.slice(), answer);
     }

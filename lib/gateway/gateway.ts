@@ -3,7 +3,7 @@ import * as sys from "../../syscalls/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import type { NetworkSocketName } from "../plan/index.ts";
 import type { Question, Rules, Verdict } from "../policy/index.ts";
-import { intercept } from "./intercept.ts";
+import { intercept, NEAR } from "./intercept.ts";
 import type { Denied, FromGateway, Target, WaySettings } from "./messages.ts";
 import { GatewayWorker } from "./worker.ts";
 
@@ -56,7 +56,7 @@ export const beginGateway = (): void => void thread();
  */
 export function attachGateway(sockets: Record<NetworkSocketName, number>, options: GatewayOptions = {}): Gateway {
   beginGateway();
-  const kept = intercept(sockets, hasV6() ? [4, 6] : [4]);
+  const kept = intercept(sockets, familiesOfHost());
   const way = ++lastWay;
   gateways.set(way, options);
   thread().send({ kind: "attach", way, sockets: kept, settings: settingsOf(options) });
@@ -107,13 +107,16 @@ export function openPort(listener: number, target: Target, make: () => number): 
 const settingsOf = ({ rules, handlers = {}, maxDescriptors = MAX_DESCRIPTORS }: GatewayOptions): WaySettings => ({
   rules,
   handlers,
+  answersNames: true,
+  near: NEAR,
   maxDescriptors,
 });
 
-/** Whether the host reaches anybody by version 6. */
-function hasV6(): boolean {
+/** Those by which the host reaches anybody. */
+export function familiesOfHost(): (4 | 6)[] {
   const routes = sys.readKernelFile("/proc/net/ipv6_route") ?? "";
-  return routes.split("\n").some((line) => /^0{32} 00 /.test(line) && !line.trim().endsWith(" lo"));
+  const isDefault = (line: string) => /^0{32} 00 /.test(line) && !line.trim().endsWith(" lo");
+  return routes.split("\n").some(isDefault) ? [4, 6] : [4];
 }
 
 function take(message: FromGateway): void {

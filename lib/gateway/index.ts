@@ -2,6 +2,7 @@
 export {
   attachGateway,
   beginGateway,
+  familiesOfHost,
   openPort,
   type Denied,
   type Gateway,
@@ -9,4 +10,6 @@ export {
   type Port,
 } from "./gateway.ts";
 export { OWN_ADDRESS } from "./intercept.ts";
-export type { Target } from "./messages.ts";
+export { interceptBridges, type Bridged, type Place } from "./bridges.ts";
+export { GatewayThread } from "./thread.ts";
+export type { FromGateway, Target, ToGateway, WaySettings, WaySockets } from "./messages.ts";

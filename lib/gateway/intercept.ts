@@ -8,36 +8,18 @@
  * @see https://docs.kernel.org/networking/tproxy.html
  */
 import * as sys from "../../syscalls/index.ts";
-import { Netlink, struct, STRUCTS, TsboxError } from "../../syscalls/index.ts";
-import { bytesOfAddress, parseAddress } from "../ip/index.ts";
-import {
-  equal,
-  immediate,
-  inNetwork,
-  Links,
-  masked,
-  meta,
-  payload,
-  rejected,
-  TableBatch,
-  toSocket,
-  verdict,
-  type Rule,
-} from "../netlink/index.ts";
+import { Netlink, struct, STRUCTS } from "../../syscalls/index.ts";
+import { bytesOfAddress, parseAddress, parseSubnet } from "../ip/index.ts";
+import { inNetwork, Links } from "../netlink/index.ts";
 import type { NetworkSocketName } from "../plan/index.ts";
+import { ACK, LET_THROUGH, LOOPBACK, PROTOCOL, replaceFilter, SYN, TCP_FLAGS, type Ports } from "./filter.ts";
 import type { FamilySockets, WaySockets } from "./messages.ts";
 
 /** What the sandbox has, of ranges that nobody has on the Internet or in a network of their own. */
 export const OWN_ADDRESS = { 4: "198.19.0.2", 6: "fd74:7362:6f78::2" } as const;
-const LOOPBACK = { 4: parseAddress("127.0.0.1"), 6: parseAddress("::1") };
-const FAMILY = { 4: 2, 6: 10 };
-const PROTOCOL = { tcp: 6, udp: 17 };
-/** As `mangle` of iptables: before anything is translated. */
-const PRIORITY = -150;
-/** Of packets of this program's own. */
-const LET_THROUGH = 0x74736278;
+/** What is a sandbox's own, and never leaves it. */
+export const NEAR: readonly string[] = ["127.0.0.0/8", "::1/128", `${OWN_ADDRESS[4]}/32`, `${OWN_ADDRESS[6]}/128`];
 const ETHERTYPE = { 4: 0x0800, 6: 0x86dd };
-const [TCP_FLAGS, SYN, ACK] = [13, 0x02, 0x10];
 const BACKLOG = 128;
 const TABLE = "tsbox";
 const LOOPBACK_INDEX = 1;
@@ -53,8 +35,8 @@ export function intercept(given: Record<NetworkSocketName, number>, families: re
     const ports = families.map((family) => listen(given, family));
     const netlink = (protocol: "route" | "netfilter") => new Netlink(protocol, sys.keptDescriptor(given[protocol], 3));
     inNetwork({ descriptor: -1, netlink, set: () => -sys.ERRNO.EPERM }, () => {
-      addRoutes(families);
-      addFilter(ports);
+      leadBack(families);
+      replaceFilter(TABLE, { ports, near: NEAR.map(parseSubnet) });
     });
     const kept: WaySockets = { 4: socketsOf(given, 4), ...(families.includes(6) && { 6: socketsOf(given, 6) }) };
     for (const sockets of Object.values(kept)) for (const fd of Object.values(sockets)) taken.add(fd as number);
@@ -64,20 +46,15 @@ export function intercept(given: Record<NetworkSocketName, number>, families: re
   }
 }
 
-interface Ports {
-  family: 4 | 6;
-  tcp: number;
-  udp: number;
-}
-
-const socketsOf = (given: Record<NetworkSocketName, number>, family: 4 | 6): FamilySockets => ({
+export const socketsOf = (given: Record<NetworkSocketName, number>, family: 4 | 6): FamilySockets => ({
   tcp: given[`tcp${family}`],
   udp: given[`udp${family}`],
   raw: given[`raw${family}`],
   passing: given[`passing${family}`],
 });
 
-function listen(given: Record<NetworkSocketName, number>, family: 4 | 6): Ports {
+/** Makes the sockets of one version listen for all that is handed to them. */
+export function listen(given: Record<NetworkSocketName, number>, family: 4 | 6): Ports {
   const { tcp, udp, raw, passing } = socketsOf(given, family);
   const [level, transparent, original] =
     family === 4
@@ -129,81 +106,16 @@ function openingsOnly(family: 4 | 6): Uint8Array {
   return bytes;
 }
 
-function check(action: string, call: string, result: number): void {
+export function check(action: string, call: string, result: number): void {
   if (result < 0) throw sys.systemError(action, call, -result);
 }
 
-function addRoutes(families: readonly (4 | 6)[]): void {
+/** In the namespace: all that leaves it is for itself. */
+function leadBack(families: readonly (4 | 6)[]): void {
   using links = new Links();
   for (const family of families) {
     const own = parseAddress(OWN_ADDRESS[family]);
     links.addAddress(LOOPBACK_INDEX, { ...own, prefix: family === 4 ? 32 : 128 }, "give the sandbox an address");
-    links.addLocalRoute(LOOPBACK_INDEX, own, "lead what leaves the sandbox back into it");
+    links.addLocalRoute(LOOPBACK_INDEX, own.family, "lead what leaves the sandbox back into it", { source: own });
   }
-}
-
-function addFilter(ports: readonly Ports[]): void {
-  const batch = new TableBatch(TABLE)
-    .addTable()
-    .addChain("leaving", { type: "filter", hook: "prerouting", priority: PRIORITY });
-  for (const rule of rulesOf(ports)) batch.addRule("leaving", rule);
-  try {
-    batch.commit("hand what leaves the sandbox to a socket");
-  } catch (error) {
-    if (!(error instanceof TsboxError) || error.syscall === undefined) throw error;
-    const { code, errno, syscall } = error;
-    const isMissing = errno === sys.ERRNO.ENOENT || code === "unsupported";
-    throw new TsboxError(error.message, {
-      code: isMissing ? "unsupported" : code,
-      syscall,
-      ...(errno !== undefined && { errno }),
-      ...(isMissing && {
-        hint: 'the kernel needs nf_tables with tproxy (CONFIG_NFT_TPROXY, CONFIG_NFT_REJECT_INET); or use network "pasta"',
-      }),
-    });
-  }
-}
-
-/** In the order of the machine. */
-function word(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value, true);
-  return bytes;
-}
-
-function rulesOf(ports: readonly Ports[]): Rule[] {
-  const ofFamily = (family: 4 | 6) => [meta("nfproto"), equal(Uint8Array.of(FAMILY[family]))];
-  const to = (family: 4 | 6, length: number) => payload("network", family === 4 ? 16 : 24, length);
-  const transport = (protocol: "tcp" | "udp") => [meta("l4proto"), equal(Uint8Array.of(PROTOCOL[protocol]))];
-  const opening = () => [
-    payload("transport", TCP_FLAGS, 1),
-    masked(Uint8Array.of(SYN | ACK)),
-    equal(Uint8Array.of(SYN)),
-  ];
-  const families = ports.map(({ family }) => family);
-  const bytes = (text: string) => bytesOfAddress(parseAddress(text));
-  return [
-    // its own servers; and what comes back to it
-    [...ofFamily(4), to(4, 1), equal(Uint8Array.of(127)), verdict("accept")],
-    [...ofFamily(6), to(6, 16), equal(bytesOfAddress(LOOPBACK[6])), verdict("accept")],
-    ...families.map((family): Rule => [
-      ...ofFamily(family),
-      to(family, bytes(OWN_ADDRESS[family]).length),
-      equal(bytes(OWN_ADDRESS[family])),
-      verdict("accept"),
-    ]),
-    // who wants to begin a connection waits until it has been decided, and the other end is there
-    [...transport("tcp"), ...opening(), meta("mark"), equal(word(LET_THROUGH), true), verdict("drop")],
-    ...ports.flatMap(({ family, ...both }) =>
-      (["tcp", "udp"] as const).map((protocol): Rule => [
-        ...ofFamily(family),
-        ...transport(protocol),
-        immediate(bytesOfAddress(LOOPBACK[family])),
-        immediate(Uint8Array.of(both[protocol] >> 8, both[protocol] & 0xff), 4),
-        toSocket(family),
-        verdict("accept"),
-      ]),
-    ),
-    [rejected()],
-  ];
 }

@@ -21,6 +21,10 @@ export interface WaySettings {
   rules: Rules | undefined;
   /** Unix sockets that are connected to instead of addresses. */
   handlers: Record<string, string>;
+  /** Whatever server is asked for a name, this answers, as the host's do. */
+  answersNames: boolean;
+  /** Subnets to which nothing is led to a socket. */
+  near: readonly string[];
   /** Of connections and flows at a time. */
   maxDescriptors: number;
 }

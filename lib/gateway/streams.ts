@@ -15,7 +15,6 @@ import { Relay } from "./relay.ts";
 import type { Way } from "./way.ts";
 
 const [EAGAIN, ENETUNREACH, ECONNABORTED, EHOSTUNREACH, EINPROGRESS] = [11, 101, 103, 113, 115];
-const DNS_PORT = 53;
 /** Of a connection: two sockets, and the pipe of each direction. */
 const DESCRIPTORS = 6;
 /** In a turn. */
@@ -114,7 +113,7 @@ export class Streams {
     if (!this.#way.take(DESCRIPTORS)) return;
     const pending: Pending = { opening, outer: -1 };
     this.#pending.set(key, pending);
-    if (opening.to.port === DNS_PORT) return this.#let(key, pending);
+    if (this.#way.asksNames(opening.to)) return this.#let(key, pending);
     this.#judge(opening.to, (verdict, denied) => {
       if (this.#pending.get(key) !== pending) return;
       if (verdict.allowed) return this.#connect(key, pending);

@@ -1,6 +1,7 @@
 /** The way out of one network namespace. @module */
 import * as sys from "../../syscalls/index.ts";
-import type { DatagramReceiver, DatagramSender } from "../../syscalls/index.ts";
+import type { DatagramReceiver, DatagramSender, Peer } from "../../syscalls/index.ts";
+import { DNS_PORT } from "../dns/index.ts";
 import type { Loop } from "../loop/index.ts";
 import type { Flow, Verdict } from "../policy/index.ts";
 import type { Budget } from "./budget.ts";
@@ -8,8 +9,7 @@ import { Denials } from "./denials.ts";
 import { Flows } from "./flows.ts";
 import { Questions, type IsOwn } from "./judge.ts";
 import type { FamilySockets, FromGateway, WaySettings, WaySockets } from "./messages.ts";
-import { addressOfBytes, formatAddress } from "../ip/index.ts";
-import { OWN_ADDRESS } from "./intercept.ts";
+import { addressOfBytes, contains, parseSubnet, type Subnet } from "../ip/index.ts";
 import { Names } from "./names.ts";
 import { Pins } from "./pins.ts";
 import type { Pipes } from "./relay.ts";
@@ -42,6 +42,7 @@ export class Way {
   readonly #denials: Denials;
   readonly #streams: Streams;
   readonly #flows: Flows;
+  #near: Subnet[];
   #used = 0;
 
   constructor(way: number, sockets: WaySockets, settings: WaySettings, shared: Shared) {
@@ -49,6 +50,7 @@ export class Way {
     this.#budget = shared.budget;
     this.sockets = sockets;
     this.settings = settings;
+    this.#near = settings.near.map(parseSubnet);
     this.questions = new Questions((question, asked) => shared.tell({ kind: "ask", way, question, asked }));
     this.#denials = new Denials(shared.loop, (denials) => shared.tell({ kind: "denied", way, denials }));
     this.names = new Names(this);
@@ -68,15 +70,18 @@ export class Way {
   /** What is connected already is judged again. */
   update(settings: WaySettings): void {
     this.settings = settings;
+    this.#near = settings.near.map(parseSubnet);
     this.#streams.judgeAgain();
     this.#flows.judgeAgain();
   }
 
-  /** Whether an address is not the namespace's own: what goes to those is never held back. */
+  /** Whether what goes there is held back. */
   isAway(address: Uint8Array): boolean {
-    const ip = formatAddress(addressOfBytes(address));
-    return !ip.startsWith("127.") && ip !== "::1" && ip !== OWN_ADDRESS[4] && ip !== OWN_ADDRESS[6];
+    const found = addressOfBytes(address);
+    return !this.#near.some((subnet) => contains(subnet, found));
   }
+
+  asksNames = ({ port }: Peer): boolean => this.settings.answersNames && port === DNS_PORT;
 
   get families(): FamilySockets[] {
     const { 4: v4, 6: v6 } = this.sockets;

@@ -58,6 +58,12 @@ export interface LinkChange {
   namespace?: number;
 }
 
+export interface LocalRoute {
+  source?: Address;
+  /** The main one where none is said. */
+  table?: number;
+}
+
 /** An address of a device, with what the kernel keeps of it. */
 export interface LinkAddress extends Subnet {
   /** `struct ifaddrmsg` and its attributes, for it to be set again. */
@@ -216,14 +222,31 @@ export class Links implements Disposable {
     this.#request("set the default route", RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body);
   }
 
-  /** All that no other route is for is this machine itself. @param source whom it comes from */
-  addLocalRoute(index: number, source: Address, action: string): void {
-    const [RTN_LOCAL, RT_SCOPE_HOST, RTA_PREFSRC] = [2, 254, 7];
+  /** All that no other route of a table is for is this machine itself. @param source whom it comes from */
+  addLocalRoute(index: number, family: 4 | 6, action: string, { source, table }: LocalRoute = {}): void {
+    const [RTN_LOCAL, RT_SCOPE_HOST, RTA_PREFSRC, RTA_TABLE] = [2, 254, 7, 15];
     const header = new Uint8Array(ROUTE_BYTES);
-    header.set([FAMILY[source.family], 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_HOST, RTN_LOCAL]);
-    const from = netlinkAttribute(RTA_PREFSRC, bytesOfAddress(source));
-    const body = netlinkBody(header, from, netlinkAttribute(RTA_OIF, word(index)));
+    header.set([FAMILY[family], 0, 0, 0, table ? 0 : RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_HOST, RTN_LOCAL]);
+    const more = [
+      ...(source ? [netlinkAttribute(RTA_PREFSRC, bytesOfAddress(source))] : []),
+      ...(table ? [netlinkAttribute(RTA_TABLE, word(table))] : []),
+    ];
+    const body = netlinkBody(header, ...more, netlinkAttribute(RTA_OIF, word(index)));
     this.#request(action, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body);
+  }
+
+  /** What is marked goes by a table. @param priority the lower, the earlier; the main table's is 32766 @see ip-rule(8) */
+  addMarkRule(family: 4 | 6, mark: number, table: number, priority: number, action: string): void {
+    const [RTM_NEWRULE, FR_ACT_TO_TBL, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE] = [32, 1, 6, 10, 15];
+    const header = new Uint8Array(ROUTE_BYTES);
+    header.set([FAMILY[family], 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL]);
+    const values = [
+      [FRA_PRIORITY, priority],
+      [FRA_FWMARK, mark],
+      [FRA_TABLE, table],
+    ] as const;
+    const body = netlinkBody(header, ...values.map(([type, value]) => netlinkAttribute(type, word(value))));
+    this.#request(action, RTM_NEWRULE, NLM_F_CREATE, body);
   }
 
   /** Where routes lead to, but for the default ones. */

@@ -353,6 +353,13 @@ export const destinationNat = (family: 4 | 6): Expression =>
   );
 export const masquerade = (): Expression => expression("masq");
 
+/** Marks the packet. */
+export function setMark(mark: number): Expression[] {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, mark, true);
+  return [immediate(bytes), expression("meta", number(2, META.mark), number(3, register(0)))];
+}
+
 /** Puts bytes into the registers. */
 export const immediate = (value: Uint8Array, word = 0): Expression =>
   expression("immediate", number(1, register(word)), netlinkNested(2, netlinkAttribute(DATA_VALUE, value)));

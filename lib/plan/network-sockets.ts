@@ -37,6 +37,12 @@ const SOCKETS = {
 export type NetworkSocketName = keyof typeof SOCKETS;
 export const NETWORK_SOCKETS: readonly NetworkSocketName[] = Object.keys(SOCKETS) as NetworkSocketName[];
 
+/** `socket(2)` of one. */
+export const networkSocket = (name: NetworkSocketName): [family: number, type: number, protocol: number] => {
+  const [family, type, protocol] = SOCKETS[name].map((each) => Number(typeof each === "number" ? each : each.value));
+  return [family as number, type as number, protocol as number];
+};
+
 /**
  * Bound are `network-socket`, over which they are passed and a byte comes back when the network is ready, and the owner's
  * end of it as `network-owner`.

@@ -1,0 +1,59 @@
+/**
+ * The way out of a namespace with bridges: what comes from them, and goes to none of their networks, is led to sockets
+ * there. Its own packets, and the networks' to each other, go their way.
+ * @module
+ */
+import * as sys from "../../syscalls/index.ts";
+import { parseSubnet, type Subnet } from "../ip/index.ts";
+import { inNetwork, Links, type ReachedNetwork } from "../netlink/index.ts";
+import { NETWORK_SOCKETS, networkSocket } from "../plan/index.ts";
+import { LET_THROUGH, replaceFilter, type Ports } from "./filter.ts";
+import { listen, socketsOf } from "./intercept.ts";
+import type { WaySockets } from "./messages.ts";
+
+const TABLE = "tsbox_out";
+/** Behind the main table, which knows the networks and nothing else. */
+const [ROUTES, PRIORITY] = [0x7462, 33_000];
+const LOOPBACK_INDEX = 1;
+const LOOPBACK = ["127.0.0.0/8", "::1/128"];
+
+/** A namespace in which sockets can be made. */
+export interface Place extends ReachedNetwork {
+  socket(family: number, type: number, protocol: number): number;
+}
+
+export interface Bridged {
+  sockets: WaySockets;
+  /** Networks come and go. @param devices bridges that there is a way out of @param subnets of all bridges */
+  update(devices: readonly string[], subnets: readonly Subnet[]): void;
+}
+
+/** @throws TsboxError `unsupported`, `permission_denied` */
+export function interceptBridges(place: Place, families: readonly (4 | 6)[]): Bridged {
+  const made = NETWORK_SOCKETS.filter((name) => !["route", "netfilter"].includes(name)).map(
+    (name) => [name, place.socket(...networkSocket(name))] as const,
+  );
+  const given = Object.fromEntries(made) as Parameters<typeof socketsOf>[0];
+  let ports: Ports[];
+  try {
+    const failed = made.find(([, fd]) => fd < 0);
+    if (failed) throw sys.systemError("make a socket of the network namespace", "socket", -failed[1]);
+    ports = families.map((family) => listen(given, family));
+    inNetwork(place, () => {
+      using links = new Links();
+      for (const family of families) {
+        links.addLocalRoute(LOOPBACK_INDEX, family, "lead what leaves the networks to a socket", { table: ROUTES });
+        links.addMarkRule(family, LET_THROUGH, ROUTES, PRIORITY, "lead what leaves the networks to a socket");
+      }
+    });
+  } catch (error) {
+    for (const [, fd] of made) if (fd >= 0) sys.close(fd);
+    throw error;
+  }
+  const sockets: WaySockets = { 4: socketsOf(given, 4), ...(families.includes(6) && { 6: socketsOf(given, 6) }) };
+  if (!families.includes(6)) for (const fd of Object.values(socketsOf(given, 6))) sys.close(fd);
+  const update = (devices: readonly string[], subnets: readonly Subnet[]) =>
+    inNetwork(place, () => replaceFilter(TABLE, { ports, near: [...LOOPBACK.map(parseSubnet), ...subnets], devices }));
+  update([], []);
+  return { sockets, update };
+}
