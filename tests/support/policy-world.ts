@@ -133,6 +133,8 @@ export class PolicyWorld implements AsyncDisposable {
   async #datagrams(address: string, port: number, answer: (query: Buffer) => Buffer): Promise<void> {
     const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
     this.#sockets.push(socket);
+    // nobody waits for the answer
+    socket.on("error", () => {});
     socket.on("message", (message, { address: from, port: theirs }) => {
       if (port !== 53) this.#seen.push(`udp ${address}:${port}`);
       socket.send(answer(message), theirs, from);
