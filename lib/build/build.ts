@@ -55,7 +55,7 @@ async function building<T>(
     using store = Store.open({ root: root === undefined ? defaultRoot() : absolute(root) });
     using cache = new BuildCache(store.path);
     using workspace = new Workspace(store.path, ids);
-    await using contexts = new Contexts(options);
+    const contexts = new Contexts(options, workspace, stop.signal);
     using _hold = store.hold();
     const place = { store, ids };
     const file = await contexts.dockerfile();

@@ -1,25 +1,30 @@
 /** Build contexts: opened when something is taken from them, and what the Dockerfile is that lies in one. @module */
 import { absolute, readFile, TsboxError } from "../../syscalls/index.ts";
 import { parseDockerfile, readIgnore, type Dockerfile, type Ignore } from "../dockerfile/index.ts";
-import type { FileTree } from "./files/index.ts";
-import { openContext, readInTree, type OpenContext } from "./open-context.ts";
+import { openContext, readInTree, type Context, type FileTree } from "./files/index.ts";
 import type { BuildOptions } from "./options.ts";
 import type { ContextNames } from "./outline.ts";
+import type { Workspace } from "./workspace.ts";
 
 const IMAGE = "docker-image://";
 const USUAL_FILE = "Dockerfile";
 /** As BuildKit's, with room to spare. */
 const MAX_FILE_BYTES = 4 * 2 ** 20;
 
-export class Contexts implements AsyncDisposable {
+export class Contexts {
   readonly #options: BuildOptions;
-  readonly #opened = new Map<string | undefined, Promise<OpenContext>>();
+  readonly #workspace: Workspace;
+  readonly #signal: AbortSignal;
+  readonly #opened = new Map<string | undefined, Promise<Context>>();
   readonly #ignored = new Map<string | undefined, Ignore | undefined>();
   /** Of the Dockerfile, in the context: what is beside it may say what is left out. */
   #file: string | undefined;
 
-  constructor(options: BuildOptions) {
+  /** @param workspace where what is not a directory becomes one */
+  constructor(options: BuildOptions, workspace: Workspace, signal: AbortSignal) {
     this.#options = options;
+    this.#workspace = workspace;
+    this.#signal = signal;
   }
 
   get names(): ContextNames {
@@ -60,13 +65,13 @@ export class Contexts implements AsyncDisposable {
     return readInTree(tree, file, MAX_FILE_BYTES);
   }
 
-  #open(name: string | undefined): Promise<OpenContext> {
+  #open(name: string | undefined): Promise<Context> {
     let opened = this.#opened.get(name);
     if (!opened) this.#opened.set(name, (opened = this.#source(name)));
     return opened;
   }
 
-  async #source(name: string | undefined): Promise<OpenContext> {
+  async #source(name: string | undefined): Promise<Context> {
     const { context, contexts = {} } = this.#options;
     const source = name === undefined ? context : contexts[name];
     if (source === undefined)
@@ -74,7 +79,7 @@ export class Contexts implements AsyncDisposable {
         code: "invalid_option",
         hint: "a directory, or an archive",
       });
-    return openContext(source);
+    return openContext(source, { scratch: () => this.#workspace.make("context"), signal: this.#signal });
   }
 
   #ignoreOf(name: string | undefined, tree: FileTree): Ignore | undefined {
@@ -92,9 +97,5 @@ export class Contexts implements AsyncDisposable {
       if (bytes) return readIgnore(new TextDecoder().decode(bytes), candidate);
     }
     return undefined;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const opened of this.#opened.values()) (await opened.catch(() => undefined))?.[Symbol.dispose]();
   }
 }

@@ -1,6 +1,6 @@
 /** COPY, ADD and WORKDIR: files of a context, or of what a step has made, into the next layer. @module */
 import { Directory } from "../../syscalls/index.ts";
-import type { Selection } from "./files/index.ts";
+import { fetchSource, type Selection } from "./files/index.ts";
 import type { Found, Making } from "./making.ts";
 import { lowersOf } from "./snapshot.ts";
 import type { CopyOperation, DirectoryOperation } from "./step.ts";
@@ -8,42 +8,76 @@ import { layersTree, treeOf } from "./trees.ts";
 
 const encoder = new TextEncoder();
 
-/** What the sources come to; undefined where there are none. */
-export async function selectionOf(
-  making: Making,
-  found: Found,
-  { source, sources, exclude, parents }: CopyOperation,
-): Promise<Selection | undefined> {
-  if (sources.length === 0) return undefined;
-  const tree = await treeOf(making, found, source);
-  return making.files.select(tree, { sources, exclude, parents });
+/** What is to be copied. */
+export interface Copied {
+  selection: Selection;
+  /** Archives among them are unpacked. */
+  unpack: boolean;
 }
 
-/** @returns whether what was copied is what the selection was known by */
+/** What the sources come to, those first that are fetched from elsewhere. */
+export async function copiedBy(making: Making, found: Found, operation: CopyOperation): Promise<Copied[]> {
+  const { source, sources, urls, exclude, parents, unpack } = operation;
+  const all: Copied[] = [];
+  for (const url of urls) {
+    const fetched = await fetchUrl(making, found, operation, url);
+    const selection = await making.files.select(fetched.tree, { sources: fetched.sources, exclude });
+    all.push({ selection, unpack: unpack === "all" });
+  }
+  if (sources.length === 0) return all;
+  const tree = await treeOf(making, found, source);
+  return [
+    ...all,
+    { selection: await making.files.select(tree, { sources, exclude, parents }), unpack: unpack !== "none" },
+  ];
+}
+
+function fetchUrl(
+  { workspace, signal, onEvent }: Making,
+  { step }: Found,
+  { checksum, keepGitDir }: CopyOperation,
+  url: string,
+) {
+  return fetchSource(url, {
+    scratch: () => workspace.make("fetched"),
+    signal,
+    onProgress: (doneBytes, totalBytes) =>
+      onEvent({
+        type: "progress",
+        step: step.number,
+        what: url,
+        doneBytes,
+        ...(totalBytes === undefined ? {} : { totalBytes }),
+      }),
+    ...(checksum === undefined ? {} : { checksum }),
+    ...(keepGitDir ? { keepGitDirectory: true } : {}),
+  });
+}
+
+/** @returns whether what was copied is what the selections were known by */
 export async function copy(
   making: Making,
   found: Found,
   operation: CopyOperation,
-  selection: Selection | undefined,
+  all: readonly Copied[],
   layer: string,
 ): Promise<boolean> {
   const target = targetOf(making, found, layer);
-  const { destination, directory, chown, chmod, parents, link, unpack, files } = operation;
+  const { destination, directory, chown, chmod, parents, link, files } = operation;
   const options = {
     destination,
     workingDirectory: directory,
     parents,
     link,
-    unpack: unpack !== "none",
     signal: making.signal,
     ...(chown === undefined ? {} : { chown }),
     ...(chmod === undefined ? {} : { chmod }),
     ...(making.epoch === undefined ? {} : { latest: making.epoch }),
   };
   let isSame = true;
-  if (selection) {
-    const { changed } = await making.files.copy(selection, target, options);
-    isSame = changed.length === 0;
+  for (const { selection, unpack } of all) {
+    const { changed } = await making.files.copy(selection, target, { ...options, unpack });
+    isSame &&= changed.length === 0;
   }
   if (files.length > 0) {
     const contents = files.map(({ name, content }) => ({ name, content: encoder.encode(content) }));

@@ -19,6 +19,7 @@ import {
   type Setting,
 } from "../dockerfile/index.ts";
 import type { ContainerConfig, ImageConfig } from "../image/index.ts";
+import { remoteOf } from "./files/remote.ts";
 import { fromOrigin, imageKey, type ContextNames, type Origin, type Outline, type OutlinedStage } from "./outline.ts";
 import type { CopyOperation, Operation, RunOperation, Source, Step, StepMount } from "./step.ts";
 import { Variables } from "./variables.ts";
@@ -248,7 +249,7 @@ class StageInstructions {
 
   #copy(instruction: InstructionOf<"COPY"> | InstructionOf<"ADD">): void {
     const { text, place, sources, hereDocuments, destination, flags } = instruction;
-    const urls = instruction.name === "ADD" ? sources.filter(isRemote) : [];
+    const urls = instruction.name === "ADD" ? sources.filter((each) => remoteOf(each) !== undefined) : [];
     const from = "from" in flags ? flags.from : undefined;
     const source: Source = from === undefined ? { kind: "context", name: undefined } : this.#sourceOf(from, place);
     const { config } = this.#made;
@@ -292,8 +293,6 @@ class StageInstructions {
 
 /** Where here-documents are that are executed. */
 export const PIPES = "/dev/pipes";
-
-const isRemote = (source: string): boolean => /^(?:https?:\/\/|git@|git:\/\/|ssh:\/\/)/.test(source);
 
 function unpackOf(instruction: InstructionOf<"COPY"> | InstructionOf<"ADD">): CopyOperation["unpack"] {
   if (instruction.name === "COPY") return "none";

@@ -1,7 +1,6 @@
 /** What steps are called in the cache, and what is there of them. @module */
 import type { CachedStep } from "./cache.ts";
-import { selectionOf } from "./copy.ts";
-import type { Selection } from "./files/index.ts";
+import { copiedBy, type Copied } from "./copy.ts";
 import { stepKey } from "./key.ts";
 import type { Found, Making } from "./making.ts";
 import { imageKey } from "./outline.ts";
@@ -33,7 +32,7 @@ export interface Wanted {
   /** Where it is known without a look at files: by the layers that they are in. */
   quick: string | undefined;
   key: string;
-  selection: Selection | undefined;
+  copied: Copied[];
 }
 
 /** @returns what is there of it, or what it is to be called */
@@ -41,9 +40,9 @@ export async function look(making: Making, found: Found, operation: Work): Promi
   const quick = quickKey(making, found, operation);
   const known = quick === undefined ? undefined : cached(making, found, quick);
   if (known) return known;
-  const { digests, selection } = await filesOf(making, found, operation);
+  const { digests, copied = [] } = await filesOf(making, found, operation);
   const key = digests ? keyOf(making, found, operation, digests) : (quick as string);
-  const wanted = { found, operation, quick, key, selection };
+  const wanted = { found, operation, quick, key, copied };
   return key === quick ? wanted : (lookAgain(making, wanted) ?? wanted);
 }
 
@@ -73,6 +72,8 @@ const keyOf = ({ epoch }: Making, { below }: Found, operation: Work, files: read
 
 function quickKey(making: Making, found: Found, operation: Work): string | undefined {
   const sources = sourcesOf(operation);
+  const isFetched = operation.kind === "copy" && operation.urls.length > 0;
+  if (isFetched && (operation.checksum === undefined || operation.urls.length > 1)) return undefined;
   if (sources.some(({ kind }) => kind === "context")) return undefined;
   return keyOf(
     making,
@@ -97,11 +98,13 @@ async function filesOf(
   making: Making,
   found: Found,
   operation: Work,
-): Promise<{ digests?: string[]; selection?: Selection | undefined }> {
+): Promise<{ digests?: string[]; copied?: Copied[] }> {
   if (operation.kind === "directory") return {};
   if (operation.kind === "copy") {
-    const selection = await selectionOf(making, found, operation);
-    return selection ? { digests: ["content", await selection.digest()], selection } : {};
+    const copied = await copiedBy(making, found, operation);
+    if (copied.length === 0) return {};
+    const digests = await Promise.all(copied.map(({ selection }) => selection.digest()));
+    return { digests: ["content", ...digests], copied };
   }
   const sources = sourcesOf(operation);
   if (!sources.some(({ kind }) => kind === "context")) return {};

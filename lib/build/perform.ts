@@ -80,7 +80,7 @@ export class Performing {
     return lookAgain(this.#making, looked) ?? (await this.#slots.use(() => this.#make(looked)));
   }
 
-  async #make({ found, operation, key, quick, selection }: Wanted): Promise<Done> {
+  async #make({ found, operation, key, quick, copied }: Wanted): Promise<Done> {
     const { workspace, signal, epoch, cache } = this.#making;
     signal.throwIfAborted();
     const layer = workspace.make("layer");
@@ -88,7 +88,7 @@ export class Performing {
       let isSame = true;
       if (operation.kind === "run") await run(this.#making, found, operation, layer);
       else if (operation.kind === "directory") await makeDirectory(this.#making, found, operation, layer);
-      else isSame = await copy(this.#making, found, operation, selection, layer);
+      else isSame = await copy(this.#making, found, operation, copied, layer);
       const made = await commitUpper(this.#making, found.below, `${layer}/upper`, { signal, epoch });
       const created = epoch === undefined ? Date.now() : epoch * 1000;
       // what was changed while it was copied is known by another name

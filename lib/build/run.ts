@@ -37,7 +37,7 @@ export async function run(making: Making, found: Found, operation: RunOperation,
 }
 
 /** Where every sandbox has something mounted. */
-const STANDARD = ["/proc", "/sys", "/dev"];
+const STANDARD = ["/proc", "/sys", "/dev", "/etc/resolv.conf"];
 
 function optionsFor(
   { options, signal }: Making,
