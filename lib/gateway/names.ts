@@ -131,7 +131,7 @@ export class Names {
       if (verdict.allowed) {
         this.#way.pins.add(query.name, ip, ttl);
         kept.push({ type: TYPES[address.length === 4 ? 4 : 6], ttl, data: address });
-      } else this.#way.deniedName(query.name, verdict.rule);
+      } else this.#way.deniedName(query.name, verdict.rule, ip);
     }
     if (kept.length === found.addresses.length) return answer;
     const limit = by === "tcp" ? MAX_MESSAGE : query.sizeBytes;

@@ -112,8 +112,9 @@ export class Way {
     this.#denials.add({ protocol, ip, port, rule, ...(host !== undefined && { host }) });
   }
 
-  deniedName(host: string, rule: string): void {
-    this.#denials.add({ protocol: "dns", host, rule });
+  /** @param ip with which it was answered */
+  deniedName(host: string, rule: string, ip?: string): void {
+    this.#denials.add({ protocol: "dns", host, ...(ip !== undefined && { ip }), rule });
   }
 
   /** Counts what goes in and out. */
