@@ -93,7 +93,7 @@ describe("help and usage", () => {
     [["run", "--gpus", "all", "true"], "use --gpus: devices of graphics cards are not supported yet", "leave it out"],
     [["create", "--isolation=x", "alpine"], "use --isolation: that is for Windows", "leave it out"],
     [["compose", "up"], 'run the command "compose": files of compose are not understood yet', "tsbox run -d"],
-    [["build", "."], 'run the command "build": images are not built here yet', "tsbox import"],
+    [["buildx", "build", "."], 'run the command "buildx": there is one builder', "tsbox build"],
     [["pull", "--disable-content-trust", "debian"], "use --disable-content-trust: signatures", "digests"],
     [["images", "--tree"], "use --tree: an image is for one platform here", "leave it out"],
     [["rm", "-l", "web"], "use -l: links between containers are not supported", "leave it out"],

@@ -1,4 +1,5 @@
 /** All verbs but those that have to be quick, which `tsbox.ts` adds itself. @module */
+import { addBuilderVerbs } from "./build/verbs.ts";
 import { addContainerVerbs } from "./containers/verbs.ts";
 import { addImageVerbs } from "./images/verbs.ts";
 import { addGroup, CommandLine, type LaterVerbs } from "./later.ts";
@@ -41,6 +42,7 @@ export async function addVerbs(tsbox: Verb, words: readonly string[]): Promise<v
   await addContainerVerbs(tsbox, line);
   tsbox.commandsGroup("Images:");
   await addImageVerbs(tsbox, line);
+  await addBuilderVerbs(tsbox, line);
   tsbox.commandsGroup("Networks, volumes and the rest:");
   await addNetworkVerbs(tsbox, line);
   await addVolumeVerbs(tsbox, line);

@@ -6,11 +6,6 @@ import { readInstruction } from "./read.ts";
 /**
  * @param file what it is called in messages
  * @throws TsboxError `dockerfile_invalid`, with file, line and column
- * @example
- * ```ts
- * const { stages } = parseDockerfile("FROM debian AS base\nRUN make", "Dockerfile");
- * console.log(stages[0]?.from.stage, stages[0]?.instructions.length); // base 1
- * ```
  */
 export function parseDockerfile(text: string, file = "Dockerfile"): Dockerfile {
   const lines = new Lines(text, file);

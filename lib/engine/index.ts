@@ -1,2 +1,2 @@
 /** The engine behind the command line. @module */
-export { Tsbox, type TsboxOptions } from "./tsbox.ts";
+export { Tsbox, type BuildOptions, type TsboxOptions } from "./tsbox.ts";

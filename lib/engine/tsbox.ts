@@ -1,8 +1,15 @@
 /** The engine: what is kept in one place, and what is done with it. @module */
+import type * as builds from "../build/index.ts";
 import { Containers, Home, networksAt } from "../containers/index.ts";
+import { ImageBuilder } from "../image-builder/index.ts";
 import { Images } from "../images/index.ts";
 import type { Networks } from "../network/index.ts";
 import { Volumes } from "../volumes/index.ts";
+
+/** `dockerfile` may also be an image in TypeScript. */
+export type BuildOptions = Omit<builds.BuildOptions, "dockerfile"> & {
+  dockerfile?: builds.BuildOptions["dockerfile"] | ImageBuilder;
+};
 
 export interface TsboxOptions {
   /** Where all is kept: `TSBOX_ROOT`, /var/lib/tsbox as root, or ~/.local/share/tsbox, unless set. */
@@ -23,8 +30,10 @@ export class Tsbox implements Disposable {
   readonly volumes: Volumes;
   readonly networks: Networks;
   readonly #home: Home;
+  readonly #root: string | undefined;
 
   constructor({ root }: TsboxOptions = {}) {
+    this.#root = root;
     this.images = new Images(root);
     this.containers = new Containers(root);
     this.#home = new Home(root);
@@ -32,9 +41,40 @@ export class Tsbox implements Disposable {
     this.networks = networksAt(this.#home);
   }
 
+  /**
+   * An image of a Dockerfile, or of one in TypeScript.
+   * @throws TsboxError `dockerfile_invalid`, `build_failed`, `invalid_option`, `image_not_found`, `aborted`
+   * @see docs/build.md
+   */
+  async build(options: BuildOptions): Promise<builds.BuildResult> {
+    return (await loadBuilds()).build(this.#root, plain(options));
+  }
+
+  /** What {@link build} would do, and what of it is in the cache. */
+  async planBuild(options: BuildOptions): Promise<builds.PlannedStep[]> {
+    return (await loadBuilds()).planBuild(this.#root, plain(options));
+  }
+
+  async buildCacheUsage(): Promise<builds.CacheUsage[]> {
+    return (await loadBuilds()).buildCacheUsage(this.#root);
+  }
+
+  /** What no image needs, unless all of it is meant. */
+  async pruneBuildCache(options: builds.PruneOptions = {}): Promise<builds.PrunedCache> {
+    return (await loadBuilds()).pruneBuildCache(this.#root, options);
+  }
+
   [Symbol.dispose](): void {
     this.images[Symbol.dispose]();
     this.containers[Symbol.dispose]();
     this.#home[Symbol.dispose]();
   }
+}
+
+/** Who does not build does without. */
+const loadBuilds = () => import("../build/index.ts");
+
+function plain({ dockerfile, ...rest }: BuildOptions): builds.BuildOptions {
+  if (dockerfile === undefined) return rest;
+  return { ...rest, dockerfile: dockerfile instanceof ImageBuilder ? dockerfile.dockerfile() : dockerfile };
 }

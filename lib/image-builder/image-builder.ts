@@ -209,6 +209,7 @@ export class ImageBuilder {
  * An image that begins with another one, or with nothing: `"scratch"`.
  * @example
  * ```ts
+ * import { image } from "tsbox";
  * const app = image("debian:bookworm").run("make").copy("src", "/app").cmd(["node", "/app/main.js"]);
  * console.log(String(app).split("\n")[0]); // FROM debian:bookworm
  * ```

@@ -1,9 +1,11 @@
 /** The verbs of images, as commands of their own and below `tsbox image`. @module */
 import { addGroup, addLater, type CommandLine, type LaterVerbs } from "../later.ts";
+import { BUILD } from "../build/verbs.ts";
 import type { Verb } from "../verb.ts";
 
 /** Both `tsbox NAME` and `tsbox image NAME`. */
 const BOTH: LaterVerbs = {
+  ...BUILD,
   pull: {
     summary: "Download an image from a registry",
     load: async () => (await import("./pull.ts")).addPull,

@@ -1,0 +1,75 @@
+/** `tsbox build`: an image, of a Dockerfile. @module @see https://docs.docker.com/reference/cli/docker/buildx/build/ */
+import type { BuildResult, PlannedStep } from "../../build/index.ts";
+import { aligned } from "../images/table.ts";
+import { declare, type Add } from "../images/declare.ts";
+import { safely } from "../images/with-images.ts";
+import { print } from "../print.ts";
+import { safeWord } from "../safe-text.ts";
+import { contextOf } from "./context.ts";
+import { BUILD_FLAGS, type BuildFlags } from "./flags.ts";
+import { optionsOf } from "./options.ts";
+import { progressOf } from "./progress.ts";
+
+const STDOUT = 1;
+
+export const addBuild: Add = (parent, name) =>
+  void declare(
+    parent,
+    name,
+    {
+      summary: "Build an image from a Dockerfile",
+      usage: "[FLAGS] PATH|URL|-",
+      words: ["<PATH|URL|->"],
+      flags: BUILD_FLAGS,
+    },
+    (context: string, flags: BuildFlags) => safely((signal) => build(context, flags, signal)),
+  );
+
+async function build(path: string, flags: BuildFlags, signal: AbortSignal): Promise<void> {
+  const progress = flags.quiet || flags.plan ? undefined : progressOf(flags.progress);
+  try {
+    const options = { ...optionsOf(flags, () => stdoutStream()), ...(await contextOf(path, flags.file)), signal };
+    const { Tsbox } = await import("../../engine/index.ts");
+    using engine = new Tsbox();
+    if (flags.plan) return print(planText(await engine.planBuild(options)));
+    const result = await engine.build({
+      ...options,
+      ...(progress ? { onEvent: (event) => progress.onEvent(event) } : {}),
+    });
+    progress?.finish();
+    tell(result, flags, options.outputs === undefined);
+  } finally {
+    progress?.finish();
+  }
+}
+
+function tell(result: BuildResult, { quiet, iidfile, metadataFile, tag = [] }: BuildFlags, isUsual: boolean): void {
+  const { writeFileSync } = process.getBuiltinModule("node:fs");
+  if (iidfile !== undefined && result.id !== undefined) writeFileSync(iidfile, result.id);
+  if (metadataFile !== undefined) {
+    const metadata = {
+      ...(result.digest === undefined ? {} : { "containerimage.digest": result.digest }),
+      ...(result.id === undefined ? {} : { "containerimage.config.digest": result.id }),
+      ...(tag.length > 0 ? { "image.name": tag.join(",") } : {}),
+    };
+    writeFileSync(metadataFile, `${JSON.stringify(metadata, undefined, 2)}\n`);
+  }
+  // an archive may be what stdout is for
+  if (result.id !== undefined && (quiet || isUsual)) print(`${result.id}\n`);
+}
+
+/** Each step, what it comes after, and whether it is there already. */
+function planText(steps: readonly PlannedStep[]): string {
+  const rows = steps.map(({ step, title, after, cached, line }) => [
+    `#${step + 1}`,
+    cached ? "cached" : "",
+    after.map((each) => `#${each + 1}`).join(" "),
+    line === undefined ? "" : String(line),
+    safeWord(title),
+  ]);
+  return aligned(`${[["STEP", "CACHE", "AFTER", "LINE", "WHAT"], ...rows].map((row) => row.join("\t")).join("\n")}\n`);
+}
+
+function stdoutStream(): WritableStream<Uint8Array> {
+  return new WritableStream({ write: (piece) => print(piece, STDOUT) });
+}

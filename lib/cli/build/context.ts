@@ -1,0 +1,69 @@
+/** The build context that was named: a directory, an address, or what comes on stdin. @module */
+import type { BuildOptions } from "../../build/index.ts";
+import { sizeOfTerminal } from "../../terminal/index.ts";
+import { UsageError } from "../report.ts";
+
+const STDIN = 0;
+const MOST_BYTES = 4 << 20;
+
+/** @param file of `-f` */
+export async function contextOf(context: string, file: string | undefined): Promise<BuildOptions> {
+  if (context === "-" && file === "-")
+    throw new UsageError("read the context and the Dockerfile from stdin: it has only one of them", "name one of them");
+  if (context !== "-" && file !== "-") return { context };
+  if (sizeOfTerminal(STDIN))
+    throw new UsageError("read stdin: it is a terminal", 'redirect it: "tsbox build - <Dockerfile"');
+  if (file === "-") return { context, dockerfile: new TextDecoder().decode(await all(Bun.stdin.stream())) };
+  const [start, stream] = await peek(Bun.stdin.stream());
+  return isArchive(start) ? { context: stream } : { dockerfile: new TextDecoder().decode(await all(stream)) };
+}
+
+async function all(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of stream) {
+    pieces.push(piece);
+    if ((length += piece.length) > MOST_BYTES)
+      throw new UsageError(
+        `read a Dockerfile from stdin: more than ${MOST_BYTES} bytes`,
+        "an archive is told by its first bytes",
+      );
+  }
+  return Buffer.concat(pieces);
+}
+
+/** Its first bytes, and all of it again. */
+async function peek(stream: ReadableStream<Uint8Array>): Promise<[Uint8Array, ReadableStream<Uint8Array>]> {
+  const reader = stream.getReader();
+  let start: Uint8Array = new Uint8Array();
+  let isOver = false;
+  while (start.length < 512 && !isOver) {
+    const { done, value } = await reader.read();
+    if (done) isOver = true;
+    else start = Buffer.concat([start, value]);
+  }
+  const again = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(start);
+    },
+    async pull(controller) {
+      const { done, value } = await reader.read();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+  return [start, again];
+}
+
+/** gzip, zstd, bzip2, xz; and tar. */
+const MAGICS: [at: number, bytes: string][] = [
+  [0, "\x1f\x8b"],
+  [0, "\x28\xb5\x2f\xfd"],
+  [0, "BZh"],
+  [0, "\xfd7zXZ\0"],
+  [257, "ustar"],
+];
+
+const isArchive = (start: Uint8Array): boolean =>
+  MAGICS.some(([at, bytes]) => Buffer.from(start.subarray(at, at + bytes.length)).toString("latin1") === bytes);

@@ -1,0 +1,61 @@
+/** The flags of `tsbox build`: Docker's names and words. @module */
+export interface BuildFlags {
+  tag?: string[];
+  file?: string;
+  buildArg?: string[];
+  buildContext?: string[];
+  target?: string;
+  before?: string;
+  platform?: string;
+  label?: string[];
+  /** False by `--no-cache`. */
+  cache?: boolean;
+  noCacheFilter?: string[];
+  pull?: boolean;
+  cacheFrom?: string[];
+  cacheTo?: string[];
+  secret?: string[];
+  ssh?: string[];
+  network?: string;
+  addHost?: string[];
+  allow?: string[];
+  output?: string[];
+  push?: boolean;
+  load?: boolean;
+  squash?: boolean;
+  iidfile?: string;
+  metadataFile?: string;
+  progress?: string;
+  plan?: boolean;
+  quiet?: boolean;
+}
+
+export const BUILD_FLAGS: [written: string, description: string][] = [
+  ["-t, --tag <NAME[:TAG]>...", "What it is called"],
+  ["-f, --file <PATH>", 'The Dockerfile (default PATH/Dockerfile); "-": from stdin'],
+  ["--build-arg <NAME=VALUE>...", "Of an ARG; without a value, the caller's variable"],
+  ["--build-context <NAME=SOURCE>...", "A further context, for --from=NAME and FROM"],
+  ["--target <STAGE>", "The stage that is wanted (default the last)"],
+  ["--before <LINE>", "What is there before this line of the file: to look why it fails"],
+  ["--platform <PLATFORM>", "What it is for (default this host)"],
+  ["--label <KEY=VALUE>...", "What it is labelled with"],
+  ["--no-cache", "Do all of it anew"],
+  ["--no-cache-filter <STAGE>...", "Do these stages anew"],
+  ["--pull", "Ask registries whether there are newer base images"],
+  ["--cache-from <SOURCE>...", "Of a registry: NAME; or type=local,src=DIR"],
+  ["--cache-to <DEST>...", "type=registry,ref=NAME[,mode=max], type=local,dest=DIR"],
+  ["--secret <SECRET>...", "For RUN --mount=type=secret: id=KEY,src=FILE, id=KEY,env=NAME"],
+  ["--ssh <ID[=SOCKET]>...", 'Agents for RUN --mount=type=ssh: "default", "key=/run/agent"'],
+  ["--network <default|none|host>", "Of RUN, unless it says itself"],
+  ["--add-host <NAME:IP>...", "A line of /etc/hosts of RUN"],
+  ["--allow <RIGHT>...", "RUN may ask for network.host, security.insecure"],
+  ["-o, --output <OUTPUT>...", "A directory; type=tar,dest=FILE; type=oci, docker, image"],
+  ["--push", "Upload it to its registry, by its names"],
+  ["--load", "Into the store, also where --output says something else"],
+  ["--squash", "One layer over those of the base image"],
+  ["--iidfile <FILE>", "Write its id there"],
+  ["--metadata-file <FILE>", "Write what came of it there, as JSON"],
+  ["--progress <auto|plain|tty|json>", "How it is told of (default auto: a tree on a terminal)"],
+  ["--plan", "Print what would be done, and do nothing"],
+  ["-q, --quiet", "Print the id alone"],
+];
