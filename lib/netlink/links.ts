@@ -100,9 +100,9 @@ export class Links implements Disposable {
     throw new TsboxError(`find the network device ${show(name)}: there is none`, { code: "limit_unavailable" });
   }
 
-  addBridge(name: string, { mtu }: { mtu?: number } = {}): void {
-    const more = mtu === undefined ? [] : [netlinkAttribute(IFLA_MTU, word(mtu))];
-    this.#add(`make the bridge ${show(name)}`, name, "bridge", more);
+  /** @param how with an address that is not that of whichever port comes or goes: neighbours would not find it any more */
+  addBridge(name: string, how: { mac?: string; mtu?: number } = {}): void {
+    this.#add(`make the bridge ${show(name)}`, name, "bridge", changes(how));
   }
 
   /** Two ends of a cable: one here, one in another network namespace, both down. @param master index of a bridge */

@@ -19,6 +19,7 @@ import {
   type PublishedPort,
 } from "./firewall.ts";
 import { allowForwarding, forbidForwarding } from "./forwarding.ts";
+import { macFor } from "./leases.ts";
 import { closeNamePorts } from "./name-sockets.ts";
 import type { Endpoint, NetworkRecord } from "./record.ts";
 
@@ -62,7 +63,11 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
   // it is brought up last: then all of it stands. To tell the packet filter again takes the kernel 10 ms and more (measured)
   const isFiltered = hasFirewall();
   if (found?.up && isFiltered) return false;
-  if (!found) links.addBridge(network.device, network.mtu === undefined ? {} : { mtu: network.mtu });
+  if (!found)
+    links.addBridge(network.device, {
+      mac: macFor(`${network.subnets[0]?.gateway}/`, Uint8Array.fromHex(network.id.slice(0, 8))),
+      ...(network.mtu === undefined ? {} : { mtu: network.mtu }),
+    });
   const index = links.indexOf(network.device);
   const families = network.subnets.map(({ subnet }) => parseSubnet(subnet).family);
   // nothing that is said in the network changes what this machine does
