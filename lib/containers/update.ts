@@ -9,6 +9,7 @@ import { locked } from "./lock.ts";
 import { checkName, notFound } from "./names.ts";
 import type { RestartPolicy } from "./options.ts";
 import { requireCgroup } from "./own-cgroup.ts";
+import { networksOf } from "./network-options.ts";
 import { settle } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -120,10 +121,12 @@ export function changedResources(changes: Limits, merged: Limits): Resources {
 export async function rename(home: Home, id: string, name: string): Promise<void> {
   if (name === "") throw refuse("Neither old nor new names may be empty");
   const wanted = checkName(name);
-  await locked(home, id, () => {
-    const old = settle(home, id)?.name;
-    if (old === wanted) throw refuse("Renaming a container with the same name as its current name");
-    change(home, id, "rename", (each) => ({ ...each, name: wanted }), { oldName: `/${old}` });
+  await locked(home, id, async () => {
+    const before = settle(home, id);
+    if (before?.name === wanted) throw refuse("Renaming a container with the same name as its current name");
+    change(home, id, "rename", (each) => ({ ...each, name: wanted }), { oldName: `/${before?.name}` });
+    if (before && networksOf(before.options).length > 0)
+      (await import("./networks.ts")).networksAt(home).rename(id, wanted);
   });
 }
 

@@ -7,7 +7,7 @@
  * it knows it reads in the records; killed, it leaves nothing, and the next one finds all that it needs there.
  * @module
  */
-import { closeAll, Directory, write } from "../../syscalls/index.ts";
+import { closeAll, Directory, write, writeKernelFile } from "../../syscalls/index.ts";
 import { Forwarder, NameServer, Resolver } from "../dns/index.ts";
 import { Loop } from "../loop/index.ts";
 import {
@@ -31,6 +31,8 @@ const BUSY_MS = 50;
 /** Of its log. */
 const MOST_FAILURES = 100;
 const STDERR = 2;
+/** As `ps` shows it. */
+const NAME = "tsbox-netd";
 
 export interface NetdOptions {
   root: string;
@@ -75,6 +77,7 @@ export class Netd {
 
   /** Until it is not needed any more. */
   async run(): Promise<void> {
+    writeKernelFile("/proc/self/comm", NAME);
     this.#control.takeAll();
     this.#read();
     this.#lookSoon(0);

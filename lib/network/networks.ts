@@ -354,6 +354,18 @@ export class Networks {
     });
   }
 
+  /** A container is called otherwise from now on. */
+  rename(container: string, name: string): void {
+    const state = this.#state();
+    const found = state.networks.list<NetworkRecord>().filter(({ endpoints }) => endpoints[container]);
+    for (const { id } of found)
+      state.networks.update<NetworkRecord>(id, (row) => {
+        const endpoint = row.endpoints[container];
+        return endpoint && { ...row, endpoints: { ...row.endpoints, [container]: { ...endpoint, name } } };
+      });
+    if (found.length > 0) this.#watcher?.changed();
+  }
+
   #nameSockets(network: NetworkRecord, open: OpenNameSockets): NameSockets {
     const remember = () =>
       void this.#state().networks.update<NetworkRecord>(network.id, (row) => ({ ...row, namesElsewhere: true }));
