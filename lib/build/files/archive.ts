@@ -6,6 +6,9 @@
 import { TsboxError } from "../../../syscalls/index.ts";
 import { FormatError, Inflate, TarReader, Zstd, type TarPiece } from "../../../wasm/index.ts";
 import { DEFAULT_LIMITS } from "../../layer/index.ts";
+import { bunzip2 } from "./bzip2.ts";
+import { Malformed } from "./input.ts";
+import { unxz, XZ_MAGIC } from "./xz.ts";
 
 type Pieces = Iterable<Uint8Array>;
 
@@ -22,8 +25,10 @@ function* through(decoder: Pushed, pieces: Pieces): Generator<Uint8Array, void> 
 const FORMATS: { magic: number[]; decode: (pieces: Pieces) => Pieces }[] = [
   { magic: [0x1f, 0x8b], decode: (pieces) => through(new Inflate(), pieces) },
   { magic: [0x28, 0xb5, 0x2f, 0xfd], decode: (pieces) => through(new Zstd(), pieces) },
+  { magic: [0x42, 0x5a, 0x68], decode: bunzip2 },
+  { magic: XZ_MAGIC, decode: unxz },
 ];
-const MAGIC_BYTES = 6;
+const MAGIC_BYTES = XZ_MAGIC.length;
 
 /** Its bytes, as far as they are needed to know what they are; and all of them. */
 function peek(pieces: Pieces): { first: Uint8Array; all: Pieces } {
@@ -66,10 +71,14 @@ export function* entriesOf(pieces: Pieces, name: string): Generator<TarPiece, vo
     }
     reader.end();
   } catch (error) {
-    if (error instanceof FormatError) throw refuse(error.message, error);
+    if (error instanceof FormatError || error instanceof Malformed) throw refuse(error.message, error);
     throw error;
   }
 }
+
+/** What no text begins with. */
+export const isBinary = (first: Uint8Array): boolean =>
+  first.includes(0) || FORMATS.some(({ magic }) => magic.every((byte, at) => first[at] === byte));
 
 /** The entries of what is an archive, from its first on; undefined for what is none. */
 export function entriesIfArchive(pieces: Pieces, name: string): Generator<TarPiece, void> | undefined {

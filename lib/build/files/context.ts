@@ -18,7 +18,7 @@ import {
 import type { TarRecord } from "../../../wasm/index.ts";
 import { DEFAULT_LIMITS, LayerFiles, pathOf, rightsFor, textOfName, WHITEOUT_PREFIX } from "../../layer/index.ts";
 import type { ContextSource } from "../options.ts";
-import { entriesIfArchive } from "./archive.ts";
+import { entriesIfArchive, entriesOf, isBinary } from "./archive.ts";
 import { withZeros } from "./content.ts";
 import type { FileTree } from "./face.ts";
 import { cloneRepository } from "./git.ts";
@@ -141,9 +141,10 @@ async function unpackArchive(scratch: string, told: string, signal: AbortSignal 
   using directory = Directory.open(scratch) as Directory;
   directory.makeDirectory(CONTEXT, DIRECTORY_MODE);
   const context = `${scratch}/${CONTEXT}`;
-  using file = OpenFile.open(directory, ARCHIVE) as OpenFile;
-  const entries = entriesIfArchive(readOn(file), told);
+  const entries = entriesIfArchive(piecesIn(directory), told);
   if (!entries) {
+    const [first = new Uint8Array()] = piecesIn(directory);
+    if (isBinary(first)) throw whyNone(directory, told);
     using into = directory.directory(CONTEXT) as Directory;
     directory.move(ARCHIVE, into, "Dockerfile");
     return context;
@@ -171,8 +172,18 @@ async function unpackArchive(scratch: string, told: string, signal: AbortSignal 
   return context;
 }
 
-function* readOn(file: OpenFile): Generator<Uint8Array, void> {
+function* piecesIn(directory: Directory): Generator<Uint8Array, void> {
+  using file = OpenFile.open(directory, ARCHIVE) as OpenFile;
   for (let piece; (piece = file.read()).length > 0;) yield piece;
+}
+
+function whyNone(directory: Directory, told: string): unknown {
+  try {
+    entriesOf(piecesIn(directory), told).next();
+  } catch (error) {
+    return error;
+  }
+  return new TsboxError(`unpack ${show(told)}: nothing is in it`, { code: "archive_refused" });
 }
 
 /** What cannot be a file of a context. */

@@ -49,6 +49,8 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
   Directory.make(directory, 0o755);
   const git = (...words: string[]) => run(words, directory, options);
   await git("init", "--quiet", "--template=");
+  // what addresses of submodules are relative to
+  await git("remote", "add", "--", "origin", url);
   const isCommit = COMMIT.test(ref);
   try {
     await git("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, ref);
