@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { noGateway } from "./support/gateway.ts";
 import { noBusybox, noLimits, noSandbox, SLOW, testUnless } from "./support/machine.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
@@ -81,6 +82,7 @@ const promised = (code: string) => [...code.matchAll(/^ *console\.log\(.*\); \/\
 function reasonToSkip(code: string): string | undefined {
   if (code.includes("--help")) return undefined;
   if (/\b(memory|cpus|pids): |\s(-m|--memory|--cpus|--pids-limit) /.test(code)) return noLimits;
+  if (/\bnetwork: \{|\bconst network = \{/.test(code)) return noGateway;
   return code.includes("./rootfs") ? noBusybox : noSandbox;
 }
 

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { descendants, eventually } from "./support/processes.ts";
+import { noGateway } from "./support/gateway.ts";
 import { noBusybox, noLimits, noSandbox, SLOW, testUnless } from "./support/machine.ts";
 
 const folder = join(import.meta.dir, "../examples");
@@ -52,6 +53,13 @@ const PRINTS: Record<string, string[]> = {
     '  sethostname("box", 3)',
     '# execute "echo"',
   ],
+  "14-policies.ts": [
+    '{"asked":"/users"}',
+    "ECONNREFUSED",
+    "tcp 192.0.2.1:80, allow: nothing of it matches",
+    'deny: "192.0.2.0/24"',
+    "inside",
+  ],
   "12-containers.ts": [
     "web running",
     "stdout: run 1",
@@ -72,6 +80,7 @@ for (const [name, lines] of Object.entries(PRINTS)) {
     "07-plan.ts": undefined,
     "11-images.ts": noBusybox,
     "12-containers.ts": noBusybox,
+    "14-policies.ts": noGateway,
   };
   testUnless(
     name in needs ? needs[name] : noSandbox,

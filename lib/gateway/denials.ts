@@ -10,7 +10,7 @@ export class Denials {
   readonly #loop: Loop;
   readonly #tell: (denials: Denied[]) => void;
   readonly #waiting = new Map<string, Denied>();
-  #isDue = false;
+  #isResting = false;
 
   constructor(loop: Loop, tell: (denials: Denied[]) => void) {
     this.#loop = loop;
@@ -22,14 +22,19 @@ export class Denials {
     const same = this.#waiting.get(key);
     if (same) same.count++;
     else if (this.#waiting.size < MAX_WAITING) this.#waiting.set(key, { ...denied, count: 1 });
-    if (this.#isDue) return;
-    this.#isDue = true;
-    this.#loop.after(EVERY_MS, () => this.flush());
+    if (!this.#isResting) this.flush();
   }
 
+  /** Tells at once; what comes in the time after that is told together. */
   flush(): void {
-    this.#isDue = false;
-    if (this.#waiting.size > 0) this.#tell([...this.#waiting.values()]);
+    if (this.#waiting.size === 0) return;
+    this.#tell([...this.#waiting.values()]);
     this.#waiting.clear();
+    if (this.#isResting) return;
+    this.#isResting = true;
+    this.#loop.after(EVERY_MS, () => {
+      this.#isResting = false;
+      this.flush();
+    });
   }
 }

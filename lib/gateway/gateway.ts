@@ -26,6 +26,8 @@ export interface GatewayOptions {
 export interface Gateway {
   /** From now on, and for what is connected already. */
   update(rules: Rules | undefined, handlers?: Record<string, string>): void;
+  /** Waits until all that was denied has been told. */
+  flush(): Promise<void>;
   /** Nothing goes out or comes in any more. Waits until all that was denied has been told. */
   end(): Promise<void>;
 }
@@ -34,8 +36,8 @@ const MAX_DESCRIPTORS = 4096;
 
 let worker: GatewayWorker | undefined;
 const gateways = new Map<number, GatewayOptions>();
-/** Who waits for the end of one. */
-const ending = new Map<number, () => void>();
+/** Who waits for what one was told last. */
+const waiting = new Map<number, (() => void)[]>();
 const ports = new Map<number, () => number>();
 let [lastWay, lastPort] = [0, 0];
 
@@ -43,7 +45,8 @@ let [lastWay, lastPort] = [0, 0];
 const thread = (): GatewayWorker =>
   (worker ??= new GatewayWorker(take, () => {
     worker = undefined;
-    for (const way of ending.keys()) forget(way);
+    for (const all of waiting.values()) all.forEach((resolve) => resolve());
+    waiting.clear();
   }));
 
 /** The thread takes a while to begin, for which nobody has to wait. @throws TsboxError `unsupported` */
@@ -66,21 +69,28 @@ export function attachGateway(sockets: Record<NetworkSocketName, number>, option
       if (!ended) thread().send({ kind: "update", way, settings: settingsOf({ ...options, rules, handlers }) });
     },
     end() {
-      if (ended) return ended;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      ending.set(way, resolve);
-      // nothing else may keep the program from ending before
-      if (ending.size === 1) thread().ref(true);
-      thread().send({ kind: "detach", way });
-      return (ended = promise);
+      ended ??= untilDone("detach", way).then(() => void gateways.delete(way));
+      return ended;
     },
+    flush: () => ended ?? untilDone("flush", way),
   };
 }
 
-function forget(way: number): void {
-  gateways.delete(way);
-  ending.get(way)?.();
-  if (ending.delete(way) && ending.size === 0) worker?.ref(false);
+function untilDone(kind: "detach" | "flush", way: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  // the program is not to end before
+  if (waiting.size === 0) thread().ref(true);
+  waiting.set(way, [...(waiting.get(way) ?? []), resolve]);
+  thread().send({ kind, way });
+  return promise;
+}
+
+function done(way: number): void {
+  const [first, ...others] = waiting.get(way) ?? [];
+  if (others.length > 0) waiting.set(way, others);
+  else waiting.delete(way);
+  if (waiting.size === 0) worker?.ref(false);
+  first?.();
 }
 
 /** A port that leads into a namespace. */
@@ -125,8 +135,8 @@ function take(message: FromGateway): void {
       return void answer(message.way, message.question, message.asked);
     case "denied":
       return gateways.get(message.way)?.denied?.(message.denials);
-    case "detached":
-      return forget(message.way);
+    case "done":
+      return done(message.way);
     case "wanted":
       return fill(message.port, message.count);
     case "failed":

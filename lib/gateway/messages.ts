@@ -39,6 +39,7 @@ export type ToGateway =
   | { kind: "attach"; way: number; sockets: WaySockets; settings: WaySettings }
   | { kind: "update"; way: number; settings: WaySettings }
   | { kind: "detach"; way: number }
+  | { kind: "flush"; way: number }
   | { kind: "answer"; way: number; question: number; verdict: Verdict }
   | { kind: "publish"; port: number; listener: number; target: Target }
   | { kind: "unpublish"; port: number }
@@ -50,8 +51,8 @@ export type FromGateway =
   | { kind: "failed"; message: string }
   | { kind: "ask"; way: number; question: number; asked: Question }
   | { kind: "denied"; way: number; denials: Denied[] }
-  /** Nothing more is told of it. */
-  | { kind: "detached"; way: number }
+  /** What it was told before has been done, and what there was to tell of it has been told. */
+  | { kind: "done"; way: number }
   /** A published port needs so many more sockets. */
   | { kind: "wanted"; port: number; count: number };
 

@@ -41,8 +41,11 @@ export class GatewayThread {
       case "detach": {
         this.#ways.get(message.way)?.close();
         this.#ways.delete(message.way);
-        return this.#shared.tell({ kind: "detached", way: message.way });
+        return this.#shared.tell({ kind: "done", way: message.way });
       }
+      case "flush":
+        this.#ways.get(message.way)?.flush();
+        return this.#shared.tell({ kind: "done", way: message.way });
       case "publish": {
         const { port, listener, target } = message;
         return void this.#publications.set(port, new Publication(port, listener, target, this.#shared));

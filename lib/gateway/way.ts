@@ -96,6 +96,11 @@ export class Way {
     return this.sender.send(sockets.raw) > 0;
   }
 
+  /** Tells what was denied until now. */
+  flush(): void {
+    this.#denials.flush();
+  }
+
   /** So many descriptors for this sandbox, where it may have them. */
   take(count: number): boolean {
     if (this.#used + count > this.settings.maxDescriptors || !this.#budget.take(count)) return false;

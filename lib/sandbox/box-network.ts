@@ -52,7 +52,10 @@ export class BoxNetwork {
     };
   }
 
-  /** What was denied, and by what: different things, the latest last; how often is counted. The last thousand. */
+  /**
+   * What was denied, and by what: different things, the latest last; how often is counted. The last thousand. All that a
+   * process was denied is there when its result is.
+   */
   get denied(): DeniedEntry[] {
     return this.#denied.list();
   }
@@ -79,6 +82,11 @@ export class BoxNetwork {
   }
 
   /** @internal Waits until all that was denied is known. */
+  async flush(): Promise<void> {
+    await this.#gateway?.flush();
+  }
+
+  /** @internal The same, and ends. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#gateway?.end();

@@ -234,6 +234,7 @@ export class Sandbox implements AsyncDisposable {
       afterwards: async (exit) => {
         this.#running.delete(process);
         if (exit) this.#meter.tell(exit);
+        await this.network.flush();
       },
     });
     this.#running.add(process);

@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { existsSync } from "node:fs";
 import type { DeniedEntry, SandboxOptions } from "../../lib/index.ts";
+import { noGateway } from "../support/gateway.ts";
 import { notRoot, SLOW, testUnless } from "../support/machine.ts";
 import type { Inside } from "../support/policy-attack.ts";
 import type { PolicyText } from "../support/policy-host.ts";
@@ -28,9 +29,10 @@ const mayRead = (user: number) =>
   Bun.spawnSync(["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "test", "-r", import.meta.path])
     .exitCode === 0;
 
+const noWorld = notRoot ?? noGateway;
 const worlds: [who: string, user: number | undefined, reason: string | undefined][] = [
-  ["root", undefined, notRoot],
-  ["an ordinary user", USER, notRoot ?? (mayRead(USER) ? undefined : "an ordinary user may not read the sources")],
+  ["root", undefined, noWorld],
+  ["an ordinary user", USER, noWorld ?? (mayRead(USER) ? undefined : "an ordinary user may not read the sources")],
 ];
 
 type Network = PolicyText | false | "host";
