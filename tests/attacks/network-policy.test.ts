@@ -157,22 +157,24 @@ for (const [who, user, reason] of worlds) {
     describe("what is not public", () => {
       const attempt = ({ tcp }: Inside, ip: string) => tcp(ip, 80);
 
-      for (const [ip, rule, allow] of [
-        [METADATA, "metadata: 169.254.169.254/32", METADATA],
-        [METADATA6, "metadata: fd00:ec2::254/128", METADATA6],
-        [PRIVATE, "private: 10.0.0.0/8", "10.0.0.0/8"],
-        [`::ffff:${METADATA}`, "metadata: 169.254.169.254/32", METADATA],
-      ] as const) {
-        it(`is not connected to by lists that name none of it: ${ip}`, async () => {
-          for (const policy of [{}, { allow: ["*", "0.0.0.0/0", "::/0", "*.example"] }, { connect: "() => true" }]) {
-            const came = await run(policy, attempt, [ip]);
-            expect(came.result).not.toStartWith("hello");
-            expect(came.seen).toEqual([]);
-            expect(rules(came)).toEqual([rule]);
-          }
-          expect((await run({ allow: [allow] }, attempt, [ip])).result).toStartWith("hello from");
-        });
-      }
+      describe("is not connected to by lists that name none of it", () => {
+        for (const [ip, rule, allow] of [
+          [METADATA, "metadata: 169.254.169.254/32", METADATA],
+          [METADATA6, "metadata: fd00:ec2::254/128", METADATA6],
+          [PRIVATE, "private: 10.0.0.0/8", "10.0.0.0/8"],
+          [`::ffff:${METADATA}`, "metadata: 169.254.169.254/32", METADATA],
+        ] as const) {
+          it(ip, async () => {
+            for (const policy of [{}, { allow: ["*", "0.0.0.0/0", "::/0", "*.example"] }, { connect: "() => true" }]) {
+              const came = await run(policy, attempt, [ip]);
+              expect(came.result).not.toStartWith("hello");
+              expect(came.seen).toEqual([]);
+              expect(rules(came)).toEqual([rule]);
+            }
+            expect((await run({ allow: [allow] }, attempt, [ip])).result).toStartWith("hello from");
+          });
+        }
+      });
 
       it("is not reached by a name that leads there (DNS rebinding)", async () => {
         world.names.set("rebinding.example", [PRIVATE, METADATA, "127.0.0.1"]);
@@ -219,23 +221,27 @@ for (const [who, user, reason] of worlds) {
       });
       const attempt = ({ tcp }: Inside, ip: string) => tcp(ip, 9000);
 
-      for (const ip of ["127.0.0.1", "::1", "0.0.0.0", "127.0.0.53", "::ffff:127.0.0.1"]) {
-        it(`is not reached at its loopback: ${ip}`, async () => {
-          for (const policy of [{}, { allow: ["*"] }, { connect: "() => true" }])
-            expect((await run(policy, attempt, [ip])).result).not.toStartWith("hello");
-          if (!ip.endsWith("53")) expect((await run("host", attempt, [ip])).result).toBe("hello from the host");
-        });
-      }
+      describe("is not reached at its loopback", () => {
+        for (const ip of ["127.0.0.1", "::1", "0.0.0.0", "127.0.0.53", "::ffff:127.0.0.1"]) {
+          it(ip, async () => {
+            for (const policy of [{}, { allow: ["*"] }, { connect: "() => true" }])
+              expect((await run(policy, attempt, [ip])).result).not.toStartWith("hello");
+            if (!ip.endsWith("53")) expect((await run("host", attempt, [ip])).result).toBe("hello from the host");
+          });
+        }
+      });
 
-      for (const ip of [HOST, "2001:db8::10"]) {
-        it(`is not reached at an address of its own: ${ip}`, async () => {
-          const prefix = ip.includes(":") ? 128 : 32;
-          const came = await run({ allow: ["*", "192.0.2.0/24", "2001:db8::/32"] }, attempt, [ip]);
-          expect(came.result).toBe("ECONNREFUSED");
-          expect(rules(came)).toEqual([`the host's own: ${ip}/${prefix}`]);
-          expect((await run({ allow: [ip] }, attempt, [ip])).result).toBe("hello from the host");
-        });
-      }
+      describe("is not reached at an address of its own", () => {
+        for (const ip of [HOST, "2001:db8::10"]) {
+          it(ip, async () => {
+            const prefix = ip.includes(":") ? 128 : 32;
+            const came = await run({ allow: ["*", "192.0.2.0/24", "2001:db8::/32"] }, attempt, [ip]);
+            expect(came.result).toBe("ECONNREFUSED");
+            expect(rules(came)).toEqual([`the host's own: ${ip}/${prefix}`]);
+            expect((await run({ allow: [ip] }, attempt, [ip])).result).toBe("hello from the host");
+          });
+        }
+      });
 
       it("is not reached by its abstract sockets", async () => {
         await world.on(({ kept }) => {
