@@ -1,7 +1,6 @@
 /** Images that a build begins with, or takes files from: found in the store, or fetched. @module */
 import { dockerfileError, type Dockerfile, type Place as FilePlace } from "../dockerfile/index.ts";
 import { parsePlatform, type ImageConfig } from "../image/index.ts";
-import { Images } from "../images/index.ts";
 import type { StoredImage } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import type { BuildEvent } from "./events.ts";
@@ -60,15 +59,16 @@ async function baseOf(file: Dockerfile, place: Place, wanted: Wanted, options: B
   }
 }
 
-async function found({ store, ids }: Place, { reference, platform }: Wanted, options: BaseOptions): Promise<Base> {
+async function found(place: Place, { reference, platform }: Wanted, options: BaseOptions): Promise<Base> {
   const { pull, signal, onEvent } = options;
   const asked = platform ?? options.platform;
-  const find = () => findImage({ store, ids }, reference, asked);
+  const find = () => findImage(place, reference, asked);
   let base = pull ? undefined : find();
   if (base) return base;
   onEvent({ type: "resolving", reference });
-  using images = new Images(store.path);
-  if (!pull && findStored({ store, ids }, reference, asked)) await images.unpack(reference, { signal });
+  const { Images } = await import("../images/index.ts");
+  using images = new Images(place.store.path);
+  if (!pull && findStored(place, reference, asked)) await images.unpack(reference, { signal });
   else await images.pull(reference, { signal, ...(asked === undefined ? {} : { platform: asked }) });
   base = find();
   if (base) return base;

@@ -1,6 +1,6 @@
 /** A build, from what is asked for to what is made. @module */
 import { absolute, TsboxError } from "../../syscalls/index.ts";
-import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "../image/index.ts";
+import { formatPlatform, hostPlatform, parsePlatform, type Digest, type Platform } from "../image/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { defaultRoot, Store } from "../store/index.ts";
 import { outlineWithBases } from "./bases.ts";
@@ -57,7 +57,7 @@ async function building<T>(
     using workspace = new Workspace(store.path, ids);
     const contexts = new Contexts(options, workspace, stop.signal);
     using _hold = store.hold();
-    const place = { store, ids };
+    const place = { store, ids, held: new Set<Digest>() };
     const file = await contexts.dockerfile();
     const target = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
     const { args = {}, labels = {}, network = "default", pull = false } = options;

@@ -20,6 +20,9 @@ const SCHEMA = `
   ) STRICT, WITHOUT ROWID;
 `;
 
+/** What was used a moment ago need not be written down again. */
+const NOTED_MS = 10 * 60 * 1000;
+
 /** A layer, over those below it. */
 export interface Layer {
   diffId: Digest;
@@ -76,7 +79,7 @@ export class BuildCache implements Disposable {
     const query = `SELECT * FROM steps WHERE key = COALESCE((SELECT step FROM aliases WHERE key = ?1), ?1)`;
     const row = this.#database.use((database) => database.prepare(query).get(key)) as Row | undefined;
     const step = row && stepOf(row);
-    if (step) this.#used.add(step.key);
+    if (step && step.used < Date.now() - NOTED_MS) this.#used.add(step.key);
     return step;
   }
 

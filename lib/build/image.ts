@@ -1,6 +1,5 @@
 /** The image that a build makes: its config, its history, and the layers of its last step. @module */
 import type { ImageConfig, Platform, Reference } from "../image/index.ts";
-import { assembleImage, emptyConfig } from "../images/index.ts";
 import type { StageResult } from "./graph.ts";
 import { keyOf } from "./key.ts";
 import type { Making } from "./making.ts";
@@ -35,7 +34,8 @@ export async function storeImage(
     return { id: known.config, digest: known.manifest.digest };
   }
   hold(making, snapshot);
-  const config = configOf(making, result, steps, { platform, snapshot, isSquashed });
+  const { assembleImage, emptyConfig } = await import("../images/index.ts");
+  const config = configOf(making, result, steps, { platform, snapshot, isSquashed }, emptyConfig);
   const made = await assembleImage(store, config, layers, { names, ids, signal });
   cache.putImage(key, { manifest: made.descriptor, config: made.id });
   return { id: made.id, digest: made.descriptor.digest };
@@ -57,6 +57,7 @@ function configOf(
   { base, config, author, history }: StageResult,
   steps: ReadonlyMap<number, Done>,
   { platform, snapshot, isSquashed }: Files,
+  emptyConfig: (platform: Platform) => ImageConfig,
 ): ImageConfig {
   const from = base ?? emptyConfig(platform);
   const made = history.map(({ createdBy, step }) => ({

@@ -1,19 +1,15 @@
 /** What all steps of one build share. @module */
-import type { IdMaps } from "../layer/index.ts";
-import type { Store } from "../store/index.ts";
 import type { Base } from "./bases.ts";
 import type { BuildCache } from "./cache.ts";
 import type { Contexts } from "./contexts.ts";
 import type { BuildEvent } from "./events.ts";
 import type { createFiles } from "./files/index.ts";
 import type { BuildOptions } from "./options.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { Place, Snapshot } from "./snapshot.ts";
 import type { Step } from "./step.ts";
 import type { Workspace } from "./workspace.ts";
 
-export interface Making {
-  store: Store;
-  ids: IdMaps | undefined;
+export interface Making extends Place {
   cache: BuildCache;
   workspace: Workspace;
   files: ReturnType<typeof createFiles>;

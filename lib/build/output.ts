@@ -1,6 +1,5 @@
 /** What becomes of a build: an image of the store, files in a directory, archives. @module */
 import { formatReference, parseReference, withDefaultTag, type Platform, type Reference } from "../image/index.ts";
-import { Images } from "../images/index.ts";
 import { packTree } from "../layer/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import type { Graph } from "./graph.ts";
@@ -76,6 +75,7 @@ async function saveArchive(
   { type, destination }: ArchiveOutput,
 ): Promise<void> {
   onEvent({ type: "exporting", what: `an archive (${type})` });
+  const { Images } = await import("../images/index.ts");
   using images = new Images(store.path);
   const names = namesOf(options).map(formatReference);
   await write(await images.save([id], { format: type, signal, as: names }), destination);
@@ -112,6 +112,7 @@ async function writeFiles(making: Making, snapshot: Snapshot, destination: strin
 }
 
 async function pushAll({ store, options, signal, onEvent }: Making): Promise<void> {
+  const { Images } = await import("../images/index.ts");
   using images = new Images(store.path);
   for (const name of namesOf(options).map(formatReference)) {
     onEvent({ type: "exporting", what: `${name} to its registry` });

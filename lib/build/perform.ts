@@ -7,7 +7,6 @@ import { copy, makeDirectory } from "./copy.ts";
 import { StepLocks } from "./locks.ts";
 import { baseOf, look, lookAgain, type Done, type Wanted, type Work } from "./lookup.ts";
 import type { Found, Making } from "./making.ts";
-import { run } from "./run.ts";
 import { Slots } from "./slots.ts";
 import { commitUpper, EMPTY, type Snapshot } from "./snapshot.ts";
 import type { Step } from "./step.ts";
@@ -86,7 +85,7 @@ export class Performing {
     const layer = workspace.make("layer");
     try {
       let isSame = true;
-      if (operation.kind === "run") await run(this.#making, found, operation, layer);
+      if (operation.kind === "run") await (await sandboxes()).run(this.#making, found, operation, layer);
       else if (operation.kind === "directory") await makeDirectory(this.#making, found, operation, layer);
       else isSame = await copy(this.#making, found, operation, copied, layer);
       const made = await commitUpper(this.#making, found.below, `${layer}/upper`, { signal, epoch });
@@ -103,5 +102,8 @@ export class Performing {
     }
   }
 }
+
+/** What is cached does without them. */
+const sandboxes = () => import("./run.ts");
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

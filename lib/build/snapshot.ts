@@ -2,7 +2,6 @@
 import { chainIds, type Digest } from "../image/index.ts";
 import { packLayers, unpackLayer, type IdMaps } from "../layer/index.ts";
 import type { Store } from "../store/index.ts";
-import { layerDescriptor } from "../images/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import type { Layer } from "./cache.ts";
 
@@ -16,10 +15,12 @@ export const chainIdOf = (snapshot: Snapshot): Digest | undefined => snapshot.at
 export interface Place {
   store: Store;
   ids: IdMaps | undefined;
+  /** Layers that are known to be there, and to stay, by their chainIds. */
+  held: Set<Digest>;
 }
 
 /** Lower directories, top first. @throws TsboxError where somebody has taken one away */
-export function lowersOf({ store, ids }: Place, snapshot: Snapshot): string[] {
+export function lowersOf({ store, ids }: Omit<Place, "held">, snapshot: Snapshot): string[] {
   const lowers = store.lowersOf(
     snapshot.map(({ chainId }) => chainId),
     ids,
@@ -29,13 +30,19 @@ export function lowersOf({ store, ids }: Place, snapshot: Snapshot): string[] {
 }
 
 /** Nobody takes its layers away as long as the store is held. @returns whether all are there */
-export function hold({ store, ids }: Place, snapshot: Snapshot): boolean {
-  const all = snapshot.map(({ chainId }) => chainId);
-  store.relyOnLayers(all, ids);
-  store.rely(snapshot.map(({ descriptor }) => descriptor.digest));
-  return (
-    store.lowersOf(all, ids) !== undefined && snapshot.every(({ descriptor: { digest } }) => store.hasBlob(digest))
+export function hold({ store, ids, held }: Place, snapshot: Snapshot): boolean {
+  const added = snapshot.filter(({ chainId }) => !held.has(chainId));
+  if (added.length === 0) return true;
+  store.relyOnLayers(
+    added.map(({ chainId }) => chainId),
+    added.map(({ descriptor }) => descriptor.digest),
+    ids,
   );
+  const isThere = ({ chainId, descriptor: { digest } }: Layer) =>
+    store.findLayer(chainId, ids) !== undefined && store.hasBlob(digest);
+  if (!added.every(isThere)) return false;
+  for (const { chainId } of added) held.add(chainId);
+  return true;
 }
 
 export interface Committed {
@@ -71,7 +78,7 @@ async function commit(
   uppers: readonly string[],
   { signal, epoch, stay = false }: CommitOptions & { stay?: boolean },
 ): Promise<Committed> {
-  const { store, ids } = place;
+  const { store, ids, held } = place;
   using ingest = store.ingestUnknown();
   const packed = await packLayers(uppers, (bytes) => ingest.write(bytes), {
     signal,
@@ -82,10 +89,12 @@ async function commit(
   const { digest, size } = await ingest.commit();
   const { diffId } = packed;
   const chainId = chainIds([...below.map((layer) => layer.diffId), diffId]).at(-1) as Digest;
+  const { layerDescriptor } = await import("../images/index.ts");
   const layer: Layer = { diffId, chainId, descriptor: layerDescriptor(digest, size, "none") };
   // times that the archive does not have would be seen by the next step
   const isSame = epoch === undefined && !stay;
   await keepLayer(place, below, layer, isSame ? uppers[0] : undefined, packed, signal);
+  held.add(chainId);
   return { layer, bytes: packed.bytes };
 }
 

@@ -275,9 +275,9 @@ export class Store implements Disposable {
     this.#holds.add(digests);
   }
 
-  /** Relies on layers, by their chainIds. Needs a {@link hold}. */
-  relyOnLayers(chainIds: readonly Digest[], ids?: IdMaps): void {
-    this.#holds.add(chainIds.map((chainId) => layerKey(chainId, ids)));
+  /** Relies on unpacked layers, by their chainIds, and on blobs. Needs a {@link hold}. */
+  relyOnLayers(chainIds: readonly Digest[], blobs: readonly Digest[], ids?: IdMaps): void {
+    this.#holds.add([...chainIds.map((chainId) => layerKey(chainId, ids)), ...blobs]);
   }
 
   /**
