@@ -9,6 +9,7 @@ import { Workspace } from "../lib/build/workspace.ts";
 import { imageIds } from "../lib/launch/index.ts";
 import { descendants, eventually } from "./support/processes.ts";
 import { noBusybox, testUnless } from "./support/machine.ts";
+import { noRegistry, startRegistry } from "./support/registry.ts";
 import { failedBuild, TestBuilds } from "./support/builds.ts";
 
 let builds: TestBuilds;
@@ -277,6 +278,82 @@ describe("the cache", () => {
   });
 });
 
+describe("a cache of others", () => {
+  const text = "FROM base AS a\nRUN echo a > /a && rm /etc/group\nFROM base\nCOPY --from=a /a /\nRUN echo b > /b";
+
+  it("in a directory saves the work, and what is made is the same", async () => {
+    const path = join(builds.context.path, "cache");
+    const local = { type: "local" as const, path };
+    const { id } = await builds.build(text, { cacheTo: [local] });
+    using other = await TestBuilds.make();
+    // the same base: times of files are part of it
+    using images = builds.images();
+    const archive = join(builds.context.path, "base.tar");
+    await Bun.write(archive, new Response(await images.save(["base"])));
+    using theirs = other.images();
+    await theirs.load(archive);
+    const result = await other.build(text, { cacheFrom: [local] });
+    expect(result).toMatchObject({ id, cached: 3, performed: 0 });
+    expect(await other.run("cat /a /b")).toBe("a\nb\n");
+    expect((await other.build(text)).cached).toBe(3);
+  });
+
+  testUnless(
+    noBusybox ?? noRegistry,
+    "in a registry saves the work of all steps, or of those that the image has",
+    async () => {
+      await using registry = await startRegistry();
+      const reference = `${registry.host}/cache:1`;
+      await builds.build(text, { cacheTo: [{ type: "registry", reference }] });
+      const archive = join(builds.context.path, "base.tar");
+      using images = builds.images();
+      await Bun.write(archive, new Response(await images.save(["base"])));
+      for (const [mode, cached] of [
+        ["min", 2],
+        ["max", 3],
+      ] as const) {
+        await builds.build(text, { cacheTo: [{ type: "registry", reference, mode }] });
+        using other = await TestBuilds.make();
+        using theirs = other.images();
+        await theirs.load(archive);
+        const result = await other.build(text, { cacheFrom: [{ type: "registry", reference }] });
+        expect(result.cached).toBe(cached);
+      }
+    },
+  );
+
+  it("that lies is not used, and leaves nothing", async () => {
+    const path = join(builds.context.path, "lying");
+    await builds.build(text, { cacheTo: [{ type: "local", path }], cache: false });
+    const blobs = join(path, "blobs/sha256");
+    const manifest = JSON.parse(readFileSync(join(path, "index.json"), "utf8")).manifests[0].digest.slice(7);
+    const { layers } = JSON.parse(readFileSync(join(blobs, manifest), "utf8"));
+    const blob = join(blobs, layers.at(-1).digest.slice(7));
+    const bytes = readFileSync(blob);
+    bytes[bytes.length - 9] = (bytes.at(-9) as number) ^ 1;
+    await Bun.write(blob, bytes);
+    using other = await TestBuilds.make();
+    const archive = join(builds.context.path, "base.tar");
+    using images = builds.images();
+    await Bun.write(archive, new Response(await images.save(["base"])));
+    using theirs = other.images();
+    await theirs.load(archive);
+    const { code } = await failedBuild(other.build(text, { cacheFrom: [{ type: "local", path }] }));
+    expect(code).toBe("digest_mismatch");
+    expect(other.leftovers).toEqual([]);
+  });
+
+  it("that is not there, or is something else, is told of", async () => {
+    const path = join(builds.context.path, "none");
+    await builds.build("FROM base\nRUN true", { cacheFrom: [{ type: "local", path }] });
+    builds.context.write("none/index.json", "{}");
+    await builds.build("FROM base\nRUN true", { cacheFrom: [{ type: "local", path }] });
+    expect(builds.events.some((event) => event.type === "warning" && event.message.includes("cache is not used"))).toBe(
+      true,
+    );
+  });
+});
+
 describe("stages", () => {
   it("that do not need each other are built at the same time", async () => {
     const text =
@@ -324,7 +401,7 @@ describe("a build that fails", () => {
   test.skipIf(noBusybox !== undefined).each([
     ["a command that is not there", 'FROM base\nRUN ["/no/such"]', 'Dockerfile:2:1: RUN ["/no/such"]: '],
     ["a user who is not there", "FROM base\nUSER nobody-here\nRUN true", "Dockerfile:3:1: RUN true: "],
-    ["a file that is not there", "FROM base\nCOPY no-such-file /", "no-such-file"],
+    ["a file that is not there", "FROM base\nCOPY no-such-file /", "Dockerfile:2:1: COPY no-such-file /: "],
     ["an instruction that is none", "FROM base\nRUNN true", "Dockerfile:2:1: unknown instruction"],
     ["a name that is none", "FROM BAD NAME", "Dockerfile:1"],
     ["an image that nobody has", "FROM localhost:1/none", "localhost:1"],

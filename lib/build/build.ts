@@ -6,7 +6,7 @@ import { defaultRoot, Store } from "../store/index.ts";
 import { outlineWithBases } from "./bases.ts";
 import { BuildCache } from "./cache.ts";
 import { Contexts } from "./contexts.ts";
-import type { PlannedStep } from "./events.ts";
+import type { BuildEvent, PlannedStep } from "./events.ts";
 import { createFiles } from "./files/index.ts";
 import { graphOf, type Graph } from "./graph.ts";
 import type { Making } from "./making.ts";
@@ -15,6 +15,7 @@ import type { Done } from "./lookup.ts";
 import { makeOutputs, namesOf } from "./output.ts";
 import { Performing } from "./perform.ts";
 import { plannedOf, planWithCache } from "./plan.ts";
+import type { RemoteSteps } from "./remote-cache.ts";
 import { Workspace } from "./workspace.ts";
 
 /**
@@ -26,6 +27,7 @@ export async function build(root: string | undefined, options: BuildOptions): Pr
   return building(root, options, async (making, graph, platform) => {
     const steps = await perform(making, graph);
     const image = await makeOutputs(making, graph, steps, platform);
+    await exportAll(making, graph, steps);
     const all = [...steps.values()].filter(({ key }) => key !== undefined);
     const cached = all.filter((done) => done.cached).length;
     return { ...image, cached, performed: all.length - cached };
@@ -76,6 +78,7 @@ async function building<T>(
     const making: Making = {
       ...place,
       cache,
+      remote: await remoteOf(options, stop.signal, onEvent),
       workspace,
       contexts,
       bases,
@@ -90,6 +93,26 @@ async function building<T>(
   } finally {
     signal?.removeEventListener("abort", abort);
   }
+}
+
+/** Only who asks for caches of others loads what talks to registries. */
+async function remoteOf(
+  { cacheFrom = [], cache }: BuildOptions,
+  signal: AbortSignal,
+  onEvent: (event: BuildEvent) => void,
+): Promise<RemoteSteps | undefined> {
+  if (cacheFrom.length === 0 || cache === false) return undefined;
+  const { RemoteSteps } = await import("./remote-cache.ts");
+  return RemoteSteps.read(cacheFrom, signal, (message) => onEvent({ type: "warning", message }));
+}
+
+async function exportAll(making: Making, { steps, result }: Graph, all: ReadonlyMap<number, Done>): Promise<void> {
+  const { cacheTo = [] } = making.options;
+  if (cacheTo.length === 0) return;
+  const { exportCache } = await import("./remote-cache.ts");
+  const own = new Set<number>();
+  for (let at: number | undefined = result.step; at !== undefined; at = steps[at]?.parent) own.add(at);
+  for (const cache of cacheTo) await exportCache(making, cache, { all, result: own });
 }
 
 const aborted = (cause: unknown) => new TsboxError("build: aborted", { code: "aborted", cause });

@@ -102,6 +102,13 @@ export class BuildCache implements Disposable {
     );
   }
 
+  aliasesOf(step: string): string[] {
+    const query = "SELECT key FROM aliases WHERE step = ? ORDER BY key";
+    return this.#database
+      .use((database) => database.prepare(query).all(step))
+      .map((row) => String((row as Row)["key"]));
+  }
+
   findImage(key: string): CachedImage | undefined {
     const query = "SELECT digest, media_type, size, config FROM images WHERE key = ?";
     const row = this.#database.use((database) => database.prepare(query).get(key)) as Row | undefined;

@@ -38,26 +38,29 @@ export interface Wanted {
 /** @returns what is there of it, or what it is to be called */
 export async function look(making: Making, found: Found, operation: Work): Promise<Done | Wanted> {
   const quick = quickKey(making, found, operation);
-  const known = quick === undefined ? undefined : cached(making, found, quick);
+  const known = quick === undefined ? undefined : await cached(making, found, quick);
   if (known) return known;
   const { digests, copied = [] } = await filesOf(making, found, operation);
   const key = digests ? keyOf(making, found, operation, digests) : (quick as string);
   const wanted = { found, operation, quick, key, copied };
-  return key === quick ? wanted : (lookAgain(making, wanted) ?? wanted);
+  return key === quick ? wanted : ((await lookAgain(making, wanted)) ?? wanted);
 }
 
 /** Another build may have done it meanwhile. */
-export function lookAgain(making: Making, { found, quick, key }: Wanted): Done | undefined {
-  const there = cached(making, found, key);
+export async function lookAgain(making: Making, { found, quick, key }: Wanted): Promise<Done | undefined> {
+  const there = await cached(making, found, key);
   if (there && quick !== undefined) making.cache.addAlias(quick, key);
   return there;
 }
 
-function cached(making: Making, { step, below }: Found, key: string): Done | undefined {
+async function cached(making: Making, { step, below }: Found, key: string): Promise<Done | undefined> {
   const { cache, noCacheFilter } = making.options;
   if (cache === false || noCacheFilter?.includes(step.stage)) return undefined;
   const there = making.cache.find(key);
-  return there && restored(making, below, there);
+  const known = there && restored(making, below, there);
+  if (known) return known;
+  const taken = await making.remote?.take(making, below, key);
+  return taken && restored(making, below, taken);
 }
 
 /** Undefined where the layer has gone. */

@@ -5,12 +5,15 @@ import type { Contexts } from "./contexts.ts";
 import type { BuildEvent } from "./events.ts";
 import type { createFiles } from "./files/index.ts";
 import type { BuildOptions } from "./options.ts";
+import type { RemoteSteps } from "./remote-cache.ts";
 import type { Place, Snapshot } from "./snapshot.ts";
 import type { Step } from "./step.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface Making extends Place {
   cache: BuildCache;
+  /** Of others. */
+  remote: RemoteSteps | undefined;
   workspace: Workspace;
   files: ReturnType<typeof createFiles>;
   contexts: Contexts;

@@ -3,6 +3,7 @@
  * same time.
  * @module
  */
+import { TsboxError } from "../../syscalls/index.ts";
 import { copy, makeDirectory } from "./copy.ts";
 import { StepLocks } from "./locks.ts";
 import { baseOf, look, lookAgain, type Done, type Wanted, type Work } from "./lookup.ts";
@@ -66,7 +67,8 @@ export class Performing {
           : await this.#work({ step, below, snapshots }, operation);
       onEvent({ type: "ended", step: number, at: Date.now(), cached: done.cached });
       return done;
-    } catch (error) {
+    } catch (caught) {
+      const error = signal.aborted ? caught : located(caught, this.#making.file, step);
       onEvent({ type: "ended", step: number, at: Date.now(), cached: false, error: messageOf(error) });
       throw error;
     }
@@ -76,7 +78,7 @@ export class Performing {
     const looked = await look(this.#making, found, operation);
     if ("snapshot" in looked) return looked;
     using _lock = await this.#locks.take(looked.key);
-    return lookAgain(this.#making, looked) ?? (await this.#slots.use(() => this.#make(looked)));
+    return (await lookAgain(this.#making, looked)) ?? (await this.#slots.use(() => this.#make(looked)));
   }
 
   async #make({ found, operation, key, quick, copied }: Wanted): Promise<Done> {
@@ -105,5 +107,18 @@ export class Performing {
 
 /** What is cached does without them. */
 const sandboxes = () => import("./run.ts");
+
+/** What was wrong with files, of the line that asks for them. */
+function located(error: unknown, file: string, { place, text }: Step): unknown {
+  if (!(error instanceof TsboxError) || !place || error.message.startsWith(`${file}:`)) return error;
+  const { code, hint, path, errno, syscall } = error;
+  const given = { hint, path, errno, syscall };
+  const details = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return new TsboxError(`${file}:${place.line}:${place.column}: ${text}: ${error.message}`, {
+    ...details,
+    code,
+    cause: error,
+  });
+}
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
