@@ -222,6 +222,10 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
       },
     },
   ],
+  [
+    ["--bandwidth", "down=10mbit,up=2mbit,burst=64k"],
+    { limits: { bandwidth: { down: "10mbit", up: "2mbit", burst: "64k" } } },
+  ],
   [["--blkio-weight-device", "8:0:20"], { limits: { io: [{ device: "8:0", weight: 20 }] } }],
   [["--cgroup-parent", "servers/web"], { cgroupParent: "/servers/web" }],
   [["--device-cgroup-rule", "c 10:200 rwm"], { security: { deviceRules: ["c 10:200 rwm"] } }],

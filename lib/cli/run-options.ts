@@ -6,7 +6,7 @@ import { TsboxError } from "../sandbox/index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
 import { absolute, capabilityName, DEFAULT_CAPABILITIES } from "../sandbox/index.ts";
 import { resolveDockerProfile, type DockerProfile } from "../seccomp/index.ts";
-import type { IoLimit, Limits, RunOptions, SecurityOptions } from "../index.ts";
+import type { BandwidthLimit, IoLimit, Limits, RunOptions, SecurityOptions } from "../index.ts";
 import type { IdMapping } from "../spec/index.ts";
 import type { RunFlags } from "./flags.ts";
 import { invalid } from "./invalid.ts";
@@ -193,9 +193,19 @@ export function limits(flags: RunFlags): Limits {
   if (flags.memorySwap !== undefined) result.memorySwap = flags.memorySwap === "-1" ? Infinity : flags.memorySwap;
   if (flags.oomKillDisable !== undefined) result.oomKill = !flags.oomKillDisable;
   if (flags.optionalLimits !== undefined) result.optional = flags.optionalLimits;
+  if (flags.bandwidth !== undefined) result.bandwidth = bandwidth(flags.bandwidth);
   const io = ioLimits(flags);
   if (io.length > 0) result.io = io;
   return result;
+}
+
+/** `"down=10mbit,up=2mbit,burst=64k"` */
+function bandwidth(text: string): BandwidthLimit {
+  const example = '"down=10mbit,up=2mbit,burst=64k"';
+  const words = text.split(",").map((word) => /^(down|up|burst)=(.+)$/.exec(word)?.slice(1));
+  if (words.includes(undefined) || new Set(words.map((word) => word?.[0])).size < words.length)
+    throw invalid("--bandwidth", text, "not understood", example);
+  return Object.fromEntries(words as [string, string][]) as BandwidthLimit;
 }
 
 const NUMBERS = [

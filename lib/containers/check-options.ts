@@ -1,6 +1,7 @@
 /** What callers ask of a container, checked before anything is made. @module */
 import { absolute, show, signalNumber, TsboxError } from "../../syscalls/index.ts";
 import {
+  bandwidthOf,
   checkArray,
   checkChoice,
   checkInteger,
@@ -100,7 +101,7 @@ export function checkContainerOptions(options: ContainerOptions): ContainerOptio
   checkStopTimeout(options.stopTimeout);
   checkHealth(options.health);
   checkLog(options.log);
-  checkLimits(options.limits);
+  checkLimits(options);
   for (const key of [
     "addHosts",
     "dns",
@@ -202,9 +203,12 @@ function checkLog(log: ContainerOptions["log"]): void {
   for (const key of ["labels", "env"] as const) if (log[key] !== undefined) checkTexts(`log ${key}`, log[key]);
 }
 
-function checkLimits(limits: ContainerOptions["limits"]): void {
+function checkLimits(options: ContainerOptions): void {
+  const { limits } = options;
   if (limits === undefined) return;
   checkObject("limits", limits);
+  if (bandwidthOf(limits) && networksOf(options).length === 0)
+    throw invalid("limit the bandwidth: the container is in no network of its own", "--network bridge");
   for (const key of ["time", "cpuTime", "output"] as const) {
     if (limits[key] === undefined) continue;
     throw invalid(

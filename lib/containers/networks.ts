@@ -2,6 +2,7 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
 import { NetdWatcher, runNetd } from "../netd/index.ts";
+import { bandwidthOf } from "../sandbox/index.ts";
 import { DEFAULT_NETWORK, namespaceOf, Networks, parseExposed, parsePorts, reservePorts } from "../network/index.ts";
 import type { Endpoint, NetworkRecord, WantedPort, Watcher } from "../network/index.ts";
 import { addEvent } from "./events.ts";
@@ -83,7 +84,7 @@ async function networkNamed(networks: Networks, name: string): Promise<NetworkRe
 }
 
 const joiningOf = (
-  { id, name, hostname }: ContainerRecord,
+  { id, name, hostname, options: { limits = {} } }: ContainerRecord,
   { addresses, mac, aliases = [] }: ContainerNetwork,
   index: number,
 ) => ({
@@ -91,6 +92,7 @@ const joiningOf = (
   name,
   aliases: [...new Set([...aliases, id.slice(0, SHORT), hostname])],
   inside: `eth${index}`,
+  bandwidth: bandwidthOf(limits),
   ...(addresses ? { addresses } : {}),
   ...(mac === undefined ? {} : { mac }),
 });

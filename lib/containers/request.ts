@@ -56,10 +56,13 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
     ...request
   } = options as Omit<ContainerOptions, (typeof OWN)[number]>;
   checkLimits(request.limits);
+  // its networks keep that
+  const { bandwidth: ___, ...limits } = request.limits ?? {};
   const isAlone = named === "none" || networksOf(record.options).length > 0;
   const wanted = network ?? (isAlone ? false : (named as RunOptions["network"]));
   return {
     ...request,
+    ...(request.limits && { limits }),
     ...(wanted !== undefined && { network: wanted }),
     ...((namespaces ?? own) && { namespaces: namespaces ?? plainNamespaces(own) }),
     ...(mounts.length > 0 && { mounts }),

@@ -1,15 +1,15 @@
 /** Changes a container that is there. @module */
 import { TsboxError } from "../../syscalls/index.ts";
-import { GROUP_LIMITS, limitsAsResources, type Limits } from "../sandbox/index.ts";
+import { bandwidthOf, GROUP_LIMITS, limitsAsResources, type Limits } from "../sandbox/index.ts";
 import type { Resources } from "../spec/index.ts";
 import { markDecision } from "./decide.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
 import { locked } from "./lock.ts";
 import { checkName, notFound } from "./names.ts";
+import { networksOf } from "./network-options.ts";
 import type { RestartPolicy } from "./options.ts";
 import { requireCgroup } from "./own-cgroup.ts";
-import { networksOf } from "./network-options.ts";
 import { settle } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -18,7 +18,10 @@ import { callSelf } from "./self.ts";
 import { runs } from "./status.ts";
 
 export interface UpdateOptions {
-  /** Those that control groups keep. `Infinity` takes that of `memory`, `pids`, `cpus` or `cpuQuotaUs` away. */
+  /**
+   * Those that control groups keep, and the bandwidth. `Infinity` takes that of `memory`, `pids`, `cpus` or `cpuQuotaUs`
+   * away, or of `bandwidth.down` and `bandwidth.up`.
+   */
   limits?: Limits;
   restart?: RestartPolicy;
 }
@@ -55,6 +58,7 @@ export async function update(home: Home, id: string, options: UpdateOptions): Pr
     const resources = limits && merged && changedResources(limits, merged);
     if (resources && runs(record))
       await requireCgroup(record, "update", (warning) => void warnings.push(warning)).update(resources);
+    if (limits?.bandwidth) await pace(home, record, merged ?? {});
     change(home, id, "update", (each) => ({
       ...each,
       options: {
@@ -67,12 +71,20 @@ export async function update(home: Home, id: string, options: UpdateOptions): Pr
   return warnings;
 }
 
+/** @throws TsboxError `invalid_option` where it is in no network */
+async function pace(home: Home, { id, options }: ContainerRecord, limits: Limits): Promise<void> {
+  const bandwidth = bandwidthOf(limits);
+  if (networksOf(options).length === 0)
+    throw refuse("limit the bandwidth: the container is in no network of its own", "tsbox network connect");
+  if (bandwidth) await (await import("./networks.ts")).networksAt(home).pace(id, bandwidth);
+}
+
 const refuse = (message: string, hint?: string) =>
   new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
 
 function checkLimits(limits: Limits): void {
   for (const name of Object.keys(limits)) {
-    if (!GROUP_LIMITS.includes(name))
+    if (!GROUP_LIMITS.includes(name) && name !== "bandwidth")
       throw refuse(`change the limit ${JSON.stringify(name)}: it is set when a container is made`);
   }
 }
@@ -82,6 +94,7 @@ export function mergedLimits(before: Limits = {}, changes: Limits): Limits {
   const merged: Limits = { ...before };
   for (const [name, replaced] of INSTEAD) if (changes[name] !== undefined) delete merged[replaced];
   Object.assign(merged, changes);
+  if (changes.bandwidth) merged.bandwidth = { ...before.bandwidth, ...changes.bandwidth };
   if (changes.memory !== undefined && changes.memorySwap === undefined) checkSwap(before, merged);
   for (const name of ["memory", "pids", "cpus", "cpuQuotaUs"] as const) {
     if (changes[name] !== Infinity) continue;

@@ -3,4 +3,5 @@ export { checkDevice, Links, type Link, type LinkAddress, type LinkChange } from
 export { inNetwork, setting, settingNow, type ReachedNetwork } from "./namespace.ts";
 export { forgetConnections, type Connection } from "./conntrack.ts";
 export * from "./nftables.ts";
+export * from "./queues.ts";
 export { OwnAddresses } from "./own-addresses.ts";

@@ -14,6 +14,7 @@ import {
 } from "../../syscalls/index.ts";
 import { addressOfBytes, bytesOfAddress, networkOf, type Address, type Subnet } from "../ip/index.ts";
 import { netlinkHere } from "./namespace.ts";
+import { RTM_DELQDISC, type QueueRequest } from "./queues.ts";
 
 const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK] = [16, 17, 18, 19];
 const [RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE] = [20, 22, 24, 26];
@@ -140,6 +141,21 @@ export class Links implements Disposable {
     const { up } = change;
     const flags = up === undefined ? linkInfo(index) : linkInfo(index, up ? IFF_UP : 0, IFF_UP);
     this.#request(action, RTM_SETLINK, 0, netlinkBody(flags, ...changes(change)));
+  }
+
+  /** What is sent to it, it gives back behind where that came in. */
+  addIfb(name: string): void {
+    this.#add(`make the network device ${show(name)}`, name, "ifb", []);
+  }
+
+  /** What the queues of devices are told: `queues.ts`, one after the other. */
+  shape(action: string, requests: readonly QueueRequest[]): void {
+    for (const { type, flags, body } of requests) {
+      const result = this.#netlink.request(type, flags, body);
+      // there is nothing to be removed
+      if (type === RTM_DELQDISC && (result === -ENOENT || result === -EINVAL)) continue;
+      if (result < 0) throw this.#failure(action, result, QUEUE_HINT);
+    }
   }
 
   bringUp(name: string, action: string): void {
@@ -274,10 +290,10 @@ export class Links implements Disposable {
     if (result < 0) throw this.#failure(action, result);
   }
 
-  #failure(action: string, result: number): TsboxError {
+  #failure(action: string, result: number, missing?: string): TsboxError {
     const { reason } = this.#netlink;
     const name = errnoName(-result);
-    const hint = HINTS[name];
+    const hint = (name === "ENOENT" || name === "EINVAL" ? missing : undefined) ?? HINTS[name];
     return new TsboxError(`${action}: ${name}${reason ? `: ${reason}` : ""}`, {
       code: name === "EPERM" ? "permission_denied" : name === "EOPNOTSUPP" ? "unsupported" : "limit_unavailable",
       errno: -result,
@@ -306,7 +322,8 @@ function linkOf(bytes: Uint8Array): Link {
 /** Of devices that go together; those that people choose are small. */
 const randomGroup = () => ((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) | 0x40000000) & 0x7fffffff;
 
-const ENODEV = 19;
+const [ENOENT, ENODEV, EINVAL] = [2, 19, 22];
+const QUEUE_HINT = "the kernel needs CONFIG_NET_SCH_TBF, _NET_SCH_INGRESS, _NET_CLS_U32, _NET_ACT_MIRRED and _IFB";
 const NESTED = 0x8000;
 const HINTS: Record<string, string | undefined> = {
   EPERM: "networks are made by root",

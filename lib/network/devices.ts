@@ -7,6 +7,7 @@
 import { show, TsboxError } from "../../syscalls/index.ts";
 import { type Address, contains, findAddress, formatAddress, parseAddress, parseSubnet } from "../ip/index.ts";
 import { inNetwork, Links, setting, type ReachedNetwork } from "../netlink/index.ts";
+import { setBandwidth, throughDevice } from "./bandwidth.ts";
 import { forgetAddresses, forgetPorts } from "./connections.ts";
 import {
   addNetwork,
@@ -114,16 +115,19 @@ export function lowerNetwork(network: NetworkRecord): void {
   const endpoints = Object.values(network.endpoints);
   using links = new Links();
   const devices = network.driver === "macvlan" ? [] : [network.device];
-  removeDevices(links, [...devices, ...endpoints.map(({ device }) => device)]);
+  removeDevices(links, [...devices, ...endpoints.flatMap(devicesOf)]);
   if (network.driver === "macvlan") return;
   if (network.namesElsewhere) closeNamePorts(network);
   forbidForwarding(links, lowerFirewall(filtered(network), endpoints.flatMap(publishedPorts)));
   forgetAddresses(endpoints);
 }
 
+/** On the host. */
+const devicesOf = ({ device }: Endpoint): string[] => [device, throughDevice(device)];
+
 /** Those of them that are there; together, as the kernel waits for each that goes. */
 function removeDevices(links: Links, names: readonly string[]): void {
-  const kinds = ["bridge", "veth", "macvlan"];
+  const kinds = ["bridge", "veth", "macvlan", "ifb"];
   const found = links.list().filter(({ name, kind = "" }) => names.includes(name) && kinds.includes(kind));
   links.removeAll(found.map(({ index }) => index));
 }
@@ -154,6 +158,7 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Na
       links.addVeth(device, peer, links.indexOf(network.device));
       // the port of a bridge has no addresses
       versionSix(device, false);
+      if (endpoint.bandwidth) setBandwidth(links, device, endpoint.bandwidth);
       links.bringUp(device, action);
       // a container reaches itself by a published port
       if (ports.length > 0) links.reflect(links.indexOf(device), action);
@@ -163,9 +168,15 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Na
     addPorts(ports);
     forgetPorts(ports);
   } catch (error) {
-    removeDevices(links, [device]);
+    removeDevices(links, devicesOf(endpoint));
     throw error;
   }
+}
+
+/** From now on, that fast. */
+export function paceEndpoint({ device, bandwidth }: Endpoint): void {
+  using links = new Links();
+  setBandwidth(links, device, bandwidth ?? {});
 }
 
 /** From now on, what leads elsewhere goes this way. */
@@ -202,10 +213,7 @@ function configure(network: NetworkRecord, endpoint: Endpoint, isGateway: boolea
 export function pullOut(endpoints: readonly Endpoint[]): void {
   using links = new Links();
   removePorts(endpoints.flatMap(publishedPorts));
-  removeDevices(
-    links,
-    endpoints.map(({ device }) => device),
-  );
+  removeDevices(links, endpoints.flatMap(devicesOf));
   forgetAddresses(endpoints);
 }
 

@@ -18,7 +18,7 @@ import type { Namespace } from "./devices.ts";
 import { lockNetworks, tryLockNetworks } from "./lock.ts";
 import { Place, type Keeper } from "./place.ts";
 import type { WantedPort } from "./ports.ts";
-import type { Endpoint, NetworkRecord } from "./record.ts";
+import type { Bandwidth, Endpoint, NetworkRecord } from "./record.ts";
 import type { OpenNameSockets } from "./name-sockets.ts";
 import type { NameSockets, Watcher } from "./watcher.ts";
 
@@ -54,6 +54,7 @@ export interface Joining {
   /** Its device: `"eth0"`. */
   inside: string;
   ports?: readonly WantedPort[];
+  bandwidth?: Bandwidth | undefined;
 }
 
 /** Whether a container of an endpoint still has it. */
@@ -272,17 +273,19 @@ export class Networks {
    */
   claim(id: string, joining: Joining, ports: Endpoint["ports"]): Endpoint {
     let made: Endpoint | undefined;
-    const { container, name, box, aliases = [], addresses: wanted = [], mac, inside } = joining;
+    const { container, name, box, aliases = [], addresses: wanted = [], mac, inside, bandwidth } = joining;
     this.#state().networks.update<NetworkRecord>(id, (network) => {
       if (network.endpoints[container])
         throw new TsboxError(`endpoint with name ${name} already exists in network ${network.name}`, {
           code: "invalid_option",
         });
+      if (bandwidth) checkPaced(network);
       const addresses = chooseAddresses(network, wanted);
       const device = `tsb${container.slice(0, 7)}${network.id.slice(0, 5)}`;
       const own = mac ?? macFor(addresses[0], crypto.getRandomValues(new Uint8Array(4)));
       made = { container, name, aliases: [...aliases], device, inside, mac: own, addresses, ports };
       if (box) made.box = true;
+      if (bandwidth) made.bandwidth = bandwidth;
       const last = { ...network.last };
       network.subnets.forEach(({ subnet }, index) => {
         const address = addresses[index];
@@ -326,6 +329,24 @@ export class Networks {
           code: "invalid_option",
         });
       place.within(() => plugIn(network, endpoint, namespace, gateway));
+    });
+  }
+
+  /** How fast a container may be from now on, in each of the networks that it is in. */
+  async pace(container: string, bandwidth: Bandwidth): Promise<void> {
+    const { paceEndpoint } = await import("./devices.ts");
+    await this.#locked(async (place) => {
+      const all = this.list().filter(({ endpoints }) => endpoints[container]);
+      all.forEach(checkPaced);
+      if (!(await place.find())) return;
+      for (const { id, endpoints } of all) {
+        const endpoint: Endpoint = { ...(endpoints[container] as Endpoint), bandwidth };
+        place.within(() => paceEndpoint(endpoint));
+        this.#state().networks.update<NetworkRecord>(id, (row) => ({
+          ...row,
+          endpoints: { ...row.endpoints, [container]: endpoint },
+        }));
+      }
     });
   }
 
@@ -431,6 +452,11 @@ export class Networks {
 
 const invalid = (message: string, hint?: string) =>
   new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
+
+function checkPaced({ name, driver }: NetworkRecord): void {
+  if (driver !== "macvlan") return;
+  throw invalid(`limit the bandwidth in the network ${name}: no end of a macvlan is out of the container's reach`);
+}
 
 function checkRoot(): void {
   if (effectiveUid() === 0) return;

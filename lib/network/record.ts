@@ -21,6 +21,16 @@ export interface Port {
   containerPort: number;
 }
 
+/** Bytes a second of IP packets; undefined: as fast as can be. */
+export interface Bandwidth {
+  /** To it. */
+  downBytes?: number;
+  /** From it. */
+  upBytes?: number;
+  /** What may go at once after a while of quiet. */
+  burstBytes?: number;
+}
+
 /** A container in a network, as long as it runs; written down before anything of it is made. */
 export interface Endpoint {
   /** Its id. */
@@ -38,6 +48,7 @@ export interface Endpoint {
   /** With the lengths of their prefixes: `"172.18.0.2/16"`, at most one of each family. */
   addresses: string[];
   ports: Port[];
+  bandwidth?: Bandwidth;
 }
 
 export interface NetworkRecord {

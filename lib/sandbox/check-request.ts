@@ -1,5 +1,6 @@
 /** What is wrong with a request whatever its specification would be. @module */
 import { show, TsboxError } from "../../syscalls/index.ts";
+import { checkBandwidth } from "./bandwidth.ts";
 import { checkObject, checkSignal } from "./check.ts";
 import { cpuTimeLimit, outputLimit, timeLimit } from "./group.ts";
 import type { RunOptions, SandboxOptions } from "./options.ts";
@@ -14,7 +15,7 @@ export function checkRequest(options: RunOptions): void {
 export function checkOptions(options: SandboxOptions): void {
   checkObject("options", options);
   checkSignal(options.signal);
-  [timeLimit, cpuTimeLimit, outputLimit].forEach((check) => check(options));
+  [timeLimit, cpuTimeLimit, outputLimit, checkBandwidth].forEach((check) => check(options));
 }
 
 /** @param image that has none either */

@@ -4,8 +4,9 @@
  * @module
  */
 import { readKernelFile, type Directory } from "../../syscalls/index.ts";
-import type { HeldBox, NetworkRecord, Networks } from "../network/index.ts";
+import type { Bandwidth, HeldBox, NetworkRecord, Networks } from "../network/index.ts";
 import { defaultRoot } from "../store/index.ts";
+import { bandwidthOf } from "./bandwidth.ts";
 import { networkNames } from "./namespaces.ts";
 import type { MountOption } from "./options.ts";
 import type { Request } from "./stacked-root.ts";
@@ -18,6 +19,7 @@ export interface Membership {
   request: Request;
   /** @param pid of its init, on the host */
   plugIn(pid: number): Promise<void>;
+  pace(bandwidth: Bandwidth): Promise<void>;
   /** More calls do no harm. */
   leave(): Promise<void>;
 }
@@ -45,8 +47,10 @@ export async function joinNetworks(request: Request, root = defaultRoot()): Prom
     const { id, directory } = box;
     const name = request.hostname ?? id.slice(0, SHORT);
     const addresses: Record<string, string[]> = {};
+    const bandwidth = bandwidthOf(request.limits ?? {});
     for (const [index, { id: network, name: networkName }] of found.entries()) {
-      const endpoint = networks.claim(network, { container: id, box: true, name, inside: `eth${index}` }, []);
+      const joining = { container: id, box: true as const, name, inside: `eth${index}`, bandwidth };
+      const endpoint = networks.claim(network, joining, []);
       addresses[networkName] = bareAddresses(endpoint);
     }
     return {
@@ -56,6 +60,7 @@ export async function joinNetworks(request: Request, root = defaultRoot()): Prom
         mounts: [...filesFor(directory, request, Object.values(addresses).flat(), found), ...(request.mounts ?? [])],
       },
       plugIn: (pid) => plugIn(networks, found, id, pid),
+      pace: (now) => networks.pace(id, now),
       leave: async () => {
         if (!held) return;
         held = undefined;

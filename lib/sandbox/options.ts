@@ -67,8 +67,22 @@ export interface Limits {
    * directories (`/tmp`, `/home`, …). Mounts that are asked for and `/dev/shm` have sizes of their own.
    */
   disk?: Size;
+  /** Of a network that it is in: to the sandbox, and from it; of each network, where there are several. */
+  bandwidth?: BandwidthLimit;
   /** Limits that are not possible here are left out, and told in `warnings`, rather than an error. */
   optional?: boolean;
+}
+
+/** Bits a second, a thousand to a kilobit: `"10mbit"`. */
+export type Rate = number | (string & {});
+
+export interface BandwidthLimit {
+  /** To the sandbox. */
+  down?: Rate;
+  /** From it. */
+  up?: Rate;
+  /** Bytes that may go at once after a while of quiet; default: as many as in 10 ms, 32k at least. */
+  burst?: Size;
 }
 
 /** Of one block device: the disk, for a partition. */

@@ -10,6 +10,7 @@ import type { NamespaceType, Spec } from "../spec/index.ts";
 import { Agent } from "./agent.ts";
 import { archive, changesIn, checkCommit, commit, noImage } from "./box-changes.ts";
 import type { CommitOptions, CommittedImage, Written } from "./box-changes.ts";
+import { bandwidthOf, checkBandwidth } from "./bandwidth.ts";
 import { fetchInside } from "./box-fetch.ts";
 import type { BoxNetwork } from "./box-network.ts";
 import { UsageMeter } from "./box-usage.ts";
@@ -28,7 +29,7 @@ import { join, take } from "./launch.ts";
 import { Volume } from "./volume.ts";
 import { membersOf } from "./members.ts";
 import type { Membership } from "./networks.ts";
-import type { BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
+import type { BandwidthLimit, BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
 import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
 import { parseDuration } from "./parse.ts";
 import { withImage } from "./pull.ts";
@@ -76,6 +77,7 @@ export class Sandbox implements AsyncDisposable {
   #ports: InsidePorts | undefined;
   readonly #over = new AbortController();
   #ending: Reason | undefined;
+  #bandwidth: BandwidthLimit | undefined;
   #stopped: Promise<void> | undefined;
 
   private constructor(made: Made) {
@@ -92,6 +94,7 @@ export class Sandbox implements AsyncDisposable {
     this.#pidfd = sys.openPidfd(launched.pid);
     this.#cgroup = cgroup;
     this.#output = { left: outputLimit(options) };
+    this.#bandwidth = options.limits?.bandwidth;
     const timeMs = timeLimit(options);
     if (timeMs !== undefined) {
       this.#timer = setTimeout(() => void this.#stop("timeout"), timeMs);
@@ -349,15 +352,26 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Changes limits that control groups keep (memory, CPUs, processes, I/O, huge pages); those that are not named stay.
+   * Changes limits that control groups keep (memory, CPUs, processes, I/O, huge pages), and the bandwidth; those that are
+   * not named stay.
    * @throws TsboxError `invalid_option`, `limit_unavailable`, `sandbox_closed`
    */
   async update(limits: Limits): Promise<void> {
     this.#checkOpen("update the sandbox");
-    checkKeys("limit to change", limits, GROUP_LIMITS);
-    const settings = settingsOf(limitsAsResources(limits, directoryOf(this.#options)));
+    checkKeys("limit to change", limits, [...GROUP_LIMITS, "bandwidth"]);
+    const { bandwidth, ...kept } = limits;
+    if (bandwidth !== undefined) await this.#pace(bandwidth);
+    const settings = settingsOf(limitsAsResources(kept, directoryOf(this.#options)));
     await this.#untilInside();
     this.#cgroup.apply(settings, [], () => [this.pid, ...this.#members()]);
+  }
+
+  async #pace(bandwidth: BandwidthLimit): Promise<void> {
+    const wanted = { ...this.#bandwidth, ...bandwidth };
+    const { network } = this.#options;
+    checkBandwidth({ ...(network !== undefined && { network }), limits: { bandwidth: wanted } });
+    await this.#membership?.pace(bandwidthOf({ bandwidth: wanted }) ?? {});
+    this.#bandwidth = wanted;
   }
 
   /**

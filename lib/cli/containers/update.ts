@@ -31,6 +31,7 @@ export const addUpdate: Add = (parent, name) =>
         ["--cpuset-mems <LIST>", "Memory nodes that may be used"],
         ["--pids-limit <NUMBER>", "Processes and threads at a time; -1: unlimited"],
         ["--blkio-weight <10-1000>", "Part of I/O"],
+        ["--bandwidth <LIMITS>", 'Of each network: "down=10mbit,up=unlimited"'],
         ["--restart <POLICY>", "no, always, unless-stopped, on-failure[:N]"],
       ],
     },

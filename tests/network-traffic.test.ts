@@ -1,0 +1,268 @@
+/** How fast containers are in networks, what is remembered of them, and what else goes on beside: by real traffic. @module */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { forgetConnections, Links } from "../lib/netlink/index.ts";
+import { hasFirewall } from "../lib/network/firewall.ts";
+import { bareAddresses, Networks, parsePorts, reservePorts } from "../lib/network/index.ts";
+import type { Joining, NetworkRecord } from "../lib/network/index.ts";
+import { Sandbox } from "../lib/sandbox/index.ts";
+import { State } from "../lib/state/index.ts";
+import { CommandLine } from "./support/command-line.ts";
+import { failureOf } from "./support/failure.ts";
+import { asRoot, inGuest } from "./support/machine.ts";
+import { Folder } from "./support/rootfs.ts";
+import { World, runHere, type Place } from "./support/network-world.ts";
+
+const missing = ["iperf3", "tc", "nft"].find((name) => Bun.which(name) === null);
+const reason = !asRoot
+  ? "needs root"
+  : inGuest
+    ? "the guest's kernel has no nf_tables"
+    : missing && `${missing} is not installed`;
+const ECHO = join(import.meta.dirname, "support/echo.ts");
+
+describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffic (${reason})`, () => {
+  const folder = new Folder();
+  const stores: { state: State; networks: Networks }[] = [];
+  let world: World;
+  let made = 0;
+
+  beforeAll(() => void (world = new World()));
+  afterEach(async () => {
+    for (const { networks } of stores) {
+      for (const { endpoints } of networks.list()) for (const id of Object.keys(endpoints)) await networks.leave(id);
+      for (const { name } of networks.list()) await networks.remove(name);
+    }
+    for (const { state } of stores.splice(0)) state[Symbol.dispose]();
+    using links = new Links();
+    expect(links.list().map(({ name }) => name)).toEqual(["lo"]);
+    expect(hasFirewall()).toBe(false);
+  });
+  afterAll(() => {
+    world?.[Symbol.dispose]();
+    folder.remove();
+  });
+
+  function store(): Networks {
+    const state = new State(folder.directory(`store${made++}`));
+    const networks = new Networks(() => state);
+    stores.push({ state, networks });
+    return networks;
+  }
+
+  interface Member {
+    id: string;
+    place: Place;
+    address: string;
+  }
+  async function member(
+    networks: Networks,
+    network: NetworkRecord,
+    more: Partial<Joining> & { publish?: string[] } = {},
+  ): Promise<Member> {
+    const place = world.place();
+    const id = (++made).toString(16).padStart(7, "0").padEnd(64, "b");
+    const { publish = [], ...joining } = more;
+    using reserved = reservePorts(publish.flatMap(parsePorts), [4]);
+    const wanted = { container: id, name: `member${made}`, inside: "eth0", ...joining };
+    const [address = ""] = bareAddresses(networks.claim(network.id, wanted, reserved.ports));
+    await networks.raise(network.id, id);
+    await networks.plugIn(network.id, id, place.namespace, true);
+    return { id, place, address };
+  }
+
+  /** Payload, in Mbit/s, after the first second: what is saved up is gone by then. */
+  function speed(from: Member, to: Member, way: "up" | "down", seconds = 2): number {
+    const server = to.place.start("iperf3", "-s", "-1");
+    try {
+      for (let tries = 0; !/:1451 /.test(to.place.run("cat", "/proc/self/net/tcp6", "/proc/self/net/tcp")); tries++) {
+        if (tries > 200) throw new Error("iperf3 does not listen");
+        Bun.sleepSync(10);
+      }
+      const reverse = way === "down" ? ["-R"] : [];
+      const words = ["-J", "-O", "1", "-t", String(seconds), "-c", to.address, ...reverse];
+      const told = JSON.parse(from.place.run("iperf3", ...words)) as Told;
+      const bits = told.end["sum_received"]?.bits_per_second;
+      if (!bits) throw new Error(`iperf3 measures nothing: ${told.error ?? JSON.stringify(told.end)}`);
+      return bits / 1e6;
+    } finally {
+      server.kill();
+    }
+  }
+  const isAbout = (measured: number, wanted: number) => {
+    expect(measured).toBeGreaterThan(wanted * 0.8);
+    expect(measured).toBeLessThan(wanted * 1.1);
+  };
+  const mbit = (down: number, up: number) => ({ downBytes: (down * 1e6) / 8, upBytes: (up * 1e6) / 8 });
+
+  test("is as fast as it was asked for, each way; that changes while it runs, and is taken away", async () => {
+    const networks = store();
+    const network = await networks.create({ name: "web" });
+    const slow = await member(networks, network, { bandwidth: mbit(20, 8) });
+    const other = await member(networks, network);
+    isAbout(speed(slow, other, "up"), 8);
+    isAbout(speed(slow, other, "down"), 20);
+    await networks.pace(slow.id, mbit(10, 40));
+    isAbout(speed(slow, other, "up"), 40);
+    isAbout(speed(slow, other, "down"), 10);
+    await networks.pace(slow.id, {});
+    expect(speed(slow, other, "up", 1)).toBeGreaterThan(200);
+    expect(speed(slow, other, "down", 1)).toBeGreaterThan(200);
+    using links = new Links();
+    expect(links.list().some(({ kind }) => kind === "ifb")).toBe(false);
+    await networks.pace(slow.id, { downBytes: 1e6 });
+    isAbout(speed(slow, other, "down"), 8);
+  }, 60_000);
+
+  test("a container with all rights in its network namespace does not become faster", async () => {
+    const networks = store();
+    const network = await networks.create({ name: "web" });
+    const slow = await member(networks, network, { bandwidth: mbit(10, 10) });
+    const control = await member(networks, network);
+    const other = await member(networks, network);
+    const attack = ({ place, address }: Member) => {
+      Bun.spawnSync(["nsenter", `--net=/proc/${place.pid}/ns/net`, "tc", "qdisc", "del", "dev", "eth0", "root"]);
+      place.run("tc", "qdisc", "add", "dev", "eth0", "root", "pfifo_fast");
+      Bun.spawnSync(["nsenter", `--net=/proc/${place.pid}/ns/net`, "nft", "flush", "ruleset"]);
+      // another device at the same cable
+      place.run("ip", "link", "add", "link", "eth0", "name", "other", "type", "macvlan", "mode", "bridge");
+      place.run("ip", "link", "set", "other", "up");
+      place.run("ip", "link", "set", "eth0", "txqueuelen", "100000");
+      expect(address).not.toBe("");
+    };
+    // the same limit where the container reaches it: gone
+    control.place.run(..."tc qdisc add dev eth0 root tbf rate 10mbit burst 32kb latency 100ms".split(" "));
+    isAbout(speed(control, other, "up"), 10);
+    attack(control);
+    expect(speed(control, other, "up", 1)).toBeGreaterThan(100);
+    attack(slow);
+    isAbout(speed(slow, other, "up"), 10);
+    isAbout(speed(slow, other, "down"), 10);
+  }, 60_000);
+
+  test("a packet filter that somebody has emptied is filled again, with what stands; bandwidth does not depend on it", async () => {
+    const networks = store();
+    const web = await networks.create({ name: "web" });
+    const server = await member(networks, web, { publish: ["8080:80"], bandwidth: mbit(10, 10) });
+    const before = runHere("nft", "list", "table", "inet", "tsbox");
+    runHere("nft", "flush", "ruleset");
+    expect(hasFirewall()).toBe(false);
+    const next = await member(networks, web);
+    expect(runHere("nft", "list", "table", "inet", "tsbox")).toBe(before);
+    await networks.leave(next.id);
+    runHere("nft", "flush", "ruleset");
+    const other = await member(networks, web);
+    isAbout(speed(server, other, "up"), 10);
+  }, 60_000);
+
+  test("of two stores, the one whose last container goes leaves the packet filter to the other", async () => {
+    const [one, two] = [store(), store()];
+    const first = await member(one, await one.create({ name: "one" }));
+    const second = await member(two, await two.create({ name: "two" }), { publish: ["8081:80"] });
+    await one.leave(first.id);
+    expect(runHere("nft", "list", "map", "inet", "tsbox", "any4")).toContain("8081");
+    await two.leave(second.id);
+    expect(hasFirewall()).toBe(false);
+  });
+
+  test("is said in words, of containers and of sandboxes, and refused where there is no network", async () => {
+    await using line = await CommandLine.open();
+    const run = (...words: string[]) => line.tsbox("run", "-d", "--name", "slow", ...words, "busy", "sleep", "1000");
+    for (const mode of ["none", "host"])
+      expect(run("--network", mode, "--bandwidth", "up=1mbit").stderr).toContain("in no network of its own");
+    for (const [text, why] of [
+      ["up=fast", "not understood"],
+      ["up=1mbit,up=2mbit", "not understood"],
+      ["burst=64k", "neither down nor up"],
+      ["up=1bit", "from 8kbit to 1tbit"],
+      ["up=1mbit,burst=1", "from 2k"],
+    ] as const)
+      expect(run("--network", "bridge", "--bandwidth", text).stderr).toContain(why);
+    expect(run("--network", "bridge", "--bandwidth", "down=20mbit,up=8mbit").status).toBe(0);
+    const queues = () => runHere("tc", "qdisc", "show");
+    const rates = () => [...queues().matchAll(/tbf .* rate (\S+) /g)].map(([, rate]) => rate).toSorted();
+    expect(rates()).toEqual(["20Mbit", "8Mbit"]);
+    expect(line.said("update", "--bandwidth", "up=1gbit", "slow")).toBe("slow");
+    expect(rates()).toEqual(["1Gbit", "20Mbit"]);
+    line.said("restart", "-t", "0", "slow");
+    expect(rates()).toEqual(["1Gbit", "20Mbit"]);
+    line.said("update", "--bandwidth", "up=unlimited,down=unlimited", "slow");
+    expect(rates()).toEqual([]);
+    line.said("rm", "-f", "slow");
+
+    const where = { image: { reference: "busy", root: line.root }, network: "bridge" };
+    await using box = await Sandbox.create({ ...where, limits: { bandwidth: { up: "3mbit" } } });
+    expect(rates()).toEqual(["3Mbit"]);
+    await box.update({ bandwidth: { up: 5e6, down: "6mbit" } });
+    expect(rates()).toEqual(["5Mbit", "6Mbit"]);
+    const alone = () => Sandbox.create({ ...where, network: false, limits: { bandwidth: { up: "3mbit" } } });
+    expect((await failureOf(alone)).message).toContain("in no network of its own");
+  }, 60_000);
+
+  const FORWARD = "/proc/sys/net/ipv4/ip_forward";
+  const forwarding = () => readFileSync(FORWARD, "utf8").trim();
+
+  test("forwarding is given back, but not where it was on before, nor where another bridge has come meanwhile", async () => {
+    const networks = store();
+    const network = await networks.create({ name: "web" });
+    const round = async (meanwhile: () => void = () => {}) => {
+      const { id } = await member(networks, network);
+      expect(forwarding()).toBe("1");
+      meanwhile();
+      await networks.leave(id);
+      return forwarding();
+    };
+    writeFileSync(FORWARD, "0");
+    expect(await round()).toBe("0");
+    writeFileSync(FORWARD, "1");
+    expect(await round()).toBe("1");
+    writeFileSync(FORWARD, "0");
+    using links = new Links();
+    expect(await round(() => links.addBridge("other"))).toBe("1");
+    links.remove(links.indexOf("other"));
+    writeFileSync(FORWARD, "0");
+    expect(await round(() => writeFileSync(FORWARD, "0"))).toBe("0");
+  });
+
+  test("an address that is given to another brings no connections along; a port counts at once for who has sent before", async () => {
+    const networks = store();
+    const network = await networks.create({ name: "web", subnets: [{ subnet: "10.66.0.0/24" }] });
+    const outside = world.neighbour(["203.0.113.1/24"], ["203.0.113.9/24"]);
+    const holder = await member(networks, network);
+    // somebody sends datagrams, from one port of his own, before there is a container
+    const asks = () => outside.run(process.execPath, "-e", ASK);
+    expect(asks()).toBe("nothing");
+    const first = await member(networks, network, { addresses: ["10.66.0.9"], publish: ["9999:7/udp"] });
+    const echo = first.place.start(process.execPath, ECHO, "serve", "7", "first");
+    await echo.stdout.getReader().read();
+    expect(asks()).toBe("first saw 203.0.113.9");
+    const seen: string[] = [];
+    const remembered = () => {
+      seen.length = 0;
+      // nothing is forgotten by looking
+      forgetConnections(({ addresses }) => (seen.push(...addresses.map(String)), false));
+      return seen.includes("10,66,0,9");
+    };
+    expect(remembered()).toBe(true);
+    await networks.leave(first.id);
+    expect(remembered()).toBe(false);
+    await networks.leave(holder.id);
+    using links = new Links();
+    for (const { index, name } of links.list()) if (name.startsWith("out")) links.remove(index);
+  });
+});
+
+interface Told {
+  error?: string;
+  end: Record<string, { bits_per_second: number }>;
+}
+
+/** Sends a datagram from always the same port, and prints what comes back. */
+const ASK = `
+  const socket = require("node:dgram").createSocket("udp4");
+  const say = (text) => (console.log(String(text)), process.exit());
+  socket.on("message", say).on("error", () => say("nothing"));
+  socket.bind(5555, () => socket.send("?", 9999, "203.0.113.1"));
+  setTimeout(say, 500, "nothing");
+`;
