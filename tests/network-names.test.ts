@@ -1,6 +1,6 @@
 /** Containers find each other by name, and nobody else does. The machine is a network namespace of the test's. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { RCODE, TYPE } from "../lib/dns/index.ts";
 import { bytesOfAddress, parseAddress } from "../lib/ip/index.ts";
 import { Links } from "../lib/netlink/index.ts";
@@ -252,7 +252,14 @@ describe.skipIf(reason !== undefined)(
       const [first, ...others] = answering();
       expect(others).toEqual([]);
       expect(readFileSync(`/proc/${first}/comm`, "utf8")).toBe("tsbox-netd\n");
-      // it is nobody's child, and holds nothing that was open when it was started
+      // it is nobody's child of here, and has nothing that was open where it was started
+      const parent = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${first}/status`, "utf8"))?.[1];
+      expect(readFileSync(`/proc/${parent}/cmdline`, "utf8")).not.toContain(made.root);
+      const open = readdirSync(`/proc/${first}/fd`).map((fd) => readlinkSync(`/proc/${first}/fd/${fd}`));
+      expect(open.filter((path) => path.startsWith("/") && !path.startsWith(made.root))).toEqual([
+        "/dev/null",
+        "/dev/null",
+      ]);
       process.kill(first as number, "SIGKILL");
       expect(await eventually(() => answering().length === 0)).toBe(true);
       expect(askFrom(pidOf("a1"), gatewayOf("a")[0], "a1", TYPE.A, "udp", 300)).toBeOneOf(["refused", "silent"]);

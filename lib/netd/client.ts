@@ -1,20 +1,30 @@
 /** Whoever starts containers tells netd, and starts it where there is none. Nobody waits for it. @module */
 import {
+  ARCH,
   close,
   closeAll,
   connectSocketNow,
+  Descriptors,
   Directory,
   ERRNO,
   listenIn,
   listenSocket,
+  mapArena,
+  open,
+  Program,
   receivePassed,
+  runProgram,
   sendPassing,
   setNonBlocking,
+  syscall,
+  systemError,
   TsboxError,
+  unmapArena,
   waitBriefly,
   type Passed,
 } from "../../syscalls/index.ts";
 import type { NameSockets, NetworkRecord, Watcher } from "../network/index.ts";
+import { daemonSteps, type Executed } from "../plan/index.ts";
 import { LINE_BYTES, lineOf, SOCKET, type Request } from "./control.ts";
 
 /** So many may tell something before it is up. */
@@ -23,12 +33,12 @@ const ANSWER_US = 5_000_000;
 /** What it says of itself, where something is wrong. */
 const LOG = "netd.log";
 
-/** How it is executed; its descriptor 3 is the socket that listens. */
-export interface NetdCommand {
-  file: string;
-  args: readonly string[];
-  env: readonly string[];
-}
+const [O_RDWR, O_WRONLY_CREAT_TRUNC] = [2, 0o1 | 0o100 | 0o1000];
+/** Above the numbers that its descriptors get: 0 to 3, which is the socket that listens. */
+const [F_DUPFD_CLOEXEC, ABOVE] = [1030, 10];
+
+/** How it is executed. */
+export type NetdCommand = Executed;
 
 /** @param fds stay the caller's @returns false where there is none */
 export function tellNetd(root: string, request: Request, fds: readonly number[] = []): boolean {
@@ -66,31 +76,28 @@ function connect(root: string): number | undefined {
   }
 }
 
-/** Only where there is none, by whoever has the lock of the networks. */
+/** Only where there is none, by whoever has the lock of the networks. @throws TsboxError `system` */
 export function startNetd(root: string, command: NetdCommand): void {
   using directory = Directory.open(root);
   if (!directory) return;
   directory.remove(SOCKET);
   const listener = listenIn(directory.fd, SOCKET);
-  const { openSync, closeSync } = process.getBuiltinModule("node:fs");
-  const log = openSync(`${root}/${LOG}`, "w", 0o600);
+  using opened = new Descriptors();
+  opened.add(listener);
+  listenSocket(listener, BACKLOG);
+  setNonBlocking(listener);
+  const above = (fd: number) => opened.add(syscall("move a descriptor", "fcntl", fd, F_DUPFD_CLOEXEC, ABOVE));
+  const log = above(opened.add(open(`${root}/${LOG}`, O_WRONLY_CREAT_TRUNC, 0o600)));
+  const nothing = above(opened.add(open("/dev/null", O_RDWR)));
+  const bound = { in: nothing, out: nothing, log, listener: above(listener) };
+  const program = new Program(daemonSteps(command, Object.keys(bound)), ARCH);
+  const arena = mapArena(program.size);
   try {
-    listenSocket(listener, BACKLOG);
-    setNonBlocking(listener);
-    const { spawn } = process.getBuiltinModule("node:child_process");
-    const [, ...args] = command.args;
-    const child = spawn(command.file, args, {
-      argv0: command.args[0],
-      env: Object.fromEntries(command.env.map((each) => each.split(/=(.*)/s, 2) as [string, string])),
-      cwd: "/",
-      detached: true,
-      stdio: ["ignore", "ignore", log, listener],
-    });
-    child.on("error", () => {});
-    child.unref();
+    program.write(arena.bytes, arena.view, arena.address, bound, -1);
+    const result = runProgram(arena.address, 0);
+    if (result < 0) throw systemError("start what answers for names", "clone3", -result);
   } finally {
-    closeSync(log);
-    close(listener);
+    unmapArena(arena);
   }
 }
 
