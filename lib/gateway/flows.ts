@@ -6,8 +6,6 @@
 import * as sys from "../../syscalls/index.ts";
 import { EPOLLIN, type Datagram, type Peer } from "../../syscalls/index.ts";
 import { addressOfBytes, formatAddress } from "../ip/index.ts";
-import type { Verdict } from "../policy/index.ts";
-import { decideFlow } from "./judge.ts";
 import { MAX_PAYLOAD, udpPacket, unreachable } from "./packet.ts";
 import type { Way } from "./way.ts";
 
@@ -80,17 +78,14 @@ export class Flows {
     const { address, port } = flow.outer;
     const ip = formatAddress(addressOfBytes(address));
     const wanted = { protocol: "udp" as const, ip, port, names: this.#way.pins.namesOf(ip) };
-    const judged = (verdict: Verdict) => {
+    this.#way.judge(wanted, (verdict) => {
       // it has ended while somebody was asked
       if (this.#flows.get(key) !== flow) return;
       if (verdict.allowed) return allowed();
       this.#way.denied(wanted, verdict);
       this.#refuse(flow);
       this.#end(key, flow);
-    };
-    const decision = decideFlow(this.#way.settings, wanted, this.#way.isOwn);
-    if (decision === "ask") this.#way.questions.ask(wanted, judged);
-    else judged(decision);
+    });
   }
 
   #open(key: string, inner: Peer, outer: Peer): Flow | undefined {

@@ -20,7 +20,7 @@ import {
 } from "../dns/index.ts";
 import { readKernelFile } from "../../syscalls/index.ts";
 import { addressOfBytes, bytesOfAddress, formatAddress, parseAddress } from "../ip/index.ts";
-import { decideAnswer, decideName, type NameDecision } from "../policy/index.ts";
+import { decideAnswer, decideName, type NameDecision, type Rules, type Verdict } from "../policy/index.ts";
 import type { Way } from "./way.ts";
 
 type Send = (answer: Uint8Array) => void;
@@ -80,7 +80,7 @@ export class Names {
     if (!rules) return this.#forward(message, query, by, send);
     const asked = message.slice();
     const decided = (decision: NameDecision) => {
-      if (decision === "ask") this.#way.questions.ask({ protocol: "dns", name: query.name }, decided);
+      if (decision === "ask") this.#ask(query.name, rules, decided, () => this.resolve(asked, asker, by, send));
       else if (!decision.allowed) this.#deny(asked, query, decision.rule, send);
       else if ("address" in decision) this.#point(asked, query, decision.address, send);
       else this.#forward(asked, query, by, send);
@@ -91,6 +91,12 @@ export class Names {
 
   ask(message: Uint8Array, send: Send): void {
     this.resolve(message, this.#asker, "udp", send);
+  }
+
+  /** @param again the rules have been replaced, and the answer was by the old ones */
+  #ask(name: string, rules: Rules, decided: (verdict: Verdict) => void, again: () => void): void {
+    const answered = (verdict: Verdict) => (this.#way.settings.rules === rules ? decided(verdict) : again());
+    this.#way.questions.ask({ protocol: "dns", name }, answered);
   }
 
   #respond(asked: Uint8Array, query: Query, rcode: number, answers: Answer[], limit: number, send: Send): void {

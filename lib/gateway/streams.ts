@@ -8,7 +8,6 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, type Peer } from "../../syscalls
 import { addressOfBytes, formatAddress } from "../ip/index.ts";
 import type { Timer } from "../loop/index.ts";
 import { HTTP_PORT, type Verdict } from "../policy/index.ts";
-import { decideFlow } from "./judge.ts";
 import type { FamilySockets } from "./messages.ts";
 import { readOpening, refusal, unreachable, type Opening } from "./packet.ts";
 import { Relay } from "./relay.ts";
@@ -68,15 +67,21 @@ export class Streams {
         relay.reset();
       });
     }
+    // who is let through already might take his time to come
+    for (const [key, pending] of this.#pending) {
+      if (pending.outer < 0) continue;
+      this.#judge(pending.opening.to, (verdict, denied) => {
+        if (verdict.allowed || this.#pending.get(key) !== pending) return;
+        denied();
+        this.#refuse(key, pending);
+      });
+    }
   }
 
   #judge({ address, port }: Peer, judged: (verdict: Verdict, denied: () => void) => void): void {
     const ip = formatAddress(addressOfBytes(address));
     const flow = { protocol: "tcp" as const, ip, port, names: this.#way.pins.namesOf(ip) };
-    const answered = (verdict: Verdict) => judged(verdict, () => this.#way.denied(flow, verdict));
-    const decision = decideFlow(this.#way.settings, flow, this.#way.isOwn);
-    if (decision === "ask") this.#way.questions.ask(flow, answered);
-    else answered(decision);
+    this.#way.judge(flow, (verdict) => judged(verdict, () => this.#way.denied(flow, verdict)));
   }
 
   #listen({ tcp, passing }: FamilySockets): void {

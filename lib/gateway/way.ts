@@ -7,7 +7,7 @@ import type { Flow, Verdict } from "../policy/index.ts";
 import type { Budget } from "./budget.ts";
 import { Denials } from "./denials.ts";
 import { Flows } from "./flows.ts";
-import { Questions, type IsOwn } from "./judge.ts";
+import { decideFlow, Questions, type IsOwn } from "./judge.ts";
 import type { FamilySockets, FromGateway, WaySettings, WaySockets } from "./messages.ts";
 import { addressOfBytes, contains, parseSubnet, type Subnet } from "../ip/index.ts";
 import { Names } from "./names.ts";
@@ -94,6 +94,14 @@ export class Way {
     if (!sockets) return false;
     this.sender.add(packet, { address: to, port: 0 });
     return this.sender.send(sockets.raw) > 0;
+  }
+
+  /** Whoever is asked may take a while: an answer by rules that have been replaced meanwhile is none. */
+  judge(flow: Flow, judged: (verdict: Verdict) => void): void {
+    const { settings } = this;
+    const decision = decideFlow(settings, flow, this.isOwn);
+    if (decision !== "ask") return judged(decision);
+    this.questions.ask(flow, (verdict) => (settings === this.settings ? judged(verdict) : this.judge(flow, judged)));
   }
 
   /** Tells what was denied until now. */

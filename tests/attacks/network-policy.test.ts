@@ -402,6 +402,8 @@ for (const [who, user, reason] of worlds) {
           for (const [option, value] of [
             ...Array.from({ length: 64 }, (_, mark) => [SO_MARK, word(mark)] as const),
             [SO_MARK, word(0xffffff)] as const,
+            // what the gateway itself lets through
+            [SO_MARK, Uint8Array.from([0x78, 0x62, 0x73, 0x74])] as const,
             [SO_PRIORITY, word(7)] as const,
             [SO_BINDTODEVICE, Uint8Array.from([...new TextEncoder().encode("lo"), 0])] as const,
           ]) {
@@ -563,6 +565,28 @@ for (const [who, user, reason] of worlds) {
         again: "ECONNREFUSED",
       });
       expect(world.seen()).toEqual([`tcp ${PACKAGES}:80`, `tcp ${PACKAGES}:80`]);
+    });
+
+    it("an answer by a policy that has been replaced meanwhile is none", async () => {
+      world.seen();
+      const came = await world.on(async ({ Sandbox, attack }, ip) => {
+        const results: unknown[] = [];
+        for (const replaced of [false, true]) {
+          const [asked, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<boolean>()];
+          const connect = () => (asked.resolve(), answered.promise);
+          await using box = await Sandbox.create({ runtime: true, network: { connect } });
+          const process = box.spawn(attack(({ tcp }: Inside, to: string) => tcp(to, 80), ip));
+          await asked.promise;
+          if (replaced) await box.network.update({ deny: [ip] });
+          answered.resolve(true);
+          results.push(JSON.parse(await new Response(process.stdout).text()));
+          await process.exited;
+          results.push(box.network.denied.map(({ rule }) => rule));
+        }
+        return results;
+      }, PACKAGES);
+      expect(came).toEqual([`hello from ${PACKAGES}`, [], "ECONNREFUSED", [`deny: "${PACKAGES}"`]]);
+      expect(world.seen()).toEqual([`tcp ${PACKAGES}:80`]);
     });
 
     it("who is denied without end fills no memory, and keeps nobody else from answers", async () => {
