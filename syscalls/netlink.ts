@@ -30,15 +30,21 @@ const align = (length: number) => (length + 3) & ~3;
 
 /** One after the other, each to the next multiple of 4. */
 export function netlinkBody(...parts: Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + align(length), 0));
-  parts.reduce((at, part) => (bytes.set(part, at), at + align(part.length)), 0);
+  let at = 0;
+  for (const { length } of parts) at += align(length);
+  const bytes = new Uint8Array(at);
+  at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += align(part.length);
+  }
   return bytes;
 }
 
 export function netlinkAttribute(type: number, value: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(ATTRIBUTE_BYTES + value.length);
-  new DataView(bytes.buffer).setUint16(0, bytes.length, true);
-  new DataView(bytes.buffer).setUint16(2, type, true);
+  // a packet filter is a thousand of these, and a DataView for each takes longer than all the rest (measured)
+  [bytes[0], bytes[1], bytes[2], bytes[3]] = [bytes.length & 0xff, bytes.length >> 8, type & 0xff, type >> 8];
   bytes.set(value, ATTRIBUTE_BYTES);
   return bytes;
 }

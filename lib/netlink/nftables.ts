@@ -274,13 +274,12 @@ const [DATA_VALUE, DATA_VERDICT, VERDICT_CODE, VERDICT_CHAIN] = [1, 2, 1, 2];
 
 /** `struct nfgenmsg { u8 family; u8 version; be16 res_id }` */
 const generic = (family: number, resource: number) => Uint8Array.of(family, 0, resource >> 8, resource & 0xff);
-const text = (type: number, value: string) => netlinkAttribute(type, new TextEncoder().encode(`${value}\0`));
+const encoder = new TextEncoder();
+const text = (type: number, value: string) => netlinkAttribute(type, encoder.encode(`${value}\0`));
 
 /** In the order of the network, as all numbers of nf_tables. */
 function number(type: number, value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setInt32(0, value | 0);
-  return netlinkAttribute(type, bytes);
+  return netlinkAttribute(type, Uint8Array.of(value >> 24, value >> 16, value >> 8, value));
 }
 
 const [EXPRESSION_NAME, EXPRESSION_DATA] = [1, 2];
