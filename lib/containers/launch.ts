@@ -39,7 +39,7 @@ export interface Running {
 
 export interface LaunchOptions {
   /**
-   * Makes ready the network namespace of its own that it has then, before anything in it is up.
+   * Makes ready the network namespace of its own that it has then, before its command begins.
    * @param reached init's pid on the host, once that is there
    */
   networked?: Meanwhile;

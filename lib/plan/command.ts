@@ -28,11 +28,11 @@ export function commandSteps(
   session: boolean,
   alone?: Alone,
   last: Plan = [executeStep(spec)],
+  awaited: Plan = [],
 ): Plan {
   const { process, linux } = spec;
   const { seccomp } = linux;
-  // without no_new_privs, restrictions can be had only as long as there is CAP_SYS_ADMIN
-  const early = (spec.linux.seccomp ?? spec.linux.landlock) !== undefined && !process.noNewPrivileges;
+  const early = restrictsEarly(spec);
   const listening = listens(spec);
   if (listening && (early || process.terminal)) {
     throw new TsboxError(
@@ -61,10 +61,16 @@ export function commandSteps(
     enterDirectory(process.cwd),
     ...(alone ? [aloneStep(spec, alone), ...leaveMemorySteps(keptInImage(listening))] : []),
     signalStep(),
+    // as late as can be, while calls for it are not forbidden
+    ...awaited,
     ...(early ? [] : restrictions),
     ...last,
   ];
 }
+
+/** Without no_new_privs, restrictions can be had only as long as there is CAP_SYS_ADMIN. */
+export const restrictsEarly = ({ process, linux }: Spec): boolean =>
+  (linux.seccomp ?? linux.landlock) !== undefined && !process.noNewPrivileges;
 
 /** @param alone absent: it is not made */
 export const openDirectory = (path: string, alone?: Alone): Step => ({

@@ -14,7 +14,7 @@ import { affinityStep } from "./attributes.ts";
 import { agentSteps } from "./agent.ts";
 import type { CgroupHierarchies } from "./cgroup-mount.ts";
 import { byte, cloneStep, F_DUPFD_CLOEXEC, NEW, SESSION } from "./clone.ts";
-import { aloneStep, commandSteps, waitForInit } from "./command.ts";
+import { aloneStep, commandSteps, waitForInit, restrictsEarly } from "./command.ts";
 import { executeStep } from "./execute.ts";
 import { flags } from "./constants.ts";
 import { betweenSteps, filesystemSteps, hostSteps } from "./filesystem.ts";
@@ -174,9 +174,9 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   const dropped = owns("mount") ? words("the host's root is dropped", 0) : undefined;
   const alone = waitForInit(inUse, dropped);
   const filesystem = dropped && filesystemSteps(spec, beside, facts, dropped, alone);
-  // which devices there are when they are set is not left to chance
-  const networkFirst =
-    beside.networked === true && Object.keys(spec.linux.sysctl ?? {}).some((name) => name.startsWith("net."));
+  // it is made from outside meanwhile; which devices there are when settings are made is not left to chance
+  const networked = beside.networked ? [waitStep("wait until the network is ready", "network")] : [];
+  const isSet = Object.keys(spec.linux.sysctl ?? {}).some((name) => name.startsWith("net."));
   const plan: Plan = [
     ...(supervised ? ownProcess(steps, supervised) : steps),
     ...(isApart(spec)
@@ -195,17 +195,21 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     ...(filesystem ? [filesystem.drop] : []),
     becomeInit(supervised ? LIFELINE : "control"),
     { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
-    ...(networkFirst ? [untilNetworked()] : []),
+    ...(isSet ? networked.splice(0) : []),
     ...sysctlSteps(spec),
     ...(filesystem?.attached ?? []),
   ];
   if (spec.hostname !== undefined && owns("uts")) plan.push(hostnameStep(spec.hostname));
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
-  if (beside.networked && !networkFirst) plan.push(untilNetworked());
+  if (beside.idle || restrictsEarly(spec)) plan.push(...networked.splice(0));
   if (owns("network")) plan.push(loopbackUp());
   if (beside.sockets) plan.push(...networkSocketSteps());
   if (!beside.idle) plan.push(...terminalSteps(spec, alone));
-  plan.push(...(beside.idle ? [aloneStep(spec, alone), readyStep()] : commandSteps(spec, facts, owns("pid"), alone)));
+  plan.push(
+    ...(beside.idle
+      ? [aloneStep(spec, alone), readyStep()]
+      : commandSteps(spec, facts, owns("pid"), alone, undefined, networked)),
+  );
   const sized = isSized(beside.root);
   return { plan, owner, inUse, sized, init: beside.idle ? "idle" : owns("pid") ? "command" : "group" };
 }
@@ -311,9 +315,6 @@ export function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean)
   }
   return steps;
 }
-
-/** It is made from outside, while the filesystem is made here. */
-const untilNetworked = (): Step => waitStep("wait until the network is ready", "network");
 
 // what a terminal sends to the owner's group is the owner's to forward. In a pid namespace of its own the command leads
 // a session by itself
