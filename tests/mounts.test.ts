@@ -468,3 +468,43 @@ testUnless(
     }
   },
 );
+
+describe("a file of the sandbox's own", () => {
+  testUnless(noBusybox, "has the content, mode and owner that were asked for, and is not written", async () => {
+    const mounts: MountOption[] = [
+      { type: "file", target: "/etc/motd", content: "hello\n" },
+      { type: "file", target: "/run/token", content: new Uint8Array([65, 0, 66]), mode: 0o400 },
+      { type: "file", target: "/bin/program", content: "#!/bin/sh\necho ran\n", mode: 0o755 },
+    ];
+    const line = "cat /etc/motd; od -An -tx1 /run/token; stat -c '%a %u:%g' /run/token /etc/motd; program";
+    expect(await sh(line, { mounts })).toBe("hello\n 41 00 42\n400 0:0\n644 0:0\nran");
+    expect(await sh("(echo x > /etc/motd; rm /etc/motd) 2> /dev/null; cat /etc/motd", { mounts })).toBe("hello");
+    expect(existsSync(join(root.path, "run/token"))).toBe(false);
+  });
+
+  testUnless(noBusybox, "of half a megabyte is whole", async () => {
+    const mounts: MountOption[] = [{ type: "file", target: "/big", content: new Uint8Array(500_000).fill(120) }];
+    expect(await sh("wc -c < /big; tr -d x < /big | wc -c", { mounts })).toBe("500000\n0");
+  });
+
+  testUnless(noBusybox, "can be another's, where there are others", async () => {
+    const mounts: MountOption[] = [{ type: "file", target: "/f", content: "x", uid: 1000, gid: 1001, mode: 0o440 }];
+    const options = { mounts, namespaces: { user: "auto" as const } };
+    const result = await sh("stat -c '%a %u:%g' /f", options).catch((error: { code: string }) => error.code);
+    // a user without subordinate ids has no others
+    expect(result).toBeOneOf(["440 1000:1001", "permission_denied", "unsupported"]);
+  });
+
+  testUnless(noBusybox, "is refused where it is too long, or is none", async () => {
+    const bad = [
+      { content: 1 },
+      { content: new Uint8Array(2 ** 20 + 1) },
+      { content: "", mode: 0o1777 },
+      { content: "", uid: -1 },
+    ];
+    for (const each of bad) {
+      const mounts = [{ type: "file", target: "/f", ...each } as MountOption];
+      expect((await failureOf(() => sh("true", { mounts }))).code).toBe("invalid_option");
+    }
+  });
+});

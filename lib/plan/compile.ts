@@ -48,7 +48,7 @@ export interface Beside {
   /** Images that are mounted, by mount points. */
   images?: Readonly<Record<string, ImageTree>>;
   /** What is in files that are mounted, by mount points; of any type in the specification. */
-  files?: Readonly<Record<string, string>>;
+  files?: Readonly<Record<string, MountedFile>>;
   /** Mount points of bind mounts whose trees come from other sandboxes, each bound as {@link volumeSlot}. */
   volumes?: readonly string[];
   /** Nodes that the owner makes, as the container's processes may not. */
@@ -77,6 +77,15 @@ export type Root =
       /** Directories that can be written even where the rest cannot. */
       writable?: readonly string[];
     };
+
+/** A file of the sandbox's own, which nobody can write. */
+export interface MountedFile {
+  content: Uint8Array;
+  /** Of the sandbox's users; default root, and 0o644. */
+  mode?: number;
+  uid?: number;
+  gid?: number;
+}
 
 export interface OverlayRoot {
   kind: "overlay";

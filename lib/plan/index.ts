@@ -8,6 +8,7 @@ export {
   type Facts,
   type DiskLimit,
   type JoinKind,
+  type MountedFile,
   type OverlayRoot,
   type Root,
   type RootEntry,

@@ -6,6 +6,7 @@
  */
 import { cstring, named, O_DIRECTORY, ref, structure, TsboxError } from "../../syscalls/index.ts";
 import type { Data, Named, Op, Step } from "../../syscalls/index.ts";
+import type { MountedFile } from "./compile.ts";
 import { F_DUPFD_CLOEXEC } from "./clone.ts";
 import { flags } from "./constants.ts";
 import { parseMountOptions, type Attribute, type Attributes, type MountOptions } from "./mount-options.ts";
@@ -217,22 +218,26 @@ export function openFilesystem(type: string, tree: string, options: readonly str
  * A file that nobody can write, of a file system of its own, which lies over "/" for as long as that takes: a part of what
  * is not attached yet cannot be copied.
  */
-export function openFile(destination: string, text: string, tree: string): Step {
-  const [place, content] = ["file place", cstring(text)];
-  const made = openFilesystem(
-    "tmpfs",
-    place,
-    ["mode=755", "size=64k", "nosuid", "nodev", "noexec"],
-    `"${destination}"`,
-  );
+export function openFile(
+  destination: string,
+  { content: data, mode = 0o644, uid = 0, gid = 0 }: MountedFile,
+  tree: string,
+): Step {
+  const place = "file place";
+  const content = { data, text: `${data.length} bytes` };
+  const size = `size=${(Math.ceil(data.length / 4096) + 16) * 4}k`;
+  const options = ["mode=755", size, "nosuid", "nodev", ...(mode & 0o111 ? [] : ["noexec"])];
+  const made = openFilesystem("tmpfs", place, options, `"${destination}"`);
   const name = cstring("file");
   const write = named("O_CREAT|O_EXCL|O_WRONLY|O_CLOEXEC", 0o2000301);
   const ops: Op[] = [
     ...made.ops,
     moveTo(place, here, "/"),
     { call: "fchdir", args: [ref(place)] },
-    { call: "openat", args: [here, name, write, 0o644], out: "file" },
-    { call: "write", args: [ref("file"), content, content.data.length - 1] },
+    { call: "openat", args: [here, name, write, 0o600], out: "file" },
+    { call: "write", args: [ref("file"), content, data.length] },
+    { call: "fchown", args: [ref("file"), uid, gid] },
+    { call: "fchmod", args: [ref("file"), mode] },
     { call: "close", args: [ref("file")] },
     { call: "open_tree", args: [here, name, flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC")], out: tree },
     setAttributes(tree, ALONE, { set: ["MOUNT_ATTR_RDONLY"], clear: [] }, "MS_PRIVATE"),

@@ -6,6 +6,7 @@ import {
   checkArray,
   checkChoice,
   checkHostPath,
+  checkInteger,
   checkKeys,
   checkObject,
   checkPath,
@@ -145,11 +146,12 @@ const BIND_KEYS = [
   "uidMappings",
   "gidMappings",
 ];
+const FILE_KEYS = ["type", "target", "content", "mode", "uid", "gid"];
 const TMPFS_KEYS = ["type", "target", "size", "mode", "readOnly", "noExec"];
 
 function mountOf(mount: MountOption, host: Host): Mount {
   checkObject("mount", mount, '{ type: "bind", source: "./src", target: "/src" }');
-  checkKeys("mount", mount, [...new Set([...BIND_KEYS, ...TMPFS_KEYS])]);
+  checkKeys("mount", mount, [...new Set([...BIND_KEYS, ...TMPFS_KEYS, ...FILE_KEYS])]);
   const destination = targetOf(mount.target);
   if ("readOnly" in mount) checkChoice<boolean>("readOnly", mount.readOnly, false, true);
   if ("noExec" in mount) checkChoice<boolean>("noExec", mount.noExec, false, true);
@@ -158,9 +160,10 @@ function mountOf(mount: MountOption, host: Host): Mount {
   if (mount.type === "cgroup") return cgroup(mount, destination);
   if (mount.type === "volume") return volume(mount, destination);
   if (mount.type === "image") return image(mount, destination);
+  if (mount.type === "file") return file(mount, destination);
   throw invalid(
     `mount on "${destination}": the type ${show((mount as { type: unknown }).type)} is unknown`,
-    '"bind", "tmpfs", "cgroup" or "volume"',
+    '"bind", "tmpfs", "file", "cgroup" or "volume"',
   );
 }
 
@@ -251,6 +254,35 @@ function image(mount: Extract<MountOption, { type: "image" }>, destination: stri
     throw invalid(`mount the image ${show(mount.source)} on "${destination}": only a container can`);
   if (mount.subpath !== undefined) checkText("subpath of a mount", mount.subpath);
   return { destination, type: "overlay", source: mount.source.directory, options: ["ro", "nosuid", "nodev"] };
+}
+
+const MAX_FILE_BYTES = 2 ** 20;
+const MAX_ID = 2 ** 32 - 2;
+
+function file(mount: Extract<MountOption, { type: "file" }>, destination: string): Mount {
+  checkKeys("file mount", mount, FILE_KEYS);
+  const { content } = mount;
+  if (!(content instanceof Uint8Array)) checkText("content of a file mount", content);
+  if (contentOf(mount).length > MAX_FILE_BYTES)
+    throw invalid(`mount on "${destination}": a file of more than ${MAX_FILE_BYTES} bytes`, "bind one of the host");
+  if (mount.mode !== undefined) checkInteger("mode of a file mount", mount.mode, 0, 0o777);
+  for (const name of ["uid", "gid"] as const)
+    if (mount[name] !== undefined) checkInteger(`${name} of a file mount`, mount[name], 0, MAX_ID);
+  return { destination, type: "tmpfs", source: "tmpfs", options: ["ro"] };
+}
+
+const contentOf = ({ content }: Extract<MountOption, { type: "file" }>): Uint8Array =>
+  typeof content === "string" ? new TextEncoder().encode(content) : content;
+
+/** Those of a request, by their mount points. */
+export function filesOf({ mounts = [] }: SandboxOptions): NonNullable<Beside["files"]> {
+  const found = mounts.flatMap((mount) => {
+    if (mount.type !== "file") return [];
+    const { mode, uid, gid } = mount;
+    const attributes = Object.entries({ mode, uid, gid }).filter(([, value]) => value !== undefined);
+    return [[targetOf(mount.target), { content: contentOf(mount), ...Object.fromEntries(attributes) }] as const];
+  });
+  return Object.fromEntries(found);
 }
 
 /** Those of a request, by their mount points. */

@@ -139,6 +139,8 @@ export type MountOption =
   | { type: "volume"; source: Volume; target: string; readOnly?: boolean; noExec?: boolean }
   /** The layers of an image, read-only; {@link StackedRoot} is tsbox's own. */
   | { type: "image"; source: StackedRoot; target: string; subpath?: string }
+  /** A file in memory that nobody can write: up to 1 MiB; of root with the mode 0o644 unless said otherwise. */
+  | { type: "file"; target: string; content: string | Uint8Array; mode?: number; uid?: number; gid?: number }
   /** The sandbox's own control groups, as programs look for their limits there; read-only unless said otherwise. */
   | { type: "cgroup"; target: string; readOnly?: boolean }
   /** An empty file system in memory; `size` defaults to half of the machine's memory, as the kernel does. */

@@ -16,6 +16,7 @@ import { diskLimitOf, rlimitsOf } from "./limits.ts";
 import { hasOneId, idMaps, namespacesOf, owns, policyOf, type Namespaces } from "./namespaces.ts";
 import {
   createdSources,
+  filesOf,
   imagesOf,
   PRIVATE_DIRECTORIES,
   privateMounts,
@@ -114,13 +115,14 @@ export function specFor(args: string[], request: Request): Requested {
   if (landlock) spec.linux.landlock = landlock;
   const created = createdSources(options);
   const [subpaths, images] = [subpathsOf(options), imagesOf(options)];
+  const files = { ...filesOf(options), ...(resolver ? { [RESOLVER_FILE]: RESOLVER } : {}) };
   const volumes = volumesOf(options);
   const ownIds = privileged && options.namespaces?.user === "auto" ? { ownIds: true } : {};
   const beside: Beside = {
     root,
     idle: args.length === 0,
     ...(policy ? { sockets: true } : {}),
-    ...(resolver ? { files: { [RESOLVER_FILE]: `nameserver ${RESOLVER_ADDRESS}\n` } } : {}),
+    ...(Object.keys(files).length > 0 ? { files } : {}),
     ...(created.length > 0 ? { created } : {}),
     ...(subpaths ? { subpaths } : {}),
     ...(images ? { images } : {}),
@@ -131,6 +133,11 @@ export function specFor(args: string[], request: Request): Requested {
 }
 
 const RESOLVER_FILE = "/etc/resolv.conf";
+const RESOLVER = { content: encoded(`nameserver ${RESOLVER_ADDRESS}\n`) };
+
+function encoded(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
 
 /** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */
 export function processFor(

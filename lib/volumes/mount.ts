@@ -41,7 +41,7 @@ export interface ImageMount {
 
 /** What is kept in a volume, or comes from an image, besides what sandboxes can mount. */
 export type ContainerMount =
-  | Exclude<MountOption, { type: "volume" } | { type: "bind" } | { type: "image" }>
+  | Exclude<MountOption, { type: "volume" } | { type: "bind" } | { type: "image" } | { type: "file" }>
   | (BindMount & FileChanges)
   | VolumeMount
   | ImageMount;
