@@ -14,16 +14,11 @@ export function networkFor(network: Network): Pick<RunOptions, "network"> {
   return network === "host" ? { network: "host" } : { network: { allow: OUTSIDE } };
 }
 
-/** Read-only, and no part of what is made. */
-export function networkFiles({ options, workspace }: Making, { network }: RunOperation): MountOption[] {
-  const directory = workspace.make("etc");
+/** No part of what is made. */
+export function networkFiles({ options }: Pick<Making, "options">, { network }: RunOperation): MountOption[] {
   const files: Record<string, string> = { hosts: hostsOf(options.addHosts ?? []) };
   if (network === "host") files["resolv.conf"] = readKernelFile("/etc/resolv.conf") ?? "";
-  const { writeFileSync } = process.getBuiltinModule("node:fs");
-  return Object.entries(files).map(([name, content]) => {
-    writeFileSync(`${directory}/${name}`, content, { mode: 0o644 });
-    return { type: "bind", source: `${directory}/${name}`, target: `/etc/${name}`, readOnly: true };
-  });
+  return Object.entries(files).map(([name, content]) => ({ type: "file", target: `/etc/${name}`, content }));
 }
 
 const LOCAL = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"];

@@ -6,7 +6,7 @@ import { cacheMount } from "./cache-mounts.ts";
 import { copied, type Prepared } from "./mount-files.ts";
 import type { Found, Making } from "./making.ts";
 import { agentMount } from "./ssh.ts";
-import { readSecret, secretFile } from "./secrets.ts";
+import { readSecret } from "./secrets.ts";
 import { lowersOf } from "./snapshot.ts";
 import { PIPES } from "./graph.ts";
 import { treeOf } from "./trees.ts";
@@ -26,7 +26,7 @@ export async function mountsFor(making: Making, found: Found, operation: RunOper
   try {
     for (const [index, mount] of operation.mounts.entries())
       prepared.push(await prepare(making, found, operation, mount, index));
-    if (operation.script) prepared.push(scriptMount(making, operation.script));
+    if (operation.script) prepared.push(scriptMount(operation.script));
   } catch (error) {
     await release();
     throw error;
@@ -101,9 +101,9 @@ async function secretMount(
   }
   const env = mount.env === undefined ? {} : { [mount.env]: new TextDecoder().decode(content) };
   if (mount.env !== undefined && target === undefined) return { env };
-  const { path, release } = secretFile(content, mount, making.ids);
+  const { mode = 0o400, uid = 0, gid = 0 } = mount;
   const inside = target ?? `/run/secrets/${id}`;
-  return { env, release, mount: { type: "bind", source: path, target: inside, readOnly: true } };
+  return { env, mount: { type: "file", target: inside, content, mode, uid, gid } };
 }
 
 function missing({ file }: Making, { step }: Found, what: string, hint: string): TsboxError {
@@ -115,10 +115,6 @@ function missing({ file }: Making, { step }: Found, what: string, hint: string):
 }
 
 /** A here-document that is a program. */
-function scriptMount({ workspace }: Making, { name, content }: { name: string; content: string }): Prepared {
-  const directory = workspace.make("pipes");
-  const { chmodSync, writeFileSync } = process.getBuiltinModule("node:fs");
-  writeFileSync(`${directory}/${name}`, content);
-  chmodSync(`${directory}/${name}`, 0o755);
-  return { mount: { type: "bind", source: `${directory}/${name}`, target: `${PIPES}/${name}`, readOnly: true } };
-}
+const scriptMount = ({ name, content }: { name: string; content: string }): Prepared => ({
+  mount: { type: "file", target: `${PIPES}/${name}`, content, mode: 0o755 },
+});

@@ -1,5 +1,6 @@
 /** RUN: a command in a sandbox over the layers so far; what it writes is the next one. @module */
 import { Directory, TsboxError } from "../../syscalls/index.ts";
+import { CAPABILITIES } from "../plan/index.ts";
 import { spawnOver, type ProcessResult, type RunOptions, type SandboxProcess } from "../sandbox/index.ts";
 import { LastLines } from "./last-lines.ts";
 import type { Found, Making } from "./making.ts";
@@ -9,8 +10,6 @@ import { isProxy } from "./variables.ts";
 import type { RunOperation, Step } from "./step.ts";
 import { mountsFor, type Mounted } from "./run-mounts.ts";
 import { removeStubs } from "./stubs.ts";
-
-const EVERYTHING = "ALL";
 
 /**
  * @param layer an empty directory, in which `upper` is what was written
@@ -59,7 +58,7 @@ function optionsFor(
     ...networkFor(network),
     security: {
       noNewPrivileges: false,
-      ...(security === "insecure" ? { capabilities: [EVERYTHING], seccomp: "none" as const } : {}),
+      ...(security === "insecure" ? { capabilities: [...CAPABILITIES], seccomp: "none" as const } : {}),
     },
   };
 }
