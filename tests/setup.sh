@@ -2,7 +2,7 @@
 # Installs what the tests call besides Bun, where that is possible (root, apt-get) and something is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-packages="gcc libc6-dev busybox-static bubblewrap debootstrap e2fsprogs xz-utils uidmap procps zsh fish podman runc crun"
+packages="gcc libc6-dev busybox-static bubblewrap debootstrap e2fsprogs xz-utils uidmap procps zsh fish podman buildah runc crun"
 packages="$packages git bzip2 zstd libarchive-tools attr acl docker-registry skopeo openssl umoci nftables iperf3 iproute2"
 [ "$(uname -m)" = x86_64 ] && packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
 

@@ -10,12 +10,22 @@ const MOST_BYTES = 4 << 20;
 export async function contextOf(context: string, file: string | undefined): Promise<BuildOptions> {
   if (context === "-" && file === "-")
     throw new UsageError("read the context and the Dockerfile from stdin: it has only one of them", "name one of them");
-  if (context !== "-" && file !== "-") return { context };
+  if (context !== "-" && file !== "-") return { context, ...fileOf(context, file) };
   if (sizeOfTerminal(STDIN))
     throw new UsageError("read stdin: it is a terminal", 'redirect it: "tsbox build - <Dockerfile"');
   if (file === "-") return { context, dockerfile: new TextDecoder().decode(await all(Bun.stdin.stream())) };
   const [start, stream] = await peek(Bun.stdin.stream());
   return isArchive(start) ? { context: stream } : { dockerfile: new TextDecoder().decode(await all(stream)) };
+}
+
+/** It is named as whoever types sees it; of a context that is somewhere else, from its top. */
+function fileOf(context: string, file: string | undefined): BuildOptions {
+  if (file === undefined) return {};
+  const { statSync } = process.getBuiltinModule("node:fs");
+  const { relative, resolve } = process.getBuiltinModule("node:path");
+  if (!statSync(context, { throwIfNoEntry: false })?.isDirectory()) return { file };
+  const below = relative(context, file);
+  return { file: below.startsWith("..") ? resolve(file) : below };
 }
 
 async function all(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {

@@ -15,7 +15,6 @@ export function optionsOf(flags: BuildFlags, toStdout: () => WritableStream<Uint
   const outputs = outputsOf(flags, toStdout);
   return {
     ...(tag ? { tags: tag } : {}),
-    ...(flags.file === undefined || flags.file === "-" ? {} : { file: flags.file }),
     args: Object.fromEntries((flags.buildArg ?? []).flatMap(argument)),
     contexts: Object.fromEntries((flags.buildContext ?? []).map((words) => pair("--build-context", words))),
     ...(target === undefined ? {} : { target }),
