@@ -17,6 +17,7 @@ import { dirname, join } from "node:path";
 import { BuildFiles, type CopyOptions, type FileTree, type SelectOptions } from "../lib/build/files/index.ts";
 import { modeChange } from "../lib/build/files/mode.ts";
 import { readIgnore } from "../lib/dockerfile/index.ts";
+import { subordinateMaps } from "../lib/launch/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { stateOf } from "./support/layers.ts";
 import { asRoot, testUnless } from "./support/machine.ts";
@@ -26,6 +27,8 @@ const folder = new Folder();
 afterAll(() => folder.remove());
 let made = 0;
 const rootOnly = asRoot ? undefined : "needs root";
+const userOnly = asRoot ? "about ordinary users" : undefined;
+const noSubordinateIds = Bun.which("newuidmap") ? undefined : "newuidmap is not installed";
 
 /** Files by their paths: text, `-> target` of a symlink, undefined for a directory. */
 type Made = Record<string, string | undefined>;
@@ -409,6 +412,66 @@ describe("what is copied", () => {
     expect(statSync(join(upper, "sparse"))).toMatchObject({ size: 64 * 2 ** 20 });
     expect(statSync(join(upper, "sparse")).blocks).toBeLessThan(64);
     expect(await selection.digest()).toMatch(/^[0-9a-f]{64}$/);
+  });
+});
+
+describe("of an ordinary user", () => {
+  const inside = ["unshare", "--user", "--map-root-user", "--map-auto"];
+  const run = (...command: string[]) => Bun.spawnSync([...inside, ...command]).stdout.toString();
+
+  testUnless(
+    userOnly ?? noSubordinateIds,
+    "with subordinate ids, owners are those of the image, and files of theirs are read",
+    async () => {
+      const ids = subordinateMaps(process.geteuid!(), process.getegid!());
+      const context = contextOf({ a: "1", "d/b": "2" });
+      chmodSync(join(context.layers[0] as string, "a"), 0o600);
+      const lower = directoryOf({ "etc/passwd": "app:x:7:8::/:\n", "home/kept": "" });
+      run("chown", "5:6", join(lower, "home"));
+      run("chmod", "700", join(lower, "home"));
+      const files = new BuildFiles();
+      const upper = folder.directory(`upper${made++}`);
+      const target = { lower: { layers: [lower], isContext: false, ids }, upper };
+      const from = await files.select(context, { sources: ["."] });
+      await files.copy(from, target, {
+        destination: "/home/app",
+        workingDirectory: "/",
+        chown: "app",
+        chmod: "go-rwx",
+      });
+      const told = (path: string) => run("stat", "-c", "%a %u:%g", join(upper, path)).trim();
+      expect(["home", "home/app", "home/app/a", "home/app/d", "home/app/d/b"].map(told)).toEqual([
+        "700 5:6",
+        "755 7:8",
+        "600 7:8",
+        "700 7:8",
+        "600 7:8",
+      ]);
+      // what only they can read is the source of another stage
+      expect(() => readFileSync(join(upper, "home/app/a"))).toThrow("EACCES");
+      const stage: FileTree = { layers: [upper, lower], isContext: false, ids };
+      const again = await files.select(stage, { sources: ["/home"] });
+      const second = folder.directory(`upper${made++}`);
+      await files.copy(
+        again,
+        { lower: { layers: [], isContext: false, ids }, upper: second },
+        { destination: "/", workingDirectory: "/" },
+      );
+      expect(run("cat", join(second, "app/a"))).toBe("1");
+      expect(run("stat", "-c", "%a %u:%g", join(second, "app/a")).trim()).toBe("600 7:8");
+      const same: FileTree = { layers: [second], isContext: false, ids };
+      const [one, two] = [
+        await files.select(stage, { sources: ["/home/app"] }),
+        await files.select(same, { sources: ["/app"] }),
+      ];
+      expect(await one.digest()).toBe(await two.digest());
+      for (const path of [upper, second, lower]) run("rm", "-rf", path);
+    },
+  );
+
+  testUnless(userOnly, "without others' ids all is their own", async () => {
+    const { upper } = await copied({ a: "1" }, { sources: ["a"], chown: "7:8" });
+    expect(statSync(join(upper, "a")).uid).toBe(process.geteuid!());
   });
 });
 
