@@ -13,6 +13,7 @@ import { stdioStep } from "./descriptors.ts";
 import { executeStep } from "./execute.ts";
 import { identitySteps } from "./identity.ts";
 import { CONTROL_FD, HARD_SIGNAL } from "./init.ts";
+import { untilNetworked } from "./reach.ts";
 import { landlockSteps } from "./landlock.ts";
 import { filterStep, listens, PASS_FD, type Receivers } from "./listener.ts";
 import { isJoined, isWatched } from "./intermediate.ts";
@@ -28,7 +29,7 @@ export function commandSteps(
   session: boolean,
   alone?: Alone,
   last: Plan = [executeStep(spec)],
-  awaited: Plan = [],
+  isNetworked = false,
 ): Plan {
   const { process, linux } = spec;
   const { seccomp } = linux;
@@ -62,7 +63,7 @@ export function commandSteps(
     ...(alone ? [aloneStep(spec, alone), ...leaveMemorySteps(keptInImage(listening))] : []),
     signalStep(),
     // as late as can be, while calls for it are not forbidden
-    ...awaited,
+    ...(isNetworked && !early ? [untilNetworked(alone !== undefined)] : []),
     ...(early ? [] : restrictions),
     ...last,
   ];

@@ -30,7 +30,7 @@ import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import type { IdMapper } from "./id-maps.ts";
 import { networkSocketSteps } from "./network-sockets.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
-import { tellStep, waitStep } from "./reach.ts";
+import { tellOfNetwork, untilNetworked } from "./reach.ts";
 import { joinedTerminalSteps, terminalSteps } from "./terminal.ts";
 import { firstClone, inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
 
@@ -184,8 +184,10 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   const alone = waitForInit(inUse, dropped);
   const filesystem = dropped && filesystemSteps(spec, beside, facts, dropped, alone);
   // it is made from outside meanwhile; which devices there are when settings are made is not left to chance
-  const networked = beside.networked ? [waitStep("wait until the network is ready", "network")] : [];
   const isSet = Object.keys(spec.linux.sysctl ?? {}).some((name) => name.startsWith("net."));
+  const networked = (isSet && "first") || ((beside.idle || restrictsEarly(spec)) && "soon") || "late";
+  const whenNetworked = (when: typeof networked): Plan =>
+    beside.networked && networked === when ? [untilNetworked()] : [];
   const plan: Plan = [
     ...(supervised ? ownProcess(steps, supervised) : steps),
     ...(isApart(spec)
@@ -195,7 +197,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     leadStep(owns),
     ...(owns("mount") ? hostSteps(spec, facts) : []),
     ...mappedSteps(spec),
-    ...(beside.networked ? [tellStep("tell that its network can be made")] : []),
+    ...(beside.networked ? [tellOfNetwork()] : []),
     ...timeSteps(spec),
     ...(filesystem?.opened ?? []),
     // as soon as there is something for it to do: the kernel takes a while to drop the host's root and to load init,
@@ -204,20 +206,20 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     ...(filesystem ? [filesystem.drop] : []),
     becomeInit(supervised ? LIFELINE : "control"),
     { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
-    ...(isSet ? networked.splice(0) : []),
+    ...whenNetworked("first"),
     ...sysctlSteps(spec),
     ...(filesystem?.attached ?? []),
   ];
   if (spec.hostname !== undefined && owns("uts")) plan.push(hostnameStep(spec.hostname));
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
-  if (beside.idle || restrictsEarly(spec)) plan.push(...networked.splice(0));
+  plan.push(...whenNetworked("soon"));
   if (owns("network")) plan.push(loopbackUp());
   if (beside.sockets) plan.push(...networkSocketSteps());
   if (!beside.idle) plan.push(...terminalSteps(spec, alone));
   plan.push(
     ...(beside.idle
       ? [aloneStep(spec, alone), readyStep()]
-      : commandSteps(spec, facts, owns("pid"), alone, undefined, networked)),
+      : commandSteps(spec, facts, owns("pid"), alone, undefined, beside.networked && networked === "late")),
   );
   const sized = isSized(beside.root);
   return { plan, owner, inUse, sized, init: beside.idle ? "idle" : owns("pid") ? "command" : "group" };
