@@ -92,7 +92,7 @@ function keep(shown: Shown, lines: readonly string[]): void {
   shown.last = [...shown.last, ...lines.filter((line) => line.trim() !== "")].slice(-LAST_LINES);
 }
 
-export const progressText = ({ what, doneBytes, totalBytes }: Extract<BuildEvent, { type: "progress" }>): string =>
+const progressText = ({ what, doneBytes, totalBytes }: Extract<BuildEvent, { type: "progress" }>): string =>
   `${what} ${humanSize(doneBytes)}${totalBytes === undefined ? "" : ` / ${humanSize(totalBytes)}`}`;
 
 function head({ planned, state, startedAt, endedAt }: Shown, now: number, columns: number): string {

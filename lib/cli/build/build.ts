@@ -26,21 +26,18 @@ export const addBuild: Add = (parent, name) =>
   );
 
 async function build(path: string, flags: BuildFlags, signal: AbortSignal): Promise<void> {
-  const progress = flags.quiet || flags.plan ? undefined : progressOf(flags.progress);
+  const options = { ...optionsOf(flags, stdoutStream), ...(await contextOf(path, flags.file)), signal };
+  const { Tsbox } = await import("../../engine/index.ts");
+  using engine = new Tsbox();
+  if (flags.plan) return print(planText(await engine.planBuild(options)));
+  const progress = progressOf(flags.quiet ? "quiet" : flags.progress);
+  let result: BuildResult;
   try {
-    const options = { ...optionsOf(flags, () => stdoutStream()), ...(await contextOf(path, flags.file)), signal };
-    const { Tsbox } = await import("../../engine/index.ts");
-    using engine = new Tsbox();
-    if (flags.plan) return print(planText(await engine.planBuild(options)));
-    const result = await engine.build({
-      ...options,
-      ...(progress ? { onEvent: (event) => progress.onEvent(event) } : {}),
-    });
-    progress?.finish();
-    tell(result, flags, options.outputs === undefined);
+    result = await engine.build({ ...options, onEvent: (event) => progress.onEvent(event) });
   } finally {
-    progress?.finish();
+    progress.finish();
   }
+  tell(result, flags, options.outputs === undefined);
 }
 
 function tell(result: BuildResult, { quiet, iidfile, metadataFile, tag = [] }: BuildFlags, isUsual: boolean): void {

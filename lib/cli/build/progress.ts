@@ -4,7 +4,7 @@ import { sizeOfTerminal } from "../../terminal/index.ts";
 import { print } from "../print.ts";
 import { safeWord } from "../safe-text.ts";
 import { invalid } from "../invalid.ts";
-import { BuildPicture, progressText } from "./build-picture.ts";
+import { BuildPicture } from "./build-picture.ts";
 import { OutputLines } from "./output-lines.ts";
 
 const STDERR = 2;
@@ -17,10 +17,11 @@ export interface BuildProgress {
   finish(): void;
 }
 
-export const PROGRESSES = ["auto", "plain", "tty", "json"];
+const PROGRESSES = ["auto", "plain", "tty", "json"];
 
-/** @throws TsboxError `invalid_option` */
+/** @param kind one of those, or `"quiet"`. @throws TsboxError `invalid_option` */
 export function progressOf(kind = "auto"): BuildProgress {
+  if (kind === "quiet") return { onEvent() {}, finish() {} };
   if (!PROGRESSES.includes(kind)) throw invalid("--progress", kind, "not known", PROGRESSES.join(", "));
   if (kind === "json") return new Json();
   const hasTerminal = sizeOfTerminal(STDERR) !== undefined;
@@ -126,5 +127,3 @@ function sizeOf(): { cols: number; rows: number } {
   const size = sizeOfTerminal(STDERR);
   return size && size.cols > 0 && size.rows > 1 ? size : USUAL;
 }
-
-export { progressText };
