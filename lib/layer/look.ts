@@ -48,7 +48,10 @@ export interface Stated {
   /** Of a file with several names: what it is, whatever its name. */
   identity?: string;
   linkName?: string;
-  /** Of a file, where {@link Looker.stat} was asked: another one, or the same after a change, has another. */
+  /**
+   * Of a file, where {@link Looker.stat} was asked: another one, or the same after a change, has another. Hexadecimal
+   * digits of inode, size, times of change and modification, and device, as `struct statx` has them.
+   */
   stamp?: string;
 }
 
@@ -299,14 +302,18 @@ export class Looker implements Disposable {
   }
 
   /** Of files that are open. */
-  statOpen(fds: number[], where: (index: number) => string): Stated[] {
+  stampsOf(fds: number[], where: (index: number) => string): string[] {
     const { address } = this.#memory;
     fds.forEach((fd, index) => {
       const stat = address + AT.stats + index * STATX_BYTES;
-      this.batch.add("statx", 2 + index * 3, 0, fd, address + AT.empty, AT_EMPTY_PATH, STATX_BASIC_STATS, stat);
+      this.batch.add("statx", index + 1, 0, fd, address + AT.empty, AT_EMPTY_PATH, STATX_BASIC_STATS, stat);
     });
     this.batch.run();
-    return fds.map((_, index) => this.#statOf(index, this.batch.result(2 + index * 3), "", where(index), true));
+    return fds.map((_, index) => {
+      const result = this.batch.result(index + 1);
+      if (result < 0) throw failed("look at", "statx", -result, where(index));
+      return this.#stampOf(index);
+    });
   }
 
   /** A name in a directory, which is below the descriptor; and whether that is opaque. Undefined where there is no such directory. */
@@ -380,40 +387,47 @@ export class Looker implements Disposable {
     if (result < 0) throw failed("look at", "statx", -result, where);
     const { view } = this.#memory;
     const at = AT.stats + index * STATX_BYTES;
-    const u32 = (field: number) => view.getUint32(at + field, true);
-    const u64 = (field: number) => u32(field) + u32(field + 4) * HIGH;
-    const time = (field: number) => ({
-      seconds: u32(field) + view.getInt32(at + field + 4, true) * HIGH,
-      nanoseconds: u32(field + 8),
-    });
     const mode = view.getUint16(at + FIELD.mode, true);
     const stated: Stated = {
       name,
       kind: KINDS[mode & S_IFMT] as FileKind,
       mode: mode & 0o7777,
-      uid: u32(FIELD.uid),
-      gid: u32(FIELD.gid),
-      size: u64(FIELD.size),
-      allocated: u64(FIELD.blocks) * 512,
-      mtime: time(FIELD.mtime),
-      major: u32(FIELD.rdevMajor),
-      minor: u32(FIELD.rdevMinor),
+      uid: view.getUint32(at + FIELD.uid, true),
+      gid: view.getUint32(at + FIELD.gid, true),
+      size: u64(view, at + FIELD.size),
+      allocated: u64(view, at + FIELD.blocks) * 512,
+      mtime: {
+        seconds: view.getUint32(at + FIELD.mtime, true) + view.getInt32(at + FIELD.mtime + 4, true) * HIGH,
+        nanoseconds: view.getUint32(at + FIELD.mtime + 8, true),
+      },
+      major: view.getUint32(at + FIELD.rdevMajor, true),
+      minor: view.getUint32(at + FIELD.rdevMinor, true),
     };
     if (stated.kind !== "file") return stated;
-    if (!isStamped && u32(FIELD.nlink) <= 1) return stated;
-    const file = `${u32(FIELD.devMajor)}:${u32(FIELD.devMinor)}:${u32(FIELD.ino + 4)}:${u32(FIELD.ino)}`;
-    if (u32(FIELD.nlink) > 1) stated.identity = file;
-    if (!isStamped) return stated;
-    const { mtime } = stated;
-    const ctime = time(FIELD.ctime);
-    stated.stamp = `${file}:${stated.size}:${mtime.seconds}.${mtime.nanoseconds}:${ctime.seconds}.${ctime.nanoseconds}`;
+    if (view.getUint32(at + FIELD.nlink, true) > 1)
+      stated.identity =
+        this.#hex(at + FIELD.devMajor, at + FIELD.devMinor + 4) + this.#hex(at + FIELD.ino, at + FIELD.ino + 8);
+    if (isStamped) stated.stamp = this.#stampOf(index);
     return stated;
+  }
+
+  /** Inode and size, and then times and device. */
+  #stampOf(index: number): string {
+    const at = AT.stats + index * STATX_BYTES;
+    return this.#hex(at + FIELD.ino, at + FIELD.size + 8) + this.#hex(at + FIELD.ctime, at + FIELD.devMinor + 4);
+  }
+
+  #hex(from: number, to: number): string {
+    return this.#bytes.toString("hex", from, to);
   }
 
   /** @param type that it was opened as */
   #looked(index: number, slot: number, name: string, type: number, where: string): Looked {
     const [fd, stated, length] = [this.batch.result(slot), this.batch.result(slot + 1), this.batch.result(slot + 2)];
-    const looked: Looked = { ...this.#statOf(index, stated, name, where), fd, isReadable: hasXattrs(type) };
+    const looked = Object.assign(this.#statOf(index, stated, name, where), {
+      fd,
+      isReadable: hasXattrs(type),
+    }) as Looked;
     // each is completed by calls of its own, if there is anything to say
     if (type === DT.symlink && length >= 0) looked.linkName = this.#linkAt(index, length);
     if (hasXattrs(type) && length !== 0) looked.xattrs = this.#keys(AT.lists + index * LIST_BYTES, length);
@@ -480,6 +494,8 @@ export class Looker implements Disposable {
 }
 
 const OPAQUE_KEYS = ["user.overlay.opaque", "trusted.overlay.opaque"];
+
+const u64 = (view: DataView, at: number): number => view.getUint32(at, true) + view.getUint32(at + 4, true) * HIGH;
 
 /** Of others only the key counts, if that. */
 const hasValue = (key: string): boolean => isKeptXattr(key) || key.endsWith(".overlay.opaque");

@@ -244,13 +244,13 @@ export class Copying {
   /** What has been read is what its digest says, unless it was changed in between. */
   #compare(files: Looked[], where: (name: string) => string): void {
     if (!this.#selection.isHashed) return;
-    const after = this.#from.tree.looker.statOpen(
+    const after = this.#from.tree.looker.stampsOf(
       files.map(({ fd }) => fd),
       (index) => where((files[index] as Looked).name),
     );
     for (const [index, file] of files.entries()) {
       const path = where(file.name);
-      if (this.#selection.stampOf(path) !== after[index]?.stamp) this.changed.push(textOf(path));
+      if (this.#selection.stampOf(path) !== after[index]) this.changed.push(textOf(path));
     }
   }
 }

@@ -6,12 +6,15 @@
  */
 import { Directory, TsboxError } from "../../../syscalls/index.ts";
 import { digestOf, hexOf } from "../../image/index.ts";
+import type { FileTree } from "./face.ts";
 
 /** A change within so long after another may have the same time: of files that are as young nothing is kept. */
 const YOUNG_MS = 2000;
 const LIMIT_BYTES = 512 * 2 ** 20;
 const HEADER = "tsbox hashes 1";
 const HEX = /^[0-9a-f]{64}$/;
+/** In a stamp. */
+const [CTIME_AT, MTIME_AT] = [16, 32];
 
 export class Hashes {
   readonly #directory: string | undefined;
@@ -23,9 +26,9 @@ export class Hashes {
   readonly #beganMs = Date.now();
 
   /** @param directory made when it is needed; undefined: nothing is kept */
-  constructor(directory: string | undefined, layers: readonly string[]) {
+  constructor(directory: string | undefined, { layers, isContext }: FileTree) {
     this.#directory = directory;
-    this.#name = hexOf(digestOf(layers.join("\0"))).slice(0, 32);
+    this.#name = hexOf(digestOf([isContext ? "context" : "layers", ...layers].join("\0"))).slice(0, 32);
   }
 
   find(stamp: string): string | undefined {
@@ -80,4 +83,8 @@ export class Hashes {
 }
 
 /** The later of its two times. */
-const changedMs = (stamp: string): number => Math.max(...stamp.split(":").slice(-2).map(Number)) * 1000;
+function changedMs(stamp: string): number {
+  const { buffer } = Uint8Array.fromHex(stamp);
+  const view = new DataView(buffer);
+  return Math.max(...[CTIME_AT, MTIME_AT].map((at) => Number(view.getBigInt64(at, true)))) * 1000;
+}

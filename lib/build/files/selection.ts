@@ -148,7 +148,7 @@ export class SelectedFiles implements Selection {
 
   async #computed(): Promise<string> {
     using open = new OpenTree(this.tree);
-    const hashing = new Hashing(open, new Hashes(this.#hashes, this.tree.layers));
+    const hashing = new Hashing(open, new Hashes(this.#hashes, this.tree));
     const turns = new Turns();
     for (const match of this.matches) {
       hashing.begin(match);
@@ -241,11 +241,11 @@ class Hashing {
         const attributes = textOfAttributes(this.#open.attributes(file, where(file.name)));
         found.set(file, attributes === "" ? hash : hexOf(digestOf(`${hash}${attributes}`)));
       }
-      const after = looker.statOpen(
+      const after = looker.stampsOf(
         files.map(({ fd }) => fd),
         (index) => where((files[index] as Looked).name),
       );
-      const stamps = new Map(files.map((file, index) => [file, after[index]?.stamp]));
+      const stamps = new Map(files.map((file, index) => [file, after[index]]));
       for (const [at, index] of missing.entries()) {
         const file = opened[at];
         const stamp = file && stamps.get(file);
