@@ -7,13 +7,13 @@
  * dist/tsbox. It goes on in a mount namespace of its own: `apart.ts`.
  * @module
  */
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { BOX, makeArchive } from "../tests/e2e/images.ts";
 import { Folder } from "../tests/support/rootfs.ts";
 import { apartIn, goApart } from "./apart.ts";
-import { installed, removePodmanGroups, spawned } from "./contenders.ts";
+import { spawned } from "./contenders.ts";
+import { call, docker, podman, tsbox, type Tool } from "./engines.ts";
 import { interleave, shuffled, type Contender, type Samples } from "./measure.ts";
 import { bars, compare, timings, type Bar } from "./report.ts";
 
@@ -22,96 +22,14 @@ const { values, positionals } = parseArgs({
   options: { quick: { type: "boolean", default: false }, at: { type: "string" } },
   allowPositionals: true,
 });
-const TSBOX = join(import.meta.dir, "../dist/tsbox");
 const GROUP = `tsbox-bench-${process.pid}`;
 const [MANY, LISTED, LOG_BYTES] = values.quick ? [10, 30, 20_000_000] : [100, 500, 1_000_000_000];
 const IDLE_MS = 100;
-const BELOW = ["--network", "none", "--cgroup-parent", `/${GROUP}`];
-
-interface Tool {
-  name: string;
-  command: string[];
-  env: Record<string, string | undefined>;
-  /** Flags of every container. */
-  flags: string[];
-  /** Whether the pid that `inspect` tells is of what supervises the command, rather than of the command. */
-  pidSupervises: boolean;
-  end(): Promise<void>;
-}
-
-const call = (tool: Tool, ...words: string[]): string => {
-  const { exitCode, stdout, stderr } = Bun.spawnSync([...tool.command, ...words], {
-    env: tool.env,
-    stdio: [new Blob([]), "pipe", "pipe"],
-  });
-  if (exitCode !== 0) throw new Error(`${tool.name} ${words.join(" ")}: ${exitCode}: ${stderr.toString()}`);
-  return stdout.toString().trim();
-};
 
 const contender = (tool: Tool, what: string, words: string[], more: Partial<Contender> = {}): Contender => ({
   ...spawned(`${tool.name} ${what}`, [...tool.command, ...words], { env: tool.env }),
   ...more,
 });
-
-const tsbox = (at: string): Tool => ({
-  name: "tsbox",
-  command: [TSBOX, "--root", join(at, "tsbox")],
-  env: process.env,
-  flags: [],
-  pidSupervises: true,
-  async end() {},
-});
-
-function podman(at: string): Tool | undefined {
-  if (!installed("podman")) return undefined;
-  writeFileSync(
-    join(at, "storage.conf"),
-    `[storage]\ndriver = "overlay"\ngraphroot = "${at}/podman"\nrunroot = "${at}/podman-run"\n`,
-  );
-  writeFileSync(join(at, "containers.conf"), `[containers]\ndefault_ulimits = []\n[engine]\nlock_type = "file"\n`);
-  return {
-    name: "podman",
-    command: ["podman", "--cgroup-manager=cgroupfs", "--events-backend=none", "--runtime=crun"],
-    env: {
-      ...process.env,
-      CONTAINERS_STORAGE_CONF: join(at, "storage.conf"),
-      CONTAINERS_CONF: join(at, "containers.conf"),
-    },
-    flags: BELOW,
-    pidSupervises: false,
-    end: async () => removePodmanGroups(GROUP),
-  };
-}
-
-async function docker(at: string): Promise<Tool | undefined> {
-  if (!installed("docker") || !installed("dockerd")) return undefined;
-  const host = `unix://${at}/docker.sock`;
-  const places = ["--data-root", `${at}/docker`, "--exec-root", `${at}/docker-run`, "--pidfile", `${at}/docker.pid`];
-  const drivers = ["--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs", "--bridge", "none"];
-  const daemon = Bun.spawn(
-    ["dockerd", "--host", host, ...places, ...drivers, "--iptables=false", "--ip6tables=false"],
-    { stdio: ["ignore", "ignore", "ignore"] },
-  );
-  const tool: Tool = {
-    name: "docker",
-    command: ["docker"],
-    env: { ...process.env, DOCKER_HOST: host },
-    flags: ["--network", "none"],
-    pidSupervises: false,
-    async end() {
-      daemon.kill();
-      await daemon.exited;
-      removePodmanGroups("docker");
-    },
-  };
-  for (let turn = 0; turn < 100; turn++) {
-    if (Bun.spawnSync(["docker", "version"], { env: tool.env }).exitCode === 0) return tool;
-    await Bun.sleep(100);
-  }
-  await tool.end();
-  console.log("docker: dockerd does not answer, left out\n");
-  return undefined;
-}
 
 const SLEEP = ["sleep", "1000"];
 let made = 0;
@@ -231,7 +149,7 @@ const TABLES = { run, exec, many, ps, logs };
 async function measure(at: string): Promise<Bar[]> {
   using folder = new Folder();
   const archive = makeArchive(folder);
-  const tools = [tsbox(at), podman(at), await docker(at)].filter((tool) => tool !== undefined);
+  const tools = [tsbox(at), podman(at, GROUP), await docker(at)].filter((tool) => tool !== undefined);
   const all: Bar[] = [];
   try {
     for (const tool of tools) call(tool, "load", "-i", archive);
