@@ -99,14 +99,15 @@ export interface Port {
 }
 
 /**
- * Connects what comes to a listening socket, of TCP or a Unix one, to a port inside.
- * @param listener is taken over @param make an unconnected TCP socket of the namespace, or -errno
+ * Connects what comes to a socket to a port inside.
+ * @param listener listens for TCP, or at a Unix socket; or is a bound one of UDP. It is taken over
+ * @param make an unconnected socket of the namespace, of the same protocol; or -errno
  */
-export function openPort(listener: number, target: Target, make: () => number): Port {
+export function openPort(listener: number, target: Target, make: () => number, protocol: "tcp" | "udp" = "tcp"): Port {
   sys.setNonBlocking(listener);
   const port = ++lastPort;
   ports.set(port, make);
-  thread().send({ kind: "publish", port, listener, target });
+  thread().send({ kind: "publish", port, protocol, listener, target });
   return {
     end() {
       if (ports.delete(port)) thread().send({ kind: "unpublish", port });
@@ -140,8 +141,18 @@ function take(message: FromGateway): void {
     case "wanted":
       return fill(message.port, message.count);
     case "failed":
-      throw new TsboxError(`carry connections: ${message.message}`, { code: "system" });
+      return warn(message.message);
   }
+}
+
+const warned = new Set<string>();
+const MAX_WARNINGS = 10;
+
+/** A mistake of tsbox's: what a sandbox sends is to end nobody's program. */
+function warn(message: string): void {
+  if (warned.has(message) || warned.size >= MAX_WARNINGS) return;
+  warned.add(message);
+  process.emitWarning(`carry connections: ${message}`, "TsboxWarning");
 }
 
 async function answer(way: number, question: number, asked: Question): Promise<void> {

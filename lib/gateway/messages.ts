@@ -41,7 +41,7 @@ export type ToGateway =
   | { kind: "detach"; way: number }
   | { kind: "flush"; way: number }
   | { kind: "answer"; way: number; question: number; verdict: Verdict }
-  | { kind: "publish"; port: number; listener: number; target: Target }
+  | { kind: "publish"; port: number; protocol: "tcp" | "udp"; listener: number; target: Target }
   | { kind: "unpublish"; port: number }
   /** Unconnected sockets of the namespace. */
   | { kind: "sockets"; port: number; fds: number[] };

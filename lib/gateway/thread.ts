@@ -4,7 +4,8 @@ import { OwnAddresses } from "../netlink/index.ts";
 import type { Loop } from "../loop/index.ts";
 import { Budget } from "./budget.ts";
 import type { FromGateway, ToGateway } from "./messages.ts";
-import { Publication } from "./publications.ts";
+import { DatagramPort } from "./datagram-port.ts";
+import { StreamPort, type Published } from "./stream-port.ts";
 import { Pipes } from "./relay.ts";
 import { Way, type Shared } from "./way.ts";
 
@@ -15,7 +16,7 @@ export class GatewayThread {
   readonly #own = new OwnAddresses();
   readonly #shared: Shared;
   readonly #ways = new Map<number, Way>();
-  readonly #publications = new Map<number, Publication>();
+  readonly #ports = new Map<number, Published>();
 
   /** @param limit of descriptors of this program */
   constructor(loop: Loop, limit: number, tell: (message: FromGateway) => void) {
@@ -46,15 +47,19 @@ export class GatewayThread {
       case "flush":
         this.#ways.get(message.way)?.flush();
         return this.#shared.tell({ kind: "done", way: message.way });
-      case "publish": {
-        const { port, listener, target } = message;
-        return void this.#publications.set(port, new Publication(port, listener, target, this.#shared));
-      }
+      case "publish":
+        return this.#publish(message);
       case "sockets":
-        return this.#publications.get(message.port)?.fill(message.fds);
+        return this.#ports.get(message.port)?.stock.fill(message.fds);
       case "unpublish":
-        this.#publications.get(message.port)?.close();
-        return void this.#publications.delete(message.port);
+        this.#ports.get(message.port)?.close();
+        return void this.#ports.delete(message.port);
     }
+  }
+
+  #publish({ port, protocol, listener, target }: Extract<ToGateway, { kind: "publish" }>): void {
+    const Kind = protocol === "tcp" ? StreamPort : DatagramPort;
+    const want = (count: number) => this.#shared.tell({ kind: "wanted", port, count });
+    this.#ports.set(port, new Kind(listener, target, this.#shared, want));
   }
 }

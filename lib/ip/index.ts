@@ -1,2 +1,3 @@
-/** Addresses of IP. @module */
+/** Addresses of IP, and ports. @module */
 export * from "./address.ts";
+export * from "./ports.ts";

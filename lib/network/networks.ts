@@ -9,7 +9,7 @@
  */
 import { Directory, effectiveUid, openSocket, removeTree, show, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
-import { formatAddress, parseSubnet, type Subnet } from "../ip/index.ts";
+import { formatAddress, parseSubnet, type Subnet, type WantedPort } from "../ip/index.ts";
 import { holdBox, isHeld, sweepBoxes, type HeldBox } from "./boxes.ts";
 import { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
@@ -17,7 +17,6 @@ import { checkSubnet, chooseAddresses, freeSubnet, macFor, uniqueSubnet, type Wa
 import type { Namespace } from "./devices.ts";
 import { lockNetworks, tryLockNetworks } from "./lock.ts";
 import { Place, type Keeper } from "./place.ts";
-import type { WantedPort } from "./ports.ts";
 import type { Bandwidth, Endpoint, NetworkRecord } from "./record.ts";
 import type { OpenNameSockets } from "./name-sockets.ts";
 import type { NameSockets, Watcher } from "./watcher.ts";

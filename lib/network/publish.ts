@@ -15,8 +15,7 @@ import {
   systemError,
   TsboxError,
 } from "../../syscalls/index.ts";
-import { bytesOfAddress, parseAddress } from "../ip/index.ts";
-import type { WantedPort } from "./ports.ts";
+import { bytesOfAddress, parseAddress, type WantedPort } from "../ip/index.ts";
 import type { Port } from "./record.ts";
 
 const EADDRINUSE = 98;

@@ -1,63 +1,52 @@
-/** Published ports: what is accepted here is connected to inside. @module */
+/** Published ports of TCP: what is accepted here is connected to inside. @module */
 import * as sys from "../../syscalls/index.ts";
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "../../syscalls/index.ts";
-import type { FromGateway, Target } from "./messages.ts";
+import type { Target } from "./messages.ts";
 import { Relay } from "./relay.ts";
+import { Stock } from "./stock.ts";
 import type { Shared } from "./way.ts";
 
 const [EINPROGRESS, EAGAIN, ECONNABORTED] = [115, 11, 103];
 const DESCRIPTORS = 6;
-/** Sockets of the namespace that wait for connections; when half are used, there are to be more. */
-const STOCK = 32;
 const PAUSE_MS = 50;
 /** At a time. */
 const MAX_CONNECTIONS = 1024;
 
-export class Publication {
+/** A port that is open. */
+export interface Published {
+  readonly stock: Stock;
+  close(): void;
+}
+
+export class StreamPort implements Published {
+  readonly stock: Stock;
   readonly #shared: Shared;
-  readonly #port: number;
   readonly #listener: number;
   readonly #target: Target;
-  readonly #stock: number[] = [];
   readonly #relays = new Set<Relay>();
   readonly #opening = new Set<number[]>();
-  #ordered = 0;
   #isListening = false;
   #isClosed = false;
 
-  constructor(port: number, listener: number, target: Target, shared: Shared) {
-    this.#port = port;
+  /** @param want more sockets, of this port */
+  constructor(listener: number, target: Target, shared: Shared, want: (count: number) => void) {
     this.#listener = listener;
     this.#target = target;
     this.#shared = shared;
-    this.#order();
+    this.stock = new Stock(want, () => this.#listen());
   }
 
   close(): void {
     this.#isClosed = true;
     this.#rest();
-    for (const fd of [this.#listener, ...this.#stock.splice(0)]) sys.close(fd);
+    sys.close(this.#listener);
+    this.stock.close();
     for (const relay of this.#relays) relay.reset();
     for (const opening of this.#opening) this.#break(opening);
   }
 
-  /** More have come. */
-  fill(fds: number[]): void {
-    this.#ordered = 0;
-    if (this.#isClosed) return fds.forEach(sys.close);
-    this.#stock.push(...fds);
-    this.#listen();
-  }
-
-  #order(): void {
-    if (this.#ordered > 0 || this.#stock.length > STOCK / 2) return;
-    this.#ordered = STOCK - this.#stock.length;
-    const wanted: FromGateway = { kind: "wanted", port: this.#port, count: this.#ordered };
-    this.#shared.tell(wanted);
-  }
-
   #listen(): void {
-    if (this.#isListening || this.#isClosed || this.#stock.length === 0) return;
+    if (this.#isListening || this.#isClosed || this.stock.isEmpty) return;
     this.#isListening = true;
     this.#shared.loop.add(this.#listener, EPOLLIN, () => this.#accept());
   }
@@ -68,7 +57,7 @@ export class Publication {
   }
 
   #accept(): void {
-    while (this.#stock.length > 0) {
+    while (!this.stock.isEmpty) {
       const full = this.#relays.size + this.#opening.size >= MAX_CONNECTIONS;
       if (full || !this.#shared.budget.take(DESCRIPTORS)) return this.#pause();
       const outer = sys.acceptSocket(this.#listener);
@@ -78,7 +67,7 @@ export class Publication {
         if (outer !== -EAGAIN) this.#pause();
         return;
       }
-      this.#connect([this.#stock.pop() as number, outer]);
+      this.#connect([this.stock.take() as number, outer]);
     }
     this.#rest();
   }
@@ -89,7 +78,6 @@ export class Publication {
   }
 
   #connect(opening: [inner: number, outer: number]): void {
-    this.#order();
     this.#opening.add(opening);
     const [inner] = opening;
     const result = sys.connectTo(inner, this.#target);

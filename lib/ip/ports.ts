@@ -4,8 +4,9 @@
  * @see https://docs.docker.com/engine/network/port-publishing/
  */
 import { show, TsboxError } from "../../syscalls/index.ts";
-import { findAddress, formatAddress } from "../ip/index.ts";
-import type { Protocol } from "./firewall.ts";
+import { findAddress, formatAddress } from "./address.ts";
+
+export type Protocol = "tcp" | "udp" | "sctp";
 
 /** One port; without `hostPort`, one that is free. */
 export interface WantedPort {
