@@ -1,5 +1,6 @@
 /** Ports of this machine. @see ip(7), ipv6(7) @module */
 import { close } from "./calls.ts";
+import { namesIn, readKernelFile, readLink } from "./files.ts";
 import { trySyscall } from "./kernel.ts";
 import { scratch } from "./scratch.ts";
 
@@ -40,4 +41,23 @@ export function portOf(fd: number): number {
   scratch.view.setUint32(64, 28, true);
   const result = trySyscall("getsockname", fd, scratch.address, scratch.address + 64);
   return result < 0 ? result : scratch.view.getUint16(2);
+}
+
+/** Who has a port: `"nginx" (pid 12)`, where that may be seen. @see proc_pid_net(5) */
+export function portOwner(protocol: string, port: number): string | undefined {
+  const wanted = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const inodes = ["", "6"].flatMap((suffix) =>
+    (readKernelFile(`/proc/self/net/${protocol}${suffix}`) ?? "").split("\n").flatMap((line) => {
+      const fields = line.trim().split(/\s+/);
+      return fields[1]?.endsWith(wanted) ? (fields[9] ?? []) : [];
+    }),
+  );
+  const links = new Set(inodes.map((inode) => `socket:[${inode}]`));
+  if (links.size === 0) return undefined;
+  const pid = namesIn("/proc").find(
+    (name) =>
+      /^\d+$/.test(name) &&
+      namesIn(`/proc/${name}/fd`).some((fd) => links.has(readLink(`/proc/${name}/fd/${fd}`) ?? "")),
+  );
+  return pid && `${JSON.stringify((readKernelFile(`/proc/${pid}/comm`) ?? "?").trim())} (pid ${pid})`;
 }

@@ -151,6 +151,12 @@ export function bindFiltered(fd: number, protocol: number, filter: Uint8Array): 
   return trySyscall("bind", fd, scratch.address, SOCKADDR_LL_BYTES);
 }
 
+/** `int ioctl(int fd, SIOCGSKNS)`: a descriptor of the network namespace that a socket is of. @see network_namespaces(7) */
+export function networkOf(fd: number): number {
+  const SIOCGSKNS = 0x894c;
+  return syscall("find the network namespace of a socket", "ioctl", fd, SIOCGSKNS);
+}
+
 const [SPLICE_F_MOVE, SPLICE_F_NONBLOCK] = [1, 2];
 
 /** `ssize_t splice(int in, NULL, int out, NULL, size_t length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)` @see splice(2) */

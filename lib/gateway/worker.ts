@@ -30,6 +30,7 @@ export class GatewayWorker {
   readonly #sent = new Int32Array(new SharedArrayBuffer(4));
   readonly #waiting: ToGateway[] = [];
   #waker = -1;
+  #isHeld = false;
 
   /** @throws TsboxError `unsupported` */
   constructor(take: (message: FromGateway) => void, ended: (error: Error) => void) {
@@ -45,12 +46,15 @@ export class GatewayWorker {
     this.#worker.on("message", (message: FromGateway) => {
       if (message.kind !== "ready") return take(message);
       this.#waker = message.waker;
+      // what is said of one that has not begun does not count in Bun
+      if (!this.#isHeld) this.#worker.unref();
       for (const each of this.#waiting.splice(0)) this.send(each);
     });
   }
 
   /** Whether it keeps the program from ending. */
   ref(held: boolean): void {
+    this.#isHeld = held;
     if (held) this.#worker.ref();
     else this.#worker.unref();
   }

@@ -4,17 +4,7 @@
  * @module
  * @see proc_pid_net(5)
  */
-import {
-  bindPort,
-  close,
-  errnoName,
-  namesIn,
-  portOf,
-  readKernelFile,
-  readLink,
-  systemError,
-  TsboxError,
-} from "../../syscalls/index.ts";
+import { bindPort, close, errnoName, portOf, portOwner, systemError, TsboxError } from "../../syscalls/index.ts";
 import { bytesOfAddress, parseAddress, type WantedPort } from "../ip/index.ts";
 import type { Port } from "./record.ts";
 
@@ -78,30 +68,11 @@ function reserve(wanted: WantedPort, families: readonly (4 | 6)[], sockets: numb
 function taken(protocol: Port["protocol"], address: string, port: number, errno: number): TsboxError {
   const at = `${address.includes(":") ? `[${address}]` : address}:${port}`;
   if (errno !== EADDRINUSE) return systemError(`publish ${at}/${protocol}`, "bind", errno, "limit_unavailable");
-  const owner = ownerOf(protocol, port);
+  const owner = portOwner(protocol, port);
   return new TsboxError(`Bind for ${at} failed: port is already allocated`, {
     code: "limit_unavailable",
     errno,
     syscall: "bind",
     hint: owner === undefined ? `${errnoName(errno)}: another container or program has it` : `${owner} has it`,
   });
-}
-
-/** `"nginx" (pid 12)`, where it may be seen. */
-function ownerOf(protocol: string, port: number): string | undefined {
-  const wanted = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
-  const inodes = ["", "6"].flatMap((suffix) =>
-    (readKernelFile(`/proc/self/net/${protocol}${suffix}`) ?? "").split("\n").flatMap((line) => {
-      const fields = line.trim().split(/\s+/);
-      return fields[1]?.endsWith(wanted) ? (fields[9] ?? []) : [];
-    }),
-  );
-  const links = new Set(inodes.map((inode) => `socket:[${inode}]`));
-  if (links.size === 0) return undefined;
-  const pid = namesIn("/proc").find(
-    (name) =>
-      /^\d+$/.test(name) &&
-      namesIn(`/proc/${name}/fd`).some((fd) => links.has(readLink(`/proc/${name}/fd/${fd}`) ?? "")),
-  );
-  return pid && `${JSON.stringify((readKernelFile(`/proc/${pid}/comm`) ?? "?").trim())} (pid ${pid})`;
 }

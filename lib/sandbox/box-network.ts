@@ -2,10 +2,14 @@
 import type { Gateway } from "../gateway/index.ts";
 import { Asking, compilePolicy, DeniedList, HostAddresses } from "../policy/index.ts";
 import type { DeniedEntry, NetworkPolicy, Question, Rules, Verdict } from "../policy/index.ts";
+import * as sys from "../../syscalls/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
+import type { WantedPort } from "../ip/index.ts";
 import { invalid } from "./check.ts";
 import { HostServers } from "./host-servers.ts";
+import { InsidePorts } from "./inside-ports.ts";
 import type { Networking } from "./launch.ts";
+import { PublishedPorts, type PublishedPort } from "./published-ports.ts";
 
 /**
  * @example
@@ -23,33 +27,51 @@ export class BoxNetwork {
   #policy: NetworkPolicy | undefined;
   #rules: Rules | undefined;
   #gateway: Gateway | undefined;
+  #published: PublishedPorts | undefined;
+  #inside: InsidePorts | undefined;
   #isClosed = false;
 
-  /** @internal @throws TsboxError `invalid_option` */
-  constructor(policy: NetworkPolicy | undefined) {
-    if (!policy) return;
-    this.#policy = policy;
-    this.#rules = compilePolicy(policy, this.#addresses);
-    this.#servers.update(policy, this.#rules);
+  /** @internal @throws TsboxError `invalid_option`, `limit_unavailable` */
+  constructor(policy: NetworkPolicy | undefined, ports: readonly WantedPort[] = []) {
+    if (policy) {
+      this.#policy = policy;
+      this.#rules = compilePolicy(policy, this.#addresses);
+      this.#servers.update(policy, this.#rules);
+    }
+    if (ports.length > 0) this.#published = new PublishedPorts(ports);
   }
 
   /** @internal What makes the network of the sandbox ready, while it waits for that. */
   get networking(): Networking | undefined {
-    if (!this.#policy) return undefined;
+    if (!this.#policy && !this.#published) return undefined;
     // not loaded for those who have no policy, and begun while the sandbox is being made
     const loaded = import("../gateway/index.ts");
     void loaded.then(({ beginGateway }) => beginGateway()).catch(() => {});
     return async (sockets) => {
-      const { attachGateway } = await loaded;
-      const gateway = attachGateway(sockets, {
-        rules: this.#rules,
-        handlers: this.#servers.paths(),
-        ask: (question) => this.#ask(question),
-        denied: (denials) => denials.forEach(({ count, ...denial }) => this.#denied.add(denial, count)),
-      });
-      this.#gateway = gateway;
-      return () => void gateway.end();
+      // before they are another's
+      if (this.#published) this.#inside = new InsidePorts(sys.networkOf(sockets.tcp4));
+      if (this.#policy) this.#attach(await loaded, sockets);
+      else for (const fd of Object.values(sockets)) sys.close(fd);
+      if (this.#inside) await this.#published?.open(this.#inside);
+      return () => {
+        void this.#gateway?.end();
+        this.#inside?.close();
+      };
     };
+  }
+
+  #attach({ attachGateway }: typeof import("../gateway/index.ts"), sockets: Parameters<Networking>[0]): void {
+    this.#gateway = attachGateway(sockets, {
+      rules: this.#rules,
+      handlers: this.#servers.paths(),
+      ask: (question) => this.#ask(question),
+      denied: (denials) => denials.forEach(({ count, ...denial }) => this.#denied.add(denial, count)),
+    });
+  }
+
+  /** Where its ports are reached from outside. */
+  get ports(): PublishedPort[] {
+    return this.#published?.list() ?? [];
   }
 
   /**
@@ -91,5 +113,7 @@ export class BoxNetwork {
     this.#isClosed = true;
     await this.#gateway?.end();
     this.#servers.close();
+    this.#published?.close();
+    this.#inside?.close();
   }
 }

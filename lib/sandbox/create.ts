@@ -13,6 +13,7 @@ import { launch } from "./launch.ts";
 import { policyOf } from "./namespaces.ts";
 import { joinNetworks, type Membership } from "./networks.ts";
 import type { SandboxOptions } from "./options.ts";
+import { portsOf } from "./published-ports.ts";
 import { specFor, type Requested } from "./request.ts";
 import type { Request } from "./stacked-root.ts";
 
@@ -58,7 +59,7 @@ async function make(
   let launched: Launched | undefined;
   let network: BoxNetwork | undefined;
   try {
-    network = new BoxNetwork(policyOf(request));
+    network = new BoxNetwork(policyOf(request), portsOf(request));
     const stdio = { stdin: -1, stdout: -1, stderr: -1 };
     launched = launch(spec, beside, stdio, cgroup, undefined, volumes, network.networking);
     await unlessAborted(untilReady(launched), request.signal);

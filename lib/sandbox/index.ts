@@ -23,6 +23,7 @@ export { spawnOver } from "./spawn.ts";
 export { ShellCommand, ShellError, ShellOutput, type Shell } from "./shell.ts";
 export type { ShellValue } from "./shell-line.ts";
 export type { BoxNetwork } from "./box-network.ts";
+export type { PublishedPort } from "./published-ports.ts";
 export { Volume } from "./volume.ts";
 export type { NotifiedCall, SyscallAnswer, SyscallHandler } from "./notify.ts";
 export { GROUP_LIMITS, limitsAsResources } from "./resources.ts";

@@ -9,12 +9,22 @@ export class InsidePorts {
   readonly #namespace: number;
   readonly #paths = new Map<string, Promise<string>>();
   readonly #closes: (() => void)[] = [];
-  #sockets: Promise<(family: 4 | 6) => number> | undefined;
+  #sockets: Promise<MakeSocket> | undefined;
   #isClosed = false;
 
-  /** @param namespace the path of its network namespace */
-  constructor(namespace: string) {
-    this.#namespace = sys.open(namespace, sys.O_RDONLY);
+  /** @param namespace a descriptor of its network namespace, which is taken over */
+  constructor(namespace: number) {
+    this.#namespace = namespace;
+  }
+
+  /** What comes to a listening socket is connected inside. @param listener is taken over @throws TsboxError */
+  async publish(listener: number, port: InsidePort, protocol: "tcp" | "udp"): Promise<void> {
+    try {
+      this.#closes.push(await this.#lead(listener, port, protocol));
+    } catch (error) {
+      sys.close(listener);
+      throw error;
+    }
   }
 
   /** @returns the path of a socket that leads there @throws TsboxError `permission_denied`, `unsupported` */
@@ -29,40 +39,57 @@ export class InsidePorts {
   }
 
   close(): void {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     for (const close of this.#closes.splice(0)) close();
     sys.close(this.#namespace);
   }
 
-  async #open({ host, port }: InsidePort): Promise<string> {
+  async #open(port: InsidePort): Promise<string> {
+    let listener = -1;
+    const socket = hide((path) => (listener = listenAt(path)));
+    try {
+      const end = await this.#lead(listener, port, "tcp");
+      this.#closes.push(end, () => socket.close());
+      return socket.path;
+    } catch (error) {
+      sys.close(listener);
+      socket.close();
+      throw error;
+    }
+  }
+
+  /** @returns what ends it */
+  async #lead(listener: number, { host, port }: InsidePort, protocol: "tcp" | "udp"): Promise<() => void> {
     const [{ openPort }, make] = await Promise.all([import("../gateway/index.ts"), (this.#sockets ??= this.#maker())]);
     if (this.#isClosed) throw new sys.TsboxError("reach a port: the sandbox has ended", { code: "sandbox_closed" });
     const address = findAddress(host) as Address;
-    let listener = -1;
-    const socket = hide((path) => (listener = listenAt(path)));
-    const opened = openPort(listener, { address: bytesOfAddress(address), port }, () => make(address.family));
-    this.#closes.push(() => {
-      opened.end();
-      socket.close();
-    });
-    return socket.path;
+    const target = { address: bytesOfAddress(address), port };
+    const opened = openPort(listener, target, () => make(protocol, address.family), protocol);
+    return () => opened.end();
   }
 
-  /** What makes TCP sockets in the namespace: this thread, where it may enter it; else a process inside, which is asked. */
-  async #maker(): Promise<(family: 4 | 6) => number> {
+  /** What makes sockets in the namespace: this thread, where it may enter it; else a process inside, which is asked. */
+  async #maker(): Promise<MakeSocket> {
     if (sys.effectiveUid() === 0) {
       const { inNetwork } = await import("../netlink/index.ts");
-      return (family) => inNetwork(this.#namespace, () => sys.openSocket("tcp", family));
+      return (protocol, family) => inNetwork(this.#namespace, () => sys.openSocket(protocol, family));
     }
     const { NetworkNamespace } = await import("../netns/index.ts");
     const inside = await NetworkNamespace.join(this.#namespace);
     if (this.#isClosed) inside[Symbol.dispose]();
     else this.#closes.push(() => inside[Symbol.dispose]());
-    return (family) => inside.socket(family === 4 ? AF_INET : AF_INET6, SOCK_STREAM_NONBLOCK, 0);
+    const [types, families] = [
+      { tcp: SOCK_STREAM, udp: SOCK_DGRAM },
+      { 4: AF_INET, 6: AF_INET6 },
+    ];
+    return (protocol, family) => inside.socket(families[family], types[protocol] | SOCK_NONBLOCK, 0);
   }
 }
 
-const [AF_INET, AF_INET6, SOCK_STREAM_NONBLOCK] = [2, 10, 0o4001];
+type MakeSocket = (protocol: "tcp" | "udp", family: 4 | 6) => number;
+
+const [AF_INET, AF_INET6, SOCK_STREAM, SOCK_DGRAM, SOCK_NONBLOCK] = [2, 10, 1, 2, 0o4000];
 
 function listenAt(path: string): number {
   const slash = path.lastIndexOf("/");

@@ -274,6 +274,11 @@ export interface SandboxOptions {
    */
   network?: false | Exclude<Sharing, "private"> | (string & {}) | string[] | NetworkPolicy;
   /**
+   * Ports of the host that lead inside: `"8080:80"`, `"127.0.0.1:8000-8010:8000-8010"`, `"53:53/udp"`, `"80"` for one that
+   * is free. At the host's 127.0.0.1 where no address is given: `"0.0.0.0:8080:80"` is for everybody.
+   */
+  ports?: string[];
+  /**
    * With the host's mount namespace there is no root filesystem and there are no mounts: the command sees the host's
    * files with what its id map leaves of the caller's rights.
    */

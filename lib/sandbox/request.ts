@@ -27,6 +27,7 @@ import {
 } from "./mounts.ts";
 import type { MountOption, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
 import { StackedRoot, type Request } from "./stacked-root.ts";
+import { portsOf } from "./published-ports.ts";
 import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
@@ -51,7 +52,7 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const MAX_HOSTNAME_BYTES = 64;
 
 const SANDBOX_OPTIONS = [
-  "rootfs hostname env user cwd mounts runtime limits cgroupParent network namespaces security ulimits signal",
+  "rootfs hostname env user cwd mounts runtime limits cgroupParent network ports namespaces security ulimits signal",
   "writableLayer devices shmSize groups umask domainname sysctls personality scheduler ioPriority cpuAffinity",
   "oomScoreAdj timeOffsets uidMappings gidMappings",
 ]
@@ -121,7 +122,7 @@ export function specFor(args: string[], request: Request): Requested {
   const beside: Beside = {
     root,
     idle: args.length === 0,
-    ...(policy ? { sockets: true } : {}),
+    ...(policy || portsOf(options).length > 0 ? { sockets: true } : {}),
     ...(Object.keys(files).length > 0 ? { files } : {}),
     ...(created.length > 0 ? { created } : {}),
     ...(subpaths ? { subpaths } : {}),

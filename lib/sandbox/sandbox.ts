@@ -263,7 +263,11 @@ export class Sandbox implements AsyncDisposable {
     this.#checkOpen("fetch");
     if (this.#options.network === "host")
       throw invalid("fetch inside: the sandbox has the host's network", "fetch() reaches it");
-    return fetchInside((port) => (this.#ports ??= new InsidePorts(this.namespace("network"))).path(port), input, init);
+    return fetchInside(
+      (port) => (this.#ports ??= new InsidePorts(sys.open(this.namespace("network"), sys.O_RDONLY))).path(port),
+      input,
+      init,
+    );
   }
 
   /** One serves all, as long as there is something to do. */

@@ -16,6 +16,7 @@ import { policyOf } from "./namespaces.ts";
 import type { RunOptions } from "./options.ts";
 import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
+import { portsOf } from "./published-ports.ts";
 import { specFor } from "./request.ts";
 import { StackedRoot, type Request } from "./stacked-root.ts";
 
@@ -63,8 +64,8 @@ function start(command: string[], options: Request, image: ReturnType<typeof pre
   let listener: Listener | undefined;
   let network: BoxNetwork | undefined;
   try {
-    const policy = policyOf(options);
-    network = policy && new BoxNetwork(policy);
+    const [policy, ports] = [policyOf(options), portsOf(options)];
+    if (policy || ports.length > 0) network = new BoxNetwork(policy, ports);
     listener = Listener.for(spec, options.security?.notify);
     launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes, network?.networking);
     listener?.attach(launched, spec);
