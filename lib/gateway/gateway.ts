@@ -1,6 +1,5 @@
 /** Ways out of network namespaces, and into them: this program's end. @module */
 import * as sys from "../../syscalls/index.ts";
-import { TsboxError } from "../../syscalls/index.ts";
 import type { NetworkSocketName } from "../plan/index.ts";
 import type { Question, Rules, Verdict } from "../policy/index.ts";
 import { intercept, NEAR } from "./intercept.ts";
