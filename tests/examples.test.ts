@@ -60,6 +60,13 @@ const PRINTS: Record<string, string[]> = {
     'deny: "192.0.2.0/24"',
     "inside",
   ],
+  "13-build.ts": [
+    "performed: 4 cached: 0",
+    "hello world",
+    "hello you",
+    "performed: 0 the same: true",
+    'Dockerfile:2:1: unknown instruction "COPPY"',
+  ],
   "12-containers.ts": [
     "web running",
     "stdout: run 1",
@@ -80,6 +87,7 @@ for (const [name, lines] of Object.entries(PRINTS)) {
     "07-plan.ts": undefined,
     "11-images.ts": noBusybox,
     "12-containers.ts": noBusybox,
+    "13-build.ts": noBusybox,
     "14-policies.ts": noGateway,
   };
   testUnless(

@@ -40,16 +40,16 @@ ARG V="1 2"
 ARG W
 ENV PATH=/x:$PATH B="a \\"b\\" c" C=""
 LABEL "a b"=c
-SHELL ["bash","-c"]
+SHELL ["bash", "-c"]
 RUN make && make install
-RUN --network=none --security=sandbox ["make","x y"]
+RUN --network=none --security=sandbox ["make", "x y"]
 RUN --mount=type=secret,id=s --mount=type=cache,\\"target=/a,b\\",uid=5,readonly=false cat /run/secrets/s
 RUN <<'EOF'
 a
 b
 EOF
 COPY src /app
-COPY --chown=u:g --chmod=0644 --link --parents --exclude=*.o ["a b","c*","/d/"]
+COPY --chown=u:g --chmod=0644 --link --parents --exclude=*.o ["a b", "c*", "/d/"]
 ADD --checksum=sha256:1 --keep-git-dir --unpack=false https://example.org/x /
 COPY --chmod=0600 <<'EOF1' /etc/x
 EOF
@@ -57,7 +57,7 @@ $y
 EOF1
 WORKDIR /a b
 USER u
-VOLUME ["/v","/w x"]
+VOLUME ["/v", "/w x"]
 EXPOSE 80 53/udp
 STOPSIGNAL SIGINT
 HEALTHCHECK --interval=30s --timeout=1s --start-period=2s --start-interval=3s --retries=4 CMD curl x

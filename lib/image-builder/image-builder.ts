@@ -14,7 +14,7 @@ import type {
   RunOptions,
   Source,
 } from "./options.ts";
-import { command, flag, hereDocument, json, listFlag, option, pair, paths, toggle, word } from "./words.ts";
+import { command, flag, hereDocument, json, listFlag, option, pair, paths, toggle, value, word } from "./words.ts";
 
 /** What it is called in messages: there is no file. */
 const NAME = "image";
@@ -114,7 +114,7 @@ export class ImageBuilder {
   }
 
   volume(...all: string[]): ImageBuilder {
-    return this.#line("VOLUME", json(all.map((path) => word("VOLUME", path))));
+    return this.#line("VOLUME", json(all.map((path) => value("VOLUME", path))));
   }
 
   /** `80`, `"53/udp"` */

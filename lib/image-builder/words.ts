@@ -23,14 +23,14 @@ export const toggle = (name: string, isOn: boolean | undefined): string[] =>
   isOn === undefined ? [] : [isOn ? `--${name}` : `--${name}=false`];
 
 /** `NAME="va lue"` */
-export function pair([name, value]: readonly [string, string]): string {
+export function pair([name, content]: readonly [string, string]): string {
   // a `"` between quotes is the only one that has to be escaped, and the escape character
   const quote = (text: string) => `"${text.replaceAll(/\\(?!\$)|"/g, "\\$&")}"`;
-  const isPlain = (text: string) => /^[\w./:@%+,$-]+$/.test(text);
-  oneLine(name, name + value);
+  const isPlain = (text: string) => /^(?!--)[\w./:@%+,$-]+$/.test(text);
+  oneLine(name, name + content);
   if (name === "" || name.includes("="))
     throw new TsboxError(`set ${show(name)}: not a name`, { code: "invalid_option" });
-  return `${isPlain(name) ? name : quote(name)}=${isPlain(value) ? value : quote(value)}`;
+  return `${isPlain(name) ? name : quote(name)}=${isPlain(content) ? content : quote(content)}`;
 }
 
 /** As words where that says the same, and as JSON. */
@@ -43,9 +43,16 @@ export function paths(all: readonly string[]): string {
     : json(words);
 }
 
-export const word = (name: string, text: string): string => oneLine(name, unexpanded(text));
+/** In JSON, or behind another word. */
+export const value = (name: string, text: string): string => oneLine(name, unexpanded(text));
 
-export const json = (words: readonly string[]): string => JSON.stringify(words);
+export const word = (name: string, text: string): string => noFlag(value(name, text));
+
+/** `--` ends flags. */
+const noFlag = (text: string): string => (text.startsWith("--") ? `-- ${text}` : text);
+
+/** As people write it: what is in the history is the same then. */
+export const json = (words: readonly string[]): string => `[${words.map((text) => JSON.stringify(text)).join(", ")}]`;
 
 /** A line for the shell, or words. */
 export function command(name: string, given: string | readonly string[]): string {
@@ -55,7 +62,7 @@ export function command(name: string, given: string | readonly string[]): string
       code: "invalid_option",
       hint: 'words may have more: ["sh", "-c", "…"]',
     });
-  return given;
+  return noFlag(given);
 }
 
 /** @throws TsboxError `invalid_option` */
