@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   truncateSync,
@@ -541,15 +542,30 @@ describe("a digest", () => {
     expect(await digestOf(tree, ["."], new BuildFiles({ root }))).toBe(first);
   });
 
-  test("does not say what was copied where files have changed in between, and copying tells", async () => {
+  test("is of what is copied, and copying tells where that is not so", async () => {
     const files = new BuildFiles();
-    const tree = contextOf({ a: "1", b: "2" });
+    const tree = contextOf({ a: "1", b: "2", c: "3", "d/e": "4", l: "-> a" });
+    const [root] = tree.layers as [string];
     const selection = await files.select(tree, { sources: ["."] });
+    const copy = async () => {
+      const upper = folder.directory(`upper${made++}`);
+      const { changed } = await files.copy(
+        selection,
+        { lower: treeOf(), upper },
+        { destination: "/", workingDirectory: "/" },
+      );
+      return [filesIn(upper), changed.toSorted()];
+    };
     await selection.digest();
-    writeFileSync(join(tree.layers[0] as string, "b"), "3");
-    const upper = folder.directory(`upper${made++}`);
-    const result = await files.copy(selection, { lower: treeOf(), upper }, { destination: "/", workingDirectory: "/" });
-    expect(result.changed).toEqual(["b"]);
+    writeFileSync(join(root, "b"), "9");
+    // what was read for the digest is what is copied
+    expect(await copy()).toEqual([{ a: "1", b: "2", c: "3", "d/e": "4", l: "-> a" }, []]);
+    rmSync(join(root, "c"));
+    rmSync(join(root, "l"));
+    symlinkSync("b", join(root, "l"));
+    chmodSync(join(root, "d"), 0o700);
+    writeFileSync(join(root, "new"), "5");
+    expect(await copy()).toEqual([{ a: "1", b: "9", "d/e": "4", l: "-> b", new: "5" }, ["b", "c", "d", "l", "new"]]);
   });
 });
 

@@ -26,7 +26,8 @@ import { bytesOf } from "./names.ts";
 import { lookIn, resolve } from "./place.ts";
 import { download, type Progress } from "./download.ts";
 import { remoteOf } from "./remote.ts";
-import { OpenTree, Turns } from "./selection.ts";
+import { OpenTree } from "./open-tree.ts";
+import { Turns } from "./turns.ts";
 
 export interface ContextOptions {
   /** Makes a directory of the caller's own, who removes it; only asked where something has to be put into one. */

@@ -3,7 +3,8 @@ import { copyFiles } from "./copy.ts";
 import type { Copied, CopyOptions, CopyTarget, Files, FileTree, Selection, SelectOptions } from "./face.ts";
 import { bytesOf } from "./names.ts";
 import { lookIn, resolve } from "./place.ts";
-import { OpenTree, SelectedFiles } from "./selection.ts";
+import { OpenTree } from "./open-tree.ts";
+import { SelectedFiles } from "./selection.ts";
 import { writeFiles } from "./write.ts";
 
 export {

@@ -1,0 +1,199 @@
+/** Files of a selection on their way into a target: what is read of each, and what is written. @module */
+import type { TarPiece, TarTime } from "../../../wasm/index.ts";
+import { isWhiteout, type Looked, type Stated } from "../../layer/index.ts";
+import { entriesIfArchive } from "./archive.ts";
+import { withZeros, type Piece } from "./content.ts";
+import { stampOf } from "./hashing.ts";
+import { join, split, textOf } from "./names.ts";
+import type { OpenTree } from "./open-tree.ts";
+import type { Recorded } from "./recorded.ts";
+import type { SelectedFiles } from "./selection.ts";
+import type { Match } from "./sources.ts";
+import type { Style } from "./style.ts";
+import { inTheWay, type Target, type Written } from "./target.ts";
+import type { Turns } from "./turns.ts";
+import { EntriesInto } from "./unpack.ts";
+import type { Part } from "./walk.ts";
+
+/** Of those that are made on the way. */
+const DIRECTORY_MODE = 0o755;
+
+export class Copying {
+  readonly #selection: SelectedFiles;
+  readonly #from: OpenTree;
+  readonly #into: Target;
+  readonly #style: Style;
+  readonly #changed: string[] = [];
+  readonly #seen = new Set<string>();
+  /** Of the source that is copied. */
+  #match: Match | undefined;
+  #to = "";
+  /** Where files with several names went first. */
+  #names = new Map<string, string>();
+  /** The last source that was a file, by where it went. */
+  readonly #single = new Map<string, string>();
+
+  constructor(selection: SelectedFiles, from: OpenTree, into: Target, style: Style) {
+    this.#selection = selection;
+    this.#from = from;
+    this.#into = into;
+    this.#style = style;
+  }
+
+  /** @throws TsboxError `file_refused` where what is at the destination cannot be had out of the way */
+  begin(match: Match, { path, isDirectory }: { path: string; isDirectory: boolean }): void {
+    this.#match = match;
+    this.#names = new Map();
+    const into = this.#into;
+    this.#make(into.resolve(isDirectory ? path : split(path)[0]).path);
+    const place = into.resolve(path);
+    const kind = place.path === "" || place.pending ? "directory" : place.found?.stated.kind;
+    if (match.pending) {
+      if (kind !== undefined && kind !== "directory") throw inTheWay(place.path, `a directory, but a ${kind} is there`);
+      this.#make(place.path);
+      this.#to = place.path;
+      return;
+    }
+    this.#to = kind === "directory" ? join(place.path, match.name) : place.path;
+    this.#make(split(this.#to)[0]);
+    const other = this.#single.get(this.#to);
+    if (other !== undefined && !isDirectory && kind !== "directory")
+      throw inTheWay(
+        this.#to,
+        `both "${textOf(other)}" and "${textOf(match.path)}" go there: end the destination with "/"`,
+      );
+    this.#single.set(this.#to, match.path);
+  }
+
+  #make(path: string): void {
+    const { uid, gid } = this.#style.owner ?? { uid: 0, gid: 0 };
+    this.#into.makeDirectories(path, { mode: this.#style.mode?.directory ?? DIRECTORY_MODE, uid, gid });
+  }
+
+  /** Whether it was an archive, which then has been unpacked below the destination. */
+  async unpacked(match: Match, destination: string, turns: Turns): Promise<boolean> {
+    if (match.found.stated.kind !== "file") return false;
+    const { looker } = this.#from.tree;
+    for (const part of this.#selection.parts(this.#from, match)) {
+      if (part.kind === "directory") continue;
+      const where = (name: string) => join(part.level.path, name);
+      const opened = looker.look(part.names, where).flatMap((file) => file ?? []);
+      try {
+        const [file] = opened.filter(({ kind, isReadable }) => kind === "file" && isReadable);
+        if (!file) return false;
+        for (const { pieces } of this.#from.content.read([file])) {
+          const entries = entriesIfArchive(withZeros(pieces, file.size), textOf(where(file.name)));
+          if (!entries) return false;
+          await this.#unpack(entries, destination, turns);
+        }
+        this.#compare([file], [file], where);
+        return true;
+      } finally {
+        looker.close(opened.map(({ fd }) => fd));
+      }
+    }
+    return false;
+  }
+
+  async #unpack(entries: Iterable<TarPiece>, destination: string, turns: Turns): Promise<void> {
+    const { path } = this.#into.resolve(destination);
+    const { owner } = this.#style;
+    this.#into.makeDirectories(path, { mode: DIRECTORY_MODE, uid: owner?.uid ?? 0, gid: owner?.gid ?? 0 });
+    const unpacking = new EntriesInto(this.#into, path, { owner, time: (time) => this.#time(time) });
+    for (const piece of entries) {
+      unpacking.take(piece);
+      await turns.next();
+    }
+  }
+
+  take(part: Part): void {
+    if (part.kind === "files") return this.#files(part);
+    const { directory, attributes } = part.level;
+    const xattrs = this.#from.attributes(attributes.xattrs, part.level.path);
+    if (part.path !== "") this.#compareOne(part.level.path, stampOf(directory));
+    this.write({ path: part.path, where: part.level.path, stated: directory, xattrs });
+  }
+
+  #owned(looked: Stated): Pick<Written, "mode" | "uid" | "gid" | "mtime"> {
+    const { owner, mode } = this.#style;
+    const { files, ids } = this.#from;
+    const own = files.isContext ? { uid: 0, gid: 0 } : { uid: ids.toUid(looked.uid), gid: ids.toGid(looked.gid) };
+    return {
+      ...(owner ?? own),
+      mode: mode && looked.kind !== "symlink" ? mode.of(looked.mode, looked.kind === "directory") : looked.mode,
+      mtime: this.#time(looked.mtime),
+    };
+  }
+
+  #time(mtime: TarTime): TarTime {
+    const { latest } = this.#style;
+    return latest !== undefined && mtime.seconds >= latest ? { seconds: latest, nanoseconds: 0 } : mtime;
+  }
+
+  #files({ path, level, names }: Extract<Part, { kind: "files" }>): void {
+    const { looker } = this.#from.tree;
+    const where = (name: string) => join(level.path, name);
+    const opened = looker.look(names, where);
+    try {
+      const there = opened.flatMap((file) => (file && !isWhiteout(file) ? [file] : []));
+      const contents = there.filter(({ kind, isReadable }) => kind === "file" && isReadable);
+      for (const { file, pieces } of this.#from.content.read(contents)) {
+        const xattrs = this.#from.attributes(file.xattrs, where(file.name));
+        this.write({ path: join(path, file.name), where: where(file.name), stated: file, xattrs }, pieces);
+      }
+      for (const stated of there.filter(({ kind }) => kind !== "file"))
+        this.write({ path: join(path, stated.name), where: where(stated.name), stated });
+      this.#compare(there, contents, where);
+    } finally {
+      looker.close(opened.flatMap((file) => (file ? [file.fd] : [])));
+    }
+  }
+
+  /** The next of the source. @throws TsboxError `file_refused` where what is there cannot be had out of the way */
+  write({ path, where, stated, xattrs, bytes }: Recorded, pieces?: Iterable<Piece>): void {
+    const { kind, size, linkName, major, minor, identity } = stated;
+    const into = this.#into;
+    // what is copied into stays as it is
+    if (kind === "directory" && path === "") return into.touch(this.#to, this.#time(stated.mtime));
+    if (kind === "socket") return;
+    const to = this.#match?.pending ? join(this.#to, path) : this.#to;
+    const there = into.kindOf(to);
+    if (there !== undefined && (there === "directory") !== (kind === "directory"))
+      throw inTheWay(to, `a ${kind}, but a ${there} is there`);
+    const owned = this.#owned(stated);
+    const first = identity === undefined ? undefined : this.#names.get(identity);
+    if (first !== undefined && first !== to) return into.write(to, { type: "hard link", ...owned, linkName: first });
+    if (kind === "symlink") return into.write(to, { type: kind, ...owned, linkName: linkName ?? "" });
+    if ((kind === "character device" || kind === "block device") && this.#from.files.isContext)
+      throw inTheWay(to, `"${textOf(where)}" in the build context is a ${kind}`);
+    into.write(to, { type: kind, ...owned, size, major, minor, ...(xattrs ? { xattrs } : {}) });
+    if (kind !== "file") return;
+    if (identity !== undefined) this.#names.set(identity, to);
+    for (const piece of pieces ?? (bytes && bytes.length > 0 ? [{ bytes, offset: 0 }] : []))
+      into.files.data(piece.bytes, piece.offset);
+  }
+
+  /** What has been read is what its digest says, unless it was changed in between. */
+  #compare(all: Looked[], files: Looked[], where: (name: string) => string): void {
+    if (!this.#selection.stamps) return;
+    const after = this.#from.tree.looker.stampsOf(
+      files.map(({ fd }) => fd),
+      (index) => where((files[index] as Looked).name),
+    );
+    const now = new Map(files.map((file, index) => [file, after[index]]));
+    for (const each of all) this.#compareOne(where(each.name), now.get(each) ?? stampOf(each));
+  }
+
+  #compareOne(path: string, stamp: string): void {
+    const { stamps } = this.#selection;
+    if (!stamps) return;
+    this.#seen.add(path);
+    if (stamps.get(path) !== stamp) this.#changed.push(textOf(path));
+  }
+
+  /** What was not as its digest said, or was gone. */
+  changed(): string[] {
+    const gone = [...(this.#selection.stamps ?? new Map()).keys()].filter((path) => !this.#seen.has(path));
+    return [...this.#changed, ...gone.map(textOf)];
+  }
+}
