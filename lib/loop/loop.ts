@@ -24,17 +24,7 @@ interface Due {
   act: () => void;
 }
 
-/**
- * @example
- * ```ts
- * using loop = new Loop();
- * const ticks: number[] = [];
- * loop.after(1, () => ticks.push(1));
- * loop.after(2, () => loop.wake());
- * loop.run();
- * console.log(ticks); // [ 1 ]
- * ```
- */
+/** Of the thread that makes it. */
 export class Loop implements Disposable {
   readonly #epoll = new Epoll();
   readonly #counter = eventCounter();
