@@ -1,10 +1,8 @@
 /** Containers find each other by name, and nobody else does. The machine is a network namespace of the test's. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { RCODE, TYPE } from "../lib/dns/index.ts";
 import { bytesOfAddress, parseAddress } from "../lib/ip/index.ts";
-import { Links } from "../lib/netlink/index.ts";
-import { hasFirewall } from "../lib/network/firewall.ts";
 import {
   bindSocket,
   close,
@@ -15,9 +13,10 @@ import {
   SOL_SOCKET,
 } from "../syscalls/index.ts";
 import { askFrom } from "./support/ask-names.ts";
-import { CommandLine } from "./support/command-line.ts";
+import type { CommandLine } from "./support/command-line.ts";
 import { asRoot, inGuest, noBusybox } from "./support/machine.ts";
-import { runHere, World } from "./support/network-world.ts";
+import { NamesWorld } from "./support/names-world.ts";
+import { runHere } from "./support/network-world.ts";
 import { eventually } from "./support/processes.ts";
 
 const reason = noBusybox ?? (!asRoot ? "needs root" : inGuest ? "the guest's kernel has no nf_tables" : undefined);
@@ -25,77 +24,23 @@ const reason = noBusybox ?? (!asRoot ? "needs root" : inGuest ? "the guest's ker
 describe.skipIf(reason !== undefined)(
   reason === undefined ? "names in networks" : `names in networks (${reason})`,
   () => {
-    let world: World;
+    let world: NamesWorld;
     let made: CommandLine;
-    let upstream: Bun.Subprocess<"ignore", "pipe", "inherit">;
-    /** What the server outside was asked for. */
-    const asked: string[] = [];
-    const said = (...words: string[]) => made.said(...words);
+    const said = (...words: string[]) => world.said(...words);
+    const [addressOf, pidOf] = [(name: string) => world.addressOf(name), (name: string) => world.pidOf(name)];
+    const [gatewayOf, deviceOf] = [(name: string) => world.gatewayOf(name), (name: string) => world.deviceOf(name)];
+    const sleeping = (name: string, network: string, ...flags: string[]) => world.sleeping(name, network, ...flags);
     beforeAll(async () => {
-      world = new World();
-      made = await CommandLine.open();
-      upstream = Bun.spawn(
-        [process.execPath, `${import.meta.dir}/support/dns-upstream.ts`, "7", "127.0.0.1", "127.0.0.9"],
-        {
-          stdio: ["ignore", "pipe", "inherit"],
-        },
-      );
-      const lines = upstream.stdout.pipeThrough(new TextDecoderStream());
-      void (async () => {
-        for await (const text of lines) asked.push(...text.trim().split("\n"));
-      })();
-      expect(await eventually(() => asked.includes("ready"))).toBe(true);
+      world = await NamesWorld.open();
+      made = world.made;
     });
-    afterAll(async () => {
-      await made?.[Symbol.asyncDispose]();
-      upstream?.kill(9);
-      world?.[Symbol.dispose]();
-    });
+    afterAll(() => world?.[Symbol.asyncDispose]());
+    const answering = () => world.answering();
+    const nothingIsLeft = async () => expect(await world.left()).toEqual([]);
 
-    const inspected = (name: string, what: string) => said("inspect", "-f", what, name);
-    const addressOf = (name: string) => inspected(name, "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
-    const pidOf = (name: string) => Number(inspected(name, "{{.State.Pid}}"));
-    const gatewayOf = (network: string) =>
-      said("network", "inspect", "-f", "{{range .IPAM.Config}}{{.Gateway}} {{end}}", network).split(" ") as [
-        string,
-        string,
-      ];
-    const sleeping = (name: string, network: string, ...flags: string[]) =>
-      said("run", "-d", "--name", name, "--network", network, ...flags, "busy", "sleep", "1000");
     const NOBODY = { rcode: RCODE.NXDOMAIN, answers: [], isCut: false };
     const NOTHING = { rcode: RCODE.NOERROR, answers: [], isCut: false };
     const are = (...answers: string[]) => ({ rcode: RCODE.NOERROR, answers, isCut: false });
-
-    /** Processes that answer for names of this store. */
-    const answering = (): number[] =>
-      readdirSync("/proc")
-        .filter((name) => /^\d+$/.test(name))
-        .map(Number)
-        .filter((pid) => {
-          try {
-            return (
-              readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("network\0netd") &&
-              readFileSync(`/proc/${pid}/environ`, "utf8").includes(`TSBOX_ROOT=${made.root}\0`)
-            );
-          } catch {
-            return false;
-          }
-        });
-
-    /** No bridge, no rule, no process. */
-    async function nothingIsLeft(): Promise<void> {
-      expect(await eventually(() => answering().length === 0)).toBe(true);
-      using links = new Links();
-      expect(links.list().map(({ name }) => name)).toEqual(["lo"]);
-      expect(hasFirewall()).toBe(false);
-      expect(existsSync(`${made.root}/netd.sock`)).toBe(false);
-      for (const table of ["udp", "tcp"])
-        expect(
-          runHere("cat", `/proc/net/${table}`)
-            .split("\n")
-            .filter((line) => /:0035 /.test(line) && !/^\s*\d+: 0[19]00007F/.test(line)),
-        ).toEqual([]);
-    }
 
     test("are those of containers, of services, of hosts and of addresses, by UDP and TCP, IPv4 and IPv6", async () => {
       said("network", "create", "--ipv6", "--subnet", "10.61.0.0/24", "--subnet", "fd61::/64", "web");
@@ -129,7 +74,11 @@ describe.skipIf(reason !== undefined)(
       said("rename", "one", "first");
       expect(askFrom(pid, v4, "first")).toEqual(are(one));
       expect(askFrom(pid, v4, "one")).not.toEqual(are(one));
+      // the gateway is where it was for its neighbours, whoever goes
+      const link = () => /link\/ether (\S+)/.exec(runHere("busybox", "ip", "-o", "link", "show", deviceOf("web")))?.[1];
+      expect(link()).toBe("02:42:0a:3d:00:01");
       said("rm", "-f", "first");
+      expect(link()).toBe("02:42:0a:3d:00:01");
       expect(askFrom(pidOf("two"), v4, "service")).toEqual(are(two));
       expect(answering()).toHaveLength(1);
       said("rm", "-f", "two");
@@ -140,12 +89,12 @@ describe.skipIf(reason !== undefined)(
     test("of a family that a network does not have are nobody's business outside", async () => {
       said("network", "create", "plain");
       sleeping("plain1", "plain", "--dns", "127.0.0.9");
-      const before = asked.length;
+      const before = world.asked.length;
       expect(askFrom(pidOf("plain1"), gatewayOf("plain")[0], "plain1", TYPE.AAAA)).toEqual(NOTHING);
       // what it does not know is asked for elsewhere
       expect(askFrom(pidOf("plain1"), gatewayOf("plain")[0], "elsewhere.example")).toEqual(are("10.255.0.7"));
-      expect(await eventually(() => asked.length > before)).toBe(true);
-      expect(asked.slice(before)).toEqual(["elsewhere.example"]);
+      expect(await eventually(() => world.asked.length > before)).toBe(true);
+      expect(world.asked.slice(before)).toEqual(["elsewhere.example"]);
       said("rm", "-f", "plain1");
       said("network", "rm", "plain");
       await nothingIsLeft();
@@ -185,8 +134,7 @@ describe.skipIf(reason !== undefined)(
       const open = socket();
       expect(reaches()).not.toContain("refused");
       close(open);
-      const device = said("network", "inspect", "-f", "{{.Id}}", "back").slice(0, 10);
-      const guarded = socket(`tsb-${device}`);
+      const guarded = socket(deviceOf("back"));
       expect(reaches()).toContain("refused");
       close(guarded);
 
@@ -210,8 +158,8 @@ describe.skipIf(reason !== undefined)(
         rcode: RCODE.SERVFAIL,
       });
       expect(askFrom(pidOf("free"), gatewayOf("open")[0], "public.example")).toEqual(are("10.255.0.7"));
-      expect(await eventually(() => asked.includes("public.example"))).toBe(true);
-      expect(asked).not.toContain("secret.example");
+      expect(await eventually(() => world.asked.includes("public.example"))).toBe(true);
+      expect(world.asked).not.toContain("secret.example");
       expect(askFrom(pidOf("confined"), gatewayOf("closed")[0], "confined")).toEqual(are(addressOf("confined")));
       said("rm", "-f", "confined", "free");
       said("network", "rm", "closed", "open");
@@ -251,7 +199,8 @@ describe.skipIf(reason !== undefined)(
       sleeping("b1", "b");
       const [first, ...others] = answering();
       expect(others).toEqual([]);
-      expect(readFileSync(`/proc/${first}/comm`, "utf8")).toBe("tsbox-netd\n");
+      const isNamed = () => readFileSync(`/proc/${first}/comm`, "utf8") === "tsbox-netd\n";
+      expect(await eventually(isNamed)).toBe(true);
       // it is nobody's child of here, and has nothing that was open where it was started
       const parent = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${first}/status`, "utf8"))?.[1];
       expect(readFileSync(`/proc/${parent}/cmdline`, "utf8")).not.toContain(made.root);

@@ -69,8 +69,13 @@ export class NameServer implements Disposable {
       },
     };
     this.#served.add(served);
-    for (const fd of udp) this.#loop.add(fd, EPOLLIN, () => this.#datagrams(fd, network, served));
-    for (const fd of tcp) this.#loop.add(fd, EPOLLIN, () => this.#accept(fd, network, served));
+    try {
+      for (const fd of udp) this.#loop.add(fd, EPOLLIN, () => this.#datagrams(fd, network, served));
+      for (const fd of tcp) this.#loop.add(fd, EPOLLIN, () => this.#accept(fd, network, served));
+    } catch (error) {
+      served[Symbol.dispose]();
+      throw error;
+    }
     return served;
   }
 
