@@ -33,10 +33,16 @@ export interface Peer {
 }
 
 /** `int socket(int domain, int type | SOCK_NONBLOCK | SOCK_CLOEXEC, int protocol)` @see socket(2) */
-export function openSocket(protocol: keyof typeof SOCKETS, family: 4 | 6): number {
+export const openSocket = (protocol: keyof typeof SOCKETS, family: 4 | 6): number =>
+  trySyscall("socket", ...socketArguments(protocol, family));
+
+/** Of {@link openSocket}, for who has it made elsewhere. */
+export function socketArguments(
+  protocol: keyof typeof SOCKETS,
+  family: 4 | 6,
+): [domain: number, type: number, protocol: number] {
   const [type, number] = SOCKETS[protocol];
-  const domain = family === 4 ? AF_INET : AF_INET6;
-  return trySyscall("socket", domain, type | SOCK_NONBLOCK_CLOEXEC, number);
+  return [family === 4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK_CLOEXEC, number];
 }
 
 /** `int setsockopt(int fd, int level, int option, …)`: a number, or the bytes of a structure or a name. @see setsockopt(2) */

@@ -1,10 +1,11 @@
 /** Containers in networks: what they have there as long as they run. @module */
-import { TsboxError } from "../../syscalls/index.ts";
+import { effectiveUid, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
-import { NetdWatcher, runNetd } from "../netd/index.ts";
+import { callVerb } from "../launch/index.ts";
+import { NetdKeeper, NetdWatcher, runNetd } from "../netd/index.ts";
 import { bandwidthOf } from "../sandbox/index.ts";
 import { DEFAULT_NETWORK, namespaceOf, Networks, parseExposed, parsePorts, reservePorts } from "../network/index.ts";
-import type { Endpoint, NetworkRecord, WantedPort, Watcher } from "../network/index.ts";
+import type { Endpoint, NetworkRecord, WantedPort, Keeper, Watcher } from "../network/index.ts";
 import { addEvent } from "./events.ts";
 import { find, recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -17,7 +18,6 @@ import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import { isUp, reconciled } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
-import { callVerb } from "./self.ts";
 
 const SHORT = 12;
 
@@ -71,7 +71,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
       if (pid === undefined) return;
       using own = await namespaceOf(pid);
       for (const [index, network] of found.entries()) {
-        await networks.plugIn(network.id, id, own.namespace, index === 0);
+        await networks.plugIn(network.id, id, own.namespace, index === 0, own.pid);
         addNetworkEvent(home, network, "connect", record);
       }
       if (found.some(({ driver: each }) => each === "macvlan")) writeHosts(home, id);
@@ -110,14 +110,13 @@ export function wantedPorts(options: ContainerOptions, { ExposedPorts = {} }: Co
 }
 
 /** The networks of a store. */
-export const networksAt = (home: Home, watcher: Watcher = watcherOf(home)): Networks =>
-  new Networks(() => home.state, isThere(home), undefined, watcher);
+export const networksAt = (
+  home: Home,
+  watcher: Watcher = new NetdWatcher(() => home.root, netdOf(home)),
+  keeper: Keeper | undefined = effectiveUid() === 0 ? undefined : new NetdKeeper(() => home.root, netdOf(home)),
+): Networks => new Networks(() => home.state, isThere(home), keeper, watcher);
 
-const watcherOf = (home: Home) =>
-  new NetdWatcher(
-    () => home.root,
-    () => callVerb(home, "network", "netd"),
-  );
+const netdOf = (home: Home) => () => callVerb(home.root, "network", "netd");
 
 /** Answers for the names of containers, until none is in a network that has some. @param listener a socket */
 export const answerForNames = (home: Home, listener: number): Promise<void> =>
@@ -125,7 +124,7 @@ export const answerForNames = (home: Home, listener: number): Promise<void> =>
     root: home.root,
     listener,
     state: home.state,
-    networks: (watcher) => networksAt(home, watcher),
+    networks: (watcher, keeper) => networksAt(home, watcher, keeper),
     dns: (id) => home.state.containers.get<ContainerRecord>(id)?.options.dns,
   });
 
@@ -241,7 +240,7 @@ async function plugInto(
   try {
     await networks.raise(network.id, record.id);
     using own = await namespaceOf(record.pid);
-    await networks.plugIn(network.id, record.id, own.namespace, taken.length === 0);
+    await networks.plugIn(network.id, record.id, own.namespace, taken.length === 0, own.pid);
   } catch (error) {
     await networks.leave(record.id, network.id);
     throw error;

@@ -4,7 +4,7 @@
  * @see systemd.service(5), systemd.syntax(7)
  */
 import { TsboxError } from "../../syscalls/index.ts";
-import { findSelf } from "./self.ts";
+import { findSelf } from "../launch/index.ts";
 
 export interface UnitOptions {
   /** How tsbox is called. */

@@ -34,7 +34,7 @@ export function intercept(given: Record<NetworkSocketName, number>, families: re
   try {
     const ports = families.map((family) => listen(given, family));
     const netlink = (protocol: "route" | "netfilter") => new Netlink(protocol, sys.keptDescriptor(given[protocol], 3));
-    inNetwork({ descriptor: -1, netlink, set: () => -sys.ERRNO.EPERM }, () => {
+    inNetwork({ descriptor: -1, netlink, socket: () => -sys.ERRNO.EPERM, set: () => -sys.ERRNO.EPERM }, () => {
       leadBack(families);
       replaceFilter(TABLE, { ports, near: NEAR.map(parseSubnet) });
     });

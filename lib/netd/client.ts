@@ -49,6 +49,13 @@ export function tellNetd(root: string, request: Request, fds: readonly number[] 
   return sent > 0;
 }
 
+/** Whether there is one, which may still be about to begin. */
+export function isNetdThere(root: string): boolean {
+  const socket = connect(root);
+  if (socket !== undefined) close(socket);
+  return socket !== undefined;
+}
+
 /** Waits for an answer. Undefined where there is none. */
 export function askNetd(root: string, request: Request, fds: readonly number[] = []): Passed | undefined {
   const socket = connect(root);

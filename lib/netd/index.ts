@@ -2,6 +2,7 @@
 import type { NetdOptions } from "./netd.ts";
 
 export { askNetd, NetdWatcher, tellNetd, type NetdCommand } from "./client.ts";
+export { NetdKeeper } from "./keeper.ts";
 export type { NetdOptions } from "./netd.ts";
 
 /** Until no container needs it any more. What it does is loaded only then. */

@@ -7,11 +7,12 @@
  * it knows it reads in the records; killed, it leaves nothing, and the next one finds all that it needs there.
  * @module
  */
-import { closeAll, Directory, write, writeKernelFile } from "../../syscalls/index.ts";
+import { closeAll, Directory, duplicate, effectiveUid, write, writeKernelFile } from "../../syscalls/index.ts";
 import { Forwarder, NameServer, Resolver } from "../dns/index.ts";
 import { Loop } from "../loop/index.ts";
 import {
   tryLockNetworks,
+  type Keeper,
   type NameSockets,
   type NetworkRecord,
   type Networks,
@@ -21,6 +22,7 @@ import type { State } from "../state/index.ts";
 import { addressKey, askersOf, type Askers } from "./askers.ts";
 import { Control, SOCKET, type Answer, type Request } from "./control.ts";
 import { MachineServers } from "./machine-servers.ts";
+import { NAMESPACE } from "./keeper.ts";
 import { isNeeded } from "./needed.ts";
 import { VERBS } from "./verbs.ts";
 
@@ -40,7 +42,7 @@ export interface NetdOptions {
   listener: number;
   state: State;
   /** The networks of the store, as somebody sees them who is told of them. */
-  networks: (watcher: Watcher) => Networks;
+  networks: (watcher: Watcher, keeper: Keeper | undefined) => Networks;
   /** Servers that a container was given. */
   dns: (container: string) => readonly string[] | undefined;
 }
@@ -68,12 +70,22 @@ export class Netd {
     this.#root = root;
     this.#state = state;
     this.#dns = dns;
-    this.#networks = networks({ raised: (network, _, open) => this.#raised(network, open), changed: () => {} });
+    const watcher: Watcher = { raised: (network, _, open) => this.#raised(network, open), changed: () => {} };
+    this.#networks = networks(watcher, effectiveUid() === 0 ? undefined : this.#keeper);
     const find = (network: string, address: Uint8Array) => this.#askers.get(network)?.get(addressKey(address));
     this.#server = new NameServer(this.loop, new Resolver(this.#forwarder), find);
     this.#identity = this.#place();
     this.#control = new Control(this.loop, listener, (request, fds) => this.#handle(request, fds));
   }
+
+  /** Of the namespace of an ordinary user's networks: whoever has made it hands it over. */
+  readonly #keeper: Keeper = {
+    find: () => {
+      const [namespace] = this.kept.get(NAMESPACE) ?? [];
+      return Promise.resolve(namespace === undefined ? undefined : duplicate(namespace));
+    },
+    keep: (namespace) => Promise.resolve(void this.kept.set(NAMESPACE, [duplicate(namespace)])),
+  };
 
   /** Until it is not needed any more. */
   async run(): Promise<void> {

@@ -8,7 +8,9 @@ import {
   Netlink,
   O_RDONLY,
   open,
+  openSocket,
   readKernelFile,
+  socketArguments,
   syscall,
   writeKernelFile,
 } from "../../syscalls/index.ts";
@@ -21,6 +23,8 @@ export interface ReachedNetwork {
   descriptor: number;
   /** A socket of its own, to be disposed. */
   netlink(protocol: "route" | "netfilter"): Netlink;
+  /** `socket(2)` in it: a descriptor, or -errno. */
+  socket(family: number, type: number, protocol: number): number;
   /** @returns 0 or -errno */
   set(name: string, value: string): number;
 }
@@ -56,6 +60,10 @@ function through<T>(namespace: ReachedNetwork | undefined, act: () => T): T {
 /** A socket of the network namespace that is worked in, to be disposed. */
 export const netlinkHere = (protocol: "route" | "netfilter"): Netlink =>
   reached ? reached.netlink(protocol) : new Netlink(protocol);
+
+/** One of TCP or UDP, the same. @returns -errno where it cannot be */
+export const socketHere: typeof openSocket = (protocol, family) =>
+  reached ? reached.socket(...socketArguments(protocol, family)) : openSocket(protocol, family);
 
 /** Writes a setting of the network namespace that is worked in: `setting("ipv4/ip_forward", "1")`. @returns 0 or -errno */
 export const setting = (name: string, value: string): number =>

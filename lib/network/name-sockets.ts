@@ -19,9 +19,10 @@ import {
   systemError,
 } from "../../syscalls/index.ts";
 import { bytesOfAddress, parseAddress, type Address } from "../ip/index.ts";
+import { socketHere } from "../netlink/index.ts";
 import { addPorts, removePorts, type PublishedPort } from "./firewall.ts";
 import type { NetworkRecord } from "./record.ts";
-import type { NameSockets, OpenSocket } from "./watcher.ts";
+import type { NameSockets } from "./watcher.ts";
 
 const NAME_PORT = 53;
 const BACKLOG = 64;
@@ -32,18 +33,14 @@ const BACKLOG = 64;
  * @param remember called before the packet filter is told, so that {@link closeNamePorts} is called in the end
  * @throws TsboxError `limit_unavailable`
  */
-export function openNameSockets(
-  { name, device, subnets }: NetworkRecord,
-  open: OpenSocket,
-  remember: () => void,
-): NameSockets {
+export function openNameSockets({ name, device, subnets }: NetworkRecord, remember: () => void): NameSockets {
   const made: NameSockets = { udp: [], tcp: [] };
   const elsewhere: PublishedPort[] = [];
   const action = `answer for names in the network ${name}`;
   try {
     for (const address of subnets.map(({ gateway }) => parseAddress(gateway)))
       for (const protocol of ["udp", "tcp"] as const) {
-        const { fd, port } = openAt(protocol, address, device, open, action);
+        const { fd, port } = openAt(protocol, address, device, action);
         made[protocol].push(fd);
         if (port !== NAME_PORT) elsewhere.push(leadTo(protocol, address, port));
       }
@@ -76,8 +73,8 @@ const leadTo = (protocol: "udp" | "tcp", address: Address, port: number): Publis
   containerPort: port,
 });
 
-function openAt(protocol: "udp" | "tcp", address: Address, device: string, open: OpenSocket, action: string) {
-  const fd = open(protocol, address.family);
+function openAt(protocol: "udp" | "tcp", address: Address, device: string, action: string) {
+  const fd = socketHere(protocol, address.family);
   const check = (call: string, result: number) => {
     if (result < 0) throw systemError(action, call, -result, "limit_unavailable");
   };

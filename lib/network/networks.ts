@@ -7,7 +7,7 @@
  * ```
  * @module
  */
-import { Directory, effectiveUid, openSocket, removeTree, show, TsboxError } from "../../syscalls/index.ts";
+import { Directory, effectiveUid, removeTree, show, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
 import { formatAddress, parseSubnet, type Subnet, type WantedPort } from "../ip/index.ts";
 import { holdBox, isHeld, sweepBoxes, type HeldBox } from "./boxes.ts";
@@ -16,7 +16,8 @@ import { listed, type NetworkFilters } from "./filter.ts";
 import { checkSubnet, chooseAddresses, freeSubnet, macFor, uniqueSubnet, type WantedSubnet } from "./leases.ts";
 import type { Namespace } from "./devices.ts";
 import { lockNetworks, tryLockNetworks } from "./lock.ts";
-import { Place, type Keeper } from "./place.ts";
+import { namespaceOf } from "./namespace.ts";
+import type { Keeper, Place } from "./place.ts";
 import type { Bandwidth, Endpoint, NetworkRecord } from "./record.ts";
 import type { OpenNameSockets } from "./name-sockets.ts";
 import type { NameSockets, Watcher } from "./watcher.ts";
@@ -88,6 +89,7 @@ export class Networks {
 
   /** Nobody else tells the kernel of networks meanwhile. */
   async #locked<T>(act: (place: Place) => Promise<T>): Promise<T> {
+    const { Place } = await import("./place.ts");
     using _ = await lockNetworks(this.#state().root);
     using place = new Place(this.#keeper);
     return await act(place);
@@ -301,26 +303,45 @@ export class Networks {
    * addresses: so they stay.
    */
   async raise(id: string, container: string): Promise<void> {
-    const { openNameSockets, raiseNetwork } = await import("./devices.ts");
     await this.#locked(async (place) => {
-      await place.make();
+      const isNew = await place.make();
       await this.#sweep(place, container);
-      const network = this.get(id);
-      place.within(() => {
-        const isNew = raiseNetwork(network, this.list(), container);
-        if (hasNames(network)) this.#watcher?.raised(network, isNew, () => this.#nameSockets(network, openNameSockets));
-      });
+      if (isNew) await this.#plugInAgain(place, container);
+      await this.#raise(place, this.get(id), container);
     });
+  }
+
+  async #raise(place: Place, network: NetworkRecord, container: string): Promise<void> {
+    const { openNameSockets, raiseNetwork } = await import("./devices.ts");
+    place.within(() => {
+      const isNew = raiseNetwork(network, this.list(), container);
+      if (hasNames(network)) this.#watcher?.raised(network, isNew, () => this.#nameSockets(network, openNameSockets));
+    });
+  }
+
+  /** Those that run: whoever kept their bridges was killed, and so these have gone. */
+  async #plugInAgain(place: Place, starting: string): Promise<void> {
+    const { plugIn } = await import("./devices.ts");
+    for (const network of this.list())
+      for (const endpoint of Object.values(network.endpoints)) {
+        const { container, pid, inside } = endpoint;
+        if (pid === undefined || container === starting) continue;
+        const isFirst = !this.list().some((other) => (other.endpoints[container]?.inside ?? inside) < inside);
+        await this.#raise(place, network, container);
+        using own = await namespaceOf(pid);
+        place.within(() => plugIn(network, endpoint, own.namespace, isFirst));
+      }
   }
 
   /**
    * What was claimed, as the kernel has it, in a network that was raised.
    * @param namespace the container's network namespace @param gateway whether what leads elsewhere goes this way
+   * @param pid of a process that is in it
    */
-  async plugIn(id: string, container: string, namespace: Namespace, gateway: boolean): Promise<void> {
+  async plugIn(id: string, container: string, namespace: Namespace, gateway: boolean, pid?: number): Promise<void> {
     const { plugIn } = await import("./devices.ts");
     await this.#locked(async (place) => {
-      await place.make();
+      if (await place.make()) await this.#raise(place, this.get(id), container);
       const network = this.get(id);
       const endpoint = network.endpoints[container];
       if (!endpoint)
@@ -328,6 +349,7 @@ export class Networks {
           code: "invalid_option",
         });
       place.within(() => plugIn(network, endpoint, namespace, gateway));
+      if (this.#keeper && pid !== undefined) this.#remember(id, { ...endpoint, pid });
     });
   }
 
@@ -347,6 +369,13 @@ export class Networks {
         }));
       }
     });
+  }
+
+  #remember(id: string, endpoint: Endpoint): void {
+    const isThere = (row: NetworkRecord) => row.endpoints[endpoint.container] !== undefined;
+    this.#state().networks.update<NetworkRecord>(id, (row) =>
+      isThere(row) ? { ...row, endpoints: { ...row.endpoints, [endpoint.container]: endpoint } } : row,
+    );
   }
 
   /** What of a container leads elsewhere goes by this network from now on. @param namespace its network namespace */
@@ -389,7 +418,7 @@ export class Networks {
   #nameSockets(network: NetworkRecord, open: OpenNameSockets): NameSockets {
     const remember = () =>
       void this.#state().networks.update<NetworkRecord>(network.id, (row) => ({ ...row, namesElsewhere: true }));
-    return open(network, openSocket, remember);
+    return open(network, remember);
   }
 
   /**
@@ -397,7 +426,7 @@ export class Networks {
    * @returns false where somebody else tells the kernel of networks just now
    */
   async tellAgain(): Promise<boolean> {
-    const { openNameSockets, stands } = await import("./devices.ts");
+    const [{ openNameSockets, stands }, { Place }] = await Promise.all([import("./devices.ts"), import("./place.ts")]);
     using held = tryLockNetworks(this.#state().root);
     if (!held) return false;
     using place = new Place(this.#keeper);

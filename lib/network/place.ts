@@ -3,9 +3,8 @@
  * his networks of a store have together, and somebody keeps.
  * @module
  */
-import { close, effectiveUid, O_RDONLY, open, TsboxError } from "../../syscalls/index.ts";
+import { close, TsboxError } from "../../syscalls/index.ts";
 import { inNetwork, Links, setting, type ReachedNetwork } from "../netlink/index.ts";
-import type { Namespace } from "./devices.ts";
 
 /** Who keeps the namespace, as long as it is needed. */
 export interface Keeper {
@@ -60,23 +59,6 @@ export class Place implements Disposable {
     if (!this.#keeper) return act();
     if (!this.#reached) throw new TsboxError("reach the namespace of the networks: there is none", { code: "system" });
     return inNetwork(this.#reached, act);
-  }
-}
-
-export interface OpenNamespace extends Disposable {
-  namespace: Namespace;
-}
-
-/** The network namespace of a process. @throws TsboxError `permission_denied`, `file_not_found` where it has ended */
-export async function namespaceOf(pid: number): Promise<OpenNamespace> {
-  const descriptor = open(`/proc/${pid}/ns/net`, O_RDONLY);
-  if (effectiveUid() === 0) return { namespace: descriptor, [Symbol.dispose]: () => close(descriptor) };
-  try {
-    const { NetworkNamespace } = await import("../netns/index.ts");
-    const namespace = await NetworkNamespace.join(descriptor);
-    return { namespace, [Symbol.dispose]: () => namespace[Symbol.dispose]() };
-  } finally {
-    close(descriptor);
   }
 }
 

@@ -49,6 +49,8 @@ export interface Endpoint {
   addresses: string[];
   ports: Port[];
   bandwidth?: Bandwidth;
+  /** A process of its own, where the bridges may go before the container does. */
+  pid?: number;
 }
 
 export interface NetworkRecord {

@@ -1,9 +1,5 @@
 /** Who is told of what becomes of networks: whoever answers for their names. @module */
-import type { openSocket } from "../../syscalls/index.ts";
 import type { NetworkRecord } from "./record.ts";
-
-/** Makes a socket of TCP or UDP where the bridges are; -errno where it cannot be. */
-export type OpenSocket = typeof openSocket;
 
 /** Sockets at which a network's containers ask for names, bound and listening. */
 export interface NameSockets {

@@ -3,8 +3,9 @@
  * has there when it ends; where its program is killed, whoever uses the networks next does.
  * @module
  */
-import { readKernelFile, type Directory } from "../../syscalls/index.ts";
-import type { Bandwidth, HeldBox, NetworkRecord, Networks } from "../network/index.ts";
+import { effectiveUid, readKernelFile, type Directory } from "../../syscalls/index.ts";
+import { callVerb } from "../launch/index.ts";
+import type { Bandwidth, HeldBox, Keeper, NetworkRecord, Networks, Watcher } from "../network/index.ts";
 import { defaultRoot } from "../store/index.ts";
 import { bandwidthOf } from "./bandwidth.ts";
 import { networkNames } from "./namespaces.ts";
@@ -35,10 +36,10 @@ const SHORT = 12;
 export async function joinNetworks(request: Request, root = defaultRoot()): Promise<Membership | undefined> {
   const names = networkNames(request);
   if (names.length === 0) return undefined;
-  const { bareAddresses, DEFAULT_NETWORK, Networks } = await import("../network/index.ts");
+  const { bareAddresses, DEFAULT_NETWORK, hasNames, Networks } = await import("../network/index.ts");
   const { State } = await import("../state/index.ts");
   const state = new State(root);
-  const networks = new Networks(() => state);
+  const networks = new Networks(() => state, undefined, ...(await servers(root)));
   let held: HeldBox | undefined;
   try {
     const found: NetworkRecord[] = [];
@@ -57,7 +58,10 @@ export async function joinNetworks(request: Request, root = defaultRoot()): Prom
       addresses,
       request: {
         ...request,
-        mounts: [...filesFor(directory, request, Object.values(addresses).flat(), found), ...(request.mounts ?? [])],
+        mounts: [
+          ...filesFor(directory, request, Object.values(addresses).flat(), found.find(hasNames)?.subnets[0]?.gateway),
+          ...(request.mounts ?? []),
+        ],
       },
       plugIn: (pid) => plugIn(networks, found, id, pid),
       pace: (now) => networks.pace(id, now),
@@ -74,6 +78,14 @@ export async function joinNetworks(request: Request, root = defaultRoot()): Prom
   }
 }
 
+/** Who keeps networks, and answers for names in them. */
+async function servers(root: string): Promise<[keeper: Keeper | undefined, watcher: Watcher]> {
+  const { NetdKeeper, NetdWatcher } = await import("../netd/index.ts");
+  const command = () => callVerb(root, "network", "netd");
+  const keeper = effectiveUid() === 0 ? undefined : new NetdKeeper(() => root, command);
+  return [keeper, new NetdWatcher(() => root, command)];
+}
+
 async function leave(networks: Networks, held: HeldBox, state: Disposable): Promise<void> {
   try {
     await networks.leave(held.id);
@@ -87,26 +99,28 @@ async function plugIn(networks: Networks, found: readonly NetworkRecord[], id: s
   for (const network of found) await networks.raise(network.id, id);
   const { namespaceOf } = await import("../network/index.ts");
   using own = await namespaceOf(pid);
-  for (const [index, network] of found.entries()) await networks.plugIn(network.id, id, own.namespace, index === 0);
+  for (const [index, network] of found.entries())
+    await networks.plugIn(network.id, id, own.namespace, index === 0, own.pid);
 }
 
 const FILES = { hosts: "/etc/hosts", resolv: "/etc/resolv.conf" };
 
-/** What it knows of names: its own, and who is asked for others. Those that are mounted anyway stay. */
+/**
+ * What it knows of names: its own, and who is asked for others.
+ * @param nameServer whoever answers in its networks; without, the machine's @returns but for those that are mounted anyway
+ */
 function filesFor(
   directory: Directory,
   request: Request,
   addresses: string[],
-  networks: NetworkRecord[],
+  nameServer: string | undefined,
 ): MountOption[] {
   if ((request.namespaces?.mount ?? "private") !== "private") return [];
   const { hostname = "tsbox", mounts = [] } = request;
   const own = addresses.map((address) => `${address}\t${hostname}\n`);
   const contents = {
     hosts: `127.0.0.1\tlocalhost\n::1\tlocalhost\n${own.join("")}`,
-    resolv: resolversOf(networks)
-      .map((address) => `nameserver ${address}\n`)
-      .join(""),
+    resolv: nameServer === undefined ? ofMachine() : `nameserver ${nameServer}\noptions ndots:0\n`,
   };
   return (["hosts", "resolv"] as const).flatMap((name): MountOption[] => {
     const target = FILES[name];
@@ -116,9 +130,12 @@ function filesFor(
   });
 }
 
-/** The host's own, but for those that only the host reaches. */
-function resolversOf(_networks: readonly NetworkRecord[]): string[] {
+/** The machine's own servers, but for those that only it reaches. */
+function ofMachine(): string {
   const lines = (readKernelFile("/etc/resolv.conf") ?? "").split("\n");
   const found = lines.flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? []);
-  return found.filter((address) => !/^(127\.|::1$)/.test(address));
+  return found
+    .filter((address) => !/^(127\.|::1$)/.test(address))
+    .map((address) => `nameserver ${address}\n`)
+    .join("");
 }

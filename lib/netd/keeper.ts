@@ -1,0 +1,67 @@
+/** The namespace of an ordinary user's networks, which netd keeps. @module */
+import { close, Directory, duplicate, TsboxError } from "../../syscalls/index.ts";
+import type { Keeper } from "../network/index.ts";
+import { askNetd, isNetdThere, startNetd, tellNetd, type NetdCommand } from "./client.ts";
+import { SOCKET } from "./control.ts";
+
+/** What it is kept as. */
+export const NAMESPACE = "namespace";
+
+interface Known {
+  descriptor: number;
+  /** Of the socket of whoever keeps it. */
+  keeper: string | undefined;
+}
+
+/** To be asked by whoever has the lock of the networks. */
+export class NetdKeeper implements Keeper {
+  readonly #root: () => string;
+  readonly #command: () => NetdCommand | undefined;
+  /** Netd takes a while to begin, in which it does not answer: what was handed to it need not be asked for. */
+  #known: Known | undefined;
+
+  constructor(root: () => string, command: () => NetdCommand | undefined) {
+    this.#root = root;
+    this.#command = command;
+  }
+
+  find(): Promise<number | undefined> {
+    const keeper = this.#keeper();
+    if (this.#known && keeper === this.#known.keeper && isNetdThere(this.#root()))
+      return Promise.resolve(duplicate(this.#known.descriptor));
+    this.#forget();
+    if (keeper === undefined) return Promise.resolve(undefined);
+    const [found, ...others] = askNetd(this.#root(), { verb: "give", name: NAMESPACE })?.fds ?? [];
+    others.forEach(close);
+    if (found !== undefined) this.#known = { descriptor: duplicate(found), keeper };
+    return Promise.resolve(found);
+  }
+
+  /** @throws TsboxError `unsupported` */
+  keep(namespace: number): Promise<void> {
+    const tell = () => tellNetd(this.#root(), { verb: "keep", name: NAMESPACE }, [namespace]);
+    if (!tell()) {
+      const command = this.#command();
+      if (!command)
+        throw new TsboxError("keep the networks: there is no tsbox that could", {
+          code: "unsupported",
+          hint: "put tsbox into PATH",
+        });
+      startNetd(this.#root(), command);
+      tell();
+    }
+    this.#forget();
+    this.#known = { descriptor: duplicate(namespace), keeper: this.#keeper() };
+    return Promise.resolve();
+  }
+
+  #forget(): void {
+    if (this.#known) close(this.#known.descriptor);
+    this.#known = undefined;
+  }
+
+  #keeper(): string | undefined {
+    using directory = Directory.open(this.#root());
+    return directory?.status(SOCKET)?.identity;
+  }
+}
