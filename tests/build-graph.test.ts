@@ -37,7 +37,19 @@ function graph(
   );
   const outlined = { args, target, before, build: machine, platform: { ...machine, architecture: "arm64" }, contexts };
   const outline = outlineOf(file, { ...outlined, images: known });
-  return graphOf(outline, { contexts, images: known, network: "default", labels });
+  const made = graphOf(outline, { contexts, images: known, network: "default", labels });
+  return withoutPath(made);
+}
+
+/** Every image has one: it is told here where it matters. */
+function withoutPath(made: Graph): Graph {
+  const isOther = (line: string) => !line.startsWith("PATH=");
+  const { Env = [], ...config } = made.result.config;
+  const env = Env.filter(isOther);
+  made.result.config = env.length > 0 ? { ...config, Env: env } : config;
+  for (const { operation } of made.steps)
+    if (operation.kind === "run") operation.env = operation.env.filter(([name]) => name !== "PATH");
+  return made;
 }
 
 const titles = (made: Graph) => made.steps.map(({ title }) => title);
@@ -166,6 +178,15 @@ describe("the config", () => {
     expect(made.result.config).toEqual({ Env: ["A=1"] });
     const own = graph("FROM base AS a\nONBUILD RUN z\nFROM a\nRUN y");
     expect(runs(own).map(({ words }) => words.at(-1))).toEqual(["z", "y"]);
+  });
+
+  test("has a PATH where the base has none", () => {
+    const file = parseDockerfile("FROM scratch", "Dockerfile");
+    const options = { args: {}, target: undefined, before: undefined, build: machine, platform: machine };
+    const contexts: ContextNames = new Map();
+    const outline = outlineOf(file, { ...options, contexts, images: new Map() });
+    const { result } = graphOf(outline, { contexts, images: new Map(), network: "none", labels: {} });
+    expect(result.config.Env).toEqual(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]);
   });
 
   test("labels that were asked for come last", () => {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, utimesSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
-import { planBuild, pruneBuildCache, buildCacheUsage } from "../lib/build/index.ts";
+import { build, buildCacheUsage, planBuild, pruneBuildCache, type BuildOptions } from "../lib/build/index.ts";
 import { agentMount } from "../lib/build/ssh.ts";
 import { Workspace } from "../lib/build/workspace.ts";
 import { imageIds } from "../lib/launch/index.ts";
@@ -13,6 +13,7 @@ import { noRegistry, startRegistry } from "./support/registry.ts";
 import { failedBuild, TestBuilds } from "./support/builds.ts";
 
 let builds: TestBuilds;
+const buildContext = (options: BuildOptions) => build(builds.root, { tags: ["made"], ...options });
 const never = (): never => {
   throw new Error("it is there");
 };
@@ -41,7 +42,8 @@ CMD ["sh", "-c", "cat greeting index; id -u; pwd"]`);
     expect(await builds.run("stat -c %u:%g /srv/app/greeting /srv/app/index /srv/app")).toBe("1000:1001\n0:0\n0:0\n");
     using images = builds.images();
     const { Config: config } = await images.inspect("made");
-    expect(config).toMatchObject({ Env: ["A=1", "B=two words"], User: "app", WorkingDir: "/srv/app" });
+    expect(config?.Env?.slice(1)).toEqual(["A=1", "B=two words"]);
+    expect(config).toMatchObject({ User: "app", WorkingDir: "/srv/app" });
     const history = await images.history("made");
     expect(history.slice(0, 3).map(({ createdBy }) => createdBy)).toEqual([
       'CMD ["sh", "-c", "cat greeting index; id -u; pwd"]',
@@ -213,6 +215,69 @@ EOF`);
   });
 });
 
+describe("files", () => {
+  it("that .dockerignore leaves out are not there, and change nothing", async () => {
+    builds.context.write("ignored/.dockerignore", "*.log\nsecret\n!keep.log\n");
+    for (const name of ["a", "b.log", "keep.log", "secret/key"]) builds.context.write(`ignored/${name}`, name);
+    const context = join(builds.context.path, "ignored");
+    const text = "FROM base\nCOPY . /all";
+    await builds.build(text, { context });
+    expect(await builds.run("cd /all && find . -type f | sort")).toBe("./.dockerignore\n./a\n./keep.log\n");
+    builds.context.write("ignored/b.log", "changed");
+    expect((await builds.build(text, { context })).cached).toBe(1);
+  });
+
+  it("of an archive are a context, and the Dockerfile among them is taken", async () => {
+    builds.context.write("archived/Dockerfile", "FROM base\nCOPY file /");
+    builds.context.write("archived/file", "of the archive");
+    const directory = join(builds.context.path, "archived");
+    const tar = Bun.spawnSync(["tar", "-czf", "-", "-C", directory, "."]).stdout;
+    const { cached, performed } = await buildContext({ context: tar });
+    expect([cached, performed]).toEqual([0, 1]);
+    expect(await builds.run("cat /file")).toBe("of the archive");
+    const stream = new Response(tar).body as ReadableStream<Uint8Array>;
+    expect((await buildContext({ context: stream })).cached).toBe(1);
+  });
+
+  it("of other contexts, by their names, and images in the place of others", async () => {
+    builds.context.write("other/file", "of the other");
+    const contexts = { other: join(builds.context.path, "other"), elsewhere: "docker-image://base" };
+    await builds.build("FROM elsewhere\nCOPY --from=other file /", { contexts });
+    expect(await builds.run("cat /file")).toBe("of the other");
+    await builds.build("FROM other\nCOPY --from=base /bin /bin", { contexts });
+    expect(await builds.run("cat /file")).toBe("of the other");
+  });
+
+  it("of a URL are fetched; with a checksum only once", async () => {
+    let asked = 0;
+    const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => (asked++, new Response("of the server")) });
+    try {
+      const url = `http://127.0.0.1:${server.port}/page`;
+      const sum = `sha256:${new Bun.CryptoHasher("sha256").update("of the server").digest("hex")}`;
+      const text = `FROM base\nADD --checksum=${sum} ${url} /`;
+      await builds.build(text);
+      expect(await builds.run("cat /page")).toBe("of the server");
+      expect((await builds.build(text)).cached).toBe(1);
+      expect(asked).toBe(1);
+      // without, it is asked for what is there now
+      for (const cached of [0, 1]) expect((await builds.build(`FROM base\nADD ${url} /`)).cached).toBe(cached);
+      expect(asked).toBe(3);
+      const wrong = await failedBuild(builds.build(text.replace(sum, `sha256:${"0".repeat(64)}`)));
+      expect([wrong.code, wrong.message.slice(0, 15)]).toEqual(["digest_mismatch", "Dockerfile:2:1:"]);
+    } finally {
+      await server.stop(true);
+    }
+  });
+
+  it("that are archives are unpacked by ADD, and not by COPY", async () => {
+    builds.context.write("packed/inside", "unpacked");
+    const tar = join(builds.context.path, "packed.tar.gz");
+    Bun.spawnSync(["tar", "-czf", tar, "-C", join(builds.context.path, "packed"), "."]);
+    await builds.build("FROM base\nADD packed.tar.gz /added/\nCOPY packed.tar.gz /copied/");
+    expect(await builds.run("cat /added/inside; ls /copied")).toBe("unpackedpacked.tar.gz\n");
+  });
+});
+
 describe("the cache", () => {
   it("has what was done before, also with other labels and times", async () => {
     builds.context.write("copied", "1");
@@ -268,7 +333,13 @@ describe("the cache", () => {
     expect((await pruneBuildCache(builds.root, { keepBytes: 1e9 })).removed).toEqual([]);
     const layers = () => readdirSync(`${builds.root}/layers`).length;
     const there = layers();
+    await builds.build("FROM base\nRUN --mount=type=cache,target=/c mkdir /c/d && chown 7:7 /c/d && echo x > /c/d/x", {
+      tags: [],
+    });
     const { removed, freedBytes } = await pruneBuildCache(builds.root);
+    expect(readdirSync(`${builds.root}/build/mounts`).length).toBeGreaterThan(0);
+    await pruneBuildCache(builds.root, { all: true });
+    expect(readdirSync(`${builds.root}/build/mounts`)).toEqual([]);
     expect(removed.map((each) => each.text)).toContain("RUN echo pruned > /x");
     expect(freedBytes).toBeGreaterThan(0);
     expect(layers()).toBeLessThan(there);

@@ -107,7 +107,8 @@ class Making {
       return { ...before, config, history: [...before.history], variables };
     }
     const base = origin.kind === "image" ? this.#options.images.get(imageKey(origin)) : undefined;
-    const { OnBuild: _, ...config } = base?.config ?? {};
+    const { OnBuild: _, ...found } = base?.config ?? {};
+    const config = withPath(found);
     const variables = new Variables(given, globals.values);
     variables.env = config.Env ?? [];
     const { reference, platform } = origin.kind === "image" ? origin : { reference: undefined, platform: undefined };
@@ -289,6 +290,14 @@ class StageInstructions {
   #told(createdBy: string): void {
     this.#made.history.push({ createdBy });
   }
+}
+
+const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** As Docker's builders: whoever looks for a program in the image finds it, or knows that there is none. */
+function withPath(config: ContainerConfig): ContainerConfig {
+  const { Env = [] } = config;
+  return Env.some((line) => line.startsWith("PATH=")) ? config : { ...config, Env: [...Env, DEFAULT_PATH] };
 }
 
 /** Where here-documents are that are executed. */

@@ -9,6 +9,9 @@ import type { Platform } from "../image/index.ts";
 /** Known to RUN without being declared, and no part of what is made. */
 const PROXIES = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 export const isProxy = (name: string): boolean => PROXIES.includes(name.toUpperCase());
+/** Of the build itself, declared or not. */
+const isKnown = (name: string): boolean =>
+  isProxy(name) || name === "SOURCE_DATE_EPOCH" || name.startsWith("BUILDKIT_");
 
 export function platformArguments(build: Platform, target: Platform): Map<string, string> {
   const all = new Map<string, string>();
@@ -38,7 +41,7 @@ export class Arguments {
 
   /** Those that nobody has declared. */
   get unused(): string[] {
-    return Object.keys(this.#given).filter((name) => !this.#used.has(name) && !isProxy(name));
+    return Object.keys(this.#given).filter((name) => !this.#used.has(name) && !isKnown(name));
   }
 }
 
