@@ -470,6 +470,20 @@ describe("of an ordinary user", () => {
     },
   );
 
+  testUnless(userOnly, "what may not be read is told of, and what can be done", async () => {
+    const tree = contextOf({ "secret/key": "k", a: "1" });
+    const secret = join(tree.layers[0] as string, "secret");
+    chmodSync(secret, 0);
+    const digesting = new BuildFiles().select(tree, { sources: ["."] }).then((selection) => selection.digest());
+    for (const failing of [digesting, copied(tree, { sources: ["."] })])
+      expect(await failureOf(() => failing)).toMatchObject({
+        code: "permission_denied",
+        message: expect.stringContaining('"secret"'),
+        hint: expect.stringContaining(".dockerignore"),
+      });
+    chmodSync(secret, 0o700);
+  });
+
   testUnless(userOnly, "without others' ids all is their own", async () => {
     const { upper } = await copied({ a: "1" }, { sources: ["a"], chown: "7:8" });
     expect(statSync(join(upper, "a")).uid).toBe(process.geteuid!());

@@ -63,11 +63,10 @@ export async function copy(
   layer: string,
 ): Promise<boolean> {
   const target = targetOf(making, found, layer);
-  const { destination, directory, chown, chmod, parents, link, files } = operation;
+  const { destination, directory, chown, chmod, link, files } = operation;
   const options = {
     destination,
     workingDirectory: directory,
-    parents,
     link,
     signal: making.signal,
     ...(chown === undefined ? {} : { chown }),

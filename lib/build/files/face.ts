@@ -36,7 +36,6 @@ export interface CopyOptions {
   /** `"user:group"`, by name looked up in the target, or numbers. */
   chown?: string;
   chmod?: string;
-  parents?: boolean;
   /** Local archives are unpacked there. */
   unpack?: boolean;
   /** COPY --link: nothing of the target counts, its symlinks neither. */

@@ -4,7 +4,7 @@ import type { Copied, CopyOptions, CopyTarget, Files, FileTree, Selection, Selec
 import { bytesOf } from "./names.ts";
 import { lookIn, resolve } from "./place.ts";
 import { OpenTree } from "./open-tree.ts";
-import { SelectedFiles } from "./selection.ts";
+import { explained, SelectedFiles } from "./selection.ts";
 import { writeFiles } from "./write.ts";
 
 export {
@@ -47,7 +47,7 @@ export class BuildFiles implements Files {
 
   async copy(selection: Selection, target: CopyTarget, options: CopyOptions): Promise<Copied> {
     if (!(selection instanceof SelectedFiles)) throw new TypeError("a selection of others");
-    return await copyFiles(selection, target, options);
+    return await explained(selection.tree, () => copyFiles(selection, target, options));
   }
 
   async write(

@@ -1,4 +1,5 @@
 /** What the sources of a COPY came to, and what that is called: its digest. @module */
+import { TsboxError } from "../../../syscalls/index.ts";
 import { excluding, type Ignore } from "../../dockerfile/index.ts";
 import type { FileTree, Selection, SelectOptions } from "./face.ts";
 import { Hashes } from "./hashes.ts";
@@ -75,7 +76,7 @@ export class SelectedFiles implements Selection {
   }
 
   digest(): Promise<string> {
-    return (this.#digest ??= this.#computed());
+    return (this.#digest ??= explained(this.tree, () => this.#computed()));
   }
 
   async #computed(): Promise<string> {
@@ -92,5 +93,23 @@ export class SelectedFiles implements Selection {
     this.#stamps = hashing.stamps;
     this.#recorded = hashing.recorded;
     return hashing.end();
+  }
+}
+
+const EACCES = 13;
+
+/** What may not be read, and what can be done about that. */
+export async function explained<T>({ isContext }: FileTree, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isContext || !(error instanceof TsboxError) || error.errno !== EACCES) throw error;
+    const { message, errno } = error;
+    throw new TsboxError(message, {
+      code: "permission_denied",
+      errno,
+      hint: "whoever builds has to be able to read it; .dockerignore leaves it out",
+      cause: error,
+    });
   }
 }

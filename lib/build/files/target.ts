@@ -62,6 +62,8 @@ export class Target implements Disposable {
   readonly #upper: number;
   /** Of directories, and what was written. */
   readonly #known = new Map<string, Known>();
+  /** Of those, what is in which directory. */
+  readonly #below = new Map<string, Set<string>>();
   /** Names of the directory that was asked about last. */
   #names: { path: string; types: Map<string, number> } | undefined;
   #asked = "";
@@ -100,7 +102,7 @@ export class Target implements Disposable {
   #beginRoot(isAlone: boolean): Written {
     const { root } = this.#tree;
     const level = this.#enter({ path: "", layers: [UPPER] });
-    this.#known.set("", { kind: "directory", pending: root, isUpper: true });
+    this.#learn("", { kind: "directory", pending: root, isUpper: true });
     if (level.names.length > 0) return this.#asItIs(level);
     trySyscall("fchmod", this.#upper, S_IRWXU);
     removeAttribute(this.#upper, "system.posix_acl_default");
@@ -169,7 +171,7 @@ export class Target implements Disposable {
       pending: { path, layers },
       isUpper: layers[0] === UPPER,
     };
-    this.#known.set(path, here);
+    this.#learn(path, here);
     return here;
   }
 
@@ -204,7 +206,7 @@ export class Target implements Disposable {
     if (known.isUpper) return;
     this.#reach(split(path)[0]);
     this.#put(path, this.#asItIs(this.#enter(known.pending as Pending)));
-    this.#known.set(path, { ...known, isUpper: true });
+    this.#learn(path, { ...known, isUpper: true });
   }
 
   /** A directory is what it was, but for its time. */
@@ -233,22 +235,36 @@ export class Target implements Disposable {
     if (type === "directory") {
       this.#made.set(path, written);
       const pending = before.kind === "directory" ? before.pending : undefined;
-      this.#known.set(path, { kind: "directory", pending, isUpper: true });
+      this.#learn(path, { kind: "directory", pending, isUpper: true });
       return;
     }
     if (before.kind === "directory") this.#forget(path);
     const kind = type === "hard link" ? "file" : type;
-    this.#known.set(path, {
+    this.#learn(path, {
       kind,
       isUpper: true,
       ...(type === "symlink" && linkName !== undefined ? { linkName } : {}),
     });
   }
 
+  #learn(path: string, known: Known): void {
+    if (path !== "" && !this.#known.has(path)) {
+      const [above] = split(path);
+      const names = this.#below.get(above) ?? new Set();
+      this.#below.set(above, names.add(path));
+    }
+    this.#known.set(path, known);
+  }
+
+  /** All that was in a directory. */
   #forget(path: string): void {
-    for (const known of [this.#known, this.#made])
-      for (const each of known.keys()) if (each.startsWith(`${path}/`)) known.delete(each);
-    this.#made.delete(path);
+    const gone = [path];
+    for (const each of gone) {
+      for (const below of this.#below.get(each) ?? []) gone.push(below);
+      this.#below.delete(each);
+      this.#made.delete(each);
+      if (each !== path) this.#known.delete(each);
+    }
   }
 
   #put(path: string, { type, mode, uid, gid, size = 0, mtime, linkName, major, minor, xattrs }: Written): void {
