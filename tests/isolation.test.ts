@@ -373,11 +373,11 @@ describe("identity and privileges", () => {
   testUnless(notRoot, "users and groups by number and by name", async () => {
     const id = async (user: string) =>
       sh("id -u; id -g; cat /proc/self/status | grep Groups", { user }).then((out) => out.replace(/\s+/g, " "));
-    expect(await id("0:0")).toBe("0 0 Groups:");
-    expect(await id("app")).toBe("1000 1001 Groups: 50 2000");
-    expect(await id("1000:50")).toBe("1000 50 Groups:");
-    expect(await id("app:data")).toBe("1000 2000 Groups:");
-    expect(await id("4242:4343")).toBe("4242 4343 Groups:");
+    expect(await id("0:0")).toBe("0 0 Groups: 0");
+    expect(await id("app")).toBe("1000 1001 Groups: 50 1001 2000");
+    expect(await id("1000:50")).toBe("1000 50 Groups: 50");
+    expect(await id("app:data")).toBe("1000 2000 Groups: 2000");
+    expect(await id("4242:4343")).toBe("4242 4343 Groups: 4343");
     const error = await failureOf(() => id("70000"));
     expect([error.code, error.hint]).toEqual([
       "invalid_option",

@@ -43,11 +43,11 @@ export function identitySteps(spec: Spec, kept?: string): Plan {
       action: `become user ${user.uid}:${user.gid}`,
       ops: [
         { call: "prctl", args: [flags("PR_SET_KEEPCAPS"), 1] },
-        // EPERM: setgroups(2) is denied in a single-id map
+        // EPERM: setgroups(2) is denied in a single-id map, and none was asked for but its own
         {
           call: "setgroups",
           args: [groups.length, list],
-          ...(groups.length === 0 ? { onError: { ignore: "EPERM" } } : {}),
+          ...(groups.every((group) => group === user.gid) ? { onError: { ignore: "EPERM" } } : {}),
         },
         { call: "setresgid", args: [user.gid, user.gid, user.gid] },
         { call: "setresuid", args: [user.uid, user.uid, user.uid] },

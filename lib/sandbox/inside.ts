@@ -15,7 +15,7 @@ import { Listener, type SyscallHandler } from "./notify.ts";
 import type { SandboxOptions, SpawnOptions } from "./options.ts";
 import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
-import { checkSpawnOptions, environment } from "./request.ts";
+import { checkSpawnOptions, environment, withOwnGroup } from "./request.ts";
 import { terminalOf } from "./terminal.ts";
 
 /** What a process joins. */
@@ -120,7 +120,7 @@ function userInside(name: string, { process, linux }: Spec, known: Known, accoun
   const asked = known.groups === undefined ? [] : additionalGidsOf(known, accounts);
   // of one id alone, no other can be had
   const hasOne = linux.gidMappings?.length === 1 && linux.gidMappings[0]?.size === 1;
-  const additionalGids = hasOne ? [] : [...new Set([...user.additionalGids, ...asked])];
+  const additionalGids = hasOne ? [] : [...new Set([...withOwnGroup(user), ...asked])];
   return { user: { ...process.user, ...user, additionalGids }, home };
 }
 

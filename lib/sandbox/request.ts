@@ -31,7 +31,7 @@ import { portsOf } from "./published-ports.ts";
 import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
-import { findUser, type Accounts } from "../accounts/index.ts";
+import { findUser, type Accounts, type User } from "../accounts/index.ts";
 import type { Volume } from "./volume.ts";
 
 const inDirectory = (directory: string, names: string) => names.split(" ").map((name) => `${directory}/${name}`);
@@ -140,6 +140,11 @@ function encoded(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
+/** Otherwise a setgid program would take it away, and with it what a file denies to that group (CVE-2022-36109). */
+export const withOwnGroup = ({ gid, additionalGids }: Pick<User, "gid" | "additionalGids">): number[] => [
+  ...new Set([gid, ...additionalGids]),
+];
+
 /** The process of a sandbox, or one that joins it: what `more` says goes before the sandbox's own options. */
 export function processFor(
   args: string[],
@@ -156,6 +161,7 @@ export function processFor(
   if (options.stack && hasOneId(options)) user.additionalGids = [];
   if (options.groups !== undefined)
     user.additionalGids = [...new Set([...user.additionalGids, ...additionalGidsOf(options, accounts)])];
+  if (!hasOneId(options)) user.additionalGids = withOwnGroup(user);
   return {
     user: umask === undefined ? user : { ...user, umask },
     args,
