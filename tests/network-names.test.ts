@@ -272,6 +272,27 @@ describe.skipIf(reason !== undefined)(
       await nothingIsLeft();
     }, 30_000);
 
+    test("and all that is made for them are taken away after kill -9 in the middle of a start", async () => {
+      said("network", "create", "cut");
+      for (let ms = 40; ms <= 600; ms += 80) {
+        const name = `cut${ms}`;
+        const words = made.command("run", "-d", "--name", name, "--network", "cut", "busy", "sleep", "1000");
+        const child = Bun.spawn(words, { env: made.env, stdio: ["ignore", "ignore", "ignore"] });
+        await Bun.sleep(ms);
+        child.kill(9);
+        await child.exited;
+      }
+      // the next one finds what was left in the way
+      sleeping("next", "cut");
+      expect(await eventually(() => answering().length === 1)).toBe(true);
+      expect(askFrom(pidOf("next"), gatewayOf("cut")[0], "next", TYPE.A, "udp", 10_000)).toEqual(
+        are(addressOf("next")),
+      );
+      for (const name of said("ps", "-a", "--format", "{{.Names}}").split("\n")) said("rm", "-f", name);
+      said("network", "rm", "cut");
+      await nothingIsLeft();
+    }, 60_000);
+
     test("of many containers that begin at once are all known", async () => {
       said("network", "create", "crowd");
       const names = Array.from({ length: 6 }, (_, index) => `crowd${index}`);
