@@ -427,19 +427,22 @@ describe("a cache of others", () => {
 
 describe("stages", () => {
   it("that do not need each other are built at the same time", async () => {
-    const text =
-      "FROM base AS a\nRUN sleep 1\nFROM base AS b\nRUN sleep 1\nFROM base\nCOPY --from=a /etc/passwd /a\nCOPY --from=b /etc/passwd /b";
-    const started = performance.now();
+    const run = "RUN echo begin; sleep 1; echo end";
+    const copies = "COPY --from=a /etc/passwd /a\nCOPY --from=b /etc/passwd /b";
+    // another line, as what is the same is done once
+    const text = `FROM base AS a\n${run}\nFROM base AS b\n${run}; true\nFROM base\n${copies}`;
     await builds.build(text, { parallel: 2 });
-    expect(performance.now() - started).toBeLessThan(1900);
+    expect(builds.output).toBe("begin\nbegin\nend\nend\n");
+    await builds.build(text, { parallel: 1, cache: false });
+    expect(builds.output).toBe("begin\nend\nbegin\nend\n");
   });
 
   it("one that fails ends the others", async () => {
     const text =
-      "FROM base AS a\nRUN sleep 30\nFROM base AS b\nRUN sleep 0.2; exit 3\nFROM base\nCOPY --from=a / /a\nCOPY --from=b / /b";
+      "FROM base AS a\nRUN sleep 100\nFROM base AS b\nRUN sleep 0.2; exit 3\nFROM base\nCOPY --from=a / /a\nCOPY --from=b / /b";
     const started = performance.now();
     expect((await failedBuild(builds.build(text, { parallel: 2 }))).message).toContain("exit code 3");
-    expect(performance.now() - started).toBeLessThan(10_000);
+    expect(performance.now() - started).toBeLessThan(50_000);
     expect(builds.leftovers).toEqual([]);
   });
 });

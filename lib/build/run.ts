@@ -24,10 +24,21 @@ export async function run(making: Making, found: Found, operation: RunOperation,
   const hosts = networkFiles(making, operation);
   const options = optionsFor(making, operation, layer, { ...mounted, mounts: [...mounted.mounts, ...hosts] });
   const last = new LastLines();
-  const result = await started(making, step, async () => {
-    const child = spawnOver(lowers, making.store.path, operation.words, options);
+  const start = async (asked: RunOptions) => {
+    const child = spawnOver(lowers, making.store.path, operation.words, asked);
     const [ended] = await Promise.all([child.result(), tell(making, step, child, last)]);
     return ended;
+  };
+  const result = await located(making, step, async () => {
+    try {
+      return await start(options);
+    } catch (error) {
+      if (operation.network !== "default" || (error as TsboxError).code !== "unsupported") throw error;
+      // most steps need none: those that do will fail, and this says why
+      const message = `${whereOf(making.file, step)}: there is no network: ${(error as TsboxError).message}`;
+      making.onEvent({ type: "warning", message, ...(step.place ? { line: step.place.line } : {}) });
+      return start({ ...options, network: false });
+    }
   });
   making.signal.throwIfAborted();
   if (result.exitCode !== 0) throw runError(making, step, result, last);
@@ -102,7 +113,7 @@ function runError({ file }: Making, step: Step, result: ProcessResult, last: Las
   });
 }
 
-async function started<T>(making: Making, step: Step, work: () => Promise<T>): Promise<T> {
+async function located<T>(making: Making, step: Step, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
