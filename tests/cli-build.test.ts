@@ -202,10 +202,15 @@ describe("tsbox builder", () => {
   it("lists what is kept, and removes it", () => {
     tsbox(["build", "-q", "-"], { stdin: "FROM base\nRUN echo kept > /kept\n" });
     expect(tsbox(["builder", "du"]).stdout).toMatch(/^ID +RECLAIMABLE +SIZE +LAST ACCESSED +WHAT\n.*RUN echo kept/s);
+    const counted = () => tsbox(["system", "df", "--format", "{{.Type}}:{{.TotalCount}}"]).stdout.split("\n").at(3);
+    expect(counted()).toMatch(/^Build Cache:[1-9]/);
     expect(tsbox(["builder", "prune", "--force", "--filter", "until=24h"]).stdout).toBe("Total reclaimed space: 0B\n");
     const pruned = tsbox(["builder", "prune", "--force", "--all"]).stdout;
     expect(pruned).toMatch(/RUN echo kept > \/kept\n.*\nTotal reclaimed space: \d/s);
     expect(tsbox(["builder", "du"]).stdout).toContain("Total:\t\t0B");
+    expect(counted()).toBe("Build Cache:0");
+    tsbox(["build", "-q", "-"], { stdin: "FROM base\nRUN echo again > /again\nFROM scratch\nCOPY --from=0 /again /" });
+    expect(tsbox(["system", "prune", "--force"]).stdout).toContain("RUN echo again");
   });
 
   it("refuses what it does not understand", () => {

@@ -386,6 +386,7 @@ describe("system", () => {
   - all stopped containers
   - all anonymous volumes not used by at least one container
   - all dangling images
+  - unused build cache
   - what was left of downloads that broke off
 
 Are you sure you want to continue? [y/N] `);

@@ -1,4 +1,5 @@
 /** `tsbox builder prune`: what builds have kept, and nobody needs. @module */
+import type { PrunedCache } from "../../build/index.ts";
 import { confirm } from "../ask.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { humanSize } from "../images/human.ts";
@@ -40,16 +41,20 @@ export const addBuilderPrune: Add = (parent, name) =>
         if (!force && !confirm(`WARNING! This will remove ${all ? ALL : UNUSED}.`)) return;
         const { Tsbox } = await import("../../engine/index.ts");
         using engine = new Tsbox();
-        const { removed, freedBytes } = await engine.pruneBuildCache({
+        const pruned = await engine.pruneBuildCache({
           all,
           ...(olderThanMs === undefined ? {} : { olderThanMs }),
           ...(keepBytes === undefined ? {} : { keepBytes }),
         });
-        const rows = removed.map(({ key, text, bytes }) => [shortId(key), humanSize(bytes), safeWord(text)].join("\t"));
-        if (rows.length > 0) print(aligned(`${["ID\tSIZE\tWHAT", ...rows].join("\n")}\n\n`));
-        print(`Total reclaimed space: ${humanSize(freedBytes, 4)}\n`);
+        tellRemoved(pruned);
+        print(`Total reclaimed space: ${humanSize(pruned.freedBytes, 4)}\n`);
       }),
   );
+
+export function tellRemoved({ removed }: PrunedCache): void {
+  const rows = removed.map(({ key, text, bytes }) => [shortId(key), humanSize(bytes), safeWord(text)].join("\t"));
+  if (rows.length > 0) print(aligned(`${["ID\tSIZE\tWHAT", ...rows].join("\n")}\n\n`));
+}
 
 const UNITS_MS: Record<string, number> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 };
 

@@ -3,7 +3,8 @@ import type { Tsbox } from "../../engine/index.ts";
 import type { HistoryStep } from "../../images/index.ts";
 import { rowOf, TITLES as CONTAINER_TITLES } from "../containers/container-rows.ts";
 import { declare, FORMAT, type Add } from "../images/declare.ts";
-import { humanSize } from "../images/human.ts";
+import { humanSince, humanSize } from "../images/human.ts";
+import { shortId } from "../images/layer-lines.ts";
 import { IMAGE_TITLES, rowsOf } from "../images/list.ts";
 import { listed, type Columns, type Row } from "../images/rows.ts";
 import { safely } from "../images/with-images.ts";
@@ -29,6 +30,17 @@ const CONTAINERS: Columns = {
 const VOLUMES: Columns = {
   table: "{{.Name}}\t{{.Links}}\t{{.Size}}",
   titles: { Name: "VOLUME NAME", Links: "LINKS", Size: "SIZE" },
+};
+const CACHE: Columns = {
+  table: "{{.ID}}\t{{.InUse}}\t{{.Size}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Description}}",
+  titles: {
+    ID: "CACHE ID",
+    InUse: "IN USE",
+    Size: "SIZE",
+    LastUsedSince: "LAST USED",
+    UsageCount: "USAGE",
+    Description: "DESCRIPTION",
+  },
 };
 
 export const addDiskUsage: Add = (parent, name) =>
@@ -57,8 +69,7 @@ async function usageTable(engine: Tsbox, format: string | undefined): Promise<st
     row("Images", { count: images, active, bytes: sizeBytes, freeBytes: reclaimableBytes }),
     row("Containers", totalOf(await containersOf(engine))),
     row("Local Volumes", totalOf(volumesOf(engine))),
-    // what Docker has besides; there is nothing of it
-    row("Build Cache", totalOf([])),
+    row("Build Cache", totalOf(cacheOf(await engine.buildCacheUsage()))),
   ];
   return listed(format, { table: TABLE, titles: TITLES }, kinds);
 }
@@ -116,6 +127,21 @@ function volumesOf({ volumes }: Tsbox) {
   });
 }
 
+type Kept = Awaited<ReturnType<Tsbox["buildCacheUsage"]>>;
+
+/** What an image has is counted there. */
+const cacheOf = (kept: Kept) => kept.map(({ bytes, isInUse }) => ({ bytes: isInUse ? 0 : bytes, isActive: isInUse }));
+
+const cacheRows = (kept: Kept, now: Date): Row[] =>
+  kept.map(({ key, isInUse, bytes, used, uses, text }) => ({
+    ID: shortId(key),
+    InUse: String(isInUse),
+    Size: humanSize(bytes),
+    LastUsedSince: humanSince(new Date(used), now),
+    UsageCount: String(uses),
+    Description: text,
+  }));
+
 async function verboseTables(engine: Tsbox, format: string | undefined): Promise<string> {
   const now = new Date();
   const containers = await containersOf(engine);
@@ -139,10 +165,11 @@ async function verboseTables(engine: Tsbox, format: string | undefined): Promise
       VOLUMES,
       volumesOf(engine).map(({ name, links, bytes }) => ({ Name: name, Links: String(links), Size: humanSize(bytes) })),
     ],
+    ["BuildCache", "Build cache usage:", CACHE, cacheRows(await engine.buildCacheUsage(), now)],
   ];
   if (format === "json") {
     const lists = parts.map(([name, , , rows]) => [name, rows.map((each) => new Map(Object.entries(each)))]);
-    return `${jsonOf(valueOf({ ...Object.fromEntries(lists), BuildCache: [] }))}\n`;
+    return `${jsonOf(valueOf(Object.fromEntries(lists)))}\n`;
   }
   if (format !== undefined) return listed(format, IMAGES, images);
   return parts.map(([, title, columns, rows]) => `${title}\n\n${listed(undefined, columns, rows)}`).join("\n");

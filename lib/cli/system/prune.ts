@@ -1,5 +1,6 @@
 /** `tsbox system prune`: whatever nobody uses goes. @module */
 import { confirm } from "../ask.ts";
+import { tellRemoved as tellCache } from "../build/prune.ts";
 import { containerFilters, tellRemoved as tellContainers } from "../containers/prune.ts";
 import type { Tsbox } from "../../engine/index.ts";
 import { declare, type Add } from "../images/declare.ts";
@@ -21,7 +22,7 @@ export const addSystemPrune: Add = (parent, name) =>
     name,
     {
       summary: "Remove unused data",
-      more: ": containers that do not run, images, and what was left of downloads that broke off",
+      more: ": containers that do not run, images, build cache, and what was left of downloads that broke off",
       usage: "[FLAGS]",
       flags: [...PRUNE_FLAGS, ["--volumes", "Also volumes without a name that no container has"]],
     },
@@ -44,6 +45,7 @@ function warning({ all = false, filter = [], volumes = false }: SystemPruneFlags
     "all stopped containers",
     ...(volumes ? ["all anonymous volumes not used by at least one container"] : []),
     all ? UNUSED : DANGLING,
+    all ? "all build cache" : "unused build cache",
     "what was left of downloads that broke off",
   ];
   const filtered = ["", "  Items to be pruned will be filtered with:", ...filter.map((each) => `  - ${each}`)];
@@ -53,9 +55,10 @@ function warning({ all = false, filter = [], volumes = false }: SystemPruneFlags
 
 /** Containers first: what they use is used until then. @returns the bytes that are free again */
 async function prune(
-  { containers, images, volumes }: Tsbox,
+  engine: Tsbox,
   { all = false, filter = [], volumes: withVolumes = false }: SystemPruneFlags,
 ): Promise<number> {
+  const { containers, images, volumes } = engine;
   const filters = containerFilters(filter);
   const ended = await containers.prune({ filters });
   tellContainers(ended);
@@ -63,5 +66,8 @@ async function prune(
   tellVolumes(unused);
   const gone = await images.prune({ all, ...pruneFilters(filter) });
   tellImages(gone);
-  return ended.freedBytes + unused.freedBytes + gone.freedBytes;
+  // labels are what a step of a build has none of
+  const cache = filter.length > 0 ? { removed: [], freedBytes: 0 } : await engine.pruneBuildCache({ all });
+  tellCache(cache);
+  return ended.freedBytes + unused.freedBytes + gone.freedBytes + cache.freedBytes;
 }
