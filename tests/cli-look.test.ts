@@ -17,7 +17,8 @@ import { parseProcess } from "../lib/containers/processes.ts";
 import { cpuTime, elapsedTime, startTime, terminalName, type Moment } from "../lib/containers/ps-fields.ts";
 import { psOptions } from "../lib/containers/ps-options.ts";
 import type { ContainerRecord, ContainerStats } from "../lib/containers/index.ts";
-import { networkBytes, statsOf } from "../lib/containers/stats.ts";
+import { statsOf } from "../lib/containers/stats.ts";
+import { bytesThrough } from "../lib/network/index.ts";
 import { topOf } from "../lib/containers/top.ts";
 import { capabilityNames, parseMounts } from "../lib/containers/explain.ts";
 import { addresses6In, addressesIn, listeningIn } from "../lib/containers/network-ends.ts";
@@ -461,8 +462,8 @@ describe("stats", () => {
   test("the network is all interfaces but the loopback", () => {
     const text =
       "Inter-|   Receive\n face |bytes\n    lo:  999 1 0 0 0 0 0 0 999 1 0 0 0 0 0 0\n  eth0: 10 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0\neth1:1 1 0 0 0 0 0 0 2 1 0 0 0 0 0 0\n";
-    expect(networkBytes(text)).toEqual({ networkInBytes: 11, networkOutBytes: 22 });
-    expect(networkBytes("")).toEqual({ networkInBytes: 0, networkOutBytes: 0 });
+    expect(bytesThrough(text)).toEqual({ inBytes: 11, outBytes: 22 });
+    expect(bytesThrough("")).toEqual({ inBytes: 0, outBytes: 0 });
   });
 
   test("graphs", () => {

@@ -76,7 +76,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
   function speed(from: Member, to: Member, way: "up" | "down", seconds = 2): number {
     const server = to.place.start("iperf3", "-s", "-1");
     try {
-      for (let tries = 0; !/:1451 /.test(to.place.run("cat", "/proc/self/net/tcp6", "/proc/self/net/tcp")); tries++) {
+      for (let tries = 0; !/:1451 \S+ 0A /.test(to.place.run("cat", "/proc/self/net/tcp6", "/proc/self/net/tcp")); tries++) {
         if (tries > 200) throw new Error("iperf3 does not listen");
         Bun.sleepSync(10);
       }
@@ -200,6 +200,49 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
     expect((await failureOf(alone)).message).toContain("in no network of its own");
   }, 60_000);
 
+  test("by way of a policy as well, with what there is altogether; and both are counted", async () => {
+    const outside = world.neighbour(["203.0.113.1/24"], ["203.0.113.9/24"]);
+    const server = outside.start(process.execPath, "-e", SERVE);
+    await server.stdout.getReader().read();
+    // a program of its own: the thread that carries the connections is in its network namespace
+    const script = folder.script(`
+      const fetched = async (limits, bytes, way) => {
+        await using box = await Sandbox.create({ runtime: true, network: { allow: ["203.0.113.9"] }, limits });
+        const source = ${JSON.stringify(TRANSFER)}.replaceAll("BYTES", bytes).replaceAll("WAY", way);
+        const process = box.spawn(["bun", "-e", source], { stderr: "inherit" });
+        const stdout = await new Response(process.stdout).text();
+        const result = await process.result();
+        const { value } = result.reason === "exit" ? await box.stats({ interval: "1ms" }).next() : {};
+        return { reason: result.reason, ms: Number(stdout), in: value?.networkInBytes, out: value?.networkOutBytes };
+      };
+      const bandwidth = { down: "8mbit", up: "16mbit" };
+      console.log(JSON.stringify([
+        await fetched({ bandwidth }, 1.5e6, "down"),
+        await fetched({ bandwidth }, 3e6, "up"),
+        await fetched({}, 3e6, "down"),
+        await fetched({ traffic: "1mb" }, 1.5e6, "down"),
+      ]));
+    `);
+    const [down, up, free, much] = JSON.parse(runHere(process.execPath, script)) as {
+      reason: string;
+      ms: number;
+      in?: number;
+      out?: number;
+    }[];
+    expect([down?.reason, up?.reason, free?.reason, much?.reason]).toEqual(["exit", "exit", "exit", "network"]);
+    for (const slow of [down, up]) {
+      expect(slow?.ms).toBeGreaterThan(1350);
+      expect(slow?.ms).toBeLessThan(3000);
+    }
+    expect(free?.ms).toBeLessThan(1000);
+    expect(down?.in).toBeGreaterThanOrEqual(1.5e6);
+    expect(down?.in).toBeLessThan(1.6e6);
+    expect(up?.out).toBeGreaterThanOrEqual(3e6);
+    outside[Symbol.dispose]();
+    using links = new Links();
+    for (const { index, name } of links.list()) if (name.startsWith("out")) links.remove(index);
+  }, 60_000);
+
   const FORWARD = "/proc/sys/net/ipv4/ip_forward";
   const forwarding = () => readFileSync(FORWARD, "utf8").trim();
 
@@ -257,6 +300,29 @@ interface Told {
   error?: string;
   end: Record<string, { bits_per_second: number }>;
 }
+
+/** Who connects says how many bytes of which way. */
+const SERVE = `
+  require("node:net").createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", (first) => {
+      const [way, bytes] = String(first).split(" ");
+      if (way === "down") return socket.end(Buffer.alloc(Number(bytes)));
+      let got = first.length;
+      socket.on("data", (more) => { got += more.length; if (got >= Number(bytes)) socket.end("done"); });
+    });
+  }).listen(4000, () => console.log("ready"));
+`;
+/** Prints how many milliseconds that took. */
+const TRANSFER = `
+  const began = performance.now();
+  const socket = require("node:net").createConnection(4000, "203.0.113.9", () => {
+    socket.write("WAY BYTES ");
+    if ("WAY" === "up") socket.write(Buffer.alloc(BYTES));
+  });
+  socket.on("data", () => {}).on("error", (error) => { console.error(error); process.exit(1); });
+  socket.on("end", () => { console.log(Math.round(performance.now() - began)); process.exit(0); });
+`;
 
 /** Sends a datagram from always the same port, and prints what comes back. */
 const ASK = `

@@ -57,6 +57,7 @@ export interface RunFlags {
   cpuTime?: string;
   disk?: string;
   bandwidth?: string;
+  traffic?: string;
   cgroupParent?: string;
   optionalLimits?: boolean;
   deviceCgroupRule?: string[];
@@ -182,6 +183,7 @@ const LIMITS: Flag[] = [
   ["--blkio-weight <10-1000>", "Part of I/O, where the scheduler has weights"],
   ["--blkio-weight-device <DEV:N>...", "Part of one device's"],
   ["--bandwidth <LIMITS>", 'Of each network: "down=10mbit,up=2mbit,burst=64k"'],
+  ["--traffic <SIZE>", "Kill everything inside after so much in and out, with --allow"],
   ["--cgroup-parent <PATH>", "A control group to be in"],
   ["--optional-limits", "Leave out, with a warning, what is not possible here"],
   ["--oom-score-adj <NUM>", "How readily it is killed for memory: -1000 to 1000"],

@@ -51,6 +51,7 @@ export function explain(reason: Reason, flags: { timeout?: string; cpuTime?: str
   if (reason === "cpu-time") complain(`killed after ${flags.cpuTime} of CPU time (--cpu-time)`);
   if (reason === "oom") complain(flags.memory === undefined ? "out of memory" : `out of memory (-m ${flags.memory})`);
   if (reason === "pids") complain("out of processes", "raise --pids-limit");
+  if (reason === "network") complain("all of its traffic is used", "raise --traffic");
   if (reason === "disk") complain("no place left for files", "raise --disk");
   if (reason === "seccomp")
     complain("killed by the seccomp filter", "--security-opt seccomp=FILE.json allows other system calls");

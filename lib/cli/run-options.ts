@@ -184,10 +184,10 @@ export function readFile(flag: string, path: string, world: World): string {
 }
 
 export function limits(flags: RunFlags): Limits {
-  const { memory, memoryReservation, cpusetCpus, cpusetMems, disk } = flags;
+  const { memory, memoryReservation, cpusetCpus, cpusetMems, disk, traffic } = flags;
   const result: Limits = {
     ...numbers(flags),
-    ...defined({ memory, memoryReservation, cpusetCpus, cpusetMems, disk }),
+    ...defined({ memory, memoryReservation, cpusetCpus, cpusetMems, disk, traffic }),
     ...defined({ time: duration("--timeout", flags.timeout), cpuTime: duration("--cpu-time", flags.cpuTime) }),
   };
   if (flags.memorySwap !== undefined) result.memorySwap = flags.memorySwap === "-1" ? Infinity : flags.memorySwap;

@@ -209,7 +209,7 @@ function checkLimits(options: ContainerOptions): void {
   checkObject("limits", limits);
   if (bandwidthOf(limits) && networksOf(options).length === 0)
     throw invalid("limit the bandwidth: the container is in no network of its own", "--network bridge");
-  for (const key of ["time", "cpuTime", "output"] as const) {
+  for (const key of ["time", "cpuTime", "output", "traffic"] as const) {
     if (limits[key] === undefined) continue;
     throw invalid(
       `use the limit "${key}" of a container: nobody is there all the time to count`,

@@ -1,11 +1,7 @@
 /** What a process sees of the network: interfaces, addresses, and who listens. @module @see proc_pid_net(5) */
 import { readKernelFile } from "../../syscalls/index.ts";
-
-export interface NetworkInterface {
-  name: string;
-  receivedBytes: number;
-  sentBytes: number;
-}
+export type { NetworkInterface } from "../network/index.ts";
+import { interfacesIn, type NetworkInterface } from "../network/index.ts";
 
 export interface NetworkEnds {
   interfaces: NetworkInterface[];
@@ -21,17 +17,6 @@ export function networkEnds(pid: number): NetworkEnds {
     addresses: [...addressesIn(read("fib_trie")), ...addresses6In(read("if_inet6"))],
     listening: (["tcp", "tcp6", "udp", "udp6"] as const).flatMap((kind) => listeningIn(kind, read(kind))),
   };
-}
-
-/** Of /proc/net/dev. Pure. */
-export function interfacesIn(text: string): NetworkInterface[] {
-  return text.split("\n").flatMap((line) => {
-    const [, name, fields = ""] = /^\s*([^:|]+):\s*(.*)$/.exec(line) ?? [];
-    if (name === undefined) return [];
-    // received: bytes, packets, errors, …, eight of them; then what was sent
-    const numbers = fields.split(/\s+/).map(Number);
-    return [{ name, receivedBytes: numbers[0] || 0, sentBytes: numbers[8] || 0 }];
-  });
 }
 
 /** Of /proc/net/fib_trie: addresses that are the machine's own. Pure. */

@@ -74,7 +74,7 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
 
 /** What its owner would have to keep: it has none. */
 function checkLimits(limits: RunOptions["limits"]): void {
-  const name = (["time", "cpuTime", "output"] as const).find((each) => limits?.[each] !== undefined);
+  const name = (["time", "cpuTime", "output", "traffic"] as const).find((each) => limits?.[each] !== undefined);
   if (name === undefined) return;
   throw new TsboxError(`use limits.${name} of a container that lasts: nobody would keep it`, {
     code: "unsupported",

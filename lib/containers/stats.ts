@@ -1,10 +1,10 @@
 /** What containers use, as the kernel counts it. @module @see https://docs.docker.com/reference/cli/docker/container/stats/ */
 import { readKernelFile } from "../../syscalls/index.ts";
 import { ContainerCgroup, type ContainerStats as GroupStats } from "../cgroup/index.ts";
+import { bytesThrough } from "../network/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { networkModeOf } from "./host-config.ts";
-import { interfacesIn } from "./network-ends.ts";
 import { pidsOf, processFacts } from "./processes.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -82,7 +82,10 @@ export function statsOf(
 
 function count(record: ContainerRecord): Counted {
   const group = groupStats(record);
-  const network = networkModeOf(record.options) === "host" ? "" : readKernelFile(`/proc/${record.pid}/net/dev`);
+  const isHost = networkModeOf(record.options) === "host";
+  const { inBytes, outBytes } = bytesThrough(
+    (isHost ? undefined : readKernelFile(`/proc/${record.pid}/net/dev`)) ?? "",
+  );
   const own = group?.cpu.usage && group.memory.usage ? undefined : processesOf(record);
   const blocks = group?.blkio.ioServiceBytesRecursive ?? [];
   const blockBytes = (kind: string) =>
@@ -93,7 +96,8 @@ function count(record: ContainerRecord): Counted {
     cpuMs: group?.cpu.usage ? (typeof total === "number" ? total / 1e6 : 0) : (own?.cpuMs ?? 0),
     memoryBytes: (group && memoryOf(group)) ?? own?.memoryBytes ?? 0,
     memoryLimitBytes: limitOf(group),
-    ...networkBytes(network ?? ""),
+    networkInBytes: inBytes,
+    networkOutBytes: outBytes,
     blockInBytes: blockBytes("Read"),
     blockOutBytes: blockBytes("Write"),
     pids: typeof group?.pids.current === "number" ? group.pids.current : (own ?? processesOf(record)).pids,
@@ -133,13 +137,4 @@ function limitOf(group: GroupStats | undefined): number {
   const machine = Number(/^MemTotal:\s*(\d+)/m.exec(readKernelFile("/proc/meminfo") ?? "")?.[1] ?? 0) * 1024;
   const limit = group?.memory.usage?.limit;
   return typeof limit === "number" && limit > 0 && limit < machine ? limit : machine;
-}
-
-/** Of all interfaces but the loopback. Pure. @see proc_pid_net(5) */
-export function networkBytes(text: string): { networkInBytes: number; networkOutBytes: number } {
-  const others = interfacesIn(text).filter(({ name }) => name !== "lo");
-  return {
-    networkInBytes: others.reduce((sum, { receivedBytes }) => sum + receivedBytes, 0),
-    networkOutBytes: others.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
-  };
 }

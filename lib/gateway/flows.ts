@@ -120,6 +120,8 @@ export class Flows {
   }
 
   #send(flow: Flow, bytes: Uint8Array): void {
+    // what does not fit is lost, as on a slow line
+    if (!this.#way.fits("out", bytes.length)) return;
     const sent = sys.send(flow.fd, bytes);
     if (sent === -ECONNREFUSED) this.#refuse(flow);
     else if (sent > 0) this.#way.moved("out", sent);
@@ -136,7 +138,7 @@ export class Flows {
 
   /** As a datagram of the one to the other, who is inside. */
   answer(from: Peer, to: Peer, bytes: Uint8Array): void {
-    if (bytes.length > MAX_PAYLOAD[to.address.length === 4 ? 4 : 6]) return;
+    if (bytes.length > MAX_PAYLOAD[to.address.length === 4 ? 4 : 6] || !this.#way.fits("in", bytes.length)) return;
     if (this.#way.inject(to.address, udpPacket(from, to, bytes))) this.#way.moved("in", bytes.length);
   }
 

@@ -3,11 +3,11 @@ import * as sys from "../../syscalls/index.ts";
 import type { NetworkSocketName } from "../plan/index.ts";
 import type { Question, Rules, Verdict } from "../policy/index.ts";
 import { intercept, NEAR } from "./intercept.ts";
-import type { Denied, FromGateway, Target, WaySettings } from "./messages.ts";
+import type { Denied, FromGateway, Target, Traffic, WayLimits, WaySettings } from "./messages.ts";
 import { GatewayWorker } from "./worker.ts";
 
 /** A denial, and how often. */
-export type { Denied } from "./messages.ts";
+export type { Denied, Traffic, WayLimits } from "./messages.ts";
 
 export interface GatewayOptions {
   /** What may be connected to. Without: everything but the host itself. */
@@ -17,6 +17,9 @@ export interface GatewayOptions {
   /** Decides what the rules do not. Without, that is denied. */
   ask?: ((question: Question) => Promise<Verdict>) | undefined;
   denied?: ((denials: Denied[]) => void) | undefined;
+  limits?: WayLimits | undefined;
+  /** What has gone in and out, every now and then, and before {@link Gateway.flush} and its end. */
+  traffic?: ((traffic: Traffic) => void) | undefined;
   /** Descriptors of connections and flows at a time. @default 4096 */
   maxDescriptors?: number;
 }
@@ -24,7 +27,7 @@ export interface GatewayOptions {
 /** The way out of a namespace. */
 export interface Gateway {
   /** From now on, and for what is connected already. */
-  update(rules: Rules | undefined, handlers?: Record<string, string>): void;
+  update(rules: Rules | undefined, handlers?: Record<string, string>, limits?: WayLimits): void;
   /** Waits until all that was denied has been told. */
   flush(): Promise<void>;
   /** Nothing goes out or comes in any more. Waits until all that was denied has been told. */
@@ -64,8 +67,9 @@ export function attachGateway(sockets: Record<NetworkSocketName, number>, option
   thread().send({ kind: "attach", way, sockets: kept, settings: settingsOf(options) });
   let ended: Promise<void> | undefined;
   return {
-    update(rules, handlers = {}) {
-      if (!ended) thread().send({ kind: "update", way, settings: settingsOf({ ...options, rules, handlers }) });
+    update(rules, handlers = {}, limits = options.limits) {
+      const settings = settingsOf({ ...options, rules, handlers, limits });
+      if (!ended) thread().send({ kind: "update", way, settings });
     },
     end() {
       ended ??= untilDone("detach", way).then(() => void gateways.delete(way));
@@ -114,12 +118,18 @@ export function openPort(listener: number, target: Target, make: () => number, p
   };
 }
 
-const settingsOf = ({ rules, handlers = {}, maxDescriptors = MAX_DESCRIPTORS }: GatewayOptions): WaySettings => ({
+const settingsOf = ({
+  rules,
+  handlers = {},
+  maxDescriptors = MAX_DESCRIPTORS,
+  limits,
+}: GatewayOptions): WaySettings => ({
   rules,
   handlers,
   answersNames: true,
   near: NEAR,
   maxDescriptors,
+  ...(limits && { limits }),
 });
 
 /** Those by which the host reaches anybody. */
@@ -135,6 +145,8 @@ function take(message: FromGateway): void {
       return void answer(message.way, message.question, message.asked);
     case "denied":
       return gateways.get(message.way)?.denied?.(message.denials);
+    case "traffic":
+      return gateways.get(message.way)?.traffic?.(message.traffic);
     case "done":
       return done(message.way);
     case "wanted":

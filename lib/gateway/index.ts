@@ -8,6 +8,8 @@ export {
   type Gateway,
   type GatewayOptions,
   type Port,
+  type Traffic,
+  type WayLimits,
 } from "./gateway.ts";
 export { OWN_ADDRESS } from "./intercept.ts";
 export { interceptBridges, type Bridged, type Place } from "./bridges.ts";

@@ -27,6 +27,26 @@ export interface WaySettings {
   near: readonly string[];
   /** Of connections and flows at a time. */
   maxDescriptors: number;
+  limits?: WayLimits;
+}
+
+/** Of what goes in and out, payload alone. */
+export interface WayLimits {
+  /** Bytes a second, into the sandbox and out of it. */
+  downBytes?: number;
+  upBytes?: number;
+  /** What may go at once after a while of quiet. */
+  burstBytes?: number;
+  /** Of both together, from the beginning. */
+  trafficBytes?: number;
+}
+
+/** From the beginning. */
+export interface Traffic {
+  inBytes: number;
+  outBytes: number;
+  /** All that there was: nothing goes any more. */
+  isSpent: boolean;
 }
 
 /** Where what comes to a published port is connected to, in the namespace. */
@@ -51,6 +71,7 @@ export type FromGateway =
   | { kind: "failed"; message: string }
   | { kind: "ask"; way: number; question: number; asked: Question }
   | { kind: "denied"; way: number; denials: Denied[] }
+  | { kind: "traffic"; way: number; traffic: Traffic }
   /** What it was told before has been done, and what there was to tell of it has been told. */
   | { kind: "done"; way: number }
   /** A published port needs so many more sockets. */

@@ -7,6 +7,7 @@
 import * as sys from "../../syscalls/index.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../../syscalls/index.ts";
 import type { Loop } from "../loop/index.ts";
+import { PACE_MS, type Direction } from "./pace.ts";
 
 const EAGAIN = 11;
 /** What a direction may have on its way. */
@@ -75,8 +76,10 @@ const sideOf = (fd: number): Side => ({
 });
 
 export interface RelayOptions {
+  /** So much may go in or out of the sandbox now. */
+  left?: (direction: Direction) => number;
   /** So much has gone in or out of the sandbox. */
-  moved?: (direction: "in" | "out", bytes: number) => void;
+  moved?: (direction: Direction, bytes: number) => void;
   ended: () => void;
 }
 
@@ -88,6 +91,7 @@ export class Relay {
   readonly #outer: Side;
   readonly #options: RelayOptions;
   #again = false;
+  #isPaced = false;
   #over = false;
 
   /** @param inner the sandbox's */
@@ -135,8 +139,20 @@ export class Relay {
     });
   }
 
+  /** More may go a little later. */
+  #wait(side: Side): false {
+    if (!this.#isPaced) {
+      this.#isPaced = true;
+      this.#loop.after(PACE_MS, () => {
+        this.#isPaced = false;
+        this.#pump();
+      });
+    }
+    return this.#rest(side);
+  }
+
   /** @returns whether there may be more to do at once */
-  #move(from: Side, to: Side, direction: "in" | "out"): boolean {
+  #move(from: Side, to: Side, direction: Direction): boolean {
     for (let round = 0; round < MAX_ROUNDS; round++) {
       if (from.waiting > 0) {
         if (!to.writable) return false;
@@ -145,19 +161,23 @@ export class Relay {
         if (moved === -EAGAIN) return false;
         if (moved <= 0) return this.#end(true);
         from.waiting -= moved;
-        this.#options.moved?.(direction, moved);
         if (from.waiting > 0) continue;
       }
       if (from.ended) return this.#shut(from, to);
       if (!from.readable) return this.#rest(from);
+      const left = this.#options.left?.(direction) ?? PIPE_BYTES;
+      if (left <= 0) return this.#wait(from);
       from.pipe ??= this.#pipes.take();
       if (!from.pipe) return this.#end(true);
       // with an empty pipe, EAGAIN can only be the socket's
-      const moved = sys.splice(from.fd, from.pipe.write, PIPE_BYTES);
+      const moved = sys.splice(from.fd, from.pipe.write, Math.min(left, PIPE_BYTES));
       if (moved === -EAGAIN) from.readable = false;
       else if (moved < 0) return this.#end(true);
       else if (moved === 0) from.ended = true;
-      else from.waiting = moved;
+      else {
+        from.waiting = moved;
+        this.#options.moved?.(direction, moved);
+      }
     }
     return true;
   }

@@ -10,7 +10,9 @@ import { Flows } from "./flows.ts";
 import { decideFlow, Questions, type IsOwn } from "./judge.ts";
 import type { FamilySockets, FromGateway, WaySettings, WaySockets } from "./messages.ts";
 import { addressOfBytes, contains, parseSubnet, type Subnet } from "../ip/index.ts";
+import { Meter } from "./meter.ts";
 import { Names } from "./names.ts";
+import type { Direction } from "./pace.ts";
 import { Pins } from "./pins.ts";
 import type { Pipes } from "./relay.ts";
 import { Streams } from "./streams.ts";
@@ -40,6 +42,7 @@ export class Way {
   isClosed = false;
   readonly #budget: Budget;
   readonly #denials: Denials;
+  readonly #meter: Meter;
   readonly #streams: Streams;
   readonly #flows: Flows;
   #near: Subnet[];
@@ -53,6 +56,7 @@ export class Way {
     this.#near = settings.near.map(parseSubnet);
     this.questions = new Questions((question, asked) => shared.tell({ kind: "ask", way, question, asked }));
     this.#denials = new Denials(shared.loop, (denials) => shared.tell({ kind: "denied", way, denials }));
+    this.#meter = new Meter(shared.loop, settings.limits, (traffic) => shared.tell({ kind: "traffic", way, traffic }));
     this.names = new Names(this);
     this.#streams = new Streams(this);
     this.#flows = new Flows(this);
@@ -63,13 +67,14 @@ export class Way {
     this.#streams.close();
     this.#flows.close();
     this.names.close();
-    this.#denials.flush();
+    this.flush();
     for (const { raw } of this.families) sys.close(raw);
   }
 
   /** What is connected already is judged again. */
   update(settings: WaySettings): void {
     this.settings = settings;
+    this.#meter.limit(settings.limits);
     this.#near = settings.near.map(parseSubnet);
     this.#streams.judgeAgain();
     this.#flows.judgeAgain();
@@ -104,9 +109,10 @@ export class Way {
     this.questions.ask(flow, (verdict) => (settings === this.settings ? judged(verdict) : this.judge(flow, judged)));
   }
 
-  /** Tells what was denied until now. */
+  /** Tells what was denied until now, and what went in and out. */
   flush(): void {
     this.#denials.flush();
+    this.#meter.flush();
   }
 
   /** So many descriptors for this sandbox, where it may have them. */
@@ -130,9 +136,13 @@ export class Way {
     this.#denials.add({ protocol: "dns", host, ...(ip !== undefined && { ip }), rule });
   }
 
+  /** What may go in or out now. */
+  readonly left = (direction: Direction): number => this.#meter.left(direction);
+
+  fits(direction: Direction, bytes: number): boolean {
+    return this.#meter.fits(direction, bytes);
+  }
+
   /** Counts what goes in and out. */
-  readonly moved = (direction: "in" | "out", bytes: number): void => {
-    this.bytes[direction] += bytes;
-  };
-  readonly bytes = { in: 0, out: 0 };
+  readonly moved = (direction: Direction, bytes: number): void => this.#meter.moved(direction, bytes);
 }

@@ -2,6 +2,7 @@
 export { bareAddresses, Networks, type IsThere, type Joining, type NetworkOptions } from "./networks.ts";
 export { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
 export { tryLockNetworks } from "./lock.ts";
+export { bytesThrough, interfacesIn, type NetworkInterface } from "./interfaces.ts";
 export { parseExposed, parsePorts, type WantedPort } from "../ip/index.ts";
 export { reservePorts, type Reservation } from "./publish.ts";
 export type { HeldBox } from "./boxes.ts";

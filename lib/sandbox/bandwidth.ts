@@ -1,5 +1,5 @@
 /** How fast a sandbox may send and receive: `limits.bandwidth`. @module */
-import { TsboxError } from "../../syscalls/index.ts";
+import type { WayLimits } from "../gateway/index.ts";
 import type { Bandwidth } from "../network/index.ts";
 import { checkKeys, checkObject, invalid, show } from "./check.ts";
 import { networkNames, policyOf } from "./namespaces.ts";
@@ -42,14 +42,19 @@ export function bandwidthOf({ bandwidth }: Limits): Bandwidth | undefined {
   return made;
 }
 
+/** Of what is led out by a policy. @throws TsboxError `invalid_option` */
+export function wayLimitsOf({ limits = {} }: SandboxOptions): WayLimits {
+  const { traffic } = limits;
+  const trafficBytes = traffic === undefined ? undefined : parseSize("use the limit of traffic", traffic);
+  return { ...bandwidthOf(limits), ...(trafficBytes === undefined ? {} : { trafficBytes }) };
+}
+
 /** @throws TsboxError `invalid_option` where there is nothing that could be limited */
 export function checkBandwidth(options: SandboxOptions): void {
-  if (!options.limits || bandwidthOf(options.limits) === undefined) return;
-  if (policyOf(options))
-    throw new TsboxError("limit the bandwidth of a sandbox with a network policy: not possible yet", {
-      code: "unsupported",
-      hint: 'in a network that has a name it is: network: "web"',
-    });
-  if (networkNames(options).length === 0)
+  const { limits } = options;
+  if (!limits || policyOf(options)) return void wayLimitsOf(options);
+  if (limits.traffic !== undefined)
+    throw invalid("limit the traffic: the sandbox has no network policy", "network: {} lets out what goes anywhere");
+  if (bandwidthOf(limits) !== undefined && networkNames(options).length === 0)
     throw invalid("limit the bandwidth: the sandbox is in no network of its own", 'network: "web", which has a name');
 }

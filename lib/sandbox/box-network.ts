@@ -1,5 +1,5 @@
 /** The network of a box that has a policy: what is decided, answered and told on this side of the gateway. @module */
-import type { Gateway } from "../gateway/index.ts";
+import type { Gateway, Traffic, WayLimits } from "../gateway/index.ts";
 import { Asking, compilePolicy, DeniedList, HostAddresses } from "../policy/index.ts";
 import type { DeniedEntry, NetworkPolicy, Question, Rules, Verdict } from "../policy/index.ts";
 import * as sys from "../../syscalls/index.ts";
@@ -29,10 +29,15 @@ export class BoxNetwork {
   #gateway: Gateway | undefined;
   #published: PublishedPorts | undefined;
   #inside: InsidePorts | undefined;
+  #limits: WayLimits;
+  #traffic: Traffic = { inBytes: 0, outBytes: 0, isSpent: false };
   #isClosed = false;
+  /** @internal Called when all of `limits.traffic` has been used. */
+  spent: () => void = () => {};
 
   /** @internal @throws TsboxError `invalid_option`, `limit_unavailable` */
-  constructor(policy: NetworkPolicy | undefined, ports: readonly WantedPort[] = []) {
+  constructor(policy: NetworkPolicy | undefined, ports: readonly WantedPort[] = [], limits: WayLimits = {}) {
+    this.#limits = limits;
     if (policy) {
       this.#policy = policy;
       this.#rules = compilePolicy(policy, this.#addresses);
@@ -65,6 +70,8 @@ export class BoxNetwork {
       rules: this.#rules,
       handlers: this.#servers.paths(),
       ask: (question) => this.#ask(question),
+      limits: this.#limits,
+      traffic: (traffic) => this.#count(traffic),
       denied: (denials) => denials.forEach(({ count, ...denial }) => this.#denied.add(denial, count)),
     });
   }
@@ -93,7 +100,24 @@ export class BoxNetwork {
     const rules = compilePolicy(policy, this.#addresses);
     this.#servers.update(policy, rules);
     [this.#policy, this.#rules] = [policy, rules];
-    this.#gateway?.update(rules, this.#servers.paths());
+    this.#gateway?.update(rules, this.#servers.paths(), this.#limits);
+  }
+
+  /** @internal From now on. */
+  limit(limits: WayLimits): void {
+    this.#limits = { ...this.#limits, ...limits };
+    this.#gateway?.update(this.#rules, this.#servers.paths(), this.#limits);
+  }
+
+  /** @internal What has gone in and out; undefined where nothing is led out this way. */
+  get traffic(): Traffic | undefined {
+    return this.#policy && this.#traffic;
+  }
+
+  #count(traffic: Traffic): void {
+    const { isSpent } = this.#traffic;
+    this.#traffic = traffic;
+    if (traffic.isSpent && !isSpent) this.spent();
   }
 
   async #ask(question: Question): Promise<Verdict> {

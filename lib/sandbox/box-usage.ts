@@ -3,16 +3,23 @@ import type { Cgroup } from "../cgroup/index.ts";
 import { membersOf, privateBytes, SeenCpuTime } from "./members.ts";
 import type { BoxUsage } from "./options.ts";
 
+export interface NetworkBytes {
+  inBytes: number;
+  outBytes: number;
+}
+
 export class UsageMeter {
   readonly #cgroup: Cgroup;
   readonly #roots: () => number[];
+  readonly #network: () => NetworkBytes | undefined;
   readonly #seen = new SeenCpuTime();
   readonly #started = performance.now();
 
-  /** @param roots what all its processes come from */
-  constructor(cgroup: Cgroup, roots: () => number[]) {
+  /** @param roots what all its processes come from @param network what has gone in and out */
+  constructor(cgroup: Cgroup, roots: () => number[], network: () => NetworkBytes | undefined = () => undefined) {
     this.#cgroup = cgroup;
     this.#roots = roots;
+    this.#network = network;
   }
 
   /** A process that the owner has waited for has ended. */
@@ -29,6 +36,7 @@ export class UsageMeter {
   }
 
   read(): BoxUsage {
+    const network = this.#network();
     const { cpu, peakMemoryBytes } = this.#cgroup.counters();
     const { memoryBytes, pids, readBytes, writeBytes } = this.#cgroup.amounts();
     const complete = cpu && memoryBytes !== undefined && pids !== undefined;
@@ -44,6 +52,8 @@ export class UsageMeter {
       peakMemoryBytes,
       readBytes,
       writeBytes,
+      networkInBytes: network?.inBytes,
+      networkOutBytes: network?.outBytes,
     };
   }
 }

@@ -5,6 +5,7 @@ import { bury, kill, type Launched } from "../launch/index.ts";
 import { isSized } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { unlessAborted } from "./abort.ts";
+import { wayLimitsOf } from "./bandwidth.ts";
 import { BoxNetwork } from "./box-network.ts";
 import { checkOptions } from "./check-request.ts";
 import { groupFor } from "./group.ts";
@@ -59,7 +60,7 @@ async function make(
   let launched: Launched | undefined;
   let network: BoxNetwork | undefined;
   try {
-    network = new BoxNetwork(policyOf(request), portsOf(request));
+    network = new BoxNetwork(policyOf(request), portsOf(request), wayLimitsOf(request));
     const stdio = { stdin: -1, stdout: -1, stderr: -1 };
     launched = launch(spec, beside, stdio, cgroup, undefined, volumes, network.networking);
     await unlessAborted(untilReady(launched), request.signal);

@@ -21,6 +21,8 @@ export interface Membership {
   /** @param pid of its init, on the host */
   plugIn(pid: number): Promise<void>;
   pace(bandwidth: Bandwidth): Promise<void>;
+  /** What has gone in and out. @param pid of its init, on the host */
+  traffic(pid: number): { inBytes: number; outBytes: number };
   /** More calls do no harm. */
   leave(): Promise<void>;
 }
@@ -36,7 +38,7 @@ const SHORT = 12;
 export async function joinNetworks(request: Request, root = defaultRoot()): Promise<Membership | undefined> {
   const names = networkNames(request);
   if (names.length === 0) return undefined;
-  const { bareAddresses, DEFAULT_NETWORK, hasNames, Networks } = await import("../network/index.ts");
+  const { bareAddresses, bytesThrough, DEFAULT_NETWORK, hasNames, Networks } = await import("../network/index.ts");
   const { State } = await import("../state/index.ts");
   const state = new State(root);
   const networks = new Networks(() => state, undefined, ...(await servers(root)));
@@ -65,6 +67,7 @@ export async function joinNetworks(request: Request, root = defaultRoot()): Prom
       },
       plugIn: (pid) => plugIn(networks, found, id, pid),
       pace: (now) => networks.pace(id, now),
+      traffic: (pid) => bytesThrough(readKernelFile(`/proc/${pid}/net/dev`) ?? ""),
       leave: async () => {
         if (!held) return;
         held = undefined;

@@ -69,6 +69,8 @@ export interface Limits {
   disk?: Size;
   /** Of a network that it is in: to the sandbox, and from it; of each network, where there are several. */
   bandwidth?: BandwidthLimit;
+  /** Bytes that may go in and out altogether, by way of a network policy, after which everything inside is killed. */
+  traffic?: Size;
   /** Limits that are not possible here are left out, and told in `warnings`, rather than an error. */
   optional?: boolean;
 }
@@ -338,14 +340,14 @@ export interface RunOptions extends SandboxOptions, WithTerminal {
 /**
  * Why a process ended:
  * - `exit`, `signal`: by itself, or by a signal of somebody inside;
- * - `timeout`, `cpu-time`, `output`: killed for the limit of that name;
+ * - `timeout`, `cpu-time`, `output`: killed for the limit of that name; `network`: for that of `traffic`;
  * - `oom`, `pids`, `disk`: it did not do well, and the kernel had killed for memory, had denied a process, or there
  *   was no place left for files;
  * - `seccomp`: a system call that the filter kills for;
  * - `killed`: by the owner, an `AbortSignal`, or whoever killed the sandbox's init.
  */
 export type Reason =
-  "exit" | "signal" | "oom" | "timeout" | "cpu-time" | "output" | "pids" | "disk" | "seccomp" | "killed";
+  "exit" | "signal" | "oom" | "timeout" | "cpu-time" | "output" | "pids" | "disk" | "network" | "seccomp" | "killed";
 
 export interface Usage {
   /** From the request to when nothing was left. */
@@ -386,6 +388,9 @@ export interface BoxUsage {
   /** Where I/O is limited. */
   readBytes?: number | undefined;
   writeBytes?: number | undefined;
+  /** Where it is in a network that has a name, or has a policy; of that, payload alone. */
+  networkInBytes?: number | undefined;
+  networkOutBytes?: number | undefined;
 }
 
 export interface StatsOptions {

@@ -13,7 +13,7 @@ export const GROUP_LIMITS = [
 ]
   .join(" ")
   .split(" ");
-const OWN_LIMITS = ["time", "cpuTime", "output", "disk", "bandwidth", "optional"];
+const OWN_LIMITS = ["time", "cpuTime", "output", "disk", "bandwidth", "traffic", "optional"];
 
 /** The kernel itself needs about this much for a process and its mounts. */
 const MIN_MEMORY_BYTES = 512 * 1024;

@@ -101,7 +101,12 @@ export class Sandbox implements AsyncDisposable {
       // a box that is waiting for nothing does not keep a script from ending
       this.#timer.unref?.();
     }
-    this.#meter = new UsageMeter(cgroup, () => this.#roots());
+    this.#meter = new UsageMeter(
+      cgroup,
+      () => this.#roots(),
+      () => network.traffic ?? membership?.traffic(launched.pid),
+    );
+    network.spent = () => void this.#stop("network");
     const cpuMs = cpuTimeLimit(options);
     if (cpuMs !== undefined)
       this.#endWatch = watchCpuTime(
@@ -374,7 +379,9 @@ export class Sandbox implements AsyncDisposable {
     const wanted = { ...this.#bandwidth, ...bandwidth };
     const { network } = this.#options;
     checkBandwidth({ ...(network !== undefined && { network }), limits: { bandwidth: wanted } });
-    await this.#membership?.pace(bandwidthOf({ bandwidth: wanted }) ?? {});
+    const now = bandwidthOf({ bandwidth: wanted }) ?? {};
+    await this.#membership?.pace(now);
+    this.network.limit({ downBytes: undefined, upBytes: undefined, burstBytes: undefined, ...now });
     this.#bandwidth = wanted;
   }
 

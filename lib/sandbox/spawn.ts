@@ -2,6 +2,7 @@
 import { close } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import type { Launched } from "../launch/index.ts";
+import { wayLimitsOf } from "./bandwidth.ts";
 import { BoxNetwork } from "./box-network.ts";
 import { UsageMeter } from "./box-usage.ts";
 import { invalid, show } from "./check.ts";
@@ -65,7 +66,7 @@ function start(command: string[], options: Request, image: ReturnType<typeof pre
   let network: BoxNetwork | undefined;
   try {
     const [policy, ports] = [policyOf(options), portsOf(options)];
-    if (policy || ports.length > 0) network = new BoxNetwork(policy, ports);
+    if (policy || ports.length > 0) network = new BoxNetwork(policy, ports, wayLimitsOf(options));
     listener = Listener.for(spec, options.security?.notify);
     launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes, network?.networking);
     listener?.attach(launched, spec);
@@ -96,6 +97,7 @@ function start(command: string[], options: Request, image: ReturnType<typeof pre
   };
   const process = new SandboxProcess(launched, pipes, around, started, options.signal);
   if (timeMs !== undefined) timer = setTimeout(() => process.end("timeout"), timeMs);
+  if (network) network.spent = () => process.end("network");
   const cpuMs = cpuTimeLimit(options);
   if (cpuMs !== undefined) {
     const meter = new UsageMeter(cgroup, () => [launched.pid]);
