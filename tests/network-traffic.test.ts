@@ -76,7 +76,11 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
   function speed(from: Member, to: Member, way: "up" | "down", seconds = 2): number {
     const server = to.place.start("iperf3", "-s", "-1");
     try {
-      for (let tries = 0; !/:1451 \S+ 0A /.test(to.place.run("cat", "/proc/self/net/tcp6", "/proc/self/net/tcp")); tries++) {
+      for (
+        let tries = 0;
+        !/:1451 \S+ 0A /.test(to.place.run("cat", "/proc/self/net/tcp6", "/proc/self/net/tcp"));
+        tries++
+      ) {
         if (tries > 200) throw new Error("iperf3 does not listen");
         Bun.sleepSync(10);
       }
