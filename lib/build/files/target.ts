@@ -21,7 +21,7 @@ import {
 import type { TarRecord, TarTime } from "../../../wasm/index.ts";
 import type { CopyTarget } from "./face.ts";
 import { join, split, textOf } from "./names.ts";
-import { lookIn, resolve, type Place, type Step } from "./place.ts";
+import { resolve, type Place, type Step } from "./place.ts";
 
 /** What is written of a file. */
 export interface Written {
@@ -37,15 +37,21 @@ export interface Written {
   xattrs?: Map<string, Uint8Array>;
 }
 
-/** What is known to be at a path. */
-interface Known {
-  /** Undefined: nothing. */
-  kind: Stated["kind"] | undefined;
+/** What is known to be somewhere. */
+interface Node {
+  kind: Stated["kind"];
   linkName?: string;
-  /** Of a directory that is there: what it is made of. */
+  /** Of a directory that was there: what it is made of. */
   pending?: Pending | undefined;
-  /** A directory is in the upper one. */
+  /** It is in the upper directory. */
   isUpper: boolean;
+  /** Written by this. */
+  made?: Written;
+  /** What is known to be in it; undefined: nothing. */
+  below?: Map<string, Node | undefined>;
+  /** What was in it, where several have been asked for. */
+  types?: Map<string, number>;
+  isAsked?: boolean;
 }
 
 const O_NOFOLLOW = process.arch === "arm64" ? 0o100000 : 0o400000;
@@ -60,13 +66,9 @@ export class Target implements Disposable {
   readonly #reading: Reading;
   readonly #tree: Tree;
   readonly #upper: number;
-  /** Of directories, and what was written. */
-  readonly #known = new Map<string, Known>();
-  /** Of those, what is in which directory. */
-  readonly #below = new Map<string, Set<string>>();
-  /** Names of the directory that was asked about last. */
-  #names: { path: string; types: Map<string, number> } | undefined;
-  #asked = "";
+  readonly #root: Node;
+  /** The directory that was asked for last: what is copied comes a directory at a time. */
+  #last: { path: string; node: Node } | undefined;
   readonly #now: TarTime;
 
   /** @param isAlone nothing of the target counts, but for what this writes */
@@ -81,6 +83,7 @@ export class Target implements Disposable {
       this.#reading = new Reading(isAlone ? [upper] : this.layers, lower.ids);
       undo.push(() => this.#reading[Symbol.dispose]());
       this.#tree = new Tree(this.#reading.looker, this.#reading.tops);
+      this.#root = { kind: "directory", pending: this.#tree.root, isUpper: true };
       const root = this.#beginRoot(isAlone);
       rights.hand(upper);
       this.files = new LayerFiles(this.#upper, { limits: DEFAULT_LIMITS, rights });
@@ -102,7 +105,6 @@ export class Target implements Disposable {
   #beginRoot(isAlone: boolean): Written {
     const { root } = this.#tree;
     const level = this.#enter({ path: "", layers: [UPPER] });
-    this.#learn("", { kind: "directory", pending: root, isUpper: true });
     if (level.names.length > 0) return this.#asItIs(level);
     trySyscall("fchmod", this.#upper, S_IRWXU);
     removeAttribute(this.#upper, "system.posix_acl_default");
@@ -135,56 +137,71 @@ export class Target implements Disposable {
 
   /** Where a path leads, as if this, or a directory in it, were the root. */
   resolve(path: string, root = ""): Place {
-    const look = lookIn(this.#tree);
-    const known = (above: Step, name: string) => {
-      const there = this.#known.get(join(above.path, name));
-      return there ? foundOf(there, name) : look(above, name);
+    const look = (above: Step, name: string) => {
+      const node = this.#at(join(above.path, name));
+      return node && foundOf(node, name);
     };
-    return resolve(this.#tree, path, known, { path: root, pending: this.#at(root).pending });
+    return resolve(this.#tree, path, look, { path: root, pending: this.#at(root)?.pending });
   }
 
   /** Something that this has written, and that is no directory. */
   isWritten(path: string): boolean {
-    const known = this.#known.get(path);
-    return known?.kind !== undefined && known.kind !== "directory" && known.isUpper;
+    return this.#at(path)?.made !== undefined && this.kindOf(path) !== "directory";
   }
 
   /** What is at a path whose directories are no symlinks; it is not followed itself. */
   kindOf(path: string): Stated["kind"] | undefined {
-    return this.#at(path).kind;
+    return this.#at(path)?.kind;
   }
 
-  #at(path: string): Known {
-    const known = this.#known.get(path);
-    if (known) return known;
+  #at(path: string): Node | undefined {
+    if (path === "") return this.#root;
+    if (this.#last?.path === path) return this.#last.node;
     const [above, name] = split(path);
-    const { kind, pending } = this.#at(above);
-    if (kind !== "directory" || !pending) return NOTHING;
-    const type = this.#typeOf(pending, name);
-    if (type === undefined) return NOTHING;
+    const directory = this.#directory(above);
+    return directory && this.#below(directory, name);
+  }
+
+  #directory(path: string): Node | undefined {
+    if (this.#last?.path === path) return this.#last.node;
+    const node = this.#at(path);
+    if (node?.kind !== "directory") return undefined;
+    this.#last = { path, node };
+    return node;
+  }
+
+  #below(directory: Node, name: string): Node | undefined {
+    const below = (directory.below ??= new Map<string, Node | undefined>());
+    const node = below.get(name);
+    if (node !== undefined || below.has(name)) return node;
+    const found = this.#look(directory, name);
+    below.set(name, found);
+    return found;
+  }
+
+  #look(directory: Node, name: string): Node | undefined {
+    const { pending } = directory;
+    if (!pending || this.#isKnownAbsent(directory, pending, name)) return undefined;
     const found = this.#tree.lookUp(pending, name);
-    if (!found) return NOTHING;
+    if (!found) return undefined;
     const { stated, layers } = found;
-    if (stated.kind !== "directory") return { kind: stated.kind, isUpper: false };
-    const here: Known = {
-      kind: "directory",
-      pending: { path, layers },
+    const { kind, linkName } = stated;
+    return {
+      kind,
       isUpper: layers[0] === UPPER,
+      ...(linkName === undefined ? {} : { linkName }),
+      ...(kind === "directory" ? { pending: { path: join(pending.path, name), layers } } : {}),
     };
-    this.#learn(path, here);
-    return here;
   }
 
   /** Whoever asks for a second name in a directory will ask for others. */
-  #typeOf(pending: Pending, name: string): number | undefined {
-    if (this.#names?.path !== pending.path) {
-      const isAgain = this.#asked === pending.path;
-      this.#asked = pending.path;
-      if (!isAgain) return DT.unknown;
-      const { names } = this.#enter(pending);
-      this.#names = { path: pending.path, types: new Map(names.map((each) => [each.name, each.type])) };
+  #isKnownAbsent(directory: Node, pending: Pending, name: string): boolean {
+    if (!directory.isAsked) {
+      directory.isAsked = true;
+      return false;
     }
-    return this.#names.types.get(name);
+    directory.types ??= new Map(this.#enter(pending).names.map((each) => [each.name, each.type]));
+    return !directory.types.has(name);
   }
 
   /**
@@ -193,7 +210,7 @@ export class Target implements Disposable {
    * @throws TsboxError `file_refused` where something else is in the way
    */
   makeDirectories(path: string, attributes: { mode: number; uid: number; gid: number }): void {
-    const { kind } = this.#at(path);
+    const kind = this.kindOf(path);
     if (kind === "directory") return;
     if (kind !== undefined) throw inTheWay(path, `it is a ${kind}, not a directory`);
     this.makeDirectories(split(path)[0], attributes);
@@ -201,70 +218,50 @@ export class Target implements Disposable {
   }
 
   /** A directory of the layers below is one of the upper as well from now on. */
-  #reach(path: string): void {
-    const known = this.#at(path);
-    if (known.isUpper) return;
+  #reach(path: string): Node {
+    const node = this.#directory(path);
+    if (!node) throw inTheWay(path, "it is gone");
+    if (node.isUpper) return node;
     this.#reach(split(path)[0]);
-    this.#put(path, this.#asItIs(this.#enter(known.pending as Pending)));
-    this.#learn(path, { ...known, isUpper: true });
+    this.#put(path, this.#asItIs(this.#enter(node.pending as Pending)));
+    node.isUpper = true;
+    return node;
   }
 
   /** A directory is what it was, but for its time. */
   touch(path: string, mtime: TarTime): void {
-    const { pending } = this.#at(path);
-    // made by this
-    const made = this.#made.get(path);
-    if (made) return this.write(path, { ...made, mtime });
-    if (pending) this.write(path, { ...this.#asItIs(this.#enter(pending)), mtime });
+    const node = this.#directory(path);
+    if (node?.made) this.write(path, { ...node.made, mtime });
+    else if (node?.pending) this.write(path, { ...this.#asItIs(this.#enter(node.pending)), mtime });
   }
-
-  readonly #made = new Map<string, Written>();
 
   /**
    * The next file; the bytes of a plain one come behind it. What is there goes, but for a directory that stays one.
    * @param path without symlinks
    */
   write(path: string, written: Written): void {
-    const before = this.#at(path);
-    if (path !== "") {
-      checkName(path);
-      this.#reach(split(path)[0]);
-    }
-    this.#put(path, written);
     const { type, linkName } = written;
-    if (type === "directory") {
-      this.#made.set(path, written);
-      const pending = before.kind === "directory" ? before.pending : undefined;
-      this.#learn(path, { kind: "directory", pending, isUpper: true });
+    if (path === "") {
+      this.#put(path, written);
+      this.#root.made = written;
       return;
     }
-    if (before.kind === "directory") this.#forget(path);
+    checkName(path);
+    const [above, name] = split(path);
+    const directory = this.#reach(above);
+    const before = this.#below(directory, name);
+    this.#put(path, written);
     const kind = type === "hard link" ? "file" : type;
-    this.#learn(path, {
-      kind,
-      isUpper: true,
-      ...(type === "symlink" && linkName !== undefined ? { linkName } : {}),
-    });
-  }
-
-  #learn(path: string, known: Known): void {
-    if (path !== "" && !this.#known.has(path)) {
-      const [above] = split(path);
-      const names = this.#below.get(above) ?? new Set();
-      this.#below.set(above, names.add(path));
+    if (before?.kind === "directory") {
+      if (kind === "directory") {
+        before.made = written;
+        before.isUpper = true;
+        return;
+      }
+      this.#last = undefined;
     }
-    this.#known.set(path, known);
-  }
-
-  /** All that was in a directory. */
-  #forget(path: string): void {
-    const gone = [path];
-    for (const each of gone) {
-      for (const below of this.#below.get(each) ?? []) gone.push(below);
-      this.#below.delete(each);
-      this.#made.delete(each);
-      if (each !== path) this.#known.delete(each);
-    }
+    const link = type === "symlink" && linkName !== undefined ? { linkName } : {};
+    (directory.below as Map<string, Node>).set(name, { kind, isUpper: true, made: written, ...link });
   }
 
   #put(path: string, { type, mode, uid, gid, size = 0, mtime, linkName, major, minor, xattrs }: Written): void {
@@ -289,11 +286,8 @@ export class Target implements Disposable {
   }
 }
 
-const NOTHING: Known = { kind: undefined, isUpper: false };
-
-/** Of what was written; only its kind, its target and what is in it count. */
-function foundOf({ kind, linkName, pending }: Known, name: string): Found | undefined {
-  if (kind === undefined) return undefined;
+/** Only its kind, its target and what is in it count. */
+function foundOf({ kind, linkName, pending }: Node, name: string): Found {
   const time = { seconds: 0, nanoseconds: 0 };
   const numbers = { mode: 0, uid: 0, gid: 0, size: 0, allocated: 0, major: 0, minor: 0 };
   return {
