@@ -1,6 +1,7 @@
 /** The library under Deno, and under Bun for comparison: a script prints the same, and leaves nothing. @module */
-import { afterAll, expect } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { join } from "node:path";
+import { version } from "../package.json" with { type: "json" };
 import { noBusybox, SLOW, testUnless } from "./support/machine.ts";
 import { adoptOrphans, descendants, eventually, reapOrphans } from "./support/processes.ts";
 import { makeRootfs } from "./support/rootfs.ts";
@@ -43,3 +44,10 @@ for (const [name, command] of [
     60_000 * Math.min(SLOW, 4),
   );
 }
+
+test("the command line begins under Deno, which containers of its scripts call", () => {
+  const main = join(import.meta.dirname, "../lib/cli/main.ts");
+  const words = [deno, "run", "--quiet", "--no-lock", "--allow-all", main, "--version"];
+  const { stdout, stderr } = Bun.spawnSync(words, { env: { ...process.env, DENO_NO_UPDATE_CHECK: "1" } });
+  expect([stdout.toString(), stderr.toString()]).toEqual([`tsbox ${version}\n`, ""]);
+});

@@ -2,7 +2,7 @@
  * The `tsbox` command: parse, call the library, print. Docker's words, flags and exit codes wherever Docker has one.
  * @module
  */
-import { version } from "../../package.json" with { type: "json" };
+import about from "../../package.json" with { type: "json" };
 import { addCompletion } from "./completion.ts";
 import { addDoctor } from "./doctor.ts";
 import { addOci } from "./oci.ts";
@@ -15,7 +15,7 @@ import { addVersion } from "./version.ts";
 const tsbox = new Verb("tsbox")
   .usage("COMMAND")
   .description("Containers and sandboxes, straight on Linux system calls")
-  .version(`tsbox ${version}`, "-v, --version", "Print the version and quit")
+  .version(`tsbox ${about.version}`, "-v, --version", "Print the version and quit")
   .helpOption("-h, --help", "Print this help and quit")
   .helpCommand("help [COMMAND]", "Print the help of a command")
   .enablePositionalOptions()
@@ -30,7 +30,7 @@ const words = process.argv.slice(2);
 if (!Object.hasOwn(OWN, words[0] ?? "") && !/^(?:--version|-v|version)$/.test(words[0] ?? ""))
   await (await import("./verbs.ts")).addVerbs(tsbox, words);
 addCompletion(tsbox);
-addVersion(tsbox, version);
+addVersion(tsbox, about.version);
 tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch(async (error: unknown) => {
   const explained = error instanceof UnknownWord ? (await import("./docker.ts")).explainUnknown(error) : error;
   process.exit(reportFailure(explained));
