@@ -35,6 +35,7 @@ export interface Gateway {
 }
 
 const MAX_DESCRIPTORS = 4096;
+const BACKLOG = 4096;
 
 let worker: GatewayWorker | undefined;
 const gateways = new Map<number, GatewayOptions>();
@@ -108,6 +109,8 @@ export interface Port {
  */
 export function openPort(listener: number, target: Target, make: () => number, protocol: "tcp" | "udp" = "tcp"): Port {
   sys.setNonBlocking(listener);
+  // who connects to a Unix socket does not wait for a place
+  sys.listenSocket(listener, BACKLOG);
   const port = ++lastPort;
   ports.set(port, make);
   thread().send({ kind: "publish", port, protocol, listener, target });

@@ -4,7 +4,7 @@
  */
 import { absolute, access, ARCH, effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Beside, Root } from "../plan/index.ts";
-import { compilePolicy, RESOLVER_ADDRESS } from "../policy/index.ts";
+import { compilePolicy } from "../policy/index.ts";
 import { defaultProfile, denyLeavingGroup, notifies } from "../seccomp/index.ts";
 import type { Mount, Process, SeccompProfile, Spec } from "../spec/index.ts";
 import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umaskOf } from "./attributes.ts";
@@ -28,6 +28,7 @@ import {
 import type { MountOption, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
 import { StackedRoot, type Request } from "./stacked-root.ts";
 import { portsOf } from "./published-ports.ts";
+import { resolverFile } from "./resolver-file.ts";
 import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
@@ -84,8 +85,7 @@ export function specFor(args: string[], request: Request): Requested {
   const requested = ownMounts ? requestedMounts(options, { idMapped: privileged && userNamespace, userNamespace }) : [];
   const policy = policyOf(options);
   if (policy) compilePolicy(policy);
-  // which resolver programs ask, as the host's own may be at its loopback; unless they are given another file
-  const resolver = policy && ownMounts && !requested.some(({ destination }) => destination === RESOLVER_FILE);
+  const resolver = policy && ownMounts ? resolverFile(options, requested) : undefined;
   const spec: Spec = {
     ociVersion: "1.2.0",
     process,
@@ -98,7 +98,7 @@ export function specFor(args: string[], request: Request): Requested {
           ...standardMounts(namespaces, privileged, options.shmSize),
           ...(options.runtime ? [runtimeMount()] : []),
           ...requested,
-          ...(resolver ? [{ destination: RESOLVER_FILE, type: "tmpfs", source: "tmpfs", options: ["ro"] }] : []),
+          ...(resolver?.mounts ?? []),
         ]
       : [],
     linux: {
@@ -116,7 +116,7 @@ export function specFor(args: string[], request: Request): Requested {
   if (landlock) spec.linux.landlock = landlock;
   const created = createdSources(options);
   const [subpaths, images] = [subpathsOf(options), imagesOf(options)];
-  const files = { ...filesOf(options), ...(resolver ? { [RESOLVER_FILE]: RESOLVER } : {}) };
+  const files = { ...filesOf(options), ...resolver?.files };
   const volumes = volumesOf(options);
   const ownIds = privileged && options.namespaces?.user === "auto" ? { ownIds: true } : {};
   const beside: Beside = {
@@ -131,13 +131,6 @@ export function specFor(args: string[], request: Request): Requested {
   };
   if (!volumes) return { spec, beside };
   return { spec, beside: { ...beside, volumes: [...volumes.keys()] }, volumes };
-}
-
-const RESOLVER_FILE = "/etc/resolv.conf";
-const RESOLVER = { content: encoded(`nameserver ${RESOLVER_ADDRESS}\n`) };
-
-function encoded(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
 }
 
 /** Otherwise a setgid program would take it away, and with it what a file denies to that group (CVE-2022-36109). */

@@ -49,12 +49,12 @@ export class PolicyWorld implements AsyncDisposable {
       links.addAddress(lo, parseSubnet(`${address}/${address.includes(":") ? 128 : 32}`), "be an address");
   }
 
-  /** @param user the sandboxes are an ordinary user's */
-  static async make({ user }: { user?: number } = {}): Promise<PolicyWorld> {
+  /** @param user the sandboxes are an ordinary user's @param runtime Deno's file, where it is to be that */
+  static async make({ user, runtime }: { user?: number; runtime?: string } = {}): Promise<PolicyWorld> {
     const world = new PolicyWorld();
     try {
       await world.#serve();
-      world.#start(user);
+      world.#start(user, runtime);
       return world;
     } catch (error) {
       await world[Symbol.asyncDispose]();
@@ -98,6 +98,20 @@ export class PolicyWorld implements AsyncDisposable {
     const answer = JSON.parse(line) as { value?: Value; error?: { message: string } };
     if (answer.error) throw Object.assign(new Error(answer.error.message), answer.error);
     return answer.value as Value;
+  }
+
+  /** Of its program. */
+  get pid(): number {
+    return this.#program?.pid ?? 0;
+  }
+
+  /** Runs a command there, with the same resolver. */
+  async run(...words: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
+    const enter = ["nsenter", `--net=/proc/${this.#host.pid}/ns/net`, `--mount=/proc/${this.#program?.pid}/ns/mnt`];
+    const env = { PATH: process.env["PATH"] ?? "", HOME: this.#directory, TSBOX_ROOT: join(this.#directory, "store") };
+    const child = Bun.spawn([...enter, `--wd=${process.cwd()}`, ...words], { stdout: "pipe", stderr: "pipe", env });
+    const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    return { status: await child.exited, stdout, stderr };
   }
 
   /** Its program's processes and descriptors, what is mounted there, and files that it leaves. */
@@ -166,12 +180,13 @@ export class PolicyWorld implements AsyncDisposable {
     return Buffer.concat([header, ...records]);
   }
 
-  #start(user: number | undefined): void {
+  #start(user: number | undefined, runtime: string | undefined): void {
     const resolv = join(this.#directory, "resolv.conf");
     writeFileSync(resolv, `nameserver ${RESOLVER}\n`);
     const home = mkdtempSync(join(this.#directory, "home-"));
     if (user !== undefined) Bun.spawnSync(["chown", "-R", `${user}:${user}`, this.#directory]);
-    const program = [process.execPath, join(import.meta.dirname, "policy-host.ts")];
+    const bun = runtime === undefined ? [process.execPath] : [runtime, "run", "--quiet", "--no-lock", "--allow-all"];
+    const program = [...bun, join(import.meta.dirname, "policy-host.ts")];
     const asUser = user === undefined ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
     const enter = ["nsenter", `--net=/proc/${this.#host.pid}/ns/net`, "unshare", "--mount", "sh", "-c"];
     const script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
