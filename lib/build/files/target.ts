@@ -6,7 +6,6 @@
 import { close, O_DIRECTORY, open, removeAttribute, TsboxError, trySyscall } from "../../../syscalls/index.ts";
 import {
   DEFAULT_LIMITS,
-  DT,
   LayerFiles,
   Reading,
   rightsFor,
