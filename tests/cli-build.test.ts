@@ -198,6 +198,26 @@ describe("tsbox build", () => {
   });
 });
 
+describe("text of a Dockerfile", () => {
+  it("does nothing to a terminal", () => {
+    const sequence = "\x1b]0;title\x07\x1b[2J\u202e";
+    builds.context.write("hostile", `FROM base\nRUN : '${sequence}'\nLABEL a=${sequence}\n`);
+    builds.context.write("broken", `FROM base\nCOPY ${sequence} /\n`);
+    builds.context.write("unknown", `FROM base\n${sequence} x\n`);
+    const words = [
+      ["build", "-f", "hostile", "."],
+      ["build", "--plan", "-f", "hostile", "."],
+      ["builder", "du"],
+    ];
+    const told = [...words, ["build", "-f", "broken", "."], ["build", "-f", "unknown", "."]].map((each) => tsbox(each));
+    expect(told.map(({ status }) => status)).toEqual([0, 0, 0, 1, 1]);
+    for (const { stdout, stderr } of told) {
+      expect(stdout + stderr).toMatch(/\\(?:x1b|u001b)\]0;title/);
+      expect(stdout + stderr).not.toMatch(/[\x1b\x07\u202e]/);
+    }
+  });
+});
+
 describe("tsbox builder", () => {
   it("lists what is kept, and removes it", () => {
     tsbox(["build", "-q", "-"], { stdin: "FROM base\nRUN echo kept > /kept\n" });
