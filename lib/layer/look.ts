@@ -253,7 +253,7 @@ export class Looker implements Disposable {
   }
 
   /** At most {@link GROUP} names of open directories, open; undefined for those that are gone. */
-  look(wanted: Wanted[], where: (name: string) => string): (Looked | undefined)[] {
+  look(wanted: Wanted[], where: (name: string) => string, isStamped = false): (Looked | undefined)[] {
     const { batch } = this;
     const { address } = this.#memory;
     wanted.forEach(({ from, name, type }, index) => {
@@ -267,7 +267,7 @@ export class Looker implements Disposable {
     try {
       const all = wanted.map(({ name, type }, index) => {
         const fd = fds[index] as number;
-        if (fd >= 0) return this.#looked(index, 1 + index * 3, name, type, where(name));
+        if (fd >= 0) return this.#looked(index, 1 + index * 3, name, type, where(name), isStamped);
         if (GONE.includes(-fd)) return undefined;
         throw failed("open", "openat", -fd, where(name));
       });
@@ -422,9 +422,9 @@ export class Looker implements Disposable {
   }
 
   /** @param type that it was opened as */
-  #looked(index: number, slot: number, name: string, type: number, where: string): Looked {
+  #looked(index: number, slot: number, name: string, type: number, where: string, isStamped = false): Looked {
     const [fd, stated, length] = [this.batch.result(slot), this.batch.result(slot + 1), this.batch.result(slot + 2)];
-    const looked = Object.assign(this.#statOf(index, stated, name, where), {
+    const looked = Object.assign(this.#statOf(index, stated, name, where, isStamped), {
       fd,
       isReadable: hasXattrs(type),
     }) as Looked;

@@ -31,6 +31,12 @@ export class Hashes {
     this.#name = hexOf(digestOf([isContext ? "context" : "layers", ...layers].join("\0"))).slice(0, 32);
   }
 
+  /** Nothing will be found. */
+  get isEmpty(): boolean {
+    this.#known ??= this.#read();
+    return this.#known.size === 0;
+  }
+
   find(stamp: string): string | undefined {
     this.#known ??= this.#read();
     const hash = this.#known.get(stamp);
@@ -39,7 +45,7 @@ export class Hashes {
   }
 
   add(stamp: string, hash: string): void {
-    if (changedMs(stamp) > this.#beganMs - YOUNG_MS) return;
+    if (this.#directory === undefined || changedMs(stamp) > this.#beganMs - YOUNG_MS) return;
     this.#used.set(stamp, hash);
     this.#isChanged = true;
   }

@@ -52,8 +52,10 @@ export class Hashing {
     }
     const { tree } = this.#open;
     const where = (name: string) => join(level.path, name);
-    const all = tree.looker.stat(part.names, where);
-    const read = this.#read(part.names, all, where);
+    // all of them will be read anyway
+    const opened = this.#hashes.isEmpty ? tree.looker.look(part.names, where, true) : undefined;
+    const all = opened ?? tree.looker.stat(part.names, where);
+    const read = this.#read(part.names, all, where, opened);
     for (const [index, stated] of all.entries()) {
       // gone, or a whiteout
       if (!stated || isWhiteout(stated) || stated.kind === "directory" || stated.kind === "socket") continue;
@@ -79,19 +81,22 @@ export class Hashing {
     this.#digester.update(Buffer.from(`${kind}\0${path}\0${rights}\0${owner}\0${what}\0`, "latin1"));
   }
 
-  /** Of the files among them, what is not known yet. */
-  #read(names: Merged[], all: (Stated | undefined)[], where: (name: string) => string): (Read | undefined)[] {
+  /** Of the files among them, what is not known yet. @param open of all of them, which this closes */
+  #read(
+    names: Merged[],
+    all: (Stated | undefined)[],
+    where: (name: string) => string,
+    open: (Looked | undefined)[] | undefined,
+  ): (Read | undefined)[] {
     const found = all.map((stated): Read | undefined => {
       const hash = stated?.stamp === undefined ? undefined : this.#hashes.find(stated.stamp);
       return hash === undefined ? undefined : { hash };
     });
-    const missing = all.flatMap((stated, index) => (stated?.stamp && !found[index] ? [index] : []));
+    const missing = all.flatMap((stated, index) => (open || (stated?.stamp && !found[index]) ? [index] : []));
     if (missing.length === 0) return found;
     const { looker } = this.#open.tree;
-    const opened = looker.look(
-      missing.map((index) => names[index] as Merged),
-      where,
-    );
+    const wanted = missing.map((index) => names[index] as Merged);
+    const opened = open ?? looker.look(wanted, where);
     try {
       const files = opened.flatMap((file) => (file?.kind === "file" && file.isReadable ? [file] : []));
       const read = new Map<Looked, Read>();
