@@ -442,7 +442,9 @@ describe("git", () => {
     git(path, "submodule", "--quiet", "add", "../inner.git", "module");
     git(path, "commit", "-q", "-m", "module");
     await using server = await served(path);
-    expect(textIn(await openContext(server.url, { scratch }), "module/inside")).toBe("of the submodule");
+    const context = await openContext(server.url, { scratch });
+    expect(textIn(context, "module/inside")).toBe("of the submodule");
+    expect(textIn(context, "module/.git")).toBeUndefined();
   });
 
   testUnless(noGit, "what is stopped ends with all that git has started", async () => {

@@ -17,6 +17,8 @@ export interface CloneOptions {
   signal?: AbortSignal;
 }
 
+/** Submodules are nowhere near as deep. */
+const MAX_DEPTH = 100;
 const CHECKOUT = "repository";
 const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
 
@@ -63,11 +65,23 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
   const commit = (await git("rev-parse", "HEAD")).trim();
   if (checksum !== undefined && !(/^[0-9a-f]+$/.test(checksum) && commit.startsWith(checksum)))
     throw new TsboxError(`clone ${show(url)}: it should be ${checksum}, and is ${commit}`, { code: "digest_mismatch" });
-  if (kindOfPath(`${directory}/.gitmodules`) === "file")
-    await git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1");
+  const hasModules = kindOfPath(`${directory}/.gitmodules`) === "file";
+  if (hasModules) await git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1");
   using checkout = Directory.open(directory) as Directory;
-  if (!keepGitDirectory) removeTree(checkout, ".git");
+  if (!keepGitDirectory) {
+    removeTree(checkout, ".git");
+    if (hasModules) removePointers(checkout);
+  }
   return subdirectory === undefined ? directory : below(directory, subdirectory, url);
+}
+
+/** Of each submodule, a file that says where the rest of it is: nobody else may have such a name. */
+function removePointers(directory: Directory, depth = MAX_DEPTH): void {
+  if (directory.status(".git")?.kind === "file") directory.remove(".git");
+  for (const name of depth > 0 ? directory.directories() : []) {
+    using below = directory.directory(name);
+    if (below) removePointers(below, depth - 1);
+  }
 }
 
 /** A directory of the repository, which no symlink of it leads out of. */
