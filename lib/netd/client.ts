@@ -40,10 +40,14 @@ const [F_DUPFD_CLOEXEC, ABOVE] = [1030, 10];
 /** How it is executed. */
 export type NetdCommand = Executed;
 
-/** @param fds stay the caller's @returns false where there is none */
+/**
+ * Where too many wait to be heard it is told nothing, and looks by itself after a while.
+ * @param fds stay the caller's
+ * @returns false where there is none
+ */
 export function tellNetd(root: string, request: Request, fds: readonly number[] = []): boolean {
   const socket = connect(root);
-  if (socket === undefined) return false;
+  if (typeof socket !== "number") return socket === "busy";
   const sent = sendPassing(socket, lineOf(request), fds);
   close(socket);
   return sent > 0;
@@ -52,14 +56,14 @@ export function tellNetd(root: string, request: Request, fds: readonly number[] 
 /** Whether there is one, which may still be about to begin. */
 export function isNetdThere(root: string): boolean {
   const socket = connect(root);
-  if (socket !== undefined) close(socket);
+  if (typeof socket === "number") close(socket);
   return socket !== undefined;
 }
 
 /** Waits for an answer. Undefined where there is none. */
 export function askNetd(root: string, request: Request, fds: readonly number[] = []): Passed | undefined {
   const socket = connect(root);
-  if (socket === undefined) return undefined;
+  if (typeof socket !== "number") return undefined;
   try {
     if (sendPassing(socket, lineOf(request), fds) < 0) return undefined;
     waitBriefly(socket, ANSWER_US);
@@ -70,14 +74,15 @@ export function askNetd(root: string, request: Request, fds: readonly number[] =
   }
 }
 
-/** Undefined where nobody listens. Where too many wait to be heard it is told nothing, and looks by itself after a while. */
-function connect(root: string): number | undefined {
+/** Undefined where nobody listens. */
+function connect(root: string): number | "busy" | undefined {
   using directory = Directory.open(root);
   if (!directory) return undefined;
   try {
     return connectSocketNow(`/proc/self/fd/${directory.fd}/${SOCKET}`);
   } catch (error) {
     const { errno = 0 } = error as TsboxError;
+    if (errno === ERRNO.EAGAIN) return "busy";
     if (errno === ERRNO.ENOENT || errno === ERRNO.ECONNREFUSED) return undefined;
     throw error;
   }

@@ -134,6 +134,25 @@ describe.skipIf(reason !== undefined)(reason ?? "attacks on the server for names
     expect(inside(`busybox ip route del ${own}/32; busybox ip addr del ${theirs}/32 dev eth0`).status).toBe(0);
   });
 
+  test("who starts containers does not wait for a server that is stopped, and none is started beside it", () => {
+    process.kill(netd(), "SIGSTOP");
+    const held: number[] = [];
+    try {
+      const connect = () => held.push(sys.connectSocketNow(`${world.made.root}/netd.sock`));
+      // as many as the machine lets wait
+      expect(() => {
+        for (let count = 0; count < 70_000; count++) connect();
+      }).toThrow("EAGAIN");
+      expect(tellNetd(world.made.root, { verb: "changed" })).toBe(true);
+      world.said("run", "--rm", "--network", "good", "busy", "true");
+      expect(world.answering()).toHaveLength(1);
+    } finally {
+      held.forEach(sys.close);
+      process.kill(netd(), "SIGCONT");
+    }
+    isServed();
+  }, 60_000);
+
   test("another user of the machine is not listened to, and nonsense of the store's own user harms nothing", async () => {
     // the way to the socket is open
     for (let path = world.made.root; path !== "/" && path !== "/tmp"; path = dirname(path)) chmodSync(path, 0o755);
