@@ -195,6 +195,11 @@ describe.skipIf(reason !== undefined)(
     test("are answered for by one process, which ends with the last container, and comes back where it was killed", async () => {
       for (const name of ["a", "b"]) said("network", "create", name);
       expect(answering()).toEqual([]);
+      // what is asked before it is there waits for it
+      expect(said("run", "--rm", "--name", "solo", "--network", "a", "busy", "busybox", "nslookup", "solo")).toContain(
+        "Name:\tsolo\nAddress: 172.",
+      );
+      expect(await eventually(() => answering().length === 0)).toBe(true);
       sleeping("a1", "a");
       sleeping("b1", "b");
       const [first, ...others] = answering();
