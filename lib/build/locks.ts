@@ -2,7 +2,8 @@
 import { Directory, OpenFile } from "../../syscalls/index.ts";
 import { hexOf, type Digest } from "../image/index.ts";
 
-const LOCKS = "build/locks";
+/** In the store. */
+export const LOCKS = "build/locks";
 const PRIVATE = 0o700;
 const AGAIN_MS = 20;
 

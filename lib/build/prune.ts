@@ -1,11 +1,13 @@
 /** What the cache of builds takes, and its removal. @module */
-import { absolute, Directory, kindOfPath, removeTree } from "../../syscalls/index.ts";
+import { absolute, Directory, kindOfPath, OpenFile, removeTree } from "../../syscalls/index.ts";
 import { chainIds, type Digest } from "../image/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { removeTreeAs } from "../layer/index.ts";
 import { defaultRoot, BUILD_CACHE, Store } from "../store/index.ts";
 import { BuildCache, type CachedStep } from "./cache.ts";
 import { MOUNTS } from "./cache-mounts.ts";
+import { HASHES } from "./files/index.ts";
+import { LOCKS } from "./locks.ts";
 
 export interface CacheUsage {
   key: string;
@@ -72,6 +74,7 @@ export async function pruneBuildCache(root: string | undefined, options: PruneOp
   const removed = going.map(({ key, text, bytes }) => ({ key, text, bytes }));
   const freed = going.filter(({ layer }) => layer && !needed.has(layer.chainId));
   const mounts = options.all ? pruneMounts(path, options.olderThanMs ?? 0) : 0;
+  if (options.all) for (const name of [HASHES, LOCKS]) clear(`${path}/${name}`);
   return { removed, freedBytes: freed.reduce((sum, { bytes }) => sum + bytes, mounts) };
 }
 
@@ -114,6 +117,16 @@ function pruneMounts(path: string, olderThanMs: number): number {
     directory.unlock();
   }
   return freed;
+}
+
+/** What is known of files is found out again; locks that nobody has are left by builds that were killed. */
+function clear(path: string): void {
+  using directory = Directory.open(path);
+  for (const name of directory?.names() ?? []) {
+    using file = directory && OpenFile.open(directory, name);
+    if (file?.tryLock("exclusive")) directory?.remove(name);
+    file?.unlock();
+  }
 }
 
 /** What can be seen of it: directories of other ids are not entered. */
