@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import {
   chmodSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -15,6 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import * as fc from "fast-check";
 import { BuildFiles, type CopyOptions, type FileTree, type SelectOptions } from "../lib/build/files/index.ts";
 import { modeChange } from "../lib/build/files/mode.ts";
 import { readIgnore } from "../lib/dockerfile/index.ts";
@@ -488,6 +490,49 @@ describe("of an ordinary user", () => {
     const { upper } = await copied({ a: "1" }, { sources: ["a"], chown: "7:8" });
     expect(statSync(join(upper, "a")).uid).toBe(process.geteuid!());
   });
+});
+
+/** Nothing is made through a symlink, nor in the place of anything: the trees here have symlinks that lead out. */
+function makeBelow(root: string, path: string, what: string | undefined, mode: number): void {
+  const names = path.split("/");
+  for (const [index] of names.entries()) {
+    const at = join(root, ...names.slice(0, index + 1));
+    const there = lstatSync(at, { throwIfNoEntry: false });
+    const isLast = index === names.length - 1;
+    if (there && (isLast || !there.isDirectory())) return;
+    if (there) continue;
+    if (!isLast || what === undefined) mkdirSync(at);
+    else if (what.startsWith("-> ")) symlinkSync(what.slice(3), at);
+    else writeFileSync(at, what, { mode, flag: "wx" });
+  }
+}
+
+test("any tree is copied as it is, and has the same digest there", async () => {
+  const name = fc.constantFrom("a", "b", "é", "with space", "*", "-x", "\\n");
+  const path = fc.array(name, { minLength: 1, maxLength: 4 }).map((names) => names.join("/"));
+  const content = fc.oneof(
+    fc.string({ maxLength: 20 }).map((text) => `text ${text}`),
+    fc.constantFrom("-> a", "-> ../..", "-> /etc", "-> nowhere"),
+    fc.constant(undefined),
+  );
+  const modes = fc.constantFrom(0o644, 0o600, 0o755, 0o4711, 0o400);
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(path, content, modes), { maxLength: 12 }), async (entries) => {
+      const [root, files] = [folder.directory(`tree${made++}`), new BuildFiles()];
+      for (const [at, what, mode] of entries) makeBelow(root, at, what, mode);
+      const selection = await files.select({ layers: [root], isContext: true }, { sources: ["."] });
+      const isLate = entries.length % 2 === 0;
+      const before = isLate ? undefined : await selection.digest();
+      const upper = folder.directory(`upper${made++}`);
+      await files.copy(selection, { lower: treeOf(), upper }, { destination: "/x", workingDirectory: "/" });
+      const copy = join(upper, "x");
+      const compared = { times: "files", owners: false } as const;
+      expect(stateOf(copy, compared).slice(1)).toEqual(stateOf(root, compared).slice(1));
+      const again = await files.select({ layers: [copy], isContext: true }, { sources: ["."] });
+      expect(await again.digest()).toBe(before ?? (await selection.digest()));
+    }),
+    { numRuns: 60 },
+  );
 });
 
 const md5 = (text: string) => new Bun.CryptoHasher("md5").update(text).digest("hex");
