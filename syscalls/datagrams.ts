@@ -17,6 +17,7 @@ const RECORD = CONTROL + CONTROL_BYTES;
 const NAMELEN = offsetOf("msghdr", "msg_namelen");
 const CONTROLLEN = offsetOf("msghdr", "msg_controllen");
 const FLAGS = offsetOf("msghdr", "msg_flags");
+const IOV_LEN = offsetOf("iovec", "iov_len");
 const LENGTH = offsetOf("mmsghdr", "msg_len");
 const LEVEL = offsetOf("cmsghdr", "cmsg_level");
 const TYPE = offsetOf("cmsghdr", "cmsg_type");
@@ -45,6 +46,7 @@ class Records implements Disposable {
     this.bytes = bytes;
     // mmsghdr is an array of its own: the kernel steps from one to the next
     this.arena = mapArena(count * (RECORD + bytes));
+    this.#layOut();
   }
 
   [Symbol.dispose](): void {
@@ -55,31 +57,40 @@ class Records implements Disposable {
   rest = (index: number): number => this.count * HEADER + index * (RECORD - HEADER) - HEADER;
   payload = (index: number): number => this.count * RECORD + index * this.bytes;
 
-  /** Points a header to its parts. */
-  prepare(index: number, nameBytes: number, controlBytes: number, length: number): void {
+  /** Points each header to its parts: where they are stays. */
+  #layOut(): void {
     const { address, view } = this.arena;
-    const rest = this.rest(index);
-    fillStruct(view, this.header(index), "msghdr", {
-      msg_name: nameBytes === 0 ? 0 : address + rest + NAME,
-      msg_namelen: nameBytes,
-      msg_iov: address + rest + IOVEC,
-      msg_iovlen: 1,
-      msg_control: controlBytes === 0 ? 0 : address + rest + CONTROL,
-      msg_controllen: controlBytes,
-      msg_flags: 0,
-    });
-    fillStruct(view, rest + IOVEC, "iovec", { iov_base: address + this.payload(index), iov_len: length });
+    for (let index = 0; index < this.count; index++) {
+      const rest = this.rest(index);
+      fillStruct(view, this.header(index), "msghdr", {
+        msg_name: address + rest + NAME,
+        msg_iov: address + rest + IOVEC,
+        msg_iovlen: 1,
+        msg_control: address + rest + CONTROL,
+      });
+      fillStruct(view, rest + IOVEC, "iovec", { iov_base: address + this.payload(index), iov_len: this.bytes });
+    }
+  }
+
+  /** What has no length is not looked at. */
+  setLengths(index: number, nameBytes: number, controlBytes: number, bytes: number): void {
+    const { view } = this.arena;
+    view.setUint32(this.header(index) + NAMELEN, nameBytes, true);
+    view.setUint32(this.header(index) + CONTROLLEN, controlBytes, true);
+    view.setUint32(this.rest(index) + IOVEC + IOV_LEN, bytes, true);
   }
 }
 
 /** Reads from any number of sockets, one after another. */
 export class DatagramReceiver implements Disposable {
   readonly #records: Records;
+  /** By the last call; before it, all lengths are to be set. */
+  #used: number;
 
   /** @param count at a time @param bytes of the longest */
   constructor(count = 32, bytes = 65536) {
     this.#records = new Records(count, bytes);
-    for (let index = 0; index < count; index++) this.#records.prepare(index, SOCKADDR_BYTES, CONTROL_BYTES, bytes);
+    this.#used = count;
   }
 
   [Symbol.dispose](): void {
@@ -89,12 +100,11 @@ export class DatagramReceiver implements Disposable {
   /** `int recvmmsg(int fd, struct mmsghdr *vec, …, MSG_DONTWAIT, NULL)`: what is there; or -errno. @see recvmmsg(2) */
   receive(fd: number): Datagram[] | number {
     const { arena, count } = this.#records;
-    for (let index = 0; index < count; index++) {
-      const header = this.#records.header(index);
-      arena.view.setUint32(header + NAMELEN, SOCKADDR_BYTES, true);
-      arena.view.setUint32(header + CONTROLLEN, CONTROL_BYTES, true);
-    }
+    // the others are as they were
+    for (let index = 0; index < this.#used; index++)
+      this.#records.setLengths(index, SOCKADDR_BYTES, CONTROL_BYTES, this.#records.bytes);
     const found = trySyscall("recvmmsg", fd, arena.address, count, MSG_DONTWAIT, 0);
+    this.#used = Math.max(1, found);
     if (found < 0) return found;
     return Array.from({ length: found }, (_, index) => this.#read(index));
   }
@@ -165,7 +175,7 @@ export class DatagramSender implements Disposable {
     const index = this.#waiting++;
     const rest = this.#records.rest(index);
     const name = to ? putAddress(arena.view, rest + NAME, to) : 0;
-    this.#records.prepare(index, name, from ? putSource(arena.view, rest + CONTROL, from) : 0, bytes.length);
+    this.#records.setLengths(index, name, from ? putSource(arena.view, rest + CONTROL, from) : 0, bytes.length);
     arena.bytes.set(bytes, this.#records.payload(index));
   }
 
