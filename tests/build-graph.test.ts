@@ -1,6 +1,8 @@
 /** Dockerfiles to steps: which there are, what each does, and how the result is run. Nothing is performed. @module */
 import { describe, expect, test } from "bun:test";
+import { checkBuild } from "../lib/build/check-options.ts";
 import { graphOf, type Graph } from "../lib/build/graph.ts";
+import type { BuildOptions } from "../lib/build/index.ts";
 import { stepKey } from "../lib/build/key.ts";
 import { imageKey, imagesOf, outlineOf, type ContextNames } from "../lib/build/outline.ts";
 import type { CopyOperation, RunOperation } from "../lib/build/step.ts";
@@ -275,3 +277,51 @@ test("images that have to be there are told before anything is done", () => {
   const outline = outlineOf(file, { ...outlined, images: new Map() });
   expect(imagesOf(outline, contexts).map(({ reference }) => reference)).toEqual(["a", "b", "c"]);
 });
+
+describe("options", () => {
+  test("that are unknown, or are something else, are refused before anything is done", () => {
+    for (const name of Object.keys(VALID) as (keyof BuildOptions)[]) {
+      checkBuild({ [name]: VALID[name] });
+      checkBuild({ [name]: undefined });
+      for (const junk of [null, Number.NaN, Symbol("s"), [null], { a: null }, () => {}])
+        if (!(name === "onEvent" && typeof junk === "function") && !(name === "dockerfile" && typeof junk === "object"))
+          expect(said(() => checkBuild({ [name]: junk } as BuildOptions))).toContain(name);
+    }
+    expect(said(() => checkBuild({ tag: "x" } as BuildOptions))).toContain("unknown");
+    expect(said(() => checkBuild(null as unknown as BuildOptions))).toContain("not options");
+  });
+
+  test("with a secret that is none do not tell what it is", () => {
+    const secrets = { token: "hunter2" } as unknown as NonNullable<BuildOptions["secrets"]>;
+    expect(said(() => checkBuild({ secrets }))).not.toContain("hunter2");
+  });
+});
+
+const VALID: Required<BuildOptions> = {
+  context: ".",
+  file: "Dockerfile",
+  dockerfile: "FROM scratch",
+  tags: ["a:1"],
+  contexts: { other: "." },
+  args: { A: "1" },
+  labels: { a: "1" },
+  target: "stage",
+  before: 3,
+  platform: "linux/amd64",
+  pull: true,
+  cache: false,
+  noCacheFilter: ["stage"],
+  secrets: { a: new Uint8Array(), b: { file: "x" }, c: { env: "X" } },
+  ssh: { default: "/agent" },
+  network: "none",
+  allow: ["network.host"],
+  addHosts: ["a:10.0.0.1"],
+  squash: true,
+  outputs: [{ type: "image" }],
+  cacheFrom: [{ type: "local", path: "x" }],
+  cacheTo: [{ type: "registry", reference: "x" }],
+  sourceDateEpoch: 0,
+  parallel: 2,
+  onEvent: () => {},
+  signal: new AbortController().signal,
+};

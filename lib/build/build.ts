@@ -12,9 +12,11 @@ import { graphOf, type Graph } from "./graph.ts";
 import type { Making } from "./making.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import type { Done } from "./lookup.ts";
-import { makeOutputs, namesOf } from "./output.ts";
+import { checkBuild } from "./check-options.ts";
+import { makeOutputs } from "./output.ts";
 import { Performing } from "./perform.ts";
 import { plannedOf, planWithCache } from "./plan.ts";
+import type { Place } from "./snapshot.ts";
 import type { RemoteSteps } from "./remote-cache.ts";
 import { Workspace } from "./workspace.ts";
 
@@ -46,53 +48,53 @@ async function building<T>(
   options: BuildOptions,
   work: (making: Making, graph: Graph, platform: Platform) => Promise<T>,
 ): Promise<T> {
-  const { signal, onEvent = () => {} } = options;
+  checkBuild(options);
+  const { signal } = options;
   const stop = new AbortController();
   const abort = () => stop.abort(aborted(signal?.reason));
   if (signal?.aborted) throw aborted(signal.reason);
   signal?.addEventListener("abort", abort, { once: true });
   try {
-    namesOf(options);
-    const ids = imageIds();
     using store = Store.open({ root: root === undefined ? defaultRoot() : absolute(root) });
+    const ids = imageIds();
     using cache = new BuildCache(store.path);
     using workspace = new Workspace(store.path, ids);
-    const contexts = new Contexts(options, workspace, stop.signal);
     using _hold = store.hold();
     const place = { store, ids, held: new Set<Digest>() };
-    const file = await contexts.dockerfile();
-    const target = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
-    const { args = {}, labels = {}, network = "default", pull = false } = options;
-    const outlined = {
-      args,
-      target: options.target,
-      before: options.before,
-      build: hostPlatform(),
-      platform: target,
-      contexts: contexts.names,
-    };
-    const told = { pull, platform: options.platform && formatPlatform(target), signal: stop.signal, onEvent };
-    const { outline, bases } = await outlineWithBases(file, place, outlined, told);
-    const images = new Map([...bases].map(([key, { image }]) => [key, image.config]));
-    const graph = graphOf(outline, { contexts: contexts.names, images, network, labels });
-    const making: Making = {
-      ...place,
-      cache,
-      remote: await remoteOf(options, stop.signal, onEvent),
-      workspace,
-      contexts,
-      bases,
-      options,
-      onEvent,
-      files: createFiles({ root: store.path }),
-      file: file.file,
-      epoch: epochOf(options),
-      signal: stop.signal,
-    };
-    return await work(making, graph, target);
+    const { making, graph, platform } = await prepare({ ...place, cache, workspace }, options, stop.signal);
+    return await work(making, graph, platform);
+  } catch (error) {
+    // whatever it was that was broken off
+    if (stop.signal.aborted) throw stop.signal.reason;
+    throw error;
   } finally {
     signal?.removeEventListener("abort", abort);
   }
+}
+
+/** Reads the Dockerfile, finds the images, and makes the graph. */
+async function prepare(
+  given: Place & Pick<Making, "cache" | "workspace">,
+  options: BuildOptions,
+  signal: AbortSignal,
+): Promise<{ making: Making; graph: Graph; platform: Platform }> {
+  const { args = {}, labels = {}, network = "default", pull = false, onEvent = () => {}, target, before } = options;
+  const contexts = new Contexts(options, given.workspace, signal);
+  const file = await contexts.dockerfile();
+  const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
+  const outlined = { args, target, before, build: hostPlatform(), platform, contexts: contexts.names };
+  const wanted = { pull, platform: options.platform && formatPlatform(platform), signal, onEvent };
+  const { outline, bases } = await outlineWithBases(file, given, outlined, wanted);
+  const images = new Map([...bases].map(([key, { image }]) => [key, image.config]));
+  const graph = graphOf(outline, { contexts: contexts.names, images, network, labels });
+  const remote = await remoteOf(options, signal, onEvent);
+  const files = createFiles({ root: given.store.path });
+  const epoch = epochOf(options);
+  return {
+    making: { ...given, remote, contexts, bases, options, onEvent, files, file: file.file, epoch, signal },
+    graph,
+    platform,
+  };
 }
 
 /** Only who asks for caches of others loads what talks to registries. */

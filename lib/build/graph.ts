@@ -3,44 +3,12 @@
  * filesystem comes out, and how the result is run. Pure.
  * @module
  */
-import {
-  configure,
-  DEFAULT_SHELL,
-  dockerfileError,
-  expand,
-  expandInstruction,
-  scriptOf,
-  withVariables,
-  wordsOf,
-  type Instruction,
-  type InstructionOf,
-  type Pair,
-  type RunMount,
-  type Setting,
-} from "../dockerfile/index.ts";
-import type { ContainerConfig, ImageConfig } from "../image/index.ts";
-import { remoteOf } from "./files/remote.ts";
-import { fromOrigin, imageKey, type ContextNames, type Origin, type Outline, type OutlinedStage } from "./outline.ts";
-import type { CopyOperation, Operation, RunOperation, Source, Step, StepMount } from "./step.ts";
+import { configure } from "../dockerfile/index.ts";
+import type { ContainerConfig } from "../image/index.ts";
+import { imageKey, type Origin, type Outline, type OutlinedStage } from "./outline.ts";
+import { copyOf, StageSteps, type GraphOptions, type Made, type StageResult } from "./stage-steps.ts";
+import type { Operation, Source, Step } from "./step.ts";
 import { Variables } from "./variables.ts";
-
-/** A line of an image's history. */
-export interface HistoryLine {
-  createdBy: string;
-  /** What may have made a layer. */
-  step?: number;
-}
-
-/** What a stage comes to. */
-export interface StageResult {
-  /** Whose filesystem it is. */
-  step: number;
-  config: ContainerConfig;
-  author?: string;
-  history: HistoryLine[];
-  /** What is known of the image that it began with. */
-  base: ImageConfig | undefined;
-}
 
 export interface Graph {
   steps: Step[];
@@ -48,16 +16,9 @@ export interface Graph {
   warnings: string[];
 }
 
-export interface GraphOptions {
-  contexts: ContextNames;
-  images: ReadonlyMap<string, ImageConfig>;
-  network: RunOperation["network"];
-  labels: Readonly<Record<string, string>>;
-}
-
 /** @throws TsboxError `dockerfile_invalid` */
 export function graphOf(outline: Outline, options: GraphOptions): Graph {
-  const made = new Making(outline, options);
+  const made = new Graphing(outline, options);
   for (const stage of outline.stages) made.stage(stage);
   const result = made.results.get(outline.target) as Made;
   const labels = Object.entries(options.labels);
@@ -68,11 +29,7 @@ export function graphOf(outline: Outline, options: GraphOptions): Graph {
   return { steps: made.steps, result: rest, warnings };
 }
 
-interface Made extends StageResult {
-  variables: Variables;
-}
-
-class Making {
+class Graphing {
   readonly steps: Step[] = [];
   readonly results = new Map<number, Made>();
   readonly #outline: Outline;
@@ -88,7 +45,7 @@ class Making {
   stage(stage: OutlinedStage): void {
     const first = this.steps.length;
     const made = this.#begin(stage);
-    const instructions = new StageInstructions(this.#outline, this.#options, stage, made, {
+    const instructions = new StageSteps(this.#outline, this.#options, stage, made, {
       add: (step) => this.#add(step),
       from: (origin) => this.#source(origin),
     });
@@ -150,185 +107,10 @@ class Making {
   }
 }
 
-interface Around {
-  add(step: Omit<Step, "number" | "title">): number;
-  from(origin: Exclude<Origin, { kind: "scratch" }>): Source;
-}
-
-/** The instructions of one stage, one after the other. */
-class StageInstructions {
-  readonly #outline: Outline;
-  readonly #options: GraphOptions;
-  readonly #stage: OutlinedStage;
-  readonly #made: Made;
-  readonly #around: Around;
-  /** An entry point takes the command away that was another's. */
-  #hasOwnCommand = false;
-
-  constructor(outline: Outline, options: GraphOptions, stage: OutlinedStage, made: Made, around: Around) {
-    this.#outline = outline;
-    this.#options = options;
-    this.#stage = stage;
-    this.#made = made;
-    this.#around = around;
-  }
-
-  apply(written: Instruction): void {
-    const { file } = this.#outline.file;
-    try {
-      if (written.name === "ARG") return this.#declare(written);
-      const instruction = expandInstruction(written, this.#made.variables.valueOf, this.#outline.file);
-      if (instruction.name === "RUN") return this.#run(instruction);
-      if (instruction.name === "COPY" || instruction.name === "ADD") return this.#copy(instruction);
-      if (instruction.name === "MAINTAINER") this.#made.author = instruction.value;
-      else if (instruction.name !== "FROM") this.#set(instruction);
-      if (instruction.name === "WORKDIR") return this.#directory(instruction);
-      this.#told(textOf(instruction));
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      throw dockerfileError(file, written.place, error.message, (error as { hint?: string }).hint);
-    }
-  }
-
-  #set(setting: Setting): void {
-    const made = this.#made;
-    if (setting.name === "ENTRYPOINT" && !this.#hasOwnCommand) {
-      const { Cmd: _, ...config } = made.config;
-      made.config = config;
-    }
-    if (setting.name === "CMD") this.#hasOwnCommand = true;
-    made.config = configure(made.config, setting);
-    if (setting.name === "ENV") made.variables.env = made.config.Env ?? [];
-  }
-
-  #declare({ args, text }: InstructionOf<"ARG">): void {
-    const { variables } = this.#made;
-    const { escape } = this.#outline.file;
-    for (const { name, value } of args)
-      variables.declare(name, value === undefined ? undefined : expand(value, variables.valueOf, escape));
-    this.#told(text);
-  }
-
-  #run({ command, mounts, network, security = "sandbox", text, place }: InstructionOf<"RUN">): void {
-    const { config, variables } = this.#made;
-    const script = command.form === "shell" ? scriptOf(command) : undefined;
-    const file = script?.kind === "file" ? { name: script.name, content: script.content } : undefined;
-    const words = file
-      ? [`${PIPES}/${file.name}`]
-      : script?.kind === "line"
-        ? [...(config.Shell ?? DEFAULT_SHELL), script.text]
-        : wordsOf(command, config);
-    const operation: RunOperation = {
-      kind: "run",
-      words,
-      ...(file ? { script: file } : {}),
-      env: withVariables([], variables.all).map(pairOf),
-      user: config.User ?? "",
-      directory: config.WorkingDir ?? "/",
-      mounts: mounts.map((mount) => this.#mount(mount, place)),
-      network: network ?? this.#options.network,
-      security,
-    };
-    const sources = operation.mounts.flatMap(({ files }) => (files?.kind === "step" ? [files.step] : []));
-    const given = variables.declared.map(([name, value]) => `${name}=${value}`);
-    const shown = given.length > 0 ? `|${given.length} ${given.join(" ")} ` : "";
-    this.#step(operation, { text, place }, `RUN ${shown}${words.join(" ")}`, sources);
-  }
-
-  #mount(written: RunMount, place: Instruction["place"]): StepMount {
-    const { text: _, ...mount } = written;
-    if (mount.type !== "bind" && mount.type !== "cache") return mount;
-    if (mount.from === undefined)
-      return mount.type === "bind" ? { ...mount, files: { kind: "context", name: undefined } } : mount;
-    return { ...mount, files: this.#sourceOf(mount.from, place) };
-  }
-
-  #sourceOf(from: string, place: Instruction["place"]): Source {
-    const { file } = this.#outline;
-    return this.#around.from(fromOrigin(file, this.#options.contexts, { from, place, stage: this.#stage.index }));
-  }
-
-  #copy(instruction: InstructionOf<"COPY"> | InstructionOf<"ADD">): void {
-    const { text, place, sources, hereDocuments, destination, flags } = instruction;
-    const urls = instruction.name === "ADD" ? sources.filter((each) => remoteOf(each) !== undefined) : [];
-    const from = "from" in flags ? flags.from : undefined;
-    const source: Source = from === undefined ? { kind: "context", name: undefined } : this.#sourceOf(from, place);
-    const { config } = this.#made;
-    const { chown, chmod, link, exclude } = flags;
-    const more = "keepGitDir" in flags ? flags : undefined;
-    const operation = copyOf(source, {
-      sources: sources.filter((each) => !urls.includes(each)),
-      urls,
-      files: hereDocuments.map(({ name, content }) => ({ name, content })),
-      destination,
-      directory: config.WorkingDir ?? "/",
-      link,
-      exclude,
-      parents: "parents" in flags ? flags.parents : false,
-      keepGitDir: more?.keepGitDir ?? false,
-      unpack: unpackOf(instruction),
-      ...(chown === undefined ? {} : { chown }),
-      ...(chmod === undefined ? {} : { chmod }),
-      ...(more?.checksum === undefined ? {} : { checksum: more.checksum }),
-    });
-    this.#step(operation, { text, place }, text, source.kind === "step" ? [source.step] : []);
-  }
-
-  #directory({ text, place }: InstructionOf<"WORKDIR">): void {
-    const { WorkingDir: path = "/", User: user = "" } = this.#made.config;
-    this.#step({ kind: "directory", path, user }, { text, place }, `WORKDIR ${path}`, []);
-  }
-
-  #step(operation: Operation, { text, place }: Pick<Instruction, "text" | "place">, createdBy: string, from: number[]) {
-    const made = this.#made;
-    const parent = made.step;
-    const after = [...new Set([parent, ...from])];
-    made.step = this.#around.add({ stage: this.#stage.name, place, parent, after, operation, text });
-    made.history.push({ createdBy, step: made.step });
-  }
-
-  #told(createdBy: string): void {
-    this.#made.history.push({ createdBy });
-  }
-}
-
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** As Docker's builders: whoever looks for a program in the image finds it, or knows that there is none. */
 function withPath(config: ContainerConfig): ContainerConfig {
   const { Env = [] } = config;
   return Env.some((line) => line.startsWith("PATH=")) ? config : { ...config, Env: [...Env, DEFAULT_PATH] };
-}
-
-/** Where here-documents are that are executed. */
-export const PIPES = "/dev/pipes";
-
-function unpackOf(instruction: InstructionOf<"COPY"> | InstructionOf<"ADD">): CopyOperation["unpack"] {
-  if (instruction.name === "COPY") return "none";
-  const { unpack } = instruction.flags;
-  return unpack === undefined ? "local" : unpack ? "all" : "none";
-}
-
-function copyOf(
-  source: Source,
-  {
-    sources,
-    destination,
-    directory,
-    ...more
-  }: Pick<CopyOperation, "sources" | "destination" | "directory"> & Partial<CopyOperation>,
-): CopyOperation {
-  const usual = { urls: [], files: [], keepGitDir: false, link: false, parents: false, exclude: [] };
-  return { kind: "copy", source, sources, destination, directory, ...usual, unpack: "none", ...more };
-}
-
-function pairOf(line: string): Pair {
-  const at = line.indexOf("=");
-  return [line.slice(0, at), line.slice(at + 1)];
-}
-
-/** As it is told in the history: with what its variables were. */
-function textOf(instruction: Instruction): string {
-  if (instruction.name !== "ENV" && instruction.name !== "LABEL") return instruction.text;
-  return `${instruction.name} ${instruction.pairs.map(([name, value]) => `${name}=${value}`).join(" ")}`;
 }

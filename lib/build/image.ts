@@ -1,6 +1,6 @@
 /** The image that a build makes: its config, its history, and the layers of its last step. @module */
 import type { ImageConfig, Platform, Reference } from "../image/index.ts";
-import type { StageResult } from "./graph.ts";
+import type { StageResult } from "./stage-steps.ts";
 import { keyOf } from "./key.ts";
 import type { Making } from "./making.ts";
 import type { Done } from "./lookup.ts";

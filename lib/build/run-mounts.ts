@@ -8,7 +8,7 @@ import type { Found, Making } from "./making.ts";
 import { agentMount } from "./ssh.ts";
 import { readSecret } from "./secrets.ts";
 import { lowersOf } from "./snapshot.ts";
-import { PIPES } from "./graph.ts";
+import { PIPES } from "./stage-steps.ts";
 import { treeOf } from "./trees.ts";
 import type { RunOperation, StepMount } from "./step.ts";
 

@@ -1,0 +1,80 @@
+/** What is wrong with what a build was asked for, whatever its file says. @module */
+import { show, TsboxError } from "../../syscalls/index.ts";
+import type { BuildOptions } from "./options.ts";
+import { namesOf } from "./output.ts";
+
+type Is = (value: unknown) => boolean;
+
+const isText: Is = (value) => typeof value === "string" && !value.includes("\0");
+const isFlag: Is = (value) => typeof value === "boolean";
+const isObject: Is = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isWhole =
+  (least: number, most: number): Is =>
+  (value) =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
+const isList =
+  (each: Is): Is =>
+  (value) =>
+    Array.isArray(value) && value.every(each);
+const isRecord =
+  (each: Is): Is =>
+  (value) =>
+    isObject(value) && Object.values(value as object).every(each);
+const isOneOf =
+  (...words: string[]): Is =>
+  (value) =>
+    words.some((word) => word === value);
+const hasType =
+  (...types: string[]): Is =>
+  (value) =>
+    isObject(value) && isOneOf(...types)((value as { type?: unknown }).type);
+
+const isContext: Is = (value) => isText(value) || value instanceof Uint8Array || value instanceof ReadableStream;
+const isSecret: Is = (value) =>
+  value instanceof Uint8Array || isText(Object(value)["file"]) || isText(Object(value)["env"]);
+
+const FORMS: Record<keyof BuildOptions, [is: Is, form: string]> = {
+  context: [isContext, "a directory, an archive, or a URL"],
+  file: [isText, "a path"],
+  dockerfile: [(value) => typeof value === "string" || isObject(value), "a text"],
+  tags: [isList(isText), '["app:1"]'],
+  contexts: [isRecord(isContext), '{ name: "./directory" }'],
+  args: [isRecord(isText), '{ VERSION: "3" }'],
+  labels: [isRecord(isText), '{ "made.by": "me" }'],
+  target: [isText, "the name of a stage"],
+  before: [isWhole(1, 10_000_000), "the number of a line"],
+  platform: [isText, '"linux/arm64"'],
+  pull: [isFlag, "true or false"],
+  cache: [isFlag, "true or false"],
+  noCacheFilter: [isList(isText), "names of stages"],
+  secrets: [isRecord(isSecret), '{ id: bytes }, { id: { file: "path" } } or { id: { env: "NAME" } }'],
+  ssh: [isRecord(isText), "paths of sockets, by id"],
+  network: [isOneOf("default", "none", "host"), '"default", "none" or "host"'],
+  allow: [isList(isOneOf("network.host", "security.insecure")), '["network.host", "security.insecure"]'],
+  addHosts: [isList(isText), '["name:address"]'],
+  squash: [isFlag, "true or false"],
+  outputs: [isList(hasType("image", "local", "tar", "oci", "docker")), '[{ type: "image" }]'],
+  cacheFrom: [isList(hasType("registry", "local")), '[{ type: "registry", reference: "name" }]'],
+  cacheTo: [isList(hasType("registry", "local")), '[{ type: "registry", reference: "name" }]'],
+  sourceDateEpoch: [isWhole(0, 0xffffffff), "seconds since 1970"],
+  parallel: [isWhole(1, 1024), "1 to 1024"],
+  onEvent: [(value) => typeof value === "function", "a function"],
+  signal: [(value) => value instanceof AbortSignal, "an AbortSignal"],
+};
+
+/** @throws TsboxError `invalid_option`, `reference_invalid` */
+export function checkBuild(options: BuildOptions): void {
+  if (!isObject(options)) throw invalid(`build with ${show(options)}: not options`);
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(FORMS, name))
+      throw invalid(`use the build option ${show(name)}: unknown`, Object.keys(FORMS).join(", "));
+    const [is, form] = FORMS[name as keyof BuildOptions];
+    // what a secret is does not belong into a message
+    const shown = name === "secrets" ? "" : ` ${show(value)}`;
+    if (value !== undefined && !is(value)) throw invalid(`use the build option ${name}${shown}: not understood`, form);
+  }
+  namesOf(options);
+}
+
+const invalid = (message: string, hint?: string) =>
+  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
