@@ -492,6 +492,31 @@ describe("of an ordinary user", () => {
   });
 });
 
+test("what is stopped, or fails, leaves no descriptor open and no process behind", async () => {
+  const open = () => readdirSync("/proc/self/fd").length;
+  const children = () => readFileSync("/proc/thread-self/children", "utf8");
+  const before = [open(), children()];
+  const files = new BuildFiles();
+  for (const at of ["z", "d/e"]) {
+    const controller = new AbortController();
+    const ignore = {
+      isIgnored: (path: string) => (path === at && controller.abort(), false),
+      isIgnoredWhole: () => false,
+    };
+    const tree = { ...contextOf({ a: "1", z: "2", "d/e": "3", "e/f": "4" }), ignore };
+    const selection = await files.select(tree, { sources: ["."] });
+    const target = { lower: treeOf(), upper: folder.directory(`upper${made++}`) };
+    const copying = files.copy(selection, target, {
+      destination: "/",
+      workingDirectory: "/",
+      signal: controller.signal,
+    });
+    expect(await copying.catch((error: unknown) => error)).toMatchObject({ name: "AbortError" });
+  }
+  expect(await failureOf(() => copied({ "d/a": "1" }, { sources: ["d"], lower: [{ "a/b": "" }] }))).toBeDefined();
+  expect([open(), children()]).toEqual(before);
+});
+
 /** Nothing is made through a symlink, nor in the place of anything: the trees here have symlinks that lead out. */
 function makeBelow(root: string, path: string, what: string | undefined, mode: number): void {
   const names = path.split("/");

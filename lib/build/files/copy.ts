@@ -41,11 +41,11 @@ export async function copyFiles(selection: SelectedFiles, target: CopyTarget, op
     if (options.unpack && (await copying.unpacked(match, destinationOf(options).path, turns))) continue;
     copying.begin(match, destinationOf(options));
     for (const each of recorded?.[index] ?? []) {
-      copying.write(each);
+      copying.writeRecorded(each);
       await turns.next();
     }
     for (const part of recorded ? [] : selection.parts(from, match)) {
-      copying.take(part);
+      for (const _ of copying.take(part)) await turns.next();
       await turns.next();
     }
   }

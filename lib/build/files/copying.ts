@@ -2,7 +2,7 @@
 import type { TarPiece, TarTime } from "../../../wasm/index.ts";
 import { isWhiteout, type Looked, type Stated } from "../../layer/index.ts";
 import { entriesIfArchive } from "./archive.ts";
-import { withZeros, type Piece } from "./content.ts";
+import { withZeros } from "./content.ts";
 import { stampOf } from "./hashing.ts";
 import { join, split, textOf } from "./names.ts";
 import type { OpenTree } from "./open-tree.ts";
@@ -15,6 +15,8 @@ import type { Turns } from "./turns.ts";
 import { EntriesInto } from "./unpack.ts";
 import type { Part } from "./walk.ts";
 
+/** Takes a millisecond or so. */
+const LONG_BYTES = 512 * 1024;
 /** Of those that are made on the way. */
 const DIRECTORY_MODE = 0o755;
 
@@ -106,8 +108,9 @@ export class Copying {
     }
   }
 
-  take(part: Part): void {
-    if (part.kind === "files") return this.#files(part);
+  /** Others may have their turn wherever this gives something. */
+  *take(part: Part): Generator<void, void> {
+    if (part.kind === "files") return yield* this.#files(part);
     const { directory, attributes } = part.level;
     const xattrs = this.#from.attributes(attributes.xattrs, part.level.path);
     if (part.path !== "") this.#compareOne(part.level.path, stampOf(directory));
@@ -130,7 +133,7 @@ export class Copying {
     return latest !== undefined && mtime.seconds >= latest ? { seconds: latest, nanoseconds: 0 } : mtime;
   }
 
-  #files({ path, level, names }: Extract<Part, { kind: "files" }>): void {
+  *#files({ path, level, names }: Extract<Part, { kind: "files" }>): Generator<void, void> {
     const { looker } = this.#from.tree;
     const where = (name: string) => join(level.path, name);
     const opened = looker.look(names, where);
@@ -139,7 +142,11 @@ export class Copying {
       const contents = there.filter(({ kind, isReadable }) => kind === "file" && isReadable);
       for (const { file, pieces } of this.#from.content.read(contents)) {
         const xattrs = this.#from.attributes(file.xattrs, where(file.name));
-        this.write({ path: join(path, file.name), where: where(file.name), stated: file, xattrs }, pieces);
+        if (!this.write({ path: join(path, file.name), where: where(file.name), stated: file, xattrs })) continue;
+        for (const { bytes, offset } of pieces) {
+          this.#into.files.data(bytes, offset);
+          if (bytes.length >= LONG_BYTES) yield;
+        }
       }
       for (const stated of there.filter(({ kind }) => kind !== "file"))
         this.write({ path: join(path, stated.name), where: where(stated.name), stated });
@@ -149,28 +156,38 @@ export class Copying {
     }
   }
 
-  /** The next of the source. @throws TsboxError `file_refused` where what is there cannot be had out of the way */
-  write({ path, where, stated, xattrs, bytes }: Recorded, pieces?: Iterable<Piece>): void {
+  writeRecorded(recorded: Recorded): void {
+    const { bytes } = recorded;
+    if (this.write(recorded) && bytes && bytes.length > 0) this.#into.files.data(bytes, 0);
+  }
+
+  /**
+   * The next of the source, without its content.
+   * @returns whether that is to follow
+   * @throws TsboxError `file_refused` where what is there cannot be had out of the way
+   */
+  write({ path, where, stated, xattrs }: Omit<Recorded, "bytes">): boolean {
     const { kind, size, linkName, major, minor, identity } = stated;
     const into = this.#into;
     // what is copied into stays as it is
-    if (kind === "directory" && path === "") return into.touch(this.#to, this.#time(stated.mtime));
-    if (kind === "socket") return;
+    if (kind === "directory" && path === "") into.touch(this.#to, this.#time(stated.mtime));
+    if (kind === "socket" || (kind === "directory" && path === "")) return false;
     const to = this.#match?.pending ? join(this.#to, path) : this.#to;
     const there = into.kindOf(to);
     if (there !== undefined && (there === "directory") !== (kind === "directory"))
       throw inTheWay(to, `a ${kind}, but a ${there} is there`);
-    const owned = this.#owned(stated);
-    const first = identity === undefined ? undefined : this.#names.get(identity);
-    if (first !== undefined && first !== to) return into.write(to, { type: "hard link", ...owned, linkName: first });
-    if (kind === "symlink") return into.write(to, { type: kind, ...owned, linkName: linkName ?? "" });
     if ((kind === "character device" || kind === "block device") && this.#from.files.isContext)
       throw inTheWay(to, `"${textOf(where)}" in the build context is a ${kind}`);
-    into.write(to, { type: kind, ...owned, size, major, minor, ...(xattrs ? { xattrs } : {}) });
-    if (kind !== "file") return;
+    const owned = this.#owned(stated);
+    const first = identity === undefined ? undefined : this.#names.get(identity);
+    if (first !== undefined && first !== to) {
+      into.write(to, { type: "hard link", ...owned, linkName: first });
+      return false;
+    }
     if (identity !== undefined) this.#names.set(identity, to);
-    for (const piece of pieces ?? (bytes && bytes.length > 0 ? [{ bytes, offset: 0 }] : []))
-      into.files.data(piece.bytes, piece.offset);
+    const link = kind === "symlink" ? { linkName: linkName ?? "" } : {};
+    into.write(to, { type: kind, ...owned, size, major, minor, ...link, ...(xattrs ? { xattrs } : {}) });
+    return kind === "file";
   }
 
   /** What has been read is what its digest says, unless it was changed in between. */

@@ -79,8 +79,8 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
 function removePointers(directory: Directory, depth = MAX_DEPTH): void {
   if (directory.status(".git")?.kind === "file") directory.remove(".git");
   for (const name of depth > 0 ? directory.directories() : []) {
-    using below = directory.directory(name);
-    if (below) removePointers(below, depth - 1);
+    using inner = directory.directory(name);
+    if (inner) removePointers(inner, depth - 1);
   }
 }
 

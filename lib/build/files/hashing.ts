@@ -13,6 +13,9 @@ import type { Part } from "./walk.ts";
 /** Of the files of one selection: so much is kept in memory until it is copied. */
 const KEPT_BYTES = 32 * 2 ** 20;
 
+/** Takes a millisecond or so. */
+const LONG_BYTES = 512 * 1024;
+
 export class Hashing {
   /** What all of it was, by its path. */
   readonly stamps = new Map<string, string>();
@@ -38,7 +41,8 @@ export class Hashing {
     return hexOf(this.#digester.digest());
   }
 
-  take(part: Part): void {
+  /** Others may have their turn wherever this gives something. */
+  *take(part: Part): Generator<void, void> {
     const { path, level } = part;
     if (part.kind === "directory") {
       const { directory, attributes } = level;
@@ -55,7 +59,7 @@ export class Hashing {
     // all of them will be read anyway
     const opened = this.#hashes.isEmpty ? tree.looker.look(part.names, where, true) : undefined;
     const all = opened ?? tree.looker.stat(part.names, where);
-    const read = this.#read(part.names, all, where, opened);
+    const read = yield* this.#read(part.names, all, where, opened);
     for (const [index, stated] of all.entries()) {
       // gone, or a whiteout
       if (!stated || isWhiteout(stated) || stated.kind === "directory" || stated.kind === "socket") continue;
@@ -82,12 +86,12 @@ export class Hashing {
   }
 
   /** Of the files among them, what is not known yet. @param open of all of them, which this closes */
-  #read(
+  *#read(
     names: Merged[],
     all: (Stated | undefined)[],
     where: (name: string) => string,
     open: (Looked | undefined)[] | undefined,
-  ): (Read | undefined)[] {
+  ): Generator<void, (Read | undefined)[]> {
     const found = all.map((stated): Read | undefined => {
       const hash = stated?.stamp === undefined ? undefined : this.#hashes.find(stated.stamp);
       return hash === undefined ? undefined : { hash };
@@ -100,7 +104,8 @@ export class Hashing {
     try {
       const files = opened.flatMap((file) => (file?.kind === "file" && file.isReadable ? [file] : []));
       const read = new Map<Looked, Read>();
-      for (const { file, pieces } of this.#open.content.read(files)) read.set(file, this.#hash(file, pieces, where));
+      for (const { file, pieces } of this.#open.content.read(files))
+        read.set(file, yield* this.#hash(file, pieces, where));
       const after = looker.stampsOf(
         files.map(({ fd }) => fd),
         (index) => where((files[index] as Looked).name),
@@ -120,7 +125,7 @@ export class Hashing {
     }
   }
 
-  #hash(file: Looked, pieces: Iterable<Piece>, where: (name: string) => string): Read {
+  *#hash(file: Looked, pieces: Iterable<Piece>, where: (name: string) => string): Generator<void, Read> {
     const digester = new Digester();
     const isKept = this.recorded !== undefined && this.#keptBytes + file.size <= KEPT_BYTES;
     const bytes = isKept ? new Uint8Array(file.size) : undefined;
@@ -129,6 +134,7 @@ export class Hashing {
       digester.update(piece);
       bytes?.set(piece, done);
       done += piece.length;
+      if (piece.length >= LONG_BYTES) yield;
     }
     const content = hexOf(digester.digest());
     const xattrs = this.#open.attributes(file.xattrs, where(file.name));

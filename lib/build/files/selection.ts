@@ -86,7 +86,7 @@ export class SelectedFiles implements Selection {
     for (const match of this.matches) {
       hashing.begin(match);
       for (const part of this.parts(open, match)) {
-        hashing.take(part);
+        for (const _ of hashing.take(part)) await turns.next();
         await turns.next();
       }
     }
