@@ -75,6 +75,7 @@ test.each([
   ["[b-a]", ".dockerignore:1: "],
   ["a\\", ".dockerignore:1: "],
   ["!", ".dockerignore:1: "],
+  ["!/../", ".dockerignore:1: "],
   ["a\n".repeat(10_001), ".dockerignore:10000: "],
 ])("%j is refused", (text, message) => {
   expect(() => readIgnore(text)).toThrow(message);

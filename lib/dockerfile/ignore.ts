@@ -79,8 +79,10 @@ function ignoreOf(patterns: readonly { text: string; line: number }[], place: (l
     patterns.flatMap(({ text, line }) => {
       try {
         const isException = text.startsWith("!");
-        const path = cleanPath(isException ? text.slice(1).trim() : text);
-        if (path === "" && isException) throw new SyntaxError("an exception from nothing");
+        const written = isException ? text.slice(1).trim() : text;
+        const path = cleanPath(written);
+        if (isException && (path === "" || (path === "." && written.startsWith("/"))))
+          throw new SyntaxError("an exception from nothing");
         if (path === "") return [];
         compilePath(path); // what is wrong with it is told with its line
         return [isException ? `!${path}` : path];
