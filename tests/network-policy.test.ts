@@ -71,6 +71,19 @@ describe("the resolver is found", () => {
   });
 });
 
+it("who shares the network of a box shares its policy", async () => {
+  const texts = await world.on(
+    async ({ Sandbox }, words) => {
+      await using box = await Sandbox.create({ network: { allow: ["packages.example"] } });
+      const shared = { network: box, namespaces: { user: box } };
+      const { stdout } = await Sandbox.run(words, shared);
+      return [stdout, box.network.denied.map(({ host }) => host)] as const;
+    },
+    ["sh", "-c", shell],
+  );
+  expect(texts).toEqual([`${answered.join("\n")}\n`, ["other.example"]]);
+});
+
 it("the same request again is another sandbox, with a policy of its own", async () => {
   const denied = await world.on(async ({ Sandbox }) => {
     const command = ["sh", "-c", "busybox nc -w 3 packages.example 80 </dev/null; true"];

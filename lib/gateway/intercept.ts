@@ -61,6 +61,8 @@ export function listen(given: Record<NetworkSocketName, number>, family: 4 | 6):
       ? [sys.SOL_IP, sys.IP_TRANSPARENT, sys.IP_RECVORIGDSTADDR]
       : [sys.SOL_IPV6, sys.IPV6_TRANSPARENT, sys.IPV6_RECVORIGDSTADDR];
   const address = bytesOfAddress(LOOPBACK[family]);
+  // what is accepted inherits it: a connection to somebody's port 80 would keep servers inside from listening there
+  check("listen in the sandbox", "setsockopt", sys.setOption(tcp, sys.SOL_SOCKET, sys.SO_REUSEADDR, 1));
   for (const fd of [tcp, udp]) {
     check(
       "take connections to any address",

@@ -46,6 +46,11 @@ export class BoxNetwork {
     if (ports.length > 0) this.#published = new PublishedPorts(ports);
   }
 
+  /** Whether there is one, and so a way out. */
+  get hasPolicy(): boolean {
+    return this.#policy !== undefined;
+  }
+
   /** @internal What makes the network of the sandbox ready, while it waits for that. */
   get networking(): Networking | undefined {
     if (!this.#policy && !this.#published) return undefined;

@@ -74,6 +74,10 @@ export const isPolicy = (network: SandboxOptions["network"]): network is Network
 export const policyOf = ({ network }: SandboxOptions): NetworkPolicy | undefined =>
   isPolicy(network) ? network : undefined;
 
+/** Whether the network has a way out by a policy: its own, or that of the sandbox which it shares. */
+export const hasPolicy = ({ network }: SandboxOptions): boolean =>
+  isPolicy(network) || (isShareable(network) && network.network?.hasPolicy === true);
+
 const isShareable = (value: unknown): value is Shareable =>
   typeof value === "object" && value !== null && "namespace" in value && typeof value.namespace === "function";
 

@@ -161,6 +161,8 @@ export interface DeviceOption {
 /** A `Sandbox` whose namespaces others can join, for as long as it lives. */
 export interface Shareable {
   namespace(type: NamespaceType): string;
+  /** Whoever shares the network of one with a policy has it as well. */
+  readonly network?: { readonly hasPolicy: boolean };
 }
 
 /** `"private"` makes a new namespace, `"host"` shares the caller's, a sandbox its own; or the path of one. */
