@@ -242,7 +242,7 @@ it("all of it works under Deno", async () => {
         }
         box.spawn(["sh", "-c", "echo inside >/tmp/index.html; exec busybox httpd -f -p 80 -h /tmp"]);
         for (let tries = 0; ; tries++) {
-          const inside = await box.fetch("http://localhost/").then((response) => response.text(), String);
+          const inside = await box.fetch("http://localhost/").then((response) => response.text(), (error: Error) => `${String(error)}: ${String(error.cause)}`);
 
           if (inside !== "inside\n" && tries < 50) await new Promise((resolve) => setTimeout(resolve, 20));
           else return [[...said, inside.trim()], box.network.denied.length] as const;
