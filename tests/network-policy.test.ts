@@ -71,6 +71,23 @@ describe("the resolver is found", () => {
   });
 });
 
+it("a server inside listens at the port of a server outside that is, or was, connected to", async () => {
+  const results = await world.on(async ({ Sandbox, attack }, ip) => {
+    const connectThenServe = async ({ tcp }: Inside, to: string) => {
+      const { connect } = require("node:net") as typeof import("node:net");
+      const over = await tcp(to, 80);
+      const open = connect(80, to);
+      await new Promise((resolve) => open.once("connect", resolve));
+      using server = Bun.serve({ port: 80, fetch: () => new Response("inside") });
+      open.destroy();
+      return [over, await (await fetch(`http://127.0.0.1:${server.port}/`)).text()];
+    };
+    const { stdout, stderr } = await Sandbox.run(attack(connectThenServe, ip), { runtime: true, network: {} });
+    return [stdout, stderr];
+  }, PACKAGES);
+  expect(results).toEqual([JSON.stringify([`hello from ${PACKAGES}`, "inside"]), ""]);
+});
+
 it("who shares the network of a box shares its policy", async () => {
   const texts = await world.on(
     async ({ Sandbox }, words) => {
@@ -242,7 +259,10 @@ it("all of it works under Deno", async () => {
         }
         box.spawn(["sh", "-c", "echo inside >/tmp/index.html; exec busybox httpd -f -p 80 -h /tmp"]);
         for (let tries = 0; ; tries++) {
-          const inside = await box.fetch("http://localhost/").then((response) => response.text(), (error: Error) => `${String(error)}: ${String(error.cause)}`);
+          const inside = await box.fetch("http://localhost/").then(
+            (response) => response.text(),
+            (error: Error) => `${String(error)}: ${String(error.cause)}`,
+          );
 
           if (inside !== "inside\n" && tries < 50) await new Promise((resolve) => setTimeout(resolve, 20));
           else return [[...said, inside.trim()], box.network.denied.length] as const;
