@@ -14,7 +14,7 @@ import { asRoot, inGuest } from "./support/machine.ts";
 import { Folder } from "./support/rootfs.ts";
 import { World, runHere, type Place } from "./support/network-world.ts";
 
-const missing = ["iperf3", "tc", "nft"].find((name) => Bun.which(name) === null);
+const missing = ["iperf3", "tc", "nft", "iptables"].find((name) => Bun.which(name) === null);
 const reason = !asRoot
   ? "needs root"
   : inGuest
@@ -247,6 +247,44 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
     for (const { index, name } of links.list()) if (name.startsWith("out")) links.remove(index);
   }, 60_000);
 
+  test("beside Docker and firewalld: their rules stay, what they drop stays dropped until they are told, and what is kept apart stays that", async () => {
+    const outside = world.neighbour(["203.0.113.1/24"], ["203.0.113.9/24"]);
+    outside.run("ip", "route", "add", "default", "via", "203.0.113.1");
+    const theirs = () =>
+      ["iptables -S", "iptables -t nat -S", "nft list table inet firewalld"]
+        .map((words) => runHere(...words.split(" ")))
+        .join("\n");
+    for (const rules of THEIRS) runHere(...rules.split(" "));
+    const before = theirs();
+    const networks = store();
+    const network = await networks.create({ name: "web", options: { bridge_name: "br-web" } });
+    const inner = await member(networks, network, { publish: ["8082:80"] });
+    const serve = (place: Place, port: string, name: string) =>
+      place.start(process.execPath, ECHO, "serve", port, name).stdout.getReader().read();
+    await serve(inner.place, "80", "inner");
+    await serve(outside, "81", "outer");
+    const asks = (place: Place, address: string, port: string) =>
+      place.run(process.execPath, ECHO, "ask", "tcp", address, port);
+    const ways = () => [
+      asks(inner.place, "203.0.113.9", "81"),
+      asks(outside, "203.0.113.1", "8082"),
+      asks(outside, inner.address, "80"),
+    ];
+    expect(ways()).toEqual(["nothing", "nothing", "nothing"]);
+    // as docs/networks.md says
+    const allowed = ["-i br-web -j ACCEPT", "-o br-web -j ACCEPT"];
+    for (const rule of allowed) runHere(..."iptables -I DOCKER-USER".split(" "), ...rule.split(" "));
+    expect(ways()).toEqual(["outer saw 203.0.113.1", "inner saw 203.0.113.9", "nothing"]);
+    for (const rule of allowed) runHere(..."iptables -D DOCKER-USER".split(" "), ...rule.split(" "));
+    expect(theirs()).toBe(before);
+    await networks.leave(inner.id);
+    expect(theirs()).toBe(before);
+    runHere("nft", "flush", "ruleset");
+    outside[Symbol.dispose]();
+    using links = new Links();
+    for (const { index, name } of links.list()) if (name.startsWith("out")) links.remove(index);
+  }, 60_000);
+
   const FORWARD = "/proc/sys/net/ipv4/ip_forward";
   const forwarding = () => readFileSync(FORWARD, "utf8").trim();
 
@@ -304,6 +342,19 @@ interface Told {
   error?: string;
   end: Record<string, { bits_per_second: number }>;
 }
+
+/** As Docker makes them where it forbids forwarding, and a table beside them as firewalld has it. */
+const THEIRS = [
+  ..."-N DOCKER-USER,-N DOCKER,-A DOCKER-USER -j RETURN,-P FORWARD DROP,-A FORWARD -j DOCKER-USER,-A FORWARD -o docker0 -j DOCKER"
+    .split(",")
+    .map((rule) => `iptables ${rule}`),
+  "iptables -t nat -N DOCKER",
+  "iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+  "iptables -t nat -A POSTROUTING -s 172.31.0.0/16 ! -o docker0 -j MASQUERADE",
+  "nft add table inet firewalld",
+  "nft add chain inet firewalld filter_FORWARD { type filter hook forward priority filter + 10 ; policy accept ; }",
+  "nft add rule inet firewalld filter_FORWARD ct state { established, related } accept",
+];
 
 /** Who connects says how many bytes of which way. */
 const SERVE = `
