@@ -310,6 +310,20 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
     expect(await round(() => writeFileSync(FORWARD, "0"))).toBe("0");
   });
 
+  test("who knows the way out from routers, of version 6, goes on to believe them, and as before afterwards", async () => {
+    const networks = store();
+    const network = await networks.create({ name: "six", ipv6: true });
+    runHere("ip", "link", "add", "uplink", "type", "dummy");
+    const believes = () => readFileSync("/proc/sys/net/ipv6/conf/uplink/accept_ra", "utf8").trim();
+    writeFileSync("/proc/sys/net/ipv6/conf/all/forwarding", "0");
+    expect(believes()).toBe("1");
+    const { id } = await member(networks, network);
+    expect([believes(), readFileSync("/proc/sys/net/ipv6/conf/all/forwarding", "utf8").trim()]).toEqual(["2", "1"]);
+    await networks.leave(id);
+    expect([believes(), readFileSync("/proc/sys/net/ipv6/conf/all/forwarding", "utf8").trim()]).toEqual(["1", "0"]);
+    runHere("ip", "link", "del", "uplink");
+  });
+
   test("an address that is given to another brings no connections along; a port counts at once for who has sent before", async () => {
     const networks = store();
     const network = await networks.create({ name: "web", subnets: [{ subnet: "10.66.0.0/24" }] });
