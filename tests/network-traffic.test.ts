@@ -313,7 +313,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
   test("who knows the way out from routers, of version 6, goes on to believe them, and as before afterwards", async () => {
     const networks = store();
     const network = await networks.create({ name: "six", ipv6: true });
-    runHere("ip", "link", "add", "uplink", "type", "dummy");
+    runHere("ip", "link", "add", "uplink", "type", "ifb");
     const believes = () => readFileSync("/proc/sys/net/ipv6/conf/uplink/accept_ra", "utf8").trim();
     writeFileSync("/proc/sys/net/ipv6/conf/all/forwarding", "0");
     expect(believes()).toBe("1");

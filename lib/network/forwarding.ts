@@ -31,7 +31,7 @@ export function allowForwarding(families: readonly (4 | 6)[], action: string): v
 export function forbidForwarding(links: Links, marks: readonly string[]): void {
   const ours = ([4, 6] as const).filter((family) => marks.includes(MARKS[family]));
   // bridges, tunnels and the like that have come meanwhile: what is theirs is to be passed on as well
-  if (ours.length === 0 || links.list().some(({ kind }) => kind !== undefined && kind !== "dummy")) return;
+  if (ours.length === 0 || links.list().some(({ kind }) => kind !== undefined && !HARMLESS.includes(kind))) return;
   for (const family of ours) setting(SETTINGS[family], "0");
   for (const mark of marks) {
     const [, device] = mark.split(BELIEVES);
@@ -39,6 +39,8 @@ export function forbidForwarding(links: Links, marks: readonly string[]): void {
   }
 }
 
+/** Nothing is passed on to these. */
+const HARMLESS = ["dummy", "ifb"];
 const BELIEVES = "believes-routers-";
 const acceptRa = (device: string) => `ipv6/conf/${device}/accept_ra`;
 

@@ -43,7 +43,8 @@ export function bandwidthOf({ bandwidth }: Limits): Bandwidth | undefined {
 }
 
 /** Of what is led out by a policy. @throws TsboxError `invalid_option` */
-export function wayLimitsOf({ limits = {} }: SandboxOptions): WayLimits {
+export function wayLimitsOf({ limits }: SandboxOptions): WayLimits {
+  if (!limits) return {};
   const { traffic } = limits;
   const trafficBytes = traffic === undefined ? undefined : parseSize("use the limit of traffic", traffic);
   return { ...bandwidthOf(limits), ...(trafficBytes === undefined ? {} : { trafficBytes }) };
