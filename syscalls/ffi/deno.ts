@@ -126,7 +126,8 @@ export function openDeno(): Runtime {
     serve(path, answer) {
       const onError = () => new Response(null, { status: 500 });
       // it says that it is one of a Unix socket by the scheme
-      const asHttp = (request: Request) => new Request(request.url.replace(/^http\+unix:/, "http:"), request);
+      const asHttp = ({ url, method, headers, body }: Request) =>
+        new Request(url.replace(/^http\+unix:/, "http:"), { method, headers, body, duplex: "half" } as RequestInit);
       const answerHttp = (request: Request) => answer(asHttp(request));
       const server = Deno.serve({ path, onListen: () => {}, onError }, answerHttp);
       server.unref();
