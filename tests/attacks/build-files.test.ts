@@ -20,6 +20,7 @@ import {
 import { join } from "node:path";
 import {
   createFiles,
+  fetchSource,
   openContext,
   remoteOf,
   type CopyOptions,
@@ -287,6 +288,41 @@ describe("an archive", () => {
     const upper = await copy(context, { sources: ["x.tar"], unpack: true, destination: "/to", lower: [lower] });
     expect(textsIn(host)).toBe(SECRET);
     expect(readFileSync(join(upper, "to", host, "new"), "utf8")).toBe(MARK);
+  });
+});
+
+describe("a server", () => {
+  const fetched = async (respond: () => Response) => {
+    using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: respond });
+    const { tree } = await fetchSource(`${server.url}x`, { scratch: fresh });
+    return textsIn(tree.layers[0] as string);
+  };
+
+  test("that sends elsewhere sends to no file of the host", async () => {
+    const host = outside();
+    const location = `file://${join(host, "secret")}`;
+    expect(
+      await failureOf(() => fetched(() => new Response("", { status: 302, headers: { location } }))),
+    ).toMatchObject({
+      code: "download_failed",
+    });
+    // who asks for it where it is gets it
+    expect(await (await fetch(location)).text()).toBe(SECRET);
+  });
+
+  test("that says its answer is compressed gives what it has sent, and no more", async () => {
+    const zeros = Bun.gzipSync(new Uint8Array(2 ** 20));
+    const headers = { "content-encoding": "gzip" };
+    expect(await fetched(() => new Response(zeros, { headers }))).toHaveLength(new TextDecoder().decode(zeros).length);
+    using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(zeros, { headers }) });
+    expect(await (await fetch(server.url)).bytes()).toHaveLength(2 ** 20);
+  });
+
+  test("that gives something else than its checksum says has given nothing", async () => {
+    using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("hostile") });
+    const checksum = `sha256:${"0".repeat(64)}`;
+    const failing = fetchSource(`${server.url}x`, { scratch: fresh, checksum });
+    expect(await failureOf(() => failing)).toMatchObject({ code: "digest_mismatch" });
   });
 });
 

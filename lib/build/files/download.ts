@@ -67,6 +67,7 @@ async function ask(url: URL, told: string, signal: AbortSignal | undefined): Pro
     response = await fetch(url, {
       // as it is, so that its checksum is
       headers: { "accept-encoding": "identity", "user-agent": "tsbox" },
+      decompress: false,
       ...(signal ? { signal } : {}),
     });
   } catch (error) {

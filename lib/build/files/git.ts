@@ -22,6 +22,12 @@ const MAX_DEPTH = 100;
 const CHECKOUT = "repository";
 const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
 
+/** Of the caller's environment. */
+const PASSED =
+  "PATH SSH_AUTH_SOCK SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy all_proxy HTTPS_PROXY NO_PROXY ALL_PROXY".split(
+    " ",
+  );
+
 const SETTINGS = [
   "protocol.allow=never",
   "protocol.https.allow=always",
@@ -104,11 +110,12 @@ async function run(words: string[], directory: string, { scratch, signal }: Clon
   signal?.throwIfAborted();
   const { spawn } = process.getBuiltinModule("node:child_process");
   const settings = SETTINGS.flatMap((setting) => ["-c", setting]);
-  const { PATH = "/usr/bin:/bin", SSH_AUTH_SOCK } = process.env;
+  const passed = PASSED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
   const child = spawn("/bin/sh", ["-c", 'umask 022 && exec git "$@"', "git", ...settings, ...words], {
     cwd: directory,
     env: {
-      PATH,
+      PATH: "/usr/bin:/bin",
+      ...Object.fromEntries(passed),
       HOME: scratch,
       LC_ALL: "C",
       GIT_CONFIG_NOSYSTEM: "1",
@@ -116,7 +123,6 @@ async function run(words: string[], directory: string, { scratch, signal }: Clon
       GIT_ATTR_NOSYSTEM: "1",
       GIT_TERMINAL_PROMPT: "0",
       GIT_CEILING_DIRECTORIES: scratch,
-      ...(SSH_AUTH_SOCK === undefined ? {} : { SSH_AUTH_SOCK }),
     },
     stdio: ["ignore", "pipe", "pipe"],
     // with those that it starts
