@@ -93,7 +93,6 @@ const BUILDAH: Builder = {
   },
   differs: {
     "another shell": "CMD goes to the usual shell, not to that of SHELL",
-    "nothing to begin with": "an image of nothing has no PATH",
     "what only the config has": "a range of ports is one port",
     "a mount of the context": "what is ignored is in it",
   },
@@ -120,9 +119,7 @@ const DOCKER: Builder = {
     "patterns in variables": "its expansion is older",
     "a stage that nobody needs": "it is built all the same",
   },
-  differs: {
-    "nothing to begin with": "an image of nothing has no PATH, but with BuildKit",
-  },
+  differs: {},
   async build(file) {
     process.env["ENGINE"] = "docker";
     docker ??= await startEngine(folder);

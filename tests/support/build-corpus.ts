@@ -130,7 +130,7 @@ export const CORPUS: CorpusFile[] = [
   file("a stage on a stage", ["FROM base AS a", "ENV A=1", "RUN echo a > /a", "FROM a AS b", "RUN echo $A > /b"]),
   file("a target", ["FROM base AS a", "RUN echo a > /a", "FROM base AS b", "RUN exit 1"], { target: "a" }),
   file("a stage that nobody needs", ["FROM base AS unneeded", "RUN exit 1", "FROM base", "RUN echo a > /a"]),
-  file("nothing to begin with", ["FROM scratch", "COPY a.txt /", 'CMD ["/x"]']),
+  file("nothing to begin with", ["FROM scratch", "COPY a.txt /etc/", 'CMD ["/x"]']),
   file("adding files", ["FROM base", "ADD a.txt dir /d/"]),
   file("removing", [
     "FROM base",
