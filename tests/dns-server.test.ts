@@ -238,11 +238,11 @@ describe("the server", () => {
       const relay = await Bun.udpSocket({
         hostname: "127.0.0.1",
         socket: {
-          data(socket, data, port, address) {
+          data(socket, data, theirs, address) {
             real = new Uint8Array(data);
-            guessed.push(`${port}`);
-            liar.send(answer(real, "else.example", 66), port, address);
-            setTimeout(() => socket.send(answer(real as Uint8Array, "else.example", 1), port, address), 100);
+            guessed.push(`${theirs}`);
+            liar.send(answer(real, "else.example", 66), theirs, address);
+            setTimeout(() => socket.send(answer(real as Uint8Array, "else.example", 1), theirs, address), 100);
           },
         },
       });

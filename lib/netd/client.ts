@@ -124,11 +124,11 @@ export class NetdWatcher implements Watcher {
   }
 
   /** @throws TsboxError `unsupported` */
-  raised(network: NetworkRecord, isNew: boolean, open: () => NameSockets): void {
+  raised(network: NetworkRecord, isNew: boolean, openSockets: () => NameSockets): void {
     const root = this.#root();
     if (!isNew && tellNetd(root, { verb: "changed" })) return;
     // one that was killed has left nothing behind; and what is asked before another is up waits in these
-    const { udp, tcp } = open();
+    const { udp, tcp } = openSockets();
     const fds = [...udp, ...tcp];
     try {
       const request: Request = { verb: "serve", network: network.id, udp: udp.length };
