@@ -22,6 +22,7 @@ import { modeChange } from "../lib/build/files/mode.ts";
 import { readIgnore } from "../lib/dockerfile/index.ts";
 import { subordinateMaps } from "../lib/launch/index.ts";
 import { failureOf } from "./support/failure.ts";
+import { noMounts, smallDisk } from "./support/full-disk.ts";
 import { stateOf } from "./support/layers.ts";
 import { asRoot, testUnless } from "./support/machine.ts";
 import { Folder } from "./support/rootfs.ts";
@@ -515,6 +516,19 @@ test("what is stopped, or fails, leaves no descriptor open and no process behind
   }
   expect(await failureOf(() => copied({ "d/a": "1" }, { sources: ["d"], lower: [{ "a/b": "" }] }))).toBeDefined();
   expect([open(), children()]).toEqual(before);
+});
+
+testUnless(noMounts, "a disk that is full, or only read, is told of as what it is", async () => {
+  const files = new BuildFiles();
+  const selection = await files.select(contextOf({ big: "x".repeat(300_000), small: "1" }), { sources: ["."] });
+  using disk = smallDisk(folder, 100);
+  const upper = join(disk.path, "upper");
+  mkdirSync(upper);
+  const copy = () => files.copy(selection, { lower: treeOf(), upper }, { destination: "/", workingDirectory: "/" });
+  expect(await failureOf(copy)).toMatchObject({ code: "store_unavailable", hint: expect.stringContaining("full") });
+  rmSync(join(upper, "big"));
+  disk.readOnly();
+  expect(await failureOf(copy)).toMatchObject({ code: "store_unavailable" });
 });
 
 /** Nothing is made through a symlink, nor in the place of anything: the trees here have symlinks that lead out. */
