@@ -47,6 +47,6 @@ const acceptRa = (device: string) => `ipv6/conf/${device}/accept_ra`;
 function keepBelieving(): void {
   for (const device of namesIn("/proc/sys/net/ipv6/conf")) {
     if (["all", "default", "lo"].includes(device) || settingNow(acceptRa(device)) !== "1") continue;
-    if (setting(acceptRa(device), "2") === 0) markFirewall(`${BELIEVES}${device}`);
+    if (setting(acceptRa(device), "2") >= 0) markFirewall(`${BELIEVES}${device}`);
   }
 }
