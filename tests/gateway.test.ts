@@ -421,6 +421,32 @@ for (const [who, user, reason] of [
       });
     });
 
+    const noPasta = reason ?? (Bun.which("pasta") === null ? "there is no pasta" : undefined);
+    if (user === undefined)
+      it("pasta is none of root's", async () => {
+        const run = world.on(({ Sandbox: Box }) => Box.run(["true"], { network: "pasta" }));
+        expect(run).rejects.toMatchObject({ code: "invalid_option", hint: "network: {}" });
+        await run.catch(() => {});
+      });
+    else
+      testUnless(noPasta, "pasta is another way out, where it is asked for, and ends with the sandbox", async () => {
+        const running = () =>
+          Bun.spawnSync(["pgrep", "-fc", "-U", String(user), "^pasta --foreground"])
+            .stdout.toString()
+            .trim();
+        const { result, seen } = await run(({ tcp }: Inside) => tcp("198.51.100.1", 80), [], { network: "pasta" });
+        expect(result).toBe(`hello from ${PACKAGES}`);
+        expect(seen).toEqual([`tcp ${PACKAGES}:80`]);
+        for (let turn = 0; turn < 50 && running() !== "0"; turn++) await Bun.sleep(20);
+        expect(running()).toBe("0");
+        // the control: it is seen while it runs
+        const later = run(({ sleep }: Inside) => sleep(1500), [], { network: "pasta" });
+        let most = "0";
+        for (let turn = 0; turn < 200 && most === "0"; turn++) await Bun.sleep(10).then(() => (most = running()));
+        await later;
+        expect(most).toBe("1");
+      });
+
     it("ports are this machine's own unless an address is given, and go with the sandbox", async () => {
       const serve = "const s = require('net').createServer((c) => c.end('inside\\n')).listen(8000, '127.0.0.1')";
       await world.on(async ({ Sandbox: Box, kept }, script) => {

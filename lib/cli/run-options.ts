@@ -309,10 +309,10 @@ function networkOf(flags: RunFlags): RunOptions["network"] {
   return defined({ allow, deny });
 }
 
-function network(name: string): false | "host" | `ns:${string}` {
+function network(name: string): false | "host" | "pasta" | `ns:${string}` {
   if (name === "none") return false;
-  if (name === "host" || isPath(name)) return name;
-  throw invalid("--network", name, "not supported yet", "none, host or ns:PATH");
+  if (name === "host" || name === "pasta" || isPath(name)) return name;
+  throw invalid("--network", name, "not supported yet", "none, host, pasta or ns:PATH");
 }
 
 function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {

@@ -265,6 +265,17 @@ export class Links implements Disposable {
     this.#request(action, RTM_NEWRULE, NLM_F_CREATE, body);
   }
 
+  /** Whether there is a way to everything, of version 4 or 6. */
+  hasDefaultRoute(): boolean {
+    return ([4, 6] as const).some((family) => {
+      const header = new Uint8Array(ROUTE_BYTES);
+      header[0] = FAMILY[family];
+      const isDefault = ([, prefix, , , table, , , type]: Uint8Array) =>
+        prefix === 0 && table === RT_TABLE_MAIN && type === RTN_UNICAST;
+      return this.#dump("list routes", RTM_GETROUTE, header).some(isDefault);
+    });
+  }
+
   /** Where routes lead to, but for the default ones. */
   routes(): Subnet[] {
     return ([4, 6] as const).flatMap((family) => {

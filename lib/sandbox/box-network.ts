@@ -9,6 +9,7 @@ import { invalid } from "./check.ts";
 import { HostServers } from "./host-servers.ts";
 import { InsidePorts } from "./inside-ports.ts";
 import type { Networking } from "./launch.ts";
+import { startPasta } from "./pasta.ts";
 import { PublishedPorts, type PublishedPort } from "./published-ports.ts";
 
 /**
@@ -31,13 +32,20 @@ export class BoxNetwork {
   #inside: InsidePorts | undefined;
   #limits: WayLimits;
   #traffic: Traffic = { inBytes: 0, outBytes: 0, isSpent: false };
+  readonly #isPastas: boolean;
   #isClosed = false;
   /** @internal Called when all of `limits.traffic` has been used. */
   spent: () => void = () => {};
 
   /** @internal @throws TsboxError `invalid_option`, `limit_unavailable` */
-  constructor(policy: NetworkPolicy | undefined, ports: readonly WantedPort[] = [], limits: WayLimits = {}) {
+  constructor(
+    policy: NetworkPolicy | undefined,
+    ports: readonly WantedPort[] = [],
+    limits: WayLimits = {},
+    pasta = false,
+  ) {
     this.#limits = limits;
+    this.#isPastas = pasta;
     if (policy) {
       this.#policy = policy;
       this.#rules = compilePolicy(policy, this.#addresses);
@@ -53,19 +61,22 @@ export class BoxNetwork {
 
   /** @internal What makes the network of the sandbox ready, while it waits for that. */
   get networking(): Networking | undefined {
-    if (!this.#policy && !this.#published) return undefined;
+    if (!this.#policy && !this.#published && !this.#isPastas) return undefined;
     // not loaded for those who have no policy, and begun while the sandbox is being made
-    const loaded = import("../gateway/index.ts");
-    void loaded.then(({ beginGateway }) => beginGateway()).catch(() => {});
+    const loaded = this.#policy || this.#published ? import("../gateway/index.ts") : undefined;
+    void loaded?.then(({ beginGateway }) => beginGateway()).catch(() => {});
     return async (sockets) => {
       // before they are another's
       if (this.#published) this.#inside = new InsidePorts(sys.networkOf(sockets.tcp4));
-      if (this.#policy) this.#attach(await loaded, sockets);
+      let endPasta = () => {};
+      if (this.#policy && loaded) this.#attach(await loaded, sockets);
+      else if (this.#isPastas) endPasta = await startPasta(sockets);
       else for (const fd of Object.values(sockets)) sys.close(fd);
       if (this.#inside) await this.#published?.open(this.#inside);
       return () => {
         void this.#gateway?.end();
         this.#inside?.close();
+        endPasta();
       };
     };
   }

@@ -11,7 +11,7 @@ import { checkOptions } from "./check-request.ts";
 import { groupFor } from "./group.ts";
 import { prepare, type ImageInUse } from "./image.ts";
 import { launch } from "./launch.ts";
-import { policyOf } from "./namespaces.ts";
+import { PASTA, policyOf } from "./namespaces.ts";
 import { joinNetworks, type Membership } from "./networks.ts";
 import type { SandboxOptions } from "./options.ts";
 import { portsOf } from "./published-ports.ts";
@@ -60,7 +60,8 @@ async function make(
   let launched: Launched | undefined;
   let network: BoxNetwork | undefined;
   try {
-    network = new BoxNetwork(policyOf(request), portsOf(request), wayLimitsOf(request));
+    const isPastas = request.network === PASTA;
+    network = new BoxNetwork(policyOf(request), portsOf(request), wayLimitsOf(request), isPastas);
     const stdio = { stdin: -1, stdout: -1, stderr: -1 };
     launched = launch(spec, beside, stdio, cgroup, undefined, volumes, network.networking);
     await unlessAborted(untilReady(launched), request.signal);

@@ -3,6 +3,7 @@ import { effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts"
 import type { IdMapping, Linux, NamespaceType, Process } from "../spec/index.ts";
 import { checkArray, checkInteger, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
 import { RANGES } from "./id-range.ts";
+import { checkPasta } from "./pasta.ts";
 import { subordinateMaps } from "../launch/index.ts";
 import type { SandboxOptions, Shareable, Sharing } from "./options.ts";
 import type { NetworkPolicy } from "../policy/index.ts";
@@ -28,16 +29,19 @@ export function namespacesOf(options: SandboxOptions): Namespaces {
     if (namespace) found.push(namespace);
   }
   const { network = false } = options;
-  const isOwn = network === false || isPolicy(network) || networkNames(options).length > 0;
+  if (network === PASTA) checkPasta();
+  const isOwn = network === false || network === PASTA || isPolicy(network) || networkNames(options).length > 0;
   const namespace = isOwn ? { type: "network" as const } : namespaceOf("network", network as Sharing);
   if (namespace) found.push(namespace);
   if (options.namespaces || network !== false) checkTogether(found, options);
   return found;
 }
 
+/** The way out is somebody else's. */
+export const PASTA = "pasta";
 const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 /** Words that mean something else, or elsewhere do. */
-const NO_NETWORKS = ["host", "none", "private", "container", "default", "pasta"];
+const NO_NETWORKS = ["host", "none", "private", "container", "default", PASTA];
 
 /** Networks that are asked for by their names. @throws TsboxError `invalid_option` */
 export function networkNames({ network }: Pick<SandboxOptions, "network">): string[] {
@@ -62,7 +66,7 @@ function namespaceOf(type: NamespaceType, wanted: Sharing | "auto"): Namespaces[
   if (type === "network")
     throw invalid(
       `use the network ${show(wanted)}: not understood`,
-      `false, the name of a network, ${FORMS.replace('"private", ', "")}`,
+      `a policy, false, the name of a network, "pasta", ${FORMS.replace('"private", ', "")}`,
     );
   throw invalid(`use the ${type} namespace ${show(wanted)}: not understood`, FORMS);
 }

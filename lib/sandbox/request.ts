@@ -13,7 +13,7 @@ import { checkChoice, checkHostPath, checkKeys, checkObject, checkPath, checkTex
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { landlockOf } from "./landlock.ts";
 import { diskLimitOf, rlimitsOf } from "./limits.ts";
-import { hasOneId, hasPolicy, idMaps, namespacesOf, owns, policyOf, type Namespaces } from "./namespaces.ts";
+import { hasOneId, hasPolicy, idMaps, namespacesOf, owns, policyOf, PASTA, type Namespaces } from "./namespaces.ts";
 import {
   createdSources,
   filesOf,
@@ -85,7 +85,8 @@ export function specFor(args: string[], request: Request): Requested {
   const requested = ownMounts ? requestedMounts(options, { idMapped: privileged && userNamespace, userNamespace }) : [];
   const policy = policyOf(options);
   if (policy) compilePolicy(policy);
-  const resolver = hasPolicy(options) && ownMounts ? resolverFile(options, requested) : undefined;
+  const hasWay = hasPolicy(options) || options.network === PASTA;
+  const resolver = hasWay && ownMounts ? resolverFile(options, requested) : undefined;
   const spec: Spec = {
     ociVersion: "1.2.0",
     process,
@@ -122,7 +123,7 @@ export function specFor(args: string[], request: Request): Requested {
   const beside: Beside = {
     root,
     idle: args.length === 0,
-    ...(policy || portsOf(options).length > 0 ? { sockets: true } : {}),
+    ...(hasWay || portsOf(options).length > 0 ? { sockets: true } : {}),
     ...(Object.keys(files).length > 0 ? { files } : {}),
     ...(created.length > 0 ? { created } : {}),
     ...(subpaths ? { subpaths } : {}),

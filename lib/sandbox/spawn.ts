@@ -13,7 +13,7 @@ import { prepare, preparedOf } from "./image.ts";
 import { launch } from "./launch.ts";
 import { networkNames } from "./namespaces.ts";
 import { Listener } from "./notify.ts";
-import { policyOf } from "./namespaces.ts";
+import { PASTA, policyOf } from "./namespaces.ts";
 import type { RunOptions } from "./options.ts";
 import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
@@ -66,7 +66,8 @@ function start(command: string[], options: Request, image: ReturnType<typeof pre
   let network: BoxNetwork | undefined;
   try {
     const [policy, ports] = [policyOf(options), portsOf(options)];
-    if (policy || ports.length > 0) network = new BoxNetwork(policy, ports, wayLimitsOf(options));
+    const isPastas = options.network === PASTA;
+    if (policy || ports.length > 0 || isPastas) network = new BoxNetwork(policy, ports, wayLimitsOf(options), isPastas);
     listener = Listener.for(spec, options.security?.notify);
     launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes, network?.networking);
     listener?.attach(launched, spec);

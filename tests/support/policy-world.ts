@@ -189,7 +189,9 @@ export class PolicyWorld implements AsyncDisposable {
     const program = [...bun, join(import.meta.dirname, "policy-host.ts")];
     const asUser = user === undefined ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
     const enter = ["nsenter", `--net=/proc/${this.#host.pid}/ns/net`, "unshare", "--mount", "sh", "-c"];
-    const script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+    // for programs that ordinary users make network devices with, as on most machines
+    const tun = "mount -t tmpfs -o mode=755 none /dev/net && mknod -m 666 /dev/net/tun c 10 200";
+    const script = `mount --bind "$0" /etc/resolv.conf; [ -d /dev/net ] && ${tun}; exec "$@"`;
     const env = { PATH: process.env["PATH"] ?? "", HOME: home, TSBOX_ROOT: join(home, "store"), TMPDIR: home };
     this.#program = Bun.spawn([...enter, script, resolv, ...asUser, ...program], {
       stdin: "pipe",
