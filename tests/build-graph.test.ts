@@ -5,6 +5,8 @@ import { graphOf, type Graph } from "../lib/build/graph.ts";
 import type { BuildOptions } from "../lib/build/index.ts";
 import { stepKey } from "../lib/build/key.ts";
 import { imageKey, imagesOf, outlineOf, type ContextNames } from "../lib/build/outline.ts";
+import { networkFor } from "../lib/build/network.ts";
+import { compilePolicy, decide, decideName, type NetworkPolicy } from "../lib/policy/index.ts";
 import type { CopyOperation, RunOperation } from "../lib/build/step.ts";
 import { parseDockerfile } from "../lib/dockerfile/index.ts";
 import type { ContainerConfig, ImageConfig } from "../lib/image/index.ts";
@@ -276,6 +278,19 @@ test("images that have to be there are told before anything is done", () => {
   const outlined = { args: {}, target: undefined, before: undefined, build: machine, platform: machine, contexts };
   const outline = outlineOf(file, { ...outlined, images: new Map() });
   expect(imagesOf(outline, contexts).map(({ reference }) => reference)).toEqual(["a", "b", "c"]);
+});
+
+test("a RUN reaches names, the Internet and private networks, but not the host's loopback or what clouds tell machines", () => {
+  const { network } = networkFor("default");
+  const rules = compilePolicy(network as NetworkPolicy);
+  const isOwn = () => false;
+  const reaches = (ip: string) =>
+    decide(rules, { protocol: "tcp", ip, port: 443, names: [] }, isOwn) as { allowed: boolean };
+  expect(decideName(rules, "deb.example.com")).toMatchObject({ allowed: true });
+  for (const ip of ["93.184.215.14", "2606:2800::1", "10.1.2.3", "192.168.0.9", "fd00::7"])
+    expect([ip, reaches(ip).allowed]).toEqual([ip, true]);
+  for (const ip of ["127.0.0.1", "::1", "169.254.169.254", "fd00:ec2::254", "224.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"])
+    expect([ip, reaches(ip).allowed]).toEqual([ip, false]);
 });
 
 describe("options", () => {

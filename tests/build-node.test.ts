@@ -120,5 +120,28 @@ describe.skipIf(noNode !== undefined)(
       expect(made.said("run", "--rm", "app")).toBe("hello again");
       made.said("rm", "-f", "app");
     }, 60_000);
+
+    test("reaches servers of other machines while it is built, and not the host's own", async () => {
+      using neighbour = world.neighbour(["10.9.0.1/24"], ["10.9.0.2/24"]);
+      const files = folder.directory("served");
+      folder.write("served/page", "served");
+      neighbour.start("busybox", "httpd", "-f", "-p", "80", "-h", files);
+      const own = Bun.spawn(["busybox", "httpd", "-f", "-p", "127.0.0.1:4874", "-h", files]);
+      const code = 'fetch(process.argv[1]).then((r) => r.text(), () => "no").then(console.log)';
+      const ask = ["10.9.0.2", "127.0.0.1:4874", "localhost:4874"].map(
+        (host) => `node -e '${code}' http://${host}/page`,
+      );
+      folder.write("asking/Dockerfile", `FROM node\nRUN (${ask.join("; ")}) > /answers`);
+      const answers = (...flags: string[]) => {
+        made.said("build", "-q", "-t", "asking", ...flags, join(folder.path, "asking"));
+        return made.said("run", "--rm", "--network", "none", "asking", "cat", "/answers");
+      };
+      expect(answers()).toBe("served\nno\nno");
+      expect(answers("--network", "none")).toBe("no\nno\nno");
+      // control: they are there
+      expect(answers("--network", "host")).toBe("served\nserved\nserved");
+      own.kill();
+      await own.exited;
+    }, 60_000);
   },
 );

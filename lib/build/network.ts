@@ -7,7 +7,16 @@ import type { RunOperation } from "./step.ts";
 type Network = RunOperation["network"];
 
 /** What containers reach by a bridge: all but the host's loopback interface, and what tells clouds' machines who they are. */
-const OUTSIDE = ["0.0.0.0/0", "::/0", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
+const OUTSIDE = [
+  "*",
+  "0.0.0.0/0",
+  "::/0",
+  "10.0.0.0/8",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "100.64.0.0/10",
+  "fc00::/7",
+];
 
 export function networkFor(network: Network): Pick<RunOptions, "network"> {
   if (network === "none") return { network: false };
