@@ -6,7 +6,7 @@ import { CD, HEADER_BYTES, put, RD, type Query } from "./message.ts";
 import type { Upstream } from "./resolv-conf.ts";
 
 /** Questions at a time; and askers of each. Whoever comes later gets no answer. */
-const [MOST_INQUIRIES, MOST_ASKERS] = [256, 64];
+const [MOST_INQUIRIES, MOST_ASKERS] = [1024, 64];
 /** Lists of servers of which it is known who has answered last. */
 const MOST_LISTS = 64;
 
