@@ -88,14 +88,15 @@ function layersOf(store: Store): Set<Digest> {
 function chosen(
   steps: readonly CachedStep[],
   needed: Set<Digest>,
-  { all = false, olderThanMs = 0, keepBytes = 0 }: PruneOptions,
+  { all = false, olderThanMs = 0, keepBytes }: PruneOptions,
 ): CachedStep[] {
   const before = Date.now() - olderThanMs;
   let kept = 0;
   return steps.filter(({ layer, bytes, used }) => {
     if (!all && layer && needed.has(layer.chainId)) return false;
     if (used > before) return false;
-    if (kept + bytes > keepBytes) return true;
+    // a step that wrote nothing goes as well, where nothing is to be kept
+    if (keepBytes === undefined || kept + bytes > keepBytes) return true;
     kept += bytes;
     return false;
   });
