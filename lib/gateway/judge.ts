@@ -1,6 +1,14 @@
 /** Decides about what a sandbox wants to connect to; where a handler is to be asked, the other thread is. @module */
 import { contains, findAddress, parseSubnet, type Address } from "../ip/index.ts";
-import { decide, MAX_ASKED, type Decision, type Flow, type Question, type Verdict } from "../policy/index.ts";
+import {
+  decide,
+  MAX_ASKED,
+  MAX_ASKED_A_SECOND,
+  type Decision,
+  type Flow,
+  type Question,
+  type Verdict,
+} from "../policy/index.ts";
 import type { WaySettings } from "./messages.ts";
 
 /**
@@ -27,6 +35,8 @@ export class Questions {
   readonly #ask: (question: number, asked: Question) => void;
   readonly #waiting = new Map<number, (verdict: Verdict) => void>();
   #last = 0;
+  #second = 0;
+  #askedInIt = 0;
 
   constructor(ask: (question: number, asked: Question) => void) {
     this.#ask = ask;
@@ -35,6 +45,9 @@ export class Questions {
   /** The other side limits how long an answer takes. */
   ask(asked: Question, answered: (verdict: Verdict) => void): void {
     if (this.#waiting.size >= MAX_ASKED) return answered({ allowed: false, rule: "connect: asked too much at a time" });
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.#second) [this.#second, this.#askedInIt] = [second, 0];
+    if (++this.#askedInIt > MAX_ASKED_A_SECOND) return answered({ allowed: false, rule: "connect: asked too often" });
     const question = ++this.#last;
     this.#waiting.set(question, answered);
     this.#ask(question, asked);

@@ -6,6 +6,8 @@ import type { ConnectHandler, Connection } from "./options.ts";
 export const ASK_TIMEOUT_MS = 10_000;
 /** Who wants more at a time is denied: a sandbox cannot make this program wait for ever more. */
 export const MAX_ASKED = 256;
+/** Nor does it keep this program from anything else. */
+export const MAX_ASKED_A_SECOND = 1000;
 
 /** What is asked about: a flow with its names, or a name. */
 export type Question =

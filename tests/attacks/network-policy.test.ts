@@ -621,6 +621,40 @@ for (const [who, user, reason] of worlds) {
       expect((await run({}, ({ tcp }, ip: string) => tcp(ip, 80), [PACKAGES])).result).toBe(`hello from ${PACKAGES}`);
     });
 
+    it("who asks without end keeps the program from nothing else", async () => {
+      const came = await world.on(async ({ Sandbox, attack }, ip) => {
+        let asked = 0;
+        let latest = performance.now();
+        let longestMs = 0;
+        const ticks = setInterval(() => {
+          longestMs = Math.max(longestMs, performance.now() - latest);
+          latest = performance.now();
+        }, 10);
+        const flood = async ({ call, sleep }: Inside, to: string) => {
+          const address = to.split(".").map(Number);
+          const start = performance.now();
+          for (let round = 0; performance.now() - start < 1500; round++) {
+            const port = 1 + (round % 60_000);
+            const name = Uint8Array.from([2, 0, port >> 8, port & 255, ...address, 0, 0, 0, 0, 0, 0, 0, 0]);
+            const socket = call([41, 198], 2, 2 | 0o4000, 0);
+            call([44, 206], socket, name, 1, 0, name, name.length);
+            call([3, 57], socket);
+            if (round % 200 === 0) await sleep(1);
+          }
+          return null;
+        };
+        const connect = () => (asked++, false);
+        const { denied = [] } = await Sandbox.run(attack(flood, ip), { runtime: true, network: { connect } });
+        clearInterval(ticks);
+        return { asked, longestMs, rules: [...new Set(denied.map(({ rule }) => rule))] };
+      }, PACKAGES);
+      // it took a part of three seconds
+      expect(came.asked).toBeGreaterThan(100);
+      expect(came.asked).toBeLessThanOrEqual(3000);
+      expect(came.longestMs).toBeLessThan(500 * SLOW);
+      expect(came.rules).toContain("connect");
+    });
+
     it("the resolver is the host's, and nothing of it is told", async () => {
       const file = () => Bun.file("/etc/resolv.conf").text();
       const came = await run({}, file);

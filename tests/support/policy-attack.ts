@@ -73,22 +73,28 @@ function inside(): Inside {
     }
   };
 
-  const call = (numbers: [number, number], ...args: (number | Uint8Array)[]) => {
-    const { dlopen, ptr } = require("bun:ffi") as typeof import("bun:ffi");
+  /** Opened when it is needed. */
+  const libc = () => {
+    const { dlopen, ptr, toArrayBuffer } = require("bun:ffi") as typeof import("bun:ffi");
     const { symbols } = dlopen("libc.so.6", {
       syscall: { args: Array.from({ length: 7 }, () => "i64" as const), returns: "i64" },
       __errno_location: { args: [], returns: "ptr" },
     });
+    const at = (symbols.__errno_location as unknown as () => never)();
+    const errno = () => new Int32Array(toArrayBuffer(at, 0, 4))[0] ?? 0;
+    return { syscall: symbols.syscall as (...all: bigint[]) => bigint, errno, ptr };
+  };
+  let opened: ReturnType<typeof libc> | undefined;
+
+  const call = (numbers: [number, number], ...args: (number | Uint8Array)[]) => {
+    const { syscall, errno, ptr } = (opened ??= libc());
     const words = Array.from({ length: 6 }, (_, index) => {
       const arg = args[index] ?? 0;
       return typeof arg === "number" ? BigInt(arg) : BigInt(ptr(arg));
     });
     const number = numbers[process.arch === "arm64" ? 1 : 0];
-    const result = Number((symbols.syscall as (...all: bigint[]) => bigint)(BigInt(number), ...words));
-    if (result >= 0) return result;
-    const { toArrayBuffer } = require("bun:ffi") as typeof import("bun:ffi");
-    const at = (symbols.__errno_location as unknown as () => never)();
-    return -new Int32Array(toArrayBuffer(at, 0, 4))[0]!;
+    const result = Number(syscall(BigInt(number), ...words));
+    return result < 0 ? -errno() : result;
   };
 
   return { tcp, udp, lookUp, call, sleep };
