@@ -78,7 +78,8 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "without root" : `w
     const ids = ["a", "b"].map((digit) => digit.repeat(64));
     const places = [await namespace(), await namespace()];
     for (const [index, container] of ids.entries()) {
-      networks.claim(id, { container, name: `c${index}`, inside: "eth0" }, []);
+      const bandwidth = index === 0 ? { downBytes: 1e6, upBytes: 1e6 } : undefined;
+      networks.claim(id, { container, name: `c${index}`, inside: "eth0", bandwidth }, []);
       await networks.raise(id, container);
       await networks.plugIn(id, container, places[index] as NetworkNamespace, true);
     }
@@ -96,11 +97,19 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "without root" : `w
         return links.list().filter(({ master }) => master !== undefined && master === bridge).length;
       });
     expect(ports()).toBe(2);
+    const shapers = () =>
+      inNetwork(shared, () => {
+        using links = new Links();
+        return links.list().filter(({ kind }) => kind === "ifb").length;
+      });
+    expect(shapers()).toBe(1);
+    await networks.pace(ids[1] as string, { upBytes: 2e6 });
+    expect(shapers()).toBe(2);
     for (const container of ids) await networks.leave(container);
     expect(
       inNetwork(shared, () => {
         using links = new Links();
-        return links.list().some(({ kind }) => kind === "bridge" || kind === "veth");
+        return links.list().some(({ kind = "" }) => ["bridge", "veth", "ifb"].includes(kind));
       }),
     ).toBe(false);
     await networks.remove("web");
