@@ -351,6 +351,19 @@ describe("the cache", () => {
   });
 });
 
+testUnless(noBusybox ?? noRegistry, "an image that was pushed is what the same build gives again", async () => {
+  await using registry = await startRegistry();
+  const tags = [`${registry.host}/pushed:1`];
+  const text = "FROM base\nRUN echo pushed > /x";
+  const { id } = await builds.build(text, { tags, outputs: [{ type: "image", push: true }] });
+  using images = builds.images();
+  const digests = (await images.inspect(tags[0] as string)).RepoDigests;
+  const again = await builds.build(text, { tags });
+  expect(again).toMatchObject({ id, cached: 1 });
+  expect((await images.inspect(tags[0] as string)).RepoDigests).toEqual(digests);
+  expect(digests[0]).toEndWith(again.digest as string);
+});
+
 describe("a cache of others", () => {
   const text = "FROM base AS a\nRUN echo a > /a && rm /etc/group\nFROM base\nCOPY --from=a /a /\nRUN echo b > /b";
 

@@ -1,6 +1,9 @@
 /** The image that a build makes: its config, its history, and the layers of its last step. @module */
 import type { ImageConfig, Platform, Reference } from "../image/index.ts";
 import type { StageResult } from "./stage-steps.ts";
+import type { Store, StoredImage } from "../store/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import type { CachedImage } from "./cache.ts";
 import { keyOf } from "./key.ts";
 import type { Making } from "./making.ts";
 import type { Done } from "./lookup.ts";
@@ -29,10 +32,8 @@ export async function storeImage(
   const layers = snapshot.map(({ descriptor }) => descriptor);
   const key = keyOf({ layers, result: { ...result, base: result.base ?? {}, step: undefined }, platform, epoch });
   const known = cache.findImage(key);
-  if (known && isThere(making, known)) {
-    store.addImage(known.manifest, names);
-    return { id: known.config, digest: known.manifest.digest };
-  }
+  const there = known && (named(making, known, names) ?? kept(making, known, names));
+  if (there) return there;
   hold(making, snapshot);
   const { assembleImage, emptyConfig } = await import("../images/index.ts");
   const config = configOf(making, result, steps, { platform, snapshot, isSquashed }, emptyConfig);
@@ -41,15 +42,33 @@ export async function storeImage(
   return { id: made.id, digest: made.descriptor.digest };
 }
 
-function isThere(
+/** All names lead to it: also one that was pushed, which has other blobs, and is the same. */
+function named({ store }: Making, { config }: CachedImage, names: readonly Reference[]): BuiltImage | undefined {
+  const found = names.map((name) => findImage(store, name));
+  const [first] = found;
+  if (!first || found.some((image) => image?.id !== config)) return undefined;
+  return { id: first.id, digest: first.manifestDigest };
+}
+
+function findImage(store: Store, name: Reference): StoredImage | undefined {
+  try {
+    return store.findImage(name);
+  } catch (error) {
+    // what is damaged is made anew
+    if (error instanceof TsboxError) return undefined;
+    throw error;
+  }
+}
+
+function kept(
   { store }: Making,
-  {
-    manifest,
-    config,
-  }: { manifest: { digest: `sha256:${string}` | `sha512:${string}` }; config: `sha256:${string}` | `sha512:${string}` },
-): boolean {
+  { manifest, config }: CachedImage,
+  names: readonly Reference[],
+): BuiltImage | undefined {
   store.rely([manifest.digest, config]);
-  return store.hasBlob(manifest.digest) && store.hasBlob(config);
+  if (!store.hasBlob(manifest.digest) || !store.hasBlob(config)) return undefined;
+  store.addImage(manifest, names);
+  return { id: config, digest: manifest.digest };
 }
 
 function configOf(
