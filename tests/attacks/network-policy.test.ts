@@ -652,7 +652,7 @@ for (const [who, user, reason] of worlds) {
       expect(came.asked).toBeGreaterThan(100);
       expect(came.asked).toBeLessThanOrEqual(3000);
       expect(came.longestMs).toBeLessThan(500 * SLOW);
-      expect(came.rules).toContain("connect");
+      expect(came.rules.filter((rule) => !rule.startsWith("connect"))).toEqual([]);
     });
 
     it("the resolver is the host's, and nothing of it is told", async () => {
