@@ -116,7 +116,10 @@ export function openPort(listener: number, target: Target, make: () => number, p
   thread().send({ kind: "publish", port, protocol, listener, target });
   return {
     end() {
-      if (ports.delete(port)) thread().send({ kind: "unpublish", port });
+      if (!ports.delete(port)) return;
+      // nobody is let in from now on; the thread closes it in its time
+      sys.shutdownSocket(listener, sys.SHUT_RDWR);
+      thread().send({ kind: "unpublish", port });
     },
   };
 }
