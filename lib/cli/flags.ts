@@ -191,7 +191,7 @@ const LIMITS: Flag[] = [
 ];
 
 const ISOLATION: Flag[] = [
-  ["--network <NETWORK>...", "none: a loopback only (default); host, container:NAME, ns:PATH; or NAME"],
+  ["--network <NETWORK>...", "none: a loopback only (default); host, pasta, container:NAME, ns:PATH; or NAME"],
   ["--allow <WHERE>...", 'A way out to there alone: "example.com:443", "10.0.0.0/8", "*"'],
   ["--deny <WHERE>...", "A way out, but not to there"],
   ["--cap-add <NAME>...", "Add a capability; ALL for every one"],
