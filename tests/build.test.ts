@@ -493,10 +493,21 @@ describe("a build that fails", () => {
     ["a file that is not there", "FROM base\nCOPY no-such-file /", "Dockerfile:2:1: COPY no-such-file /: "],
     ["an instruction that is none", "FROM base\nRUNN true", "Dockerfile:2:1: unknown instruction"],
     ["a name that is none", "FROM BAD NAME", "Dockerfile:1"],
-    ["an image that nobody has", "FROM localhost:1/none", "localhost:1"],
+    ["an image that nobody has", "FROM localhost:1/none", "Dockerfile:1:1: "],
+    [
+      "a stage that is nearly there",
+      "FROM base AS build\nFROM base\nCOPY --from=localhost:1/buld / /",
+      "Dockerfile:3:1: ",
+    ],
   ])("of %s, says so", async (_, text, message) => {
     expect((await failedBuild(builds.build(text))).message).toContain(message);
     expect(builds.leftovers).toEqual([]);
+  });
+
+  it("of a stage whose name is nearly right, says which", async () => {
+    const { hint } = await failedBuild(builds.build("FROM base AS build\nFROM base\nCOPY --from=BIULD / /"));
+    // with capitals it is no name of an image, so nobody is asked for it
+    expect(hint).toBe("did you mean build?");
   });
 
   it("ends when it is told to", async () => {

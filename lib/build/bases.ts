@@ -1,5 +1,5 @@
 /** Images that a build begins with, or takes files from: found in the store, or fetched. @module */
-import { dockerfileError, type Dockerfile, type Place as FilePlace } from "../dockerfile/index.ts";
+import { didYouMean, type Dockerfile, type Place as FilePlace } from "../dockerfile/index.ts";
 import { parsePlatform, type ImageConfig } from "../image/index.ts";
 import type { StoredImage } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
@@ -52,10 +52,16 @@ async function baseOf(file: Dockerfile, place: Place, wanted: Wanted, options: B
   try {
     return await found(place, wanted, options);
   } catch (error) {
-    if (!(error instanceof TsboxError) || error.code === "aborted") throw error;
-    if (error.code === "reference_invalid")
-      throw dockerfileError(file.file, wanted.where, error.message, error.hint ?? undefined);
-    throw error;
+    if (!(error instanceof TsboxError) || options.signal.aborted) throw error;
+    const { line, column } = wanted.where;
+    // a name that is nearly that of a stage is none of an image
+    const stages = file.stages.flatMap(({ from }) => from.stage ?? []);
+    const hint = didYouMean(wanted.reference, stages) ?? error.hint;
+    throw new TsboxError(`${file.file}:${line}:${column}: ${error.message}`, {
+      code: error.code,
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+    });
   }
 }
 

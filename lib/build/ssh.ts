@@ -29,6 +29,13 @@ export async function agentMount(
     if (required) throw missing();
     return {};
   }
+  const { chmodSync, statSync } = process.getBuiltinModule("node:fs");
+  if (statSync(agent, { throwIfNoEntry: false })?.isSocket() !== true)
+    throw new TsboxError(`use the SSH agent ${JSON.stringify(agent)}: it is no socket`, {
+      code: "invalid_option",
+      path: agent,
+      hint: "a key is given to an agent first: eval $(ssh-agent); ssh-add KEY",
+    });
   const path = workspace.make("ssh");
   const directory = Directory.open(path) as Directory;
   const server = process.getBuiltinModule("node:net").createServer((client) => relay(client, agent));
@@ -41,7 +48,7 @@ export async function agentMount(
     server.once("error", reject);
     server.listen(`/proc/self/fd/${directory.fd}/agent`, resolve);
   });
-  process.getBuiltinModule("node:fs").chmodSync(`${path}/agent`, mode);
+  chmodSync(`${path}/agent`, mode);
   if (uid !== 0 || gid !== 0) changeOwners(`${path}/agent`, uid, gid, ids);
   return {
     release,
