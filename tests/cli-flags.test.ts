@@ -237,6 +237,9 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
   // isolation
   [["--network", "none"], { network: false }],
   [["--network=host"], { network: "host" }],
+  [["--allow", "a.example:443", "--allow=10.0.0.0/8"], { network: { allow: ["a.example:443", "10.0.0.0/8"] } }],
+  [["--allow", "*", "--deny", "a.example"], { network: { allow: ["*"], deny: ["a.example"] } }],
+  [["--deny", "192.0.2.1"], { network: { deny: ["192.0.2.1"] } }],
   [["--net", "host"], { network: "host" }],
   [
     ["--pid", "host", "--ipc=host", "--uts", "host", "--userns", "host", "--cgroupns", "private"],
@@ -407,6 +410,7 @@ test.each([
   [["--ulimit", "nofile"], 'use --ulimit "nofile": not understood'],
   [["--ulimit", "nofile=1:2:3"], 'use --ulimit "nofile=1:2:3": not understood'],
   [["--network", "bridge"], 'use --network "bridge": not supported yet'],
+  [["--network", "host", "--allow", "*"], 'use --network "host": there are --allow and --deny, which make another one'],
   [["--pid", "container:x"], 'use --pid "container:x": not understood'],
   [["--cap-add", "CAP_FLY"], 'use the capability "CAP_FLY": unknown'],
   [["--security-opt", "apparmor=unconfined"], 'use --security-opt "apparmor=unconfined": not supported'],
@@ -546,6 +550,7 @@ describe("tsbox run makes a container", () => {
     [["--rm", "--network", "none", "--pid", "host", "-m", "64m", "--timeout", "2s", "--stop-signal", "INT"]],
     [["--rootfs", "host"]],
     [["--rootfs", "./debian", "--writable-layer", "./layer"]],
+    [["--rm", "--allow", "a.example"]],
   ])("but not of %j", (words) => expect(isSandbox(parse(...words, "alpine").flags)).toBe(true));
 });
 
@@ -704,6 +709,8 @@ test.each([
   [["--volume-driver", "nfs"], 'use --volume-driver "nfs": there is no such volume driver'],
   [["--timeout", "2s"], 'use --timeout "2s": a container has no such thing'],
   [["--writable-layer", "x"], 'use --writable-layer "x": a container has no such thing'],
+  [["--allow", "x"], 'use --allow "x": a container has no such thing'],
+  [["--deny", "x"], 'use --deny "x": a container has no such thing'],
   [["-a", "console"], 'use --attach "console": not understood'],
 ])("of a container %j is refused", (words, message) => {
   const error = failure(() => containerOf(...words));
