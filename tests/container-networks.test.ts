@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Links } from "../lib/netlink/index.ts";
 import { hasFirewall } from "../lib/network/firewall.ts";
+import { Networks } from "../lib/network/index.ts";
+import { State } from "../lib/state/index.ts";
 import { CommandLine } from "./support/command-line.ts";
 import { asRoot, inGuest, noBusybox } from "./support/machine.ts";
 import { World, runHere } from "./support/network-world.ts";
@@ -216,6 +218,22 @@ describe.skipIf(reason !== undefined)(
       for (let tries = 0; said("ps", "-q") !== "" && tries < 100; tries++) await Bun.sleep(20);
       said("rm", "killed");
       nothingIsLeft();
+    }, 60_000);
+
+    test("of a container that is gone, and whoever removed it was killed meanwhile, nothing is left by the next command", async () => {
+      said("network", "create", "orphaned");
+      using state = new State(made.root);
+      const networks = new Networks(() => state);
+      const { id } = networks.get("orphaned");
+      const container = "e".repeat(64);
+      using place = world.place();
+      networks.claim(id, { container, name: "gone", inside: "eth0" }, []);
+      await networks.raise(id, container);
+      await networks.plugIn(id, container, place.namespace, true);
+      expect(hasFirewall()).toBe(true);
+      said("ps");
+      nothingIsLeft();
+      said("network", "rm", "orphaned");
     }, 60_000);
 
     function nothingIsLeft(): void {

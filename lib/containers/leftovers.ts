@@ -4,6 +4,7 @@
  * @module
  */
 import { close, Directory, ERRNO, kindOfPath, removeTree, sendSignal, TsboxError } from "../../syscalls/index.ts";
+import type { NetworkRecord } from "../network/index.ts";
 import { storing } from "../state/index.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
@@ -127,10 +128,18 @@ export async function sweepLeftovers(home: Home, records?: readonly ContainerRec
   using above = storing(() => Directory.open(`${home.root}/${CONTAINERS}`));
   for (const id of above ? storing(() => above.names()) : [])
     if (!known.has(id) && isId(id)) await quietly(() => sweepUnknown(home, id));
+  await quietly(() => sweepNetworks(home, known));
   const unfinished =
     records?.filter(isUnfinished) ?? home.state.containers.where<ContainerRecord>("status", ["creating", "removing"]);
   for (const { id } of unfinished) await quietly(() => sweepKnown(home, id));
   return unfinished.length > 0;
+}
+
+/** What is left in networks of a container that is gone. */
+async function sweepNetworks(home: Home, known: ReadonlySet<string>): Promise<void> {
+  const endpoints = home.state.networks.list<NetworkRecord>().flatMap((network) => Object.values(network.endpoints));
+  if (!endpoints.some(({ container, box }) => !box && !known.has(container))) return;
+  await (await import("./networks.ts")).networksAt(home).sweep();
 }
 
 async function quietly(work: () => Promise<void>): Promise<void> {

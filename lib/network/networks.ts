@@ -440,7 +440,12 @@ export class Networks {
     return true;
   }
 
-  /** Takes out containers that are gone: whoever was to do that was killed. */
+  /** Takes out containers, and sandboxes, that are gone. */
+  async sweep(): Promise<void> {
+    await this.#locked((place) => this.#sweep(place));
+  }
+
+  /** Whoever was to do that was killed. */
   async #sweep(place: Place, starting?: string): Promise<void> {
     for (const { id, endpoints } of this.list()) {
       const isGone = (endpoint: Endpoint) => endpoint.container !== starting && !this.#isUsed(endpoint);
