@@ -110,6 +110,11 @@ test.each<[string, () => ImageBuilder, string]>([
   ["a command that the next line would belong to", () => image("a").cmd("b \\"), "invalid_option"],
   ["a path of a file with a blank", () => image("a").file("/b c", ""), "invalid_option"],
   ["no user", () => image("a").user(""), "dockerfile_invalid"],
+  ["another instruction in the name of a stage", () => image("a").as("b\nRUN c"), "invalid_option"],
+  ["a name that no stage has", () => image("a").as("b c"), "dockerfile_invalid"],
+  ["another instruction for later", () => image("a").onbuild("RUN b\nRUN c"), "dockerfile_invalid"],
+  ["another instruction in the name of an image", () => image("a\nRUN b"), "reference_invalid"],
+  ["another instruction in a platform", () => image("a", { platform: "b\nRUN c" }).as("d"), "invalid_option"],
   ["an unknown flag's value", () => image("a").healthcheck("b", { interval: "soon" }), "dockerfile_invalid"],
 ])("%s is refused where it is written", (_, make, code) => {
   expect(make).toThrow(TsboxError);

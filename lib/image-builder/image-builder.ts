@@ -18,6 +18,7 @@ import { command, flag, hereDocument, json, listFlag, option, pair, paths, toggl
 
 /** What it is called in messages: there is no file. */
 const NAME = "image";
+const NOTHING = "scratch";
 
 /** An instruction; images that it takes files of have their names only when all is written. */
 interface Written {
@@ -41,6 +42,7 @@ export class ImageBuilder {
 
   /** A name for its stage: what a build is asked for as `target`. */
   as(stage: string): ImageBuilder {
+    parseInstruction(`FROM ${NOTHING} AS ${value("AS", stage)}`, NAME);
     return new ImageBuilder(this.#base, this.#platform, stage, this.#written);
   }
 
@@ -217,6 +219,10 @@ export class ImageBuilder {
 export function image(base: Source, { platform }: { platform?: string } = {}): ImageBuilder {
   if (typeof base === "string" && !/^[^\s\\"'`#]+$/.test(base))
     throw new TsboxError(`build on the image ${show(base)}: not a name of one`, { code: "reference_invalid" });
+  parseInstruction(
+    ["FROM", ...option("platform", platform), typeof base === "string" ? base : NOTHING].join(" "),
+    NAME,
+  );
   return new ImageBuilder(base, platform);
 }
 
