@@ -128,7 +128,8 @@ export async function sweepLeftovers(home: Home, records?: readonly ContainerRec
   using above = storing(() => Directory.open(`${home.root}/${CONTAINERS}`));
   for (const id of above ? storing(() => above.names()) : [])
     if (!known.has(id) && isId(id)) await quietly(() => sweepUnknown(home, id));
-  await quietly(() => sweepNetworks(home, known));
+  // whoever makes a container comes by this himself, and does not wait twice
+  if (records) await quietly(() => sweepNetworks(home, known));
   const unfinished =
     records?.filter(isUnfinished) ?? home.state.containers.where<ContainerRecord>("status", ["creating", "removing"]);
   for (const { id } of unfinished) await quietly(() => sweepKnown(home, id));

@@ -440,9 +440,13 @@ export class Networks {
     return true;
   }
 
-  /** Takes out containers, and sandboxes, that are gone. */
+  /** Takes out containers, and sandboxes, that are gone; not where another command has the networks, and may be at it. */
   async sweep(): Promise<void> {
-    await this.#locked((place) => this.#sweep(place));
+    using held = tryLockNetworks(this.#state().root);
+    if (!held) return;
+    const { Place } = await import("./place.ts");
+    using place = new Place(this.#keeper);
+    await this.#sweep(place);
   }
 
   /** Whoever was to do that was killed. */
