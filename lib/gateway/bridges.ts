@@ -36,7 +36,8 @@ export function interceptBridges(place: Place, families: readonly (4 | 6)[]): Br
   const given = Object.fromEntries(made) as Parameters<typeof socketsOf>[0];
   let ports: Ports[];
   try {
-    const failed = made.find(([, fd]) => fd < 0);
+    // where there is no IPv6, nothing leaves by it
+    const failed = made.find(([name, fd]) => fd < 0 && (families.includes(6) || !name.endsWith("6")));
     if (failed) throw sys.systemError("make a socket of the network namespace", "socket", -failed[1]);
     ports = families.map((family) => listen(given, family));
     inNetwork(place, () => {
@@ -51,7 +52,7 @@ export function interceptBridges(place: Place, families: readonly (4 | 6)[]): Br
     throw error;
   }
   const sockets: WaySockets = { 4: socketsOf(given, 4), ...(families.includes(6) && { 6: socketsOf(given, 6) }) };
-  if (!families.includes(6)) for (const fd of Object.values(socketsOf(given, 6))) sys.close(fd);
+  if (!families.includes(6)) for (const fd of Object.values(socketsOf(given, 6))) if (fd >= 0) sys.close(fd);
   const update = (devices: readonly string[], subnets: readonly Subnet[]) =>
     inNetwork(place, () => replaceFilter(TABLE, { ports, near: [...LOOPBACK.map(parseSubnet), ...subnets], devices }));
   update([], []);

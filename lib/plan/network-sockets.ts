@@ -6,6 +6,7 @@
  */
 import { named, offsetOf, ref, structure, STRUCTS, words, type Op, type Plan } from "../../syscalls/index.ts";
 import { byte } from "./clone.ts";
+import { label } from "./flow.ts";
 import { REACHED_TAG, REPORT_BYTES } from "./frame.ts";
 
 const [AF_INET, AF_INET6] = [named("AF_INET", 2), named("AF_INET6", 10)];
@@ -63,20 +64,28 @@ export function networkSocketSteps(): Plan {
   ];
   // or an end of file would never be seen
   const leave: Op = { call: "close", args: [ref("network-owner")] };
-  const made = NETWORK_SOCKETS.flatMap((name, index): Op[] => [
-    { call: "socket", args: [...SOCKETS[name]], out: name },
-    { call: "store", args: [{ at: control, offset: header + index * 4 }, ref(name), 4] },
-  ]);
-  const close = NETWORK_SOCKETS.map((name): Op => ({ call: "close", args: [ref(name)] }));
+  const store = (name: NetworkSocketName, index: number): Op => ({
+    call: "store",
+    args: [{ at: control, offset: header + index * 4 }, ref(name), 4],
+  });
+  const made = NETWORK_SOCKETS.flatMap((name, index): Op[] => {
+    const socket: Op = { call: "socket", args: [...SOCKETS[name]], out: name };
+    if (!name.endsWith("6")) return [socket, store(name, index)];
+    // another stands for it where there is no IPv6, as nothing leaves by it then
+    const skip = `without ${name}`;
+    return [store("tcp4", index), { ...socket, onError: { jump: skip } }, store(name, index), label(skip)];
+  });
+  const close = NETWORK_SOCKETS.map((name): Op => {
+    const op: Op = { call: "close", args: [ref(name)] };
+    return name.endsWith("6") ? { ...op, onError: "ignore" } : op;
+  });
   return [
     {
       action: "make sockets of the network namespace",
       ops: [leave, ...made],
       hint: (errno) => {
         if (errno === "EPROTONOSUPPORT") return "the kernel needs nf_tables (CONFIG_NF_TABLES)";
-        return errno === "EAFNOSUPPORT"
-          ? "the kernel needs IPv6 and packet sockets (CONFIG_IPV6, CONFIG_PACKET)"
-          : undefined;
+        return errno === "EAFNOSUPPORT" ? "the kernel needs packet sockets (CONFIG_PACKET)" : undefined;
       },
     },
     {
