@@ -71,6 +71,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "without root" : `w
     const keeper: Keeper = {
       find: () => Promise.resolve(kept === undefined ? undefined : duplicate(kept)),
       keep: (made) => Promise.resolve(void (kept = duplicate(made))),
+      ready: () => {},
     };
     undo.push(() => kept !== undefined && close(kept));
     const networks = new Networks(() => state, undefined, keeper);

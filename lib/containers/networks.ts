@@ -2,7 +2,7 @@
 import { effectiveUid, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
 import { callVerb } from "../launch/index.ts";
-import { NetdKeeper, NetdWatcher, runNetd } from "../netd/index.ts";
+import { NetdKeeper, NetdWatcher, publishPorts, runNetd } from "../netd/index.ts";
 import { bandwidthOf } from "../sandbox/index.ts";
 import { DEFAULT_NETWORK, namespaceOf, Networks, parseExposed, parsePorts, reservePorts } from "../network/index.ts";
 import type { Endpoint, NetworkRecord, WantedPort, Keeper, Watcher } from "../network/index.ts";
@@ -49,7 +49,10 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
       { code: "invalid_option" },
     );
   const families = [...new Set(found[0]?.subnets.map(({ subnet }) => (subnet.includes(":") ? 6 : 4) as 4 | 6))];
-  const reserved = reservePorts(wantedPorts(options, imageConfigOf(home, record)), families);
+  const ports = wantedPorts(options, imageConfigOf(home, record));
+  const isUsers = effectiveUid() !== 0;
+  if (isUsers) checkUsersPorts(ports);
+  const reserved = reservePorts(ports, families, isUsers);
   try {
     for (const [index, { id: network }] of found.entries())
       networks.claim(
@@ -63,7 +66,8 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
     throw error;
   }
   return {
-    sockets: reserved.sockets,
+    // those of an ordinary user are open where their connections are taken
+    sockets: isUsers ? [] : reserved.sockets,
     forget: () => reserved[Symbol.dispose](),
     async networked(reached) {
       for (const { id: network } of found) await networks.raise(network, id);
@@ -74,9 +78,20 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
         await networks.plugIn(network.id, id, own.namespace, index === 0, own.pid);
         addNetworkEvent(home, network, "connect", record);
       }
+      if (isUsers) publishPorts(home.root, id, reserved.sockets);
       if (found.some(({ driver: each }) => each === "macvlan")) writeHosts(home, id);
     },
   };
+}
+
+/** The packet filter carries all protocols, programs TCP and UDP. */
+function checkUsersPorts(ports: readonly WantedPort[]): void {
+  const other = ports.find(({ protocol }) => protocol === "sctp");
+  if (other)
+    throw new TsboxError(`publish ${other.containerPort}/sctp: only root may`, {
+      code: "permission_denied",
+      hint: "tcp and udp",
+    });
 }
 
 async function networkNamed(networks: Networks, name: string): Promise<NetworkRecord> {

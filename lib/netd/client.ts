@@ -10,6 +10,7 @@ import {
   listenIn,
   listenSocket,
   mapArena,
+  MOST_PASSED,
   open,
   Program,
   receivePassed,
@@ -51,6 +52,12 @@ export function tellNetd(root: string, request: Request, fds: readonly number[] 
   const sent = sendPassing(socket, lineOf(request), fds);
   close(socket);
   return sent > 0;
+}
+
+/** Ports of a container of an ordinary user, which netd opens. @param sockets bound; they stay the caller's */
+export function publishPorts(root: string, container: string, sockets: readonly number[]): void {
+  for (let at = 0; at < sockets.length; at += MOST_PASSED)
+    tellNetd(root, { verb: "publish", container }, sockets.slice(at, at + MOST_PASSED));
 }
 
 /** Whether there is one, which may still be about to begin. */

@@ -32,6 +32,8 @@ export interface Request {
   udp?: number;
   /** Of something that is kept. */
   name?: string;
+  /** The id of one. */
+  container?: string;
 }
 
 export interface Answer {

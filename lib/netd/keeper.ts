@@ -1,5 +1,5 @@
 /** The namespace of an ordinary user's networks, which netd keeps. @module */
-import { close, Directory, duplicate, TsboxError } from "../../syscalls/index.ts";
+import { close, closeAll, Directory, duplicate, TsboxError } from "../../syscalls/index.ts";
 import type { Keeper } from "../network/index.ts";
 import { askNetd, isNetdThere, startNetd, tellNetd, type NetdCommand } from "./client.ts";
 import { SOCKET } from "./control.ts";
@@ -53,6 +53,11 @@ export class NetdKeeper implements Keeper {
     this.#forget();
     this.#known = { descriptor: duplicate(namespace), keeper: this.#keeper() };
     return Promise.resolve();
+  }
+
+  ready(): void {
+    // whoever connects is heard in turn
+    closeAll(askNetd(this.#root(), { verb: "give", name: NAMESPACE })?.fds ?? []);
   }
 
   #forget(): void {

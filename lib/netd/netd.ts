@@ -10,6 +10,7 @@
 import { closeAll, Directory, duplicate, effectiveUid, write, writeKernelFile } from "../../syscalls/index.ts";
 import { Forwarder, NameServer, Resolver } from "../dns/index.ts";
 import { Loop } from "../loop/index.ts";
+import { NetworkNamespace } from "../netns/index.ts";
 import {
   tryLockNetworks,
   type Keeper,
@@ -25,6 +26,7 @@ import { MachineServers } from "./machine-servers.ts";
 import { NAMESPACE } from "./keeper.ts";
 import { isNeeded } from "./needed.ts";
 import { VERBS } from "./verbs.ts";
+import { WayOut } from "./way-out.ts";
 
 /** Somebody may have been killed before he could tell. */
 const LOOK_AGAIN_MS = 10_000;
@@ -61,6 +63,7 @@ export class Netd {
   readonly #server: NameServer;
   readonly #served = new Map<string, Disposable>();
   readonly #identity: string | undefined;
+  #wayOut: WayOut | undefined;
   #askers = new Map<string, Askers>();
   #isLooking = false;
   #isOver = false;
@@ -84,7 +87,8 @@ export class Netd {
       const [namespace] = this.kept.get(NAMESPACE) ?? [];
       return Promise.resolve(namespace === undefined ? undefined : duplicate(namespace));
     },
-    keep: (namespace) => Promise.resolve(void this.kept.set(NAMESPACE, [duplicate(namespace)])),
+    keep: (namespace) => Promise.resolve(this.keep(NAMESPACE, [duplicate(namespace)])),
+    ready: () => {},
   };
 
   /** Until it is not needed any more. */
@@ -102,6 +106,7 @@ export class Netd {
       this.loop.run();
       if (this.#isLooking) await this.#lookAround();
     }
+    this.#wayOut?.[Symbol.dispose]();
     for (const each of [this.#server, this.#forwarder, this.#control, this.loop]) each[Symbol.dispose]();
     for (const fds of this.kept.values()) closeAll(fds);
   }
@@ -111,6 +116,32 @@ export class Netd {
     this.#served.get(network)?.[Symbol.dispose]();
     this.#served.set(network, this.#server.serve(network, sockets));
     this.changed();
+  }
+
+  /** Keeps descriptors for others. The namespace of networks gets a way out. */
+  keep(name: string, fds: readonly number[]): void {
+    closeAll(this.kept.get(name) ?? []);
+    this.kept.set(name, [...fds]);
+    const [namespace] = fds;
+    if (name !== NAMESPACE || namespace === undefined) return;
+    this.#wayOut?.[Symbol.dispose]();
+    this.#wayOut = undefined;
+    try {
+      const networks = this.#list();
+      this.#wayOut = new WayOut(this.loop, NetworkNamespace.joinNow(namespace), (error) => this.#failed(error));
+      this.#wayOut.update(networks);
+      this.#wayOut.publishAgain(networks);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** Opens ports of a container. @param fds bound */
+  publish(container: string, fds: readonly number[]): void {
+    const network = this.#list().find(({ endpoints }) => (endpoints[container]?.ports.length ?? 0) > 0);
+    const endpoint = network?.endpoints[container];
+    if (endpoint && this.#wayOut) this.#wayOut.publish(endpoint, fds);
+    else closeAll(fds);
   }
 
   /** The records are not what they were. */
@@ -132,6 +163,7 @@ export class Netd {
 
   #read(): void {
     const networks = this.#list();
+    this.#wayOut?.update(networks);
     this.#askers = askersOf(networks, this.#dns, () => this.#machine.now());
     for (const [id, served] of this.#served) {
       const network = networks.find((each) => each.id === id);

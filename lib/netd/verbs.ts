@@ -21,9 +21,14 @@ export const VERBS: Record<string, Verb> = {
   },
   /** Keeps descriptors as long as it runs. */
   keep(netd, { name = "" }, fds) {
-    closeAll(netd.kept.get(name) ?? []);
-    netd.kept.set(name, [...fds]);
+    netd.keep(name, fds);
     return {};
+  },
+  /** Ports of a container: bound sockets. */
+  publish(netd, { container }, fds) {
+    if (container === undefined) closeAll(fds);
+    else netd.publish(container, fds);
+    return undefined;
   },
   /** Passes on what it keeps. */
   give(netd, { name = "" }, fds) {

@@ -57,6 +57,9 @@ function through<T>(namespace: ReachedNetwork | undefined, act: () => T): T {
   }
 }
 
+/** Whether that is one which this process may not enter. */
+export const isReached = (): boolean => reached !== undefined;
+
 /** A socket of the network namespace that is worked in, to be disposed. */
 export const netlinkHere = (protocol: "route" | "netfilter"): Netlink =>
   reached ? reached.netlink(protocol) : new Netlink(protocol);

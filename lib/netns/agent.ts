@@ -29,6 +29,31 @@ export class Agent {
 
   /** @param joined without, the namespaces are made @throws TsboxError `permission_denied` */
   static async start(joined?: Joined): Promise<Agent> {
+    const agent = Agent.#begin(joined);
+    try {
+      agent.request([]);
+      return agent;
+    } catch (error) {
+      // a step that failed was told over the other socket
+      const { failure } = await agent.#launched.control.ended;
+      agent.end();
+      throw failure ?? error;
+    }
+  }
+
+  /** The same for who cannot wait, and is told less. @throws TsboxError `system` */
+  static startNow(joined: Joined): Agent {
+    const agent = Agent.#begin(joined);
+    try {
+      agent.request([]);
+      return agent;
+    } catch (error) {
+      agent.end();
+      throw error;
+    }
+  }
+
+  static #begin(joined: Joined | undefined): Agent {
     using opened = new Descriptors();
     const plan = networkAgentSteps(joined === undefined);
     const program = new Program(plan, ARCH);
@@ -44,16 +69,7 @@ export class Agent {
     }
     opened[Symbol.dispose]();
     launched.control.unref();
-    const agent = new Agent(ours, launched, program.label("reply"));
-    try {
-      agent.request([]);
-      return agent;
-    } catch (error) {
-      // a step that failed was told over the other socket
-      const { failure } = await launched.control.ended;
-      agent.end();
-      throw failure ?? error;
-    }
+    return new Agent(ours, launched, program.label("reply"));
   }
 
   end(): void {

@@ -40,8 +40,14 @@ export class NetworkNamespace implements Disposable {
    */
   static async join(network: number): Promise<NetworkNamespace> {
     using opened = new Descriptors();
-    const user = opened.add(sys.syscall("find whose the network namespace is", "ioctl", network, NS_GET_USERNS));
-    const agent = await Agent.start({ user, network });
+    const agent = await Agent.start({ user: opened.add(ownerOf(network)), network });
+    return new NetworkNamespace(agent, sys.duplicate(network));
+  }
+
+  /** The same for who cannot wait, and is told less where it fails. @throws TsboxError `system` */
+  static joinNow(network: number): NetworkNamespace {
+    using opened = new Descriptors();
+    const agent = Agent.startNow({ user: opened.add(ownerOf(network)), network });
     return new NetworkNamespace(agent, sys.duplicate(network));
   }
 
@@ -77,3 +83,7 @@ export class NetworkNamespace implements Disposable {
     return fd < 0 ? fd : Math.min(0, written);
   }
 }
+
+/** A descriptor of the user namespace whose it is. */
+const ownerOf = (network: number): number =>
+  sys.syscall("find whose the network namespace is", "ioctl", network, NS_GET_USERNS);

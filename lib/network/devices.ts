@@ -6,7 +6,7 @@
  */
 import { show, TsboxError } from "../../syscalls/index.ts";
 import { type Address, contains, findAddress, formatAddress, parseAddress, parseSubnet } from "../ip/index.ts";
-import { inNetwork, Links, setting, type ReachedNetwork } from "../netlink/index.ts";
+import { inNetwork, isReached, Links, setting, type ReachedNetwork } from "../netlink/index.ts";
 import { setBandwidth, throughDevice } from "./bandwidth.ts";
 import { forgetAddresses, forgetPorts } from "./connections.ts";
 import {
@@ -32,7 +32,8 @@ const descriptorOf = (namespace: Namespace): number =>
 
 const filtered = ({ device, subnets, internal, isolated }: NetworkRecord): FilteredNetwork => ({
   bridge: device,
-  subnets: subnets.map(({ subnet }) => parseSubnet(subnet)),
+  // there, whoever carries what leaves them has to know whom it is from
+  subnets: isReached() ? [] : subnets.map(({ subnet }) => parseSubnet(subnet)),
   internal,
   isolated,
 });

@@ -75,6 +75,8 @@ export class Networks {
   readonly #isThere: IsThere;
   readonly #keeper: Keeper | undefined;
   readonly #watcher: Watcher | undefined;
+  /** Networks have been made: what leaves them has no way out before that is known. */
+  #isNews = false;
 
   /**
    * @param state opened when it is needed @param isThere whether a container still has its endpoints
@@ -315,7 +317,9 @@ export class Networks {
     const { openNameSockets, raiseNetwork } = await import("./devices.ts");
     place.within(() => {
       const isNew = raiseNetwork(network, this.list(), container);
+      this.#isNews ||= isNew;
       if (hasNames(network)) this.#watcher?.raised(network, isNew, () => this.#nameSockets(network, openNameSockets));
+      else if (this.#keeper && isNew) this.#watcher?.changed();
     });
   }
 
@@ -351,6 +355,8 @@ export class Networks {
       place.within(() => plugIn(network, endpoint, namespace, gateway));
       if (this.#keeper && pid !== undefined) this.#remember(id, { ...endpoint, pid });
     });
+    if (this.#isNews) this.#keeper?.ready();
+    this.#isNews = false;
   }
 
   /** How fast a container may be from now on, in each of the networks that it is in. */

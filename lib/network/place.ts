@@ -12,6 +12,8 @@ export interface Keeper {
   find(): Promise<number | undefined>;
   /** @param namespace a descriptor, which stays the caller's */
   keep(namespace: number): Promise<void>;
+  /** Waits until whoever keeps it has heard of all that was told. */
+  ready(): void;
 }
 
 /** As long as somebody has the lock of the networks. */
@@ -67,5 +69,7 @@ function prepare(): void {
   using links = new Links();
   setting("ipv6/conf/default/accept_ra", "0");
   setting("ipv6/conf/default/accept_dad", "0");
+  // where it is on, packets are filtered in the bridge, before anybody sees them who waits for what goes out
+  for (const of of ["ip", "ip6", "arp"]) setting(`bridge/bridge-nf-call-${of}tables`, "0");
   links.change(links.indexOf("lo"), { up: true }, "bring the loopback interface up");
 }

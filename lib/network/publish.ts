@@ -8,7 +8,7 @@ import { bindPort, close, errnoName, portOf, portOwner, systemError, TsboxError 
 import { bytesOfAddress, parseAddress, type WantedPort } from "../ip/index.ts";
 import type { Port } from "./record.ts";
 
-const EADDRINUSE = 98;
+const [EACCES, EADDRINUSE] = [13, 98];
 /** The kernel has no such protocol, or no such family: then nobody else has the port either. */
 const NONE = new Set([93, 94, 97]);
 const ANY = { 4: "0.0.0.0", 6: "::" };
@@ -20,14 +20,18 @@ export interface Reservation extends Disposable {
 }
 
 /**
- * @param families that the container has addresses of
+ * @param families that the container has addresses of @param isListening programs take connections there
  * @throws TsboxError `limit_unavailable`: Docker's words, and who has the port
  */
-export function reservePorts(wanted: readonly WantedPort[], families: readonly (4 | 6)[]): Reservation {
+export function reservePorts(
+  wanted: readonly WantedPort[],
+  families: readonly (4 | 6)[],
+  isListening = false,
+): Reservation {
   const sockets: number[] = [];
   const release = () => sockets.splice(0).forEach(close);
   try {
-    const ports = wanted.map((each) => reserve(each, families, sockets));
+    const ports = wanted.map((each) => reserve(each, families, sockets, isListening));
     return { ports, sockets, [Symbol.dispose]: release };
   } catch (error) {
     release();
@@ -35,7 +39,7 @@ export function reservePorts(wanted: readonly WantedPort[], families: readonly (
   }
 }
 
-function reserve(wanted: WantedPort, families: readonly (4 | 6)[], sockets: number[]): Port {
+function reserve(wanted: WantedPort, families: readonly (4 | 6)[], sockets: number[], isListening: boolean): Port {
   const { protocol, host, hostPort = 0, hostPortEnd = hostPort, containerPort } = wanted;
   const common = { protocol, ...(host === undefined ? {} : { host }), containerPort };
   const addresses = host === undefined ? families.map((family) => ANY[family]) : [host];
@@ -47,7 +51,7 @@ function reserve(wanted: WantedPort, families: readonly (4 | 6)[], sockets: numb
     let port = hostPort === 0 ? 0 : hostPort + turn;
     failure = undefined;
     for (const address of addresses) {
-      const fd = bindPort(protocol, bytesOfAddress(parseAddress(address)), port);
+      const fd = bindPort(protocol, bytesOfAddress(parseAddress(address)), port, isListening);
       if (fd >= 0) {
         own.push(fd);
         if (port === 0) port = portOf(fd);
@@ -67,6 +71,13 @@ function reserve(wanted: WantedPort, families: readonly (4 | 6)[], sockets: numb
 
 function taken(protocol: Port["protocol"], address: string, port: number, errno: number): TsboxError {
   const at = `${address.includes(":") ? `[${address}]` : address}:${port}`;
+  if (errno === EACCES)
+    return new TsboxError(`publish ${at}/${protocol}: permission denied`, {
+      code: "permission_denied",
+      errno,
+      syscall: "bind",
+      hint: "ports below net.ipv4.ip_unprivileged_port_start (1024) are root's",
+    });
   if (errno !== EADDRINUSE) return systemError(`publish ${at}/${protocol}`, "bind", errno, "limit_unavailable");
   const owner = portOwner(protocol, port);
   return new TsboxError(`Bind for ${at} failed: port is already allocated`, {
