@@ -45,14 +45,14 @@ export interface Filter {
 
 /**
  * In the network namespace that is worked in; all at once.
+ * @param isNew there is no such table yet
  * @throws TsboxError `unsupported`, `permission_denied`
  */
-export function replaceFilter(table: string, filter: Filter): void {
-  const batch = new TableBatch(table)
-    .addTable()
-    .deleteTable()
-    .addTable()
-    .addChain(CHAIN, { type: "filter", hook: "prerouting", priority: PRIORITY });
+export function replaceFilter(table: string, filter: Filter, isNew = false): void {
+  const batch = new TableBatch(table).addTable();
+  // the kernel waits for all processors before it forgets anything (measured)
+  if (!isNew) batch.deleteTable().addTable();
+  batch.addChain(CHAIN, { type: "filter", hook: "prerouting", priority: PRIORITY });
   if (filter.devices) {
     const names = new Set(["lo", ...filter.devices]);
     batch.addSet(DEVICES, { key: ["ifname"] }).addElements(

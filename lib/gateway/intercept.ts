@@ -36,7 +36,7 @@ export function intercept(given: Record<NetworkSocketName, number>, families: re
     const netlink = (protocol: "route" | "netfilter") => new Netlink(protocol, sys.keptDescriptor(given[protocol], 3));
     inNetwork({ descriptor: -1, netlink, socket: () => -sys.ERRNO.EPERM, set: () => -sys.ERRNO.EPERM }, () => {
       leadBack(families);
-      replaceFilter(TABLE, { ports, near: NEAR.map(parseSubnet) });
+      replaceFilter(TABLE, { ports, near: NEAR.map(parseSubnet) }, true);
     });
     const kept: WaySockets = { 4: socketsOf(given, 4), ...(families.includes(6) && { 6: socketsOf(given, 6) }) };
     for (const sockets of Object.values(kept)) for (const fd of Object.values(sockets)) taken.add(fd as number);
