@@ -82,6 +82,7 @@ export function networkSocketSteps(): Plan {
   return [
     {
       action: "make sockets of the network namespace",
+      code: "unsupported",
       ops: [leave, ...made],
       hint: (errno) => {
         if (errno === "EPROTONOSUPPORT") return "the kernel needs nf_tables (CONFIG_NF_TABLES)";
