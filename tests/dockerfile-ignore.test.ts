@@ -100,8 +100,8 @@ test("a pattern that an expression takes for ever over is done with at once", ()
     expect(ignore.isIgnored(`${"a/".repeat(200)}c`)).toBe(false);
   });
   // what an expression takes over far less
-  const theirs = timeOf(() => expressionOf(`${"*a".repeat(5)}b`).test("a".repeat(70)));
-  expect(theirs).toBeGreaterThan(50);
+  const theirs = timeOf(() => expressionOf(`${"*a".repeat(5)}b`).test("a".repeat(110)));
+  expect(theirs).toBeGreaterThan(30);
   expect(ours).toBeLessThan(4_000);
 });
 

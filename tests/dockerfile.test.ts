@@ -554,8 +554,7 @@ describe("hostile text", () => {
   test("a pattern that a matcher could take for ever over", () => {
     const value = "a".repeat(100_000);
     const slow = `\${A##${"*a".repeat(1_000)}b}`;
-    quickly(() => expand(slow, () => value, "\\"));
-    expect(() => expand(slow, () => value, "\\")).toThrow("takes too long");
+    quickly(() => expect(() => expand(slow, () => value, "\\")).toThrow("takes too long"));
   });
 
   test("values of values do not double for ever", () => {

@@ -10,7 +10,7 @@ import { Flaw } from "./flaw.ts";
 type Token = { letter: string } | "one" | "any";
 
 /** Comparisons, for one substitution. */
-const MOST_WORK = 20_000_000;
+const MOST_WORK = 4_000_000;
 /** Values of values double with each line; nothing that anybody means comes near. */
 export const LONGEST = 1 << 20;
 
