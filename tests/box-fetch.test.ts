@@ -7,7 +7,7 @@ import { compilePolicy, HostAddresses, type NetworkPolicy } from "../lib/policy/
 import { fetchInside } from "../lib/sandbox/box-fetch.ts";
 import { hide, type HiddenSocket } from "../lib/sandbox/hidden-socket.ts";
 import { HostServers } from "../lib/sandbox/host-servers.ts";
-import { runtime } from "../syscalls/index.ts";
+import { close, O_PATH, open, runtime } from "../syscalls/index.ts";
 
 /** Nobody else's. */
 const temporary = mkdtempSync(join(tmpdir(), "tsbox-fetch-"));
@@ -24,7 +24,7 @@ const descriptors = () => readdirSync("/proc/self/fd").length;
 describe("a function in place of a server", () => {
   const servers = new HostServers();
   const addresses = new HostAddresses();
-  const update = (policy: NetworkPolicy) => servers.update(policy, compilePolicy(policy, addresses));
+  const update = (policy: NetworkPolicy) => servers.update(policy, compilePolicy(policy, addresses))();
   const ask = (ip: string, url: string, init?: RequestInit) =>
     runtime.fetchOver(servers.paths()[ip] ?? "", new Request(url, init));
   let before = { left: 0, descriptors: 0 };
@@ -218,6 +218,42 @@ describe("a request to a server inside", () => {
     const asked = fetchInside(connect, "http://localhost:6000/", { signal: aborting.signal });
     setTimeout(() => aborting.abort(new Error("enough")), 20);
     expect(await asked.catch(String)).toBe("Error: enough");
+  });
+
+  /** Bun has so many requests on their way at a time; the others wait, and find out later where they go. */
+  const AT_A_TIME = 256;
+
+  test.each([
+    ["is another's, where nobody says that it has ended", false],
+    ["is nobody's", true],
+  ])("that waits while others get no answer, and whose sandbox ends meanwhile, %s", async (_, told) => {
+    let asked = 0;
+    const [aborting, ended] = [new AbortController(), new AbortController()];
+    const hidden = (answer: () => Promise<Response>) =>
+      hide((path) => {
+        const server = runtime.serve(path, answer);
+        closes.push(() => server.close());
+      });
+    const [silent, gone, another] = [
+      hidden(() => new Promise(() => {})),
+      hidden(async () => new Response("")),
+      hidden(async () => (asked++, new Response(""))),
+    ];
+    const others = Array.from({ length: AT_A_TIME }, () =>
+      fetchInside(async () => silent.path, "http://localhost/", { signal: aborting.signal }).catch(() => {}),
+    );
+    await Bun.sleep(200);
+    const waiting = fetchInside(async () => gone.path, "http://localhost/", {}, ended.signal).catch(() => {});
+    await Bun.sleep(50);
+    if (told) ended.abort();
+    gone.close();
+    const next = open(another.path, O_PATH);
+    expect(`/proc/self/fd/${next}`).toBe(gone.path);
+    aborting.abort();
+    await Promise.all([waiting, ...others]);
+    expect(asked).toBe(told ? 0 : 1);
+    close(next);
+    for (const socket of [silent, another]) socket.close();
   });
 
   test("whose redirects are not followed gets the redirect", async () => {

@@ -114,6 +114,23 @@ it("the same request again is another sandbox, with a policy of its own", async 
   expect(denied).toEqual([hello, ["", 1], hello, ["", 1]]);
 });
 
+it("a handler that has gone is closed when nobody is led there any more: its number may be another's at once", async () => {
+  const [made, changing, changed] = await world.on(async ({ Sandbox }) => {
+    const { readdirSync } = await import("node:fs");
+    const count = () => readdirSync("/proc/self/fd").length;
+    const hosts = { "a.internal": () => new Response("a"), "b.internal": () => new Response("b") };
+    await using box = await Sandbox.create({ network: { hosts } });
+    const before = count();
+    const done = box.network.update({});
+    const meanwhile = count();
+    await done;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return [before, meanwhile, count()];
+  });
+  expect(changing).toBe(made);
+  expect(changed).toBe(made - 4);
+});
+
 describe("a policy cannot be changed", () => {
   it("into one that is none, which leaves it as it was", async () => {
     const results = await world.on(async ({ Sandbox, attack }, ip) => {

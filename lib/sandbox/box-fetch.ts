@@ -15,18 +15,21 @@ const PORTS: Record<string, number> = { "http:": 80, "https:": 443 };
  * As `fetch`, but nothing that is said inside leads out: a redirect to anything else than the sandbox's loopback would be
  * followed with the rights of this program, to wherever that can reach.
  * @param connect the path of a Unix socket that leads to the port
+ * @param ended when the sandbox has; then nothing is asked any more, also of what has waited until now: the path may be
+ * another sandbox's by then
  * @throws TsboxError `invalid_option`, `fetch_failed`; the reason of the signal
  */
 export async function fetchInside(
   connect: (port: InsidePort) => Promise<string>,
   input: string | URL | Request,
   init?: RequestInit,
+  ended: AbortSignal = new AbortController().signal,
 ): Promise<Response> {
   const asked = requestOf(input, init);
   const { redirect } = asked;
   let request = new Request(asked, { redirect: "manual" });
   for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
-    const response = await fetchOnce(connect, request);
+    const response = await fetchOnce(connect, request, ended);
     const location = REDIRECTS.includes(response.status) ? response.headers.get("location") : null;
     if (location === null || redirect === "manual") return response;
     await response.body?.cancel();
@@ -65,10 +68,11 @@ function portOf(url: string): InsidePort {
   return { host, port: port === "" ? usual : Number(port) };
 }
 
-async function fetchOnce(connect: (port: InsidePort) => Promise<string>, request: Request) {
+async function fetchOnce(connect: (port: InsidePort) => Promise<string>, request: Request, ended: AbortSignal) {
   const path = await connect(portOf(request.url));
   try {
-    return await runtime.fetchOver(path, request);
+    const signal = AbortSignal.any([request.signal, ended]);
+    return await runtime.fetchOver(path, new Request(request, { signal }));
   } catch (cause) {
     request.signal.throwIfAborted();
     throw failed(request.url, "no answer", cause);

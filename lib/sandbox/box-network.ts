@@ -106,7 +106,7 @@ export class BoxNetwork {
   }
 
   /**
-   * Replaces the policy. What it denies and is connected already is disconnected.
+   * Replaces the policy, which holds when this is done. What it denies and is connected already is disconnected.
    * @throws TsboxError `invalid_option` also for a box that was made without one, as it has no way out; `sandbox_closed`
    */
   async update(policy: NetworkPolicy): Promise<void> {
@@ -114,9 +114,11 @@ export class BoxNetwork {
     if (this.#isClosed)
       throw new TsboxError("update the network policy: the sandbox has ended", { code: "sandbox_closed" });
     const rules = compilePolicy(policy, this.#addresses);
-    this.#servers.update(policy, rules);
+    const closeOthers = this.#servers.update(policy, rules);
     [this.#policy, this.#rules] = [policy, rules];
     this.#gateway?.update(rules, this.#servers.paths(), this.#limits);
+    await this.#gateway?.flush();
+    closeOthers();
   }
 
   /** @internal From now on. */

@@ -14,20 +14,22 @@ export class HostServers {
   /** By address. */
   readonly #servers = new Map<string, Server>();
 
-  /** Serves what the policy says now; requests that are being answered are, as long as their name stays. */
-  update({ hosts = {} }: NetworkPolicy, rules: Rules): void {
+  /**
+   * Serves what the policy says now; requests that are being answered are, as long as their name stays.
+   * @returns closes those whose names are gone, which is for when nobody is led there any more: what is closed may be
+   * another's soon
+   */
+  update({ hosts = {} }: NetworkPolicy, rules: Rules): () => void {
     const handlers = new Map(Object.entries(hosts).map(([text, handler]) => [findName(text), handler]));
-    for (const [ip, server] of this.#servers) {
-      if (rules.hosts.some((host) => host.ip === ip)) continue;
-      this.#servers.delete(ip);
-      server.close();
-    }
+    const gone = [...this.#servers].filter(([ip]) => !rules.hosts.some((host) => host.ip === ip));
+    for (const [ip] of gone) this.#servers.delete(ip);
     for (const { name, ip } of rules.hosts) {
       const handler = handlers.get(name) as HostHandler;
       const server = this.#servers.get(ip);
       if (server) server.handler = handler;
       else this.#servers.set(ip, serve(name, handler));
     }
+    return () => gone.forEach(([, server]) => server.close());
   }
 
   /** Where each of them listens, by address. */

@@ -9,12 +9,21 @@ export class InsidePorts {
   readonly #namespace: number;
   readonly #paths = new Map<string, Promise<string>>();
   readonly #closes: (() => void)[] = [];
+  readonly #ended = new AbortController();
   #sockets: Promise<MakeSocket> | undefined;
-  #isClosed = false;
 
   /** @param namespace a descriptor of its network namespace, which is taken over */
   constructor(namespace: number) {
     this.#namespace = namespace;
+  }
+
+  /** Aborted when it is closed, before any path becomes another's. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  get #isClosed(): boolean {
+    return this.#ended.signal.aborted;
   }
 
   /** What comes to a listening socket is connected inside. @param listener is taken over @throws TsboxError */
@@ -40,7 +49,7 @@ export class InsidePorts {
 
   close(): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
+    this.#ended.abort();
     for (const close of this.#closes.splice(0)) close();
     sys.close(this.#namespace);
   }

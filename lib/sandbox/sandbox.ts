@@ -268,11 +268,8 @@ export class Sandbox implements AsyncDisposable {
     this.#checkOpen("fetch");
     if (this.#options.network === "host")
       throw invalid("fetch inside: the sandbox has the host's network", "fetch() reaches it");
-    return fetchInside(
-      (port) => (this.#ports ??= new InsidePorts(sys.open(this.namespace("network"), sys.O_RDONLY))).path(port),
-      input,
-      init,
-    );
+    const ports = (this.#ports ??= new InsidePorts(sys.open(this.namespace("network"), sys.O_RDONLY)));
+    return fetchInside((port) => ports.path(port), input, init, ports.ended);
   }
 
   /** One serves all, as long as there is something to do. */
