@@ -32,6 +32,7 @@ const PERFECT: HostFacts = {
     host: undefined,
     terminal: undefined,
     idRange: undefined,
+    network: undefined,
     memory: undefined,
     cpus: undefined,
     pids: undefined,
@@ -123,6 +124,7 @@ describe("what is lacking is named, with the remedy", () => {
       false,
       "uidmap",
     ],
+    ["with a network policy", { trials: { ...PERFECT.trials, network: refused } }, false, "ask root"],
     ["with a terminal", { trials: { ...PERFECT.trials, terminal: refused } }, false, "ask root"],
     ["cpuset", { trials: { ...PERFECT.trials, cpuset: refused } }, false, "ask root"],
   ])("%s", (name, change, required, hint) => {

@@ -9,8 +9,9 @@ import { Sandbox, type SandboxOptions } from "../lib/index.ts";
 import { readOpening, refusal, udpPacket, unreachable } from "../lib/gateway/packet.ts";
 import { Pins } from "../lib/gateway/pins.ts";
 import { noGateway } from "./support/gateway.ts";
-import { noSandbox, notRoot, SLOW, testUnless } from "./support/machine.ts";
+import { noBusybox, noSandbox, notRoot, SLOW, testUnless } from "./support/machine.ts";
 import type { Inside } from "./support/policy-attack.ts";
+import { makeRootfs } from "./support/rootfs.ts";
 import { HOST, OTHER, PACKAGES, PACKAGES6, PolicyWorld } from "./support/policy-world.ts";
 
 describe("packets", () => {
@@ -481,6 +482,20 @@ const ask = (host: string, port: number) =>
     socket.on("error", (error) => resolve((error as { code?: string }).code ?? ""));
     socket.on("timeout", () => resolve("timeout"));
   });
+
+testUnless(
+  noGateway ?? noBusybox,
+  "a read-only root filesystem without an /etc/resolv.conf has a resolver all the same",
+  async () => {
+    using rootfs = makeRootfs();
+    const cat = ["/bin/busybox", "cat", "/etc/resolv.conf"];
+    const options = { rootfs: rootfs.path, security: { readOnly: true } };
+    // the control: without a policy there is none
+    expect((await Sandbox.run(cat, options)).stderr).toInclude("No such file");
+    const { stdout, stderr } = await Sandbox.run(cat, { ...options, network: { allow: [] } });
+    expect({ stdout, stderr }).toEqual({ stdout: "nameserver 198.19.0.1\n", stderr: "" });
+  },
+);
 
 describe("ports", () => {
   testUnless(noSandbox, "that somebody has are told, with who; what was made for them is gone", async () => {

@@ -181,6 +181,12 @@ function sandboxChecks({ trials, directories, devices, privileged, release }: Ho
       required: false,
       elsewise: otherwise(ranges),
     }),
+    tried(trials.network, {
+      area,
+      name: "with a network policy",
+      required: false,
+      elsewise: otherwise("the kernel needs nf_tables with tproxy (docs/policies.md)"),
+    }),
     { area, name: "devices", ...needed(missing.length === 0, found, usual) },
   ];
 }

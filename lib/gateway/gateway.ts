@@ -46,8 +46,9 @@ let [lastWay, lastPort] = [0, 0];
 
 /** The thread, begun by whoever needs it first. */
 const thread = (): GatewayWorker =>
-  (worker ??= new GatewayWorker(take, () => {
+  (worker ??= new GatewayWorker(take, (error) => {
     worker = undefined;
+    if (error) warn(error.message);
     for (const all of waiting.values()) all.forEach((resolve) => resolve());
     waiting.clear();
   }));

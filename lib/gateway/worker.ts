@@ -33,7 +33,7 @@ export class GatewayWorker {
   #isHeld = false;
 
   /** @throws TsboxError `unsupported` */
-  constructor(take: (message: FromGateway) => void, ended: (error: Error) => void) {
+  constructor(take: (message: FromGateway) => void, ended: (error?: Error) => void) {
     if (!isOwnFile)
       throw new TsboxError("begin the thread of networks: tsbox is a part of another file", {
         code: "unsupported",
@@ -42,7 +42,7 @@ export class GatewayWorker {
     this.#worker = new (threads().Worker)(new URL(import.meta.url), { workerData: { name: NAME, sent: this.#sent } });
     this.#worker.unref();
     this.#worker.on("error", ended);
-    this.#worker.on("exit", () => ended(new TsboxError("carry connections: the thread has ended", { code: "system" })));
+    this.#worker.on("exit", () => ended());
     this.#worker.on("message", (message: FromGateway) => {
       if (message.kind !== "ready") return take(message);
       this.#waker = message.waker;

@@ -28,7 +28,7 @@ import {
 import type { MountOption, SandboxOptions, SecurityOptions, SpawnOptions } from "./options.ts";
 import { StackedRoot, type Request } from "./stacked-root.ts";
 import { portsOf } from "./published-ports.ts";
-import { resolverFile } from "./resolver-file.ts";
+import { RESOLVER_FILE, resolverFile } from "./resolver-file.ts";
 import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
 import { terminalOf } from "./terminal.ts";
@@ -85,7 +85,7 @@ export function specFor(args: string[], request: Request): Requested {
   const requested = ownMounts ? requestedMounts(options, { idMapped: privileged && userNamespace, userNamespace }) : [];
   const policy = policyOf(options);
   if (policy) compilePolicy(policy);
-  const hasWay = hasPolicy(options) || options.network === PASTA;
+  const hasWay = hasWayOut(options);
   const resolver = hasWay && ownMounts ? resolverFile(options, requested) : undefined;
   const spec: Spec = {
     ociVersion: "1.2.0",
@@ -220,6 +220,9 @@ export function checkSpawnOptions(options: SpawnOptions): void {
   checkKeys("option", options, ["env", "cwd", "user", "signal", ...STDIO_OPTIONS]);
 }
 
+/** Somebody has to be asked for names. */
+const hasWayOut = (options: Request): boolean => hasPolicy(options) || options.network === PASTA;
+
 function rootOf(options: Request, idle: boolean): { root: Root; mounts: Mount[]; path: string } {
   if (options.stack) return stackedRoot(options, options.stack, idle);
   const rootfs = checkHostPath("root filesystem", options.rootfs ?? "host");
@@ -248,6 +251,7 @@ function rootOf(options: Request, idle: boolean): { root: Root; mounts: Mount[];
     ...asked,
     ...(options.runtime ? [RUNTIME_TARGET] : []),
     ...(cwd === "/" ? [] : [cwd]),
+    ...(hasWayOut(options) ? [RESOLVER_FILE] : []),
   ];
   // without a layer of its own there is nowhere to make a missing mount point
   const direct = options.security?.readOnly === true && targets.every((target) => existsIn(path, target));

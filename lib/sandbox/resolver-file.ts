@@ -10,7 +10,7 @@ import { RESOLVER_ADDRESS } from "../policy/index.ts";
 import type { Mount } from "../spec/index.ts";
 import type { Request } from "./stacked-root.ts";
 
-const FILE = "/etc/resolv.conf";
+export const RESOLVER_FILE = "/etc/resolv.conf";
 const CONTENT: MountedFile = { content: new TextEncoder().encode(`nameserver ${RESOLVER_ADDRESS}\n`) };
 const MAX_LINKS = 8;
 
@@ -19,7 +19,7 @@ export function resolverFile(
   request: Request,
   requested: readonly Mount[],
 ): { mounts: Mount[]; files?: Record<string, MountedFile> } {
-  if (requested.some(({ destination }) => destination === FILE)) return { mounts: [] };
+  if (requested.some(({ destination }) => destination === RESOLVER_FILE)) return { mounts: [] };
   const destination = placeOf(request);
   const mount: Mount = { destination, type: "tmpfs", source: "tmpfs", options: ["ro"] };
   return { mounts: [mount], files: { [destination]: CONTENT } };
@@ -31,7 +31,7 @@ export function resolverFile(
  */
 function placeOf({ rootfs = "host", stack }: Request): string {
   const roots = stack?.paths ?? (rootfs === "host" ? [] : [rootfs]);
-  let place = FILE;
+  let place = RESOLVER_FILE;
   for (let links = 0; links < MAX_LINKS; links++) {
     const root = roots.find((each) => kindOfPath(each + place) !== undefined || readLink(each + place) !== undefined);
     const target = root === undefined ? undefined : readLink(root + place);
