@@ -58,27 +58,43 @@ export class Performing {
     const { signal, onEvent } = this.#making;
     signal.throwIfAborted();
     const { number, operation } = step;
-    onEvent({ type: "started", step: number, at: Date.now() });
+    let hasBegun = false;
+    const begin = () => {
+      if (!hasBegun) onEvent({ type: "started", step: number, at: Date.now() });
+      hasBegun = true;
+    };
+    const end = (cached: boolean, error?: string) => {
+      begin();
+      onEvent({ type: "ended", step: number, at: Date.now(), cached, ...(error === undefined ? {} : { error }) });
+    };
     try {
       const below = step.parent === undefined ? EMPTY : (snapshots.get(step.parent) ?? EMPTY);
-      const done =
-        operation.kind === "base"
-          ? baseOf(this.#making, operation)
-          : await this.#work({ step, below, snapshots }, operation);
-      onEvent({ type: "ended", step: number, at: Date.now(), cached: done.cached });
+      const found = { step, below, snapshots };
+      const isBase = operation.kind === "base";
+      const done = isBase ? baseOf(this.#making, operation) : await this.#work(found, operation, begin);
+      end(done.cached);
       return done;
     } catch (caught) {
       const error = signal.aborted ? caught : located(caught, this.#making.file, step);
-      onEvent({ type: "ended", step: number, at: Date.now(), cached: false, error: messageOf(error) });
+      end(false, messageOf(error));
       throw error;
     }
   }
 
-  async #work(found: Found, operation: Work): Promise<Done> {
+  /** @param begin tells that something is done, rather than waited for */
+  async #work(found: Found, operation: Work, begin: () => void): Promise<Done> {
+    // files may have to be read to know what it is called
+    if (operation.kind === "copy") begin();
     const looked = await look(this.#making, found, operation);
     if ("snapshot" in looked) return looked;
     using _lock = await this.#locks.take(looked.key);
-    return (await lookAgain(this.#making, looked)) ?? (await this.#slots.use(() => this.#make(looked)));
+    const there = await lookAgain(this.#making, looked);
+    if (there) return there;
+    // the lock is held until it is done
+    return await this.#slots.use(() => {
+      begin();
+      return this.#make(looked);
+    });
   }
 
   async #make({ found, operation, key, quick, copied }: Wanted): Promise<Done> {
