@@ -29,6 +29,12 @@ describe("a bucket", () => {
     }
   });
 
+  test("lets a datagram through as soon as there is room for it", () => {
+    const bucket = new Bucket(1_000_000, 20_000, 0);
+    bucket.take(20_000);
+    expect([bucket.fits(1000, 0), bucket.left(1), bucket.fits(1000, 1)]).toEqual([false, 0, true]);
+  });
+
   test("what was taken too much is paid back", () => {
     const bucket = new Bucket(1_000_000, 20_000, 0);
     bucket.left(0);

@@ -54,6 +54,9 @@ export class Flows {
 
   #pass({ from, bytes }: Datagram, to: Peer): void {
     if (this.#way.asksNames(to)) {
+      // questions carry something out as well
+      if (!this.#way.fits("out", bytes.length)) return;
+      this.#way.moved("out", bytes.length);
       const answer = (reply: Uint8Array) => this.answer(to, from, reply);
       return this.#way.names.ask(bytes.slice(), answer);
     }

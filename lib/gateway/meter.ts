@@ -34,7 +34,7 @@ export class Meter {
 
   /** Whether all of it may go now. Of what would be too much altogether, nothing goes, and that was all. */
   fits(direction: Direction, bytes: number): boolean {
-    if (this.#pace.left(direction) >= bytes) return true;
+    if (this.#pace.fits(direction, bytes)) return true;
     if (this.#pace.rest < bytes) this.moved(direction, this.#pace.rest);
     return false;
   }

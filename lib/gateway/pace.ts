@@ -27,10 +27,20 @@ export class Bucket {
     this.#filledAt = now;
   }
 
-  /** What may go now: nothing, or a little at least. */
-  left(now = performance.now()): number {
+  #fill(now: number): void {
     this.#level = Math.min(this.#burstBytes, this.#level + (now - this.#filledAt) * this.#bytesPerMs);
     this.#filledAt = now;
+  }
+
+  /** Whether all of it may go now: a datagram, which does not wait for more. */
+  fits(bytes: number, now = performance.now()): boolean {
+    this.#fill(now);
+    return this.#level >= bytes;
+  }
+
+  /** What may go now: nothing, or a little at least. */
+  left(now = performance.now()): number {
+    this.#fill(now);
     return this.#level < Math.min(LEAST_BYTES, this.#burstBytes) ? 0 : Math.floor(this.#level);
   }
 
@@ -57,6 +67,10 @@ export class Pace {
   /** What may go this way now. */
   left(direction: Direction): number {
     return Math.min(this.rest, this.#buckets[direction]?.left() ?? Infinity);
+  }
+
+  fits(direction: Direction, bytes: number): boolean {
+    return this.rest >= bytes && (this.#buckets[direction]?.fits(bytes) ?? true);
   }
 
   take(direction: Direction, bytes: number): void {
