@@ -1,5 +1,5 @@
 /** Containers in networks: what they have there as long as they run. @module */
-import { effectiveUid, TsboxError } from "../../syscalls/index.ts";
+import { effectiveUid, ERRNO, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
 import { callVerb } from "../launch/index.ts";
 import { NetdKeeper, NetdWatcher, publishPorts, runNetd } from "../netd/index.ts";
@@ -73,7 +73,8 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
       for (const { id: network } of found) await networks.raise(network, id);
       const pid = await reached;
       if (pid === undefined) return;
-      using own = await namespaceOf(pid);
+      using own = await namespaceOf(pid).catch(unlessEnded);
+      if (!own) return;
       for (const [index, network] of found.entries()) {
         await networks.plugIn(network.id, id, own.namespace, index === 0, own.pid);
         addNetworkEvent(home, network, "connect", record);
@@ -82,6 +83,11 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
       if (found.some(({ driver: each }) => each === "macvlan")) writeHosts(home, id);
     },
   };
+}
+
+/** What has ended by now tells why by itself. */
+function unlessEnded(error: unknown): undefined {
+  if ((error as TsboxError).errno !== ERRNO.ENOENT) throw error;
 }
 
 /** The packet filter carries all protocols, programs TCP and UDP. */

@@ -1,0 +1,140 @@
+/**
+ * Networks of an ordinary user, from outside: what leaves them, and what comes in. The machine is a network namespace of
+ * the test's, in which that user has no rights.
+ * @module
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Links } from "../lib/netlink/index.ts";
+import { hasFirewall } from "../lib/network/firewall.ts";
+import { asRoot, inGuest, noBusybox } from "./support/machine.ts";
+import { World, runHere, type Place } from "./support/network-world.ts";
+import { Folder, makeRootfs } from "./support/rootfs.ts";
+
+const reason =
+  noBusybox ?? (!asRoot ? "the world is made by root" : inGuest ? "the guest's kernel has no nf_tables" : undefined);
+const MAIN = join(import.meta.dirname, "../lib/cli/main.ts");
+const ECHO = join(import.meta.dirname, "support/echo.ts");
+/** Nobody has it. */
+const USER = 54_321;
+
+describe.skipIf(reason !== undefined)(
+  reason === undefined ? "an ordinary user's containers" : `an ordinary user's containers (${reason})`,
+  () => {
+    let world: World;
+    let outside: Place;
+    let folder: Folder;
+    let rootfs: ReturnType<typeof makeRootfs>;
+    const asUser = ["setpriv", "--reuid", String(USER), "--regid", String(USER), "--clear-groups"];
+    function tsbox(...words: string[]) {
+      const { stdout, stderr, exitCode } = Bun.spawnSync([...asUser, process.execPath, MAIN, ...words], {
+        env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
+        timeout: 30_000,
+      });
+      return { status: exitCode, stdout: stdout.toString().trim(), stderr: stderr.toString() };
+    }
+    const said = (...words: string[]) => {
+      const { status, stdout, stderr } = tsbox(...words);
+      if (status !== 0) throw new Error(`${words.join(" ")}: ${status} ${stderr}`);
+      return stdout;
+    };
+    const run = (name: string, network: string, ...words: string[]) =>
+      said("run", "-d", "--name", name, "--network", network, "--rootfs", rootfs.path, ...words);
+    const wget = (name: string, url: string) =>
+      tsbox("exec", name, "busybox", "timeout", "3", "busybox", "wget", "-qO-", url).stdout;
+    const SERVE = ["sh", "-c", "echo hello >/tmp/index.html; exec busybox httpd -f -p 80 -h /tmp"];
+    async function until(wanted: string, get: () => string): Promise<void> {
+      for (let tries = 0; tries < 50; tries++, await Bun.sleep(50)) if (get() === wanted) return;
+      expect(get()).toBe(wanted);
+    }
+    const fetched = (url: string) => {
+      const { stdout } = Bun.spawnSync(["busybox", "wget", "-qO-", url], { timeout: 3000 });
+      return stdout.toString().trim();
+    };
+    /** Of the user's. */
+    const processes = (name: string) =>
+      Bun.spawnSync(["pgrep", "-u", String(USER), name])
+        .stdout.toString()
+        .split("\n")
+        .filter(Boolean);
+
+    beforeAll(async () => {
+      world = new World();
+      outside = world.neighbour(["203.0.113.1/24", "2001:db8:1::1/64"], ["203.0.113.9/24", "2001:db8:1::9/64"]);
+      folder = new Folder();
+      rootfs = makeRootfs();
+      mkdirSync(`${folder.path}/store`);
+      runHere("chown", "-R", `${USER}:${USER}`, folder.path, rootfs.path);
+      const child = outside.start(process.execPath, ECHO, "serve", "7000", "outside");
+      await child.stdout.getReader().read();
+      said("network", "create", "web");
+    });
+    afterAll(async () => {
+      for (const name of tsbox("ps", "-aq").stdout.split("\n").filter(Boolean)) tsbox("rm", "-f", name);
+      for (let tries = 0; processes("tsbox").length > 0 && tries < 100; tries++) await Bun.sleep(50);
+      expect(processes("tsbox")).toEqual([]);
+      using links = new Links();
+      expect(links.list().map(({ name }) => name)).toEqual(["lo", "out1"]);
+      expect(hasFirewall()).toBe(false);
+      rootfs?.[Symbol.dispose]();
+      folder?.[Symbol.dispose]();
+      world?.[Symbol.dispose]();
+    });
+
+    test("find each other by name, reach the outside, and are reached by published ports", async () => {
+      run("server", "web", "-p", "8080:80", ...SERVE);
+      run("client", "web", "sleep", "1000");
+      await until("hello", () => wget("client", "http://server/"));
+      await until("hello", () => fetched("http://127.0.0.1:8080/"));
+      expect(outside.run("busybox", "wget", "-qO-", "http://203.0.113.1:8080/")).toBe("hello");
+      // by way of the machine's own address, and back
+      expect(wget("client", "http://203.0.113.1:8080/")).toBe("hello");
+      expect(said("exec", "client", "busybox", "nc", "-w", "3", "203.0.113.9", "7000")).toBe("outside saw 203.0.113.1");
+      expect(
+        tsbox("run", "--rm", "--network", "web", "-p", "8080:80", "--rootfs", rootfs.path, "true").stderr,
+      ).toContain("Bind for 0.0.0.0:8080 failed: port is already allocated");
+      expect(tsbox("run", "--rm", "--network", "web", "-p", "80:80", "--rootfs", rootfs.path, "true").stderr).toContain(
+        "publish 0.0.0.0:80/tcp: permission denied",
+      );
+    }, 60_000);
+
+    test("go on with the next start where netd is killed", async () => {
+      for (const pid of processes("tsbox-netd")) process.kill(Number(pid), "SIGKILL");
+      expect(fetched("http://127.0.0.1:8080/")).toBe("");
+      run("third", "web", "sleep", "1000");
+      await until("hello", () => wget("client", "http://server/"));
+      await until("hello", () => fetched("http://127.0.0.1:8080/"));
+      said("rm", "-f", "third");
+    }, 60_000);
+
+    test("have no way out of an internal network, to another network, or to the machine's loopback", async () => {
+      said("network", "create", "--internal", "closed");
+      run("inner", "closed", "sleep", "1000");
+      run("other", "bridge", "sleep", "1000");
+      const nc = (name: string, address: string, port: string) =>
+        tsbox("exec", name, "busybox", "timeout", "2", "busybox", "nc", "-w", "1", address, port).stdout;
+      // the same is seen to work from elsewhere
+      expect(nc("other", "203.0.113.9", "7000")).toBe("outside saw 203.0.113.1");
+      expect(nc("inner", "203.0.113.9", "7000")).toBe("");
+      const address = said("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "server");
+      expect(wget("client", `http://${address}/`)).toBe("hello");
+      expect(wget("other", `http://${address}/`)).toBe("");
+      expect(wget("inner", `http://${address}/`)).toBe("");
+      const local = Bun.spawn([process.execPath, ECHO, "serve", "7001", "host"], { stdout: "pipe" });
+      await local.stdout.getReader().read();
+      expect(runHere(process.execPath, ECHO, "ask", "tcp", "127.0.0.1", "7001")).toStartWith("host saw");
+      for (const name of ["client", "other"]) expect(nc(name, "127.0.0.1", "7001")).toBe("");
+      local.kill();
+      said("rm", "-f", "inner", "other");
+      said("network", "rm", "closed");
+    }, 60_000);
+
+    test("make no macvlan, and publish no SCTP", () => {
+      expect(tsbox("network", "create", "-d", "macvlan", "-o", "parent=out1", "lan").stderr).toContain("only root may");
+      expect(
+        tsbox("run", "--rm", "--network", "web", "-p", "9000:80/sctp", "--rootfs", rootfs.path, "true").stderr,
+      ).toContain("publish 80/sctp: only root may");
+    }, 30_000);
+  },
+);
