@@ -85,8 +85,7 @@ export function specFor(args: string[], request: Request): Requested {
   const requested = ownMounts ? requestedMounts(options, { idMapped: privileged && userNamespace, userNamespace }) : [];
   const policy = policyOf(options);
   if (policy) compilePolicy(policy);
-  const hasWay = hasWayOut(options);
-  const resolver = hasWay && ownMounts ? resolverFile(options, requested) : undefined;
+  const resolver = hasWayOut(options) && ownMounts ? resolverFile(options, requested) : undefined;
   const spec: Spec = {
     ociVersion: "1.2.0",
     process,
@@ -123,7 +122,8 @@ export function specFor(args: string[], request: Request): Requested {
   const beside: Beside = {
     root,
     idle: args.length === 0,
-    ...(hasWay || portsOf(options).length > 0 ? { sockets: true } : {}),
+    // who shares the network of another has the sockets of that one
+    ...(policy || options.network === PASTA || portsOf(options).length > 0 ? { sockets: true } : {}),
     ...(Object.keys(files).length > 0 ? { files } : {}),
     ...(created.length > 0 ? { created } : {}),
     ...(subpaths ? { subpaths } : {}),
