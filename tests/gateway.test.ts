@@ -7,6 +7,7 @@ import * as fc from "fast-check";
 import { Sandbox, type SandboxOptions } from "../lib/index.ts";
 // not the face: what has no kernel in it is looked at by itself
 import { readOpening, refusal, udpPacket, unreachable } from "../lib/gateway/packet.ts";
+import { Budget } from "../lib/gateway/budget.ts";
 import { Pins } from "../lib/gateway/pins.ts";
 import { noGateway } from "./support/gateway.ts";
 import { noBusybox, noSandbox, notRoot, SLOW, testUnless } from "./support/machine.ts";
@@ -117,6 +118,18 @@ test("names of an address are remembered for so long, the latest first, and no m
   for (let index = 0; index < 5000; index++) pins.add("c.example", `ip ${index}`, 60, 1000);
   expect(pins.namesOf("192.0.2.1", 1000)).toEqual([]);
   expect(pins.namesOf("ip 4999", 1000)).toEqual(["c.example"]);
+});
+
+test("of descriptors, whoever takes all that he can leaves as many for others", () => {
+  const budget = new Budget(2000);
+  const takeAll = () => {
+    let own = 0;
+    while (budget.take(1, own)) own++;
+    return own;
+  };
+  expect([takeAll(), takeAll(), takeAll()]).toEqual([500, 250, 125]);
+  budget.give(250);
+  expect(takeAll()).toBe(188);
 });
 
 /** An id that nobody has. */

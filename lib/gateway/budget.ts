@@ -1,6 +1,9 @@
 /** How many descriptors there may be: those of the whole program are one number. @see RLIMIT_NOFILE in getrlimit(2) @module */
 
-/** Halves: what connections take, and one sandbox's part of it. */
+/**
+ * Half of them is for connections. Whoever has as many as are left gets no more: so, however many one takes, others have
+ * the same, and the next one some.
+ */
 export class Budget {
   readonly #most: number;
   #used = 0;
@@ -10,8 +13,9 @@ export class Budget {
     this.#most = Math.floor(limit / 2);
   }
 
-  take(count: number): boolean {
-    if (this.#used + count > this.#most) return false;
+  /** @param own what whoever asks has already */
+  take(count: number, own: number): boolean {
+    if (own + count > this.#most - this.#used) return false;
     this.#used += count;
     return true;
   }

@@ -76,7 +76,7 @@ export class DatagramPort implements Published {
       if (this.#clients.size < MAX_CLIENTS) break;
       this.#forget(oldest);
     }
-    if (!budget.take(DESCRIPTORS)) return undefined;
+    if (!budget.take(DESCRIPTORS, this.#clients.size)) return undefined;
     const fd = this.stock.take();
     if (fd !== undefined && sys.connectTo(fd, this.#target) === 0) {
       const client = { peer, own, fd, used: 0 };

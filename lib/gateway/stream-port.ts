@@ -58,8 +58,8 @@ export class StreamPort implements Published {
 
   #accept(): void {
     while (!this.stock.isEmpty) {
-      const full = this.#relays.size + this.#opening.size >= MAX_CONNECTIONS;
-      if (full || !this.#shared.budget.take(DESCRIPTORS)) return this.#pause();
+      const own = this.#relays.size + this.#opening.size;
+      if (own >= MAX_CONNECTIONS || !this.#shared.budget.take(DESCRIPTORS, own * DESCRIPTORS)) return this.#pause();
       const outer = sys.acceptSocket(this.#listener);
       if (outer < 0) {
         this.#shared.budget.give(DESCRIPTORS);

@@ -117,7 +117,7 @@ export class Way {
 
   /** So many descriptors for this sandbox, where it may have them. */
   take(count: number): boolean {
-    if (this.#used + count > this.settings.maxDescriptors || !this.#budget.take(count)) return false;
+    if (this.#used + count > this.settings.maxDescriptors || !this.#budget.take(count, this.#used)) return false;
     this.#used += count;
     return true;
   }
