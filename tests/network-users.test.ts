@@ -130,6 +130,30 @@ describe.skipIf(reason !== undefined)(
       said("network", "rm", "closed");
     }, 60_000);
 
+    test("meet sandboxes of programs there, which give back what they had", () => {
+      const script = folder.script(
+        `const box = await Sandbox.create({ network: "web", hostname: "box" });
+         const { stdout } = box.spawn(["busybox", "wget", "-qO-", "http://server/"]);
+         console.log((await new Response(stdout).text()).trim(), Object.keys(box.addresses));
+         if (process.argv[2] === "stop") await box.stop();
+         process.exit(0);`,
+      );
+      const members = () =>
+        said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web").split(" ");
+      for (const how of ["stop", "leave"]) {
+        const { stdout, stderr } = Bun.spawnSync([...asUser, process.execPath, script, how], {
+          env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
+          timeout: 20_000,
+        });
+        expect([stdout.toString().trim(), stderr.toString()]).toEqual(['hello [ "web" ]', ""]);
+        if (how === "stop") expect(members()).not.toContain("box");
+      }
+      // the next one takes out those that are gone
+      run("next", "web", "sleep", "1000");
+      expect(members().toSorted()).toEqual(["client", "next", "server"]);
+      said("rm", "-f", "next");
+    }, 60_000);
+
     test("make no macvlan, and publish no SCTP", () => {
       expect(tsbox("network", "create", "-d", "macvlan", "-o", "parent=out1", "lan").stderr).toContain("only root may");
       expect(
