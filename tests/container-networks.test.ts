@@ -162,6 +162,20 @@ describe.skipIf(reason !== undefined)(
         ["1.2.3:80:80", "invalid IP address"],
       ] as const)
         expect(refused("run", "-d", "--network", "fixed", "-p", ports, "busy", "true")).toContain(why);
+      const long = "name=fixed,ip=10.77.0.12,alias=long,mac-address=02:00:00:00:00:12";
+      said("run", "-d", "--name", "fixed2", "--network", long, "busy", "sleep", "1000");
+      expect(addressOf("fixed2")).toBe("10.77.0.12");
+      expect(said("exec", "fixed2", "cat", "/sys/class/net/eth0/address")).toBe("02:00:00:00:00:12");
+      for (const [words, why] of [
+        ["name=fixed,speed=1", "invalid field key speed"],
+        ["alias=a", "network name/id is not specified"],
+        ["name=fixed,ip=fd00::1", "is not an ip address"],
+        ["name=fixed,mac-address=02", "is not a valid mac address"],
+      ] as const)
+        expect(refused("run", "-d", "--network", words, "busy", "true")).toContain(why);
+      expect(refused("run", "-d", "--network", "fixed", "--ip6", "10.77.0.13", "busy", "true")).toContain(
+        "10.77.0.13 is not an ip address of version 6",
+      );
       said("rm", "-f", ...said("ps", "-aq").split("\n"));
       expect(said("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}")).toBe("fixed bridge local");
       said("network", "rm", "fixed");

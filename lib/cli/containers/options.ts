@@ -12,6 +12,7 @@ import type {
 } from "../../containers/index.ts";
 import type { ContainerFlags } from "../flags.ts";
 import { invalid } from "../invalid.ts";
+import { addressOf, macAddress, networkOf } from "./network-flag.ts";
 import { mount, tmpfs, volume } from "../mount-flags.ts";
 import {
   attachedStreams,
@@ -174,11 +175,14 @@ function networks(flags: ContainerFlags): Networked {
   if (alone === "container:" || alone === "ns:")
     throw invalid("--network", alone, "not understood", "container:NAME or ns:PATH");
   const aliases = [...(flags.networkAlias ?? []), ...(flags.netAlias ?? [])];
-  const addresses = [flags.ip, flags.ip6].filter((text) => text !== undefined);
+  const addresses = [
+    ...(flags.ip === undefined ? [] : [addressOf("--ip", flags.ip, 4)]),
+    ...(flags.ip6 === undefined ? [] : [addressOf("--ip6", flags.ip6, 6)]),
+  ];
   const own = {
     ...(aliases.length > 0 ? { aliases } : {}),
-    ...(addresses.length > 0 ? { addresses: addresses.map((text) => address("--ip", text)) } : {}),
-    ...(flags.macAddress === undefined ? {} : { mac: macAddress(flags.macAddress) }),
+    ...(addresses.length > 0 ? { addresses } : {}),
+    ...(flags.macAddress === undefined ? {} : { mac: macAddress("--mac-address", flags.macAddress) }),
   };
   if (only === undefined || alone !== undefined) {
     const [what] = Object.keys(own);
@@ -186,13 +190,7 @@ function networks(flags: ContainerFlags): Networked {
       throw invalid("--network", only ?? "none", `conflicting options: ${what} and the network mode`, "--network NAME");
     return { ...published, ...(only === undefined ? {} : { network: only === "none" ? false : only }) };
   }
-  return { ...published, networks: named.map((name, index) => (index === 0 ? { name, ...own } : { name })) };
-}
-
-function macAddress(text: string): string {
-  if (!/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text))
-    throw invalid("--mac-address", text, `${text} is not a valid mac address`, '"02:42:ac:11:00:02"');
-  return text.toLowerCase();
+  return { ...published, networks: named.map((text, index) => ({ ...networkOf(text), ...(index === 0 ? own : {}) })) };
 }
 
 /** Files of the container that say what hosts are called, and who knows others. */
