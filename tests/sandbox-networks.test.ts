@@ -16,10 +16,11 @@ describe.skipIf(reason !== undefined)(
   () => {
     let world: World;
     let engine: Tsbox;
-    const root = mkdtempSync("/tmp/tsbox-boxes-");
+    let root = "";
     const before = process.env["TSBOX_ROOT"];
     beforeAll(async () => {
       world = new World();
+      root = mkdtempSync("/tmp/tsbox-boxes-");
       process.env["TSBOX_ROOT"] = root;
       engine = new Tsbox();
       for (const name of ["web", "other"]) await engine.networks.create({ name });
@@ -29,7 +30,7 @@ describe.skipIf(reason !== undefined)(
       engine?.[Symbol.dispose]();
       if (before === undefined) delete process.env["TSBOX_ROOT"];
       else process.env["TSBOX_ROOT"] = before;
-      rmSync(root, { recursive: true, force: true });
+      if (root !== "") rmSync(root, { recursive: true, force: true });
       world?.[Symbol.dispose]();
     });
 
