@@ -219,6 +219,8 @@ describe.skipIf(reason !== undefined)(
         expect(refused("run", "-d", "--network", mode, "-p", "8084:80", "busy", "true")).toContain(
           "conflicting options: port publishing and the network mode",
         );
+      const aliased = "network-scoped alias is supported only for containers in user defined networks";
+      expect(refused("create", "--network", "bridge", "--network-alias", "db", "busy", "true")).toContain(aliased);
       said("rm", "-f", "plain");
       nothingIsLeft();
     }, 60_000);

@@ -14,7 +14,7 @@ import {
 import { parseExposed, parsePorts } from "../network/index.ts";
 import { checkEtcFiles } from "./etc-files.ts";
 import { checkName } from "./names.ts";
-import { networksOf, publishes } from "./network-options.ts";
+import { checkAliases, networksOf, publishes } from "./network-options.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import { policyOf } from "./restart-policy.ts";
 
@@ -142,6 +142,7 @@ function checkNetworks(options: ContainerOptions): void {
     checkText("name of a network", name);
     if (addresses !== undefined) checkTexts("addresses", addresses);
     if (aliases !== undefined) checkTexts("aliases", aliases);
+    checkAliases(each as ContainerNetwork);
     if (mac !== undefined && !/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(checkText("MAC address", mac)))
       throw invalid(`use the MAC address ${show(mac)}: not six bytes`, '"02:42:ac:11:00:02"');
   }

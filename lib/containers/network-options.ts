@@ -1,4 +1,5 @@
 /** Which networks a container asks for. @module */
+import { TsboxError } from "../../syscalls/index.ts";
 import { DEFAULT_NETWORK } from "../network/index.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 
@@ -17,4 +18,13 @@ export function networksOf(options: Networked): ContainerNetwork[] {
   if (network === undefined && publishes(options)) return [{ name: DEFAULT_NETWORK }];
   if (typeof network !== "string" || network === "none" || network === "host") return [];
   return network.startsWith("container:") || network.startsWith("ns:") ? [] : [{ name: network }];
+}
+
+/** In the default network nobody has names. @throws TsboxError `invalid_option`, Docker's words */
+export function checkAliases({ name, aliases = [] }: ContainerNetwork): void {
+  if (aliases.length === 0 || (name !== DEFAULT_NETWORK && name !== "default")) return;
+  throw new TsboxError("network-scoped alias is supported only for containers in user defined networks", {
+    code: "invalid_option",
+    hint: "tsbox network create NAME",
+  });
 }

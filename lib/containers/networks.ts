@@ -13,7 +13,7 @@ import { imageConfigOf } from "./image-config.ts";
 import { locked } from "./lock.ts";
 import { rewriteFiles } from "./etc-files.ts";
 import { writeHosts } from "./hosts-file.ts";
-import { networksOf, publishes } from "./network-options.ts";
+import { checkAliases, networksOf, publishes } from "./network-options.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import { isUp, reconciled } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
@@ -242,6 +242,7 @@ export async function connect(
         code: "invalid_option",
       });
     const own: ContainerNetwork = { name: network.name, ...more };
+    checkAliases(own);
     if (isUp(record)) await plugInto(home, networks, network, record, own);
     return [...before, own];
   });

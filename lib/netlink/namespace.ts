@@ -68,7 +68,7 @@ export const netlinkHere = (protocol: "route" | "netfilter"): Netlink =>
 export const socketHere: typeof openSocket = (protocol, family) =>
   reached ? reached.socket(...socketArguments(protocol, family)) : openSocket(protocol, family);
 
-/** Writes a setting of the network namespace that is worked in: `setting("ipv4/ip_forward", "1")`. @returns 0 or -errno */
+/** Writes a setting of the network namespace that is worked in: `setting("ipv4/ip_forward", "1")`. @returns -errno where it cannot be */
 export const setting = (name: string, value: string): number =>
   reached ? reached.set(name, value) : writeKernelFile(`/proc/sys/net/${name}`, value);
 
