@@ -335,6 +335,9 @@ describe("containers", () => {
     expect(told(name)).toContain("10.0.0.2\tdb\n");
     expect(told(name)).toContain("127.0.0.1\tlocalhost\n");
     expect(told(name)).toEndWith("box\nnameserver 10.0.0.3\nsearch a.test\noptions ndots:2\n");
+    const view = said("run", "-h", "box", ...flags, "--rootfs", "host", "cat", "/etc/hosts", "/etc/resolv.conf");
+    expect(view).toContain("10.0.0.2\tdb\n");
+    expect(view).toEndWith("nameserver 10.0.0.3\nsearch a.test\noptions ndots:2");
     const own = made.folder.write("hosts", "mine\n");
     ended("busy", "test $(cat /etc/hosts) = mine", "-v", `${own}:/etc/hosts`);
     expect(tsbox("create", "--add-host", "db", "busy").stderr).toContain('bad format for add-host: "db"');

@@ -17,11 +17,10 @@ import type { ContainerRecord } from "./record.ts";
 const NAMES = ["hosts", "hostname", "resolv.conf"] as const;
 type Name = (typeof NAMES)[number];
 
-/** Writes them. A view of the host has the host's, unless something is asked for. */
+/** Writes them. With the host's mount namespace, all files are the host's. */
 export function filesFor(home: Home, record: ContainerRecord): MountOption[] {
   const { options } = record;
   if (options.namespaces?.mount !== undefined && options.namespaces.mount !== "private") return [];
-  if ((options.rootfs ?? (options.image === undefined ? "host" : "")) === "host") return [];
   const other = otherOf(options.network);
   const owner = other === undefined ? record : find(home, other);
   if (other === undefined) writeFiles(home, record);
