@@ -13,6 +13,7 @@ export * from "./kernel.ts";
 export * from "./mounting.ts";
 export * from "./netlink.ts";
 export * from "./open-file.ts";
+export * from "./own-file.ts";
 export * from "./passing.ts";
 export * from "./polling.ts";
 export * from "./ports.ts";

@@ -4,7 +4,7 @@
  * loop busy. A worker runs this very file.
  * @module
  */
-import { raiseCounter, softLimit, TsboxError } from "../../syscalls/index.ts";
+import { isOwnFile, raiseCounter, softLimit, TsboxError } from "../../syscalls/index.ts";
 import { Loop } from "../loop/index.ts";
 import type { FromGateway, ToGateway } from "./messages.ts";
 import { GatewayThread } from "./thread.ts";
@@ -14,14 +14,6 @@ const RLIMIT_NOFILE = 7;
 
 const threads = () => process.getBuiltinModule("node:worker_threads");
 type Port = NonNullable<ReturnType<typeof threads>["parentPort"]>;
-
-/**
- * A worker runs all that is in this file: where others have bundled it with a program of theirs, that program. So it has
- * to be the source, the package's own file, or the binary.
- */
-const isOwnFile =
-  /\/(?:lib\/gateway\/worker\.ts|tsbox\/dist\/[\w-]+\.js)$/.test(import.meta.url) ||
-  (import.meta.url.startsWith("file:///$bunfs/") && process.env.TSBOX_COMMIT !== undefined);
 
 /** The program's end of the thread. */
 export class GatewayWorker {
@@ -34,7 +26,7 @@ export class GatewayWorker {
 
   /** @throws TsboxError `unsupported` */
   constructor(take: (message: FromGateway) => void, ended: (error?: Error) => void) {
-    if (!isOwnFile)
+    if (!isOwnFile(import.meta.url, "lib/gateway/worker.ts"))
       throw new TsboxError("begin the thread of networks: tsbox is a part of another file", {
         code: "unsupported",
         hint: "leave the package out of the bundle (external)",

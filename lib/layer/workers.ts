@@ -3,7 +3,7 @@
  * worth one. A worker runs this very file.
  * @module
  */
-import { TsboxError, type ErrorDetails } from "../../syscalls/index.ts";
+import { isOwnFile, TsboxError, type ErrorDetails } from "../../syscalls/index.ts";
 import { unpackLayer, type LayerSource, type UnpackedLayer, type UnpackOptions } from "./unpack.ts";
 
 export interface LayerJob {
@@ -68,7 +68,9 @@ export async function unpackLayers(jobs: LayerJob[], options: UnpackLayersOption
     }
   };
   const large = jobs.filter(({ source }) => source.sizeBytes >= workerFromBytes).length;
-  const workers = isOwnFile ? Math.min(options.maxWorkers ?? maxWorkersHere(), large - 1) : 0;
+  const workers = isOwnFile(import.meta.url, "lib/layer/workers.ts")
+    ? Math.min(options.maxWorkers ?? maxWorkersHere(), large - 1)
+    : 0;
   const lanes = Array.from({ length: Math.max(0, workers) }, () => inWorker((unpack) => take(workerFromBytes, unpack)));
   const work = [...lanes, take(0, unpackLayer)].map((lane) =>
     lane.catch((error: unknown) => {
@@ -81,14 +83,6 @@ export async function unpackLayers(jobs: LayerJob[], options: UnpackLayersOption
   stop.signal.throwIfAborted();
   return results;
 }
-
-/**
- * A worker runs all that is in this file: where others have bundled it with a program of theirs, that program. So it has
- * to be the source, the package's own file, or the binary.
- */
-const isOwnFile =
-  /\/(?:lib\/layer\/workers\.ts|tsbox\/dist\/[\w-]+\.js)$/.test(import.meta.url) ||
-  (import.meta.url.startsWith("file:///$bunfs/") && process.env.TSBOX_COMMIT !== undefined);
 
 /** Deno's take longer to be sent a layer than to unpack it (measured). */
 const maxWorkersHere = (): number =>
