@@ -156,17 +156,19 @@ describe("process", () => {
     expect(env.toSorted()).toEqual(["A=1", "EMPTY=", "HOME=/x", "HOSTNAME=h", PATH]);
   });
 
-  const app = { uid: 1000, gid: 1001, additionalGids: [1001, 50, 2000] };
+  // of a single id no other group can be had
+  const own = (gid: number) => (asRoot ? [gid] : []);
+  const app = { uid: 1000, gid: 1001, additionalGids: [...own(1001), 50, 2000] };
   test.each<[string, Partial<Spec["process"]["user"]>, string]>([
-    ["0:0", { uid: 0, gid: 0, additionalGids: [0] }, "/root"],
-    ["0", { uid: 0, gid: 0, additionalGids: [0] }, "/root"],
-    ["root", { uid: 0, gid: 0, additionalGids: [0] }, "/root"],
+    ["0:0", { uid: 0, gid: 0, additionalGids: own(0) }, "/root"],
+    ["0", { uid: 0, gid: 0, additionalGids: own(0) }, "/root"],
+    ["root", { uid: 0, gid: 0, additionalGids: own(0) }, "/root"],
     ["app", app, "/home/app"],
     ["1000", app, "/home/app"],
-    ["1000:1000", { uid: 1000, gid: 1000, additionalGids: [1000] }, "/home/app"],
-    ["app:data", { uid: 1000, gid: 2000, additionalGids: [2000] }, "/home/app"],
-    ["1234:data", { uid: 1234, gid: 2000, additionalGids: [2000] }, "/"],
-    ["1234", { uid: 1234, gid: 0, additionalGids: [0] }, "/"],
+    ["1000:1000", { uid: 1000, gid: 1000, additionalGids: own(1000) }, "/home/app"],
+    ["app:data", { uid: 1000, gid: 2000, additionalGids: own(2000) }, "/home/app"],
+    ["1234:data", { uid: 1234, gid: 2000, additionalGids: own(2000) }, "/"],
+    ["1234", { uid: 1234, gid: 0, additionalGids: own(0) }, "/"],
   ])('user "%s"', (user, ids, home) => {
     const spec = inRoot({ user });
     expect(spec.process.user).toEqual({ ...ids } as Spec["process"]["user"]);

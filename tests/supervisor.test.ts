@@ -39,6 +39,8 @@ import { Folder, makeRootfs } from "./support/rootfs.ts";
 
 adoptOrphans();
 const [SIGTERM, SIGKILL, SIGINT] = [15, 9, 2];
+/** Of /etc, and what it writes. */
+const FILES = ["hostname", "hosts", "log", "resolv.conf"];
 
 /** Pid of its supervisor: the parent of init. */
 const supervisorOf = (pid: number): number =>
@@ -67,7 +69,7 @@ describe("a supervised container", () => {
     const before = mounts();
     const id = await home.run(["true"]);
     await home.over(id);
-    expect(readdirSync(home.home.path(id)).toSorted()).toEqual(["alive", "exit", "log", "spec.json"]);
+    expect(readdirSync(home.home.path(id)).toSorted()).toEqual(["alive", "exit", ...FILES, "spec.json"]);
     expect(mounts()).toEqual(before);
     expect(groups(id)).toEqual([]);
     expect(await eventually(() => (reapOrphans(), descendants().length === 0))).toBe(true);
@@ -115,7 +117,7 @@ describe("a supervised container", () => {
     );
     expect(error).toMatchObject({ code: "command_not_found", message: 'execute "/nosuch": ENOENT' });
     expect(isAlive(home.home, id)).toBe(false);
-    expect(readdirSync(home.home.path(id)).toSorted()).toEqual(["alive", "log", "spec.json"]);
+    expect(readdirSync(home.home.path(id)).toSorted()).toEqual(["alive", ...FILES, "spec.json"]);
     expect(groups(id)).toEqual([]);
     const directory = home.make(["/usr"]);
     expect(await home.start(directory).catch((thrown: unknown) => thrown)).toMatchObject({
