@@ -34,13 +34,17 @@ export const tsbox = (at: string): Tool => ({
   async end() {},
 });
 
-export function podman(at: string, group: string): Tool | undefined {
+/** @param networked with bridges, and ports */
+export function podman(at: string, group: string, networked = false): Tool | undefined {
   if (!installed("podman")) return undefined;
   writeFileSync(
     join(at, "storage.conf"),
     `[storage]\ndriver = "overlay"\ngraphroot = "${at}/podman"\nrunroot = "${at}/podman-run"\n`,
   );
-  writeFileSync(join(at, "containers.conf"), `[containers]\ndefault_ulimits = []\n[engine]\nlock_type = "file"\n`);
+  writeFileSync(
+    join(at, "containers.conf"),
+    `[containers]\ndefault_ulimits = []\n[engine]\nlock_type = "file"\n[network]\nnetwork_config_dir = "${at}/podman-networks"\n`,
+  );
   return {
     name: "podman",
     command: ["podman", "--cgroup-manager=cgroupfs", "--events-backend=none", "--runtime=crun"],
@@ -49,26 +53,27 @@ export function podman(at: string, group: string): Tool | undefined {
       CONTAINERS_STORAGE_CONF: join(at, "storage.conf"),
       CONTAINERS_CONF: join(at, "containers.conf"),
     },
-    flags: ["--network", "none", "--cgroup-parent", `/${group}`],
+    flags: [...(networked ? [] : ["--network", "none"]), "--cgroup-parent", `/${group}`],
     pidSupervises: false,
     end: async () => removePodmanGroups(group),
   };
 }
 
-export async function docker(at: string): Promise<Tool | undefined> {
+/** @param networked with bridges, and ports */
+export async function docker(at: string, networked = false): Promise<Tool | undefined> {
   if (!installed("docker") || !installed("dockerd")) return undefined;
   const host = `unix://${at}/docker.sock`;
   const places = ["--data-root", `${at}/docker`, "--exec-root", `${at}/docker-run`, "--pidfile", `${at}/docker.pid`];
-  const drivers = ["--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs", "--bridge", "none"];
-  const daemon = Bun.spawn(
-    ["dockerd", "--host", host, ...places, ...drivers, "--iptables=false", "--ip6tables=false"],
-    { stdio: ["ignore", "ignore", "ignore"] },
-  );
+  const drivers = ["--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs"];
+  const network = networked ? [] : ["--bridge", "none", "--iptables=false", "--ip6tables=false"];
+  const daemon = Bun.spawn(["dockerd", "--host", host, ...places, ...drivers, ...network], {
+    stdio: ["ignore", "ignore", "ignore"],
+  });
   const tool: Tool = {
     name: "docker",
     command: ["docker"],
     env: { ...process.env, DOCKER_HOST: host },
-    flags: ["--network", "none"],
+    flags: networked ? [] : ["--network", "none"],
     pidSupervises: false,
     async end() {
       daemon.kill();
@@ -76,7 +81,7 @@ export async function docker(at: string): Promise<Tool | undefined> {
       removePodmanGroups("docker");
     },
   };
-  for (let turn = 0; turn < 100; turn++) {
+  for (let turn = 0; turn < 100 && daemon.exitCode === null; turn++) {
     if (Bun.spawnSync(["docker", "version"], { env: tool.env }).exitCode === 0) return tool;
     await Bun.sleep(100);
   }

@@ -7,14 +7,13 @@
  * installed is left out. Needs root, iperf3, ip and dist/tsbox.
  * @module
  */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { BOX, makeArchive } from "../tests/e2e/images.ts";
 import { runHere, World, type Place } from "../tests/support/network-world.ts";
 import { Folder } from "../tests/support/rootfs.ts";
 import { apartIn, goApart } from "./apart.ts";
-import { installed, removePodmanGroups, spawned } from "./contenders.ts";
+import { spawned } from "./contenders.ts";
+import { call, docker, podman, tsbox, type Tool } from "./engines.ts";
 import { interleave, median, shuffled, type Contender, type Samples } from "./measure.ts";
 import { bars, compare, number, table, timings, type Bar } from "./report.ts";
 
@@ -23,87 +22,10 @@ const { values, positionals } = parseArgs({
   options: { quick: { type: "boolean", default: false } },
   allowPositionals: true,
 });
-const TSBOX = join(import.meta.dir, "../dist/tsbox");
 const GROUP = `tsbox-bench-${process.pid}`;
 const SLEEP = ["sleep", "1000"];
 const [SECONDS, ROUNDS] = values.quick ? [1, 1] : [5, 5];
 const [MINE, OUTSIDE] = ["203.0.113.1", "203.0.113.9"];
-
-interface Tool {
-  name: string;
-  command: string[];
-  env: Record<string, string | undefined>;
-  flags: string[];
-  end(): Promise<void>;
-}
-
-const call = (tool: Tool, ...words: string[]): string => {
-  const { exitCode, stdout, stderr } = Bun.spawnSync([...tool.command, ...words], {
-    env: tool.env,
-    stdio: [new Blob([]), "pipe", "pipe"],
-  });
-  if (exitCode !== 0) throw new Error(`${tool.name} ${words.join(" ")}: ${exitCode}: ${stderr.toString()}`);
-  return stdout.toString().trim();
-};
-
-const tsbox = (at: string): Tool => ({
-  name: "tsbox",
-  command: [TSBOX, "--root", join(at, "tsbox")],
-  env: process.env,
-  flags: [],
-  async end() {},
-});
-
-function podman(at: string): Tool | undefined {
-  if (!installed("podman")) return undefined;
-  writeFileSync(
-    join(at, "storage.conf"),
-    `[storage]\ndriver = "overlay"\ngraphroot = "${at}/podman"\nrunroot = "${at}/podman-run"\n`,
-  );
-  writeFileSync(
-    join(at, "containers.conf"),
-    `[containers]\ndefault_ulimits = []\n[engine]\nlock_type = "file"\n[network]\nnetwork_config_dir = "${at}/podman-networks"\n`,
-  );
-  return {
-    name: "podman",
-    command: ["podman", "--cgroup-manager=cgroupfs", "--events-backend=none", "--runtime=crun"],
-    env: {
-      ...process.env,
-      CONTAINERS_STORAGE_CONF: join(at, "storage.conf"),
-      CONTAINERS_CONF: join(at, "containers.conf"),
-    },
-    flags: ["--cgroup-parent", `/${GROUP}`],
-    end: async () => removePodmanGroups(GROUP),
-  };
-}
-
-async function docker(at: string): Promise<Tool | undefined> {
-  if (!installed("docker") || !installed("dockerd")) return undefined;
-  const host = `unix://${at}/docker.sock`;
-  const places = ["--data-root", `${at}/docker`, "--exec-root", `${at}/docker-run`, "--pidfile", `${at}/docker.pid`];
-  const drivers = ["--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs"];
-  const daemon = Bun.spawn(["dockerd", "--host", host, ...places, ...drivers], {
-    stdio: ["ignore", "ignore", "ignore"],
-  });
-  const tool: Tool = {
-    name: "docker",
-    command: ["docker"],
-    env: { ...process.env, DOCKER_HOST: host },
-    flags: [],
-    async end() {
-      daemon.kill();
-      await daemon.exited;
-      removePodmanGroups("docker");
-    },
-  };
-  for (let turn = 0; turn < 100 && daemon.exitCode === null; turn++) {
-    if (Bun.spawnSync(["docker", "version"], { env: tool.env }).exitCode === 0) return tool;
-    await Bun.sleep(100);
-  }
-  await tool.end();
-  console.log("docker: dockerd does not answer, left out\n");
-  return undefined;
-}
 
 let made = 0;
 interface Container {
@@ -303,7 +225,7 @@ interface Where {
   archive: string;
 }
 type Engine = (at: string) => Tool | undefined | Promise<Tool | undefined>;
-const ENGINES: Engine[] = [tsbox, podman, docker];
+const ENGINES: Engine[] = [tsbox, (at) => podman(at, GROUP, true), (at) => docker(at, true)];
 
 /** A network namespace, with engines and a neighbour. */
 class Host implements AsyncDisposable {
