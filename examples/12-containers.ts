@@ -39,7 +39,7 @@ try {
   console.log("left:", (await containers.list({ all: true })).length, volumes.list().length);
 
   // fails until it has been started three times
-  const command = sh("echo run >>/data/runs; test $(wc -l </data/runs) -ge 5");
+  const command = sh("echo try >>/data/tries; test $(wc -l </data/tries) -ge 3");
   const job = await containers.run({ rootfs, command, volumes: ["counts:/data"], restart: "on-failure:10" });
   for await (const { action, attributes } of containers.events({ since: 0, filters: { container: [job.id] } })) {
     if (action === "die") console.log("ended:", attributes["exitCode"]);
