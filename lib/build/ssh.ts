@@ -57,13 +57,19 @@ export async function agentMount(
   };
 }
 
-/** Answers come in the order of questions: one at a time is under way. */
+/**
+ * Who asks and does not take the answers is not read from any more, and neither is the agent: what waits is bounded by
+ * what has been read at once.
+ */
 function relay(client: Socket, agent: string): void {
   const upstream = process.getBuiltinModule("node:net").connect(agent);
   let waiting: Buffer = Buffer.alloc(0);
   const end = () => {
     client.destroy();
     upstream.destroy();
+  };
+  const send = (to: Socket, from: Socket, bytes: Uint8Array) => {
+    if (!to.write(bytes)) from.pause();
   };
   client.on("data", (bytes: Buffer) => {
     waiting = Buffer.concat([waiting, bytes]);
@@ -74,10 +80,16 @@ function relay(client: Socket, agent: string): void {
       const message = waiting.subarray(0, HEADER + length);
       waiting = waiting.subarray(HEADER + length);
       const type = message[HEADER];
-      if (type === REQUEST_IDENTITIES || type === SIGN_REQUEST) upstream.write(message);
-      else client.write(FAILURE);
+      const isAllowed = type === REQUEST_IDENTITIES || type === SIGN_REQUEST;
+      send(isAllowed ? upstream : client, client, isAllowed ? message : FAILURE);
     }
   });
-  upstream.on("data", (bytes) => client.write(bytes));
-  for (const socket of [client, upstream]) socket.on("close", end).on("error", end);
+  upstream.on("data", (bytes: Buffer) => send(client, upstream, bytes));
+  const resume = () => {
+    // both ways have to be free: a question may be refused, or asked
+    if (client.writableNeedDrain || upstream.writableNeedDrain) return;
+    client.resume();
+    upstream.resume();
+  };
+  for (const socket of [client, upstream]) socket.on("close", end).on("error", end).on("drain", resume);
 }
