@@ -41,7 +41,7 @@ function graph(
   );
   const outlined = { args, target, before, build: machine, platform: { ...machine, architecture: "arm64" }, contexts };
   const outline = outlineOf(file, { ...outlined, images: known });
-  const made = graphOf(outline, { contexts, images: known, network: "default", labels });
+  const made = graphOf(outline, { contexts, images: known, network: "default", addHosts: [], labels });
   return withoutPath(made);
 }
 
@@ -189,7 +189,7 @@ describe("the config", () => {
     const options = { args: {}, target: undefined, before: undefined, build: machine, platform: machine };
     const contexts: ContextNames = new Map();
     const outline = outlineOf(file, { ...options, contexts, images: new Map() });
-    const { result } = graphOf(outline, { contexts, images: new Map(), network: "none", labels: {} });
+    const { result } = graphOf(outline, { contexts, images: new Map(), network: "none", addHosts: [], labels: {} });
     expect(result.config.Env).toEqual(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]);
   });
 

@@ -78,7 +78,16 @@ async function prepare(
   options: BuildOptions,
   signal: AbortSignal,
 ): Promise<{ making: Making; graph: Graph; platform: Platform }> {
-  const { args = {}, labels = {}, network = "default", pull = false, onEvent = () => {}, target, before } = options;
+  const {
+    args = {},
+    labels = {},
+    addHosts = [],
+    network = "default",
+    pull = false,
+    onEvent = () => {},
+    target,
+    before,
+  } = options;
   const contexts = new Contexts(options, given.workspace, signal);
   const file = await contexts.dockerfile();
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
@@ -86,7 +95,7 @@ async function prepare(
   const wanted = { pull, platform: options.platform && formatPlatform(platform), signal, onEvent };
   const { outline, bases } = await outlineWithBases(file, given, outlined, wanted);
   const images = new Map([...bases].map(([key, { image }]) => [key, image.config]));
-  const graph = graphOf(outline, { contexts: contexts.names, images, network, labels });
+  const graph = graphOf(outline, { contexts: contexts.names, images, network, addHosts, labels });
   const remote = await remoteOf(options, signal, onEvent);
   const files = createFiles({ root: given.store.path });
   const epoch = epochOf(options);

@@ -6,7 +6,7 @@
 import { changeOwner, Directory, TsboxError } from "../../syscalls/index.ts";
 import { digestOf, hexOf } from "../image/index.ts";
 import { changeOwners } from "../layer/index.ts";
-import { copied, type Prepared } from "./mount-files.ts";
+import { copied, type Prepared, type SelectedMount } from "./mount-files.ts";
 import type { Found, Making } from "./making.ts";
 import type { StepMount } from "./step.ts";
 
@@ -18,7 +18,12 @@ const AGAIN_MS = 50;
 /** That private ones may be in use at a time. */
 const MAX_PRIVATE = 1000;
 
-export async function cacheMount(making: Making, found: Found, mount: StepMount, target: string): Promise<Prepared> {
+export async function cacheMount(
+  making: Making,
+  found: Found,
+  mount: SelectedMount,
+  target: string,
+): Promise<Prepared> {
   const { id = target, sharing = "shared", readOnly = false } = mount;
   const name = hexOf(digestOf(id));
   Directory.make(`${making.store.path}/${MOUNTS}`, PRIVATE);
@@ -26,8 +31,9 @@ export async function cacheMount(making: Making, found: Found, mount: StepMount,
   const place = await take(mounts, name, sharing, making.signal);
   try {
     const source = `${place.path}/${FILES}`;
-    if (!place.status(FILES)) await fill(making, found, mount, place);
+    const isSame = place.status(FILES) !== undefined || (await fill(making, found, mount, place));
     return {
+      isSame,
       mount: { type: "bind", source, target, readOnly },
       release() {
         const now = new Date();
@@ -65,9 +71,11 @@ async function take(
 }
 
 /** Two that share it may come at once: the first counts. */
-async function fill(making: Making, found: Found, mount: StepMount, place: Directory): Promise<void> {
+async function fill(making: Making, found: Found, mount: SelectedMount, place: Directory): Promise<boolean> {
   const { mode = 0o755, uid = 0, gid = 0, files } = mount;
-  const path = files ? await copied(making, found, mount) : making.workspace.make("cache");
+  const { path, isSame } = files
+    ? await copied(making, found, mount)
+    : { path: making.workspace.make("cache"), isSame: true };
   const { chmodSync, renameSync } = process.getBuiltinModule("node:fs");
   chmodSync(path, mode);
   if (uid !== 0 || gid !== 0) {
@@ -79,4 +87,5 @@ async function fill(making: Making, found: Found, mount: StepMount, place: Direc
   } catch (error) {
     if (!["EEXIST", "ENOTEMPTY"].includes((error as { code?: string }).code ?? "")) throw error;
   }
+  return isSame;
 }

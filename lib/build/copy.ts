@@ -1,8 +1,9 @@
 /** COPY, ADD and WORKDIR: files of a context, or of what a step has made, into the next layer. @module */
 import { Directory } from "../../syscalls/index.ts";
-import { fetchSource, type Selection } from "./files/index.ts";
+import { fetchSource, withoutCredentials, type Selection } from "./files/index.ts";
 import type { Found, Making } from "./making.ts";
 import { lowersOf } from "./snapshot.ts";
+import { reachOf } from "./network.ts";
 import type { CopyOperation, DirectoryOperation } from "./step.ts";
 import { layersTree, treeOf } from "./trees.ts";
 
@@ -32,20 +33,24 @@ export async function copiedBy(making: Making, found: Found, operation: CopyOper
   ];
 }
 
-function fetchUrl(
-  { workspace, signal, onEvent }: Making,
+async function fetchUrl(
+  { workspace, signal, options, onEvent }: Making,
   { step }: Found,
   { checksum, keepGitDir }: CopyOperation,
   url: string,
 ) {
+  const agent = options.ssh && Object.hasOwn(options.ssh, "default") ? options.ssh["default"] : undefined;
+  const reaches = await reachOf(options);
   return fetchSource(url, {
+    ...(reaches ? { reaches } : {}),
+    ...(agent === undefined ? {} : { agent }),
     scratch: () => workspace.make("fetched"),
     signal,
     onProgress: (doneBytes, totalBytes) =>
       onEvent({
         type: "progress",
         step: step.number,
-        what: url,
+        what: withoutCredentials(url),
         doneBytes,
         ...(totalBytes === undefined ? {} : { totalBytes }),
       }),

@@ -35,8 +35,9 @@ function plain(operation: RunOperation | CopyOperation | DirectoryOperation): un
   const { mounts, env, ...rest } = operation;
   const sorted = env.toSorted(([a], [b]) => (a < b ? -1 : 1));
   const told = mounts.map((mount) => {
-    const { files: _, from: __, ...others } = mount;
-    return others;
+    const { files, from: _, ...others } = mount;
+    // of a cache they may be left out: which of the mounts has the digests that follow
+    return { ...others, hasFiles: files !== undefined };
   });
   return { ...rest, env: sorted, mounts: told };
 }

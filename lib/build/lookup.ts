@@ -32,6 +32,7 @@ export interface Wanted {
   /** Where it is known without a look at files: by the layers that they are in. */
   quick: string | undefined;
   key: string;
+  /** What the key says of files: of COPY and ADD all, of RUN the mounts of contexts, in their order. */
   copied: Copied[];
 }
 
@@ -112,6 +113,7 @@ async function filesOf(
   const sources = sourcesOf(operation);
   if (!sources.some(({ kind }) => kind === "context")) return {};
   const digests: string[] = [];
+  const copied: Copied[] = [];
   for (const mount of operation.mounts) {
     if (!mount.files) continue;
     if (mount.files.kind === "step") digests.push(chainOf(found, mount.files));
@@ -120,7 +122,8 @@ async function filesOf(
         sources: [mount.source ?? "/"],
       });
       digests.push(await selection.digest());
+      copied.push({ selection, unpack: false });
     }
   }
-  return { digests };
+  return { digests, copied };
 }

@@ -1,7 +1,8 @@
 /** Which network a RUN has, and what it finds in /etc of it. @module */
 import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
 import type { MountOption, RunOptions } from "../sandbox/index.ts";
-import type { Making } from "./making.ts";
+import type { Reaches } from "./files/index.ts";
+import type { BuildOptions } from "./options.ts";
 import type { RunOperation } from "./step.ts";
 
 type Network = RunOperation["network"];
@@ -23,9 +24,23 @@ export function networkFor(network: Network): Pick<RunOptions, "network"> {
   return network === "host" ? { network: "host" } : { network: { allow: OUTSIDE } };
 }
 
+/** Addresses of what a file adds from elsewhere: what a RUN does not reach, ADD is not to bring to it. */
+export async function reachOf({
+  network,
+  allow,
+}: Pick<BuildOptions, "network" | "allow">): Promise<Reaches | undefined> {
+  if (network === "host" || allow?.includes("network.host")) return undefined;
+  const { compilePolicy, decide } = await import("../policy/index.ts");
+  const rules = compilePolicy({ allow: OUTSIDE });
+  return (ip) => {
+    const decision = decide(rules, { protocol: "tcp", ip, port: 443, names: [] }, () => false);
+    return decision !== "ask" && decision.allowed;
+  };
+}
+
 /** No part of what is made. */
-export function networkFiles({ options }: Pick<Making, "options">, { network }: RunOperation): MountOption[] {
-  const files: Record<string, string> = { hosts: hostsOf(options.addHosts ?? []) };
+export function networkFiles({ network, hosts }: RunOperation): MountOption[] {
+  const files: Record<string, string> = { hosts: hostsOf(hosts) };
   if (network === "host") files["resolv.conf"] = readKernelFile("/etc/resolv.conf") ?? "";
   return Object.entries(files).map(([name, content]) => ({ type: "file", target: `/etc/${name}`, content }));
 }

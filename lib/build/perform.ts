@@ -103,7 +103,8 @@ export class Performing {
     const layer = workspace.make("layer");
     try {
       let isSame = true;
-      if (operation.kind === "run") await (await sandboxes()).run(this.#making, found, operation, layer);
+      if (operation.kind === "run")
+        isSame = await (await sandboxes()).run(this.#making, { found, operation, copied }, layer);
       else if (operation.kind === "directory") await makeDirectory(this.#making, found, operation, layer);
       else isSame = await copy(this.#making, found, operation, copied, layer);
       const made = await commitUpper(this.#making, found.below, `${layer}/upper`, { signal, epoch });

@@ -46,16 +46,19 @@ export class RemoteSteps {
         if (!this.#offered.has(key)) this.#offered.set(key, { step, place });
   }
 
-  /** Fetches what a step has made, and puts it into the cache. @throws TsboxError `digest_mismatch` where it is not that */
+  /**
+   * Fetches what a step has made, and puts it into the cache, by the key that was asked for and no other: others may be
+   * of steps that whoever offers this one would like to have made.
+   * @throws TsboxError `digest_mismatch` where it is not that
+   */
   async take(making: Making, below: Snapshot, key: string): Promise<CachedStep | undefined> {
     const offered = this.#offered.get(key);
     if (!offered) return undefined;
     const { step, place } = offered;
     if (step.layer) await takeLayer(making, below, step.layer, step.bytes, place);
-    const { key: own, layer, text, created, bytes } = step;
-    making.cache.put({ key: own, layer, text, created, bytes });
-    for (const alias of step.aliases) making.cache.addAlias(alias, own);
-    return making.cache.find(own);
+    const { layer, text, created, bytes } = step;
+    making.cache.put({ key, layer, text, created, bytes });
+    return making.cache.find(key);
   }
 }
 

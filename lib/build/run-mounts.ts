@@ -3,7 +3,8 @@ import { TsboxError } from "../../syscalls/index.ts";
 import { dockerfileError, directoryFrom } from "../dockerfile/index.ts";
 import { StackedRoot, type MountOption } from "../sandbox/index.ts";
 import { cacheMount } from "./cache-mounts.ts";
-import { copied, type Prepared } from "./mount-files.ts";
+import type { Copied } from "./copy.ts";
+import { copied, type Prepared, type SelectedMount } from "./mount-files.ts";
 import type { Found, Making } from "./making.ts";
 import { agentMount } from "./ssh.ts";
 import { readSecret } from "./secrets.ts";
@@ -15,17 +16,30 @@ import type { RunOperation, StepMount } from "./step.ts";
 export interface Mounted extends AsyncDisposable {
   mounts: MountOption[];
   env: Record<string, string>;
+  /** What is mounted of contexts is what the step is known by. */
+  isSame: boolean;
 }
 
-/** @throws TsboxError for what a mount is made of and is not there */
-export async function mountsFor(making: Making, found: Found, operation: RunOperation): Promise<Mounted> {
+/**
+ * @param selected of the mounts of contexts, in their order
+ * @throws TsboxError for what a mount is made of and is not there
+ */
+export async function mountsFor(
+  making: Making,
+  found: Found,
+  operation: RunOperation,
+  selected: readonly Copied[],
+): Promise<Mounted> {
+  const left = [...selected];
   const prepared: Prepared[] = [];
   const release = async () => {
     for (const each of prepared.splice(0).toReversed()) await each.release?.();
   };
   try {
-    for (const [index, mount] of operation.mounts.entries())
+    for (const [index, written] of operation.mounts.entries()) {
+      const mount = written.files?.kind === "context" ? { ...written, selection: left.shift()?.selection } : written;
       prepared.push(await prepare(making, found, operation, mount, index));
+    }
     if (operation.script) prepared.push(scriptMount(operation.script));
   } catch (error) {
     await release();
@@ -34,6 +48,7 @@ export async function mountsFor(making: Making, found: Found, operation: RunOper
   return {
     mounts: prepared.flatMap(({ mount }) => mount ?? []),
     env: Object.assign({}, ...prepared.map(({ env }) => env)) as Record<string, string>,
+    isSame: prepared.every(({ isSame = true }) => isSame),
     [Symbol.asyncDispose]: release,
   };
 }
@@ -42,7 +57,7 @@ async function prepare(
   making: Making,
   found: Found,
   { directory }: RunOperation,
-  mount: StepMount,
+  mount: SelectedMount,
   index: number,
 ): Promise<Prepared> {
   const target = mount.target === undefined ? undefined : directoryFrom(directory, mount.target);
@@ -72,7 +87,7 @@ function targetOf({ step }: Found, { file }: Making, target: string, { type }: S
 const sizeOf = ({ sizeBytes }: StepMount) => (sizeBytes === undefined ? {} : { size: sizeBytes });
 
 /** A step's files are mounted as they are; those of a context, and files that may be written, are copies. */
-async function bindMount(making: Making, found: Found, mount: StepMount, target: string): Promise<Prepared> {
+async function bindMount(making: Making, found: Found, mount: SelectedMount, target: string): Promise<Prepared> {
   const { files, source = "/", readOnly = true } = mount;
   if (files?.kind === "step" && readOnly) {
     const lowers = lowersOf(making, found.snapshots.get(files.step) ?? []);
@@ -83,8 +98,8 @@ async function bindMount(making: Making, found: Found, mount: StepMount, target:
       return { mount: { type: "image", source: stack, target, ...(subpath === "" ? {} : { subpath }) } };
     }
   }
-  const path = await copied(making, found, mount);
-  return { mount: { type: "bind", source: path, target, readOnly } };
+  const { path, isSame } = await copied(making, found, mount);
+  return { mount: { type: "bind", source: path, target, readOnly }, isSame };
 }
 
 async function secretMount(

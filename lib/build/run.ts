@@ -2,6 +2,7 @@
 import { Directory, TsboxError } from "../../syscalls/index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
 import { spawnOver, type ProcessResult, type RunOptions, type SandboxProcess } from "../sandbox/index.ts";
+import type { Copied } from "./copy.ts";
 import { LastLines } from "./last-lines.ts";
 import type { Found, Making } from "./making.ts";
 import { networkFiles, networkFor } from "./network.ts";
@@ -13,15 +14,20 @@ import { removeStubs } from "./stubs.ts";
 
 /**
  * @param layer an empty directory, in which `upper` is what was written
+ * @returns whether what was mounted is what the step was known by
  * @throws TsboxError `build_failed` where the command does not exit with 0
  */
-export async function run(making: Making, found: Found, operation: RunOperation, layer: string): Promise<void> {
+export async function run(
+  making: Making,
+  { found, operation, copied }: { found: Found; operation: RunOperation; copied: readonly Copied[] },
+  layer: string,
+): Promise<boolean> {
   const { step, below } = found;
   checkAllowed(making, step, operation);
   const lowers = lowersOf(making, below);
   Directory.make(`${layer}/upper`, 0o755);
-  await using mounted = await mountsFor(making, found, operation);
-  const hosts = networkFiles(making, operation);
+  await using mounted = await mountsFor(making, found, operation, copied);
+  const hosts = networkFiles(operation);
   const options = optionsFor(making, operation, layer, { ...mounted, mounts: [...mounted.mounts, ...hosts] });
   const last = new LastLines();
   const start = async (asked: RunOptions) => {
@@ -44,6 +50,7 @@ export async function run(making: Making, found: Found, operation: RunOperation,
   if (result.exitCode !== 0) throw runError(making, step, result, last);
   const made = options.mounts?.map(({ target }) => target) ?? [];
   removeStubs(`${layer}/upper`, lowers, [...STANDARD, ...made]);
+  return mounted.isSame;
 }
 
 /** Where every sandbox has something mounted. */

@@ -42,6 +42,7 @@ export interface GraphOptions {
   contexts: ContextNames;
   images: ReadonlyMap<string, ImageConfig>;
   network: RunOperation["network"];
+  addHosts: readonly string[];
   labels: Readonly<Record<string, string>>;
 }
 
@@ -128,6 +129,7 @@ export class StageSteps {
       directory: config.WorkingDir ?? "/",
       mounts: mounts.map((mount) => this.#mount(mount, place)),
       network: network ?? this.#options.network,
+      hosts: [...this.#options.addHosts],
       security,
     };
     const sources = operation.mounts.flatMap(({ files }) => (files?.kind === "step" ? [files.step] : []));

@@ -33,6 +33,8 @@ export interface RunOperation {
   directory: string;
   mounts: StepMount[];
   network: "default" | "none" | "host";
+  /** Lines of /etc/hosts that were asked for: `name:address`. */
+  hosts: string[];
   security: "sandbox" | "insecure";
 }
 

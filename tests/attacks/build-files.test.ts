@@ -32,6 +32,7 @@ import { asRoot, SLOW, testUnless } from "../support/machine.ts";
 import { unpackNaively } from "../support/naive-unpack.ts";
 import { Folder } from "../support/rootfs.ts";
 
+const noGit = Bun.which("git") ? undefined : "git is not installed";
 const folder = new Folder();
 afterAll(() => folder.remove());
 let made = 0;
@@ -327,8 +328,6 @@ describe("a server", () => {
 });
 
 describe("a repository", () => {
-  const noGit = Bun.which("git") ? undefined : "git is not installed";
-
   test.each(["ext::sh -c 'touch MARK'", "--upload-pack=touch MARK", "file:///etc", "-x@host:path", "fd::17/foo"])(
     "at %s is none",
     async (text) => {
@@ -396,6 +395,64 @@ describe("a repository", () => {
     }
   });
 });
+
+testUnless(noGit, "credentials of an address go to its server, and stay nowhere", async () => {
+  const [scratch, work] = [fresh(), fresh()];
+  const git = "git init -q -b main && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x";
+  Bun.spawnSync(["sh", "-c", git], { cwd: work, env: { PATH: process.env["PATH"], HOME: work } });
+  const asked: (string | null)[] = [];
+  using server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch(request) {
+      asked.push(request.headers.get("authorization"));
+      if (!asked.at(-1)) return new Response("", { status: 401, headers: { "www-authenticate": "Basic realm=x" } });
+      return backend(request, work);
+    },
+  });
+  const url = `http://user:pass-word@127.0.0.1:${server.port}`;
+  const keepGitDirectory = true;
+  const { tree } = await fetchSource(`${url}/.git/x.git`, { scratch: () => scratch, keepGitDirectory });
+  // control
+  expect(asked).toContain(`Basic ${btoa("user:pass-word")}`);
+  const config = readFileSync(`${tree.layers[0]}/.git/config`, "utf8");
+  expect(config).toContain(`url = http://127.0.0.1:${server.port}/.git/x.git`);
+  expect(Bun.spawnSync(["grep", "-r", "pass-word", scratch]).stdout.toString()).toBe("");
+  const wrong = [`${url}/.git/x.git#main:none`, `${url}/.git/x.git#-x`, `${url}/.git/other.git`];
+  for (const each of wrong) {
+    const { message } = await failureOf(() => fetchSource(each, { scratch: fresh, keepGitDirectory }));
+    expect(message).not.toContain("pass-word");
+  }
+});
+
+/** What git gives by HTTP of a repository, whatever it is called. */
+async function backend(request: Request, work: string): Promise<Response> {
+  const { pathname, search } = new URL(request.url);
+  const header = (name: string) => request.headers.get(name) ?? "";
+  const child = Bun.spawn(["git", "http-backend"], {
+    stdin: new Uint8Array(await request.arrayBuffer()),
+    stdout: "pipe",
+    env: {
+      PATH: process.env["PATH"],
+      GIT_PROJECT_ROOT: work,
+      GIT_HTTP_EXPORT_ALL: "1",
+      PATH_INFO: pathname.replace("/.git/x.git", "/.git"),
+      QUERY_STRING: search.slice(1),
+      REQUEST_METHOD: request.method,
+      CONTENT_TYPE: header("content-type"),
+      HTTP_CONTENT_ENCODING: header("content-encoding"),
+      GIT_PROTOCOL: header("git-protocol"),
+      GIT_CONFIG_COUNT: "1",
+      GIT_CONFIG_KEY_0: "safe.directory",
+      GIT_CONFIG_VALUE_0: "*",
+    },
+  });
+  const bytes = Buffer.from(await new Response(child.stdout).arrayBuffer());
+  const end = bytes.indexOf("\r\n\r\n");
+  const lines = bytes.subarray(0, end).toString().split("\r\n");
+  const headers = Object.fromEntries(lines.map((line) => line.split(": ") as [string, string]));
+  return new Response(bytes.subarray(end + 4), { headers, status: Number(headers["Status"]?.slice(0, 3) ?? 200) });
+}
 
 async function freePort(): Promise<number> {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });

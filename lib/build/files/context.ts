@@ -25,7 +25,8 @@ import { cloneRepository } from "./git.ts";
 import { bytesOf } from "./names.ts";
 import { lookIn, resolve } from "./place.ts";
 import { download, type Progress } from "./download.ts";
-import { remoteOf } from "./remote.ts";
+import { isSsh, remoteOf, withoutCredentials } from "./remote.ts";
+import type { Reaches } from "./reach.ts";
 import { OpenTree } from "./open-tree.ts";
 import { Turns } from "./turns.ts";
 
@@ -54,12 +55,15 @@ export async function openContext(source: ContextSource, options: ContextOptions
     return contextIn(await unpackArchive(scratch, "the build context", options.signal));
   }
   const remote = remoteOf(source);
-  if (remote?.kind === "git")
-    return contextIn(await cloneRepository(remote, { ...options, scratch: options.scratch() }));
+  if (remote?.kind === "git") {
+    // whoever names it asks as themselves; its submodules do so by ssh only where it does
+    const ssh = isSsh(remote.url) ? { ssh: "caller" as const } : {};
+    return contextIn(await cloneRepository(remote, { ...options, ...ssh, scratch: options.scratch() }));
+  }
   if (remote) {
     const scratch = options.scratch();
     await download(remote.url, { ...options, scratch, file: ARCHIVE });
-    return contextIn(await unpackArchive(scratch, source, options.signal));
+    return contextIn(await unpackArchive(scratch, withoutCredentials(source), options.signal));
   }
   const directory = realPath(absolute(source));
   if (directory !== undefined && kindOfPath(directory) === "directory") return contextIn(directory);
@@ -97,6 +101,10 @@ export interface FetchOptions extends ContextOptions {
   checksum?: string;
   /** `.git` of a repository stays. */
   keepGitDirectory?: boolean;
+  /** Socket of the agent that repositories may ask servers with by ssh. */
+  agent?: string;
+  /** Addresses that may be asked; default: all that this machine reaches. */
+  reaches?: Reaches;
 }
 
 /**
@@ -109,7 +117,9 @@ export async function fetchSource(text: string, options: FetchOptions): Promise<
   const remote = remoteOf(text);
   if (!remote) throw new TsboxError(`add ${show(text)}: not a URL`, { code: "invalid_option" });
   if (remote.kind === "git") {
-    const { tree } = contextIn(await cloneRepository(remote, { ...options, scratch: options.scratch() }));
+    const { agent, ...others } = options;
+    const ssh = agent === undefined ? {} : { ssh: { agent } };
+    const { tree } = contextIn(await cloneRepository(remote, { ...others, ...ssh, scratch: options.scratch() }));
     return { tree, sources: ["."] };
   }
   const directory = `${options.scratch()}/${CONTEXT}`;

@@ -1,5 +1,6 @@
 /** Files of ADD that are somewhere else, and contexts: what a URL gives, compared with what it should be. @module */
 import { Directory, OpenFile, show, TsboxError } from "../../../syscalls/index.ts";
+import { fetchWithin, type Reaches } from "./reach.ts";
 import { Digester, isDigest } from "../../image/index.ts";
 
 export type Progress = (doneBytes: number, totalBytes?: number) => void;
@@ -11,6 +12,8 @@ export interface DownloadOptions {
   file: string;
   /** `sha256:…` */
   checksum?: string;
+  /** Default: all that this machine reaches. */
+  reaches?: Reaches;
   onProgress?: Progress;
   signal?: AbortSignal;
 }
@@ -25,14 +28,14 @@ const MODE = 0o600;
  * @throws TsboxError `download_failed`, `digest_mismatch`, `invalid_option`
  */
 export async function download(url: URL, options: DownloadOptions): Promise<void> {
-  const { scratch, file: name, checksum, onProgress, signal } = options;
+  const { scratch, file: name, checksum, reaches, onProgress, signal } = options;
   const told = `${url.origin}${url.pathname}`;
   if (checksum !== undefined && !isDigest(checksum))
     throw new TsboxError(`use the checksum ${show(checksum)}: not understood`, {
       code: "invalid_option",
       hint: "sha256: and 64 digits of 0-9a-f",
     });
-  const response = await ask(url, told, signal);
+  const response = await ask(url, told, reaches, signal);
   using directory = Directory.open(scratch);
   using file = directory && OpenFile.open(directory, name, { as: "new", mode: MODE });
   if (!directory || !file) throw failed(told, `${scratch} is not there`);
@@ -61,17 +64,24 @@ export async function download(url: URL, options: DownloadOptions): Promise<void
   directory.setTime(name, Number.isFinite(changed) ? Math.floor(changed) : 0, 0);
 }
 
-async function ask(url: URL, told: string, signal: AbortSignal | undefined): Promise<Response> {
+async function ask(
+  url: URL,
+  told: string,
+  reaches: Reaches | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
   let response: Response;
+  const init = {
+    // as it is, so that its checksum is
+    headers: { "accept-encoding": "identity", "user-agent": "tsbox" },
+    decompress: false,
+    ...(signal ? { signal } : {}),
+  };
   try {
-    response = await fetch(url, {
-      // as it is, so that its checksum is
-      headers: { "accept-encoding": "identity", "user-agent": "tsbox" },
-      decompress: false,
-      ...(signal ? { signal } : {}),
-    });
+    response = await (reaches ? fetchWithin(url, reaches, init) : fetch(url, init));
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof TsboxError) throw error;
     throw failed(told, error instanceof Error ? error.message : String(error), error);
   }
   if (response.ok) return response;

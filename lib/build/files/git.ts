@@ -6,7 +6,8 @@
  */
 import type { ChildProcess } from "node:child_process";
 import { Directory, kindOfPath, removeTree, show, TsboxError } from "../../../syscalls/index.ts";
-import type { Repository } from "./remote.ts";
+import { addressOf, type Reaches } from "./reach.ts";
+import { isSsh, withoutCredentials, type Repository } from "./remote.ts";
 
 export interface CloneOptions {
   /** An empty directory of the caller's own. */
@@ -14,8 +15,16 @@ export interface CloneOptions {
   /** The commit that it has to be, or how that begins. */
   checksum?: string;
   keepGitDirectory?: boolean;
+  ssh?: Ssh;
+  reaches?: Reaches;
   signal?: AbortSignal;
 }
+
+/**
+ * Who asks servers by ssh: the caller, as by their own settings and keys, or whoever has what an agent holds. Default:
+ * nobody. A file that is built is not to ask as the caller for what only the caller may have.
+ */
+export type Ssh = "caller" | { agent: string };
 
 /** Submodules are nowhere near as deep. */
 const MAX_DEPTH = 100;
@@ -24,16 +33,13 @@ const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
 
 /** Of the caller's environment. */
 const PASSED =
-  "PATH SSH_AUTH_SOCK SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy all_proxy HTTPS_PROXY NO_PROXY ALL_PROXY".split(
-    " ",
-  );
+  "PATH SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy all_proxy HTTPS_PROXY NO_PROXY ALL_PROXY".split(" ");
 
 const SETTINGS = [
   "protocol.allow=never",
   "protocol.https.allow=always",
   "protocol.http.allow=always",
   "protocol.git.allow=always",
-  "protocol.ssh.allow=always",
   "core.hooksPath=/dev/null",
   "core.fsmonitor=false",
   "core.attributesFile=/dev/null",
@@ -51,11 +57,19 @@ const SETTINGS = [
 
 /** @returns the directory. @throws TsboxError `download_failed`, `digest_mismatch`, `unsupported` without git */
 export async function cloneRepository(repository: Repository, options: CloneOptions): Promise<string> {
-  const { url, ref = "HEAD", subdirectory } = repository;
-  const { scratch, checksum, keepGitDirectory = false } = options;
+  const { ref = "HEAD", subdirectory } = repository;
+  const { scratch, checksum, keepGitDirectory = false, ssh } = options;
+  const url = withoutCredentials(repository.url);
+  if (isSsh(url) && ssh === undefined)
+    throw new TsboxError(`clone ${show(url)}: it asks for the caller's SSH keys`, {
+      code: "permission_denied",
+      hint: "give it an agent: --ssh default",
+    });
   const directory = `${scratch}/${CHECKOUT}`;
   Directory.make(directory, 0o755);
-  const git = (...words: string[]) => run(words, directory, options);
+  const pin = options.reaches ? await pinOf(url, options.reaches) : [];
+  const git = (...words: string[]) =>
+    run(words, directory, options, { pin, credentials: credentialsOf(repository.url) });
   await git("init", "--quiet", "--template=");
   // what addresses of submodules are relative to
   await git("remote", "add", "--", "origin", url);
@@ -106,16 +120,57 @@ function below(directory: string, subdirectory: string, url: string): string {
   return path;
 }
 
-async function run(words: string[], directory: string, { scratch, signal }: CloneOptions): Promise<string> {
+/** Settings by which the server is the one that was looked at, and does not send to others. */
+async function pinOf(url: string, reaches: Reaches): Promise<string[]> {
+  const [, scheme, host = "", port] = /^(?:([a-z]+):\/\/)?(?:[^/@]*@)?(\[[^\]]*\]|[^:/]*)(?::(\d+))?/i.exec(url) ?? [];
+  const address = await addressOf(host, url, reaches);
+  const own = port ?? (scheme?.toLowerCase() === "http" ? "80" : "443");
+  if (address === undefined) return ["http.followRedirects=false"];
+  return ["http.followRedirects=false", `http.curloptResolve=${host}:${own}:${address}`];
+}
+
+/**
+ * What is in an address before its host is told to git by its environment: it stands neither in what `ps` shows to others,
+ * nor in the repository's own configuration.
+ */
+function credentialsOf(url: string): Record<string, string> {
+  const [, scheme, credentials, host] = /^(https?:\/\/)([^/?#]*@)([^/?#]*)/i.exec(url) ?? [];
+  if (credentials === undefined) return {};
+  return {
+    GIT_CONFIG_COUNT: "1",
+    GIT_CONFIG_KEY_0: `url.${scheme}${credentials}${host}/.insteadOf`,
+    GIT_CONFIG_VALUE_0: `${scheme}${host}/`,
+  };
+}
+
+/** No file of settings, no key of a file; who a server is said to be still counts. */
+const AGENT_ALONE = "ssh -F none -o IdentityFile=none -o ForwardAgent=no -o BatchMode=yes";
+
+function sshOf(ssh: Ssh | undefined): Record<string, string> {
+  if (ssh === undefined) return {};
+  if (ssh !== "caller") return { SSH_AUTH_SOCK: ssh.agent, GIT_SSH_COMMAND: AGENT_ALONE };
+  const { SSH_AUTH_SOCK: own } = process.env;
+  return own === undefined ? {} : { SSH_AUTH_SOCK: own };
+}
+
+async function run(
+  words: string[],
+  directory: string,
+  { scratch, ssh, signal }: CloneOptions,
+  { pin, credentials }: { pin: string[]; credentials: Record<string, string> },
+): Promise<string> {
   signal?.throwIfAborted();
   const { spawn } = process.getBuiltinModule("node:child_process");
-  const settings = SETTINGS.flatMap((setting) => ["-c", setting]);
+  const own = [...SETTINGS, `protocol.ssh.allow=${ssh === undefined ? "never" : "always"}`];
+  const settings = [...own, ...pin].flatMap((setting) => ["-c", setting]);
   const passed = PASSED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
   const child = spawn("/bin/sh", ["-c", 'umask 022 && exec git "$@"', "git", ...settings, ...words], {
     cwd: directory,
     env: {
       PATH: "/usr/bin:/bin",
       ...Object.fromEntries(passed),
+      ...sshOf(ssh),
+      ...credentials,
       HOME: scratch,
       LC_ALL: "C",
       GIT_CONFIG_NOSYSTEM: "1",

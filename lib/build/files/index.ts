@@ -16,8 +16,9 @@ export {
   type FetchOptions,
 } from "./context.ts";
 export type { Progress } from "./download.ts";
+export type { Reaches } from "./reach.ts";
 export type * from "./face.ts";
-export { remoteOf, type RemoteFile, type Repository } from "./remote.ts";
+export { remoteOf, withoutCredentials, type RemoteFile, type Repository } from "./remote.ts";
 
 export interface BuildFilesOptions {
   /** Of the store, which keeps what files were; without, all are read each time. */

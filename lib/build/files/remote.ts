@@ -33,7 +33,7 @@ export function remoteOf(text: string): RemoteFile | Repository | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
   if (!url || (!isHttp && !GIT_SCHEMES.includes(url.protocol)))
-    throw new TsboxError(`use ${show(text)}: not understood`, {
+    throw new TsboxError(`use ${show(withoutCredentials(text))}: not understood`, {
       code: "invalid_option",
       hint: "http, https, git and ssh are known",
     });
@@ -45,12 +45,20 @@ export function remoteOf(text: string): RemoteFile | Repository | undefined {
   return { kind: "http", url, name: name === "" || /^\.{1,2}$|[/\0]/.test(name) ? UNNAMED : name };
 }
 
+/** By ssh, as an address, or as ssh(1) has it. */
+export const isSsh = (url: string): boolean => /^ssh:/i.test(url) || SCP.test(url);
+
+/** For messages, and to be kept: without a user and a password, which are nobody else's. */
+export const withoutCredentials = (url: string): string => url.replace(/^(https?:\/\/)[^/?#]*@/i, "$1");
+
 function repository(url: string, fragment: string | undefined, text: string): Repository {
   const [ref = "", subdirectory = ""] = cut(fragment ?? "", ":");
   if (/^-|[\0\s\\]|\.\.|^\/|[~^:?*[]/.test(ref))
-    throw new TsboxError(`use ${show(text)}: ${show(ref)} is no branch, tag or commit`, { code: "invalid_option" });
+    throw new TsboxError(`use ${show(withoutCredentials(text))}: ${show(ref)} is no branch, tag or commit`, {
+      code: "invalid_option",
+    });
   if (url.startsWith("-") || /[\0\s]/.test(url))
-    throw new TsboxError(`use ${show(text)}: not understood`, { code: "invalid_option" });
+    throw new TsboxError(`use ${show(withoutCredentials(text))}: not understood`, { code: "invalid_option" });
   return { kind: "git", url, ...(ref === "" ? {} : { ref }), ...(subdirectory === "" ? {} : { subdirectory }) };
 }
 
