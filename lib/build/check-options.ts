@@ -73,7 +73,8 @@ export function checkBuild(options: BuildOptions): void {
     const shown = name === "secrets" ? "" : ` ${show(value)}`;
     if (value !== undefined && !is(value)) throw invalid(`use the build option ${name}${shown}: not understood`, form);
   }
-  namesOf(options);
+  const isPushed = options.outputs?.some((each) => each.type === "image" && each.push);
+  if (namesOf(options).length === 0 && isPushed) throw invalid("push an image without a name", "name it");
 }
 
 const invalid = (message: string, hint?: string) =>

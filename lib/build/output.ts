@@ -39,6 +39,8 @@ export async function makeOutputs(
   const { outputs = [{ type: "image" }] } = options;
   const archives = outputs.filter((each): each is ArchiveOutput => each.type === "oci" || each.type === "docker");
   const images = outputs.filter((each): each is ImageOutput => each.type === "image");
+  // without a name, one that was made before is nobody's but its owner's
+  const before = images.length > 0 ? undefined : new Set(making.store.images().map(({ id }) => id as string));
   let built: BuiltImage | undefined;
   if (images.length + archives.length > 0) {
     const names = namesOf(options);
@@ -51,20 +53,27 @@ export async function makeOutputs(
     if (each.type === "local") await writeFiles(making, snapshot, each.destination);
   }
   if (images.some(({ push }) => push)) await pushAll(making);
-  if (built && images.length === 0) await forget(making, built);
+  if (built && before && !before.has(built.id)) await forget(making, built);
   return images.length > 0 ? (built ?? {}) : {};
 }
 
 type Destination = string | WritableStream<Uint8Array>;
 
+/** A file has its name when it is whole; devices and what a symlink leads to are written as they are. */
 async function write(pieces: ReadableStream<Uint8Array>, destination: Destination): Promise<void> {
   if (typeof destination !== "string") return pieces.pipeTo(destination);
-  const { createWriteStream, rmSync } = process.getBuiltinModule("node:fs");
+  const { createWriteStream, lstatSync, renameSync, rmSync } = process.getBuiltinModule("node:fs");
   const { Writable } = process.getBuiltinModule("node:stream");
+  const pipeTo = (path: string, flags: "w" | "wx") =>
+    pieces.pipeTo(Writable.toWeb(createWriteStream(path, { flags })) as WritableStream<Uint8Array>);
+  const isFile = lstatSync(destination, { throwIfNoEntry: false })?.isFile() ?? true;
+  if (!isFile) return pipeTo(destination, "w");
+  const temporary = `${destination}.new-${crypto.randomUUID()}`;
   try {
-    await pieces.pipeTo(Writable.toWeb(createWriteStream(destination)) as WritableStream<Uint8Array>);
+    await pipeTo(temporary, "wx");
+    renameSync(temporary, destination);
   } catch (error) {
-    rmSync(destination, { force: true });
+    rmSync(temporary, { force: true });
     throw error;
   }
 }

@@ -4,12 +4,17 @@
  * @module
  */
 import { afterAll, beforeAll, expect } from "bun:test";
-import { existsSync, lstatSync, mkdirSync, readdirSync, rmdirSync, symlinkSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { build } from "../../lib/build/index.ts";
+import { build, buildCacheUsage, pruneBuildCache } from "../../lib/build/index.ts";
 import { failedBuild, TestBuilds } from "../support/builds.ts";
+import { agentMount } from "../../lib/build/ssh.ts";
 import { removeStubs } from "../../lib/build/stubs.ts";
+import { Workspace } from "../../lib/build/workspace.ts";
+import { imageIds } from "../../lib/launch/index.ts";
+import type { TsboxError } from "../../syscalls/index.ts";
 import { noBusybox, SLOW, testUnless } from "../support/machine.ts";
 import { descendants, eventually } from "../support/processes.ts";
 import { Folder } from "../support/rootfs.ts";
@@ -197,3 +202,188 @@ it("a build that is killed leaves nothing that runs, and what it leaves in the s
   expect(builds.leftovers.filter((name) => !/^[0-9a-f]{64}$/.test(name))).toEqual([]);
   expect(await images.exists("killed")).toBe(false);
 }, 30_000);
+
+it("what two builds find different is not one step of the cache", async () => {
+  const hosts = "FROM base\nRUN grep peer /etc/hosts > /seen";
+  for (const address of ["10.0.0.1", "10.0.0.2"]) {
+    await builds.build(hosts, { addHosts: [`peer:${address}`] });
+    expect(await builds.run("cat /seen")).toBe(`${address}\tpeer\n`);
+  }
+  const id = crypto.randomUUID();
+  const mounts = (from: string[]) => `FROM base AS files
+RUN mkdir /d && echo x > /d/file
+FROM base
+RUN --mount=type=cache,id=${id}-a,source=/d,target=/a${from[0]} --mount=type=cache,id=${id}-b,source=/d,target=/b${from[1]} \
+  ls /a /b > /seen`;
+  await builds.build(mounts([",from=files", ""]));
+  expect((await builds.build(mounts(["", ",from=files"]))).cached).toBe(1);
+  // control: the same is
+  expect((await builds.build(mounts(["", ",from=files"]))).cached).toBe(2);
+});
+
+it("a file that changes before it is mounted is not what the step is known by", async () => {
+  const text = `FROM base AS other
+RUN sleep 2; echo ${crypto.randomUUID()}
+FROM base
+RUN --mount=type=bind,source=changing,target=/m cat /m > /seen
+COPY --from=other /etc/passwd /other`;
+  builds.context.write("changing", "before");
+  const building = builds.build(text, { parallel: 1 });
+  await eventually(() => builds.events.filter(({ type }) => type === "started").length >= 3, 10_000);
+  await Bun.sleep(500);
+  builds.context.write("changing", "after!");
+  await building;
+  const seen = await builds.run("cat /seen");
+  builds.context.write("changing", "before");
+  await builds.build(text);
+  expect(await builds.run("cat /seen")).toBe("before");
+  // control: it was waited for long enough to be changed, and what is changed is another step
+  builds.context.write("changing", "after!");
+  await builds.build(text);
+  expect([seen, await builds.run("cat /seen")]).toEqual(["before", "after!"]);
+});
+
+it("a cache of others gives no step but the one that was asked for", async () => {
+  const path = join(builds.context.path, "offered");
+  const [asked, other] = ["FROM base\nRUN echo asked > /f", "FROM base\nRUN echo other > /f"];
+  await builds.build(asked, { cacheTo: [{ type: "local", path }] });
+  const keyOf = async (text: string) => {
+    await builds.build(text);
+    return (await buildCacheUsage(builds.root)).find((step) => text.endsWith(step.text))?.key;
+  };
+  // whoever offers it says that it is the other as well
+  const key = await keyOf(other);
+  changeCache(path, (step) => ({ ...step, aliases: [key] }));
+  using theirs = await otherStore();
+  await theirs.build(asked, { cacheFrom: [{ type: "local", path }] });
+  await theirs.build(other);
+  expect(await theirs.run("cat /f")).toBe("other\n");
+  // control: by the key of the step that is asked for, what it says is believed
+  await pruneBuildCache(theirs.root, { all: true });
+  await theirs.build(other, { tags: ["believed"], cacheFrom: [{ type: "local", path }] });
+  expect(await theirs.run("cat /f", "believed")).toBe("asked\n");
+});
+
+/** Steps of a cache in a directory, made others. */
+function changeCache(path: string, change: (step: object) => object): void {
+  const blobs = join(path, "blobs/sha256");
+  const read = (digest: string) => JSON.parse(readFileSync(join(blobs, digest.slice(7)), "utf8"));
+  const put = (value: unknown) => {
+    const bytes = JSON.stringify(value);
+    const hex = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+    writeFileSync(join(blobs, hex), bytes);
+    return { digest: `sha256:${hex}`, size: bytes.length };
+  };
+  const index = JSON.parse(readFileSync(join(path, "index.json"), "utf8"));
+  const manifest = read(index.manifests[0].digest);
+  const { steps } = read(manifest.config.digest);
+  Object.assign(manifest.config, put({ steps: steps.map(change) }));
+  Object.assign(index.manifests[0], put(manifest));
+  writeFileSync(join(path, "index.json"), JSON.stringify(index));
+}
+
+/** With the same base image. */
+async function otherStore(): Promise<TestBuilds> {
+  const other = await TestBuilds.make();
+  const archive = join(builds.context.path, "base.tar");
+  using images = builds.images();
+  await Bun.write(archive, new Response(await images.save(["base"])));
+  using theirs = other.images();
+  await theirs.load(archive);
+  return other;
+}
+
+it("ADD brings nothing of the host's loopback interface, or of what tells clouds' machines, but where that is allowed", async () => {
+  using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("of the host") });
+  const url = `http://127.0.0.1:${server.port}/file`;
+  const elsewhere = [
+    "http://localhost:1/x",
+    "http://0x7f.1/x",
+    "http://[::ffff:127.0.0.1]/x",
+    "http://169.254.169.254/x",
+  ];
+  const repositories = [`http://127.0.0.1:${server.port}/x.git`, "git://localhost/x.git"];
+  for (const each of [url, ...elsewhere, ...repositories]) {
+    const { code } = await failedBuild(builds.build(`FROM base\nADD ${each} /file`));
+    expect([each, code]).toEqual([each, "permission_denied"]);
+  }
+  // control
+  await builds.build(`FROM base\nADD ${url} /file`, { allow: ["network.host"] });
+  expect(await builds.run("cat /file")).toBe("of the host");
+});
+
+it("ADD of a repository has no SSH keys of the caller's, but those of an agent that is given", async () => {
+  using folder = new Folder();
+  const log = join(folder.path, "log");
+  folder.write("bin/ssh", `#!/bin/sh\necho "$SSH_AUTH_SOCK" "$@" >> ${log}\nexit 255\n`);
+  chmodSync(join(folder.path, "bin/ssh"), 0o755);
+  const { PATH, SSH_AUTH_SOCK } = process.env;
+  Object.assign(process.env, { PATH: `${folder.path}/bin:${PATH}`, SSH_AUTH_SOCK: "/caller" });
+  try {
+    for (const url of ["git@203.0.113.9:x.git", "ssh://git@203.0.113.9/x.git", "git+ssh://git@203.0.113.9/x.git"]) {
+      const { code, hint } = await failedBuild(builds.build(`FROM base\nADD ${url} /x`));
+      expect([code, hint]).toEqual(["permission_denied", "give it an agent: --ssh default"]);
+    }
+    expect(existsSync(log)).toBe(false);
+    // control
+    await failedBuild(builds.build("FROM base\nADD git@203.0.113.9:x.git /x", { ssh: { default: "/given" } }));
+    expect(readFileSync(log, "utf8")).toStartWith("/given -F none -o IdentityFile=none");
+    await failedBuild(builds.build("FROM base\nCOPY . /x", { context: "git@203.0.113.9:x.git" }));
+    expect(readFileSync(log, "utf8")).toContain("\n/caller ");
+  } finally {
+    Object.assign(process.env, { PATH, SSH_AUTH_SOCK });
+    if (SSH_AUTH_SOCK === undefined) delete process.env["SSH_AUTH_SOCK"];
+  }
+});
+
+it("who asks an SSH agent and takes no answer fills no memory of whoever builds", async () => {
+  const path = join(builds.context.path, "agent.sock");
+  const agent = createServer((client) => client.on("data", () => {}));
+  await new Promise<void>((resolve) => agent.listen(path, resolve));
+  using workspace = new Workspace(builds.root, imageIds());
+  const given = { options: { ssh: { default: path } }, workspace, ids: undefined };
+  const { mount, release } = await agentMount(given, { type: "ssh" }, "/agent", never);
+  const socket = (mount as { source: string }).source;
+  try {
+    // 19 is refused, 11 is asked
+    const flood = async (type: number, forMs: number) => {
+      const script = `const { connect } = require("node:net"); const client = connect(process.argv[1]); let sent = 0;
+        const piece = Buffer.alloc(50_000, Buffer.from([0, 0, 0, 1, ${type}]));
+        client.pause(); const end = () => (console.log(sent), process.exit()); setTimeout(end, ${forMs});
+        const more = () => sent < ${FLOOD} ? client.write(piece, () => ((sent += piece.length), more())) : end(); more();`;
+      const child = Bun.spawn([process.execPath, "-e", script, socket], { stdout: "pipe" });
+      return Number(await new Response(child.stdout).text());
+    };
+    expect(await flood(19, 2000)).toBeLessThan(FLOOD / 2);
+    // control: to whoever takes what it is sent
+    expect(await flood(11, 20_000)).toBeGreaterThanOrEqual(FLOOD);
+  } finally {
+    await release?.();
+    await new Promise((resolve) => agent.close(resolve));
+  }
+});
+const FLOOD = 8_000_000;
+function never(): TsboxError {
+  throw new Error("it is given");
+}
+
+it("an output takes no file away that was there before, and an archive no image", async () => {
+  using folder = new Folder();
+  const destination = folder.write("precious", "precious");
+  const stop = new AbortController();
+  const onEvent = (event: { type: string }) => event.type === "exporting" && stop.abort();
+  const outputs = [{ type: "tar" as const, destination }];
+  await failedBuild(builds.build("FROM base\nRUN echo 1 > /1", { outputs, onEvent, signal: stop.signal }));
+  expect(readFileSync(destination, "utf8")).toBe("precious");
+  expect(readdirSync(folder.path)).toEqual(["precious"]);
+  const text = "FROM base\nRUN echo unnamed > /unnamed";
+  const { id = "" } = await builds.build(text, { tags: [] });
+  await builds.build(text, { tags: [], outputs: [{ type: "oci", destination }] });
+  using images = builds.images();
+  expect(await images.exists(id)).toBe(true);
+  // control: it has been written, and what nobody had before is not there afterwards
+  expect(readFileSync(destination).length).toBeGreaterThan(1000);
+  const count = (await images.list()).length;
+  await builds.build(`${text}2`, { tags: [], outputs: [{ type: "oci", destination }] });
+  expect((await images.list()).length).toBe(count);
+});

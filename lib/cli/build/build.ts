@@ -1,5 +1,5 @@
 /** `tsbox build`: an image, of a Dockerfile. @module @see https://docs.docker.com/reference/cli/docker/buildx/build/ */
-import type { BuildResult, PlannedStep } from "../../build/index.ts";
+import type { BuildOptions, BuildResult, PlannedStep } from "../../build/index.ts";
 import { aligned } from "../images/table.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { safely } from "../images/with-images.ts";
@@ -9,6 +9,7 @@ import { contextOf } from "./context.ts";
 import { BUILD_FLAGS, type BuildFlags } from "./flags.ts";
 import { optionsOf } from "./options.ts";
 import { progressOf } from "./progress.ts";
+import { UsageError } from "../report.ts";
 
 const STDOUT = 1;
 
@@ -27,9 +28,11 @@ export const addBuild: Add = (parent, name) =>
 
 async function build(path: string, flags: BuildFlags, signal: AbortSignal): Promise<void> {
   const options = { ...optionsOf(flags, stdoutStream), ...(await contextOf(path, flags.file)), signal };
+  checkFiles(flags, options.outputs);
   const { Tsbox } = await import("../../engine/index.ts");
   using engine = new Tsbox();
   if (flags.plan) return print(planText(await engine.planBuild(options)));
+  removeOld(flags);
   const progress = progressOf(flags.quiet ? "quiet" : flags.progress);
   let result: BuildResult;
   try {
@@ -38,6 +41,19 @@ async function build(path: string, flags: BuildFlags, signal: AbortSignal): Prom
     progress.finish();
   }
   tell(result, flags, options.outputs === undefined);
+}
+
+/** @throws UsageError for what nothing would be written to */
+function checkFiles({ iidfile }: BuildFlags, outputs: BuildOptions["outputs"]): void {
+  if (iidfile !== undefined && outputs && !outputs.some(({ type }) => type === "image"))
+    throw new UsageError("write the id of an image: none is made", "--load makes one as well");
+}
+
+/** Of an earlier build: whoever reads them after one that fails would take them for its own. */
+function removeOld({ iidfile, metadataFile }: BuildFlags): void {
+  const { lstatSync, rmSync } = process.getBuiltinModule("node:fs");
+  for (const path of [iidfile, metadataFile])
+    if (path !== undefined && lstatSync(path, { throwIfNoEntry: false })?.isFile()) rmSync(path);
 }
 
 function tell(result: BuildResult, { quiet, iidfile, metadataFile, tag = [] }: BuildFlags, isUsual: boolean): void {

@@ -19,6 +19,7 @@ export function outputOf(text: string, toStdout: () => WritableStream<Uint8Array
   if (type === "image" || type === "registry") {
     if (destination !== undefined) throw invalid("--output", text, `an output of type ${type} has no dest`);
     const name = given.get("name");
+    if (push !== "true" && push !== "false") throw invalid("--output", text, "push is true or false");
     return {
       type: "image",
       ...(name === undefined ? {} : { names: name.split(",") }),
