@@ -8,7 +8,9 @@ import { Sandbox, type SandboxOptions } from "../lib/index.ts";
 // not the face: what has no kernel in it is looked at by itself
 import { readOpening, refusal, udpPacket, unreachable } from "../lib/gateway/packet.ts";
 import { Budget } from "../lib/gateway/budget.ts";
+import { openPort } from "../lib/gateway/index.ts";
 import { Pins } from "../lib/gateway/pins.ts";
+import { bindSocket, ERRNO, openSocket, portOf } from "../syscalls/index.ts";
 import { noGateway } from "./support/gateway.ts";
 import { noBusybox, noSandbox, notRoot, SLOW, testUnless } from "./support/machine.ts";
 import type { Inside } from "./support/policy-attack.ts";
@@ -130,6 +132,21 @@ test("of descriptors, whoever takes all that he can leaves as many for others", 
   expect([takeAll(), takeAll(), takeAll()]).toEqual([500, 250, 125]);
   budget.give(250);
   expect(takeAll()).toBe(188);
+});
+
+test("a port for which no sockets could be made for a moment is served a moment later", async () => {
+  const server = createServer((socket) => socket.end("inside"));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const address = Uint8Array.of(127, 0, 0, 1);
+  const listener = openSocket("tcp", 4);
+  bindSocket(listener, { address, port: 0 });
+  let failing = 32;
+  const opened = openPort(listener, { address, port }, () => (failing-- > 0 ? -ERRNO.EMFILE : openSocket("tcp", 4)));
+  expect(await ask("127.0.0.1", portOf(listener))).toBe("inside");
+  expect(failing).toBeLessThan(0);
+  opened.end();
+  server.close();
 });
 
 /** An id that nobody has. */

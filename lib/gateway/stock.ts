@@ -15,7 +15,7 @@ export class Stock {
   constructor(want: (count: number) => void, filled: () => void) {
     this.#want = want;
     this.#filled = filled;
-    this.#order();
+    this.order();
   }
 
   get isEmpty(): boolean {
@@ -25,7 +25,7 @@ export class Stock {
   /** Undefined where there is none now. */
   take(): number | undefined {
     const fd = this.#fds.pop();
-    this.#order();
+    this.order();
     return fd;
   }
 
@@ -41,7 +41,8 @@ export class Stock {
     for (const fd of this.#fds.splice(0)) close(fd);
   }
 
-  #order(): void {
+  /** Asks for more, where there are few. */
+  order(): void {
     if (this.#ordered || this.#isClosed || this.#fds.length > STOCK / 2) return;
     this.#ordered = true;
     this.#want(STOCK - this.#fds.length);

@@ -1,5 +1,5 @@
 /** What the gateway's thread does with what it is told. @module */
-import { DatagramReceiver, DatagramSender } from "../../syscalls/index.ts";
+import { close, DatagramReceiver, DatagramSender } from "../../syscalls/index.ts";
 import { OwnAddresses } from "../netlink/index.ts";
 import type { Loop } from "../loop/index.ts";
 import { Budget } from "./budget.ts";
@@ -11,6 +11,8 @@ import { Way, type Shared } from "./way.ts";
 
 /** The longest packet: a datagram in its header. */
 const PACKET_BYTES = 65536 + 48;
+/** So often sockets are asked for that could not be made. */
+const AGAIN_MS = 100;
 
 export class GatewayThread {
   readonly #own = new OwnAddresses();
@@ -50,11 +52,19 @@ export class GatewayThread {
       case "publish":
         return this.#publish(message);
       case "sockets":
-        return this.#ports.get(message.port)?.stock.fill(message.fds);
+        return this.#fill(message.port, message.fds);
       case "unpublish":
         this.#ports.get(message.port)?.close();
         return void this.#ports.delete(message.port);
     }
+  }
+
+  #fill(port: number, fds: readonly number[]): void {
+    const stock = this.#ports.get(port)?.stock;
+    if (!stock) return fds.forEach(close);
+    stock.fill(fds);
+    // none could be made just now: who waits at the port is not to wait for ever
+    if (fds.length === 0) this.#shared.loop.after(AGAIN_MS, () => stock.order());
   }
 
   #publish({ port, protocol, listener, target }: Extract<ToGateway, { kind: "publish" }>): void {
