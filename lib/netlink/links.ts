@@ -18,12 +18,14 @@ import { RTM_DELQDISC, type QueueRequest } from "./queues.ts";
 
 const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK] = [16, 17, 18, 19];
 const [RTM_NEWADDR, RTM_GETADDR, RTM_NEWROUTE, RTM_GETROUTE] = [20, 22, 24, 26];
+const [RTM_NEWNEIGH, RTM_DELNEIGH] = [28, 29];
 const [NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE] = [0x100, 0x200, 0x400];
 const [IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD] = [
   1, 3, 4, 5, 10, 18, 28,
 ];
 const IFLA_GROUP = 27;
-const [IFLA_PROTINFO, IFLA_BRPORT_MODE, AF_BRIDGE] = [12, 4, 7];
+const [IFLA_PROTINFO, IFLA_BRPORT_MODE, IFLA_BRPORT_LEARNING, AF_BRIDGE] = [12, 4, 8, 7];
+const [NDA_DST, NDA_LLADDR, NTF_MASTER, NUD_NOARP, NUD_PERMANENT] = [1, 2, 4, 0x40, 0x80];
 const [IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_MACVLAN_MODE] = [1, 2, 1, 1];
 const [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS] = [1, 2, 4, 8];
 const KEPT = [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS];
@@ -163,12 +165,34 @@ export class Links implements Disposable {
     this.#request(action, RTM_SETLINK, 0, netlinkBody(linkInfo(0, IFF_UP), named));
   }
 
-  /** What comes from the port of a bridge may go back there. @param index of the port */
-  reflect(index: number, action: string): void {
-    const mode = netlinkNested(IFLA_PROTINFO, netlinkAttribute(IFLA_BRPORT_MODE, Uint8Array.of(1)));
+  /**
+   * What is for an address goes to the port of a bridge, and nobody else there can have it by saying that it is his.
+   * @param index of the port @param reflects what comes from there may go back there
+   */
+  bindPort(index: number, mac: string, reflects: boolean, action: string): void {
+    const mode = netlinkAttribute(IFLA_BRPORT_MODE, Uint8Array.of(reflects ? 1 : 0));
+    const learns = netlinkAttribute(IFLA_BRPORT_LEARNING, Uint8Array.of(0));
     const body = linkInfo(index);
     body[0] = AF_BRIDGE;
-    this.#request(action, RTM_SETLINK, 0, netlinkBody(body, mode));
+    this.#request(action, RTM_SETLINK, 0, netlinkBody(body, netlinkNested(IFLA_PROTINFO, mode, learns)));
+    const bound = neighbour(AF_BRIDGE, index, NUD_NOARP, NTF_MASTER);
+    const own = netlinkAttribute(NDA_LLADDR, macBytes(mac));
+    this.#request(action, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, netlinkBody(bound, own));
+  }
+
+  /** Behind a device, an address is that one's, whatever is said there. @see arp(7) */
+  setNeighbour(index: number, address: Address, mac: string, action: string): void {
+    const body = neighbour(FAMILY[address.family], index, NUD_PERMANENT);
+    const both = [netlinkAttribute(NDA_DST, bytesOfAddress(address)), netlinkAttribute(NDA_LLADDR, macBytes(mac))];
+    this.#request(action, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, netlinkBody(body, ...both));
+  }
+
+  /** Where it is known. */
+  removeNeighbour(index: number, address: Address): void {
+    const destination = netlinkAttribute(NDA_DST, bytesOfAddress(address));
+    const body = netlinkBody(neighbour(FAMILY[address.family], index, 0), destination);
+    const result = this.#netlink.request(RTM_DELNEIGH, 0, body);
+    if (result < 0 && result !== -ENOENT) throw this.#failure("forget an address", result);
   }
 
   /** @returns whether it was there */
@@ -359,15 +383,22 @@ function changes({ name, master, mtu, mac, namespace }: LinkChange): Uint8Array[
   }
   if (master !== undefined) attributes.push(netlinkAttribute(IFLA_MASTER, word(master)));
   if (mtu !== undefined) attributes.push(netlinkAttribute(IFLA_MTU, word(mtu)));
-  if (mac !== undefined)
-    attributes.push(
-      netlinkAttribute(
-        IFLA_ADDRESS,
-        Uint8Array.from(mac.split(":"), (part) => Number.parseInt(part, 16)),
-      ),
-    );
+  if (mac !== undefined) attributes.push(netlinkAttribute(IFLA_ADDRESS, macBytes(mac)));
   if (namespace !== undefined) attributes.push(netlinkAttribute(IFLA_NET_NS_FD, word(namespace)));
   return attributes;
+}
+
+const macBytes = (text: string) => Uint8Array.from(text.split(":"), (part) => Number.parseInt(part, 16));
+
+/** `struct ndmsg { u8 family; u8, u16 pad; s32 index; u16 state; u8 flags; u8 type }` */
+function neighbour(family: number, index: number, state: number, flags = 0): Uint8Array {
+  const bytes = new Uint8Array(12);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(0, family);
+  view.setInt32(4, index, true);
+  view.setUint16(8, state, true);
+  view.setUint8(10, flags);
+  return bytes;
 }
 
 /** `struct ifinfomsg { u8 family; u16 type; s32 index; u32 flags; u32 change }` */

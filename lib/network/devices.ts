@@ -156,13 +156,15 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Na
     } else {
       const mtu = network.mtu === undefined ? {} : { mtu: network.mtu };
       const peer = { name: inside, namespace: descriptorOf(namespace), mac, ...mtu };
-      links.addVeth(device, peer, links.indexOf(network.device));
+      const bridge = links.indexOf(network.device);
+      links.addVeth(device, peer, bridge);
       // the port of a bridge has no addresses
       versionSix(device, false);
       if (endpoint.bandwidth) setBandwidth(links, device, endpoint.bandwidth);
-      links.bringUp(device, action);
       // a container reaches itself by a published port
-      if (ports.length > 0) links.reflect(links.indexOf(device), action);
+      links.bindPort(links.indexOf(device), mac, ports.length > 0, action);
+      for (const address of endpoint.addresses) links.setNeighbour(bridge, parseSubnet(address), mac, action);
+      links.bringUp(device, action);
     }
     inNetwork(namespace, () => configure(network, endpoint, gateway, action));
     if (network.driver === "macvlan") return;
@@ -211,8 +213,12 @@ function configure(network: NetworkRecord, endpoint: Endpoint, isGateway: boolea
 }
 
 /** What is left of containers in a network; their own ends are gone with their namespaces, or go with these. */
-export function pullOut(endpoints: readonly Endpoint[]): void {
+export function pullOut({ driver, device }: NetworkRecord, endpoints: readonly Endpoint[]): void {
   using links = new Links();
+  const bridge = driver === "bridge" ? links.find(device) : undefined;
+  if (bridge)
+    for (const address of endpoints.flatMap(({ addresses }) => addresses))
+      links.removeNeighbour(bridge.index, parseSubnet(address));
   removePorts(endpoints.flatMap(publishedPorts));
   removeDevices(links, endpoints.flatMap(devicesOf));
   forgetAddresses(endpoints);

@@ -485,7 +485,7 @@ export class Networks {
     const isGoing = (container: string) => containers.includes(container);
     const endpoints = containers.flatMap((container) => network.endpoints[container] ?? []);
     const isLast = Object.keys(network.endpoints).every(isGoing);
-    if (await place.find()) place.within(() => (isLast ? lowerNetwork(network) : pullOut(endpoints)));
+    if (await place.find()) place.within(() => (isLast ? lowerNetwork(network) : pullOut(network, endpoints)));
     this.#state().networks.update<NetworkRecord>(id, (row) => ({
       ...row,
       endpoints: Object.fromEntries(Object.entries(row.endpoints).filter(([container]) => !isGoing(container))),

@@ -4,7 +4,7 @@ import { chmodSync, closeSync, openSync, readdirSync, readFileSync } from "node:
 import { dirname } from "node:path";
 import { TYPE } from "../../lib/dns/index.ts";
 import { bytesOfAddress, parseAddress } from "../../lib/ip/index.ts";
-import { inNetwork } from "../../lib/netlink/index.ts";
+import { inNetwork, Links } from "../../lib/netlink/index.ts";
 import { askNetd, tellNetd } from "../../lib/netd/index.ts";
 import * as sys from "../../syscalls/index.ts";
 import { askFrom } from "../support/ask-names.ts";
@@ -133,6 +133,44 @@ describe.skipIf(reason !== undefined)(reason ?? "attacks on the server for names
     expect(askFrom(pid, own, "attacker", TYPE.A, "udp", 500)).toBeOneOf(["refused", "silent"]);
     expect(inside(`busybox ip route del ${own}/32; busybox ip addr del ${theirs}/32 dev eth0`).status).toBe(0);
   });
+
+  test("who takes the addresses of a neighbour, of IP and of Ethernet, is told nothing in its place", async () => {
+    world.sleeping("twin", "evil", "--network", "good");
+    world.sleeping("liar", "evil", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW");
+    const [twin, liar] = [world.pidOf("twin"), world.pidOf("liar")];
+    const inside = (script: string) => expect(world.made.tsbox("exec", "liar", "sh", "-c", script).status).toBe(0);
+    const of = (name: string, what: string) =>
+      world.inspected(name, `{{(index .NetworkSettings.Networks "evil").${what}}}`);
+    const gateway = gatewayOf("evil");
+    const [ip, mac, own] = [of("twin", "IPAddress"), of("twin", "MacAddress"), of("liar", "MacAddress")];
+    using links = new Links();
+    const bridge = links.indexOf(world.deviceOf("evil"));
+    const portOf = (name: string) =>
+      links.indexOf(`tsb${world.inspected(name, "{{.Id}}").slice(0, 7)}${world.deviceOf("evil").slice(4, 9)}`);
+    const theirs = () => askFrom(liar, gateway, "neighbour", TYPE.A, "udp", 1000);
+    const believed = async () =>
+      expect(await eventually(() => JSON.stringify(theirs()).includes(known.answers[0] as string))).toBe(true);
+    const known = { rcode: 0, answers: [world.addressOf("neighbour")] };
+    try {
+      expect(askFrom(twin, gateway, "neighbour")).toMatchObject(known);
+      expect(JSON.stringify(theirs())).not.toContain(known.answers[0]);
+      inside(`busybox ip addr add ${ip}/32 dev eth0; busybox ip route add ${gateway}/32 dev eth0 src ${ip}`);
+      expect(theirs()).toBe("silent");
+      inside(`busybox ip link set eth0 address ${mac}`);
+      expect(theirs()).toBe("silent");
+      expect(askFrom(twin, gateway, "neighbour")).toMatchObject(known);
+      // the controls: what is believed who says it, of either
+      links.bindPort(portOf("liar"), mac, false, "believe it");
+      await believed();
+      links.bindPort(portOf("twin"), mac, false, "believe it no more");
+      inside(`busybox ip link set eth0 address ${own}`);
+      expect(theirs()).toBe("silent");
+      links.setNeighbour(bridge, parseAddress(ip), own, "believe it");
+      await believed();
+    } finally {
+      world.said("rm", "-f", "twin", "liar");
+    }
+  }, 60_000);
 
   test("who starts containers does not wait for a server that is stopped, and none is started beside it", () => {
     process.kill(netd(), "SIGSTOP");
