@@ -38,6 +38,22 @@ function tsbox(words: string[], { stdin, env = {} }: Calling = {}) {
 const ID = /^sha256:[0-9a-f]{64}\n$/;
 
 describe("tsbox build", () => {
+  it("leaves no id of an earlier build in a file, and writes none where no image is made", () => {
+    builds.context.write("Dockerfile", "FROM base\nCOPY nothing /\n");
+    const iid = builds.context.write("iid", "of an earlier build");
+    expect(tsbox(["build", "--iidfile", iid, "."]).status).toBe(1);
+    expect(existsSync(iid)).toBe(false);
+    for (const words of [
+      ["--iidfile", iid, "-o", "out"],
+      ["-o", "type=registry"],
+      ["-o", "type=image,push=perhaps"],
+    ])
+      expect([words, tsbox(["build", ...words, "."]).status]).toEqual([words, 1]);
+    // control
+    builds.context.write("Dockerfile", "FROM base\n");
+    expect(tsbox(["build", "--iidfile", iid, "-q", "."]).stdout).toBe(`${readFileSync(iid, "utf8")}\n`);
+  });
+
   it("makes an image of a directory, says what it does, and prints the id", () => {
     builds.context.write("Dockerfile", 'FROM base\nCOPY a /\nRUN echo out; printf \'no end\'\nCMD ["cat", "/a"]\n');
     builds.context.write("a", "content\n");
