@@ -580,9 +580,29 @@ const ownersOf = ({ upper }: { upper: string }, path: string) => {
   return [uid, gid];
 };
 
+const noAttributes = Bun.which("setfattr") ? undefined : "attr is not installed";
+
 describe("a digest", () => {
   const digestOf = async (tree: FileTree, sources = ["."], files = new BuildFiles()) =>
     (await files.select(tree, { sources })).digest();
+
+  testUnless(
+    noAttributes,
+    "tells attributes apart, and files keep them, whatever letters they are called by",
+    async () => {
+      const digests: string[] = [];
+      for (const name of ["user.A", "user.Ł", "user.é"]) {
+        const tree = contextOf({ "d/f": "1" });
+        for (const at of ["d", "d/f"])
+          Bun.spawnSync(["setfattr", "-n", name, "-v", "1", join(tree.layers[0] as string, at)]);
+        digests.push(await digestOf(tree), await digestOf(tree, ["d/f"]));
+        const { upper } = await copied(tree, { sources: ["."] });
+        for (const at of ["d", "d/f"])
+          expect(Bun.spawnSync(["getfattr", "--only-values", "-n", name, join(upper, at)]).stdout.toString()).toBe("1");
+      }
+      expect(new Set(digests).size).toBe(digests.length);
+    },
+  );
 
   test("says names, types, modes and contents, and nothing of times or owners", async () => {
     const given = { a: "1", "d/b": "2", l: "-> a" };

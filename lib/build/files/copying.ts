@@ -111,8 +111,8 @@ export class Copying {
   /** Others may have their turn wherever this gives something. */
   *take(part: Part): Generator<void, void> {
     if (part.kind === "files") return yield* this.#files(part);
-    const { directory, attributes } = part.level;
-    const xattrs = this.#from.attributes(attributes.xattrs, part.level.path);
+    const { directory } = part.level;
+    const xattrs = this.#from.attributes(directory.xattrs, part.level.path);
     if (part.path !== "") this.#compareOne(part.level.path, stampOf(directory));
     this.write({ path: part.path, where: part.level.path, stated: directory, xattrs });
   }

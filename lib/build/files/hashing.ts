@@ -45,13 +45,13 @@ export class Hashing {
   *take(part: Part): Generator<void, void> {
     const { path, level } = part;
     if (part.kind === "directory") {
-      const { directory, attributes } = level;
-      const xattrs = this.#open.attributes(attributes.xattrs, level.path);
+      const { directory } = level;
+      const xattrs = this.#open.attributes(directory.xattrs, level.path);
       this.#keep({ path, where: level.path, stated: directory, xattrs });
       // what it is copied into stays as it is
       if (path === "") return;
       this.stamps.set(level.path, stampOf(directory));
-      this.#put(path, directory, textOfAttributes(xattrs));
+      this.#put(path, directory, xattrs ? hexOf(digestOf(textOfAttributes(xattrs))) : "");
       return;
     }
     const { tree } = this.#open;
