@@ -21,6 +21,7 @@ export * from "./program.ts";
 export * from "./quota.ts";
 export * from "./signals.ts";
 export * from "./sockets.ts";
+export * from "./stand-still.ts";
 export * from "./structs.ts";
 export * from "./visit.ts";
 export * from "./walker.ts";

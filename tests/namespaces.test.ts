@@ -87,7 +87,9 @@ describe("namespaces of another sandbox", () => {
     const options = sharing(box, ["user", "pid"]);
     await sh("sleep 55 >/dev/null 2>&1 & echo", options);
     await sh("(setsid sleep 44 || nohup sleep 44) >/dev/null 2>&1 & echo", options);
-    expect(await inBox(box, "grep -sl sleep /proc/[0-9]*/comm | wc -l")).toBe("0");
+    // what has been killed takes a moment to end
+    const looking = "n=50; while [ $n -gt 0 ] && grep -sq sleep /proc/[0-9]*/comm; do n=$((n-1)); usleep 20000; done";
+    expect(await inBox(box, `${looking}; grep -sl sleep /proc/[0-9]*/comm | wc -l`)).toBe("0");
   });
 
   testUnless(notRoot, "the mount namespace: what is mounted there is seen", async () => {

@@ -249,7 +249,7 @@ describe("tar-stream", () => {
       }),
       { numRuns: 100 },
     );
-  });
+  }, 120_000);
 
   test("reads what is written as it was meant", async () => {
     await fc.assert(

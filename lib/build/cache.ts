@@ -5,8 +5,8 @@
  */
 import { isDigest, type Descriptor, type Digest } from "../image/index.ts";
 import { BUILD_CACHE } from "../store/index.ts";
-import { Database, openRoot, standStill } from "../state/index.ts";
-import { OpenFile, type Directory } from "../../syscalls/index.ts";
+import { Database, openRoot } from "../state/index.ts";
+import { OpenFile, standStill, type Directory } from "../../syscalls/index.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS steps (

@@ -22,6 +22,3 @@ export function openRoot(path: string, isReadOnly: boolean): Directory {
   root[Symbol.dispose]();
   throw unavailable(`open the store ${show(path)}`, `it belongs to the user ${owner}, and this is ${self}`);
 }
-
-/** Not for longer than another process takes to do something short. */
-export const standStill = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);

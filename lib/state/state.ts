@@ -4,10 +4,10 @@
  * @module
  */
 import type { DatabaseSync } from "node:sqlite";
-import { Directory, OpenFile } from "../../syscalls/index.ts";
+import { Directory, OpenFile, standStill } from "../../syscalls/index.ts";
 import { Database } from "./database.ts";
 import { storing, unavailable } from "./failure.ts";
-import { openRoot, standStill } from "./root.ts";
+import { openRoot } from "./root.ts";
 import { insertRow, parsed, Rows, rowsSchema, type Row } from "./rows.ts";
 import { fromText } from "./values.ts";
 

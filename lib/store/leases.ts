@@ -3,9 +3,8 @@
  * gives it back when a process ends, however it does.
  * @module
  */
-import { OpenFile, show, TsboxError } from "../../syscalls/index.ts";
+import { OpenFile, show, standStill, TsboxError } from "../../syscalls/index.ts";
 import type { Digest } from "../image/index.ts";
-import { standStill } from "../state/index.ts";
 import { storing } from "./failure.ts";
 import { layersOf, type StoredImage } from "./images.ts";
 import { bootMark, findLayer, layerKey, LOCK, markSynced, OPAQUE_MARK, type IdMaps } from "./layers.ts";

@@ -13,9 +13,18 @@
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/image-layout.md
  */
-import { absolute, Directory, effectiveUid, ERRNO, OpenFile, show, TsboxError } from "../../syscalls/index.ts";
+import {
+  absolute,
+  Directory,
+  effectiveUid,
+  ERRNO,
+  OpenFile,
+  show,
+  standStill,
+  TsboxError,
+} from "../../syscalls/index.ts";
 import type { DigestAlgorithm } from "../image/index.ts";
-import { openRoot, standStill } from "../state/index.ts";
+import { openRoot } from "../state/index.ts";
 import { storing, unavailable } from "./failure.ts";
 
 const VERSION = 1;
