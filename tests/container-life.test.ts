@@ -443,7 +443,7 @@ describe("a restart policy", () => {
     const container = await engine.run("exit 1", { remove: true });
     expect(await eventually(() => engine.row(container) === undefined, WAIT_MS)).toBe(true);
     expect(engine.events(container)).toEqual(["create", "start", "die 1", "destroy"]);
-    expect(existsSync(engine.home.path(container.id))).toBe(false);
+    expect(await eventually(() => !existsSync(engine.home.path(container.id)), WAIT_MS)).toBe(true);
   });
 });
 
