@@ -45,7 +45,7 @@ e2e("-h is the hostname, also in /etc/hostname and /etc/hosts", async (c) => {
 });
 
 e2e("--add-host adds a line to /etc/hosts", async (c) => {
-  expect(await c.sh(["--add-host", "db:10.1.2.3"], "grep db /etc/hosts")).toMatch(/^10\.1\.2\.3\s+db$/);
+  expect(await c.sh(["--add-host", "db:10.1.2.3"], "grep -w db /etc/hosts")).toMatch(/^10\.1\.2\.3\s+db$/);
 });
 
 e2e("--dns, --dns-search and --dns-option are in /etc/resolv.conf", async (c) => {
