@@ -96,7 +96,7 @@ async function cold(tools: Builder[], folder: Folder): Promise<Bar[]> {
 }
 
 async function stages(tools: Builder[], folder: Folder): Promise<Bar[]> {
-  const stage = (name: string) => `FROM ${BOX} AS ${name}\nRUN sleep ${SECONDS}`;
+  const stage = (name: string) => `FROM ${BOX} AS ${name}\nRUN sleep ${SECONDS}; echo ${name}`;
   const copies = "COPY --from=a /bin/sh /a\nCOPY --from=b /bin/sh /b";
   folder.write("stages/Dockerfile", [stage("a"), stage("b"), `FROM ${BOX}`, copies].join("\n"));
   const [our] = tools as [Builder];

@@ -442,6 +442,15 @@ describe("a cache of others", () => {
 });
 
 describe("stages", () => {
+  it("that are the same are built once, also without a cache", async () => {
+    const stage = (name: string) => `FROM base AS ${name}\nRUN cat /proc/sys/kernel/random/uuid > /made\n`;
+    const text = `${stage("one")}${stage("two")}FROM base\nCOPY --from=one /made /1\nCOPY --from=two /made /2`;
+    for (let turn = 0; turn < 2; turn++) {
+      await builds.build(text, { cache: false });
+      expect(await builds.run("cmp /1 /2 && echo same")).toBe("same\n");
+    }
+  });
+
   it("that do not need each other are built at the same time", async () => {
     const run = "RUN echo begin; sleep 1; echo end";
     const copies = "COPY --from=a /etc/passwd /a\nCOPY --from=b /etc/passwd /b";

@@ -16,6 +16,8 @@ export class Performing {
   readonly #making: Making;
   readonly #steps: readonly Step[];
   readonly #done = new Map<number, Promise<Done>>();
+  /** By their keys. */
+  readonly #made = new Map<string, Done>();
   readonly #slots: Slots;
   readonly #locks: StepLocks;
 
@@ -88,7 +90,9 @@ export class Performing {
     const looked = await look(this.#making, found, operation);
     if ("snapshot" in looked) return looked;
     using _lock = await this.#locks.take(looked.key);
-    const there = await lookAgain(this.#making, looked);
+    // one step may be another one again: it is done once, also where no cache counts
+    const own = this.#made.get(looked.key);
+    const there = own ? { ...own, cached: true } : await lookAgain(this.#making, looked);
     if (there) return there;
     // the lock is held until it is done
     return await this.#slots.use(() => {
@@ -115,7 +119,9 @@ export class Performing {
         if (quick !== undefined) cache.addAlias(quick, key);
       }
       const snapshot = made.layer ? [...found.below, made.layer] : found.below;
-      return { snapshot, created, hasLayer: made.layer !== undefined, cached: false, key };
+      const done = { snapshot, created, hasLayer: made.layer !== undefined, cached: false, key };
+      if (isSame) this.#made.set(key, done);
+      return done;
     } finally {
       workspace.remove(layer);
     }
