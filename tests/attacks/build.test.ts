@@ -189,7 +189,7 @@ it("a build that is killed leaves nothing that runs, and what it leaves in the s
   );
   const child = Bun.spawn([process.execPath, script], { stdout: "pipe", stderr: "inherit" });
   for await (const _ of child.stdout) break;
-  expect(descendants().some(({ name }) => name === "sleep")).toBe(true);
+  expect(await eventually(() => descendants().some(({ name }) => name === "sleep"))).toBe(true);
   const inside = descendants(child.pid).map(({ pid }) => pid);
   child.kill("SIGKILL");
   await child.exited;
