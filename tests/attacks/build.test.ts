@@ -44,10 +44,11 @@ RUN --mount=type=secret,id=token --mount=type=secret,id=other,env=TOKEN \\
   cat /run/secrets/token | wc -c > /seen; printf %s "$TOKEN" | wc -c >> /seen; stat -c %a /run/secrets/token >> /seen
 RUN ls -A /run >> /seen 2>&1; env >> /seen`;
   const bytes = new TextEncoder().encode(secret);
+  const before = readdirSync("/dev/shm");
   await builds.build(text, { secrets: { token: bytes, other: bytes } });
   expect(await builds.run("head -3 /seen")).toBe(`${secret.length}\n${secret.length}\n400\n`);
   expect(filesWith(secret)).toEqual([]);
-  expect(readdirSync("/dev/shm").filter((name) => name.includes("tsbox"))).toEqual([]);
+  expect(readdirSync("/dev/shm").filter((name) => !before.includes(name))).toEqual([]);
   // another secret is no reason to do it again
   expect((await builds.build(text, { secrets: { token: new Uint8Array([1]), other: bytes } })).cached).toBe(2);
   // control: what a step writes down is found
