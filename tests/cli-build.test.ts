@@ -99,9 +99,9 @@ describe("tsbox build", () => {
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line) as { type: string; text?: string });
-    expect(new Set(events.map(({ type }) => type))).toEqual(
-      new Set(["plan", "started", "output", "ended", "exporting"]),
-    );
+    // a kernel that cannot give a RUN a network is told of
+    const types = new Set(events.map(({ type }) => type).filter((type) => type !== "warning"));
+    expect(types).toEqual(new Set(["plan", "started", "output", "ended", "exporting"]));
     expect(events.find(({ type }) => type === "output")?.text).toBe("\u00e9\n");
   });
 

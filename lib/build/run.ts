@@ -43,7 +43,7 @@ export async function run(
       // most steps need none: those that do will fail, and this says why
       const message = `${whereOf(making.file, step)}: there is no network: ${(error as TsboxError).message}`;
       making.onEvent({ type: "warning", message, ...(step.place ? { line: step.place.line } : {}) });
-      return start({ ...options, network: false });
+      return onceFree(layer, () => start({ ...options, network: false }));
     }
   });
   making.signal.throwIfAborted();
@@ -52,6 +52,21 @@ export async function run(
   removeStubs(`${layer}/upper`, lowers, [...STANDARD, ...made]);
   return mounted.isSame;
 }
+
+/** A process of another step, which has begun but not executed anything yet, has the lock of this one's layer as well. */
+async function onceFree<T>(layer: string, work: () => Promise<T>): Promise<T> {
+  for (let turn = 0; ; turn++) {
+    try {
+      return await work();
+    } catch (error) {
+      const { code, path } = error as TsboxError;
+      if (code !== "mount_failed" || path !== layer || turn === TURNS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, TURN_MS));
+    }
+  }
+}
+
+const [TURNS, TURN_MS] = [250, 20];
 
 /** Where every sandbox has something mounted. */
 const STANDARD = ["/proc", "/sys", "/dev", "/etc/resolv.conf"];

@@ -3,7 +3,7 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
-import { ARCH, Descriptors, Program, standStill, TsboxError } from "../../syscalls/index.ts";
+import { ARCH, Descriptors, Program, TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import { bindControl, bindPassing, factsFor, start, startImage, type Control, type Launched } from "../launch/index.ts";
 import { compileTake, holdSteps, initSteps, listens, relaySteps, type Beside, type InitKind } from "../plan/index.ts";
@@ -183,14 +183,10 @@ function bindCgroup(bound: Record<string, number>, cgroup: Joinable, opened: Des
   Object.assign(bound, cgroup.open(opened));
 }
 
-/** A process that has been killed has its descriptors for so long at most. */
-const KILLED_MS = 200;
-
 /** What two overlays write at a time is undefined. Gone with this process, like the sandbox. */
 export function lockLayer(layer: string): number {
   const fd = sys.open(layer, sys.O_RDONLY | sys.O_DIRECTORY);
-  for (const end = performance.now() + KILLED_MS; performance.now() < end; standStill(1))
-    if (sys.lockFile(fd)) return fd;
+  if (sys.lockFile(fd)) return fd;
   sys.close(fd);
   throw new TsboxError(`use the writableLayer "${layer}": another sandbox does`, { code: "mount_failed", path: layer });
 }

@@ -27,6 +27,7 @@ beforeAll(async () => {
 afterAll(() => builds?.[Symbol.dispose]());
 
 const it = (name: string, body: () => unknown, timeoutMs?: number) => testUnless(noBusybox, name, body, timeoutMs);
+const noGit = noBusybox ?? (Bun.which("git") ? undefined : "git is not installed");
 
 /** Files of the store in which a text stands, however they are called. */
 function filesWith(text: string): string[] {
@@ -294,48 +295,56 @@ async function otherStore(): Promise<TestBuilds> {
   return other;
 }
 
-it("ADD brings nothing of the host's loopback interface, or of what tells clouds' machines, but where that is allowed", async () => {
-  using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("of the host") });
-  const url = `http://127.0.0.1:${server.port}/file`;
-  const elsewhere = [
-    "http://localhost:1/x",
-    "http://0x7f.1/x",
-    "http://[::ffff:127.0.0.1]/x",
-    "http://169.254.169.254/x",
-  ];
-  const repositories = [`http://127.0.0.1:${server.port}/x.git`, "git://localhost/x.git"];
-  for (const each of [url, ...elsewhere, ...repositories]) {
-    const { code } = await failedBuild(builds.build(`FROM base\nADD ${each} /file`));
-    expect([each, code]).toEqual([each, "permission_denied"]);
-  }
-  // control
-  await builds.build(`FROM base\nADD ${url} /file`, { allow: ["network.host"] });
-  expect(await builds.run("cat /file")).toBe("of the host");
-});
-
-it("ADD of a repository has no SSH keys of the caller's, but those of an agent that is given", async () => {
-  using folder = new Folder();
-  const log = join(folder.path, "log");
-  folder.write("bin/ssh", `#!/bin/sh\necho "$SSH_AUTH_SOCK" "$@" >> ${log}\nexit 255\n`);
-  chmodSync(join(folder.path, "bin/ssh"), 0o755);
-  const { PATH, SSH_AUTH_SOCK } = process.env;
-  Object.assign(process.env, { PATH: `${folder.path}/bin:${PATH}`, SSH_AUTH_SOCK: "/caller" });
-  try {
-    for (const url of ["git@203.0.113.9:x.git", "ssh://git@203.0.113.9/x.git", "git+ssh://git@203.0.113.9/x.git"]) {
-      const { code, hint } = await failedBuild(builds.build(`FROM base\nADD ${url} /x`));
-      expect([code, hint]).toEqual(["permission_denied", "give it an agent: --ssh default"]);
+testUnless(
+  noGit,
+  "ADD brings nothing of the host's loopback interface, or of what tells clouds' machines, but where that is allowed",
+  async () => {
+    using server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("of the host") });
+    const url = `http://127.0.0.1:${server.port}/file`;
+    const elsewhere = [
+      "http://localhost:1/x",
+      "http://0x7f.1/x",
+      "http://[::ffff:127.0.0.1]/x",
+      "http://169.254.169.254/x",
+    ];
+    const repositories = [`http://127.0.0.1:${server.port}/x.git`, "git://localhost/x.git"];
+    for (const each of [url, ...elsewhere, ...repositories]) {
+      const { code } = await failedBuild(builds.build(`FROM base\nADD ${each} /file`));
+      expect([each, code]).toEqual([each, "permission_denied"]);
     }
-    expect(existsSync(log)).toBe(false);
     // control
-    await failedBuild(builds.build("FROM base\nADD git@203.0.113.9:x.git /x", { ssh: { default: "/given" } }));
-    expect(readFileSync(log, "utf8")).toStartWith("/given -F none -o IdentityFile=none");
-    await failedBuild(builds.build("FROM base\nCOPY . /x", { context: "git@203.0.113.9:x.git" }));
-    expect(readFileSync(log, "utf8")).toContain("\n/caller ");
-  } finally {
-    Object.assign(process.env, { PATH, SSH_AUTH_SOCK });
-    if (SSH_AUTH_SOCK === undefined) delete process.env["SSH_AUTH_SOCK"];
-  }
-});
+    await builds.build(`FROM base\nADD ${url} /file`, { allow: ["network.host"] });
+    expect(await builds.run("cat /file")).toBe("of the host");
+  },
+);
+
+testUnless(
+  noGit,
+  "ADD of a repository has no SSH keys of the caller's, but those of an agent that is given",
+  async () => {
+    using folder = new Folder();
+    const log = join(folder.path, "log");
+    folder.write("bin/ssh", `#!/bin/sh\necho "$SSH_AUTH_SOCK" "$@" >> ${log}\nexit 255\n`);
+    chmodSync(join(folder.path, "bin/ssh"), 0o755);
+    const { PATH, SSH_AUTH_SOCK } = process.env;
+    Object.assign(process.env, { PATH: `${folder.path}/bin:${PATH}`, SSH_AUTH_SOCK: "/caller" });
+    try {
+      for (const url of ["git@203.0.113.9:x.git", "ssh://git@203.0.113.9/x.git", "git+ssh://git@203.0.113.9/x.git"]) {
+        const { code, hint } = await failedBuild(builds.build(`FROM base\nADD ${url} /x`));
+        expect([code, hint]).toEqual(["permission_denied", "give it an agent: --ssh default"]);
+      }
+      expect(existsSync(log)).toBe(false);
+      // control
+      await failedBuild(builds.build("FROM base\nADD git@203.0.113.9:x.git /x", { ssh: { default: "/given" } }));
+      expect(readFileSync(log, "utf8")).toStartWith("/given -F none -o IdentityFile=none");
+      await failedBuild(builds.build("FROM base\nCOPY . /x", { context: "git@203.0.113.9:x.git" }));
+      expect(readFileSync(log, "utf8")).toContain("\n/caller ");
+    } finally {
+      Object.assign(process.env, { PATH, SSH_AUTH_SOCK });
+      if (SSH_AUTH_SOCK === undefined) delete process.env["SSH_AUTH_SOCK"];
+    }
+  },
+);
 
 it("who asks an SSH agent and takes no answer fills no memory of whoever builds", async () => {
   const path = join(builds.context.path, "agent.sock");
