@@ -5,7 +5,7 @@
  * is left out, and said to be.
  * @module
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -110,6 +110,9 @@ async function main(): Promise<void> {
     console.log(bars(held));
   } finally {
     for (const child of running) child.kill(9);
+    // it goes on by itself
+    const aardvark = join(directory, "networks/aardvark.pid");
+    if (existsSync(aardvark)) process.kill(Number(readFileSync(aardvark, "utf8")), 9);
     await Promise.all(running.map((child) => child.exited));
     rmSync(directory, { recursive: true, force: true });
   }
