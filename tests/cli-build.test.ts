@@ -117,6 +117,10 @@ describe("tsbox build", () => {
       expect(tsbox(["build", "-q", "-t", "packed", "-"], { stdin: archive })).toMatchObject({ status: 0, stderr: "" });
       expect(tsbox(["run", "--rm", "packed", "cat", "/c"]).stdout).toBe("packed");
     }
+    builds.context.write("packed/other", "FROM base\nRUN echo of the other > /c\n");
+    const archive = Bun.spawnSync(["tar", "-c", "-C", join(builds.context.path, "packed"), "."]).stdout;
+    expect(tsbox(["build", "-q", "-t", "packed", "-f", "other", "-"], { stdin: archive }).status).toBe(0);
+    expect(tsbox(["run", "--rm", "packed", "cat", "/c"]).stdout).toBe("of the other\n");
     const both = tsbox(["build", "-f", "-", "-"], { stdin: text });
     expect([both.status, both.stderr]).toEqual([1, expect.stringContaining("it has only one of them")]);
   });

@@ -14,8 +14,8 @@ export async function contextOf(context: string, file: string | undefined): Prom
   if (sizeOfTerminal(STDIN))
     throw new UsageError("read stdin: it is a terminal", 'redirect it: "tsbox build - <Dockerfile"');
   if (file === "-") return { context, dockerfile: new TextDecoder().decode(await all(Bun.stdin.stream())) };
-  const [start, stream] = await peek(Bun.stdin.stream());
-  return isArchive(start) ? { context: stream } : { dockerfile: new TextDecoder().decode(await all(stream)) };
+  // what is no archive is a Dockerfile
+  return { context: Bun.stdin.stream(), ...(file === undefined ? {} : { file }) };
 }
 
 /** It is named as whoever types sees it; of a context that is somewhere else, from its top. */
@@ -41,39 +41,3 @@ async function all(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   }
   return Buffer.concat(pieces);
 }
-
-/** Its first bytes, and all of it again. */
-async function peek(stream: ReadableStream<Uint8Array>): Promise<[Uint8Array, ReadableStream<Uint8Array>]> {
-  const reader = stream.getReader();
-  let start: Uint8Array = new Uint8Array();
-  let isOver = false;
-  while (start.length < 512 && !isOver) {
-    const { done, value } = await reader.read();
-    if (done) isOver = true;
-    else start = Buffer.concat([start, value]);
-  }
-  const again = new ReadableStream<Uint8Array>({
-    start(controller) {
-      controller.enqueue(start);
-    },
-    async pull(controller) {
-      const { done, value } = await reader.read();
-      if (done) controller.close();
-      else controller.enqueue(value);
-    },
-    cancel: (reason) => reader.cancel(reason),
-  });
-  return [start, again];
-}
-
-/** gzip, zstd, bzip2, xz; and tar. */
-const MAGICS: [at: number, bytes: string][] = [
-  [0, "\x1f\x8b"],
-  [0, "\x28\xb5\x2f\xfd"],
-  [0, "BZh"],
-  [0, "\xfd7zXZ\0"],
-  [257, "ustar"],
-];
-
-const isArchive = (start: Uint8Array): boolean =>
-  MAGICS.some(([at, bytes]) => Buffer.from(start.subarray(at, at + bytes.length)).toString("latin1") === bytes);
