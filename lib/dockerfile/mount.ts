@@ -1,5 +1,6 @@
 /** `RUN --mount=…`. @module @see https://docs.docker.com/reference/dockerfile/#run---mount */
 import { show } from "../../syscalls/index.ts";
+import { csvFields } from "../schema/index.ts";
 import { splitAt } from "./flags.ts";
 import { Flaw } from "./flaw.ts";
 import type { RunMount } from "./instruction.ts";
@@ -48,7 +49,9 @@ const TAKEN: Record<RunMount["type"], Key[]> = {
  */
 export function readMount({ text, at }: Text, expand?: (text: string) => string): RunMount {
   const given = new Map<Key, string | undefined>();
-  for (const field of csvFields(text, at)) {
+  const fields = csvFields(text);
+  if (!fields) throw new Flaw(`a quote in ${show(text)} is where none may be`, { at });
+  for (const field of fields) {
     const [word, value] = splitAt(field, "=");
     const name = word.toLowerCase();
     const key = Object.hasOwn(KEYS, name) ? KEYS[name] : undefined;
@@ -131,17 +134,4 @@ function bytesOf(value: string, at: number): number {
   if (number === "" || !Number.isSafeInteger(bytes))
     throw new Flaw(`size ${show(value)} is not a size`, { at, hint: "64m, 1g" });
   return bytes;
-}
-
-/** One line of comma-separated values: `"a,b"` holds a comma, `""` in it a quote. */
-function csvFields(text: string, at: number): string[] {
-  const fields: string[] = [];
-  let rest = text;
-  for (;;) {
-    const field = /^(?:"((?:[^"]|"")*)"|([^",]*))(?=,|$)/s.exec(rest);
-    if (!field) throw new Flaw(`a quote in ${show(text)} is where none may be`, { at });
-    fields.push(field[1]?.replaceAll('""', '"') ?? (field[2] as string));
-    if (field[0].length === rest.length) return fields;
-    rest = rest.slice(field[0].length + 1);
-  }
 }

@@ -1,4 +1,5 @@
-/** What JSON of others has to be, as data. @module */
+/** What JSON of others has to be, as data; and lines of comma-separated values. @module */
+export { csvFields } from "./csv.ts";
 export {
   absolutePath,
   boolean,

@@ -7,6 +7,7 @@
 import { absolute, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerMount, FileChanges, ImageMount, VolumeMount } from "./mount.ts";
 import type { BindMount, MountOption, Propagation } from "../sandbox/index.ts";
+import { csvFields } from "../schema/index.ts";
 import { idMapsOf } from "./id-words.ts";
 import { nameProblem } from "./names.ts";
 
@@ -139,7 +140,9 @@ class Fields {
 
   constructor(text: string, refuse: Refusal) {
     this.refuse = refuse;
-    for (const field of csvFields(text, refuse)) {
+    const read = csvFields(text);
+    if (!read) throw refuse("a quote that is not closed, or inside a field");
+    for (const field of read) {
       const [, word = "", value] = /^([^=]*)(?:=([^]*))?$/.exec(field) ?? [];
       const name = ALIASES[word] ?? word;
       const before = this.#values.get(name);
@@ -281,17 +284,4 @@ function tmpfsMount(fields: Fields): TmpfsMount {
     made.mode = Number.parseInt(mode, 8);
   }
   return made;
-}
-
-/** A line of comma-separated values: a field in quotes may have commas, and doubled quotes. @see RFC 4180 */
-function csvFields(text: string, refuse: Refusal): string[] {
-  const fields: string[] = [];
-  const field = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
-  for (let more = true; more;) {
-    const match = field.exec(text);
-    if (!match) throw refuse("a quote that is not closed, or inside a field");
-    fields.push(match[1]?.replaceAll('""', '"') ?? match[2] ?? "");
-    more = match[3] === ",";
-  }
-  return fields;
 }
