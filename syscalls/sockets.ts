@@ -175,10 +175,3 @@ export function openPipe(): { read: number; write: number } {
   if (result < 0) return { read: result, write: result };
   return { read: scratch.view.getInt32(0, true), write: scratch.view.getInt32(4, true) };
 }
-
-/** `int socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, int sv[2])`: messages keep their bounds. @see unix(7) */
-export function packetPair(): [number, number] {
-  const [AF_UNIX, SOCK_SEQPACKET] = [1, 5];
-  syscall("make a socket pair", "socketpair", AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK_CLOEXEC, 0, scratch.address);
-  return [scratch.view.getInt32(0, true), scratch.view.getInt32(4, true)];
-}

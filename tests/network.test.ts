@@ -3,14 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  bareAddresses,
-  Networks,
-  parsePorts,
-  reservePorts,
-  type Joining,
-  type NetworkRecord,
-} from "../lib/network/index.ts";
+import { bareAddresses, Networks, reservePorts, type Joining, type NetworkRecord } from "../lib/network/index.ts";
+import { parsePorts } from "../lib/ip/index.ts";
 import { Links } from "../lib/netlink/index.ts";
 import { hasFirewall } from "../lib/network/firewall.ts";
 import { State } from "../lib/state/index.ts";

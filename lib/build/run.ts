@@ -122,8 +122,7 @@ async function tell({ onEvent }: Making, { number }: Step, child: SandboxProcess
 }
 
 /** `Dockerfile:3:1` */
-export const whereOf = (file: string, { place }: Step): string =>
-  place ? `${file}:${place.line}:${place.column}` : file;
+const whereOf = (file: string, { place }: Step): string => (place ? `${file}:${place.line}:${place.column}` : file);
 
 function runError({ file }: Making, step: Step, result: ProcessResult, last: LastLines): TsboxError {
   const how = result.exitCode === null ? `ended by ${result.signalCode}` : `exit code ${result.exitCode}`;

@@ -11,7 +11,7 @@ import {
   parseDuration,
   parseSize,
 } from "../sandbox/index.ts";
-import { parseExposed, parsePorts } from "../network/index.ts";
+import { parseExposed, parsePorts } from "../ip/index.ts";
 import { checkEtcFiles } from "./etc-files.ts";
 import { checkName } from "./names.ts";
 import { checkAliases, networksOf, publishes } from "./network-options.ts";

@@ -4,8 +4,9 @@ import type { ContainerConfig } from "../image/index.ts";
 import { callVerb } from "../launch/index.ts";
 import { NetdKeeper, NetdWatcher, publishPorts, runNetd } from "../netd/index.ts";
 import { bandwidthOf } from "../sandbox/index.ts";
-import { DEFAULT_NETWORK, namespaceOf, Networks, parseExposed, parsePorts, reservePorts } from "../network/index.ts";
-import type { Endpoint, NetworkRecord, WantedPort, Keeper, Watcher } from "../network/index.ts";
+import { parseExposed, parsePorts, type WantedPort } from "../ip/index.ts";
+import { DEFAULT_NETWORK, namespaceOf, Networks, reservePorts } from "../network/index.ts";
+import type { Endpoint, NetworkRecord, Keeper, Watcher } from "../network/index.ts";
 import { addEvent } from "./events.ts";
 import { find, recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -119,7 +120,7 @@ const joiningOf = (
 });
 
 /** @throws TsboxError `invalid_option` */
-export function wantedPorts(options: ContainerOptions, { ExposedPorts = {} }: ContainerConfig): WantedPort[] {
+function wantedPorts(options: ContainerOptions, { ExposedPorts = {} }: ContainerConfig): WantedPort[] {
   const { ports = [], publishAll = false, expose = [] } = options;
   const published = ports.flatMap(parsePorts);
   if (!publishAll) return published;

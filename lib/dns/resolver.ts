@@ -14,7 +14,7 @@ export interface Asker {
 
 /** Of one asker at a time, so that it leaves something for others. */
 const MOST_WAITING = 64;
-export const STREAM_BYTES = 65_535;
+const STREAM_BYTES = 65_535;
 
 /** Answers, at once or later; false: it does not. */
 export interface Resolving {

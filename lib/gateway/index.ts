@@ -11,7 +11,6 @@ export {
   type Traffic,
   type WayLimits,
 } from "./gateway.ts";
-export { OWN_ADDRESS } from "./intercept.ts";
 export { interceptBridges, type Bridged, type Place } from "./bridges.ts";
 export { GatewayThread } from "./thread.ts";
 export type { FromGateway, Target, ToGateway, WaySettings, WaySockets } from "./messages.ts";

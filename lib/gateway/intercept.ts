@@ -16,7 +16,7 @@ import { ACK, LET_THROUGH, LOOPBACK, PROTOCOL, replaceFilter, SYN, TCP_FLAGS, ty
 import type { FamilySockets, WaySockets } from "./messages.ts";
 
 /** What the sandbox has, of ranges that nobody has on the Internet or in a network of their own. */
-export const OWN_ADDRESS = { 4: "198.19.0.2", 6: "fd74:7362:6f78::2" } as const;
+const OWN_ADDRESS = { 4: "198.19.0.2", 6: "fd74:7362:6f78::2" } as const;
 /** What is a sandbox's own, and never leaves it. */
 export const NEAR: readonly string[] = ["127.0.0.0/8", "::1/128", `${OWN_ADDRESS[4]}/32`, `${OWN_ADDRESS[6]}/128`];
 const ETHERTYPE = { 4: 0x0800, 6: 0x86dd };

@@ -7,38 +7,21 @@
  * ```
  * @module
  */
-import { Directory, effectiveUid, removeTree, show, TsboxError } from "../../syscalls/index.ts";
+import { Directory, removeTree, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
-import { formatAddress, parseSubnet, type Subnet, type WantedPort } from "../ip/index.ts";
+import { formatAddress, parseSubnet } from "../ip/index.ts";
 import { holdBox, isHeld, sweepBoxes, type HeldBox } from "./boxes.ts";
 import { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
-import { checkSubnet, chooseAddresses, freeSubnet, macFor, uniqueSubnet, type WantedSubnet } from "./leases.ts";
+import { chooseAddresses, macFor } from "./leases.ts";
 import type { Namespace } from "./devices.ts";
 import { lockNetworks, tryLockNetworks } from "./lock.ts";
 import { namespaceOf } from "./namespace.ts";
+import type { NetworkOptions } from "./new-network.ts";
 import type { Keeper, Place } from "./place.ts";
 import type { Bandwidth, Endpoint, NetworkRecord } from "./record.ts";
 import type { OpenNameSockets } from "./name-sockets.ts";
 import type { NameSockets, Watcher } from "./watcher.ts";
-
-export interface NetworkOptions {
-  name: string;
-  /** `"bridge"` unless set; `"macvlan"`: every container has an address of its own at a device of the host. */
-  driver?: "bridge" | "macvlan";
-  /** One of each family at most; default: one that is free, of version 4. */
-  subnets?: WantedSubnet[];
-  /** One of version 6 as well, where none is named. */
-  ipv6?: boolean;
-  /** Nothing leads out of it. */
-  internal?: boolean;
-  labels?: Record<string, string>;
-  /**
-   * `mtu`, `isolate` (`"false"`: other networks and machines reach all that its containers listen at), `parent` of a
-   * macvlan, `bridge_name`; Docker's longer names mean the same.
-   */
-  options?: Record<string, string>;
-}
 
 /** What a container asks for in a network. */
 export interface Joining {
@@ -53,7 +36,6 @@ export interface Joining {
   mac?: string;
   /** Its device: `"eth0"`. */
   inside: string;
-  ports?: readonly WantedPort[];
   bandwidth?: Bandwidth | undefined;
 }
 
@@ -62,14 +44,7 @@ export type IsThere = (container: string) => boolean;
 
 const DEFAULT_DEVICE = "tsbox0";
 const RESERVED = ["none", "host", "default", "container"];
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const PRIVATE = 0o700;
-const DOCKERS: Record<string, string> = {
-  "com.docker.network.driver.mtu": "mtu",
-  "com.docker.network.bridge.name": "bridge_name",
-};
-const OPTIONS = ["mtu", "isolate", "parent", "bridge_name"];
-
 export class Networks {
   readonly #state: () => State;
   readonly #isThere: IsThere;
@@ -106,68 +81,18 @@ export class Networks {
   }
 
   async #make(options: NetworkOptions, device?: string): Promise<NetworkRecord> {
-    const { name, driver = "bridge", internal = false, labels = {}, options: given = {} } = options;
-    if (!NAME.test(name))
-      throw invalid(`create the network ${show(name)}: invalid network name`, "letters, digits, _ . and -");
-    if (driver !== "bridge" && driver !== "macvlan")
-      throw invalid(`create the network ${show(name)}: could not find plugin ${String(driver)}`, "bridge, macvlan");
-    if (driver === "macvlan") checkRoot();
-    const asked = optionsOf(given);
-    const { checkDevice } = await import("../netlink/index.ts");
-    for (const device of [asked["bridge_name"], asked["parent"]]) if (device !== undefined) checkDevice(device);
-    const id = hex(crypto.getRandomValues(new Uint8Array(32)));
+    const { newNetwork } = await import("./new-network.ts");
     const routes = (await import("./routes.ts")).hostRoutes();
     const state = this.#state();
     const record = state.transaction(() => {
-      const record: NetworkRecord = {
-        version: 1,
-        id,
-        name,
-        created: Date.now(),
-        driver,
-        device: device ?? deviceOf(asked, driver, id),
-        subnets: this.#subnetsFor(options, driver === "macvlan" ? [] : routes),
-        ipv6: options.ipv6 === true,
-        internal,
-        isolated: asked["isolate"] !== "false",
-        ...(asked["mtu"] === undefined ? {} : { mtu: Number(asked["mtu"]) }),
-        labels,
-        options: given,
-        endpoints: {},
-        last: {},
-      };
-      const sameDevice = this.list().find((other) => driver === "bridge" && other.device === record.device);
-      if (sameDevice)
-        throw invalid(`create the network ${show(name)}: the bridge ${record.device} is that of ${sameDevice.name}`);
+      const record = newNetwork(options, { others: this.list(), routes, device });
+      const { created, id, name, driver } = record;
       state.networks.insert(record);
-      state.addEvent({
-        time: record.created,
-        type: "network",
-        action: "create",
-        id,
-        attributes: { name, type: driver },
-      });
+      state.addEvent({ time: created, type: "network", action: "create", id, attributes: { name, type: driver } });
       return record;
     });
     this.#copy(record);
     return record;
-  }
-
-  #subnetsFor({ name, subnets = [], ipv6 }: NetworkOptions, routes: readonly Subnet[]): NetworkRecord["subnets"] {
-    const taken = this.list().flatMap((network) =>
-      network.subnets.map(({ subnet }) => ({ subnet: parseSubnet(subnet), owner: `network ${network.name}` })),
-    );
-    const made = subnets.map((wanted) => checkSubnet(wanted, taken));
-    const families = made.map(({ subnet }) => parseSubnet(subnet).family);
-    if (new Set(families).size < families.length)
-      throw invalid(
-        `create the network ${show(name)}: more than one subnet of a family`,
-        "one of version 4, and one of version 6",
-      );
-    if (!families.includes(4) && subnets.length === 0)
-      made.unshift(freeSubnet([...routes, ...taken.map(({ subnet }) => subnet)]));
-    if (ipv6 && !families.includes(6)) made.push(uniqueSubnet(crypto.getRandomValues(new Uint8Array(5))));
-    return made;
   }
 
   #copy(record: NetworkRecord): void {
@@ -369,10 +294,7 @@ export class Networks {
       for (const { id, endpoints } of all) {
         const endpoint: Endpoint = { ...(endpoints[container] as Endpoint), bandwidth };
         place.within(() => paceEndpoint(endpoint));
-        this.#state().networks.update<NetworkRecord>(id, (row) => ({
-          ...row,
-          endpoints: { ...row.endpoints, [container]: endpoint },
-        }));
+        this.#remember(id, endpoint);
       }
     });
   }
@@ -500,34 +422,6 @@ function checkPaced({ name, driver }: NetworkRecord): void {
   if (driver !== "macvlan") return;
   throw invalid(`limit the bandwidth in the network ${name}: no end of a macvlan is out of the container's reach`);
 }
-
-function checkRoot(): void {
-  if (effectiveUid() === 0) return;
-  throw new TsboxError("make a macvlan network: only root may", {
-    code: "permission_denied",
-    hint: "-d bridge",
-  });
-}
-
-function optionsOf(given: Record<string, string>): Record<string, string> {
-  const named = Object.fromEntries(Object.entries(given).map(([name, value]) => [DOCKERS[name] ?? name, value]));
-  for (const [name, value] of Object.entries(named)) {
-    if (!OPTIONS.includes(name)) throw invalid(`use the network option ${show(name)}: unknown`, OPTIONS.join(", "));
-    if (name === "mtu" && !(/^\d+$/.test(value) && Number(value) >= 68 && Number(value) <= 65535))
-      throw invalid(`use the MTU ${show(value)}: not a number from 68 to 65535`);
-    if (name === "isolate" && value !== "true" && value !== "false")
-      throw invalid(`use isolate=${value}: not understood`, "true or false");
-  }
-  return named;
-}
-
-function deviceOf(options: Record<string, string>, driver: NetworkRecord["driver"], id: string): string {
-  if (driver === "bridge") return options["bridge_name"] ?? `tsb-${id.slice(0, 10)}`;
-  if (options["parent"] !== undefined) return options["parent"];
-  throw invalid("make a macvlan network: no parent is named", "-o parent=eth0: a network device of the host");
-}
-
-const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Where a container is reached: without the lengths of prefixes. */
 export const bareAddresses = ({ addresses }: Endpoint): string[] =>

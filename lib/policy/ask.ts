@@ -3,7 +3,7 @@ import type { Verdict } from "./decide.ts";
 import type { ConnectHandler, Connection } from "./options.ts";
 
 /** Somebody inside waits for the answer. */
-export const ASK_TIMEOUT_MS = 10_000;
+const ASK_TIMEOUT_MS = 10_000;
 /** Who wants more at a time is denied: a sandbox cannot make this program wait for ever more. */
 export const MAX_ASKED = 256;
 /** Nor does it keep this program from anything else. */

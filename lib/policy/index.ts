@@ -1,5 +1,5 @@
 /** Network policies: what a sandbox may connect to. @module */
-export { Asking, ASK_TIMEOUT_MS, MAX_ASKED, MAX_ASKED_A_SECOND, type Question } from "./ask.ts";
+export { Asking, MAX_ASKED, MAX_ASKED_A_SECOND, type Question } from "./ask.ts";
 export { compilePolicy, HostAddresses, type Rules } from "./compile.ts";
 export { decide, decideAnswer, decideName, HTTP_PORT } from "./decide.ts";
 export type { Decision, Flow, NameDecision, Verdict } from "./decide.ts";

@@ -72,7 +72,7 @@ function namespaceOf(type: NamespaceType, wanted: Sharing | "auto"): Namespaces[
 }
 
 /** Whether it is neither a namespace of others, nor none. */
-export const isPolicy = (network: SandboxOptions["network"]): network is NetworkPolicy =>
+const isPolicy = (network: SandboxOptions["network"]): network is NetworkPolicy =>
   typeof network === "object" && !Array.isArray(network) && network !== null && !isShareable(network);
 
 export const policyOf = ({ network }: SandboxOptions): NetworkPolicy | undefined =>

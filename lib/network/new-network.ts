@@ -1,0 +1,124 @@
+/** A network that is about to be made: whether it can be, and what it then is. Nothing is made here. @module */
+import { effectiveUid, show, TsboxError } from "../../syscalls/index.ts";
+import { parseSubnet, type Subnet } from "../ip/index.ts";
+import { checkDevice } from "../netlink/index.ts";
+import { checkSubnet, freeSubnet, uniqueSubnet, type WantedSubnet } from "./leases.ts";
+import type { NetworkRecord } from "./record.ts";
+
+export interface NetworkOptions {
+  name: string;
+  /** `"bridge"` unless set; `"macvlan"`: every container has an address of its own at a device of the host. */
+  driver?: "bridge" | "macvlan";
+  /** One of each family at most; default: one that is free, of version 4. */
+  subnets?: WantedSubnet[];
+  /** One of version 6 as well, where none is named. */
+  ipv6?: boolean;
+  /** Nothing leads out of it. */
+  internal?: boolean;
+  labels?: Record<string, string>;
+  /**
+   * `mtu`, `isolate` (`"false"`: other networks and machines reach all that its containers listen at), `parent` of a
+   * macvlan, `bridge_name`; Docker's longer names mean the same.
+   */
+  options?: Record<string, string>;
+}
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const DOCKERS: Record<string, string> = {
+  "com.docker.network.driver.mtu": "mtu",
+  "com.docker.network.bridge.name": "bridge_name",
+};
+const OPTIONS = ["mtu", "isolate", "parent", "bridge_name"];
+
+export interface Surroundings {
+  /** All networks that there are. */
+  others: readonly NetworkRecord[];
+  /** Of this machine. */
+  routes: readonly Subnet[];
+  /** Of the one that is there without being made. */
+  device?: string | undefined;
+}
+
+/** @throws TsboxError `invalid_option`, `limit_unavailable`, `permission_denied` */
+export function newNetwork(options: NetworkOptions, { others, routes, device }: Surroundings): NetworkRecord {
+  const { name, driver = "bridge", internal = false, labels = {}, options: given = {} } = options;
+  if (!NAME.test(name))
+    throw invalid(`create the network ${show(name)}: invalid network name`, "letters, digits, _ . and -");
+  if (driver !== "bridge" && driver !== "macvlan")
+    throw invalid(`create the network ${show(name)}: could not find plugin ${String(driver)}`, "bridge, macvlan");
+  if (driver === "macvlan") checkRoot();
+  const asked = optionsOf(given);
+  for (const each of [asked["bridge_name"], asked["parent"]]) if (each !== undefined) checkDevice(each);
+  const id = crypto.getRandomValues(new Uint8Array(32)).toHex();
+  const record: NetworkRecord = {
+    version: 1,
+    id,
+    name,
+    created: Date.now(),
+    driver,
+    device: device ?? deviceOf(asked, driver, id),
+    subnets: subnetsFor(options, others, driver === "macvlan" ? [] : routes),
+    ipv6: options.ipv6 === true,
+    internal,
+    isolated: asked["isolate"] !== "false",
+    ...(asked["mtu"] === undefined ? {} : { mtu: Number(asked["mtu"]) }),
+    labels,
+    options: given,
+    endpoints: {},
+    last: {},
+  };
+  const sameDevice = others.find((other) => driver === "bridge" && other.device === record.device);
+  if (sameDevice)
+    throw invalid(`create the network ${show(name)}: the bridge ${record.device} is that of ${sameDevice.name}`);
+  return record;
+}
+
+function subnetsFor(
+  { name, subnets = [], ipv6 }: NetworkOptions,
+  others: readonly NetworkRecord[],
+  routes: readonly Subnet[],
+): NetworkRecord["subnets"] {
+  const taken = others.flatMap((network) =>
+    network.subnets.map(({ subnet }) => ({ subnet: parseSubnet(subnet), owner: `network ${network.name}` })),
+  );
+  const made = subnets.map((wanted) => checkSubnet(wanted, taken));
+  const families = made.map(({ subnet }) => parseSubnet(subnet).family);
+  if (new Set(families).size < families.length)
+    throw invalid(
+      `create the network ${show(name)}: more than one subnet of a family`,
+      "one of version 4, and one of version 6",
+    );
+  if (!families.includes(4) && subnets.length === 0)
+    made.unshift(freeSubnet([...routes, ...taken.map(({ subnet }) => subnet)]));
+  if (ipv6 && !families.includes(6)) made.push(uniqueSubnet(crypto.getRandomValues(new Uint8Array(5))));
+  return made;
+}
+
+const invalid = (message: string, hint?: string) =>
+  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
+
+function checkRoot(): void {
+  if (effectiveUid() === 0) return;
+  throw new TsboxError("make a macvlan network: only root may", {
+    code: "permission_denied",
+    hint: "-d bridge",
+  });
+}
+
+function optionsOf(given: Record<string, string>): Record<string, string> {
+  const named = Object.fromEntries(Object.entries(given).map(([name, value]) => [DOCKERS[name] ?? name, value]));
+  for (const [name, value] of Object.entries(named)) {
+    if (!OPTIONS.includes(name)) throw invalid(`use the network option ${show(name)}: unknown`, OPTIONS.join(", "));
+    if (name === "mtu" && !(/^\d+$/.test(value) && Number(value) >= 68 && Number(value) <= 65535))
+      throw invalid(`use the MTU ${show(value)}: not a number from 68 to 65535`);
+    if (name === "isolate" && value !== "true" && value !== "false")
+      throw invalid(`use isolate=${value}: not understood`, "true or false");
+  }
+  return named;
+}
+
+function deviceOf(options: Record<string, string>, driver: NetworkRecord["driver"], id: string): string {
+  if (driver === "bridge") return options["bridge_name"] ?? `tsb-${id.slice(0, 10)}`;
+  if (options["parent"] !== undefined) return options["parent"];
+  throw invalid("make a macvlan network: no parent is named", "-o parent=eth0: a network device of the host");
+}
