@@ -73,6 +73,8 @@ describe("options that are refused before anything is made", () => {
     ["restart and remove", { restart: "always", remove: true }, "conflicting options: cannot specify both --restart"],
     ["a restart policy", { restart: "sometimes" }, 'use the restart policy "sometimes"'],
     ["a time limit", { limits: { time: "1s" } }, 'use the limit "time" of a container'],
+    ["a network policy", { network: { allow: ["example.com"] } }, "neither a policy nor a list"],
+    ["a list of networks", { network: ["web"] }, "neither a policy nor a list"],
     ["a log driver", { log: { driver: "syslog" } }, 'use the log driver "syslog": not understood'],
     ["no log files", { log: { maxFiles: 0 } }, "use the log maxFiles 0: not understood"],
     ["a host", { addHosts: ["db"] }, 'bad format for add-host: "db"'],

@@ -133,6 +133,12 @@ function checkNetworks(options: ContainerOptions): void {
   for (const text of options.expose ?? []) parseExposed(text);
   if (publishes(options) && networksOf(options).length === 0)
     throw invalid("conflicting options: port publishing and the network mode", "a network: --network bridge");
+  // a program decides by a policy, and a container lasts longer than that
+  if (typeof options.network === "object")
+    throw invalid(
+      `use the network ${show(options.network)} of a container: neither a policy nor a list`,
+      Array.isArray(options.network) ? "networks" : "a sandbox has policies: Sandbox.create",
+    );
   if (options.networks === undefined) return;
   if (options.network !== undefined)
     throw invalid("use network and networks: they say the same", "leave one of them out");

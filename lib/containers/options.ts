@@ -67,7 +67,7 @@ export interface ContainerOptions extends Omit<
   /** Containers whose volumes it has as well: `"web"`, `"web:ro"`. */
   volumesFrom?: string[];
   /** `false` or `"none"`, `"host"`, `"container:NAME"`, `"ns:PATH"`, or the name of a network, as root. */
-  network?: RunOptions["network"] | "none" | `container:${string}` | (string & {});
+  network?: Exclude<RunOptions["network"], object> | "none" | `container:${string}` | (string & {});
   /** Several networks, or one with more to say: instead of `network`. What leads elsewhere goes by the first. */
   networks?: ContainerNetwork[];
   /** Of networks, as `-p` has them: `"8080:80"`, `"127.0.0.1:5353:53/udp"`. */
