@@ -7,25 +7,15 @@
  * @module
  * @see ppoll(2), unix(7) SCM_RIGHTS, signalfd(2), timerfd_create(2)
  */
-import {
-  buffer,
-  cstring,
-  named,
-  offsetOf,
-  PROGRAM_ADDRESS,
-  ref,
-  struct,
-  stringArray,
-  structure,
-  STRUCTS,
-  words,
-} from "../../syscalls/index.ts";
-import type { Argument, At, Data, Op, Plan } from "../../syscalls/index.ts";
+import { buffer, cstring, named, offsetOf, ref, stringArray, structure, STRUCTS, words } from "../../syscalls/index.ts";
+import type { At, Data, Op, Plan } from "../../syscalls/index.ts";
 import { flags } from "./constants.ts";
-import { FOUND, jump, jumpIf, label } from "./flow.ts";
+import { jump, jumpIf, label, set } from "./flow.ts";
 import { EXIT_FRAME_BYTES, EXIT_TAG, REPORT_BYTES } from "./frame.ts";
 import { sendOps } from "./pass.ts";
+import { CLOSED, POLLED, Polled, type PolledName } from "./polled.ts";
 import { INIT } from "./supervised.ts";
+import { LogWriter, type LogFiles } from "./supervisor-log.ts";
 
 /** A program that the supervisor executes. */
 export interface Executed {
@@ -39,20 +29,7 @@ export interface Supervision {
   stdin: boolean | "once";
   /** Its other end is passed over the socket that is bound as `passing`. */
   terminal: boolean;
-  log: {
-    /** The file's name in the directory. */
-    name: string;
-    /** By removing this file, leave is taken to begin a new one while somebody follows the log and has locked the directory. */
-    turn: string;
-    /** A new one is begun when it has so many bytes. */
-    sizeBytes?: number | undefined;
-    /** So many are kept. */
-    files: number;
-    headerBytes: number;
-    chunkBytes: number;
-    /** Of the file while it is written, and once that is over. */
-    modes: readonly [written: number, whole: number];
-  };
+  log: LogFiles;
   /** File names in the directory. */
   exit: { name: string; temporary: string; sizeBytes: number };
   /** Sockets, which are removed at the end. */
@@ -64,9 +41,6 @@ export interface Supervision {
   /** What the supervisor becomes at the end, if there is such a file in the directory then. */
   ended?: Executed & { where: string };
 }
-
-/** A file of the log may become larger than it should while somebody reads it, up to so many times or bytes. */
-const [HELD_TIMES, HELD_BYTES] = [16, 256 * 1024 * 1024];
 
 /** What the supervisor has, -1 where there is none; `out` and `err` do not block. Besides locks, which are held by being open. */
 export const SUPERVISED = [
@@ -85,36 +59,22 @@ export const SUPERVISED = [
   "alive",
 ] as const;
 
-const POLLED = ["owner", "out", "err", "passing", "pidfd socket", "stdin socket", "signals", "timer"] as const;
-type Polled = (typeof POLLED)[number];
-
-const [SIGCHLD, SIGTERM, EAGAIN] = [17, 15, 11];
+const [SIGCHLD, SIGTERM] = [17, 15];
 const SIGINFO_BYTES = 128;
 const here = flags("AT_FDCWD");
-const NONE = -1;
-const CLOSED = 0xffffffff;
-/** Tries, a second apart, to write down what is left at the end, where the disk is full. */
-const LAST_TRIES = 10;
 /** Exit status of a health check that wants to be there again soon. */
 export const SOON_STATUS = 3;
 
 class Supervisor {
   readonly #how: Supervision;
-  readonly #polled: Data = {
-    data: Uint8Array.from(POLLED.flatMap(() => [...struct("pollfd", { fd: NONE, events: 1 })])),
-    text: `[${POLLED.join(", ")}]`,
-  };
-  readonly #second = words("1 s", 1, 0);
-  readonly #header: Data;
-  readonly #vector: Data;
+  readonly #polled = new Polled();
+  readonly #log: LogWriter;
   readonly #exit: Data;
 
   constructor(how: Supervision) {
     this.#how = how;
-    this.#header = buffer("header of a record", how.log.headerBytes);
+    this.#log = new LogWriter(how.log, this.#polled);
     this.#exit = buffer("exit record", how.exit.sizeBytes);
-    this.#vector = words("[header, chunk]", 0, how.log.headerBytes, 0, 0);
-    this.#vector.pointers = [{ offset: 0, to: this.#header }];
   }
 
   plan(): Plan {
@@ -127,7 +87,7 @@ class Supervisor {
       ...(this.#how.terminal ? [{ action: "take the terminal", ops: this.#terminal() }] : []),
       { action: "pass what is asked for", ops: this.#sockets() },
       { action: "hear of the end", ops: this.#frames() },
-      { action: "write down what it writes", ops: [...this.#outputs("wait"), ...this.#record()] },
+      { action: "write down what it writes", ops: this.#log.outputs("wait") },
       { action: "write down how it ended", ops: this.#end() },
       { action: "leave nothing, and end", ops: this.#leave() },
     ];
@@ -136,12 +96,8 @@ class Supervisor {
     return steps;
   }
 
-  #entry = (name: Polled, offset = 0): At => ({ at: this.#polled, offset: POLLED.indexOf(name) * 8 + offset });
-
-  #watch = (name: Polled, fd: Argument = ref(name)): Op => ({ call: "store", args: [this.#entry(name), fd, 4] });
-
   #begin(): Op[] {
-    const { health, log, terminal } = this.#how;
+    const { health, terminal } = this.#how;
     const watched = POLLED.filter((name) => name !== "timer" && !(terminal && name === "stdin socket"));
     return [
       { call: "prctl", args: [named("PR_SET_DUMPABLE", 4), 0] },
@@ -149,12 +105,8 @@ class Supervisor {
       { call: "close_range", args: [3, named("~0U", CLOSED), flags("CLOSE_RANGE_CLOEXEC")] },
       signalMask(-1),
       { call: "signalfd4", args: [-1, words("all signals", -1), 8, SFD], out: "signals" },
-      // as long as a header: how far it is from its end says how long a record is, as there is no other way to add
-      { call: "memfd_create", args: [cstring("ruler"), named("MFD_CLOEXEC", 1)], out: "ruler" },
-      { call: "ftruncate", args: [ref("ruler"), log.headerBytes] },
-      { call: "mmap", args: [0, log.chunkBytes, RW, PRIVATE, -1, 0], out: "chunk" },
-      { call: "store", args: [{ at: this.#vector, offset: 16 }, ref("chunk"), 8] },
-      ...watched.map((name) => this.#watch(name)),
+      ...this.#log.begin(),
+      ...watched.map((name) => this.#polled.watch(name)),
       ...(health
         ? [
             {
@@ -162,7 +114,7 @@ class Supervisor {
               args: [named("CLOCK_MONOTONIC", 1), CLOEXEC_NONBLOCK],
               out: "timer",
             } satisfies Op,
-            this.#watch("timer"),
+            this.#polled.watch("timer"),
             arm(health.firstMs),
           ]
         : []),
@@ -170,51 +122,21 @@ class Supervisor {
   }
 
   /** A timeout is needed where something has to be tried again, or memory be given back. */
-  #wait(): Op[] {
-    const poll = (timeout: Argument): Op => ({
-      call: "ppoll",
-      args: [this.#polled, POLLED.length, timeout, 0, 8],
-      out: "found",
-    });
-    return [
-      label("wait"),
-      jumpIf("again", "==", 0, "wait for long"),
-      ...this.#aSecond(),
-      poll(this.#second),
-      jump("woken"),
-      label("wait for long"),
-      poll(0),
-      label("woken"),
-      jumpIf("stuck", "==", 0, "not stuck"),
-      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "write the record" },
-      jumpIf("stuck", "==", 1, "look"),
-      this.#watch("out"),
-      this.#watch("err"),
-      label("not stuck"),
-      jumpIf("found", "<", 0, "wait"),
-      { call: "jumpIf", args: [ref("found"), 0, named("!=", 1)], label: "look" },
-      { call: "madvise", args: [ref("chunk"), this.#how.log.chunkBytes, named("MADV_DONTNEED", 4)] },
-      set("again", 0),
-      jump("wait"),
-      label("look"),
-    ];
-  }
-
-  #aSecond = (): Op[] => [
-    { call: "store", args: [this.#second, 1, 8] },
-    { call: "store", args: [{ at: this.#second, offset: 8 }, 0, 8] },
+  #wait = (): Op[] => [
+    label("wait"),
+    jumpIf("again", "==", 0, "wait for long"),
+    ...this.#polled.pollForASecond(),
+    jump("woken"),
+    label("wait for long"),
+    this.#polled.poll(0),
+    label("woken"),
+    ...this.#log.tryAgain("look"),
+    jumpIf("found", "<", 0, "wait"),
+    { call: "jumpIf", args: [ref("found"), 0, named("!=", 1)], label: "look" },
+    ...this.#log.giveMemoryBack(),
+    jump("wait"),
+    label("look"),
   ];
-
-  /** Goes on behind where nothing was found. */
-  #where = (name: Polled, ops: Op[]): Op[] => {
-    const [events, done] = [`events of ${name}`, `done with ${name}`];
-    return [
-      { call: "load", args: [this.#entry(name), 8], out: events },
-      jumpIf(events, "<", FOUND, done),
-      ...ops,
-      label(done),
-    ];
-  };
 
   #signals(): Op[] {
     const info = buffer("siginfo", SIGINFO_BYTES);
@@ -234,7 +156,7 @@ class Supervisor {
           jump("reap"),
         ]
       : [];
-    return this.#where("signals", [
+    return this.#polled.where("signals", [
       { call: "read", args: [ref("signals"), info, SIGINFO_BYTES] },
       { call: "load", args: [info, 4], out: "signal" },
       { call: "store", args: [info, 0, 4] },
@@ -250,7 +172,7 @@ class Supervisor {
 
   #health({ file, args, env, intervalMs }: NonNullable<Supervision["health"]>): Op[] {
     const clone = structure("{exit_signal=SIGCHLD}", "clone_args", { exit_signal: SIGCHLD });
-    return this.#where("timer", [
+    return this.#polled.where("timer", [
       { call: "read", args: [ref("timer"), buffer("expirations", 8), 8] },
       {
         call: "spawn",
@@ -277,8 +199,8 @@ class Supervisor {
       { offset: offsetOf("msghdr", "msg_iov"), to: iovec },
       { offset: offsetOf("msghdr", "msg_control"), to: control },
     ];
-    return this.#where("passing", [
-      this.#watch("passing", CLOSED),
+    return this.#polled.where("passing", [
+      this.#polled.watch("passing", CLOSED),
       {
         call: "recvmsg",
         args: [ref("passing"), message, named("MSG_CMSG_CLOEXEC|MSG_DONTWAIT", 0x40000040)],
@@ -290,8 +212,8 @@ class Supervisor {
       // what is there when it is looked for, the command may take away before it is read
       { call: "fcntl", args: [ref("out"), named("F_SETFL", 4), named("O_RDWR|O_NONBLOCK", 0o4002)] },
       { call: "fcntl", args: [ref("out"), named("F_DUPFD_CLOEXEC", 1030), 3], out: "in" },
-      this.#watch("out"),
-      this.#watch("stdin socket"),
+      this.#polled.watch("out"),
+      this.#polled.watch("stdin socket"),
     ]);
   }
 
@@ -299,21 +221,24 @@ class Supervisor {
     const { stdin, terminal } = this.#how;
     const once: Op[] = [
       { call: "close", args: [ref("in")] },
-      set("in", NONE),
+      set("in", -1),
       { call: "close", args: [ref("stdin socket")] },
-      this.#watch("stdin socket", CLOSED),
+      this.#polled.watch("stdin socket", CLOSED),
     ];
-    const stdinSocket = this.#where("stdin socket", [
+    const stdinSocket = this.#polled.where("stdin socket", [
       ...passTo("stdin socket", "in"),
       ...(stdin === "once" && !terminal ? once : []),
     ]);
-    return [...this.#where("pidfd socket", passTo("pidfd socket", INIT)), ...(stdin || terminal ? stdinSocket : [])];
+    return [
+      ...this.#polled.where("pidfd socket", passTo("pidfd socket", INIT)),
+      ...(stdin || terminal ? stdinSocket : []),
+    ];
   }
 
   /** A frame of init's, or its end. */
   #frames(): Op[] {
     const rest = EXIT_FRAME_BYTES - REPORT_BYTES;
-    return this.#where("owner", [
+    return this.#polled.where("owner", [
       {
         call: "recvfrom",
         args: [ref("owner"), this.#exit, REPORT_BYTES, named("MSG_WAITALL", 0x100), 0, 0],
@@ -333,102 +258,8 @@ class Supervisor {
     ]);
   }
 
-  #outputs(next: string): Op[] {
-    return [
-      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "read outputs" },
-      jump(next),
-      label("read outputs"),
-      ...this.#output("out", 1),
-      ...this.#output("err", 2),
-      { call: "end", args: [] },
-    ];
-  }
-
-  #output(name: "out" | "err", stream: number): Op[] {
-    return this.#where(name, [
-      { call: "read", args: [ref(name), ref("chunk"), this.#how.log.chunkBytes], out: "count" },
-      // the command may have read it itself
-      jumpIf("count", "==", -EAGAIN, `done with ${name}`),
-      jumpIf("count", "<", 1, `end of ${name}`),
-      { call: "store", args: [{ at: this.#header, offset: 20 }, stream, 4] },
-      { call: "store", args: [{ at: this.#header, offset: 16 }, ref("count"), 4] },
-      { call: "store", args: [{ at: this.#vector, offset: 24 }, ref("count"), 8] },
-      { call: "clock_gettime", args: [named("CLOCK_REALTIME", 0), this.#header] },
-      set("again", 1),
-      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "write the record" },
-      jumpIf("stuck", "==", 0, `done with ${name}`),
-      // nothing more is read till it is written
-      { call: "end", args: [] },
-      label(`end of ${name}`),
-      { call: "close", args: [ref(name)] },
-      set(name, NONE),
-      this.#watch(name, CLOSED),
-    ]);
-  }
-
-  /** All of it, or it is taken back: the disk is full. */
-  #record(): Op[] {
-    const { name, turn, sizeBytes, files, modes } = this.#how.log;
-    const kept = Array.from({ length: files - 1 }, (_, index) => `${name}.${index + 1}`);
-    const names = [name, ...kept];
-    const directory = ref("directory");
-    const remove: Op = { call: "unlinkat", args: [directory, cstring(names.at(-1) as string), 0] };
-    const moves = kept.map((to, index): Op => ({
-      call: "renameat",
-      args: [directory, cstring(names[index] as string), directory, cstring(to)],
-    }));
-    const rotate: Op[] =
-      sizeBytes === undefined
-        ? []
-        : [
-            { call: "lseek", args: [ref("log"), 0, SEEK_CUR], out: "position" },
-            jumpIf("position", "<", sizeBytes, "written"),
-            jumpIf("position", "<", Math.max(HELD_TIMES * sizeBytes, HELD_BYTES), "ask"),
-            jump("rotate"),
-            label("ask"),
-            // nobody follows the log, or whoever does has read all of the file before, and gives leave
-            { call: "flock", args: [directory, named("LOCK_EX|LOCK_NB", 6)], onError: { jump: "followed" } },
-            jump("rotate"),
-            label("followed"),
-            { call: "unlinkat", args: [directory, cstring(turn), 0], onError: { jump: "written" } },
-            label("rotate"),
-            remove,
-            ...moves.toReversed(),
-            {
-              call: "openat",
-              args: [directory, cstring(name), named("O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC", 0o2000301), modes[0]],
-              out: "new log",
-              onError: { jump: "unlock" },
-            },
-            { call: "dup3", args: [ref("new log"), ref("log"), flags("O_CLOEXEC")] },
-            { call: "close", args: [ref("new log")] },
-            label("unlock"),
-            { call: "flock", args: [directory, named("LOCK_UN", 8)], onError: "ignore" },
-            label("written"),
-          ];
-    return [
-      label("write the record"),
-      { call: "load", args: [{ at: this.#vector, offset: 24 }, 8], out: "count" },
-      { call: "lseek", args: [ref("log"), 0, SEEK_CUR], out: "position" },
-      { call: "lseek", args: [ref("ruler"), ref("count"), named("SEEK_END", 2)], out: "whole" },
-      { call: "writev", args: [ref("log"), this.#vector, 2], out: "count" },
-      { call: "jumpIf", args: [ref("count"), ref("whole"), named("==", 0)], label: "whole" },
-      { call: "ftruncate", args: [ref("log"), ref("position")] },
-      { call: "lseek", args: [ref("log"), ref("position"), named("SEEK_SET", 0)] },
-      set("stuck", 1),
-      set("again", 1),
-      this.#watch("out", CLOSED),
-      this.#watch("err", CLOSED),
-      { call: "end", args: [] },
-      label("whole"),
-      set("stuck", 0),
-      ...rotate,
-      { call: "end", args: [] },
-    ];
-  }
-
   #end(): Op[] {
-    const { exit, log } = this.#how;
+    const { exit } = this.#how;
     const at = (offset: number): At => ({ at: this.#exit, offset });
     const byte = buffer("byte", 8);
     return [
@@ -441,23 +272,7 @@ class Supervisor {
       jumpIf("count", "<", 1, "drain"),
       { call: "load", args: [byte, 4], out: "verdict" },
       jumpIf("verdict", "==", 2, "without a trace"),
-      label("drain"),
-      jumpIf("stuck", "==", 0, "free"),
-      ...this.#aSecond(),
-      { call: "ppoll", args: [0, 0, this.#second, 0, 8] },
-      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "write the record" },
-      { call: "lseek", args: [ref("exit"), 1, SEEK_CUR], out: "tries" },
-      jumpIf("tries", "<", LAST_TRIES, "drain"),
-      jump("drained"),
-      label("free"),
-      this.#watch("out"),
-      this.#watch("err"),
-      { call: "ppoll", args: [this.#entry("out"), 2, words("0 s", 0, 0), 0, 8], out: "found" },
-      jumpIf("found", "<", 1, "drained"),
-      { call: "run", args: [PROGRAM_ADDRESS, 0], label: "read outputs" },
-      jump("drain"),
-      label("drained"),
-      { call: "fchmod", args: [ref("log"), log.modes[1]] },
+      ...this.#log.drain(),
       { call: "clock_gettime", args: [named("CLOCK_REALTIME", 0), at(EXIT_FRAME_BYTES)] },
       {
         call: "pread64",
@@ -506,15 +321,11 @@ class Supervisor {
 }
 
 const CONTROL = new Set<Op["call"]>(["jump", "store", "load", "jumpIf", "fail", "print", "end", "label"]);
-const SEEK_CUR = named("SEEK_CUR", 1);
 const SFD = named("SFD_CLOEXEC|SFD_NONBLOCK", 0o2004000);
 const CLOEXEC_NONBLOCK = named("TFD_CLOEXEC|TFD_NONBLOCK", 0o2004000);
 const DONT_WAIT = named("MSG_NOSIGNAL|MSG_DONTWAIT", 0x4040);
-const [RW, PRIVATE] = [named("PROT_READ|PROT_WRITE", 3), named("MAP_PRIVATE|MAP_ANONYMOUS", 0x22)];
 
 export const supervisorSteps = (how: Supervision): Plan => new Supervisor(how).plan();
-
-const set = (slot: string, value: number): Op => ({ call: "load", args: [words(`${value}`, value), 8], out: slot });
 
 const signalMask = (mask: number): Op => ({
   call: "rt_sigprocmask",
@@ -528,7 +339,7 @@ function arm(ms: number): Op {
 }
 
 /** Nothing is read from whoever connects. */
-const passTo = (socket: Polled, slot: string): Op[] => [
+const passTo = (socket: PolledName, slot: string): Op[] => [
   {
     call: "accept4",
     args: [ref(socket), 0, 0, flags("O_CLOEXEC")],
