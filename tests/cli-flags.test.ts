@@ -409,7 +409,6 @@ test.each([
   [["--device-read-iops", "/dev/sda:x"], 'use --device-read-iops "x": not a number'],
   [["--ulimit", "nofile"], 'use --ulimit "nofile": not understood'],
   [["--ulimit", "nofile=1:2:3"], 'use --ulimit "nofile=1:2:3": not understood'],
-  [["--network", "bridge"], 'use --network "bridge": not supported yet'],
   [["--network", "host", "--allow", "*"], 'use --network "host": there are --allow and --deny, which make another one'],
   [["--pid", "container:x"], 'use --pid "container:x": not understood'],
   [["--cap-add", "CAP_FLY"], 'use the capability "CAP_FLY": unknown'],
@@ -521,6 +520,10 @@ describe("tsbox run makes a container", () => {
     [["--rm", "--health-cmd", "true"]],
     [["--rm", "--volumes-from", "web"]],
     [["--rm", "--network", "container:web"]],
+    [["--rm", "--network", "name=web,alias=db"]],
+    [["--rm", "--network", "web", "-p", "80"]],
+    [["--rm", "--network", "web", "--network-alias", "db"]],
+    [["--rm", "--network", "default"]],
     [["--rm", "--net=container:web"]],
     [["--rm", "--pid=container:web"]],
     [["--rm", "--ipc", "container:web"]],
@@ -551,6 +554,8 @@ describe("tsbox run makes a container", () => {
     [["--rootfs", "host"]],
     [["--rootfs", "./debian", "--writable-layer", "./layer"]],
     [["--rm", "--allow", "a.example"]],
+    [["--rm", "--network", "web", "--network", "other"]],
+    [["--rm", "--network", "bridge"]],
   ])("but not of %j", (words) => expect(isSandbox(parse(...words, "alpine").flags)).toBe(true));
 });
 

@@ -154,6 +154,26 @@ describe.skipIf(reason !== undefined)(
       said("rm", "-f", "next");
     }, 60_000);
 
+    test("meet sandboxes of one command there, of programs and of the command line", () => {
+      const script = folder.script(
+        `const asked = { network: "web", hostname: "one" };
+         const { stdout } = await Sandbox.run(["busybox", "sh", "-c", "wget -qO- http://server/; ip -o addr show eth0"], asked);
+         console.log(stdout);`,
+      );
+      const { stdout, stderr } = Bun.spawnSync([...asUser, process.execPath, script], {
+        env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
+        timeout: 20_000,
+      });
+      expect([stdout.toString(), stderr.toString()]).toEqual([expect.stringMatching(/^hello\n.* inet 172\./), ""]);
+      const quick = ["run", "--rm", "--network", "web", "--rootfs", rootfs.path];
+      expect(said(...quick, "busybox", "wget", "-qO-", "http://server/")).toBe("hello");
+      // no container
+      expect(tsbox(...quick, "sh", "-c", "exit 3").status).toBe(3);
+      expect(
+        said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web").split(" ").toSorted(),
+      ).toEqual(["client", "server"]);
+    }, 60_000);
+
     test("make no macvlan, and publish no SCTP", () => {
       expect(tsbox("network", "create", "-d", "macvlan", "-o", "parent=out1", "lan").stderr).toContain("only root may");
       expect(

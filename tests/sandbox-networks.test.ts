@@ -1,7 +1,7 @@
 /** Sandboxes of programs in networks with names. The machine is a network namespace of the test's. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { Sandbox, Tsbox } from "../lib/index.ts";
+import { Sandbox, Tsbox, type RunOptions } from "../lib/index.ts";
 import { Links } from "../lib/netlink/index.ts";
 import { hasFirewall } from "../lib/network/firewall.ts";
 import { failureOf } from "./support/failure.ts";
@@ -108,12 +108,90 @@ describe.skipIf(reason !== undefined)(
       expect(await failureOf(() => Sandbox.create({ network: "web", rootfs: "/no/such" }))).toMatchObject({
         code: "rootfs_not_found",
       });
-      expect(await failureOf(() => Sandbox.run(["true"], { network: "web" }))).toMatchObject({
-        code: "invalid_option",
-        hint: "Sandbox.create, and spawn it in the box",
-      });
       nothingIsLeft();
     });
+
+    test("of one command reach others, and give back what they had however it ends", async () => {
+      {
+        await using server = Sandbox.spawn(SERVE, { network: "web", hostname: "server", stdout: "ignore" });
+        while (members("web").length === 0) await Bun.sleep(5);
+        const [address = ""] = members("web").flatMap(({ addresses }) => addresses.map((text) => text.split("/")[0]));
+        const asked = { network: ["other", "web"], hostname: "client" };
+        const fetch = `for i in 1 2 3 4 5 6 7 8 9; do wget -qO- http://${address}:8080/ && break; sleep 0.1; done`;
+        const { stdout } = await Sandbox.run(["busybox", "sh", "-c", `${fetch}; cat /etc/hosts; ip route`], asked);
+        expect(stdout).toStartWith("hello\n");
+        expect(stdout).toMatch(/^172\.\d+\.0\.\d+\tclient$/m);
+        expect(stdout).toMatch(/^default via 172\.\d+\.0\.1 dev eth0/m);
+        // the same from another network
+        const elsewhere = await Sandbox.run(["busybox", "timeout", "2", "sh", "-c", fetch], { network: "other" });
+        expect(elsewhere.stdout).toBe("");
+        expect(members("web").map(({ name }) => name)).toEqual(["server"]);
+        server.kill("SIGKILL");
+        await server.exited;
+      }
+      nothingIsLeft();
+      const ended = async (asked: RunOptions, ...command: string[]) =>
+        (await Sandbox.run(command, { network: "web", ...asked })).reason;
+      expect(await ended({}, "false")).toBe("exit");
+      expect(await ended({ limits: { time: "200ms" } }, "sleep", "100")).toBe("timeout");
+      expect(await ended({ limits: { output: 1000 } }, "busybox", "yes")).toBe("output");
+      const stop = new AbortController();
+      const aborted = Sandbox.run(["sleep", "100"], { network: "web", signal: stop.signal }).catch(
+        ({ name }: Error) => name,
+      );
+      setTimeout(() => stop.abort(), 5);
+      expect(await aborted).toBe("AbortError");
+      expect(await failureOf(() => Sandbox.run(["nothing-like-that"], { network: "web" }))).toMatchObject({
+        code: "command_not_found",
+      });
+      expect(await failureOf(() => Sandbox.run(["true"], { network: ["web", "nowhere"] }))).toMatchObject({
+        code: "network_not_found",
+        message: "network nowhere not found",
+      });
+      expect(await failureOf(() => Sandbox.run(["true"], { network: "web", rootfs: "/no/such" }))).toMatchObject({
+        code: "rootfs_not_found",
+      });
+      nothingIsLeft();
+    }, 60_000);
+
+    test("of one command wait until they are in their networks", async () => {
+      // what it sees at once is all of it
+      const look = ["busybox", "sh", "-c", "ip -o addr show eth0 && cat /etc/resolv.conf"];
+      const runs = Array.from({ length: 8 }, () => Sandbox.run(look, { network: "web" }));
+      const seen = (await Promise.all(runs)).map(
+        ({ stdout }) => /inet ([\d.]+)\/16 .*\nnameserver 172/s.exec(stdout)?.[1],
+      );
+      expect(new Set(seen).size).toBe(8);
+      expect(seen).not.toContain(undefined);
+      nothingIsLeft();
+    }, 30_000);
+
+    test("of one command give back what they had where their program is killed", async () => {
+      using folder = new Folder();
+      const script = folder.script(
+        `const process = Sandbox.spawn(["sh", "-c", "echo up; sleep 100"], { network: "web" });
+         console.log((await process.stdout.getReader().read()).value.length);
+         await process.exited;`,
+      );
+      const child = Bun.spawn([process.execPath, script], { stdout: "pipe", env: { ...process.env } });
+      await child.stdout.getReader().read();
+      expect(members("web").length).toBe(1);
+      child.kill("SIGKILL");
+      await child.exited;
+      expect((await Sandbox.run(["true"], { network: "web" })).exitCode).toBe(0);
+      nothingIsLeft();
+    }, 30_000);
+
+    test("have published ports there as well", async () => {
+      await using server = Sandbox.spawn(SERVE, { network: "web", ports: ["127.0.0.1:18080:8080"], stdout: "ignore" });
+      expect(server.exitCode).toBe(null);
+      let text = "";
+      for (let tries = 0; text !== "hello\n" && tries < 100; tries++, await Bun.sleep(20)) {
+        const wget = Bun.spawn(["busybox", "wget", "-qO-", "http://127.0.0.1:18080/"], { stderr: "ignore" });
+        text = await wget.stdout.text();
+      }
+      expect(text).toBe("hello\n");
+    }, 30_000);
 
     test("are as many as there are at a time, each with an address of its own", async () => {
       const boxes = await Promise.all(Array.from({ length: 8 }, () => Sandbox.create({ network: "web" })));

@@ -301,19 +301,16 @@ function sysctl(text: string): [name: string, value: string] {
 
 /** `--allow` and `--deny` are a policy, and that a network of its own. */
 function networkOf(flags: RunFlags): RunOptions["network"] {
-  const name = (flags.network ?? flags.net)?.at(-1);
+  const names = flags.network ?? flags.net ?? [];
+  const name = names.at(-1);
   const { allow, deny } = flags;
-  if (!allow && !deny) return name === undefined ? undefined : network(name);
+  if (!allow && !deny) return names.length > 1 ? names : name === undefined ? undefined : network(name);
   if (name !== undefined)
     throw invalid("--network", name, "there are --allow and --deny, which make another one", "leave one of them out");
   return defined({ allow, deny });
 }
 
-function network(name: string): false | "host" | "pasta" | `ns:${string}` {
-  if (name === "none") return false;
-  if (name === "host" || name === "pasta" || isPath(name)) return name;
-  throw invalid("--network", name, "not supported yet", "none, host, pasta or ns:PATH");
-}
+const network = (name: string): RunOptions["network"] => (name === "none" ? false : name);
 
 function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
   const wanted = { pid: flags.pid, ipc: flags.ipc, uts: flags.uts, user: flags.userns, cgroup: flags.cgroupns };

@@ -42,7 +42,7 @@ export function isSandbox(flags: ContainerFlags): boolean {
   if (flags.rm === false || (flags.rootfs === undefined && !flags.rm)) return false;
   if (OF_CONTAINERS.some((name) => flags[name] !== undefined && flags[name] !== false)) return false;
   const { network = flags.net, pid, ipc, rootfs, hostname } = flags;
-  if (network?.some((name) => !/^(?:none$|host$|ns:)/.test(name))) return false;
+  if (network?.some((name) => !/^(?:ns:|[\w.-]+$)/.test(name) || name === "default")) return false;
   if ([pid, ipc].some((sharing) => sharing?.startsWith("container:"))) return false;
   // what says so in /etc is a container's
   if (rootfs === undefined && (hostname !== undefined || network?.includes("host"))) return false;

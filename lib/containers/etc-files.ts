@@ -5,7 +5,7 @@
  * @see hosts(5), resolv.conf(5)
  */
 import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
-import { hasNames, type NetworkRecord } from "../network/index.ts";
+import { hasNames, resolvConf, type NetworkRecord } from "../network/index.ts";
 import type { MountOption } from "../sandbox/index.ts";
 import { find } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -57,29 +57,11 @@ function ownServer(home: Home, id: string): string | undefined {
 
 /** What is said counts; else the host's. */
 function resolvConfOf(home: Home, { id, options: { dns, dnsSearch, dnsOptions, network } }: ContainerRecord): string {
-  const host = (readKernelFile("/etc/resolv.conf") ?? "").split("\n");
+  const machine = readKernelFile("/etc/resolv.conf") ?? "";
+  const isOfMachine = network === "host";
   const isSaid = (dns ?? dnsSearch ?? dnsOptions) !== undefined;
-  if (!isSaid && network === "host") return host.join("\n");
-  const of = (key: string) =>
-    host.flatMap((line) => {
-      const [word, ...values] = line.trim().split(/\s+/);
-      return word === key ? values : [];
-    });
-  // what listens on the host's loopback interface is not there
-  const isLocal = (address: string) => /^(127\.|::1$)/.test(address);
-  const own = ownServer(home, id);
-  const servers =
-    own !== undefined ? [own] : (dns ?? of("nameserver").filter((address) => network === "host" || !isLocal(address)));
-  const search = (dnsSearch ?? of("search")).filter((word) => word !== ".");
-  const asked = dnsOptions ?? of("options");
-  // a name without a dot is that of a neighbour, before it is one of the domains that are searched
-  const options = own === undefined || asked.some((word) => word.startsWith("ndots")) ? asked : [...asked, "ndots:0"];
-  return [
-    ...servers.map((address) => `nameserver ${address}`),
-    ...(search.length > 0 ? [`search ${search.join(" ")}`] : []),
-    ...(options.length > 0 ? [`options ${options.join(" ")}`] : []),
-    "",
-  ].join("\n");
+  if (!isSaid && isOfMachine) return machine;
+  return resolvConf(machine, { own: ownServer(home, id), dns, search: dnsSearch, options: dnsOptions, isOfMachine });
 }
 
 /** What is to be in them. @throws TsboxError `invalid_option`, in Docker's words */

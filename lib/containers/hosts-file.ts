@@ -6,27 +6,18 @@
  * @see hosts(5)
  */
 import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
-import { bareAddresses, type Endpoint, type NetworkRecord } from "../network/index.ts";
+import { bareAddresses, LOOPBACK_HOSTS, neighbourHosts, type Endpoint, type NetworkRecord } from "../network/index.ts";
 import type { Home } from "./home.ts";
 import { networksOf } from "./network-options.ts";
 import type { ContainerOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
-
-/** Of all address families, as Docker's. */
-const LOOPBACK = `127.0.0.1\tlocalhost
-::1\tlocalhost ip6-localhost ip6-loopback
-fe00::\tip6-localnet
-ff00::\tip6-mcastprefix
-ff02::1\tip6-allnodes
-ff02::2\tip6-allrouters
-`;
 
 const HOST_GATEWAY = "host-gateway";
 
 /** @internal with the names of its neighbours, where it is in networks */
 export function hostsOf(home: Home, { id, hostname, options }: ContainerRecord): string {
   const isHost = options.network === "host";
-  const begin = isHost ? (readKernelFile("/etc/hosts") ?? LOOPBACK) : LOOPBACK;
+  const begin = isHost ? (readKernelFile("/etc/hosts") ?? LOOPBACK_HOSTS) : LOOPBACK_HOSTS;
   const addresses = ownAddresses(home, id);
   const own =
     isHost || hostname === ""
@@ -36,7 +27,7 @@ export function hostsOf(home: Home, { id, hostname, options }: ContainerRecord):
     const { name, address } = parseHost(words);
     return `${address === HOST_GATEWAY ? gatewayOf(home, id, options) : address}\t${name}\n`;
   });
-  return `${begin.replace(/\n?$/, "\n")}${own.join("")}${added.join("")}${neighbours(home, id)}`;
+  return `${begin.replace(/\n?$/, "\n")}${own.join("")}${added.join("")}${neighbourHosts(networksWith(home, id), id)}`;
 }
 
 const networksWith = (home: Home, id: string): NetworkRecord[] =>
@@ -71,21 +62,6 @@ export function parseHost(words: string): { name: string; address: string } {
   if (address !== HOST_GATEWAY && process.getBuiltinModule("node:net").isIP(address) === 0)
     throw fail(`invalid IP address in add-host: "${address}"`);
   return { name, address };
-}
-
-/** Lines of what others are called in the macvlan networks of a container. */
-export function neighbours(home: Home, id: string): string {
-  const networks = home.state.networks
-    .list<NetworkRecord>()
-    .filter(({ driver, endpoints }) => driver === "macvlan" && endpoints[id]);
-  return networks
-    .flatMap(({ endpoints }) => Object.values(endpoints))
-    .filter(({ container }) => container !== id)
-    .flatMap((endpoint) => {
-      const names = [...new Set([endpoint.name, ...endpoint.aliases])].join(" ");
-      return bareAddresses(endpoint).map((address) => `${address}\t${names}\n`);
-    })
-    .join("");
 }
 
 /** What is to be in it. @throws TsboxError `invalid_option`, in Docker's words */

@@ -9,8 +9,11 @@ export interface OpenNamespace extends Disposable {
 }
 
 /** The network namespace of a process. @throws TsboxError `permission_denied`, `file_not_found` where it has ended */
-export async function namespaceOf(pid: number): Promise<OpenNamespace> {
-  const descriptor = open(`/proc/${pid}/ns/net`, O_RDONLY);
+export const namespaceOf = (pid: number): Promise<OpenNamespace> =>
+  namespaceAt(open(`/proc/${pid}/ns/net`, O_RDONLY), pid);
+
+/** @param descriptor taken over @param pid of a process that is in it @throws TsboxError `permission_denied` */
+export async function namespaceAt(descriptor: number, pid: number): Promise<OpenNamespace> {
   if (effectiveUid() === 0) return { namespace: descriptor, pid, [Symbol.dispose]: () => close(descriptor) };
   try {
     const { NetworkNamespace } = await import("../netns/index.ts");

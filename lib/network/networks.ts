@@ -9,8 +9,8 @@
  */
 import { Directory, removeTree, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
+import { isHeld, sweepBoxes } from "../store/index.ts";
 import { formatAddress, parseSubnet } from "../ip/index.ts";
-import { holdBox, isHeld, sweepBoxes, type HeldBox } from "./boxes.ts";
 import { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
 import { chooseAddresses, macFor } from "./leases.ts";
@@ -385,19 +385,11 @@ export class Networks {
       const containers = gone.map(({ container }) => container);
       if (gone.length > 0) await this.#takeOut(place, id, containers);
     }
+    sweepBoxes(this.#state().root);
   }
 
   #isUsed({ container, box }: Endpoint): boolean {
     return box ? isHeld(this.#state().root, container) : this.#isThere(container);
-  }
-
-  /** A sandbox of this program's, to be put into networks. */
-  async holdBox(): Promise<HeldBox> {
-    const { root } = this.#state();
-    return await this.#locked(() => {
-      sweepBoxes(root);
-      return Promise.resolve(holdBox(root));
-    });
   }
 
   /** The kernel first: what is written down can be found again. */
@@ -422,7 +414,3 @@ function checkPaced({ name, driver }: NetworkRecord): void {
   if (driver !== "macvlan") return;
   throw invalid(`limit the bandwidth in the network ${name}: no end of a macvlan is out of the container's reach`);
 }
-
-/** Where a container is reached: without the lengths of prefixes. */
-export const bareAddresses = ({ addresses }: Endpoint): string[] =>
-  addresses.map((text) => formatAddress(parseSubnet(text)));

@@ -28,7 +28,7 @@ import { checkSupported } from "./supported.ts";
 import { LIFELINE, ownProcess } from "./supervised.ts";
 import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import type { IdMapper } from "./id-maps.ts";
-import { networkSocketSteps } from "./network-sockets.ts";
+import { NETWORK_SOCKETS, networkSocketSteps, ONE_SOCKET, untilNetworkAnswered } from "./network-sockets.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
 import { tellOfNetwork, untilNetworked } from "./reach.ts";
 import { joinedTerminalSteps, terminalSteps } from "./terminal.ts";
@@ -57,8 +57,8 @@ export interface Beside {
   supervised?: readonly string[];
   /** It waits until its network is made ready by somebody else. */
   networked?: boolean;
-  /** Sockets of its network are passed to the owner, and it waits until that has made the network ready. */
-  sockets?: boolean;
+  /** Sockets of its network are passed to the owner, and it waits until that has made the network ready: all, or one. */
+  sockets?: "all" | "one";
 }
 
 /**
@@ -198,6 +198,8 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     ...(owns("mount") ? hostSteps(spec, facts) : []),
     ...mappedSteps(spec),
     ...(beside.networked ? [tellOfNetwork()] : []),
+    // made ready from outside meanwhile
+    ...(beside.sockets === "one" ? networkSocketSteps(ONE_SOCKET) : []),
     ...timeSteps(spec),
     ...(filesystem?.opened ?? []),
     // as soon as there is something for it to do: the kernel takes a while to drop the host's root and to load init,
@@ -214,7 +216,8 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   if (spec.domainname !== undefined) plan.push(domainnameStep(spec.domainname));
   plan.push(...whenNetworked("soon"));
   if (owns("network")) plan.push(loopbackUp());
-  if (beside.sockets) plan.push(...networkSocketSteps());
+  if (beside.sockets === "all") plan.push(...networkSocketSteps(NETWORK_SOCKETS));
+  if (beside.sockets) plan.push(untilNetworkAnswered());
   if (!beside.idle) plan.push(...terminalSteps(spec, alone));
   plan.push(
     ...(beside.idle

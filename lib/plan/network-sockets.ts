@@ -4,7 +4,17 @@
  * @module
  * @see network_namespaces(7), unix(7) SCM_RIGHTS
  */
-import { named, offsetOf, ref, structure, STRUCTS, words, type Op, type Plan } from "../../syscalls/index.ts";
+import {
+  named,
+  offsetOf,
+  ref,
+  structure,
+  STRUCTS,
+  words,
+  type Op,
+  type Plan,
+  type Step,
+} from "../../syscalls/index.ts";
 import { byte } from "./clone.ts";
 import { label } from "./flow.ts";
 import { REACHED_TAG, REPORT_BYTES } from "./frame.ts";
@@ -44,16 +54,19 @@ export const networkSocket = (name: NetworkSocketName): [family: number, type: n
   return [family as number, type as number, protocol as number];
 };
 
+/** The one that tells whose network it is: SIOCGSKNS. */
+export const ONE_SOCKET: readonly NetworkSocketName[] = ["tcp4"];
+
 /**
  * Bound are `network-socket`, over which they are passed and a byte comes back when the network is ready, and the owner's
  * end of it as `network-owner`.
  */
-export function networkSocketSteps(): Plan {
+export function networkSocketSteps(names: readonly NetworkSocketName[]): Plan {
   const header = STRUCTS.cmsghdr.size;
   const [SOL_SOCKET, SCM_RIGHTS, MSG_NOSIGNAL] = [1, 1, named("MSG_NOSIGNAL", 0x4000)];
-  const length = header + NETWORK_SOCKETS.length * 4;
+  const length = header + names.length * 4;
   const cmsg = structure("SCM_RIGHTS", "cmsghdr", { cmsg_len: length, cmsg_level: SOL_SOCKET, cmsg_type: SCM_RIGHTS });
-  const control = { data: new Uint8Array(length), text: `{SCM_RIGHTS, ${NETWORK_SOCKETS.join(", ")}}` };
+  const control = { data: new Uint8Array(Math.ceil(length / 8) * 8), text: `{SCM_RIGHTS, ${names.join(", ")}}` };
   control.data.set(cmsg.data);
   const iovec = structure("{a byte}", "iovec", { iov_len: 1 });
   iovec.pointers = [{ offset: offsetOf("iovec", "iov_base"), to: words("a byte", 0) }];
@@ -68,14 +81,14 @@ export function networkSocketSteps(): Plan {
     call: "store",
     args: [{ at: control, offset: header + index * 4 }, ref(name), 4],
   });
-  const made = NETWORK_SOCKETS.flatMap((name, index): Op[] => {
+  const made = names.flatMap((name, index): Op[] => {
     const socket: Op = { call: "socket", args: [...SOCKETS[name]], out: name };
     if (!name.endsWith("6")) return [socket, store(name, index)];
     // another stands for it where there is no IPv6, as nothing leaves by it then
     const skip = `without ${name}`;
     return [store("tcp4", index), { ...socket, onError: { jump: skip } }, store(name, index), label(skip)];
   });
-  const close = NETWORK_SOCKETS.map((name): Op => {
+  const close = names.map((name): Op => {
     const op: Op = { call: "close", args: [ref(name)] };
     return name.endsWith("6") ? { ...op, onError: "ignore" } : op;
   });
@@ -91,19 +104,24 @@ export function networkSocketSteps(): Plan {
     },
     {
       action: "pass them to the owner",
-      ops: [{ call: "sendmsg", args: [ref("network-socket"), message, MSG_NOSIGNAL] }, ...close],
-    },
-    {
-      action: "wait until the network is ready",
       ops: [
+        { call: "sendmsg", args: [ref("network-socket"), message, MSG_NOSIGNAL] },
+        ...close,
         { call: "write", args: [ref("control"), words("reached frame", REACHED_TAG, 0), REPORT_BYTES] },
-        // not at the socket of frames, at which init waits as well
-        { call: "read", args: [ref("network-socket"), byte(), 1], out: "network answered" },
-        { call: "jumpIf", args: [ref("network answered"), 1, named("==", 0)], label: "go on: network" },
-        { call: "exit_group", args: [1] },
-        { call: "label", args: [], label: "go on: network" },
-        { call: "close", args: [ref("network-socket")] },
       ],
     },
   ];
 }
+
+/** Once they have been passed. */
+export const untilNetworkAnswered = (): Step => ({
+  action: "wait until the network is ready",
+  ops: [
+    // not at the socket of frames, at which init waits as well
+    { call: "read", args: [ref("network-socket"), byte(), 1], out: "network answered" },
+    { call: "jumpIf", args: [ref("network answered"), 1, named("==", 0)], label: "go on: network" },
+    { call: "exit_group", args: [1] },
+    { call: "label", args: [], label: "go on: network" },
+    { call: "close", args: [ref("network-socket")] },
+  ],
+});

@@ -12,7 +12,7 @@ import { groupFor } from "./group.ts";
 import { prepare, type ImageInUse } from "./image.ts";
 import { launch } from "./launch.ts";
 import { PASTA, policyOf } from "./namespaces.ts";
-import { joinNetworks, type Membership } from "./networks.ts";
+import { Membership } from "./networks.ts";
 import type { SandboxOptions } from "./options.ts";
 import { portsOf } from "./published-ports.ts";
 import { specFor, type Requested } from "./request.ts";
@@ -40,8 +40,8 @@ export async function create(options: SandboxOptions): Promise<Made> {
   const { request, image } = prepare([], options);
   let membership: Membership | undefined;
   try {
-    if (request.network !== undefined && request.network !== false)
-      membership = await joinNetworks(request, image?.root);
+    membership = Membership.of(request, image?.root);
+    await membership?.join();
     return await make(membership?.request ?? request, image, membership);
   } catch (error) {
     await membership?.leave();
@@ -65,7 +65,7 @@ async function make(
     const stdio = { stdin: -1, stdout: -1, stderr: -1 };
     launched = launch(spec, beside, stdio, cgroup, undefined, volumes, network.networking);
     await unlessAborted(untilReady(launched), request.signal);
-    if (membership) await unlessAborted(membership.plugIn(launched.pid), request.signal);
+    if (membership) await unlessAborted(plugIn(membership, launched.pid), request.signal);
   } catch (error) {
     if (launched) {
       kill(launched);
@@ -90,4 +90,10 @@ async function untilReady({ control }: Launched): Promise<void> {
   if (!ready) throw failure ?? new TsboxError("make the sandbox: it ended before it could say why", { code: "system" });
   // a box that nobody waits for does not keep a script from ending
   control.unref();
+}
+
+async function plugIn(membership: Membership, pid: number): Promise<void> {
+  const { namespaceOf } = await import("../network/index.ts");
+  using own = await namespaceOf(pid);
+  await membership.plugIn(own);
 }

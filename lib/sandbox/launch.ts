@@ -7,7 +7,7 @@ import { ARCH, Descriptors, Program, TsboxError } from "../../syscalls/index.ts"
 import type { Cgroup } from "../cgroup/index.ts";
 import { bindControl, bindPassing, factsFor, start, startImage, type Control, type Launched } from "../launch/index.ts";
 import { compileTake, holdSteps, initSteps, listens, relaySteps, type Beside, type InitKind } from "../plan/index.ts";
-import { NETWORK_SOCKETS, volumeSlot, type JoinKind, type NetworkSocketName } from "../plan/index.ts";
+import { NETWORK_SOCKETS, ONE_SOCKET, volumeSlot, type JoinKind, type NetworkSocketName } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { claimIdRange } from "./id-range.ts";
 import { layOut, layOutJoin, type Layout } from "./layout.ts";
@@ -70,14 +70,17 @@ function launchMapped(
   using opened = new Descriptors();
   const made = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
   if (!made.kept) opened.add(made.commandImage);
-  const images = { init: initImage(made.compiled.init, made.compiled.sized), "command-image": made.commandImage };
+  // whoever puts it into networks again looks into it
+  const isReached = beside.sockets === "one" || made.compiled.init === "idle";
+  const init = initImage(made.compiled.init, made.compiled.sized, isReached);
+  const images = { init, "command-image": made.commandImage };
   const bound: Record<string, number> = { ...images, ...stdio };
   bindCgroup(bound, cgroup, opened);
   for (const [destination, volume] of volumes) bound[volumeSlot(destination)] = opened.add(volume.take());
   const control = bindControl(bound, opened);
   const isPassed = beside.root.kind === "overlay" && beside.root.passed === true;
   const passSocket = isPassed ? bindPassing(bound, opened) : bindTerminal(spec, bound, opened);
-  const reached = beside.sockets && network ? bindNetwork(bound, opened, network) : undefined;
+  const reached = beside.sockets && network ? bindNetwork(bound, opened, network, beside.sockets) : undefined;
   const layer = beside.root.kind === "overlay" ? beside.root.layer : undefined;
   const lock = layer === undefined ? undefined : lockLayer(layer);
   const gone = () => {
@@ -101,7 +104,13 @@ function launchMapped(
 /** Makes the network ready, by sockets of it that become its own. @returns what ends it @throws TsboxError */
 export type Networking = (sockets: Record<NetworkSocketName, number>) => (() => void) | Promise<() => void>;
 
-function bindNetwork(bound: Record<string, number>, opened: Descriptors, network: Networking) {
+function bindNetwork(
+  bound: Record<string, number>,
+  opened: Descriptors,
+  network: Networking,
+  which: NonNullable<Beside["sockets"]>,
+) {
+  const names = which === "all" ? NETWORK_SOCKETS : ONE_SOCKET;
   const [ours, theirs] = sys.socketPair();
   Object.assign(bound, { "network-owner": ours, "network-socket": opened.add(theirs) });
   let [end, open] = [() => {}, true];
@@ -112,12 +121,10 @@ function bindNetwork(bound: Record<string, number>, opened: Descriptors, network
   const reached = async (control: Control) => {
     if (!open) return;
     try {
-      const passed = sys.receiveDescriptors(ours, NETWORK_SOCKETS.length);
-      if (passed.length !== NETWORK_SOCKETS.length)
+      const passed = sys.receiveDescriptors(ours, names.length);
+      if (passed.length !== names.length)
         throw sys.systemError("take the sockets of the network", "recvmsg", -(passed[0] ?? 0));
-      const made = await network(
-        Object.fromEntries(NETWORK_SOCKETS.map((name, index) => [name, passed[index]])) as never,
-      );
+      const made = await network(Object.fromEntries(names.map((name, index) => [name, passed[index]])) as never);
       // it has ended meanwhile
       if (!open) return made();
       end = made;

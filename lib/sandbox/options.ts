@@ -273,7 +273,7 @@ export interface SandboxOptions {
   cgroupParent?: string;
   /**
    * `false`: a namespace with only a loopback interface (default); `"host"`: the host's network; or that of another. All
-   * other names are those of networks, for `Sandbox.create`: what leads elsewhere goes by the first. A policy: a way out,
+   * other names are those of networks: what leads elsewhere goes by the first. A policy: a way out,
    * for what it allows. `"pasta"`: the way out of that program, for ordinary users who have it installed.
    */
   network?: false | Exclude<Sharing, "private"> | (string & {}) | string[] | NetworkPolicy;

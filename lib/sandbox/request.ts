@@ -123,7 +123,7 @@ export function specFor(args: string[], request: Request): Requested {
     root,
     idle: args.length === 0,
     // who shares the network of another has the sockets of that one
-    ...(policy || options.network === PASTA || portsOf(options).length > 0 ? { sockets: true } : {}),
+    ...(policy || options.network === PASTA || portsOf(options).length > 0 ? { sockets: "all" as const } : {}),
     ...(Object.keys(files).length > 0 ? { files } : {}),
     ...(created.length > 0 ? { created } : {}),
     ...(subpaths ? { subpaths } : {}),

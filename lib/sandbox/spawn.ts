@@ -1,19 +1,18 @@
 /** One command in a sandbox of its own, which ends with it. @module */
-import { close } from "../../syscalls/index.ts";
+import { close, networkOf } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import type { Launched } from "../launch/index.ts";
 import { wayLimitsOf } from "./bandwidth.ts";
 import { BoxNetwork } from "./box-network.ts";
 import { UsageMeter } from "./box-usage.ts";
-import { invalid, show } from "./check.ts";
 import { checkCommand, checkRequest } from "./check-request.ts";
 import { watchCpuTime } from "./cpu-time.ts";
 import { cpuTimeLimit, groupFor, outputLimit, timeLimit } from "./group.ts";
 import { prepare, preparedOf } from "./image.ts";
-import { launch } from "./launch.ts";
-import { networkNames } from "./namespaces.ts";
+import { launch, type Networking } from "./launch.ts";
 import { Listener } from "./notify.ts";
 import { PASTA, policyOf } from "./namespaces.ts";
+import { Membership } from "./networks.ts";
 import type { RunOptions } from "./options.ts";
 import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
@@ -24,9 +23,6 @@ import { StackedRoot, type Request } from "./stacked-root.ts";
 /** @throws TsboxError for what is known before it runs */
 export function spawnAlone(given: string[], asked: RunOptions): SandboxProcess {
   checkRequest(asked);
-  const [network] = networkNames(asked);
-  if (network !== undefined)
-    throw invalid(`use the network ${show(network)} for one command`, "Sandbox.create, and spawn it in the box");
   const { command, request, image } = prepare(given, asked);
   try {
     checkCommand(command, image?.image.reference);
@@ -55,10 +51,26 @@ export function spawnOver(
   return start(command, request, undefined);
 }
 
-function start(command: string[], options: Request, image: ReturnType<typeof prepare>["image"]): SandboxProcess {
+function start(command: string[], asked: Request, image: ReturnType<typeof prepare>["image"]): SandboxProcess {
+  const membership = Membership.of(asked, image?.root);
+  try {
+    return startIn(membership, command, membership?.request ?? asked, image);
+  } catch (error) {
+    void membership?.leave();
+    throw error;
+  }
+}
+
+function startIn(
+  membership: Membership | undefined,
+  command: string[],
+  options: Request,
+  image: ReturnType<typeof prepare>["image"],
+): SandboxProcess {
   const [timeMs, output] = [timeLimit(options), { left: outputLimit(options) }];
   const started = performance.now();
-  const { spec, beside, volumes } = specFor(command, options);
+  const { spec, beside: wanted, volumes } = specFor(command, options);
+  const beside = membership ? { sockets: "one" as const, ...wanted } : wanted;
   const { cgroup, warnings } = groupFor(spec, options);
   const pipes = openAll(options, cgroup);
   let launched: Launched;
@@ -69,7 +81,11 @@ function start(command: string[], options: Request, image: ReturnType<typeof pre
     const isPastas = options.network === PASTA;
     if (policy || ports.length > 0 || isPastas) network = new BoxNetwork(policy, ports, wayLimitsOf(options), isPastas);
     listener = Listener.for(spec, options.security?.notify);
-    launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes, network?.networking);
+    const networking = network?.networking;
+    const ready = membership ? plugging(membership, () => launched.pid, networking) : networking;
+    launched = launch(spec, beside, pipes.stdio, cgroup, undefined, volumes, ready);
+    // meanwhile; who waits for it is told of what fails
+    membership?.join().catch(() => {});
     listener?.attach(launched, spec);
   } catch (error) {
     closePipes(pipes);
@@ -93,7 +109,7 @@ function start(command: string[], options: Request, image: ReturnType<typeof pre
       clearTimeout(timer);
       endWatch?.();
       image?.release();
-      return Promise.all([cgroup.remove(), listener?.end(), network?.close()]).then(() => {});
+      return Promise.all([cgroup.remove(), listener?.end(), network?.close(), membership?.leave()]).then(() => {});
     },
   };
   const process = new SandboxProcess(launched, pipes, around, started, options.signal);
@@ -109,6 +125,18 @@ function start(command: string[], options: Request, image: ReturnType<typeof pre
     );
   }
   return process;
+}
+
+/** Puts it into its networks before anything else is made ready. @param others what else is */
+function plugging(membership: Membership, pid: () => number, others: Networking | undefined): Networking {
+  return async (sockets) => {
+    const descriptor = networkOf(sockets.tcp4);
+    const end = others ? await others(sockets) : close(sockets.tcp4);
+    const { namespaceAt } = await import("../network/index.ts");
+    using own = await namespaceAt(descriptor, pid());
+    await membership.plugIn(own);
+    return () => end?.();
+  };
 }
 
 function openAll(options: Request, cgroup: Cgroup) {

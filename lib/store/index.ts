@@ -1,4 +1,5 @@
 /** The store of images: an OCI image layout on the disk, and its layers, unpacked. @module */
+export { holdBox, isHeld, sweepBoxes, type HeldBox } from "./boxes.ts";
 export { MAX_INDEX_BYTES, REF_NAME } from "./index-file.ts";
 export type { OpenBlob } from "./blobs.ts";
 export type { ImageLayer, StoredImage } from "./images.ts";

@@ -8,10 +8,12 @@
  * @module
  */
 import { Directory, removeTree } from "../../syscalls/index.ts";
-import { storing } from "../state/index.ts";
+import { storing, unavailable } from "../state/index.ts";
 
 const PRIVATE = 0o700;
 const ID_BYTES = 32;
+/** Of taking a place. */
+const TRIES = 100;
 
 export interface HeldBox extends Disposable {
   /** 64 hexadecimal digits. */
@@ -21,22 +23,27 @@ export interface HeldBox extends Disposable {
 
 const placeOf = (root: string): string => `${root}/boxes`;
 
-/** Whoever calls it has the lock of the networks: nobody looks at the directory before it is locked. */
+/** @throws TsboxError `store_unavailable` */
 export function holdBox(root: string): HeldBox {
-  const id = crypto.getRandomValues(new Uint8Array(ID_BYTES)).toHex();
-  const directory = storing(() => {
-    Directory.make(`${placeOf(root)}/${id}`, PRIVATE);
-    return Directory.open(`${placeOf(root)}/${id}`) as Directory;
-  });
-  directory.tryLock();
-  return {
-    id,
-    directory,
-    [Symbol.dispose]() {
-      removeBox(root, id);
-      directory[Symbol.dispose]();
-    },
-  };
+  for (let tries = 0; ; tries++) {
+    const id = crypto.getRandomValues(new Uint8Array(ID_BYTES)).toHex();
+    const directory = storing(() => {
+      Directory.make(`${placeOf(root)}/${id}`, PRIVATE);
+      return Directory.open(`${placeOf(root)}/${id}`);
+    });
+    // somebody may have taken it for one that was left
+    if (directory?.tryLock() && directory.isCurrent())
+      return {
+        id,
+        directory,
+        [Symbol.dispose]() {
+          removeBox(root, id);
+          directory[Symbol.dispose]();
+        },
+      };
+    directory?.[Symbol.dispose]();
+    if (tries > TRIES) throw unavailable("make a place for the sandbox", "others take it away", root);
+  }
 }
 
 /** Whether the program of a sandbox is there, and has not ended it. */
@@ -45,10 +52,13 @@ export function isHeld(root: string, id: string): boolean {
   return directory?.isLocked() ?? false;
 }
 
-/** What is left of sandboxes whose programs are gone. The same lock is held. */
+/** What is left of sandboxes whose programs are gone. */
 export function sweepBoxes(root: string): void {
   using above = Directory.open(placeOf(root));
-  for (const id of above?.directories() ?? []) if (!isHeld(root, id)) removeBox(root, id);
+  for (const id of above?.directories() ?? []) {
+    using directory = above?.directory(id);
+    if (above && directory?.tryLock()) removeTree(above, id);
+  }
 }
 
 function removeBox(root: string, id: string): void {
