@@ -638,52 +638,73 @@ describe("a digest", () => {
     // what was changed just now is not trusted to stay as it is
     await Bun.sleep(2100);
     const first = await digestOf(tree, ["."], new BuildFiles({ root }));
-    const [name] = readdirSync(join(root, "build/hashes")) as [string];
-    const kept = join(root, "build/hashes", name);
-    const lines = readFileSync(kept, "utf8").split("\n");
-    expect(lines.length).toBe(5);
-    // it believes what is kept
-    writeFileSync(kept, lines.map((line) => line.replace(/^[0-9a-f]{64}/, "0".repeat(64))).join("\n"));
-    const believed = await digestOf(tree, ["."], new BuildFiles({ root }));
-    expect(believed).not.toBe(first);
+    const names = readdirSync(join(root, "build/hashes")).toSorted();
+    const [kept, groups] = names.map((name) => join(root, "build/hashes", name)) as [string, string];
+    const linesOf = (path: string) => readFileSync(path, "utf8").split("\n");
+    const forge = (lines: string[]) => lines.map((line) => line.replace(/^[0-9a-f]{64}/, "0".repeat(64))).join("\n");
+    const [lines, groupLines] = [linesOf(kept), linesOf(groups)];
+    expect([lines.length, groupLines.length]).toEqual([5, 3]);
+    // it believes what is kept of groups
+    writeFileSync(groups, forge(groupLines));
+    expect(await digestOf(tree, ["."], new BuildFiles({ root }))).not.toBe(first);
+    // and of files, where that is gone
+    rmSync(groups);
+    writeFileSync(kept, forge(lines));
+    expect(await digestOf(tree, ["."], new BuildFiles({ root }))).not.toBe(first);
+    rmSync(groups);
     writeFileSync(kept, lines.join("\n"));
     expect(await digestOf(tree, ["."], new BuildFiles({ root }))).toBe(first);
+    expect(linesOf(groups)).toEqual(groupLines);
     // the same length, and its time put back
     const { atime, mtime } = statSync(join(context, "a"));
     writeFileSync(join(context, "a"), "9");
     utimesSync(join(context, "a"), atime, mtime);
     expect(await digestOf(tree, ["."], new BuildFiles({ root }))).not.toBe(first);
     // what is young is not kept
-    expect(readFileSync(kept, "utf8").split("\n").length).toBe(5);
-    writeFileSync(kept, "rubbish\n\0");
+    expect([linesOf(kept).length, linesOf(groups).length]).toEqual([5, 3]);
+    for (const each of [kept, groups]) writeFileSync(each, "rubbish\n\0");
     writeFileSync(join(context, "a"), "1");
     expect(await digestOf(tree, ["."], new BuildFiles({ root }))).toBe(first);
   });
 
-  test("is of what is copied, and copying tells where that is not so", async () => {
+  const changes: [string, (root: string) => void, Record<string, string>][] = [
+    ["nothing", () => {}, {}],
+    ["a file's content", (root) => writeFileSync(join(root, "b"), "9"), { b: "9" }],
+    ["a file's mode", (root) => chmodSync(join(root, "b"), 0o600), {}],
+    ["a directory's mode", (root) => chmodSync(join(root, "d"), 0o700), {}],
+    ["a file that is gone", (root) => rmSync(join(root, "d/e")), { "d/e": "" }],
+    ["a file that is new", (root) => writeFileSync(join(root, "new"), "5"), { new: "5" }],
+    [
+      "a symlink",
+      (root) => {
+        rmSync(join(root, "l"));
+        symlinkSync("b", join(root, "l"));
+      },
+      { l: "-> b" },
+    ],
+  ];
+
+  const expectTold = async ([what, change, expected]: (typeof changes)[number]) => {
     const files = new BuildFiles();
-    const tree = contextOf({ a: "1", b: "2", c: "3", "d/e": "4", l: "-> a" });
-    const [root] = tree.layers as [string];
+    const before: Record<string, string> = { a: "1", b: "2", c: "3", "d/e": "4", l: "-> a" };
+    const tree = contextOf(before);
     const selection = await files.select(tree, { sources: ["."] });
     const copy = async () => {
       const upper = folder.directory(`upper${made++}`);
-      const { changed } = await files.copy(
-        selection,
-        { lower: treeOf(), upper },
-        { destination: "/", workingDirectory: "/" },
-      );
-      return [filesIn(upper), changed.toSorted()];
+      const target = { lower: treeOf(), upper };
+      const { isSame } = await files.copy(selection, target, { destination: "/", workingDirectory: "/" });
+      return [filesIn(upper), isSame];
     };
     await selection.digest();
-    writeFileSync(join(root, "b"), "9");
+    change(tree.layers[0] as string);
     // what was read for the digest is what is copied
-    expect(await copy()).toEqual([{ a: "1", b: "2", c: "3", "d/e": "4", l: "-> a" }, []]);
-    rmSync(join(root, "c"));
-    rmSync(join(root, "l"));
-    symlinkSync("b", join(root, "l"));
-    chmodSync(join(root, "d"), 0o700);
-    writeFileSync(join(root, "new"), "5");
-    expect(await copy()).toEqual([{ a: "1", b: "9", "d/e": "4", l: "-> b", new: "5" }, ["b", "c", "d", "l", "new"]]);
+    expect(await copy()).toEqual([before, true]);
+    const after = Object.entries({ ...before, ...expected }).filter(([, content]) => content !== "");
+    expect([what, ...(await copy())]).toEqual([what, Object.fromEntries(after), what === "nothing"]);
+  };
+
+  test("is of what is copied, and copying tells where that is not so", async () => {
+    for (const each of changes) await expectTold(each);
   });
 });
 

@@ -2,6 +2,7 @@
 import { Directory } from "../../syscalls/index.ts";
 import { fetchSource, withoutCredentials, type Selection } from "./files/index.ts";
 import type { Found, Making } from "./making.ts";
+import type { NewLayer } from "./new-layer.ts";
 import { lowersOf } from "./snapshot.ts";
 import { reachOf } from "./network.ts";
 import type { CopyOperation, DirectoryOperation } from "./step.ts";
@@ -65,7 +66,7 @@ export async function copy(
   found: Found,
   operation: CopyOperation,
   all: readonly Copied[],
-  layer: string,
+  layer: NewLayer,
 ): Promise<boolean> {
   const target = targetOf(making, found, layer);
   const { destination, directory, chown, chmod, link, files } = operation;
@@ -80,8 +81,8 @@ export async function copy(
   };
   let isSame = true;
   for (const { selection, unpack } of all) {
-    const { changed } = await making.files.copy(selection, target, { ...options, unpack });
-    isSame &&= changed.length === 0;
+    const copied = await making.files.copy(selection, target, { ...options, unpack });
+    isSame &&= copied.isSame;
   }
   if (files.length > 0) {
     const contents = files.map(({ name, content }) => ({ name, content: encoder.encode(content) }));
@@ -94,7 +95,7 @@ export async function makeDirectory(
   making: Making,
   found: Found,
   { path, user }: DirectoryOperation,
-  layer: string,
+  layer: NewLayer,
 ): Promise<void> {
   await making.files.write([], targetOf(making, found, layer), {
     destination: path.endsWith("/") ? path : `${path}/`,
@@ -105,8 +106,9 @@ export async function makeDirectory(
   });
 }
 
-function targetOf(making: Making, { below }: Found, layer: string) {
-  const upper = `${layer}/upper`;
-  Directory.make(upper, 0o755);
-  return { lower: layersTree(making, lowersOf(making, below)), upper };
+function targetOf(making: Making, { below }: Found, layer: NewLayer) {
+  Directory.make(layer.upper, 0o755);
+  const lower = layersTree(making, lowersOf(making, below));
+  // times that are changed for it are for who packs
+  return { lower, upper: layer.upper, ...(making.epoch === undefined ? { archive: layer.archive } : {}) };
 }

@@ -6,7 +6,7 @@ import { Digester, type Digest } from "../image/index.ts";
 import type { CopyOperation, DirectoryOperation, RunOperation } from "./step.ts";
 
 /** Of all below; another version of the rules makes other keys. */
-const RULES = 1;
+const RULES = 2;
 
 /** What an operation uses besides the filesystem that it goes on from. */
 export interface Uses {

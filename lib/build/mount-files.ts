@@ -31,10 +31,10 @@ export async function copied(
   const isDirectory = (await making.files.kindIn(tree, source)) === "directory";
   const selection = mount.selection ?? (await making.files.select(tree, { sources: [source] }));
   const name = source.slice(source.lastIndexOf("/") + 1);
-  const { changed } = await making.files.copy(
+  const { isSame } = await making.files.copy(
     selection,
     { lower: { layers: [], isContext: false }, upper },
     { destination: isDirectory ? "/files/" : `/${name}`, workingDirectory: "/", signal: making.signal },
   );
-  return { path: isDirectory ? `${upper}/files` : `${upper}/${name}`, isSame: changed.length === 0 };
+  return { path: isDirectory ? `${upper}/files` : `${upper}/${name}`, isSame };
 }

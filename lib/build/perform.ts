@@ -8,6 +8,7 @@ import { copy, makeDirectory } from "./copy.ts";
 import { StepLocks } from "./locks.ts";
 import { baseOf, look, lookAgain, type Done, type Wanted, type Work } from "./lookup.ts";
 import type { Found, Making } from "./making.ts";
+import { NewLayer } from "./new-layer.ts";
 import { Slots } from "./slots.ts";
 import { commitUpper, EMPTY, type Snapshot } from "./snapshot.ts";
 import type { Step } from "./step.ts";
@@ -102,16 +103,17 @@ export class Performing {
   }
 
   async #make({ found, operation, key, quick, copied }: Wanted): Promise<Done> {
-    const { workspace, signal, epoch, cache } = this.#making;
+    const { workspace, signal, epoch, cache, store } = this.#making;
     signal.throwIfAborted();
-    const layer = workspace.make("layer");
+    const directory = workspace.make("layer");
+    using layer = new NewLayer(store, directory);
     try {
       let isSame = true;
       if (operation.kind === "run")
-        isSame = await (await sandboxes()).run(this.#making, { found, operation, copied }, layer);
+        isSame = await (await sandboxes()).run(this.#making, { found, operation, copied }, directory);
       else if (operation.kind === "directory") await makeDirectory(this.#making, found, operation, layer);
       else isSame = await copy(this.#making, found, operation, copied, layer);
-      const made = await commitUpper(this.#making, found.below, `${layer}/upper`, { signal, epoch });
+      const made = await commitUpper(this.#making, found.below, layer, { signal, epoch });
       const created = epoch === undefined ? Date.now() : epoch * 1000;
       // what was changed while it was copied is known by another name
       if (isSame) {
@@ -123,7 +125,7 @@ export class Performing {
       if (isSame) this.#made.set(key, done);
       return done;
     } finally {
-      workspace.remove(layer);
+      workspace.remove(directory);
     }
   }
 }

@@ -4,6 +4,7 @@ import { packLayers, unpackLayer, type IdMaps } from "../layer/index.ts";
 import type { Store } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import type { Layer } from "./cache.ts";
+import type { Archived, NewLayer } from "./new-layer.ts";
 
 /** The lowest first. */
 export type Snapshot = readonly Layer[];
@@ -58,8 +59,15 @@ export interface CommitOptions {
 }
 
 /** What lies in an overlay's upper directory becomes a layer, and is not there afterwards; nothing is none. */
-export function commitUpper(place: Place, below: Snapshot, upper: string, options: CommitOptions): Promise<Committed> {
-  return commit(place, below, [upper], options);
+export async function commitUpper(
+  place: Place,
+  below: Snapshot,
+  layer: NewLayer,
+  options: CommitOptions,
+): Promise<Committed> {
+  const archived = layer.archived();
+  if (!archived) return commit(place, below, [layer.upper], options);
+  return keep(place, below, { ...archived, upper: layer.upper }, options.signal);
 }
 
 /** Upper directories that lie on each other, the topmost first, become one layer more, and stay. */
@@ -78,7 +86,7 @@ async function commit(
   uppers: readonly string[],
   { signal, epoch, stay = false }: CommitOptions & { stay?: boolean },
 ): Promise<Committed> {
-  const { store, ids, held } = place;
+  const { store, ids } = place;
   using ingest = store.ingestUnknown();
   const packed = await packLayers(uppers, (bytes) => ingest.write(bytes), {
     signal,
@@ -86,16 +94,26 @@ async function commit(
     ...(epoch === undefined ? {} : { sourceDateEpoch: epoch }),
   });
   if (packed.entries === 0) return { layer: undefined, bytes: 0 };
+  // times that the archive does not have would be seen by the next step
+  const isSame = epoch === undefined && !stay;
+  return await keep(place, below, { packed, ingest, upper: isSame ? uppers[0] : undefined }, signal);
+}
+
+/** @param upper undefined: the archive is unpacked */
+async function keep(
+  place: Place,
+  below: Snapshot,
+  { packed, ingest, upper }: Archived & { upper: string | undefined },
+  signal: AbortSignal,
+): Promise<Committed> {
   const { digest, size } = await ingest.commit();
-  const { diffId } = packed;
+  const { diffId, bytes } = packed;
   const chainId = chainIds([...below.map((layer) => layer.diffId), diffId]).at(-1) as Digest;
   const { layerDescriptor } = await import("../images/index.ts");
   const layer: Layer = { diffId, chainId, descriptor: layerDescriptor(digest, size, "none") };
-  // times that the archive does not have would be seen by the next step
-  const isSame = epoch === undefined && !stay;
-  await keepLayer(place, below, layer, isSame ? uppers[0] : undefined, packed, signal);
-  held.add(chainId);
-  return { layer, bytes: packed.bytes };
+  await keepLayer(place, below, layer, upper, packed, signal);
+  place.held.add(chainId);
+  return { layer, bytes };
 }
 
 /** Makes the directory the layer's; without one, its blob is unpacked. */

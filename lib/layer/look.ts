@@ -13,6 +13,7 @@ import {
   unmapArena,
   type Arena,
 } from "../../syscalls/index.ts";
+import { Digester, hexOf } from "../image/index.ts";
 import { Batch, type Walk } from "./batch.ts";
 import { isKeptXattr } from "./xattrs.ts";
 
@@ -53,6 +54,18 @@ export interface Stated {
    * digits of inode, size, times of change and modification, and device, as `struct statx` has them.
    */
   stamp?: string;
+}
+
+/** Names that were looked at together. */
+export interface StatedGroup {
+  /** Hexadecimal digits: another one after any change of any of them. */
+  stamp: string;
+  /** When the last of them was changed, in seconds since 1970. */
+  changed: number;
+  /** None was gone. */
+  isWhole: boolean;
+  /** Undefined for those that are gone. */
+  all(): (Stated | undefined)[];
 }
 
 /** What is open, until {@link Looker.close}. */
@@ -130,6 +143,13 @@ const FIELD = {
   rdevMinor: offsetOf("statx", "stx_rdev_minor"),
   devMajor: offsetOf("statx", "stx_dev_major"),
   devMinor: offsetOf("statx", "stx_dev_minor"),
+  /** What was asked for; blocks, which are given later; the time of access; the mount, and all behind it. */
+  passing: [
+    [0, 4],
+    [offsetOf("statx", "stx_blocks"), offsetOf("statx", "stx_blocks") + 8],
+    [offsetOf("statx", "stx_atime"), offsetOf("statx", "stx_atime") + 16],
+    [offsetOf("statx", "stx_dev_minor") + 4, STATX_BYTES],
+  ] as const,
 };
 
 export const failed = (action: string, call: string, errno: number, path: string) =>
@@ -279,8 +299,8 @@ export class Looker implements Disposable {
     }
   }
 
-  /** The same without opening anything. */
-  stat(wanted: Wanted[], where: (name: string) => string): (Stated | undefined)[] {
+  /** The same without opening anything, as a group; what it tells is good until something else is asked. */
+  stat(wanted: Wanted[], where: (name: string) => string): StatedGroup {
     const { batch } = this;
     const { address } = this.#memory;
     wanted.forEach(({ from, name, type }, index) => {
@@ -291,6 +311,12 @@ export class Looker implements Disposable {
         batch.add("readlinkat", slot + 2, 0, from, at, address + AT.lists + index * LIST_BYTES, LIST_BYTES);
     });
     batch.run();
+    const results = wanted.map((_, index) => batch.result(2 + index * 3));
+    return { ...this.#stampOfAll(wanted, results), all: () => this.#statedGroup(wanted, where) };
+  }
+
+  #statedGroup(wanted: Wanted[], where: (name: string) => string): (Stated | undefined)[] {
+    const { address } = this.#memory;
     const all = wanted.map(({ name, type }, index) => this.#stated(index, 1 + index * 3, name, type, where(name)));
     for (const [index, each] of all.entries()) {
       if (each?.kind !== "symlink" || (each.linkName?.length ?? LIST_BYTES) < LIST_BYTES) continue;
@@ -299,6 +325,36 @@ export class Looker implements Disposable {
       each.linkName = this.#link(this.#one("readlinkat", from, at, address + AT.value, PATH_BYTES), where(each.name));
     }
     return all;
+  }
+
+  /** The stamp of a group that is open, as {@link stat} would tell it now. @param opened by {@link look}, of those names */
+  stampOf(wanted: Wanted[], opened: (Looked | undefined)[]): string {
+    const { address } = this.#memory;
+    opened.forEach((file, index) => {
+      const stat = address + AT.stats + index * STATX_BYTES;
+      if (file)
+        this.batch.add("statx", index + 1, 0, file.fd, address + AT.empty, AT_EMPTY_PATH, STATX_BASIC_STATS, stat);
+    });
+    this.batch.run();
+    const results = opened.map((file, index) => (file ? this.batch.result(index + 1) : -ENOENT));
+    return this.#stampOfAll(wanted, results).stamp;
+  }
+
+  /** Of all that the kernel says of them, but for what is no change of theirs: that they were read, where they are mounted. */
+  #stampOfAll(wanted: Wanted[], results: number[]): Pick<StatedGroup, "stamp" | "changed" | "isWhole"> {
+    const { bytes, view } = this.#memory;
+    let changed = 0;
+    results.forEach((result, index) => {
+      const at = AT.stats + index * STATX_BYTES;
+      if (result < 0) return void bytes.fill(0, at, at + STATX_BYTES);
+      for (const [from, to] of FIELD.passing) bytes.fill(0, at + from, at + to);
+      for (const time of [FIELD.ctime, FIELD.mtime])
+        changed = Math.max(changed, view.getUint32(at + time, true) + view.getInt32(at + time + 4, true) * HIGH);
+    });
+    const stats = bytes.subarray(AT.stats, AT.stats + results.length * STATX_BYTES);
+    const names = Buffer.from(wanted.map(({ name }) => name).join("\0"), "latin1");
+    const stamp = hexOf(new Digester().update(names).update("\0\0").update(stats).digest());
+    return { stamp, changed, isWhole: results.every((result) => result >= 0) };
   }
 
   /** Of files that are open. */

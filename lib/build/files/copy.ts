@@ -28,7 +28,7 @@ export function destinationOf({ destination, workingDirectory }: CopyOptions): {
 
 export async function copyFiles(selection: SelectedFiles, target: CopyTarget, options: CopyOptions): Promise<Copied> {
   options.signal?.throwIfAborted();
-  if (selection.isEmpty) return { changed: [] };
+  if (selection.isEmpty) return { isSame: true };
   const { latest, link = false } = options;
   const style = styleOf(options, [target.upper, ...target.lower.layers]);
   using into = new Target(target, { latest, isAlone: link });
@@ -50,5 +50,5 @@ export async function copyFiles(selection: SelectedFiles, target: CopyTarget, op
     }
   }
   into.finish();
-  return { changed: recorded ? [] : copying.changed() };
+  return { isSame: recorded !== undefined || copying.isSame };
 }

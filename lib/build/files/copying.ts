@@ -3,7 +3,7 @@ import type { TarPiece, TarTime } from "../../../wasm/index.ts";
 import { isWhiteout, type Looked, type Stated } from "../../layer/index.ts";
 import { entriesIfArchive } from "./archive.ts";
 import { withZeros } from "./content.ts";
-import { stampOf } from "./hashing.ts";
+import { groupPath, stampOf } from "./hashing.ts";
 import { join, split, textOf } from "./names.ts";
 import type { OpenTree } from "./open-tree.ts";
 import type { Recorded } from "./recorded.ts";
@@ -25,7 +25,7 @@ export class Copying {
   readonly #from: OpenTree;
   readonly #into: Target;
   readonly #style: Style;
-  readonly #changed: string[] = [];
+  #isSame = true;
   readonly #seen = new Set<string>();
   /** Of the source that is copied. */
   #match: Match | undefined;
@@ -79,19 +79,19 @@ export class Copying {
     for (const part of this.#selection.parts(this.#from, match)) {
       if (part.kind === "directory") continue;
       const where = (name: string) => join(part.level.path, name);
-      const opened = looker.look(part.names, where).flatMap((file) => file ?? []);
+      const opened = looker.look(part.names, where);
       try {
-        const [file] = opened.filter(({ kind, isReadable }) => kind === "file" && isReadable);
-        if (!file) return false;
+        const [file] = opened;
+        if (file?.kind !== "file" || !file.isReadable) return false;
         for (const { pieces } of this.#from.content.read([file])) {
           const entries = entriesIfArchive(withZeros(pieces, file.size), textOf(where(file.name)));
           if (!entries) return false;
           await this.#unpack(entries, destination, turns);
         }
-        this.#compare([file], [file], where);
+        this.#compare(part, opened);
         return true;
       } finally {
-        looker.close(opened.map(({ fd }) => fd));
+        looker.close(opened.flatMap((each) => (each ? [each.fd] : [])));
       }
     }
     return false;
@@ -133,24 +133,33 @@ export class Copying {
     return latest !== undefined && mtime.seconds >= latest ? { seconds: latest, nanoseconds: 0 } : mtime;
   }
 
-  *#files({ path, level, names }: Extract<Part, { kind: "files" }>): Generator<void, void> {
+  *#files(part: Part & { kind: "files" }): Generator<void, void> {
+    const { path, level, names } = part;
     const { looker } = this.#from.tree;
     const where = (name: string) => join(level.path, name);
     const opened = looker.look(names, where);
     try {
       const there = opened.flatMap((file) => (file && !isWhiteout(file) ? [file] : []));
       const contents = there.filter(({ kind, isReadable }) => kind === "file" && isReadable);
+      // in the order of their names, as whoever packs them has them
+      let next = 0;
+      const writeOthers = (until?: Looked) => {
+        for (; next < there.length && there[next] !== until; next++) {
+          const stated = there[next] as Looked;
+          if (stated.kind !== "file") this.write({ path: join(path, stated.name), where: where(stated.name), stated });
+        }
+      };
       for (const { file, pieces } of this.#from.content.read(contents)) {
+        writeOthers(file);
         const xattrs = this.#from.attributes(file.xattrs, where(file.name));
         if (!this.write({ path: join(path, file.name), where: where(file.name), stated: file, xattrs })) continue;
         for (const { bytes, offset } of pieces) {
-          this.#into.files.data(bytes, offset);
+          this.#into.data(bytes, offset);
           if (bytes.length >= LONG_BYTES) yield;
         }
       }
-      for (const stated of there.filter(({ kind }) => kind !== "file"))
-        this.write({ path: join(path, stated.name), where: where(stated.name), stated });
-      this.#compare(there, contents, where);
+      writeOthers();
+      this.#compare(part, opened);
     } finally {
       looker.close(opened.flatMap((file) => (file ? [file.fd] : [])));
     }
@@ -158,7 +167,7 @@ export class Copying {
 
   writeRecorded(recorded: Recorded): void {
     const { bytes } = recorded;
-    if (this.write(recorded) && bytes && bytes.length > 0) this.#into.files.data(bytes, 0);
+    if (this.write(recorded) && bytes && bytes.length > 0) this.#into.data(bytes, 0);
   }
 
   /**
@@ -191,26 +200,20 @@ export class Copying {
   }
 
   /** What has been read is what its digest says, unless it was changed in between. */
-  #compare(all: Looked[], files: Looked[], where: (name: string) => string): void {
+  #compare(part: Part & { kind: "files" }, opened: (Looked | undefined)[]): void {
     if (!this.#selection.stamps) return;
-    const after = this.#from.tree.looker.stampsOf(
-      files.map(({ fd }) => fd),
-      (index) => where((files[index] as Looked).name),
-    );
-    const now = new Map(files.map((file, index) => [file, after[index]]));
-    for (const each of all) this.#compareOne(where(each.name), now.get(each) ?? stampOf(each));
+    this.#compareOne(groupPath(part), this.#from.tree.looker.stampOf(part.names, opened));
   }
 
   #compareOne(path: string, stamp: string): void {
     const { stamps } = this.#selection;
     if (!stamps) return;
     this.#seen.add(path);
-    if (stamps.get(path) !== stamp) this.#changed.push(textOf(path));
+    if (stamps.get(path) !== stamp) this.#isSame = false;
   }
 
-  /** What was not as its digest said, or was gone. */
-  changed(): string[] {
-    const gone = [...(this.#selection.stamps ?? new Map()).keys()].filter((path) => !this.#seen.has(path));
-    return [...this.#changed, ...gone.map(textOf)];
+  /** All was as its digest said, and nothing was gone. */
+  get isSame(): boolean {
+    return this.#isSame && this.#seen.size === (this.#selection.stamps?.size ?? 0);
   }
 }

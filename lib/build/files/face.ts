@@ -1,6 +1,6 @@
 /** Files for COPY and ADD: where they come from, which ones, and where they go. @module */
 import type { Ignore } from "../../dockerfile/index.ts";
-import type { IdMaps } from "../../layer/index.ts";
+import type { IdMaps, SortedArchive } from "../../layer/index.ts";
 
 /** Directories that lie over each other, the topmost first: one for a build context, several for a stage or an image. */
 export interface FileTree {
@@ -46,8 +46,8 @@ export interface CopyOptions {
 }
 
 export interface Copied {
-  /** Files that were changed between {@link Selection.digest} and now: what was copied is not what that says. */
-  changed: string[];
+  /** False: something was changed between {@link Selection.digest} and now, and what was copied is not what that says. */
+  isSame: boolean;
 }
 
 /** Where files go: an overlay's upper directory, over the layers below it. */
@@ -56,6 +56,8 @@ export interface CopyTarget {
   lower: FileTree;
   /** Empty, or with what was written before. */
   upper: string;
+  /** Takes all that is written, unless something else has been written there before. */
+  archive?: SortedArchive;
 }
 
 /** What is made by `lib/build/files/index.ts`. */

@@ -1,7 +1,7 @@
 /**
- * What files were found to be, by what the kernel says of them: device, inode, size, time of change. Nothing that is
- * the same by that is read again. Kept in the store, a file for each tree; whoever writes last has it, and what is lost
- * is only read once more.
+ * What files, and groups of them, were found to be, by what the kernel says of them: device, inode, size, time of change.
+ * Nothing that is the same by that is read again. Kept in the store, a file for each tree; whoever writes last has it,
+ * and what is lost is only read once more.
  * @module
  */
 import { Directory, TsboxError } from "../../../syscalls/index.ts";
@@ -11,10 +11,8 @@ import type { FileTree } from "./face.ts";
 /** A change within so long after another may have the same time: of files that are as young nothing is kept. */
 const YOUNG_MS = 2000;
 const LIMIT_BYTES = 512 * 2 ** 20;
-const HEADER = "tsbox hashes 1";
+const HEADER = "tsbox hashes 2";
 const HEX = /^[0-9a-f]{64}$/;
-/** In a stamp. */
-const [CTIME_AT, MTIME_AT] = [16, 32];
 
 export class Hashes {
   readonly #directory: string | undefined;
@@ -25,16 +23,14 @@ export class Hashes {
   /** Before anything was looked at. */
   readonly #beganMs = Date.now();
 
-  /** @param directory made when it is needed; undefined: nothing is kept */
-  constructor(directory: string | undefined, { layers, isContext }: FileTree) {
+  /**
+   * @param directory made when it is needed; undefined: nothing is kept
+   * @param of what it is that has the stamps
+   */
+  constructor(directory: string | undefined, { layers, ids, isContext }: FileTree, of: "files" | "groups") {
     this.#directory = directory;
-    this.#name = hexOf(digestOf([isContext ? "context" : "layers", ...layers].join("\0"))).slice(0, 32);
-  }
-
-  /** Nothing will be found. */
-  get isEmpty(): boolean {
-    this.#known ??= this.#read();
-    return this.#known.size === 0;
+    const tree = [isContext ? "context" : "layers", JSON.stringify(ids ?? null), ...layers].join("\0");
+    this.#name = `${hexOf(digestOf(tree)).slice(0, 32)}-${of}`;
   }
 
   find(stamp: string): string | undefined {
@@ -44,8 +40,9 @@ export class Hashes {
     return hash;
   }
 
-  add(stamp: string, hash: string): void {
-    if (this.#directory === undefined || changedMs(stamp) > this.#beganMs - YOUNG_MS) return;
+  /** @param changed when it was, in seconds since 1970 */
+  add(stamp: string, hash: string, changed: number): void {
+    if (this.#directory === undefined || changed * 1000 > this.#beganMs - YOUNG_MS) return;
     this.#used.set(stamp, hash);
     this.#isChanged = true;
   }
@@ -69,11 +66,14 @@ export class Hashes {
     return known;
   }
 
-  /** Of all that was asked for; what was not is forgotten where there is much of it. */
-  keep(): void {
+  /**
+   * Of all that was asked for; what was not is forgotten where there is much of it.
+   * @param others that would have been asked for
+   */
+  keep(others = 0): void {
     if (!this.#isChanged || this.#directory === undefined) return;
     const known = this.#known ?? new Map<string, string>();
-    const kept = known.size > 4 * this.#used.size + 10_000 ? this.#used : new Map([...known, ...this.#used]);
+    const kept = known.size > 4 * (this.#used.size + others) + 10_000 ? this.#used : new Map([...known, ...this.#used]);
     const lines = [HEADER];
     for (const [stamp, hash] of kept) lines.push(`${hash} ${stamp}`);
     try {
@@ -86,11 +86,4 @@ export class Hashes {
       if (!(error instanceof TsboxError)) throw error;
     }
   }
-}
-
-/** The later of its two times. */
-function changedMs(stamp: string): number {
-  const { buffer } = Uint8Array.fromHex(stamp);
-  const view = new DataView(buffer);
-  return Math.max(...[CTIME_AT, MTIME_AT].map((at) => Number(view.getBigInt64(at, true)))) * 1000;
 }

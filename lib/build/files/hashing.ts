@@ -1,6 +1,6 @@
 /** The digest of what is selected: over all that counts of it, in an order that is always the same. @module */
 import { Digester, digestOf, hexOf } from "../../image/index.ts";
-import { isWhiteout, type Looked, type Merged, type Stated } from "../../layer/index.ts";
+import { isWhiteout, type Looked, type Merged, type Stated, type StatedGroup } from "../../layer/index.ts";
 import { textOfAttributes } from "./attributes.ts";
 import { withZeros, type Piece } from "./content.ts";
 import type { Hashes } from "./hashes.ts";
@@ -24,9 +24,11 @@ export class Hashing {
   #keptBytes = 0;
   readonly #digester = new Digester();
   readonly #open: OpenTree;
-  readonly #hashes: Hashes;
+  /** Of files, and of groups of them: what has not changed is not looked at one by one. */
+  readonly #hashes: { files: Hashes; groups: Hashes };
+  #unchanged = 0;
 
-  constructor(open: OpenTree, hashes: Hashes) {
+  constructor(open: OpenTree, hashes: { files: Hashes; groups: Hashes }) {
     this.#open = open;
     this.#hashes = hashes;
   }
@@ -37,7 +39,8 @@ export class Hashing {
   }
 
   end(): string {
-    this.#hashes.keep();
+    this.#hashes.groups.keep();
+    this.#hashes.files.keep(this.#unchanged);
     return hexOf(this.#digester.digest());
   }
 
@@ -51,26 +54,44 @@ export class Hashing {
       // what it is copied into stays as it is
       if (path === "") return;
       this.stamps.set(level.path, stampOf(directory));
-      this.#put(path, directory, xattrs ? hexOf(digestOf(textOfAttributes(xattrs))) : "");
+      this.#put(this.#digester, path, directory, xattrs ? hexOf(digestOf(textOfAttributes(xattrs))) : "");
       return;
     }
-    const { tree } = this.#open;
+    const { groups } = this.#hashes;
     const where = (name: string) => join(level.path, name);
-    // all of them will be read anyway
-    const opened = this.#hashes.isEmpty ? tree.looker.look(part.names, where, true) : undefined;
-    const all = opened ?? tree.looker.stat(part.names, where);
-    const read = yield* this.#read(part.names, all, where, opened);
+    const group = this.#open.tree.looker.stat(part.names, where);
+    const known = groups.find(group.stamp);
+    const found = known === undefined ? yield* this.#takeGroup(part, group, where) : { hash: known, isChanging: false };
+    if (known === undefined) {
+      if (group.isWhole && !found.isChanging) groups.add(group.stamp, found.hash, group.changed);
+    } else {
+      this.recorded = undefined;
+      this.#unchanged += part.names.length;
+    }
+    this.stamps.set(groupPath(part), found.isChanging ? CHANGING : group.stamp);
+    this.#digester.update(Buffer.from(`group\0${path}\0${found.hash}\0`, "latin1"));
+  }
+
+  *#takeGroup(
+    { path, names }: Part & { kind: "files" },
+    group: StatedGroup,
+    where: (name: string) => string,
+  ): Generator<void, { hash: string; isChanging: boolean }> {
+    const digester = new Digester();
+    const all = group.all();
+    const read = yield* this.#read(names, all, where);
+    let isChanging = false;
     for (const [index, stated] of all.entries()) {
       // gone, or a whiteout
       if (!stated || isWhiteout(stated) || stated.kind === "directory" || stated.kind === "socket") continue;
       const { name, kind } = stated;
-      const at = where(name);
       const { hash = "", xattrs, bytes } = read[index] ?? {};
-      this.stamps.set(at, read[index]?.isChanging ? CHANGING : stampOf(stated));
-      this.#put(join(path, name), stated, kind === "file" ? hash : stampOf(stated));
+      isChanging ||= read[index]?.isChanging ?? false;
+      this.#put(digester, name, stated, kind === "file" ? hash : stampOf(stated));
       if (kind === "file" && !bytes) this.recorded = undefined;
-      this.#keep({ path: join(path, name), where: at, stated, xattrs, bytes });
+      this.#keep({ path: join(path, name), where: where(name), stated, xattrs, bytes });
     }
+    return { hash: hexOf(digester.digest()), isChanging };
   }
 
   #keep(recorded: Recorded): void {
@@ -78,29 +99,28 @@ export class Hashing {
     this.recorded?.at(-1)?.push(recorded);
   }
 
-  #put(path: string, { kind, mode, uid, gid }: Stated, what: string): void {
+  #put(digester: Digester, path: string, { kind, mode, uid, gid }: Stated, what: string): void {
     const { files, ids } = this.#open;
     const rights = kind === "symlink" ? "" : mode.toString(8);
     const owner = files.isContext ? "" : `${ids.toUid(uid)}:${ids.toGid(gid)}`;
-    this.#digester.update(Buffer.from(`${kind}\0${path}\0${rights}\0${owner}\0${what}\0`, "latin1"));
+    digester.update(Buffer.from(`${kind}\0${path}\0${rights}\0${owner}\0${what}\0`, "latin1"));
   }
 
-  /** Of the files among them, what is not known yet. @param open of all of them, which this closes */
+  /** Of the files among them, what is not known yet. */
   *#read(
     names: Merged[],
     all: (Stated | undefined)[],
     where: (name: string) => string,
-    open: (Looked | undefined)[] | undefined,
   ): Generator<void, (Read | undefined)[]> {
     const found = all.map((stated): Read | undefined => {
-      const hash = stated?.stamp === undefined ? undefined : this.#hashes.find(stated.stamp);
+      const hash = stated?.stamp === undefined ? undefined : this.#hashes.files.find(stated.stamp);
       return hash === undefined ? undefined : { hash };
     });
-    const missing = all.flatMap((stated, index) => (open || (stated?.stamp && !found[index]) ? [index] : []));
+    const missing = all.flatMap((stated, index) => (stated?.stamp && !found[index] ? [index] : []));
     if (missing.length === 0) return found;
     const { looker } = this.#open.tree;
     const wanted = missing.map((index) => names[index] as Merged);
-    const opened = open ?? looker.look(wanted, where);
+    const opened = looker.look(wanted, where);
     try {
       const files = opened.flatMap((file) => (file?.kind === "file" && file.isReadable ? [file] : []));
       const read = new Map<Looked, Read>();
@@ -116,7 +136,7 @@ export class Hashing {
         const [each, stamp] = [file && read.get(file), file && stamps.get(file)];
         if (!each || stamp === undefined) continue;
         found[index] = each;
-        if (stamp === all[index]?.stamp) this.#hashes.add(stamp, each.hash);
+        if (stamp === all[index]?.stamp) this.#hashes.files.add(stamp, each.hash, changedOf(stamp));
         else each.isChanging = true;
       }
       return found;
@@ -152,6 +172,19 @@ interface Read {
 }
 
 const CHANGING = "changing";
+
+/** What the stamp of a group is found by. */
+export const groupPath = ({ level, names }: Part & { kind: "files" }): string => `${level.path}\0${names[0]?.name}`;
+
+/** In a stamp. */
+const [CTIME_AT, MTIME_AT] = [16, 32];
+
+/** The later of the two times of a file's stamp. */
+function changedOf(stamp: string): number {
+  const { buffer } = Uint8Array.fromHex(stamp);
+  const view = new DataView(buffer);
+  return Math.max(...[CTIME_AT, MTIME_AT].map((at) => Number(view.getBigInt64(at, true))));
+}
 
 /** The same as long as it is the same. */
 export function stampOf({ kind, mode, stamp, linkName, major, minor }: Stated): string {

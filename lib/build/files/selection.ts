@@ -44,7 +44,7 @@ export class SelectedFiles implements Selection {
     return exclude !== undefined && [name, path].some((each) => exclude.isIgnored(textOf(each)));
   }
 
-  /** What all of it was, by its path; undefined where nobody has asked for its digest. */
+  /** What directories and groups of files were, by their paths; undefined where nobody has asked for its digest. */
   get stamps(): ReadonlyMap<string, string> | undefined {
     return this.#stamps;
   }
@@ -81,7 +81,9 @@ export class SelectedFiles implements Selection {
 
   async #computed(): Promise<string> {
     using open = new OpenTree(this.tree);
-    const hashing = new Hashing(open, new Hashes(this.#hashes, this.tree));
+    const files = new Hashes(this.#hashes, this.tree, "files");
+    const groups = new Hashes(this.#hashes, this.tree, "groups");
+    const hashing = new Hashing(open, { files, groups });
     const turns = new Turns();
     for (const match of this.matches) {
       hashing.begin(match);

@@ -9,6 +9,7 @@ import {
   LayerFiles,
   Reading,
   rightsFor,
+  type SortedArchive,
   Tree,
   WHITEOUT_PREFIX,
   withImageIds,
@@ -61,7 +62,7 @@ const S_IRWXU = 0o700;
 export class Target implements Disposable {
   /** The topmost first. */
   readonly layers: readonly string[];
-  readonly files: LayerFiles;
+  readonly #files: LayerFiles;
   readonly #reading: Reading;
   readonly #tree: Tree;
   readonly #upper: number;
@@ -69,9 +70,14 @@ export class Target implements Disposable {
   /** The directory that was asked for last: what is copied comes a directory at a time. */
   #last: { path: string; node: Node } | undefined;
   readonly #now: TarTime;
+  readonly #archive: SortedArchive | undefined;
 
   /** @param isAlone nothing of the target counts, but for what this writes */
-  constructor({ lower, upper }: CopyTarget, { latest, isAlone }: { latest?: number | undefined; isAlone: boolean }) {
+  constructor(
+    { lower, upper, archive }: CopyTarget,
+    { latest, isAlone }: { latest?: number | undefined; isAlone: boolean },
+  ) {
+    this.#archive = archive;
     this.layers = [upper, ...lower.layers];
     const now = Math.floor(Date.now() / 1000);
     this.#now = { seconds: latest === undefined ? now : Math.min(now, latest), nanoseconds: 0 };
@@ -79,14 +85,15 @@ export class Target implements Disposable {
     const undo: (() => void)[] = [() => close(this.#upper)];
     try {
       const rights = rightsFor(lower.ids);
+      if (!rights.owners) archive?.giveUp();
       this.#reading = new Reading(isAlone ? [upper] : this.layers, lower.ids);
       undo.push(() => this.#reading[Symbol.dispose]());
       this.#tree = new Tree(this.#reading.looker, this.#reading.tops);
       this.#root = { kind: "directory", pending: this.#tree.root, isUpper: true };
       const root = this.#beginRoot(isAlone);
       rights.hand(upper);
-      this.files = new LayerFiles(this.#upper, { limits: DEFAULT_LIMITS, rights });
-      undo.push(() => this.files[Symbol.dispose]());
+      this.#files = new LayerFiles(this.#upper, { limits: DEFAULT_LIMITS, rights });
+      undo.push(() => this.#files[Symbol.dispose]());
       this.write("", root);
     } catch (error) {
       for (const each of undo.toReversed()) each();
@@ -95,7 +102,7 @@ export class Target implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.files[Symbol.dispose]();
+    this.#files[Symbol.dispose]();
     this.#reading[Symbol.dispose]();
     close(this.#upper);
   }
@@ -264,7 +271,7 @@ export class Target implements Disposable {
   }
 
   #put(path: string, { type, mode, uid, gid, size = 0, mtime, linkName, major, minor, xattrs }: Written): void {
-    this.files.begin({
+    const entry = {
       name: path === "" ? "./" : textOf(path),
       type,
       mode,
@@ -276,12 +283,21 @@ export class Target implements Disposable {
       major: major ?? 0,
       minor: minor ?? 0,
       ...(xattrs ? { xattrs } : {}),
-    });
+    };
+    this.#files.begin(entry);
+    if (path !== "") this.#archive?.begin(entry.name, entry);
+  }
+
+  /** Bytes of the file that was written last. */
+  data(bytes: Uint8Array, offset: number): void {
+    this.#files.data(bytes, offset);
+    this.#archive?.data(bytes, offset);
   }
 
   /** All is there. */
   finish(): void {
-    this.files.finish();
+    this.#files.finish();
+    if (this.#files.leftOut > 0) this.#archive?.giveUp();
   }
 }
 

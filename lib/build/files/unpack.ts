@@ -34,7 +34,7 @@ export class EntriesInto {
   /** @throws TsboxError `archive_refused` */
   take({ entry, bytes, offset }: TarPiece): void {
     if (entry) this.#entry(entry);
-    else if (this.#isFile) this.#into.files.data(bytes, offset);
+    else if (this.#isFile) this.#into.data(bytes, offset);
   }
 
   #entry(entry: TarRecord): void {

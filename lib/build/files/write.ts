@@ -28,7 +28,7 @@ export async function writeFiles(
     if (into.kindOf(to) === "directory") throw inTheWay(to, "a file, but a directory is there");
     const rights = mode ? mode.of(FILE_MODE, false) : FILE_MODE;
     into.write(to, { type: "file", ...owner, mode: rights, size: content.length, mtime });
-    into.files.data(content, 0);
+    into.data(content, 0);
   }
   into.finish();
 }
