@@ -1,6 +1,6 @@
 /** Builds, performed: what is in the image, what is cached, what is left when they fail. As root and as a user. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, utimesSync } from "node:fs";
+import { readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { build, buildCacheUsage, planBuild, pruneBuildCache, type BuildOptions } from "../lib/build/index.ts";
@@ -265,6 +265,49 @@ describe("files", () => {
       expect(asked).toBe(3);
       const wrong = await failedBuild(builds.build(text.replace(sum, `sha256:${"0".repeat(64)}`), options));
       expect([wrong.code, wrong.message.slice(0, 15)]).toEqual(["digest_mismatch", "Dockerfile:2:1:"]);
+    } finally {
+      await server.stop(true);
+    }
+  });
+
+  it("of a URL do not come again as long as the server says that they are the same", async () => {
+    let [etag, content] = ['"1"', "first"];
+    const answers: number[] = [];
+    const headers = () => ({ etag, "last-modified": "Sun, 09 Sep 2001 01:46:40 GMT" });
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch(request) {
+        const isSame = request.headers.get("if-none-match") === etag;
+        answers.push(isSame ? 304 : 200);
+        return isSame ? new Response(null, { status: 304 }) : new Response(content, { headers: headers() });
+      },
+    });
+    const options = { allow: ["network.host" as const] };
+    const add = (more = "") => builds.build(`FROM base\n${more}ADD http://127.0.0.1:${server.port}/kept /`, options);
+    const kept = () => {
+      const [place] = readdirSync(join(builds.root, "build/downloads")) as [string];
+      return join(builds.root, "build/downloads", place, "files/kept");
+    };
+    try {
+      await add();
+      expect((await add()).cached).toBe(1);
+      // over something else, of what is kept
+      await add("ENV A=1\nWORKDIR /x\n");
+      expect(await builds.run("cat /kept")).toBe("first");
+      expect(answers).toEqual([200, 304, 304]);
+      [etag, content] = ['"2"', "second"];
+      expect((await add()).cached).toBe(0);
+      expect(await builds.run("cat /kept")).toBe("second");
+      // a disk that has lost some of it
+      writeFileSync(kept(), "sec");
+      expect((await add()).cached).toBe(1);
+      expect(answers.slice(3)).toEqual([200, 200]);
+      expect(readFileSync(kept(), "utf8")).toBe("second");
+      // two at once do not wait for each other
+      await Promise.all([add("WORKDIR /y\n"), add("WORKDIR /z\n")]);
+      await pruneBuildCache(builds.root, { all: true });
+      expect(readdirSync(join(builds.root, "build/downloads"))).toEqual([]);
     } finally {
       await server.stop(true);
     }

@@ -35,7 +35,7 @@ export async function copiedBy(making: Making, found: Found, operation: CopyOper
 }
 
 async function fetchUrl(
-  { workspace, signal, options, onEvent }: Making,
+  { workspace, signal, options, onEvent, store }: Making,
   { step }: Found,
   { checksum, keepGitDir }: CopyOperation,
   url: string,
@@ -46,6 +46,7 @@ async function fetchUrl(
     ...(reaches ? { reaches } : {}),
     ...(agent === undefined ? {} : { agent }),
     scratch: () => workspace.make("fetched"),
+    kept: { root: store.path, hold: (place) => workspace.hold(place) },
     signal,
     onProgress: (doneBytes, totalBytes) =>
       onEvent({

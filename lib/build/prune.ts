@@ -6,7 +6,7 @@ import { removeTreeAs } from "../layer/index.ts";
 import { defaultRoot, BUILD_CACHE, Store } from "../store/index.ts";
 import { BuildCache, type CachedStep } from "./cache.ts";
 import { MOUNTS } from "./cache-mounts.ts";
-import { HASHES } from "./files/index.ts";
+import { DOWNLOADS, HASHES } from "./files/index.ts";
 import { LOCKS } from "./locks.ts";
 
 export interface CacheUsage {
@@ -23,7 +23,7 @@ export interface CacheUsage {
 }
 
 export interface PruneOptions {
-  /** Also what images have, and the directories of `RUN --mount=type=cache`. */
+  /** Also what images have, the directories of `RUN --mount=type=cache`, and what ADD has downloaded. */
   all?: boolean;
   /** Only what was not used for so long. */
   olderThanMs?: number;
@@ -73,7 +73,8 @@ export async function pruneBuildCache(root: string | undefined, options: PruneOp
   );
   const removed = going.map(({ key, text, bytes }) => ({ key, text, bytes }));
   const freed = going.filter(({ layer }) => layer && !needed.has(layer.chainId));
-  const mounts = options.all ? pruneMounts(path, options.olderThanMs ?? 0) : 0;
+  const places = options.all ? [MOUNTS, DOWNLOADS] : [];
+  const mounts = places.reduce((sum, name) => sum + prunePlaces(`${path}/${name}`, options.olderThanMs ?? 0), 0);
   if (options.all) for (const name of [HASHES, LOCKS]) clear(`${path}/${name}`);
   return { removed, freedBytes: freed.reduce((sum, { bytes }) => sum + bytes, mounts) };
 }
@@ -102,9 +103,9 @@ function chosen(
   });
 }
 
-/** @returns how many bytes are free now */
-function pruneMounts(path: string, olderThanMs: number): number {
-  using mounts = Directory.open(`${path}/${MOUNTS}`);
+/** Directories that builds have locks of. @returns how many bytes are free now */
+function prunePlaces(path: string, olderThanMs: number): number {
+  using mounts = Directory.open(path);
   if (!mounts) return 0;
   const ids = imageIds();
   let freed = 0;

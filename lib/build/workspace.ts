@@ -15,6 +15,7 @@ export class Workspace implements Disposable {
   #build: Directory | undefined;
   #directory: Directory | undefined;
   #count = 0;
+  readonly #held: Disposable[] = [];
 
   /** Nothing is made before it is needed. @param root of the store */
   constructor(root: string, ids: IdMaps | undefined) {
@@ -36,7 +37,13 @@ export class Workspace implements Disposable {
     if (this.#directory) this.#removeTree(this.#directory, name);
   }
 
+  /** Is disposed of when the build is over. */
+  hold(place: Disposable): void {
+    this.#held.push(place);
+  }
+
   [Symbol.dispose](): void {
+    for (const place of this.#held.splice(0)) place[Symbol.dispose]();
     const [build, directory] = [this.#build, this.#directory];
     [this.#build, this.#directory] = [undefined, undefined];
     if (!build || !directory) return;

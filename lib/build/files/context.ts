@@ -24,8 +24,9 @@ import type { FileTree } from "./face.ts";
 import { cloneRepository } from "./git.ts";
 import { bytesOf } from "./names.ts";
 import { lookIn, resolve } from "./place.ts";
+import { DownloadPlace } from "./kept-downloads.ts";
 import { download, type Progress } from "./download.ts";
-import { isSsh, remoteOf, withoutCredentials } from "./remote.ts";
+import { isSsh, remoteOf, withoutCredentials, type RemoteFile } from "./remote.ts";
 import type { Reaches } from "./reach.ts";
 import { OpenTree } from "./open-tree.ts";
 import { Turns } from "./turns.ts";
@@ -105,6 +106,8 @@ export interface FetchOptions extends ContextOptions {
   agent?: string;
   /** Addresses that may be asked; default: all that this machine reaches. */
   reaches?: Reaches;
+  /** A store that keeps what comes, and what disposes of places in it when nobody needs what lies there any more. */
+  kept?: { root: string; hold: (place: Disposable) => void };
 }
 
 /**
@@ -122,10 +125,33 @@ export async function fetchSource(text: string, options: FetchOptions): Promise<
     const { tree } = contextIn(await cloneRepository(remote, { ...others, ...ssh, scratch: options.scratch() }));
     return { tree, sources: ["."] };
   }
-  const directory = `${options.scratch()}/${CONTEXT}`;
-  Directory.make(directory, DIRECTORY_MODE);
-  await download(remote.url, { ...options, scratch: directory, file: remote.name });
+  const directory = await fetchFile(remote, options);
   return { tree: contextIn(directory).tree, sources: [remote.name.replace(/[*?[\\]/g, "\\$&")] };
+}
+
+/** @returns the directory that it is in */
+async function fetchFile({ url, name }: RemoteFile, { kept, ...options }: FetchOptions): Promise<string> {
+  const place = kept && DownloadPlace.take(kept.root, url);
+  if (!place) {
+    const directory = `${options.scratch()}/${CONTEXT}`;
+    Directory.make(directory, DIRECTORY_MODE);
+    await download(url, { ...options, scratch: directory, file: name });
+    return directory;
+  }
+  kept.hold(place);
+  place.touch();
+  const known = place.find(name);
+  if (known && options.checksum === known.digest) return place.files;
+  // what comes goes elsewhere than what is here, which may be the same
+  const scratch = options.scratch();
+  const come = await download(url, { ...options, scratch, file: name, known });
+  if (!come) return place.files;
+  using from = Directory.open(scratch) as Directory;
+  using into = Directory.open(place.clear()) as Directory;
+  from.move(name, into, name);
+  const { isPassing, ...meta } = come;
+  if (!isPassing && (meta.etag !== undefined || meta.lastModified !== undefined)) place.keep(meta);
+  return place.files;
 }
 
 /** What comes is written down first: it is read as it is needed. */

@@ -1,7 +1,8 @@
 /** Files of ADD that are somewhere else, and contexts: what a URL gives, compared with what it should be. @module */
 import { Directory, OpenFile, show, TsboxError } from "../../../syscalls/index.ts";
+import type { Validators } from "./kept-downloads.ts";
 import { fetchWithin, type Reaches } from "./reach.ts";
-import { Digester, isDigest } from "../../image/index.ts";
+import { Digester, isDigest, type Digest } from "../../image/index.ts";
 
 export type Progress = (doneBytes: number, totalBytes?: number) => void;
 
@@ -14,8 +15,16 @@ export interface DownloadOptions {
   checksum?: string;
   /** Default: all that this machine reaches. */
   reaches?: Reaches;
+  /** What was said of what is here: it does not come again as long as it is the same. */
+  known?: Validators | undefined;
   onProgress?: Progress;
   signal?: AbortSignal;
+}
+
+export interface Downloaded extends Validators {
+  digest: Digest;
+  /** The server forbids to keep it. */
+  isPassing: boolean;
 }
 
 /** As much as a layer may be. */
@@ -25,17 +34,19 @@ const MODE = 0o600;
 
 /**
  * Its time is what the server says, or the beginning of time, so that it is the same each time.
+ * @returns undefined where it is still what is known
  * @throws TsboxError `download_failed`, `digest_mismatch`, `invalid_option`
  */
-export async function download(url: URL, options: DownloadOptions): Promise<void> {
-  const { scratch, file: name, checksum, reaches, onProgress, signal } = options;
+export async function download(url: URL, options: DownloadOptions): Promise<Downloaded | undefined> {
+  const { scratch, file: name, checksum, onProgress, signal } = options;
   const told = `${url.origin}${url.pathname}`;
   if (checksum !== undefined && !isDigest(checksum))
     throw new TsboxError(`use the checksum ${show(checksum)}: not understood`, {
       code: "invalid_option",
       hint: "sha256: and 64 digits of 0-9a-f",
     });
-  const response = await ask(url, told, reaches, signal);
+  const response = await ask(url, told, options);
+  if (response.status === NOT_MODIFIED) return undefined;
   using directory = Directory.open(scratch);
   using file = directory && OpenFile.open(directory, name, { as: "new", mode: MODE });
   if (!directory || !file) throw failed(told, `${scratch} is not there`);
@@ -62,18 +73,33 @@ export async function download(url: URL, options: DownloadOptions): Promise<void
     });
   const changed = Date.parse(response.headers.get("last-modified") ?? "") / 1000;
   directory.setTime(name, Number.isFinite(changed) ? Math.floor(changed) : 0, 0);
+  const [etag, lastModified, control] = ["etag", "last-modified", "cache-control"].map((header) =>
+    response.headers.get(header),
+  );
+  return {
+    digest,
+    ...(etag ? { etag } : {}),
+    ...(lastModified ? { lastModified } : {}),
+    isPassing: /\bno-store\b/i.test(control ?? ""),
+  };
 }
+
+const NOT_MODIFIED = 304;
 
 async function ask(
   url: URL,
   told: string,
-  reaches: Reaches | undefined,
-  signal: AbortSignal | undefined,
+  { reaches, known, signal }: Pick<DownloadOptions, "reaches" | "known" | "signal">,
 ): Promise<Response> {
   let response: Response;
   const init = {
     // as it is, so that its checksum is
-    headers: { "accept-encoding": "identity", "user-agent": "tsbox" },
+    headers: {
+      "accept-encoding": "identity",
+      "user-agent": "tsbox",
+      ...(known?.etag === undefined ? {} : { "if-none-match": known.etag }),
+      ...(known?.lastModified === undefined ? {} : { "if-modified-since": known.lastModified }),
+    },
     decompress: false,
     ...(signal ? { signal } : {}),
   };
@@ -84,7 +110,7 @@ async function ask(
     if (error instanceof TsboxError) throw error;
     throw failed(told, error instanceof Error ? error.message : String(error), error);
   }
-  if (response.ok) return response;
+  if (response.ok || (known && response.status === NOT_MODIFIED)) return response;
   await response.body?.cancel();
   throw failed(told, `the server answers ${response.status}`);
 }

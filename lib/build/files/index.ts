@@ -15,6 +15,7 @@ export {
   type ContextOptions,
   type FetchOptions,
 } from "./context.ts";
+export { DOWNLOADS } from "./kept-downloads.ts";
 export type { Progress } from "./download.ts";
 export type { Reaches } from "./reach.ts";
 export type * from "./face.ts";

@@ -28,7 +28,7 @@ export const addBuilderPrune: Add = (parent, name) =>
       summary: "Remove build cache",
       usage: "[FLAGS]",
       flags: [
-        ["-a, --all", "Also what images have, and the directories of RUN --mount=type=cache"],
+        ["-a, --all", "Also what images have, directories of RUN --mount=type=cache, and what ADD has downloaded"],
         ["--filter <until=TIME>...", 'What has not been used for so long: "until=24h"'],
         ["--keep-storage <SIZE>", 'Keep so much of it, that used last: "10gb"'],
         ["-f, --force", "Do not ask"],
