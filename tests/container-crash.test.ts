@@ -1,6 +1,6 @@
 /**
- * Commands that are killed at any of their steps, supervisors that are killed at any time, and a hundred commands at
- * once: what is found afterwards is true, and nothing is left of what goes.
+ * Commands that are killed at any of their steps, supervisors that are killed at any time (`supervisor-crash.test.ts`: at
+ * each of their calls), and a hundred commands at once: what is found afterwards is true, and nothing is left of what goes.
  * @module
  */
 import { afterAll, describe, expect } from "bun:test";

@@ -40,7 +40,8 @@ export async function startSupervised(start: SupervisedStart): Promise<Supervise
   try {
     const { pid, failure } = await ended(launched, answered);
     const sent = sys.send(verdict, Uint8Array.of(failure ? FAILED : EXECUTED));
-    return { pid, isSupervised: sent > 0, ...(failure !== undefined && { failure }) };
+    // one that is killed may be seen to leave before it leaves
+    return { pid, isSupervised: pid > 0 && sent > 0, ...(failure !== undefined && { failure }) };
   } finally {
     sys.close(verdict);
   }
