@@ -1,9 +1,10 @@
 /** Builds, performed: what is in the image, what is cached, what is left when they fail. As root and as a user. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { build, buildCacheUsage, planBuild, pruneBuildCache, type BuildOptions } from "../lib/build/index.ts";
+import { agentSocket } from "../lib/build/key-agent.ts";
 import { agentMount } from "../lib/build/ssh.ts";
 import { Workspace } from "../lib/build/workspace.ts";
 import { imageIds } from "../lib/launch/index.ts";
@@ -24,6 +25,9 @@ beforeAll(async () => {
 afterAll(() => builds?.[Symbol.dispose]());
 
 const it = (name: string, body: () => unknown, timeoutMs?: number) => testUnless(noBusybox, name, body, timeoutMs);
+
+const noKeys = Bun.which("ssh-keygen") ? undefined : "ssh-keygen is not installed";
+const itWithKeys = (name: string, body: () => unknown) => testUnless(noBusybox ?? noKeys, name, body);
 
 describe("an image", () => {
   it("has what its steps wrote, and runs as its config says", async () => {
@@ -204,6 +208,78 @@ EOF`);
       await builds.build("FROM base\nRUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK", options);
     } finally {
       await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  itWithKeys("has the keys of files, where no agent is given, and signs with them", async () => {
+    const folder = builds.context;
+    const key = (name: string, ...words: string[]) => {
+      const path = join(folder.path, name);
+      const { exitCode, stderr } = Bun.spawnSync(["ssh-keygen", "-q", "-N", "", "-C", name, "-f", path, ...words]);
+      if (exitCode !== 0) throw new Error(stderr.toString());
+      return path;
+    };
+    const paths = [
+      key("ed25519", "-t", "ed25519"),
+      key("rsa", "-t", "rsa", "-b", "2048"),
+      key("rsa-pem", "-t", "rsa", "-b", "2048", "-m", "PEM"),
+      ...["256", "384", "521"].map((bits) => key(`ecdsa${bits}`, "-t", "ecdsa", "-b", bits)),
+      key("ecdsa-pkcs8", "-t", "ecdsa", "-m", "PKCS8"),
+    ];
+    using workspace = new Workspace(builds.root, imageIds());
+    const socket = await agentSocket({ options: { ssh: { default: paths } }, workspace }, "default");
+    // OpenSSH asks it, and says whether it was right: in processes that this one does not wait for
+    const env = { ...process.env, SSH_AUTH_SOCK: socket };
+    const ssh = async (words: string[], stdin = "") => {
+      const child = Bun.spawn(words, { env, stdin: new Blob([stdin]), stdout: "pipe", stderr: "pipe" });
+      const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+      return { stdout, told: `${await child.exited} ${stderr}` };
+    };
+    const listed = (await ssh(["ssh-add", "-L"])).stdout.trim().split("\n");
+    expect(listed.map((line) => line.split(" ").slice(0, 2))).toEqual(
+      paths.map((path) => readFileSync(`${path}.pub`, "utf8").split(" ").slice(0, 2)),
+    );
+    for (const path of paths) {
+      rmSync(path);
+      const signed = await ssh(["ssh-keygen", "-Y", "sign", "-n", "test", "-f", `${path}.pub`], "what is signed");
+      const signature = folder.write("signature", signed.stdout);
+      const check = ["ssh-keygen", "-Y", "check-novalidate", "-n", "test", "-s", signature];
+      expect([path, (await ssh(check, "what is signed")).told]).toEqual([path, "0 "]);
+      expect((await ssh(check, "something else")).told).toStartWith("255");
+    }
+    // no other request, and no other key
+    const { told } = await ssh(["ssh-add", "-D"]);
+    expect(told).toStartWith("1 ");
+    const other = key("other", "-t", "ed25519");
+    rmSync(other);
+    expect((await ssh(["ssh-keygen", "-Y", "sign", "-n", "test", "-f", `${other}.pub`], "x")).told).toStartWith("255");
+    const own = key("own", "-t", "ed25519");
+    await builds.build("FROM base\nRUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK", { ssh: { default: own } });
+  });
+
+  itWithKeys("has no key that is none, or has a passphrase", async () => {
+    const folder = builds.context;
+    const encrypted = join(folder.path, "encrypted");
+    const made = Bun.spawnSync(["ssh-keygen", "-q", "-N", "phrase", "-t", "ed25519", "-f", encrypted]);
+    expect(made.exitCode).toBe(0);
+    const pem = folder.write(
+      "pem",
+      "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMII=\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    const cut = (path: string) => folder.write("cut", readFileSync(path, "utf8").slice(0, 120));
+    const cases: [path: string, why: string][] = [
+      [encrypted, "it has a passphrase"],
+      [pem, "it has a passphrase"],
+      [`${encrypted}.pub`, "it is no private key"],
+      [cut(encrypted), "it is malformed"],
+      [folder.write("empty", ""), "it is no private key"],
+      [folder.path, "it is neither the socket of an agent nor a private key"],
+      [join(folder.path, "missing"), "it is neither the socket of an agent nor a private key"],
+    ];
+    for (const [path, why] of cases) {
+      const options = { ssh: { default: path } };
+      const { message } = await failedBuild(builds.build("FROM base\nRUN --mount=type=ssh true", options));
+      expect([path, message]).toEqual([path, expect.stringContaining(why)]);
     }
   });
 

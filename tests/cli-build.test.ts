@@ -286,7 +286,7 @@ describe("flags", () => {
       { secret: ["id=a,src=/b", "id=c,env=D", "type=env,source=E", "type=file,source=/f/g", "id=no"] },
       { secrets: { a: { file: "/b" }, c: { env: "D" }, E: { env: "E" }, g: { file: "/f/g" }, no: { file: "no" } } },
     ],
-    [{ ssh: ["default=/run/x"] }, { ssh: { default: "/run/x" } }],
+    [{ ssh: ["default=/run/x", "k=/a,/b"] }, { ssh: { default: "/run/x", k: ["/a", "/b"] } }],
     [
       { network: "none", addHost: ["a:1.2.3.4", "b=[::1]"], allow: ["network.host"] },
       { network: "none", addHosts: ["a:1.2.3.4", "b:::1"], allow: ["network.host"] },

@@ -48,7 +48,7 @@ const FORMS: Record<keyof BuildOptions, [is: Is, form: string]> = {
   cache: [isFlag, "true or false"],
   noCacheFilter: [isList(isText), "names of stages"],
   secrets: [isRecord(isSecret), '{ id: bytes }, { id: { file: "path" } } or { id: { env: "NAME" } }'],
-  ssh: [isRecord(isText), "paths of sockets, by id"],
+  ssh: [isRecord((value) => isText(value) || isList(isText)(value)), "the socket of an agent or files of keys, by id"],
   network: [isOneOf("default", "none", "host"), '"default", "none" or "host"'],
   allow: [isList(isOneOf("network.host", "security.insecure")), '["network.host", "security.insecure"]'],
   addHosts: [isList(isText), '["name:address"]'],

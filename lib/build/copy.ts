@@ -1,6 +1,7 @@
 /** COPY, ADD and WORKDIR: files of a context, or of what a step has made, into the next layer. @module */
 import { Directory } from "../../syscalls/index.ts";
-import { fetchSource, withoutCredentials, type Selection } from "./files/index.ts";
+import { fetchSource, remoteOf, withoutCredentials, type Selection } from "./files/index.ts";
+import { agentSocket } from "./key-agent.ts";
 import type { Found, Making } from "./making.ts";
 import type { NewLayer } from "./new-layer.ts";
 import { lowersOf } from "./snapshot.ts";
@@ -40,7 +41,7 @@ async function fetchUrl(
   { checksum, keepGitDir }: CopyOperation,
   url: string,
 ) {
-  const agent = options.ssh && Object.hasOwn(options.ssh, "default") ? options.ssh["default"] : undefined;
+  const agent = remoteOf(url)?.kind === "git" ? await agentSocket({ options, workspace }, "default") : undefined;
   const reaches = await reachOf(options);
   return fetchSource(url, {
     ...(reaches ? { reaches } : {}),

@@ -28,8 +28,8 @@ export interface BuildOptions {
   noCacheFilter?: string[];
   /** Contents by id. */
   secrets?: Record<string, Uint8Array | { file: string } | { env: string }>;
-  /** Paths of agents' sockets by id. */
-  ssh?: Record<string, string>;
+  /** By id: the socket of an agent, or files of private keys. */
+  ssh?: Record<string, string | string[]>;
   /** Default for RUN: `"none"`, `"host"`, or as containers have it. */
   network?: "default" | "none" | "host";
   /** What the file may ask for: RUN --network=host, RUN --security=insecure. */

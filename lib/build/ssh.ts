@@ -5,18 +5,17 @@
  * @see https://datatracker.ietf.org/doc/draft-ietf-sshm-ssh-agent/
  */
 import type { Socket } from "node:net";
-import { Directory, TsboxError } from "../../syscalls/index.ts";
+import { Directory, type TsboxError } from "../../syscalls/index.ts";
 import { changeOwners } from "../layer/index.ts";
 import type { Making } from "./making.ts";
 import type { Prepared } from "./mount-files.ts";
+import { agentSocket } from "./key-agent.ts";
+import { eachMessage, FAILURE } from "./ssh-messages.ts";
 import type { StepMount } from "./step.ts";
 
 const [REQUEST_IDENTITIES, SIGN_REQUEST] = [11, 13];
-/** SSH_AGENT_FAILURE, as a whole message. */
-const FAILURE = Uint8Array.of(0, 0, 0, 1, 5);
-/** As OpenSSH's. */
-const MAX_MESSAGE = 256 * 1024;
-const HEADER = 4;
+/** In a message, behind its length. */
+const TYPE = 4;
 
 export async function agentMount(
   { options, workspace, ids }: Pick<Making, "options" | "workspace" | "ids">,
@@ -24,18 +23,12 @@ export async function agentMount(
   target: string,
   missing: () => TsboxError,
 ): Promise<Prepared> {
-  const agent = options.ssh && Object.hasOwn(options.ssh, id) ? options.ssh[id] : undefined;
+  const agent = await agentSocket({ options, workspace }, id);
   if (agent === undefined) {
     if (required) throw missing();
     return {};
   }
-  const { chmodSync, statSync } = process.getBuiltinModule("node:fs");
-  if (statSync(agent, { throwIfNoEntry: false })?.isSocket() !== true)
-    throw new TsboxError(`use the SSH agent ${JSON.stringify(agent)}: it is no socket`, {
-      code: "invalid_option",
-      path: agent,
-      hint: "a key is given to an agent first: eval $(ssh-agent); ssh-add KEY",
-    });
+  const { chmodSync } = process.getBuiltinModule("node:fs");
   const path = workspace.make("ssh");
   const directory = Directory.open(path) as Directory;
   const server = process.getBuiltinModule("node:net").createServer((client) => relay(client, agent));
@@ -63,7 +56,6 @@ export async function agentMount(
  */
 function relay(client: Socket, agent: string): void {
   const upstream = process.getBuiltinModule("node:net").connect(agent);
-  let waiting: Buffer = Buffer.alloc(0);
   const end = () => {
     client.destroy();
     upstream.destroy();
@@ -71,18 +63,10 @@ function relay(client: Socket, agent: string): void {
   const send = (to: Socket, from: Socket, bytes: Uint8Array) => {
     if (!to.write(bytes)) from.pause();
   };
-  client.on("data", (bytes: Buffer) => {
-    waiting = Buffer.concat([waiting, bytes]);
-    while (waiting.length > HEADER) {
-      const length = waiting.readUInt32BE(0);
-      if (length === 0 || length > MAX_MESSAGE) return end();
-      if (waiting.length < HEADER + length) break;
-      const message = waiting.subarray(0, HEADER + length);
-      waiting = waiting.subarray(HEADER + length);
-      const type = message[HEADER];
-      const isAllowed = type === REQUEST_IDENTITIES || type === SIGN_REQUEST;
-      send(isAllowed ? upstream : client, client, isAllowed ? message : FAILURE);
-    }
+  eachMessage(client, (message) => {
+    const type = message[TYPE];
+    const isAllowed = type === REQUEST_IDENTITIES || type === SIGN_REQUEST;
+    send(isAllowed ? upstream : client, client, isAllowed ? message : FAILURE);
   });
   upstream.on("data", (bytes: Buffer) => send(client, upstream, bytes));
   const resume = () => {

@@ -328,6 +328,9 @@ testUnless(
     chmodSync(join(folder.path, "bin/ssh"), 0o755);
     const { PATH, SSH_AUTH_SOCK } = process.env;
     Object.assign(process.env, { PATH: `${folder.path}/bin:${PATH}`, SSH_AUTH_SOCK: "/caller" });
+    const given = join(folder.path, "given");
+    const agent = createServer();
+    await new Promise<void>((resolve) => agent.listen(given, resolve));
     try {
       for (const url of ["git@203.0.113.9:x.git", "ssh://git@203.0.113.9/x.git", "git+ssh://git@203.0.113.9/x.git"]) {
         const { code, hint } = await failedBuild(builds.build(`FROM base\nADD ${url} /x`));
@@ -335,11 +338,12 @@ testUnless(
       }
       expect(existsSync(log)).toBe(false);
       // control
-      await failedBuild(builds.build("FROM base\nADD git@203.0.113.9:x.git /x", { ssh: { default: "/given" } }));
-      expect(readFileSync(log, "utf8")).toStartWith("/given -F none -o IdentityFile=none");
+      await failedBuild(builds.build("FROM base\nADD git@203.0.113.9:x.git /x", { ssh: { default: given } }));
+      expect(readFileSync(log, "utf8")).toStartWith(`${given} -F none -o IdentityFile=none`);
       await failedBuild(builds.build("FROM base\nCOPY . /x", { context: "git@203.0.113.9:x.git" }));
       expect(readFileSync(log, "utf8")).toContain("\n/caller ");
     } finally {
+      agent.close();
       Object.assign(process.env, { PATH, SSH_AUTH_SOCK });
       if (SSH_AUTH_SOCK === undefined) delete process.env["SSH_AUTH_SOCK"];
     }

@@ -45,7 +45,7 @@ export const BUILD_FLAGS: [written: string, description: string][] = [
   ["--cache-from <SOURCE>...", "Of a registry: NAME; or type=local,src=DIR"],
   ["--cache-to <DEST>...", "type=registry,ref=NAME[,mode=max], type=local,dest=DIR"],
   ["--secret <SECRET>...", "For RUN --mount=type=secret: id=KEY,src=FILE, id=KEY,env=NAME"],
-  ["--ssh <ID[=SOCKET]>...", 'Agents for RUN --mount=type=ssh: "default", "key=/run/agent"'],
+  ["--ssh <ID[=SOCKET|KEY]>...", 'For RUN --mount=type=ssh: an agent, "default", or the file of a private key'],
   ["--network <default|none|host>", "Of RUN, unless it says itself"],
   ["--add-host <NAME:IP>...", "A line of /etc/hosts of RUN"],
   ["--allow <RIGHT>...", "RUN may ask for network.host, security.insecure"],

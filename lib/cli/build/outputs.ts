@@ -78,13 +78,14 @@ export function secretOf(text: string): [id: string, secret: Secret] {
   return [id, type !== "file" && process.env[id] !== undefined ? { env: id } : { file: id }];
 }
 
-/** `default`: the caller's agent. @throws TsboxError `invalid_option` */
-export function agentOf(text: string): [id: string, socket: string] {
+/** `default`: the caller's agent; `ID=SOCKET`, `ID=KEY,KEY`. @throws TsboxError `invalid_option` */
+export function agentOf(text: string): [id: string, given: string | string[]] {
   const at = text.indexOf("=");
   const id = at < 0 ? text : text.slice(0, at);
   const socket = at < 0 ? process.env.SSH_AUTH_SOCK : text.slice(at + 1);
   if (id === "") throw invalid("--ssh", text, "no id", '"default"');
   if (socket === undefined || socket === "")
     throw invalid("--ssh", text, "there is no agent", "eval $(ssh-agent), or name its socket: default=/run/agent");
-  return [id, socket];
+  const paths = socket.split(",").filter((path) => path !== "");
+  return [id, at >= 0 && paths.length > 1 ? paths : socket];
 }
