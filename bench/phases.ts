@@ -13,7 +13,7 @@ import { compile } from "../lib/plan/index.ts";
 import { layOut, layoutOf, type Layout } from "../lib/sandbox/layout.ts";
 import { launch } from "../lib/sandbox/launch.ts";
 import { closePipes, openPipes } from "../lib/sandbox/pipes.ts";
-import { specFor } from "../lib/sandbox/request.ts";
+import { requestedFor } from "../lib/sandbox/repeated.ts";
 import { buffer, close, named } from "../syscalls/index.ts";
 import { Clocks, nowUs, timeAt } from "./clocks.ts";
 import { LIMITS } from "./contenders.ts";
@@ -96,7 +96,7 @@ async function runInParts(
   wound?: () => Layout,
 ): Promise<{ sinceUs: number; ranUs: number; toldUs: number; buriedUs: number }> {
   lap.start();
-  const { spec, beside } = specFor([TRUE], options);
+  const { spec, beside } = requestedFor([TRUE], options);
   lap.take("options → spec");
   const cgroup = makeCgroup(spec.linux.resources ?? {});
   lap.take("make the cgroup");
@@ -180,7 +180,7 @@ async function sandboxesTime(): Promise<void> {
 }
 
 function windUp(clocks: Clocks): Layout {
-  const { spec, beside } = specFor([TRUE], options);
+  const { spec, beside } = requestedFor([TRUE], options);
   const cgroup = makeCgroup(spec.linux.resources ?? {});
   const compiled = compile(spec, beside, factsFor(spec, cgroup.membership));
   void cgroup.remove();

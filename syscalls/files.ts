@@ -171,9 +171,9 @@ export function realPath(file: string): string | undefined {
 }
 
 /** A path without ".", ".." and empty parts; symlinks stay. */
-export function absolute(file: string, from = process.cwd()): string {
+export function absolute(file: string, from?: string): string {
   const parts: string[] = [];
-  for (const part of (file.startsWith("/") ? file : `${from}/${file}`).split("/")) {
+  for (const part of (file.startsWith("/") ? file : `${from ?? process.cwd()}/${file}`).split("/")) {
     if (part === "..") parts.pop();
     else if (part !== "" && part !== ".") parts.push(part);
   }

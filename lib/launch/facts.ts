@@ -6,7 +6,7 @@ import * as sys from "../../syscalls/index.ts";
 import { ARCH } from "../../syscalls/index.ts";
 import { findHierarchies } from "../cgroup/index.ts";
 import { isBind, type CgroupHierarchies, type Facts, type SecurityModules } from "../plan/index.ts";
-import type { IdMapping, Spec } from "../spec/index.ts";
+import type { IdMapping, Linux, Spec } from "../spec/index.ts";
 import { findIdMapper } from "./subordinate-ids.ts";
 
 /** Those that the kernel runs with; only with their file systems can they be told anything. */
@@ -17,11 +17,7 @@ export const securityModules = (): SecurityModules => ({
 
 /** What the machine is like, as far as this spec needs to know. */
 export function factsFor(spec: Spec, membership: Facts["cgroup"]): Facts {
-  const kernelPaths = new Map<string, "file" | "directory">();
-  for (const path of [...(spec.linux.maskedPaths ?? []), ...(spec.linux.readonlyPaths ?? [])]) {
-    const kind = kindOfKernelPath(path);
-    if (kind) kernelPaths.set(path, kind);
-  }
+  const kernelPaths = kernelPathsOf(spec.linux);
   const sources = new Map<string, "file" | "directory">();
   for (const mount of spec.mounts) {
     const { source = "" } = mount;
@@ -53,6 +49,21 @@ function kernelVersion(): [major: number, minor: number] {
   const release = sys.readKernelFile("/proc/sys/kernel/osrelease") ?? "";
   const [major = 0, minor = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
   return [major, minor];
+}
+
+/** Of specifications that come again, and so are frozen. */
+const frozenPaths = new WeakMap<Linux, Facts["kernelPaths"]>();
+
+function kernelPathsOf(linux: Linux): Facts["kernelPaths"] {
+  const known = frozenPaths.get(linux);
+  if (known) return known;
+  const found = new Map<string, "file" | "directory">();
+  for (const path of [...(linux.maskedPaths ?? []), ...(linux.readonlyPaths ?? [])]) {
+    const kind = kindOfKernelPath(path);
+    if (kind) found.set(path, kind);
+  }
+  if (Object.isFrozen(linux)) frozenPaths.set(linux, found);
+  return found;
 }
 
 const kernelPathKinds = new Map<string, "file" | "directory" | undefined>();

@@ -21,6 +21,10 @@ export const DISK_FULL_TAG = -4;
 export const REACHED_TAG = -5;
 export const CLONED_TAG = -6;
 const RUSAGE_AT = 8;
+/** Fields of the frame. */
+const inFrame = (field: keyof typeof STRUCTS.rusage.fields) => RUSAGE_AT + offsetOf("rusage", field);
+const [USER_AT, SYSTEM_AT, MEMORY_AT] = [inFrame("ru_utime"), inFrame("ru_stime"), inFrame("ru_maxrss")];
+const [READ_AT, WRITTEN_AT] = [inFrame("ru_inblock"), inFrame("ru_oublock")];
 /** In which the kernel counts blocks, whatever the device has. */
 const SECTOR_BYTES = 512;
 export const EXIT_FRAME_BYTES = RUSAGE_AT + STRUCTS.rusage.size;
@@ -83,18 +87,20 @@ function decode(view: DataView): Frame {
     return { kind: "failed", report: new DataView(view.buffer.slice(view.byteOffset, view.byteOffset + REPORT_BYTES)) };
   const status = view.getUint32(4, true);
   const signal = status & 0x7f;
-  const timeMs = (at: number) =>
-    Number(view.getBigInt64(at, true)) * 1000 + Number(view.getBigInt64(at + 8, true)) / 1000;
-  const count = (field: "ru_maxrss" | "ru_inblock" | "ru_oublock") =>
-    Number(view.getBigInt64(RUSAGE_AT + offsetOf("rusage", field), true));
   return {
     kind: "exit",
     exitCode: signal === 0 ? (status >> 8) & 0xff : null,
     signal,
-    userMs: timeMs(RUSAGE_AT + offsetOf("rusage", "ru_utime")),
-    systemMs: timeMs(RUSAGE_AT + offsetOf("rusage", "ru_stime")),
-    peakMemoryBytes: count("ru_maxrss") * 1024,
-    readBytes: count("ru_inblock") * SECTOR_BYTES,
-    writeBytes: count("ru_oublock") * SECTOR_BYTES,
+    userMs: timeMs(view, USER_AT),
+    systemMs: timeMs(view, SYSTEM_AT),
+    peakMemoryBytes: wordAt(view, MEMORY_AT) * 1024,
+    readBytes: wordAt(view, READ_AT) * SECTOR_BYTES,
+    writeBytes: wordAt(view, WRITTEN_AT) * SECTOR_BYTES,
   };
 }
+
+/** A signed 64-bit number, exact up to 2^53. */
+const wordAt = (view: DataView, at: number): number => view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
+
+/** Of a `struct timeval`. */
+const timeMs = (view: DataView, at: number): number => wordAt(view, at) * 1000 + wordAt(view, at + 8) / 1000;

@@ -130,7 +130,7 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
 }
 
 export const isBind = ({ type, options }: Mount): boolean =>
-  type === "bind" || (options?.some((option) => option === "bind" || option === "rbind") ?? false);
+  type === "bind" || (options !== undefined && (options.includes("bind") || options.includes("rbind")));
 
 /** @throws TsboxError `invalid_option` */
 export function checkMount(mount: Mount): void {

@@ -43,30 +43,33 @@ function identityOf(value: object | undefined): number {
 const textOf = (value: object | undefined): string =>
   value === undefined || Object.isFrozen(value) ? String(identityOf(value)) : JSON.stringify(value);
 
+/** Of frozen specifications, and what is beside them: the same ones come again. */
+const requests = new WeakMap<Spec, { beside: Beside; text: string | undefined }>();
+
 /** Undefined where the request is not to be recognised: its filter may be changed by whoever owns it. */
 function keyOf(spec: Spec, beside: Beside, facts: Facts): string | undefined {
+  let known = requests.get(spec);
+  if (known?.beside !== beside) {
+    known = { beside, text: requestText(spec, beside) };
+    if (Object.isFrozen(spec)) requests.set(spec, known);
+  }
+  if (known.text === undefined) return undefined;
+  const { sources, kernelPaths, ...restOfFacts } = facts;
+  return `${known.text}\n${kernelPaths.size} ${JSON.stringify([restOfFacts, [...sources]])}`;
+}
+
+function requestText(spec: Spec, beside: Beside): string | undefined {
   const { process, mounts, linux, ...rest } = spec;
   const { capabilities = {}, ...restOfProcess } = process;
   const { seccomp, maskedPaths, readonlyPaths, ...restOfLinux } = linux;
   if (seccomp && !isFrozen(seccomp)) return undefined;
   // what is in a file that was asked for may be a secret, and is not kept longer than it is needed
   if (Object.keys(beside.files ?? {}).some((path) => path !== "/etc/resolv.conf")) return undefined;
-  const { sources, kernelPaths, ...restOfFacts } = facts;
   const { root: whole, ...restOfBeside } = beside;
   const root = whole.kind === "tmpfs" ? [identityOf(whole.entries), whole.limit, whole.writable] : whole;
   return [
-    JSON.stringify([
-      rest,
-      restOfProcess,
-      Object.keys(capabilities),
-      restOfLinux,
-      restOfFacts,
-      root,
-      restOfBeside,
-      [...sources],
-    ]),
+    JSON.stringify([rest, restOfProcess, Object.keys(capabilities), restOfLinux, root, restOfBeside]),
     ...[...Object.values(capabilities), ...mounts, maskedPaths, readonlyPaths].map(textOf),
-    kernelPaths.size,
     identityOf(seccomp),
   ].join("\n");
 }

@@ -223,7 +223,8 @@ export function checkSpawnOptions(options: SpawnOptions): void {
 /** Somebody has to be asked for names. */
 const hasWayOut = (options: Request): boolean => hasPolicy(options) || options.network === PASTA;
 
-function rootOf(options: Request, idle: boolean): { root: Root; mounts: Mount[]; path: string } {
+/** @throws TsboxError `rootfs_not_found`, `invalid_option` */
+export function rootOf(options: Request, idle: boolean): { root: Root; mounts: Mount[]; path: string } {
   if (options.stack) return stackedRoot(options, options.stack, idle);
   const rootfs = checkHostPath("root filesystem", options.rootfs ?? "host");
   if (rootfs === "host") {

@@ -40,6 +40,8 @@ import { shellOf, type Shell } from "./shell.ts";
 import { spawnAlone } from "./spawn.ts";
 import { directoryOf, type Request } from "./stacked-root.ts";
 
+const text = new TextDecoder();
+
 /**
  * A sandbox that lives for a while: processes are spawned in it, and all of them go with it.
  *
@@ -143,7 +145,6 @@ export class Sandbox implements AsyncDisposable {
     const process = options.image === undefined ? spawn() : await withImage(options, spawn);
     const [stdoutBytes, stderrBytes, result] = await process.collect();
     options.signal?.throwIfAborted();
-    const text = new TextDecoder();
     return { ...result, stdout: text.decode(stdoutBytes), stderr: text.decode(stderrBytes), stdoutBytes, stderrBytes };
   }
 

@@ -17,7 +17,7 @@ import type { RunOptions } from "./options.ts";
 import { closePipes, openPipes } from "./pipes.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
 import { portsOf } from "./published-ports.ts";
-import { specFor } from "./request.ts";
+import { requestedFor } from "./repeated.ts";
 import { StackedRoot, type Request } from "./stacked-root.ts";
 
 /** @throws TsboxError for what is known before it runs */
@@ -69,7 +69,7 @@ function startIn(
 ): SandboxProcess {
   const [timeMs, output] = [timeLimit(options), { left: outputLimit(options) }];
   const started = performance.now();
-  const { spec, beside: wanted, volumes } = specFor(command, options);
+  const { spec, beside: wanted, volumes } = requestedFor(command, options);
   const beside = membership ? { sockets: "one" as const, ...wanted } : wanted;
   const { cgroup, warnings } = groupFor(spec, options);
   const pipes = openAll(options, cgroup);
