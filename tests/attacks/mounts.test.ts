@@ -1,14 +1,27 @@
 /** Attacks by way of mounts: on their targets, their sources and what covers the kernel's own files. @module */
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Sandbox, TsboxError, type MountOption, type RunOptions } from "../../lib/index.ts";
 import type { Op } from "../../syscalls/index.ts";
 import { failureOf } from "../support/failure.ts";
 import { noBusybox, notRoot, SLOW, testUnless } from "../support/machine.ts";
+import { call, cstring, kept, ref } from "../support/probe.ts";
 import { mounts as hostMounts } from "../support/processes.ts";
 import { Folder, makeRootfs } from "../support/rootfs.ts";
-import { insertBefore, runChanged } from "../support/unprotected.ts";
+import { insertBefore, inTurn, runChanged, sleep, withCalls, withoutStep } from "../support/unprotected.ts";
 
 const outside = new Folder();
 const roots: Folder[] = [];
@@ -19,6 +32,7 @@ function hostile(): Folder {
   roots.push(root);
   return root;
 }
+const AT_FDCWD = -100;
 const attack = (name: string, body: () => unknown) => testUnless(noBusybox, name, body, 60_000 * SLOW);
 const sh = (root: Folder, line: string, options: RunOptions = {}) =>
   Sandbox.run(["/bin/sh", "-c", line], { rootfs: root.path, ...options });
@@ -143,6 +157,23 @@ describe("CVE-2025-52881: writes to /proc that are led elsewhere", () => {
     expect([stdout, readFileSync(join(fake, "ip_forward"), "utf8")]).toEqual(["untouched\n", "untouched\n"]);
   });
 
+  attack(
+    "the control: written by its path, when everything is mounted, a setting goes where the request likes",
+    async () => {
+      const fake = outside.directory("fake-by-path/net/ipv4");
+      const chosen = outside.write("fake-by-path/net/ipv4/ip_forward", "untouched\n", 0o666);
+      const mounts: MountOption[] = [{ type: "bind", source: join(fake, "../.."), target: "/proc/sys" }];
+      const byPath = insertBefore(
+        'make "/proc/sys" read-only',
+        kept("sysctl", call("openat", AT_FDCWD, cstring("/proc/sys/net/ipv4/ip_forward"), constants.O_WRONLY, 0)),
+        call("write", ref("sysctl"), cstring("1"), 1),
+      );
+      const plan = inTurn(withoutStep('set the sysctl net.ipv4.ip_forward to "1"'), byPath);
+      await runChanged(["/bin/true"], { rootfs: hostile().path, sysctls, mounts }, { plan });
+      expect(readFileSync(chosen, "utf8")).toBe("1ntouched\n");
+    },
+  );
+
   attack("where /proc is a symlink, or a file, nothing is written through it", async () => {
     const before = readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8");
     for (const make of [
@@ -187,6 +218,52 @@ describe("a root filesystem that is not what it seems", () => {
     });
   }
 
+  /** While the host's root lies on the new one, as at the beginning. @returns what has been made on the host */
+  async function led(name: string, open: (op: Op) => Op[]): Promise<string[]> {
+    const root = hostile();
+    ["proc", "dev", "sys"].filter((each) => each !== name).forEach((each) => root.directory(each));
+    const victim = outside.directory(`victim-of-${name}`, 0o777);
+    root.link(name, `${"../".repeat(20)}${victim.slice(1)}`);
+    const makes = call("mkdirat", ref("target"), cstring("made"), 0o755);
+    const plan = inTurn(
+      insertBefore("drop the host's root", sleep(500)),
+      withCalls(`mount on "/${name}"`, "move_mount", (op) => [makes, op]),
+      withCalls(`mount on "/${name}"`, "openat2", open),
+    );
+    await failureOf(() => runChanged(["/bin/true"], { rootfs: root.path, security: { readOnly: true } }, { plan }));
+    const made = readdirSync(victim);
+    rmSync(victim, { recursive: true });
+    return made;
+  }
+  const byName = (flags: number) => (op: Op) => [
+    { ...op, call: "openat" as const, args: [...op.args.slice(0, 2), flags, 0] },
+  ];
+  const O_PATH = 0o10000000;
+
+  for (const name of ["proc", "dev", "sys"]) {
+    attack(`/${name} is a symlink to the host, whose root still lies there: nothing is made there`, async () => {
+      expect(await led(name, (op) => [op])).toEqual([]);
+      expect(await led(name, byName(O_PATH))).toEqual(["made"]); // the control: whoever goes by the name
+    });
+  }
+
+  attack("the control: opened to be read, a fifo holds up whoever makes the sandbox", async () => {
+    const root = hostile();
+    const fifo = join(root.path, "proc");
+    Bun.spawnSync(["mkfifo", fifo]);
+    ["dev", "sys"].forEach((name) => root.directory(name));
+    const plan = withCalls('mount on "/proc"', "openat2", byName(constants.O_RDONLY));
+    // through an overlay it would be another fifo than the host's
+    const options: RunOptions = { rootfs: root.path, security: { readOnly: true } };
+    let held = true;
+    const running = failureOf(() => runChanged(["/bin/true"], options, { plan }));
+    void running.finally(() => (held = false));
+    await Bun.sleep(500 * SLOW);
+    expect(held).toBe(true);
+    closeSync(openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK));
+    expect((await running).code).toBe("mount_failed");
+  });
+
   attack("/etc/passwd is a fifo, a directory, a loop or endless: the user is not found, and nobody waits", async () => {
     const cases: [what: string, make: (path: string) => void][] = [
       ...MAKE,
@@ -201,6 +278,18 @@ describe("a root filesystem that is not what it seems", () => {
       const error = await failureOf(() => sh(root, "true", { user: "app" }));
       expect([what, error.code]).toEqual([what, "user_not_found"]);
       expect(performance.now() - started).toBeLessThan(2000 * SLOW);
+    }
+  });
+
+  test("the control: whoever just reads such a file waits, or reads on and on", () => {
+    const folder = new Folder();
+    roots.push(folder);
+    const [fifo, endless] = [join(folder.path, "fifo"), join(folder.path, "endless")];
+    Bun.spawnSync(["mkfifo", fifo]);
+    Bun.spawnSync(["truncate", "-s", "1T", endless]);
+    for (const path of [fifo, endless]) {
+      const { signalCode } = Bun.spawnSync(["cat", path], { timeout: 500, stdout: "ignore" });
+      expect([path, signalCode]).toEqual([path, "SIGTERM"]);
     }
   });
 

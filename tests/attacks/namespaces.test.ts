@@ -1,11 +1,12 @@
 /** Attacks on the borders of namespaces; each has a control that shows that it would work. @module */
 import { afterAll, describe, expect } from "bun:test";
 import { Sandbox, type RunOptions } from "../../lib/index.ts";
-import { close, trySyscall, type Op } from "../../syscalls/index.ts";
+import type { SeccompRule, Spec } from "../../lib/spec/index.ts";
+import { close, trySyscall, type Op, type Plan } from "../../syscalls/index.ts";
 import { noBusybox, notRoot, SLOW, testUnless } from "../support/machine.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "../support/probe.ts";
-import { makeRootfs } from "../support/rootfs.ts";
-import { insertBefore, runChanged } from "../support/unprotected.ts";
+import { Folder, makeRootfs } from "../support/rootfs.ts";
+import { insertBefore, inTurn, runChanged, withoutCalls } from "../support/unprotected.ts";
 
 const root = makeRootfs();
 afterAll(() => root.remove());
@@ -119,6 +120,26 @@ describe("namespaces of the host", () => {
       expect(["bin", "dev", "etc", "proc", "sys", "tmp"]).toContain(name);
   });
 
+  attack("the control: it would be the host's, had init stayed there, and were its program no secret", async () => {
+    using outside = new Folder();
+    const secret = outside.write("secret", "of the host\n");
+    ["proc", "sys", "dev"].forEach((name) => root.directory(name));
+    const stay = [
+      withoutCalls("drop the host's root", "umount2"),
+      insertBefore("become init", call("chroot", cstring("/.."))),
+    ];
+    // init's image is the same for all sandboxes of this process
+    const mode = (bits: number) =>
+      insertBefore(/^clone the sandbox.s first process/, call("fchmod", ref("init"), bits));
+    const shown = async (...changes: ((plan: Plan) => Plan)[]) => {
+      const options = inRoot({ security: { ...everything, readOnly: true } });
+      return (await runChanged(["cat", `/proc/1/root${secret}`], options, { plan: inTurn(...changes) })).stdout;
+    };
+    expect(await shown(...stay, mode(0o555))).toBe("of the host\n");
+    // either is enough
+    expect([await shown(mode(0o555)), await shown(...stay, mode(0o111))]).toEqual(["", ""]);
+  });
+
   attack("a socket to the hypervisor: vsock belongs to no namespace", async () => {
     const AF_VSOCK = 40;
     const make = [call("socket", AF_VSOCK, 1, 0)];
@@ -128,6 +149,29 @@ describe("namespaces of the host", () => {
     if (fd >= 0) close(fd);
     const [without] = await calls(make, { security: { seccomp: "none" } });
     expect(typeof without).toBe(fd >= 0 ? "number" : "string");
+  });
+
+  attack("the control, also where it knows none: it is the filter that refuses them", async () => {
+    const [AF_VSOCK, EXDEV] = [40, 18];
+    // the kernel does not look at the upper half of the register
+    const make = [program(call("socket", AF_VSOCK, 1, 0), call("socket", 2 ** 32 + AF_VSOCK, 1, 0))];
+    const refused = async (change: (rule: SeccompRule) => SeccompRule[]) => {
+      const isAbout = ({ args }: SeccompRule) => args?.some(({ valueTwo }) => valueTwo === AF_VSOCK);
+      const changed = ({ linux }: Spec) => {
+        const { seccomp } = linux;
+        if (seccomp)
+          linux.seccomp = {
+            ...seccomp,
+            syscalls: seccomp.syscalls?.flatMap((rule) => (isAbout(rule) ? change(rule) : [rule])) ?? [],
+          };
+      };
+      return outcomes((await runChanged(make, inRoot(), { spec: changed })).stdoutBytes);
+    };
+    expect(await refused((rule) => [{ ...rule, errnoRet: EXDEV }])).toEqual(["EXDEV", "EXDEV"]);
+    const fd = trySyscall("socket", AF_VSOCK, 1, 0);
+    if (fd >= 0) close(fd);
+    // without the rule, the kernel's own answer
+    for (const without of await refused(() => [])) expect(typeof without).toBe(fd >= 0 ? "number" : "string");
   });
 });
 

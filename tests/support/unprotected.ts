@@ -99,6 +99,14 @@ export const withoutCalls =
   (plan: Plan): Plan =>
     changeSteps(plan, which, (step) => [{ ...step, ops: step.ops.filter(({ call }) => !calls.includes(call)) }]);
 
+/** Has something else in the place of some calls of a step. */
+export const withCalls =
+  (which: Which, call: Op["call"], change: (op: Op) => Op[]) =>
+  (plan: Plan): Plan =>
+    changeSteps(plan, which, (step) => [
+      { ...step, ops: step.ops.flatMap((op) => (op.call === call ? change(op) : [op])) },
+    ]);
+
 /** Puts calls in, behind the labels that a step begins with. */
 export const insertBefore =
   (which: Which, ...ops: Op[]) =>
