@@ -155,6 +155,26 @@ describe("--debug", () => {
   });
 });
 
+describe("CPUs", () => {
+  const LIST = ["grep", "Cpus_allowed_list", "/proc/self/status"];
+  const on = (cpus: string, ...words: string[]) =>
+    Bun.spawnSync(["taskset", "-c", cpus, ...words], { stderr: "inherit" }).stdout.toString();
+  const pinned = (...words: string[]) => on("0", process.execPath, MAIN, "oci", "--root", runtime.root, ...words);
+
+  limitsTest("are those of the cgroup, not those that whoever made it is kept to", () => {
+    const all = on("0-1023", ...LIST);
+    next();
+    expect(pinned("run", "-b", bundleIn(folder, rootfs.path, ["/bin/busybox", ...LIST]), id)).toBe(all);
+    started("sleep 100");
+    expect(pinned("exec", id, "/bin/busybox", ...LIST)).toBe(all);
+    const kept = { execCPUAffinity: { initial: "0" }, args: ["/bin/busybox", ...LIST], env: [], cwd: "/" };
+    const file = folder.write("kept.json", JSON.stringify(kept));
+    // what is said counts, from the first moment on, of which the log tells
+    const { stdout, stderr } = oci("--debug", "exec", "--process", file, id);
+    expect([stdout, stderr]).toEqual([on("0", ...LIST), expect.stringContaining('nsexec: affinity: 0x1"') as string]);
+  });
+});
+
 describe("stdio", () => {
   testUnless(notRoot, "becomes the user's, but not /dev/null, wherever that lies", () => {
     next();

@@ -22,7 +22,7 @@ import { sendPidfd, writePidFile } from "./pid-file.ts";
 import { specOf } from "./start-frame.ts";
 import { raiseLimits } from "./rlimits.ts";
 import { keepOpen } from "./preserved.ts";
-import { traceChild, traceJoined, tracePlan } from "./trace.ts";
+import { traceAffinity, traceChild, traceJoined, tracePlan } from "./trace.ts";
 import type { ExecOptions, Runtime } from "./runtime.ts";
 
 /** @returns the exit status of the process; 0 where it is detached */
@@ -71,6 +71,7 @@ function launch(container: Container, spec: StartableSpec, options: ExecOptions)
   };
   const plan = compileExec(spec, options.preserveFds, facts, isPiped(options.consoleSocket));
   tracePlan(container.runtime.log, plan);
+  traceAffinity(container.runtime.log, spec.process.execCPUAffinity?.initial);
   const terminal = spec.process.terminal ? bindConsole(bound, opened, options.consoleSocket) : undefined;
   if (!isAsked(spec)) return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, terminal);
   const passed: Record<string, number> = {};

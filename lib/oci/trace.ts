@@ -1,4 +1,5 @@
 /** What `--debug` tells of a process that is made. Some words are runc's: by them, suites and people find the moment. @module */
+import { cpuMask } from "../plan/index.ts";
 import type { Plan } from "../../syscalls/index.ts";
 import type { Logger } from "./log.ts";
 
@@ -6,6 +7,13 @@ import type { Logger } from "./log.ts";
 export function tracePlan(log: Logger, plan: Plan): void {
   log.debug(`nsexec container setup: ${plan.length} steps`);
   for (const { action } of plan) log.debug(`step: ${action}`);
+}
+
+/** What is joined runs on these CPUs before. */
+export function traceAffinity(log: Logger, list: string | undefined): void {
+  if (list === undefined) return;
+  const mask = cpuMask(list).data.toReversed().toHex().replace(/^0+/, "");
+  log.debug(`nsexec: affinity: 0x${mask}`);
 }
 
 export const traceChild = (log: Logger, pid: number): void =>

@@ -72,6 +72,15 @@ export function affinityStep(list: string): Step {
   };
 }
 
+/** Whatever its maker runs on, as `taskset` may have said: of all CPUs, the kernel takes those that the cgroup has. */
+export const anyCpuStep = (): Step => {
+  const every = cpuMask(`0-${MAX_NUMBERS - 1}`);
+  return {
+    action: "run on any CPU of the cgroup",
+    ops: [{ call: "sched_setaffinity", args: [0, every.data.length, every], onError: "ignore" }],
+  };
+};
+
 /** @throws TsboxError `invalid_option` */
 export const cpuMask = (list: string): Data => listMask("use the CPUs", "CPUs", list);
 

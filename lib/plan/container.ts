@@ -7,7 +7,7 @@
 import { cstring, named, ref, words } from "../../syscalls/index.ts";
 import type { Plan, Step } from "../../syscalls/index.ts";
 import type { ContainerSpec, Hooks, Spec } from "../spec/index.ts";
-import { attributeSteps } from "./attributes.ts";
+import { anyCpuStep, attributeSteps } from "./attributes.ts";
 import { domainnameStep, enterSteps, hostnameStep, loopbackUp, mappedSteps } from "./compile.ts";
 import type { Beside, Facts, OwnedPlan } from "./compile.ts";
 import { SESSION } from "./clone.ts";
@@ -204,6 +204,7 @@ function becomeSteps(
   const own = ["start", ...keptSlots(spec, modules), "command-image"];
   return [
     ...(given.length > 0 ? [giveStep(spec, given)] : []),
+    anyCpuStep(),
     stdioStep(spec, { session: false, own, preserved }),
     ...leaveMemorySteps(kept),
     // what is executed later than this has no capabilities that are not in the bounding set

@@ -7,7 +7,7 @@
 import { named, ref, words } from "../../syscalls/index.ts";
 import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType } from "../spec/index.ts";
-import { affinityStep, attributeSteps } from "./attributes.ts";
+import { affinityStep, anyCpuStep, attributeSteps } from "./attributes.ts";
 import { cloneStep, NEW, SESSION } from "./clone.ts";
 import { enterAtLast, enterIfAllowed, openDirectory, rlimitSteps, signalStep } from "./command.ts";
 import { becomeKnown, joinCgroup, type Facts } from "./compile.ts";
@@ -31,7 +31,8 @@ import { joinedTerminalSteps } from "./terminal.ts";
  */
 export function compileExec(spec: StartableSpec, preserved: number, facts: Facts, piped = false): Plan {
   const types = spec.linux.namespaces.map(({ type }) => type);
-  const { oomScoreAdj, execCPUAffinity: { initial } = {}, cwd } = spec.process;
+  const { oomScoreAdj, execCPUAffinity, cwd } = spec.process;
+  const { initial } = execCPUAffinity ?? {};
   const { into } = facts.cgroup;
   const clone = flags("CLONE_PIDFD", ...(into ? (["CLONE_INTO_CGROUP"] as const) : []));
   const { uidMappings, gidMappings } = spec.linux;
@@ -53,6 +54,7 @@ export function compileExec(spec: StartableSpec, preserved: number, facts: Facts
     ...joinedTerminalSteps(spec, piped),
     stdioStep(spec, { session: false, own, preserved }),
     ...rlimitSteps(spec),
+    ...(execCPUAffinity ? [] : [anyCpuStep()]),
     ...attributeSteps(spec),
     ...memoryPolicySteps(spec),
     openDirectory(cwd),
