@@ -490,6 +490,16 @@ describe("hooks", () => {
     await expectNothing();
   });
 
+  test("createContainer's works in the root filesystem, createRuntime's in the bundle, as with runc", () => {
+    const log = join(folder.path, "directories");
+    const says = [{ path: "/bin/sh", args: ["sh", "-c", `pwd -P >> ${log}`] }];
+    const bundle = sh("true", { hooks: { createRuntime: says, createContainer: says } });
+    expect(create("w", bundle)).toEqual(done);
+    expect(oci("delete", "--force", "w")).toEqual(done);
+    expect(readFileSync(log, "utf8")).toBe(`${bundle}\n${rootfs.path}\n`);
+    rmSync(log);
+  });
+
   test("one inside that hangs is killed after its timeout", async () => {
     const hooks = { createContainer: [{ path: "/bin/sleep", args: ["sleep", "1000"], timeout: 1 }] };
     expect(create("t", sh("true", { hooks })).stderr).toContain("1 s");
