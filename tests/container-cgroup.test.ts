@@ -414,7 +414,9 @@ describe("processes", () => {
       await inside(below, "exec sleep 100");
       expect(readFileSync(`${path}/a/b/cgroup.procs`, "utf8")).not.toBe("");
       const error = await failureOf(() => cgroup.below({ "": "nothing" }));
-      expect(error.message).toBe('join the cgroup "nothing": adding pid to it: no such file or directory in the container');
+      expect(error.message).toBe(
+        'join the cgroup "nothing": adding pid to it: no such file or directory in the container',
+      );
     });
   });
 

@@ -425,6 +425,23 @@ describe("mounts", () => {
   });
 });
 
+describe("rootfsPropagation", () => {
+  testUnless(notRoot, "a slave hears of the mounts of a host that shares them; its own stay its own", () => {
+    const linux = linuxOf(sh("true"));
+    const rootOf = (rootfsPropagation: string) => {
+      // ID PARENT MAJOR:MINOR ROOT /
+      const line = "grep -E '^([^ ]+ ){4}/ ' /proc/self/mountinfo";
+      const bundle = sh(line, { linux: { ...linux, rootfsPropagation } });
+      const words = [process.execPath, MAIN, "oci", "--root", runtime.root, "run", "-b", bundle, "p"];
+      return Bun.spawnSync(["unshare", "--mount", "--propagation", "shared", ...words], {
+        stderr: "inherit",
+      }).stdout.toString();
+    };
+    for (const name of ["slave", "rslave"]) expect(rootOf(name)).toMatch(/^(?!.*shared:).*master:/);
+    expect(rootOf("private")).toMatch(/^(?!.*(shared|master):)/);
+  });
+});
+
 describe("hooks", () => {
   test("run in their order, each with the state that it finds", async () => {
     const log = join(rootfs.path, "tmp/log");

@@ -214,9 +214,12 @@ export class ContainerCgroup {
     const own = Object.entries(this.#record.paths);
     const isPure = own.every(([controller]) => controller === "");
     const missing = (sub: string) =>
-      new TsboxError(`join the cgroup ${JSON.stringify(sub)}: adding pid to it: no such file or directory in the container`, {
-        code: "invalid_option",
-      });
+      new TsboxError(
+        `join the cgroup ${JSON.stringify(sub)}: adding pid to it: no such file or directory in the container`,
+        {
+          code: "invalid_option",
+        },
+      );
     const paths = own.map(([controller, path]): [string, string] => {
       const named = controller === "" && !isPure ? undefined : subGroups[controller];
       const sub = named ?? subGroups[""] ?? "";

@@ -14,7 +14,7 @@ import { isJoined, isOwn } from "./intermediate.ts";
 import { imageSteps } from "./image-mounts.ts";
 import { isBind, parseMountOptions } from "./mount-options.ts";
 import * as mounts from "./mounts.ts";
-import { dropOldRoot, rootSteps } from "./root.ts";
+import { dropOldRoot, isSlave, rootSteps } from "./root.ts";
 
 /** Where the open tree of a mount of the specification is, by its index. */
 export const mountSlot = (index: number): string => `mount${index}`;
@@ -40,10 +40,12 @@ export function hostSteps(spec: Spec, facts: Facts): Plan {
 
 export function keepMounts(spec: Spec): Step {
   // a slave still hears of the host's mounts, and tells nothing of its own
-  const hears = spec.mounts.some(
-    (mount) =>
-      isBind(mount) && parseMountOptions(mount.options ?? []).propagation.some(({ type }) => type === "MS_SLAVE"),
-  );
+  const hears =
+    isSlave(spec.linux.rootfsPropagation) ||
+    spec.mounts.some(
+      (mount) =>
+        isBind(mount) && parseMountOptions(mount.options ?? []).propagation.some(({ type }) => type === "MS_SLAVE"),
+    );
   const type = flags(hears ? "MS_SLAVE" : "MS_PRIVATE");
   const attr = structure(`{propagation=${type.text}}`, "mount_attr", { propagation: type.value });
   return {

@@ -42,10 +42,16 @@ export function makeRoot(spec: Spec, root: Root, opened: boolean): Plan {
   return [...source, { ...place, code: "mount_failed" }];
 }
 
+/** `linux.rootfsPropagation` is that the root hears of the host's mounts. */
+export const isSlave = (name: string | undefined): name is string => /^r?slave$/.test(name ?? "");
+
 /** As the slots {@link rootSlots}. */
 export function openRoot(spec: Spec, root: Root): Plan {
   const readOnly = root.kind === "directory" && spec.root.readonly;
-  const options = root.kind === "bundle" ? ["rbind"] : ["rbind", "rnodev", ...(readOnly ? ["rro"] : [])];
+  const { rootfsPropagation } = spec.linux;
+  // a private one could not become a slave of the host's any more
+  const slave = isSlave(rootfsPropagation) ? [rootfsPropagation] : [];
+  const options = root.kind === "bundle" ? ["rbind", ...slave] : ["rbind", "rnodev", ...(readOnly ? ["rro"] : [])];
   const steps = [openSource(spec.root.path, "rootfs", options)];
   if (root.kind !== "overlay" || root.layer === undefined) return steps;
   const { layer } = root;
