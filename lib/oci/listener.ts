@@ -7,8 +7,12 @@ import * as sys from "../../syscalls/index.ts";
 import { Descriptors, TsboxError } from "../../syscalls/index.ts";
 import type { SeccompProfile, State } from "../spec/index.ts";
 
-/** What a process has sent over a socket. */
+/** A process that has told of a descriptor may not have sent it yet: there is another call in between. */
+const SENT_US = 60e6;
+
+/** What a process has sent, or is about to, over a socket. */
 export function takeListener(socket: number): number {
+  sys.waitBriefly(socket, SENT_US);
   const listener = sys.receiveDescriptor(socket);
   if (listener < 0) throw sys.systemError("take the seccomp listener", "recvmsg", -listener);
   return listener;

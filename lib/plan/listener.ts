@@ -35,12 +35,12 @@ export interface Receivers {
   told: Argument;
 }
 
-/** @param receivers of the listener; without them there is none */
+/** @param receivers of the listener, also of a filter that never asks; without them there is none */
 export function filterStep(seccomp: SeccompProfile, arch: Arch, receivers?: Receivers): Step {
   const filter = compileSeccomp(seccomp, arch);
   const load = (loaded: Uint8Array): Op => ({
     call: "seccomp",
-    args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp), filterData(loaded)],
+    args: [flags("SECCOMP_SET_MODE_FILTER"), seccompFlags(seccomp, receivers !== undefined), filterData(loaded)],
   });
   if (!receivers) return { action: "load the seccomp filter", ops: [load(filter)] };
   const ops = [{ ...load(withCookie(filter)), out: "listener" }, ...handOver(receivers)];

@@ -189,16 +189,17 @@ const strictest = (verdicts: number[]): number =>
 /**
  * The `flags` that seccomp(2) has to be called with. No `flags` means none (runc then sets SPEC_ALLOW, which
  * before Linux 5.16 takes a protection against speculative execution away).
+ * @param heard somebody is to have its listener
  * @throws TsboxError `invalid_option`
  */
-export function seccompFlags(profile: SeccompProfile): number {
+export function seccompFlags(profile: SeccompProfile, heard = notifies(profile)): number {
   const given = listOf(profile.flags, "flags").reduce((flags, name) => {
     const flag = FLAGS.get(name);
     if (flag === undefined) throw bad(`flag ${show(name)} is unknown`, [...FLAGS.keys()].join(", "));
     return flags | flag;
   }, 0);
   // EINVAL without a listener
-  return notifies(profile) ? given | NEW_LISTENER : given & ~WAIT_KILLABLE_RECV;
+  return heard ? given | NEW_LISTENER : given & ~WAIT_KILLABLE_RECV;
 }
 
 /** Whether somebody outside decides about some calls. */

@@ -1,6 +1,6 @@
 /** Attacks by bundles, and by processes of OCI containers. @module */
 import { afterAll, beforeEach, describe, expect } from "bun:test";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { inGuest, noBusybox, notRoot, testUnless } from "../support/machine.ts";
 import { bundleIn, ociAs, ociIn, runtimeIn } from "../support/oci.ts";
@@ -8,7 +8,7 @@ import { adoptOrphans, eventually, reapOrphans } from "../support/processes.ts";
 import { Folder, makeRootfs } from "../support/rootfs.ts";
 import { runContainer } from "../support/unprotected-container.ts";
 import { inTurn, insertBefore, withoutStep } from "../support/unprotected.ts";
-import { cstring, named } from "../../syscalls/index.ts";
+import { acceptSocket, close, cstring, Directory, listenIn, named, receiveDescriptor } from "../../syscalls/index.ts";
 
 const folder = new Folder();
 const rootfs = makeRootfs();
@@ -29,10 +29,10 @@ const sh = (line: string, changes: Record<string, unknown> = {}, root = rootfs) 
 const create = (id: string, bundle: string) =>
   ociAs({ leaves: true }, "--root", runtime.root, "create", "--bundle", bundle, id);
 const masking = (...maskedPaths: string[]) => {
-  const { linux } = JSON.parse(config(sh("true"))) as { linux: object };
-  return { linux: { ...linux, maskedPaths } };
+  return { linux: { ...linuxOf(sh("true")), maskedPaths } };
 };
-const config = (bundle: string) => new TextDecoder().decode(Bun.spawnSync(["cat", `${bundle}/config.json`]).stdout);
+const linuxOf = (bundle: string) =>
+  (JSON.parse(readFileSync(join(bundle, "config.json"), "utf8")) as { linux: object }).linux;
 const VERSION = "/proc/version";
 const AT_FDCWD = named("AT_FDCWD", -100);
 
@@ -146,7 +146,7 @@ describe("devices", () => {
     cwd: "/",
     capabilities: { bounding: all, effective: all, permitted: all },
   };
-  const { linux } = JSON.parse(config(sh("true"))) as { linux: object };
+  const linux = linuxOf(sh("true"));
 
   attackAsRoot("of the host cannot be opened, even by who may make their nodes", () => {
     expect(oci("run", "-b", sh("", { process }), "dev").stderr).toMatch(/disk: operation not permitted/i);
@@ -154,6 +154,26 @@ describe("devices", () => {
     const { stderr } = oci("run", "-b", sh("", { process, linux: allowed }), "dev");
     expect(stderr).not.toMatch(/operation not permitted/i);
   });
+});
+
+describe("the agent that a profile names", () => {
+  for (const [what, syscalls] of [
+    ["that asks", [{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }]],
+    ["that never asks", []],
+  ] as const) {
+    attack(`gets the listener of a filter ${what}, and nothing that the container has open`, () => {
+      using directory = Directory.open(folder.path) as Directory;
+      const socket = listenIn(directory.fd, "agent.sock");
+      const seccomp = { defaultAction: "SCMP_ACT_ALLOW", listenerPath: join(folder.path, "agent.sock"), syscalls };
+      const bundle = sh("echo done", { linux: { ...linuxOf(sh("true")), seccomp } });
+      expect(oci("run", "-b", bundle, "agent")).toEqual({ status: 0, stdout: "done\n", stderr: "" });
+      const connection = acceptSocket(socket);
+      const received = receiveDescriptor(connection);
+      expect(readlinkSync(`/proc/self/fd/${received}`)).toBe("anon_inode:seccomp notify");
+      [received, connection, socket].forEach(close);
+      rmSync(join(folder.path, "agent.sock"));
+    });
+  }
 });
 
 describe("a state directory", () => {
