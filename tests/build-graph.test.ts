@@ -330,6 +330,7 @@ const VALID: Required<BuildOptions> = {
   ssh: { default: "/agent" },
   network: "none",
   allow: ["network.host"],
+  run: { limits: { memory: "64m" }, ulimits: { nofile: 9 }, shmSize: "1m", security: { landlock: "none" } },
   addHosts: ["a:10.0.0.1"],
   squash: true,
   outputs: [{ type: "image" }],

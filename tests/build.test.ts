@@ -9,7 +9,7 @@ import { agentMount } from "../lib/build/ssh.ts";
 import { Workspace } from "../lib/build/workspace.ts";
 import { imageIds } from "../lib/launch/index.ts";
 import { descendants, eventually } from "./support/processes.ts";
-import { noBusybox, testUnless } from "./support/machine.ts";
+import { noBusybox, noLimits, testUnless } from "./support/machine.ts";
 import { noRegistry, startRegistry } from "./support/registry.ts";
 import { failedBuild, TestBuilds } from "./support/builds.ts";
 
@@ -280,6 +280,39 @@ EOF`);
       const options = { ssh: { default: path } };
       const { message } = await failedBuild(builds.build("FROM base\nRUN --mount=type=ssh true", options));
       expect([path, message]).toEqual([path, expect.stringContaining(why)]);
+    }
+  });
+
+  it("has the limits that are asked for, which change no key", async () => {
+    const text = "FROM base\nRUN ulimit -n; df -k /dev/shm | tail -1; grep NoNewPrivs /proc/self/status";
+    const run = { ulimits: { nofile: 77 }, shmSize: "1m", security: { noNewPrivileges: true } };
+    await builds.build(text, { run, cache: false });
+    const [files, shm, privileges] = builds.output.trim().split("\n");
+    expect([files, shm?.split(/ +/)[1], privileges]).toEqual(["77", "1024", "NoNewPrivs:\t1"]);
+    expect((await builds.build(text)).cached).toBe(1);
+    await builds.build(text, { cache: false });
+    expect(builds.output).not.toContain("77\n");
+    expect(builds.output).toContain("NoNewPrivs:\t0");
+  });
+
+  testUnless(noLimits, "is killed where it needs more memory than is allowed", async () => {
+    const run = { limits: { memory: "32m" } };
+    const text = "FROM base\nRUN head -c 90000000 /dev/zero | tail -c 90000000 >/dev/null";
+    const { code, message } = await failedBuild(builds.build(text, { run }));
+    expect([code, message]).toEqual(["build_failed", expect.stringMatching(/oom|exit code 137|SIGKILL/)]);
+  });
+
+  it("has no limits that make no sense, also where it is cached", async () => {
+    for (const [run, told] of [
+      [{ limits: { memory: "3 parsecs" } }, "3 parsecs"],
+      [{ limits: { time: "1s" } }, "run.limits.time"],
+      [{ ulimits: { files: 1 } }, '"files"'],
+      [{ shmSize: "x" }, '"x"'],
+      [{ privileged: true }, "privileged"],
+      [{ security: { capabilities: [] } }, "run.security.capabilities"],
+    ] as const) {
+      const { code, message } = await failedBuild(builds.build("FROM base", { run: run as BuildOptions["run"] }));
+      expect([code, message]).toEqual(["invalid_option", expect.stringContaining(told)]);
     }
   });
 

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BuildEvent, BuildOptions } from "../lib/build/index.ts";
 import { BuildPicture } from "../lib/cli/build/build-picture.ts";
+import { runSettingsOf } from "../lib/cli/build/run-settings.ts";
 import type { BuildFlags } from "../lib/cli/build/flags.ts";
 import { optionsOf } from "../lib/cli/build/options.ts";
 import { OutputLines } from "../lib/cli/build/output-lines.ts";
@@ -266,6 +267,43 @@ describe("tsbox builder", () => {
 const never = (): never => {
   throw new Error("nothing is written to stdout");
 };
+
+test.each<[BuildFlags, BuildOptions["run"]]>([
+  [
+    { memory: "1g", memorySwap: "-1", cpuShares: "512", cpuPeriod: "50000", cpuQuota: "1000", cpusetCpus: "0" },
+    {
+      limits: {
+        memory: "1g",
+        memorySwap: Infinity,
+        cpuShares: 512,
+        cpuPeriodUs: 50000,
+        cpuQuotaUs: 1000,
+        cpusetCpus: "0",
+      },
+    },
+  ],
+  [
+    { ulimit: ["nofile=1:2", "core=-1"], shmSize: "1m", cgroupParent: "/x", securityOpt: ["seccomp=unconfined"] },
+    {
+      ulimits: { nofile: [1, 2], core: [Infinity, Infinity] },
+      shmSize: "1m",
+      cgroupParent: "/x",
+      security: { seccomp: "none" },
+    },
+  ],
+  [{ isolation: "default" }, {}],
+])("flags of RUN: %j", (flags, run) => {
+  expect(runSettingsOf(flags)).toEqual({ run: { limits: {}, ulimits: {}, security: {}, ...run } });
+});
+
+test.each<[BuildFlags, string]>([
+  [{ isolation: "hyperv" }, "use --isolation"],
+  [{ ulimit: ["nofile"] }, "use --ulimit"],
+  [{ cpuShares: "x" }, "use --cpu-shares"],
+  [{ securityOpt: ["label=x"] }, "use --security-opt"],
+])("flags of RUN that are not understood: %j", (flags, told) => {
+  expect(() => runSettingsOf(flags)).toThrow(told);
+});
 
 describe("flags", () => {
   const NOTHING: BuildOptions = { args: {}, contexts: {}, secrets: {}, ssh: {} };

@@ -49,6 +49,7 @@ async function building<T>(
   work: (making: Making, graph: Graph, platform: Platform) => Promise<T>,
 ): Promise<T> {
   checkBuild(options);
+  if (options.run) (await import("./run-limits.ts")).checkRunSettings(options.run);
   const { signal } = options;
   const stop = new AbortController();
   const abort = () => stop.abort(aborted(signal?.reason));

@@ -30,6 +30,10 @@ const hasType =
     isObject(value) && isOneOf(...types)((value as { type?: unknown }).type);
 
 const isContext: Is = (value) => isText(value) || value instanceof Uint8Array || value instanceof ReadableStream;
+const RUN_SETTINGS = ["limits", "shmSize", "ulimits", "cgroupParent", "security"];
+/** What is in it is looked at by `run-limits.ts`, where there is one. */
+const isRun: Is = (value) =>
+  isObject(value) && Object.keys(value as object).every((name) => RUN_SETTINGS.includes(name));
 const isSecret: Is = (value) =>
   value instanceof Uint8Array || isText(Object(value)["file"]) || isText(Object(value)["env"]);
 
@@ -51,6 +55,7 @@ const FORMS: Record<keyof BuildOptions, [is: Is, form: string]> = {
   ssh: [isRecord((value) => isText(value) || isList(isText)(value)), "the socket of an agent or files of keys, by id"],
   network: [isOneOf("default", "none", "host"), '"default", "none" or "host"'],
   allow: [isList(isOneOf("network.host", "security.insecure")), '["network.host", "security.insecure"]'],
+  run: [isRun, '{ limits: { memory: "1g" } }'],
   addHosts: [isList(isText), '["name:address"]'],
   squash: [isFlag, "true or false"],
   outputs: [isList(hasType("image", "local", "tar", "oci", "docker")), '[{ type: "image" }]'],

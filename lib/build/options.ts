@@ -1,5 +1,6 @@
 /** What a build is asked for, and what it makes. @module */
 import type { Dockerfile } from "../dockerfile/index.ts";
+import type { Limits, RunOptions, SecurityOptions } from "../sandbox/index.ts";
 import type { BuildEvent } from "./events.ts";
 
 /** A directory's path, a tar archive (also compressed), or the URL of a git repository or an archive. */
@@ -34,6 +35,8 @@ export interface BuildOptions {
   network?: "default" | "none" | "host";
   /** What the file may ask for: RUN --network=host, RUN --security=insecure. */
   allow?: ("network.host" | "security.insecure")[];
+  /** Of each RUN. */
+  run?: RunSettings;
   /** `"name:address"` */
   addHosts?: string[];
   squash?: boolean;
@@ -46,6 +49,13 @@ export interface BuildOptions {
   parallel?: number;
   onEvent?: (event: BuildEvent) => void;
   signal?: AbortSignal;
+}
+
+/** What each RUN is limited to, and protected by; as of sandboxes. */
+export interface RunSettings extends Pick<RunOptions, "shmSize" | "ulimits" | "cgroupParent"> {
+  /** Those that control groups keep. */
+  limits?: Limits;
+  security?: Pick<SecurityOptions, "seccomp" | "noNewPrivileges" | "landlock">;
 }
 
 export type BuildOutput =

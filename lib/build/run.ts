@@ -77,6 +77,7 @@ function optionsFor(
   layer: string,
   { mounts, env: more }: Pick<Mounted, "mounts" | "env">,
 ): RunOptions {
+  const { security: protections, ...others } = options.run ?? {};
   const proxies = Object.entries(options.args ?? {}).filter(([name]) => isProxy(name));
   return {
     writableLayer: layer,
@@ -89,8 +90,10 @@ function optionsFor(
     stderr: "pipe",
     signal,
     ...networkFor(network),
+    ...others,
     security: {
       noNewPrivileges: false,
+      ...protections,
       ...(security === "insecure" ? { capabilities: [...CAPABILITIES], seccomp: "none" as const } : {}),
     },
   };

@@ -11,7 +11,6 @@ type Reason = [why: string, hint: string];
 const ATTESTATIONS: Reason = ["nothing is attested here", "leave it out: the same inputs give the same digests"];
 const NO_BUILDER: Reason = ["there is one builder, tsbox itself", "leave it out"];
 const OF_CLASSIC: Reason = ["there are no containers between the steps", "leave it out"];
-const BUILD_LIMITS: Reason = ["a RUN has no limits of its own yet", "leave it out"];
 const TRUST: Reason = [
   "signatures of names are not supported",
   "leave it out; what comes is compared with its digests",
@@ -56,23 +55,10 @@ const OTHER_FLAGS: Record<string, Record<string, Reason>> = {
     "--call": ["a file is not linted here", "--plan shows what would be done"],
     "--check": ["a file is not linted here", "--plan shows what would be done"],
     "--annotation": ["manifests get no annotations here", "--label, which is in the config"],
-    "--cgroup-parent": BUILD_LIMITS,
     "--compress": ["a context is not sent anywhere", "leave it out"],
-    "--cpu-period": BUILD_LIMITS,
-    "--cpu-quota": BUILD_LIMITS,
-    "--cpu-shares": BUILD_LIMITS,
-    "--cpuset-cpus": BUILD_LIMITS,
-    "--cpuset-mems": BUILD_LIMITS,
     "--disable-content-trust": TRUST,
     "--force-rm": OF_CLASSIC,
-    "--isolation": WINDOWS,
-    "--memory": BUILD_LIMITS,
-    "-m": BUILD_LIMITS,
-    "--memory-swap": BUILD_LIMITS,
     "--rm": OF_CLASSIC,
-    "--security-opt": ["a RUN has the usual protections", "RUN --security=insecure and --allow security.insecure"],
-    "--shm-size": BUILD_LIMITS,
-    "--ulimit": BUILD_LIMITS,
   },
   pull: { "--disable-content-trust": TRUST },
   push: { "--disable-content-trust": TRUST },

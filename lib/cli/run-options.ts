@@ -271,7 +271,7 @@ function integer(flag: string, text: string): number {
   return Number(text);
 }
 
-function ulimit(text: string): [name: string, limits: [soft: number, hard: number]] {
+export function ulimit(text: string): [name: string, limits: [soft: number, hard: number]] {
   const [, name, soft, hard = soft] = /^([a-z]+)=(-1|unlimited|\d+)(?::(-1|unlimited|\d+))?$/.exec(text) ?? [];
   if (name === undefined) throw invalid("--ulimit", text, "not understood", '"nofile=1024" or "nofile=1024:2048"');
   return [name, [amount(soft), amount(hard)]];
@@ -326,7 +326,7 @@ function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
   return result;
 }
 
-function security(flags: RunFlags, world: World): SecurityOptions {
+export function security(flags: RunFlags, world: World): SecurityOptions {
   const result: SecurityOptions = {};
   if (flags.readOnly !== undefined) result.readOnly = flags.readOnly;
   if (flags.deviceCgroupRule !== undefined) result.deviceRules = flags.deviceCgroupRule;

@@ -26,6 +26,7 @@ export type { BoxNetwork } from "./box-network.ts";
 export type { PublishedPort } from "./published-ports.ts";
 export { Volume } from "./volume.ts";
 export type { NotifiedCall, SyscallAnswer, SyscallHandler } from "./notify.ts";
+export { rlimitsOf } from "./limits.ts";
 export { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
 export { StackedRoot } from "./stacked-root.ts";
 export { ROOT_ID_BASE } from "./namespaces.ts";

@@ -13,6 +13,12 @@ import { UsageError } from "../report.ts";
 
 const STDOUT = 1;
 
+/** What they mean is loaded by those who have them. */
+const RUN_FLAGS = [
+  ...(["memory", "memorySwap", "cpuShares", "cpuPeriod", "cpuQuota", "cpusetCpus", "cpusetMems"] as const),
+  ...(["shmSize", "ulimit", "cgroupParent", "securityOpt", "isolation"] as const),
+];
+
 export const addBuild: Add = (parent, name) =>
   void declare(
     parent,
@@ -27,7 +33,14 @@ export const addBuild: Add = (parent, name) =>
   );
 
 async function build(path: string, flags: BuildFlags, signal: AbortSignal): Promise<void> {
-  const options = { ...optionsOf(flags, stdoutStream), ...(await contextOf(path, flags.file)), signal };
+  const options = {
+    ...optionsOf(flags, stdoutStream),
+    ...(RUN_FLAGS.some((name) => flags[name] !== undefined)
+      ? (await import("./run-settings.ts")).runSettingsOf(flags)
+      : {}),
+    ...(await contextOf(path, flags.file)),
+    signal,
+  };
   checkFiles(flags, options.outputs);
   const { Tsbox } = await import("../../engine/index.ts");
   using engine = new Tsbox();

@@ -19,6 +19,18 @@ export interface BuildFlags {
   network?: string;
   addHost?: string[];
   allow?: string[];
+  memory?: string;
+  memorySwap?: string;
+  cpuShares?: string;
+  cpuPeriod?: string;
+  cpuQuota?: string;
+  cpusetCpus?: string;
+  cpusetMems?: string;
+  shmSize?: string;
+  ulimit?: string[];
+  cgroupParent?: string;
+  securityOpt?: string[];
+  isolation?: string;
   output?: string[];
   push?: boolean;
   load?: boolean;
@@ -49,6 +61,18 @@ export const BUILD_FLAGS: [written: string, description: string][] = [
   ["--network <default|none|host>", "Of RUN, unless it says itself"],
   ["--add-host <NAME:IP>...", "A line of /etc/hosts of RUN"],
   ["--allow <RIGHT>...", "RUN may ask for network.host, security.insecure"],
+  ["-m, --memory <SIZE>", "Memory of a RUN's processes together: 64m, 1g"],
+  ["--memory-swap <SIZE>", "Memory and swap together (default as -m); -1: any"],
+  ["-c, --cpu-shares <NUMBER>", "A RUN's part of the CPUs among those who want them"],
+  ["--cpu-period <US>", "Microseconds that a quota is for (default 100000)"],
+  ["--cpu-quota <US>", "Of CPU time in a period; -1: unlimited"],
+  ["--cpuset-cpus <LIST>", 'CPUs that a RUN may use: "0-2,5"'],
+  ["--cpuset-mems <LIST>", "Memory nodes that it may use"],
+  ["--shm-size <SIZE>", "Of its /dev/shm (default 64m)"],
+  ["--ulimit <NAME=N[:N]>...", 'Its limits of setrlimit(2): "nofile=1024:2048"'],
+  ["--cgroup-parent <PATH>", "A control group for it to be in"],
+  ["--security-opt <OPTION>...", "seccomp=FILE, no-new-privileges, landlock=default"],
+  ["--isolation <default>", "How a RUN is kept apart: there is one way"],
   ["-o, --output <OUTPUT>...", "A directory; type=tar,dest=FILE; type=oci, docker, image"],
   ["--push", "Upload it to its registry, by its names"],
   ["--load", "Into the store, also where --output says something else"],
