@@ -21,19 +21,10 @@ import {
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { digestOf } from "../lib/image/index.ts";
-import {
-  applyLayer,
-  changesOf,
-  diffStates,
-  packLayer,
-  packTree,
-  statesOfTar,
-  unpackLayer,
-  type Packed,
-  type PackOptions,
-} from "../lib/layer/index.ts";
+import { changesOf, packLayer, packTree, unpackLayer, type Packed, type PackOptions } from "../lib/layer/index.ts";
 import { readTar, tarEnd, tarHeader, tarPadding, type TarEntry, type TarTime, type TarType } from "../lib/tar/index.ts";
 import { subordinateMaps } from "../lib/launch/index.ts";
+import { applyLayer, diffStates, statesOfTar } from "../wasm/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { asRoot, notRoot, notUser, testUnless } from "./support/machine.ts";
 import { Folder } from "./support/rootfs.ts";

@@ -23,6 +23,30 @@ export interface Exports {
   startZstd(literals: number, windowLimit: number): void;
   zstd(): number;
   windowBytes: WebAssembly.Global;
+  sortRecords(records: number, count: number, keepsAll: boolean): number;
+  // oxlint-disable-next-line max-params
+  compareStates(
+    lower: number,
+    lowerCount: number,
+    upper: number,
+    upperCount: number,
+    out: number,
+    stack: number,
+    opaque: boolean,
+  ): void;
+  splitWhiteouts(records: number, count: number, entries: number, whiteouts: number): void;
+  // oxlint-disable-next-line max-params
+  applyStates(
+    lower: number,
+    lowerCount: number,
+    own: number,
+    ownCount: number,
+    marks: number,
+    markCount: number,
+    out: number,
+  ): void;
+  firstCount: WebAssembly.Global;
+  secondCount: WebAssembly.Global;
   crc32(sum: number, offset: number, length: number): number;
   adler32(sum: number, offset: number, length: number): number;
 }

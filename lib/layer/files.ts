@@ -6,14 +6,13 @@
  */
 import { numberOf, O_DIRECTORY, O_PATH, struct, Walker } from "../../syscalls/index.ts";
 import type { FailedCall, SyscallName, Walked } from "../../syscalls/index.ts";
-import type { TarRecord } from "../../wasm/index.ts";
+import { OPAQUE, WHITEOUT_PREFIX, type TarRecord } from "../../wasm/index.ts";
 import { COUNT, ENTER, ENTER_TARGET, FILE, LINK, MAKE, OWN, PARENT, REST, TARGET, WRITE, XATTR } from "./item.ts";
 import type { Item, Parent } from "./item.ts";
 import type { UnpackLimits } from "./limits.ts";
 import { bytesOfName, encodedName, invalid, joined, pathOf, textOfName } from "./names.ts";
 import { linkNameOf, Repairs } from "./repairs.ts";
 import type { Rights } from "./rights.ts";
-import { OPAQUE, WHITEOUT_PREFIX } from "./state.ts";
 import { AT_SYMLINK_NOFOLLOW, LayerTree, O_CLOEXEC, O_NOFOLLOW, PRIVATE_MODE } from "./tree.ts";
 import { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
 

@@ -1,8 +1,7 @@
-/** Layers: what is different between two states of a directory, as change sets, and their application. @module */
+/** Layers: unpacked, packed, and what an overlay has changed. @module */
+export { OPAQUE, WHITEOUT_PREFIX } from "../../wasm/index.ts";
 export { changesOf, type Change } from "./changes.ts";
 export { compressLayer, Compressor, type Compressed, type CompressOptions } from "./compress.ts";
-export { applyLayer } from "./apply.ts";
-export { diffStates, type DiffOptions } from "./diff.ts";
 export { attributesOf, withImageIds, type IdMaps, type ImageIds } from "./attributes.ts";
 export { LayerFiles } from "./files.ts";
 export { DT, GROUP, isWhiteout, textOf, type Looked, type Looker, type Stated, type StatedGroup } from "./look.ts";
@@ -11,8 +10,6 @@ export { Reading } from "./reading.ts";
 export { rightsFor, type Rights } from "./rights.ts";
 export { packLayer, packLayers, packTree, type Packed, type PackLimits, type PackOptions, type Sink } from "./pack.ts";
 export { SortedArchive } from "./sorted-archive.ts";
-export { statesOfTar } from "./tar-states.ts";
-export { OPAQUE, WHITEOUT_PREFIX, type FileState } from "./state.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
 export {
   readLayer,

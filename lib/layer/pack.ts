@@ -8,13 +8,13 @@
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/layer.md
  */
+import { OPAQUE, WHITEOUT_PREFIX } from "../../wasm/index.ts";
 import { Digester, type Digest } from "../image/index.ts";
 import type { TarHeader, TarTime } from "../tar/index.ts";
 import { attributesOf, imageIds, withImageIds, type IdMaps, type ImageIds } from "./attributes.ts";
 import { DT, GROUP, isWhiteout, refused, type Looked } from "./look.ts";
 import { Output } from "./output.ts";
 import { Reading } from "./reading.ts";
-import { OPAQUE, WHITEOUT_PREFIX } from "./state.ts";
 import { joinPath, Tree, type Level, type Merged, type Pending } from "./merged.ts";
 
 export interface PackLimits {

@@ -19,7 +19,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { applyLayer, packLayer, packTree, statesOfTar, type PackOptions } from "../../lib/layer/index.ts";
+import { packLayer, packTree, type PackOptions } from "../../lib/layer/index.ts";
+import { applyLayer, statesOfTar } from "../../wasm/index.ts";
 import { cloneTree } from "../../syscalls/index.ts";
 import { readTar } from "../../lib/tar/index.ts";
 import { failureOf } from "../support/failure.ts";

@@ -4,3 +4,4 @@ export { setInput, setOutput, inputNext, outputNext, historyStart } from "./stre
 export { startInflate, inflate, wantedSum, wantedSize } from "./inflate";
 export { crc32, adler32 } from "./checksums";
 export { startZstd, zstd, windowBytes } from "./zstd";
+export { sortRecords, compareStates, splitWhiteouts, applyStates, firstCount, secondCount } from "./diff";
