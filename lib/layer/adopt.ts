@@ -10,7 +10,7 @@ import { rightsFor } from "./rights.ts";
 import { AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOFOLLOW } from "./tree.ts";
 import { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
 
-export interface Attributes {
+interface Attributes {
   mode: number;
   uid: number;
   gid: number;
@@ -44,25 +44,6 @@ export function adoptDirectories(directory: string, lowers: string[], implied: s
   } finally {
     fds.forEach(close);
   }
-}
-
-/** What the layers below say of directories, by their paths. @param lowers the top first */
-export function directoriesOf(lowers: string[], paths: string[]): Map<string, Attributes> {
-  const found = new Map<string, Attributes>();
-  if (lowers.length === 0 || paths.length === 0) return found;
-  const fds: number[] = [];
-  try {
-    for (const each of lowers) fds.push(open(each, O_DIRECTORY | O_NOFOLLOW));
-    using walker = new Walker<never>(fds, IDLE);
-    const adoption = new Adoption(walker, false);
-    for (const path of paths) {
-      const attributes = adoption.find(fds, path);
-      if (attributes) found.set(path, attributes);
-    }
-  } finally {
-    fds.forEach(close);
-  }
-  return found;
 }
 
 /** Its calls are made one at a time. */

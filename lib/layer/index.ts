@@ -11,18 +11,9 @@ export { rightsFor, type Rights } from "./rights.ts";
 export { packLayer, packLayers, packTree, type Packed, type PackLimits, type PackOptions, type Sink } from "./pack.ts";
 export { SortedArchive } from "./sorted-archive.ts";
 export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
-export {
-  readLayer,
-  TreeUnpacking,
-  unpackLayer,
-  type LayerSink,
-  type LayerSource,
-  type UnpackedLayer,
-  type UnpackOptions,
-} from "./unpack.ts";
+export { TreeUnpacking, unpackLayer, type LayerSource, type UnpackedLayer, type UnpackOptions } from "./unpack.ts";
 export { changeOwners } from "./owners.ts";
-export { adoptDirectories, directoriesOf, type Attributes } from "./adopt.ts";
-export { bytesOfName, invalid, pathOf, textOfName } from "./names.ts";
-export { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
+export { adoptDirectories } from "./adopt.ts";
+export { bytesOfName, pathOf, textOfName } from "./names.ts";
 export { removeTreeAs } from "./remove.ts";
 export { unpackLayers, type LayerJob, type UnpackLayersOptions } from "./workers.ts";

@@ -17,7 +17,7 @@ import {
   TsboxError,
   trySyscall,
 } from "../../syscalls/index.ts";
-import { FormatError, Inflate, TarReader, Zstd, type TarRecord } from "../../wasm/index.ts";
+import { FormatError, Inflate, TarReader, Zstd } from "../../wasm/index.ts";
 import { algorithmOf, Digester, type Digest } from "../image/index.ts";
 import type { IdMaps } from "./attributes.ts";
 import { LayerFiles } from "./files.ts";
@@ -90,7 +90,13 @@ export async function unpackLayer(
     const rights = rightsFor(ids);
     rights.hand(directory);
     using files = new LayerFiles(root, { limits: all, rights });
-    return await readLayer(source, files, { limits: all, signal, onProgress });
+    using unpacking = new Unpacking(source, files, all);
+    for await (const piece of source.pieces) {
+      signal?.throwIfAborted();
+      unpacking.take(piece);
+      onProgress?.(unpacking.stored);
+    }
+    return unpacking.end();
   } finally {
     close(root);
   }
@@ -134,34 +140,6 @@ export class TreeUnpacking implements Disposable {
   }
 }
 
-/** Where a layer goes: its tar, the entries in it, and the bytes of each, by their places in the file. */
-export interface LayerSink {
-  tar?(bytes: Uint8Array): void;
-  /** @param offset in the tar of what comes behind the entry */
-  begin(entry: TarRecord, offset: number): void;
-  data?(bytes: Uint8Array, offset: number): void;
-  /** The digests are those that were wanted. */
-  finish(): void;
-  readonly implied: string[];
-  readonly isOpaque: boolean;
-  readonly leftOut: number;
-}
-
-/** Reads a layer to its end, and compares its digests. @throws TsboxError `digest_mismatch`, `image_invalid` */
-export async function readLayer(
-  source: LayerSource,
-  sink: LayerSink,
-  { limits, signal, onProgress }: Omit<UnpackOptions, "ids">,
-): Promise<UnpackedLayer> {
-  using unpacking = new Unpacking(source, sink, { ...DEFAULT_LIMITS, ...limits });
-  for await (const piece of source.pieces) {
-    signal?.throwIfAborted();
-    unpacking.take(piece);
-    onProgress?.(unpacking.stored);
-  }
-  return unpacking.end();
-}
-
 /** What the directory was given by the one above it would be passed on: a group, an access control list. */
 function prepare(root: number): void {
   trySyscall("fchmod", root, PRIVATE_MODE);
@@ -177,7 +155,7 @@ class Unpacking implements Disposable {
   #content = 0;
   #entries = 0;
   readonly #source: LayerSource;
-  readonly #files: LayerSink;
+  readonly #files: LayerFiles;
   readonly #limits: UnpackLimits;
   readonly #decoder: Decoder;
   readonly #tar: TarReader;
@@ -187,7 +165,7 @@ class Unpacking implements Disposable {
   /** None where the bytes are the same. */
   readonly #diffId: Digester | undefined;
 
-  constructor(source: LayerSource, files: LayerSink, limits: UnpackLimits) {
+  constructor(source: LayerSource, files: LayerFiles, limits: UnpackLimits) {
     const { compression, digest, isCompared, diffId } = source;
     this.#source = source;
     this.#files = files;
@@ -230,14 +208,13 @@ class Unpacking implements Disposable {
         this.#diffId?.update(part);
         this.#bytes += part.length;
         this.#checkBytes();
-        this.#files.tar?.(part);
         for (const { entry, bytes, offset } of this.#tar.push(part)) {
           if (entry) {
             this.#entries++;
             this.#content += entry.size;
             this.#checkEntries();
-            this.#files.begin(entry, this.#tar.offset);
-          } else this.#files.data?.(bytes, offset);
+            this.#files.begin(entry);
+          } else this.#files.data(bytes, offset);
         }
       }
     });
