@@ -523,6 +523,26 @@ describe("what is written in a box", () => {
     expect((await Sandbox.run(["ls", "/bin/yes"], { image })).exitCode).toBe(0);
   });
 
+  testUnless(noBusybox, "its image is run as the box was: in its environment and directory, as its user", async () => {
+    const { root, engine } = await importedStore();
+    using _engine = engine;
+    const image = { reference: "busy", root, pull: "never" as const };
+    const configOf = async (name: string) => (await engine.images.inspect(name)).Config;
+    await using box = await Sandbox.create({ image, env: { A: "1=2", B: undefined }, user: "7:8", cwd: "/bin" });
+    await box.commit("asked:1");
+    expect(await configOf("asked:1")).toMatchObject({ Env: ["PATH=/bin", "A=1=2"], User: "7:8", WorkingDir: "/bin" });
+    const seen = await Sandbox.run(["sh", "-c", "id -u; id -g; pwd; echo $A"], {
+      image: { ...image, reference: "asked:1" },
+    });
+    expect(seen.stdout).toBe("7\n8\n/bin\n1=2\n");
+    // who says nothing changes nothing, and instructions come last
+    await using plain = await Sandbox.create({ image });
+    await plain.commit("same:1");
+    expect(await configOf("same:1")).toEqual(await configOf("busy"));
+    await box.commit("told:1", { changes: ["USER 9", "ENV A=3"] });
+    expect(await configOf("told:1")).toMatchObject({ Env: ["PATH=/bin", "A=3"], User: "9" });
+  });
+
   testUnless(noBusybox, "and all below it is an archive", async () => {
     const { root, engine } = await importedStore();
     using _engine = engine;

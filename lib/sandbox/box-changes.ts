@@ -4,7 +4,7 @@
  * @module
  */
 import { effectiveUid, readKernelFile, TsboxError } from "../../syscalls/index.ts";
-import type { Digest } from "../image/index.ts";
+import type { ContainerConfig, Digest } from "../image/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { IdMapping } from "../spec/index.ts";
 import { checkArray, checkChoice, checkKeys, checkSignal, checkText } from "./check.ts";
@@ -60,13 +60,14 @@ export async function changesIn(written: Written): Promise<Change[]> {
 
 export async function commit(
   written: Written,
-  base: { root: string | undefined; id: Digest },
+  { root, id: base, config }: { root: string; id: Digest; config: ContainerConfig },
   reference: string | undefined,
   { author, message, changes }: CommitOptions,
 ): Promise<CommittedImage> {
   const { Images } = await import("../images/index.ts");
-  using images = new Images(base.root);
-  const { id } = await images.commit(base.id, pathOf(written), {
+  using images = new Images(root);
+  const { id } = await images.commit(base, pathOf(written), {
+    config,
     upperIds: idsOf(written),
     exclude: written.stack.writable,
     signal: written.signal,

@@ -37,6 +37,20 @@ export function configured(
   };
 }
 
+/** The config of an image that is made of a sandbox: as that was run, whose options have gone through {@link configured}. */
+export function configAsRun({ env = {}, user, cwd }: Request, config: ContainerConfig): ContainerConfig {
+  const { Env, User, WorkingDir, ...rest } = config;
+  const words = Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  const isSameUser = user === undefined || user === userOf(config);
+  const isSamePlace = cwd === undefined || cwd === absolute(WorkingDir ?? "/", "/");
+  return {
+    ...rest,
+    ...(words.length > 0 || Env !== undefined ? { Env: words } : {}),
+    ...(isSameUser ? (User === undefined ? {} : { User }) : { User: user }),
+    ...(isSamePlace ? (WorkingDir === undefined ? {} : { WorkingDir }) : { WorkingDir: cwd }),
+  };
+}
+
 /** `""` takes the image's away. */
 function entrypointOf(entrypoint: unknown): string[] {
   if (entrypoint === "") return [];

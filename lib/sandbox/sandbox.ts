@@ -22,6 +22,7 @@ import { planOf, specOf } from "./describe.ts";
 import { cpuTimeLimit, outputLimit, since, timeLimit } from "./group.ts";
 import { BoxFiles } from "./files.ts";
 import type { Change } from "../layer/index.ts";
+import { configAsRun } from "./image-config.ts";
 import type { BoxImage, ImageInUse } from "./image.ts";
 import { spawnInside } from "./inside.ts";
 import { InsidePorts } from "./inside-ports.ts";
@@ -393,7 +394,8 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Makes an image of what has been written, over the one that the box is made of. Its config stays but for `changes`.
+   * Makes an image of what has been written, over the one that the box is made of. Its config is that image's, with
+   * the box's own environment, user and working directory, but for `changes`.
    * @param reference its name; without one it is known by its id
    * @throws TsboxError `invalid_option`, `reference_invalid`, `store_unavailable`, `sandbox_closed`; `limit_unavailable`
    * where the box is to be paused, and cannot be
@@ -401,10 +403,11 @@ export class Sandbox implements AsyncDisposable {
   async commit(reference?: string, options: CommitOptions = {}): Promise<CommittedImage> {
     checkCommit(reference, options);
     const written = this.#written("commit", options.signal);
-    const { id } = (this.#image as ImageInUse).image;
+    const { image, root } = this.#image as ImageInUse;
+    const config = configAsRun(this.#options, image.config.config ?? {});
     const pausing = await this.#still(options.pause);
     try {
-      return await commit(written, { root: this.#image?.root, id }, reference, options);
+      return await commit(written, { root, id: image.id, config }, reference, options);
     } finally {
       if (pausing && !this.#stopped) await this.resume();
     }

@@ -69,6 +69,8 @@ async function pullAll(images: Images, name: string, flags: PullFlags, signal: A
   try {
     const pulled = await images.pullAll(name, { ...options(flags, progress), signal });
     progress?.finish();
+    const last = pulled.at(-1);
+    if (last) progress?.say(`Digest: ${last.digest}`);
     const isCurrent = pulled.every((each) => each.isCurrent);
     progress?.say(`Status: ${statusOf(isCurrent)} for ${familiarReference(reference)}`);
   } finally {
