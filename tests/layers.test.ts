@@ -23,7 +23,7 @@ const RUNTIME_ONLY: { word: RegExp; files: string[] }[] = [
  * Loading one of the runtime's modules takes up to a millisecond and a half, so `tsbox run` does without: syscalls/files.ts
  * reads files, and what is rarely needed comes from `process.getBuiltinModule` when it is (measured: 17 ms, not 20).
  */
-const LOADS_BUILTINS = /^(lib\/doctor\/|lib\/cli\/compile\.ts|.*\/build\.ts$)/;
+const LOADS_BUILTINS = /^(lib\/doctor\/|lib\/cli\/compile[^/]*\.ts|.*\/build\.ts$)/;
 const BUILTIN_IMPORT = /^import (?!type\b).*["']node:/m;
 
 type Sources = ReadonlyMap<string, string>;

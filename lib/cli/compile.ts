@@ -6,6 +6,7 @@
  * @module
  */
 import { readFileSync } from "node:fs";
+import { namesFromTheirFiles } from "./compile-faces.ts";
 
 /**
  * What commander imports for features that tsbox does not use (sub-commands in files of their own, colours), and what
@@ -56,6 +57,7 @@ await Bun.build({
   format: "esm",
   splitting: true, // the engine is loaded by the verbs that need it
   plugins: [
+    namesFromTheirFiles,
     {
       name: "commander without what tsbox does not use",
       setup(build) {

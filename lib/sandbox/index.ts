@@ -19,7 +19,7 @@ export type { Unpacked } from "./unpack.ts";
 export { FileStat, type FileType } from "./file-stat.ts";
 export type { DirectoryEntry } from "./directory.ts";
 export { Sandbox } from "./sandbox.ts";
-export { spawnOver } from "./spawn.ts";
+export { spawnAlone, spawnOver } from "./spawn.ts";
 export { ShellCommand, ShellError, ShellOutput, type Shell } from "./shell.ts";
 export type { ShellValue } from "./shell-line.ts";
 export type { BoxNetwork } from "./box-network.ts";

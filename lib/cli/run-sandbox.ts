@@ -1,0 +1,73 @@
+/**
+ * A command in a sandbox, of which nothing stays: what `tsbox run` makes wherever it can. Of the engine, only what one
+ * sandbox takes is loaded.
+ * @module
+ */
+import { spawnAlone, withImage } from "../sandbox/index.ts";
+import type { RunOptions, SandboxProcess } from "../index.ts";
+import type { RunFlags } from "./flags.ts";
+import { tellOfPull } from "./pulling.ts";
+import { exitStatus, explain, tellDenied, warn } from "./report.ts";
+import { callersWorld, runRequest } from "./run-options.ts";
+
+const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+
+export async function runSandbox(words: string[], flags: RunFlags): Promise<number> {
+  const { command, options } = runRequest(words, flags, callersWorld());
+  if (flags.stopSignal !== undefined || flags.stopTimeout !== undefined) (await import("./stop.ts")).stopOf(flags);
+  const join = flags.tty ? await terminals(flags, options) : undefined;
+  const sandboxed = await spawn(words, () => spawnAlone(command, options), options, flags);
+  warn(sandboxed.warnings);
+  if (flags.sigProxy !== false) passSignalsOn(sandboxed, flags);
+  await join?.(sandboxed);
+  const ending = await sandboxed.result();
+  explain(ending.reason, flags);
+  tellDenied(ending.denied ?? []);
+  return exitStatus(ending);
+}
+
+/** Pulls its image, where it is missing. */
+async function spawn(
+  [first = ""]: string[],
+  work: () => SandboxProcess,
+  options: RunOptions,
+  { quiet }: RunFlags,
+): Promise<SandboxProcess> {
+  if (options.image === undefined) return work();
+  const pulling = quiet ? undefined : tellOfPull();
+  try {
+    return await withImage(options, work, pulling?.onProgress);
+  } catch (error) {
+    throw (await import("./no-image.ts")).explained(error, first);
+  } finally {
+    await pulling?.finish();
+  }
+}
+
+function passSignalsOn(sandboxed: SandboxProcess, flags: RunFlags): void {
+  const { StopSignal, StopTimeout } = sandboxed.image?.config.config ?? {};
+  const seconds = flags.stopTimeout ?? (StopTimeout === undefined ? undefined : String(StopTimeout));
+  const stopsPlainly = (flags.stopSignal ?? StopSignal ?? seconds) === undefined;
+  for (const signal of FORWARDED) {
+    process.on(signal, () => {
+      if (signal !== "SIGTERM" || stopsPlainly) return sandboxed.kill(signal);
+      void stop(sandboxed, { stopSignal: flags.stopSignal ?? StopSignal, stopTimeout: seconds });
+    });
+  }
+}
+
+async function stop(sandboxed: SandboxProcess, flags: Pick<RunFlags, "stopSignal" | "stopTimeout">): Promise<void> {
+  const { stopOf } = await import("./stop.ts");
+  const { signal, timeoutMs } = stopOf(flags);
+  sandboxed.kill(signal);
+  if (timeoutMs !== undefined) setTimeout(() => sandboxed.kill("SIGKILL"), timeoutMs);
+}
+
+/** The command's terminal gets the size of the one that somebody sits at. @returns what joins the two */
+async function terminals(flags: RunFlags, options: RunOptions): Promise<(sandboxed: SandboxProcess) => Promise<void>> {
+  const { callersSize, checkTerminal, joinTerminals } = await import("./terminal.ts");
+  const interactive = flags.interactive === true;
+  if (interactive) checkTerminal();
+  if (typeof options.terminal === "object") Object.assign(options.terminal, callersSize());
+  return async (sandboxed) => void (await joinTerminals(sandboxed, interactive));
+}
