@@ -13,6 +13,8 @@ export interface Base {
 }
 
 export interface BaseOptions {
+  /** What is not here is done without: nothing is going to be made. */
+  isPresentOnly?: boolean;
   pull: boolean;
   platform: string | undefined;
   signal: AbortSignal;
@@ -35,6 +37,15 @@ export async function outlineWithBases(
     const outline = outlineOf(file, { ...outlined, images });
     const missing = imagesOf(outline, outlined.contexts).filter((image) => !bases.has(imageKey(image)));
     if (missing.length === 0) return { outline, bases };
+    if (options.isPresentOnly) {
+      const found = missing.flatMap((image) => {
+        const base = findImage(place, image.reference, image.platform ?? options.platform);
+        return base ? [[imageKey(image), base] as const] : [];
+      });
+      if (found.length === 0) return { outline, bases };
+      for (const [key, base] of found) bases.set(key, base);
+      continue;
+    }
     for (const { reference, platform, place: where } of missing) {
       const key = imageKey({ reference, platform });
       if (!bases.has(key)) bases.set(key, await baseOf(file, place, { reference, platform, where }, options));

@@ -3,6 +3,7 @@ import { absolute, TsboxError } from "../../syscalls/index.ts";
 import { formatPlatform, hostPlatform, parsePlatform, type Digest, type Platform } from "../image/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { defaultRoot, Store } from "../store/index.ts";
+import type { Finding } from "../dockerfile/index.ts";
 import { outlineWithBases } from "./bases.ts";
 import { BuildCache } from "./cache.ts";
 import { Contexts } from "./contexts.ts";
@@ -12,7 +13,8 @@ import { graphOf, type Graph } from "./graph.ts";
 import type { Making } from "./making.ts";
 import type { BuildOptions, BuildResult } from "./options.ts";
 import type { Done } from "./lookup.ts";
-import { checkBuild } from "./check-options.ts";
+import { checked, failFor, messageOf } from "./checks.ts";
+import { checkBuild as checkOptions } from "./check-options.ts";
 import { makeOutputs } from "./output.ts";
 import { Performing } from "./perform.ts";
 import { plannedOf, planWithCache } from "./plan.ts";
@@ -43,12 +45,21 @@ export async function build(root: string | undefined, options: BuildOptions): Pr
 export const planBuild = (root: string | undefined, options: BuildOptions): Promise<PlannedStep[]> =>
   building(root, options, planWithCache);
 
+/**
+ * What its author may not have meant: BuildKit's build checks. Nothing is made, and nothing fetched but the context: what
+ * depends on images that are not here is not looked at.
+ * @throws TsboxError `dockerfile_invalid`, `invalid_option`, `file_not_found`
+ */
+export const checkBuild = (root: string | undefined, options: BuildOptions): Promise<Finding[]> =>
+  building(root, options, async ({ checked: { findings } }) => findings, true);
+
 async function building<T>(
   root: string | undefined,
   options: BuildOptions,
   work: (making: Making, graph: Graph, platform: Platform) => Promise<T>,
+  isPresentOnly = false,
 ): Promise<T> {
-  checkBuild(options);
+  checkOptions(options);
   if (options.run) (await import("./run-limits.ts")).checkRunSettings(options.run);
   const { signal } = options;
   const stop = new AbortController();
@@ -62,7 +73,12 @@ async function building<T>(
     using workspace = new Workspace(store.path, ids);
     using _hold = store.hold();
     const place = { store, ids, held: new Set<Digest>() };
-    const { making, graph, platform } = await prepare({ ...place, cache, workspace }, options, stop.signal);
+    const { making, graph, platform } = await prepare(
+      { ...place, cache, workspace },
+      options,
+      stop.signal,
+      isPresentOnly,
+    );
     return await work(making, graph, platform);
   } catch (error) {
     // whatever it was that was broken off
@@ -78,6 +94,7 @@ async function prepare(
   given: Place & Pick<Making, "cache" | "workspace">,
   options: BuildOptions,
   signal: AbortSignal,
+  isPresentOnly: boolean,
 ): Promise<{ making: Making; graph: Graph; platform: Platform }> {
   const {
     args = {},
@@ -93,15 +110,29 @@ async function prepare(
   const file = await contexts.dockerfile();
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const outlined = { args, target, before, build: hostPlatform(), platform, contexts: contexts.names };
-  const wanted = { pull, platform: options.platform && formatPlatform(platform), signal, onEvent };
+  const wanted = { pull, platform: options.platform && formatPlatform(platform), signal, onEvent, isPresentOnly };
   const { outline, bases } = await outlineWithBases(file, given, outlined, wanted);
   const images = new Map([...bases].map(([key, { image }]) => [key, image.config]));
   const graph = graphOf(outline, { contexts: contexts.names, images, network, addHosts, labels });
+  const checks = await checked(outline, graph, { contexts, args, build: hostPlatform(), platform });
+  if (!isPresentOnly) failFor(file.file, checks);
   const remote = await remoteOf(options, signal, onEvent);
   const files = createFiles({ root: given.store.path });
   const epoch = epochOf(options);
   return {
-    making: { ...given, remote, contexts, bases, options, onEvent, files, file: file.file, epoch, signal },
+    making: {
+      ...given,
+      checked: checks,
+      remote,
+      contexts,
+      bases,
+      options,
+      onEvent,
+      files,
+      file: file.file,
+      epoch,
+      signal,
+    },
     graph,
     platform,
   };
@@ -144,6 +175,8 @@ async function perform(making: Making, graph: Graph): Promise<Map<number, Done>>
   const { onEvent, options } = making;
   onEvent({ type: "plan", steps: plannedOf(graph) });
   for (const message of graph.warnings) onEvent({ type: "warning", message });
+  for (const found of making.checked.findings)
+    onEvent({ type: "warning", message: messageOf(found), line: found.line, rule: found.rule });
   const stop = new AbortController();
   const outer = making.signal;
   const signal = AbortSignal.any([outer, stop.signal]);

@@ -10,7 +10,7 @@ export type BuildEvent =
   | { type: "output"; step: number; stream: "stdout" | "stderr"; bytes: Uint8Array }
   | { type: "progress"; step: number; what: string; doneBytes: number; totalBytes?: number }
   | { type: "ended"; step: number; at: number; cached: boolean; error?: string }
-  | { type: "warning"; message: string; line?: number }
+  | { type: "warning"; message: string; line?: number; rule?: string }
   | { type: "exporting"; what: string };
 
 export interface PlannedStep {

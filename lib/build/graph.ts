@@ -13,6 +13,8 @@ import { Variables } from "./variables.ts";
 export interface Graph {
   steps: Step[];
   result: StageResult;
+  /** Of stages whose base image is known. */
+  unknown: Made["unknown"];
   warnings: string[];
 }
 
@@ -23,14 +25,15 @@ export function graphOf(outline: Outline, options: GraphOptions): Graph {
   const result = made.results.get(outline.target) as Made;
   const labels = Object.entries(options.labels);
   if (labels.length > 0) result.config = configure(result.config, { name: "LABEL", pairs: labels });
-  const { variables: _, ...rest } = result;
+  const { variables: _, unknown: __, ...rest } = result;
   const { unused } = outline.arguments;
   const warnings = unused.length > 0 ? [`build arguments that nobody has declared: ${unused.join(", ")}`] : [];
-  return { steps: made.steps, result: rest, warnings };
+  return { steps: made.steps, result: rest, unknown: made.unknown, warnings };
 }
 
 class Graphing {
   readonly steps: Step[] = [];
+  readonly unknown: Made["unknown"] = [];
   readonly results = new Map<number, Made>();
   readonly #outline: Outline;
   readonly #options: GraphOptions;
@@ -51,6 +54,7 @@ class Graphing {
     });
     for (const instruction of stage.instructions) instructions.apply(instruction);
     this.results.set(stage.index, made);
+    if (isKnown(this.#outline, stage, this.#options)) this.unknown.push(...made.unknown);
     this.#title(stage, first);
   }
 
@@ -61,7 +65,7 @@ class Graphing {
       const { OnBuild: _, ...config } = before.config;
       const variables = new Variables(given, globals.values, before.variables);
       variables.env = config.Env ?? [];
-      return { ...before, config, history: [...before.history], variables };
+      return { ...before, config, history: [...before.history], variables, unknown: [] };
     }
     const base = origin.kind === "image" ? this.#options.images.get(imageKey(origin)) : undefined;
     const { OnBuild: _, ...found } = base?.config ?? {};
@@ -77,7 +81,7 @@ class Graphing {
       const copy = copyOf({ kind: "context", name: origin.name }, { sources: ["/"], destination: "/", directory: "/" });
       step = this.#add({ stage: name, parent: step, after: [step], operation: copy, text, place: from.place });
     }
-    return { step, config, history: [], base, variables };
+    return { step, config, history: [], base, variables, unknown: [] };
   }
 
   #add(step: Omit<Step, "number" | "title">): number {
@@ -105,6 +109,13 @@ class Graphing {
       step.title = `[${name === "" ? "" : `${name} `}${at + 1}/${own.length}] ${step.text}`;
     for (const step of this.steps.slice(first)) if (step.title === "") step.title = step.text;
   }
+}
+
+/** All that its environment comes from is there. */
+function isKnown({ stages }: Outline, { origin }: OutlinedStage, options: GraphOptions): boolean {
+  if (origin.kind === "image") return options.images.has(imageKey(origin));
+  const above = origin.kind === "stage" ? stages.find(({ index }) => index === origin.stage) : undefined;
+  return above === undefined || isKnown({ stages } as Outline, above, options);
 }
 
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -1,6 +1,7 @@
 /** What all steps of one build share. @module */
 import type { Base } from "./bases.ts";
 import type { BuildCache } from "./cache.ts";
+import type { Checked } from "./checks.ts";
 import type { Contexts } from "./contexts.ts";
 import type { BuildEvent } from "./events.ts";
 import type { createFiles } from "./files/index.ts";
@@ -11,6 +12,7 @@ import type { Step } from "./step.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface Making extends Place {
+  checked: Checked;
   cache: BuildCache;
   /** Of others. */
   remote: RemoteSteps | undefined;

@@ -13,6 +13,7 @@ import {
   type Pair,
   type RunMount,
   type Setting,
+  type ValueOf,
 } from "../dockerfile/index.ts";
 import type { ContainerConfig, ImageConfig } from "../image/index.ts";
 import { remoteOf } from "./files/remote.ts";
@@ -49,6 +50,8 @@ export interface GraphOptions {
 /** While it is being made. */
 export interface Made extends StageResult {
   variables: Variables;
+  /** Variables that were used and are nowhere; and those that there were. */
+  unknown: { name: string; line: number; known: string[] }[];
 }
 
 /** What a stage has of the others. */
@@ -79,7 +82,7 @@ export class StageSteps {
     const { file } = this.#outline.file;
     try {
       if (written.name === "ARG") return this.#declare(written);
-      const instruction = expandInstruction(written, this.#made.variables.valueOf, this.#outline.file);
+      const instruction = expandInstruction(written, this.#valueOf(written.place), this.#outline.file);
       if (instruction.name === "RUN") return this.#run(instruction);
       if (instruction.name === "COPY" || instruction.name === "ADD") return this.#copy(instruction);
       if (instruction.name === "MAINTAINER") this.#made.author = instruction.value;
@@ -90,6 +93,15 @@ export class StageSteps {
       if (!(error instanceof SyntaxError)) throw error;
       throw dockerfileError(file, written.place, error.message, (error as { hint?: string }).hint);
     }
+  }
+
+  /** What is not there is noted, unless something else is said to be used then. */
+  #valueOf({ line }: Instruction["place"]): ValueOf {
+    const { variables, unknown } = this.#made;
+    return (name, isOptional = false) => {
+      if (!isOptional && !variables.has(name)) unknown.push({ name, line, known: variables.all.map(([each]) => each) });
+      return variables.valueOf(name);
+    };
   }
 
   #set(setting: Setting): void {
@@ -103,11 +115,11 @@ export class StageSteps {
     if (setting.name === "ENV") made.variables.env = made.config.Env ?? [];
   }
 
-  #declare({ args, text }: InstructionOf<"ARG">): void {
+  #declare({ args, text, place }: InstructionOf<"ARG">): void {
     const { variables } = this.#made;
     const { escape } = this.#outline.file;
     for (const { name, value } of args)
-      variables.declare(name, value === undefined ? undefined : expand(value, variables.valueOf, escape));
+      variables.declare(name, value === undefined ? undefined : expand(value, this.#valueOf(place), escape));
     this.#told(text);
   }
 

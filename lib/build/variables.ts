@@ -79,6 +79,11 @@ export class Variables {
   /** The environment counts before arguments. */
   readonly valueOf = (name: string): string | undefined => this.#env.get(name) ?? this.#declared.get(name);
 
+  /** Declared, or of the environment; it may have no value. */
+  has(name: string): boolean {
+    return this.#declared.has(name) || this.#env.has(name);
+  }
+
   /** All that is declared and has a value, but for what the environment has. */
   get declared(): Pair[] {
     return [...this.#declared].flatMap(([name, value]): Pair[] =>

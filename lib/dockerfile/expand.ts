@@ -7,7 +7,8 @@ import { Flaw } from "./flaw.ts";
 import type { Escape } from "./lines.ts";
 import { LONGEST, replacePattern, trimPattern } from "./pattern.ts";
 
-export type ValueOf = (name: string) => string | undefined;
+/** @param isOptional what is there instead is said: `${A:-b}` */
+export type ValueOf = (name: string, isOptional?: boolean) => string | undefined;
 
 export interface ExpandOptions {
   /** In here-documents quotes are letters like others. */
@@ -173,7 +174,7 @@ class Expansion {
   }
 
   #substitution(name: string, operator: string, keepsEscapes: boolean): string {
-    const value = this.#valueOf(name);
+    const value = this.#valueOf(name, !/^[}/#%]/.test(operator));
     if (operator === "}") return value ?? "";
     if (operator === "/") return this.#replaced(value ?? "");
     const isPattern = operator === "#" || operator === "%";

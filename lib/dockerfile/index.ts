@@ -1,4 +1,5 @@
 /** Dockerfiles: text to instructions. @module */
+export { checkDockerfile, readCheckSettings, RULES, type CheckSettings, type Finding, type Rule } from "./checks.ts";
 export { configure, DEFAULT_SHELL, directoryFrom, withVariables, wordsOf, type Setting } from "./configure.ts";
 export { expand, expandWords, type ExpandOptions, type ValueOf } from "./expand.ts";
 export { expandInstruction } from "./expand-instruction.ts";

@@ -119,7 +119,16 @@ export interface Dockerfile {
   escape: "\\" | "`";
   /** ARG before the first FROM. */
   globals: InstructionOf<"ARG">[];
+  /** Of what is written, what no instruction has. */
+  notes: Notes;
   stages: Stage[];
+}
+
+export interface Notes {
+  /** Lines with nothing in them, in the middle of an instruction. */
+  emptyContinuations: readonly number[];
+  /** Comments between instructions, without `#`, by their lines. */
+  comments: ReadonlyMap<number, string>;
 }
 
 export interface Stage {

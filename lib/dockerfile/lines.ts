@@ -24,6 +24,7 @@ export class Lines {
   readonly file: string;
   readonly directives = new Map<string, string>();
   escape: Escape = "\\";
+  readonly notes = { emptyContinuations: [] as number[], comments: new Map<number, string>() };
   readonly #lines: string[];
   #next = 0;
 
@@ -57,7 +58,10 @@ export class Lines {
   next(): Line | undefined {
     while (this.#next < this.#lines.length) {
       const first = this.#take();
-      if (COMMENT.test(first)) continue;
+      if (COMMENT.test(first)) {
+        this.notes.comments.set(this.#next, first.replace(COMMENT, ""));
+        continue;
+      }
       const text = first.trimStart();
       const [kept, isContinued] = this.#withoutContinuation(text);
       if (kept.trim() === "" && !isContinued) continue;
@@ -74,6 +78,7 @@ export class Lines {
     let length = kept.length;
     while (isContinued && this.#next < this.#lines.length) {
       const next = this.#take();
+      if (next.trim() === "") this.notes.emptyContinuations.push(this.#next);
       if (COMMENT.test(next) || next.trim() === "") continue;
       const [more, goesOn] = this.#withoutContinuation(next);
       pieces.push({ at: length, line: this.#next, column: 1 });

@@ -27,7 +27,7 @@ export function parseDockerfile(text: string, file = "Dockerfile"): Dockerfile {
   }
   if (stages.length === 0)
     throw lines.error({ line: 1, column: 1 }, "there is no FROM", "FROM scratch begins with nothing");
-  return { file, directives: lines.directives, escape: lines.escape, globals, stages };
+  return { file, directives: lines.directives, escape: lines.escape, globals, stages, notes: lines.notes };
 }
 
 /**

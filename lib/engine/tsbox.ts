@@ -55,6 +55,11 @@ export class Tsbox implements Disposable {
     return (await loadBuilds()).planBuild(this.#root, plain(options));
   }
 
+  /** What the author of a Dockerfile may not have meant, without building it. */
+  async checkBuild(options: BuildOptions): Promise<builds.Finding[]> {
+    return (await loadBuilds()).checkBuild(this.#root, plain(options));
+  }
+
   async buildCacheUsage(): Promise<builds.CacheUsage[]> {
     return (await loadBuilds()).buildCacheUsage(this.#root);
   }

@@ -1,8 +1,8 @@
 /** `tsbox build`: an image, of a Dockerfile. @module @see https://docs.docker.com/reference/cli/docker/buildx/build/ */
-import type { BuildOptions, BuildResult, PlannedStep } from "../../build/index.ts";
+import type { BuildOptions, BuildResult, Finding, PlannedStep } from "../../build/index.ts";
 import { aligned } from "../images/table.ts";
 import { declare, type Add } from "../images/declare.ts";
-import { safely } from "../images/with-images.ts";
+import { REFUSED, safely } from "../images/with-images.ts";
 import { print } from "../print.ts";
 import { safeWord } from "../safe-text.ts";
 import { contextOf } from "./context.ts";
@@ -32,7 +32,7 @@ export const addBuild: Add = (parent, name) =>
     (context: string, flags: BuildFlags) => safely((signal) => build(context, flags, signal)),
   );
 
-async function build(path: string, flags: BuildFlags, signal: AbortSignal): Promise<void> {
+async function build(path: string, flags: BuildFlags, signal: AbortSignal): Promise<number | void> {
   const options = {
     ...optionsOf(flags, stdoutStream),
     ...(RUN_FLAGS.some((name) => flags[name] !== undefined)
@@ -44,6 +44,7 @@ async function build(path: string, flags: BuildFlags, signal: AbortSignal): Prom
   checkFiles(flags, options.outputs);
   const { Tsbox } = await import("../../engine/index.ts");
   using engine = new Tsbox();
+  if (flags.check) return tellFindings(await engine.checkBuild(options), flags.file ?? "Dockerfile");
   if (flags.plan) return print(planText(await engine.planBuild(options)));
   removeOld(flags);
   const progress = progressOf(flags.quiet ? "quiet" : flags.progress);
@@ -82,6 +83,12 @@ function tell(result: BuildResult, { quiet, iidfile, metadataFile, tag = [] }: B
   }
   // an archive may be what stdout is for
   if (result.id !== undefined && (quiet || isUsual)) print(`${result.id}\n`);
+}
+
+/** A line each. @returns the status: none is success */
+function tellFindings(findings: readonly Finding[], file: string): number {
+  for (const { rule, message, line } of findings) print(`${safeWord(`${file}:${line}: ${rule}: ${message}`)}\n`);
+  return findings.length > 0 ? REFUSED : 0;
 }
 
 /** Each step, what it comes after, and whether it is there already. */

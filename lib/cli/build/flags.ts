@@ -39,6 +39,7 @@ export interface BuildFlags {
   metadataFile?: string;
   progress?: string;
   plan?: boolean;
+  check?: boolean;
   quiet?: boolean;
 }
 
@@ -81,5 +82,6 @@ export const BUILD_FLAGS: [written: string, description: string][] = [
   ["--metadata-file <FILE>", "Write what came of it there, as JSON"],
   ["--progress <auto|plain|tty|json>", "How it is told of (default auto: a tree on a terminal)"],
   ["--plan", "Print what would be done, and do nothing"],
+  ["--check", "Print what may not be meant in the Dockerfile; 1 if anything"],
   ["-q, --quiet", "Print the id alone"],
 ];
