@@ -105,6 +105,12 @@ describe("what is lacking is named, with the remedy", () => {
     ],
     ["with a mount of /srv", { directories: { "/srv": { code: "system", message: "EINVAL" } } }, false, "id-mapped"],
     ["devices", { devices: ["/dev/null"] }, true, "mknod"],
+    [
+      "firewall",
+      { privileged: true, obstacle: { found: "ufw drops what comes from tsbox0", hint: "ufw route allow" } },
+      false,
+      "ufw route allow",
+    ],
     ["control groups", { cgroups: { v1: [], swapAccounting: false } }, false, "mount -t cgroup2"],
     ["memory", { trials: { ...PERFECT.trials, memory: refused } }, false, "ask root"],
     ["swap", { cgroups: { v1: ["memory"], swapAccounting: false } }, false, "swapaccount=1"],

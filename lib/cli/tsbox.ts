@@ -7,7 +7,7 @@ import { addCompletion } from "./completion.ts";
 import { addDoctor } from "./doctor.ts";
 import { addOci } from "./oci.ts";
 import { addPlan } from "./plan.ts";
-import { reportFailure } from "./report.ts";
+import { reportFailure, warn } from "./report.ts";
 import { addRun } from "./run.ts";
 import { UnknownWord, Verb } from "./verb.ts";
 import { addVersion } from "./version.ts";
@@ -26,6 +26,7 @@ const tsbox = new Verb("tsbox")
 const OWN = { run: addRun, plan: addPlan, doctor: addDoctor, oci: addOci };
 for (const add of Object.values(OWN)) add(tsbox);
 
+process.removeAllListeners("warning").on("warning", ({ message }) => warn([message]));
 const words = process.argv.slice(2);
 if (!Object.hasOwn(OWN, words[0] ?? "") && !/^(?:--version|-v|version)$/.test(words[0] ?? ""))
   await (await import("./verbs.ts")).addVerbs(tsbox, words);

@@ -6,7 +6,7 @@ import type { SyscallName } from "../../syscalls/index.ts";
 import { DEVICES, type HostFacts } from "./facts.ts";
 import type { Outcome } from "./trials.ts";
 
-export type Area = "kernel" | "namespaces" | "sandboxes" | "limits" | "security";
+export type Area = "kernel" | "namespaces" | "sandboxes" | "networks" | "limits" | "security";
 
 export interface Check {
   area: Area;
@@ -59,6 +59,7 @@ export function checksOf(facts: HostFacts): Check[] {
     ...kernelChecks(facts),
     ...namespaceChecks(facts),
     ...sandboxChecks(facts),
+    ...networkChecks(facts),
     ...limitChecks(facts),
     ...securityChecks(facts),
   ];
@@ -189,6 +190,14 @@ function sandboxChecks({ trials, directories, devices, privileged, release }: Ho
     }),
     { area, name: "devices", ...needed(missing.length === 0, found, usual) },
   ];
+}
+
+function networkChecks({ obstacle, privileged }: HostFacts): Check[] {
+  // where the bridges of ordinary users are, there are no rules of others
+  if (!privileged) return [];
+  const ok = obstacle === undefined;
+  const found = obstacle?.found ?? "nothing keeps packets from tsbox0";
+  return [{ area: "networks", name: "firewall", ...optional(ok, found, obstacle?.hint ?? "") }];
 }
 
 function limitChecks({ cgroups, trials, release }: HostFacts): Check[] {

@@ -7,6 +7,7 @@ import { arch, release } from "node:os";
 import * as sys from "../../syscalls/index.ts";
 import { errnoName, type SyscallName } from "../../syscalls/index.ts";
 import { findHierarchies } from "../cgroup/index.ts";
+import { DEFAULT_DEVICE, DEFAULT_NETWORK, obstacleOf, type Obstacle } from "../network/index.ts";
 import { tryAll, tryMounts, type Outcome, type Trials } from "./trials.ts";
 
 export interface HostFacts {
@@ -34,6 +35,8 @@ export interface HostFacts {
   trials: Trials;
   /** Binding each of the directories that were asked about. */
   directories: Record<string, Outcome>;
+  /** What the machine's own firewall keeps from networks of containers, as far as this user may see it. */
+  obstacle?: Obstacle | undefined;
 }
 
 export interface CgroupFacts {
@@ -101,6 +104,13 @@ export async function factsOfHost(directories: readonly string[]): Promise<HostF
     cgroups: cgroupFacts(),
     trials: await tryAll(),
     directories: await tryMounts(directories),
+    obstacle: obstacleOf({
+      name: DEFAULT_NETWORK,
+      driver: "bridge",
+      device: DEFAULT_DEVICE,
+      subnets: [],
+      internal: false,
+    }),
   };
 }
 

@@ -29,26 +29,25 @@ export interface Connection {
 export function forgetConnections(isMeant: (connection: Connection) => boolean): number {
   using netlink = netlinkHere("netfilter");
   let count = 0;
-  for (const family of [2, 10]) {
-    const header = Uint8Array.of(family, 0, 0, 0);
-    const all = netlink.dump((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, header);
-    if (typeof all === "number") {
-      const name = errnoName(-all);
-      if (NONE.includes(name)) return count;
-      const code = name === "EPERM" ? "permission_denied" : "limit_unavailable";
-      throw new TsboxError(`list connections: ${name}`, { code, errno: -all, syscall: "sendto" });
-    }
-    for (const bytes of all) {
-      const attributes = netlinkAttributes(bytes.subarray(GENERIC_BYTES));
-      if (!isMeant(connectionOf(attributes))) continue;
-      const kept = [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE].flatMap((type) => {
-        const value = attributes.get(type);
-        return value ? [netlinkAttribute(type === CTA_TUPLE_ORIG ? type | NESTED : type, value)] : [];
-      });
-      // it may have ended by itself meanwhile
-      if (netlink.request((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, 0, netlinkBody(header, ...kept)) === 0)
-        count++;
-    }
+  // of both families, as the kernel looks through all of its table for each time that it is asked
+  const all = netlink.dump((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, new Uint8Array(GENERIC_BYTES));
+  if (typeof all === "number") {
+    const name = errnoName(-all);
+    if (NONE.includes(name)) return count;
+    const code = name === "EPERM" ? "permission_denied" : "limit_unavailable";
+    throw new TsboxError(`list connections: ${name}`, { code, errno: -all, syscall: "sendto" });
+  }
+  for (const bytes of all) {
+    const attributes = netlinkAttributes(bytes.subarray(GENERIC_BYTES));
+    if (!isMeant(connectionOf(attributes))) continue;
+    const kept = [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE].flatMap((type) => {
+      const value = attributes.get(type);
+      return value ? [netlinkAttribute(type === CTA_TUPLE_ORIG ? type | NESTED : type, value)] : [];
+    });
+    const [family = 0] = bytes;
+    const own = netlinkBody(Uint8Array.of(family, 0, 0, 0), ...kept);
+    // it may have ended by itself meanwhile
+    if (netlink.request((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, 0, own) === 0) count++;
   }
   return count;
 }

@@ -3,5 +3,6 @@ export { checkDevice, Links, type Link, type LinkAddress, type LinkChange } from
 export { inNetwork, setting, settingNow, type ReachedNetwork, socketHere, isReached } from "./namespace.ts";
 export { forgetConnections, type Connection } from "./conntrack.ts";
 export * from "./nftables.ts";
+export { isInRules, otherChains, type OtherChain } from "./other-tables.ts";
 export * from "./queues.ts";
 export { OwnAddresses } from "./own-addresses.ts";

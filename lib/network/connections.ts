@@ -6,15 +6,13 @@
 import { bytesOfAddress, parseSubnet } from "../ip/index.ts";
 import { forgetConnections } from "../netlink/index.ts";
 import type { PublishedPort } from "./firewall.ts";
-import type { Endpoint } from "./record.ts";
 
 const UDP = 17;
 
-export function forgetAddresses(endpoints: readonly Pick<Endpoint, "addresses">[]): void {
-  const gone = new Set(
-    endpoints.flatMap(({ addresses }) => addresses.map((text) => String(bytesOfAddress(parseSubnet(text))))),
-  );
-  if (gone.size > 0) forgetConnections(({ addresses }) => addresses.some((bytes) => gone.has(String(bytes))));
+/** @param addresses with the lengths of their prefixes */
+export function forgetAddresses(addresses: readonly string[]): void {
+  const gone = new Set(addresses.map((text) => String(bytesOfAddress(parseSubnet(text)))));
+  if (gone.size > 0) forgetConnections(({ addresses: known }) => known.some((bytes) => gone.has(String(bytes))));
 }
 
 /** Those that do not go to the container. TCP begins anew by itself. */

@@ -2,6 +2,8 @@
 import type { NetworkRecord } from "./record.ts";
 
 export const DEFAULT_NETWORK = "bridge";
+/** Its bridge. */
+export const DEFAULT_DEVICE = "tsbox0";
 
 /** Containers are found by name there: in the default network they are not, as in Docker, and a macvlan has no gateway here. */
 export const hasNames = ({ name, driver }: Pick<NetworkRecord, "name" | "driver">): boolean =>

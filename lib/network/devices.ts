@@ -8,7 +8,7 @@ import { show, TsboxError } from "../../syscalls/index.ts";
 import { type Address, contains, findAddress, formatAddress, parseAddress, parseSubnet } from "../ip/index.ts";
 import { inNetwork, isReached, Links, setting, type ReachedNetwork } from "../netlink/index.ts";
 import { setBandwidth, throughDevice } from "./bandwidth.ts";
-import { forgetAddresses, forgetPorts } from "./connections.ts";
+import { forgetPorts } from "./connections.ts";
 import {
   addNetwork,
   addPorts,
@@ -38,6 +38,7 @@ const filtered = ({ device, subnets, internal, isolated }: NetworkRecord): Filte
   isolated,
 });
 
+export { forgetAddresses } from "./connections.ts";
 export { openNameSockets } from "./name-sockets.ts";
 
 /** Whether it stands. */
@@ -120,7 +121,6 @@ export function lowerNetwork(network: NetworkRecord): void {
   if (network.driver === "macvlan") return;
   if (network.namesElsewhere) closeNamePorts(network);
   forbidForwarding(links, lowerFirewall(filtered(network), endpoints.flatMap(publishedPorts)));
-  forgetAddresses(endpoints);
 }
 
 /** On the host. */
@@ -129,7 +129,7 @@ const devicesOf = ({ device }: Endpoint): string[] => [device, throughDevice(dev
 /** Those of them that are there; together, as the kernel waits for each that goes. */
 function removeDevices(links: Links, names: readonly string[]): void {
   const kinds = ["bridge", "veth", "macvlan", "ifb"];
-  const found = links.list().filter(({ name, kind = "" }) => names.includes(name) && kinds.includes(kind));
+  const found = names.flatMap((name) => links.find(name) ?? []).filter(({ kind = "" }) => kinds.includes(kind));
   links.removeAll(found.map(({ index }) => index));
 }
 
@@ -221,7 +221,6 @@ export function pullOut({ driver, device }: NetworkRecord, endpoints: readonly E
       links.removeNeighbour(bridge.index, parseSubnet(address));
   removePorts(endpoints.flatMap(publishedPorts));
   removeDevices(links, endpoints.flatMap(devicesOf));
-  forgetAddresses(endpoints);
 }
 
 /** A container's own end, where that goes on: what has no other end has to be removed there. */

@@ -37,7 +37,7 @@ import {
   verdict,
 } from "../netlink/index.ts";
 
-const TABLE = "tsbox";
+export const TABLE = "tsbox";
 /** To remove it, while others change the packet filter. */
 const TRIES = 10;
 const [RAW, FILTER, DESTINATION_NAT, SOURCE_NAT] = [-300, 0, -100, 100];

@@ -2,7 +2,8 @@
 export { Networks, type IsThere, type Joining } from "./networks.ts";
 export type { NetworkOptions } from "./new-network.ts";
 export { bareAddresses, LOOPBACK_HOSTS, neighbourHosts, resolvConf } from "./etc-texts.ts";
-export { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
+export { obstacleOf, type Obstacle } from "./obstacles.ts";
+export { DEFAULT_DEVICE, DEFAULT_NETWORK, hasNames } from "./default-network.ts";
 export { tryLockNetworks } from "./lock.ts";
 export { bytesThrough, interfacesIn, type NetworkInterface } from "./interfaces.ts";
 export { reservePorts, type Reservation } from "./publish.ts";

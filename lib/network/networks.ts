@@ -11,13 +11,14 @@ import { Directory, removeTree, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
 import { isHeld, sweepBoxes } from "../store/index.ts";
 import { formatAddress, parseSubnet } from "../ip/index.ts";
-import { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
+import { DEFAULT_DEVICE, DEFAULT_NETWORK, hasNames } from "./default-network.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
 import { chooseAddresses, macFor } from "./leases.ts";
 import type { Namespace } from "./devices.ts";
 import { lockNetworks, tryLockNetworks } from "./lock.ts";
 import { namespaceOf } from "./namespace.ts";
 import type { NetworkOptions } from "./new-network.ts";
+import type { Obstacle } from "./obstacles.ts";
 import type { Keeper, Place } from "./place.ts";
 import type { Bandwidth, Endpoint, NetworkRecord } from "./record.ts";
 import type { OpenNameSockets } from "./name-sockets.ts";
@@ -42,9 +43,11 @@ export interface Joining {
 /** Whether a container of an endpoint still has it. */
 export type IsThere = (container: string) => boolean;
 
-const DEFAULT_DEVICE = "tsbox0";
 const RESERVED = ["none", "host", "default", "container"];
 const PRIVATE = 0o700;
+/** Addresses of those that have ended. */
+const MOST_REMEMBERED = 32;
+
 export class Networks {
   readonly #state: () => State;
   readonly #isThere: IsThere;
@@ -77,7 +80,9 @@ export class Networks {
     const { name } = options;
     if (RESERVED.includes(name) || name === DEFAULT_NETWORK)
       throw new TsboxError(`operation is not permitted on predefined ${name} network`, { code: "invalid_option" });
-    return this.#make(options);
+    const made = await this.#make(options);
+    if (!this.#keeper) warnOf((await import("./obstacles.ts")).obstacleOf(made));
+    return made;
   }
 
   async #make(options: NetworkOptions, device?: string): Promise<NetworkRecord> {
@@ -134,6 +139,9 @@ export class Networks {
       throw new TsboxError(`bridge is a pre-defined network and cannot be removed`, { code: "network_in_use" });
     await this.#locked(async (place) => {
       await this.#sweep(place);
+      // another network may have its subnet next
+      const { remembered = [] } = this.get(id);
+      if (remembered.length > 0) await this.#forget(place, id, remembered);
       this.#strike(id, nameOrId);
     });
     using above = Directory.open(`${this.#state().root}/networks`);
@@ -239,10 +247,14 @@ export class Networks {
   }
 
   async #raise(place: Place, network: NetworkRecord, container: string): Promise<void> {
-    const { openNameSockets, raiseNetwork } = await import("./devices.ts");
+    const [{ openNameSockets, raiseNetwork }, { obstacleOf }] = await Promise.all([
+      import("./devices.ts"),
+      import("./obstacles.ts"),
+    ]);
     place.within(() => {
       const isNew = raiseNetwork(network, this.list(), container);
       this.#isNews ||= isNew;
+      if (isNew) warnOf(obstacleOf(network));
       if (hasNames(network)) this.#watcher?.raised(network, isNew, () => this.#nameSockets(network, openNameSockets));
       else if (this.#keeper && isNew) this.#watcher?.changed();
     });
@@ -277,11 +289,26 @@ export class Networks {
         throw new TsboxError(`container ${container} is not connected to network ${network.name}`, {
           code: "invalid_option",
         });
+      const { remembered = [] } = network;
+      if (remembered.some((text) => endpoint.addresses.includes(text))) await this.#forget(place, id, remembered);
       place.within(() => plugIn(network, endpoint, namespace, gateway));
       if (this.#keeper && pid !== undefined) this.#remember(id, { ...endpoint, pid });
     });
     if (this.#isNews) this.#keeper?.ready();
     this.#isNews = false;
+  }
+
+  /**
+   * What connection tracking knows of addresses. The kernel looks through all that it remembers, which takes it 5 ms and
+   * more (measured): so that is done when one of them is given away again, or for many at a time.
+   */
+  async #forget(place: Place, id: string, addresses: readonly string[]): Promise<void> {
+    const { forgetAddresses } = await import("./devices.ts");
+    if (await place.find()) place.within(() => forgetAddresses(addresses));
+    this.#state().networks.update<NetworkRecord>(id, ({ remembered = [], ...row }) => ({
+      ...row,
+      remembered: remembered.filter((text) => !addresses.includes(text)),
+    }));
   }
 
   /** How fast a container may be from now on, in each of the networks that it is in. */
@@ -400,11 +427,19 @@ export class Networks {
     const endpoints = containers.flatMap((container) => network.endpoints[container] ?? []);
     const isLast = Object.keys(network.endpoints).every(isGoing);
     if (await place.find()) place.within(() => (isLast ? lowerNetwork(network) : pullOut(network, endpoints)));
-    this.#state().networks.update<NetworkRecord>(id, (row) => ({
+    const remembered = network.driver === "bridge" ? endpoints.flatMap(({ addresses }) => addresses) : [];
+    const now = this.#state().networks.update<NetworkRecord>(id, (row) => ({
       ...row,
       endpoints: Object.fromEntries(Object.entries(row.endpoints).filter(([container]) => !isGoing(container))),
+      remembered: [...new Set([...(row.remembered ?? []), ...remembered])],
     }));
+    if (now?.remembered && now.remembered.length > MOST_REMEMBERED) await this.#forget(place, id, now.remembered);
   }
+}
+
+/** Networks are made and stand all the same. */
+function warnOf(obstacle: Obstacle | undefined): void {
+  if (obstacle) process.emitWarning(`${obstacle.found}: ${obstacle.hint}`, "TsboxWarning");
 }
 
 const invalid = (message: string, hint?: string) =>

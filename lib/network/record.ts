@@ -79,4 +79,6 @@ export interface NetworkRecord {
   endpoints: Record<string, Endpoint>;
   /** The last addresses that were given away: the next ones are sought behind them. */
   last: Record<string, string>;
+  /** With the lengths of their prefixes: of those that have ended, what connection tracking remembers of them is there yet. */
+  remembered?: string[];
 }
