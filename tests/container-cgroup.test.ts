@@ -413,6 +413,7 @@ describe("processes", () => {
       expect(below.record.paths).toEqual({ ...cgroup.record.paths, [first as string]: `${path}/a/b` });
       await inside(below, "exec sleep 100");
       expect(readFileSync(`${path}/a/b/cgroup.procs`, "utf8")).not.toBe("");
+      expect(cgroup.below({ "": "/" }).record.paths).toEqual(cgroup.record.paths);
       const error = await failureOf(() => cgroup.below({ "": "nothing" }));
       expect(error.message).toBe(
         'join the cgroup "nothing": adding pid to it: no such file or directory in the container',
@@ -432,6 +433,8 @@ describe("processes", () => {
         expect(cgroup.below({}, process.pid).record.paths).toEqual({ "": path });
         writeFileSync(`${path}/cgroup.subtree_control`, "+memory");
         expect(cgroup.below({}, process.pid).record.paths).toEqual({ "": `${path}/a` });
+        // asked for by its name, it is no other
+        expect(cgroup.below({ "": "/" }, process.pid).record.paths).toEqual({ "": path });
       });
     },
   );

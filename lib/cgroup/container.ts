@@ -229,7 +229,8 @@ export class ContainerCgroup {
       return [controller, path];
     });
     const sub = subGroups[""];
-    if (sub && paths.every(([, path], index) => path === own[index]?.[1])) throw missing(sub);
+    const isBelow = /[^/]/.test(sub ?? "");
+    if (isBelow && paths.every(([, path], index) => path === own[index]?.[1])) throw missing(sub ?? "");
     const below = new ContainerCgroup({ ...this.#record, paths: Object.fromEntries(paths) }, this.#warn);
     below.#top = this.#top;
     return below;

@@ -4,7 +4,7 @@ import { controllersIn } from "./place.ts";
 
 export interface Joined {
   path: string;
-  /** Below it: `"a/b"`; empty: itself. */
+  /** Below it: `"a/b"`; `"/"`: itself; empty: itself, where it can have processes. */
   sub: string;
   version: "v1" | "v2";
   /** The container's first process. */
@@ -23,6 +23,7 @@ export function joinPath({ path, sub, version, first }: Joined): string {
     );
   }
   if (parts.length > 0) return `${path}/${parts.join("/")}`;
+  if (sub !== "") return path;
   if (version === "v1" || first === undefined || canHaveProcesses(path)) return path;
   const own = /^0::(.*)$/m.exec(readKernelFile(`/proc/${first}/cgroup`) ?? "")?.[1] ?? "";
   // the path is from the root of this process's cgroup namespace, which may not be that of the mount

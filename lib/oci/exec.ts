@@ -44,7 +44,7 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
   if (failure) {
     // or the container's pid namespace would wait for somebody who does
     if (cloned !== undefined) await waitForChild(cloned);
-    throw failure;
+    throw failure.errno === EBUSY ? busy(id) : failure;
   }
   if (cloned === undefined) throw refused("the process ended before it could say why");
   traceChild(runtime.log, cloned);
@@ -57,6 +57,16 @@ export async function exec(runtime: Runtime, id: string, options: ExecOptions): 
   await joined;
   return ended;
 }
+
+const EBUSY = 16;
+
+/** In runc's words. */
+const busy = (id: string) =>
+  new TsboxError(`exec in container "${id}": adding pid of a new process to cgroups: EBUSY`, {
+    code: "limit_unavailable",
+    errno: EBUSY,
+    hint: "the container limits groups below this one, so that it can have no processes: name one of those",
+  });
 
 function launch(container: Container, spec: StartableSpec, options: ExecOptions): Launched {
   using opened = new Descriptors();
