@@ -136,7 +136,11 @@ describe("create, killed", () => {
 describe("--debug", () => {
   limitsTest("tells every step, in the log alone where there is one", () => {
     next();
-    const bundle = bundleIn(folder, rootfs.path, ["/bin/true"]);
+    const { linux } = JSON.parse(readFileSync(join(bundleIn(folder, rootfs.path, []), "config.json"), "utf8")) as {
+      linux: object;
+    };
+    const seccomp = { defaultAction: "SCMP_ACT_ALLOW", flags: ["SECCOMP_FILTER_FLAG_LOG"] };
+    const bundle = bundleIn(folder, rootfs.path, ["/bin/true"], { linux: { ...linux, seccomp } });
     const log = join(folder.path, "debug.json");
     expect(oci("--debug", "--log", log, "--log-format", "json", "run", "-b", bundle, id)).toEqual(ok);
     const lines = readFileSync(log, "utf8").trim().split("\n");
@@ -145,6 +149,7 @@ describe("--debug", () => {
     const messages = told.map(({ msg }) => msg).join("\n");
     for (const step of [
       "nsexec container setup",
+      "seccomp filter flags: 2",
       'step: mount on "/proc"',
       'step: execute "/bin/true"',
       "child process in init()",

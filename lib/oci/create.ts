@@ -190,7 +190,7 @@ function launch(
   const membership = joinIntelRdt(container.record.intelRdt, cgroup.membership, bound, opened);
   const machine = { ...factsFor(unmasked(spec), membership), ...labelFacts(spec, container.runtime.log) };
   const compiled = compileContainer(spec, beside, withGroups(machine, cgroup));
-  tracePlan(container.runtime.log, compiled.plan);
+  tracePlan(container.runtime.log, compiled.plan, spec);
   bound["start"] = opened.add(sys.listenIn(container.directory.fd, START_SOCKET));
   const state = startsHooks(spec.hooks ?? {}) ? opened.add(sys.memoryFile("state")) : undefined;
   if (state !== undefined) bound["state"] = state;

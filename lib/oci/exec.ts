@@ -80,7 +80,7 @@ function launch(container: Container, spec: StartableSpec, options: ExecOptions)
     ...labelFacts(spec, container.runtime.log),
   };
   const plan = compileExec(spec, options.preserveFds, facts, isPiped(options.consoleSocket));
-  tracePlan(container.runtime.log, plan);
+  tracePlan(container.runtime.log, plan, spec);
   traceAffinity(container.runtime.log, spec.process.execCPUAffinity?.initial);
   const terminal = spec.process.terminal ? bindConsole(bound, opened, options.consoleSocket) : undefined;
   if (!isAsked(spec)) return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, terminal);

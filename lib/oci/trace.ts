@@ -1,11 +1,14 @@
 /** What `--debug` tells of a process that is made. Some words are runc's: by them, suites and people find the moment. @module */
-import { cpuMask } from "../plan/index.ts";
+import { cpuMask, isAsked, type StartableSpec } from "../plan/index.ts";
+import { seccompFlags } from "../seccomp/index.ts";
 import type { Plan } from "../../syscalls/index.ts";
 import type { Logger } from "./log.ts";
 
-/** Before it is made: every step. */
-export function tracePlan(log: Logger, plan: Plan): void {
+/** Before it is made: every step, and what its filter is loaded with. */
+export function tracePlan(log: Logger, plan: Plan, spec: StartableSpec): void {
+  const { seccomp } = spec.linux;
   log.debug(`nsexec container setup: ${plan.length} steps`);
+  if (seccomp) log.debug(`seccomp filter flags: ${seccompFlags(seccomp, isAsked(spec))}`);
   for (const { action } of plan) log.debug(`step: ${action}`);
 }
 
