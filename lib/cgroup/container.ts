@@ -115,6 +115,8 @@ export class ContainerCgroup {
 
   /** @throws TsboxError `container_state` */
   #refuseUsed(): void {
+    // most are not there yet
+    if (!this.#directories().some(({ path }) => sys.access(path, F_OK))) return;
     const found = this.pids().length;
     const refuse = (why: string) => {
       throw new TsboxError(`container's cgroup ${why}`, {

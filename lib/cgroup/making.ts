@@ -20,13 +20,14 @@ export class NotPermitted extends TsboxError {}
 
 /** @param made is told of each directory that was not there before @throws NotPermitted, TsboxError `limit_unavailable` */
 export function makeGroup(mount: string, path: string, controller: string, made: (path: string) => void): void {
+  let isOwn = false;
   for (const directory of onTheWay(mount, path)) {
     if (controller === "" && directory !== mount) enableForChildren(parentOf(directory));
     if (directory === mount) continue;
-    makeOne(directory, made);
+    isOwn = makeOne(directory, made);
     if (controller === "cpuset") inheritCpuset(directory);
   }
-  if (!isWritable(path)) throw notPermitted(`join the control group "${path}"`, EACCES);
+  if (!isOwn && !isWritable(path)) throw notPermitted(`join the control group "${path}"`, EACCES);
 }
 
 /** From the mount down. */
@@ -35,18 +36,17 @@ function onTheWay(mount: string, path: string): string[] {
   return [mount, ...names.map((_, index) => `${mount}/${names.slice(0, index + 1).join("/")}`)];
 }
 
-function makeOne(directory: string, made: (path: string) => void): void {
+/** @returns whether it was not there before */
+function makeOne(directory: string, made: (path: string) => void): boolean {
   const result = sys.newDirectory(directory);
   if (result >= 0) made(directory);
-  else if (result === EEXIST) return;
-  else if (WORDS[result] !== undefined) throw notPermitted(`make the control group "${directory}"`, result);
-  else {
-    throw new TsboxError(`make the control group "${directory}": ${errnoName(-result)}`, {
-      code: "limit_unavailable",
-      errno: -result,
-      path: directory,
-    });
-  }
+  if (result >= 0 || result === EEXIST) return result >= 0;
+  if (WORDS[result] !== undefined) throw notPermitted(`make the control group "${directory}"`, result);
+  throw new TsboxError(`make the control group "${directory}": ${errnoName(-result)}`, {
+    code: "limit_unavailable",
+    errno: -result,
+    path: directory,
+  });
 }
 
 function notPermitted(action: string, result: number): NotPermitted {
