@@ -10,10 +10,12 @@ export function sendPidfd(file: string, pid: number): void {
   if (sent < 0) throw sys.systemError(`send a pidfd to ${JSON.stringify(file)}`, "sendmsg", -sent);
 }
 
-/** Whole, or not at all: an engine may be waiting for it. */
+/** Whole, or not at all: an engine may be waiting for it. Where others may write too, it is no symlink of theirs. */
 export function writePidFile(file: string, pid: number): void {
-  const { renameSync, writeFileSync } = process.getBuiltinModule("node:fs");
+  const { renameSync, rmSync, writeFileSync } = process.getBuiltinModule("node:fs");
   const [directory, name] = [file.slice(0, file.lastIndexOf("/") + 1), file.slice(file.lastIndexOf("/") + 1)];
-  writeFileSync(`${directory}.${name}`, String(pid), { mode: 0o666 });
-  renameSync(`${directory}.${name}`, file);
+  const unfinished = `${directory}.${name}`;
+  rmSync(unfinished, { force: true });
+  writeFileSync(unfinished, String(pid), { mode: 0o666, flag: "wx" });
+  renameSync(unfinished, file);
 }

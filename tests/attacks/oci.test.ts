@@ -176,6 +176,20 @@ describe("the agent that a profile names", () => {
   }
 });
 
+describe("a pid file", () => {
+  attack("is written through no symlink of whoever may write beside it", () => {
+    const precious = folder.write("precious-file", "kept");
+    const file = join(folder.path, "container.pid");
+    folder.link("container.pid", precious);
+    folder.link(".container.pid", precious);
+    expect(oci("run", "--pid-file", file, "-b", sh("true"), "pid").status).toBe(0);
+    expect([readFileSync(precious, "utf8"), readFileSync(file, "utf8")]).toEqual([
+      "kept",
+      expect.stringMatching(/^\d+$/),
+    ]);
+  });
+});
+
 describe("a state directory", () => {
   attack("of somebody else's making is not followed", () => {
     const outside = folder.directory("precious");
