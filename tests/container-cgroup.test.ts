@@ -414,6 +414,11 @@ describe("processes", () => {
       await inside(below, "exec sleep 100");
       expect(readFileSync(`${path}/a/b/cgroup.procs`, "utf8")).not.toBe("");
       expect(cgroup.below({ "": "/" }).record.paths).toEqual(cgroup.record.paths);
+      const unknown = await failureOf(() => cgroup.below({ whaaat: "/" }));
+      expect([unknown.code, unknown.message]).toEqual([
+        "invalid_option",
+        'join the cgroup "/": unknown controller "whaaat"',
+      ]);
       const error = await failureOf(() => cgroup.below({ "": "nothing" }));
       expect(error.message).toBe(
         'join the cgroup "nothing": adding pid to it: no such file or directory in the container',

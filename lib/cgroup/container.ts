@@ -222,6 +222,14 @@ export class ContainerCgroup {
           code: "invalid_option",
         },
       );
+    const unknown = Object.keys(subGroups).find((name) => name !== "" && !Object.hasOwn(this.#record.paths, name));
+    if (unknown !== undefined) {
+      const action = `join the cgroup ${JSON.stringify(subGroups[unknown])}`;
+      throw new TsboxError(`${action}: unknown controller ${JSON.stringify(unknown)}`, {
+        code: "invalid_option",
+        hint: isPure ? "with pure version 2, a path alone" : Object.keys(this.#record.paths).filter(Boolean).join(", "),
+      });
+    }
     const paths = own.map(([controller, path]): [string, string] => {
       const named = controller === "" && !isPure ? undefined : subGroups[controller];
       const sub = named ?? subGroups[""] ?? "";
