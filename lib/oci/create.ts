@@ -100,6 +100,7 @@ function recordOf(
     ...(!spec.linux.namespaces.some(({ type }) => type === "mount") && { mountBefore: mountIdOf(spec.root.path) }),
     sharesPids: !spec.linux.namespaces.some(({ type, path }) => type === "pid" && path === undefined),
     cgroup,
+    ...(linux.seccomp?.listenerPath !== undefined && { agent: linux.seccomp.listenerPath }),
     ...(linux.intelRdt && { intelRdt: planIntelRdt(linux.intelRdt, id) }),
     systemdCgroup: runtime.systemdCgroup,
     rootless: runtime.rootless,

@@ -14,7 +14,7 @@ import { execProcess } from "./exec-process.ts";
 import { isRunning } from "./init-process.ts";
 import { joinIntelRdt } from "./intel-rdt.ts";
 import { labelFacts } from "./labels.ts";
-import { passListener } from "./listener.ts";
+import { connectAgent, passListener } from "./listener.ts";
 import type { CgroupRecord } from "../cgroup/index.ts";
 import type { Logger } from "./log.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -87,7 +87,9 @@ function launch(container: Container, spec: StartableSpec, options: ExecOptions)
   const passed: Record<string, number> = {};
   const ours = bindPassing(passed, opened);
   bound["listener-socket"] = passed["pass-socket"] as number;
-  const taken = (fd: number) => passListener(fd, spec.linux.seccomp, container.state("running"));
+  const { seccomp } = spec.linux;
+  const agent = connectAgent(seccomp?.listenerPath ?? "");
+  const taken = (fd: number) => passListener(fd, agent, seccomp, container.state("running"));
   return startImage({ plan, program: new Program(plan, ARCH) }, bound, opened, ours, undefined, taken);
 }
 

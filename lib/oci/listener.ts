@@ -18,14 +18,25 @@ export function takeListener(socket: number): number {
   return listener;
 }
 
-/** @param listener taken over @throws TsboxError where nobody takes it */
-export function passListener(listener: number, profile: SeccompProfile | undefined, state: State): void {
+/** Before anything is started that is to be asked about. @throws TsboxError where nobody takes it */
+export function connectAgent(path: string): number {
+  try {
+    return sys.connectSocket(path);
+  } catch (error) {
+    const { code, message, hint } = error as TsboxError;
+    throw new TsboxError(`failed to connect with seccomp agent: ${message}`, {
+      code,
+      ...(hint !== undefined && { hint }),
+      cause: error,
+    });
+  }
+}
+
+/** @param listener taken over, as is @param agent its socket */
+export function passListener(listener: number, agent: number, profile: SeccompProfile | undefined, state: State): void {
   using opened = new Descriptors();
-  opened.add(listener);
-  const { listenerPath, listenerMetadata } = profile ?? {};
-  if (listenerPath === undefined)
-    throw new TsboxError("hand the seccomp listener over: the profile has no listenerPath", { code: "invalid_option" });
-  const agent = opened.add(sys.connectSocket(listenerPath));
+  for (const fd of [listener, agent]) opened.add(fd);
+  const { listenerMetadata } = profile ?? {};
   const told = {
     ociVersion: state.ociVersion,
     fds: ["seccompFd"],

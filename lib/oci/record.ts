@@ -40,6 +40,8 @@ export interface ContainerRecord {
   cgroup?: CgroupRecord;
   systemdCgroup: boolean;
   rootless: boolean;
+  /** Gets the listener of its seccomp filter when it is started: a path. */
+  agent?: string;
   /** Its group of resctrl. */
   intelRdt?: IntelRdtRecord;
   /** Those that are run by later commands. */
@@ -64,6 +66,7 @@ const FIELDS: Record<string, (value: unknown) => boolean> = {
   annotations: optional((value) => isObject(value) && Object.values(value).every(isText)),
   mountBefore: optional(Number.isSafeInteger),
   cgroup: optional(isCgroup),
+  agent: optional(isText),
   intelRdt: optional(isIntelRdt),
   hooks: optional(isObject),
 };

@@ -9,12 +9,17 @@ import { passListener, takeListener } from "./listener.ts";
 
 export const specOf = ({ config }: Container) => parseConfig(config, withUsers).spec as StartableSpec;
 
-/** @returns why it cannot be started, where that is what it tells */
-export function understand(container: Container, socket: number, bytes: Uint8Array): TsboxError | undefined {
+/** @param agent a socket to who gets the listener @returns why it cannot be started, where that is what it tells */
+export function understand(
+  container: Container,
+  socket: number,
+  agent: number | undefined,
+  bytes: Uint8Array,
+): TsboxError | undefined {
   const [frame] = new FrameReader().take(bytes);
   if (frame?.kind === "failed") return explain(container, frame.report);
-  if (frame?.kind === "passed")
-    passListener(takeListener(socket), specOf(container).linux.seccomp, container.state("creating"));
+  if (frame?.kind === "passed" && agent !== undefined)
+    passListener(takeListener(socket), agent, specOf(container).linux.seccomp, container.state("creating"));
   return undefined;
 }
 

@@ -9,6 +9,7 @@ import { Container, START_SOCKET } from "./container.ts";
 import { removeContainer } from "./delete.ts";
 import { runHooks } from "./hooks.ts";
 import { signalProcess } from "./init-process.ts";
+import { connectAgent } from "./listener.ts";
 import { NotifySocket } from "./notify-socket.ts";
 import type { Runtime, StartOptions } from "./runtime.ts";
 
@@ -43,9 +44,10 @@ const refusal = (id: string, status: string) =>
 export async function startCreated(container: Container): Promise<void> {
   const { record } = container;
   using opened = new Descriptors();
+  const agent = record.agent === undefined ? undefined : connectAgent(record.agent);
   const socket = opened.add(sys.connectSocket(`/proc/self/fd/${container.directory.fd}/${START_SOCKET}`));
   sys.send(socket, Uint8Array.of(1));
-  const failure = await attempt(container, () => outcome(container, socket));
+  const failure = await attempt(container, () => outcome(container, socket, agent));
   // what is started is no longer waiting, and what has failed never will be
   container.directory.remove(START_SOCKET);
   if (failure) throw failure;
@@ -70,7 +72,11 @@ async function attempt<T>({ record }: Container, work: () => T | Promise<T>): Pr
 const SIGKILL = 9;
 
 /** Waits until it has executed its command, which closes the socket, or has told why not. */
-async function outcome(container: Container, socket: number): Promise<TsboxError | undefined> {
+async function outcome(
+  container: Container,
+  socket: number,
+  agent: number | undefined,
+): Promise<TsboxError | undefined> {
   let failure: TsboxError | undefined;
   for (;;) {
     // exactly a frame: what comes behind it may carry a descriptor
@@ -78,7 +84,7 @@ async function outcome(container: Container, socket: number): Promise<TsboxError
     if (typeof frame === "number" || frame.length === 0) return failure;
     // most have nothing to tell, and so nothing is loaded that understands it
     const { understand } = await import("./start-frame.ts");
-    failure ??= understand(container, socket, frame);
+    failure ??= understand(container, socket, agent, frame);
   }
 }
 

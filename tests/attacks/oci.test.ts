@@ -176,6 +176,17 @@ describe("the agent that a profile names", () => {
   }
 });
 
+describe("an agent that is not there", () => {
+  attack("is told of, and nothing is started without it", () => {
+    const listenerPath = join(folder.path, "nobody.sock");
+    const syscalls = [{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }];
+    const seccomp = { defaultAction: "SCMP_ACT_ALLOW", listenerPath, syscalls };
+    const ran = oci("run", "-b", sh("echo ran", { linux: { ...linuxOf(sh("true")), seccomp } }), "alone");
+    expect([ran.status, ran.stdout]).toEqual([1, ""]);
+    expect(ran.stderr).toContain("failed to connect with seccomp agent");
+  });
+});
+
 describe("a pid file", () => {
   attack("is written through no symlink of whoever may write beside it", () => {
     const precious = folder.write("precious-file", "kept");
