@@ -2,6 +2,7 @@
 import { absolute, readFile, TsboxError } from "../../syscalls/index.ts";
 import { parseDockerfile, readIgnore, type Dockerfile, type Ignore } from "../dockerfile/index.ts";
 import { openContext, readInTree, type Context, type FileTree } from "./files/index.ts";
+import { reachOf } from "./network.ts";
 import type { BuildOptions } from "./options.ts";
 import type { ContextNames } from "./outline.ts";
 import type { Workspace } from "./workspace.ts";
@@ -79,7 +80,10 @@ export class Contexts {
         code: "invalid_option",
         hint: "a directory, or an archive",
       });
-    return openContext(source, { scratch: () => this.#workspace.make("context"), signal: this.#signal });
+    const scratch = () => this.#workspace.make("context");
+    const isElsewhere = typeof source === "string" && /:/.test(source);
+    const modulesReach = isElsewhere ? await reachOf(this.#options) : undefined;
+    return openContext(source, { scratch, signal: this.#signal, modulesReach });
   }
 
   #ignoreOf(name: string | undefined, tree: FileTree): Ignore | undefined {

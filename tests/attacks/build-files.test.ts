@@ -384,7 +384,7 @@ describe("a repository", () => {
     try {
       for (let count = 0; count < 200 && git(["ls-remote", url]).exitCode !== 0; count++) await Bun.sleep(25);
       process.env["HOME"] = home;
-      expect(await failureOf(() => openContext(url, { scratch: fresh }))).toMatchObject({ code: "download_failed" });
+      expect(await failureOf(() => openContext(url, { scratch: fresh }))).toMatchObject({ code: "permission_denied" });
       expect(marks()).toEqual([]);
       // git as it is, in the same home
       git(["clone", "-q", "--recurse-submodules", url, join(fresh(), "clone")]);
@@ -395,6 +395,72 @@ describe("a repository", () => {
       await daemon.exited;
     }
   });
+});
+
+testUnless(noGit, "submodules lead to no server that a build is not to reach", async () => {
+  const work = fresh();
+  const asked: string[] = [];
+  // answers for repositories on one address, and counts what comes on another
+  using other = Bun.serve({
+    hostname: "127.0.0.2",
+    port: 0,
+    fetch(request) {
+      asked.push(new URL(request.url).pathname);
+      return new Response("", { status: 404 });
+    },
+  });
+  using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: (request) => backend(request, work) });
+  const url = `http://127.0.0.1:${server.port}/.git/x.git`;
+  const commitWith = (module: string) => {
+    writeFileSync(join(work, ".gitmodules"), `[submodule "s"]\n\tpath = s\n\turl = ${module}\n`);
+    const git = `rm -rf .git; git init -q -b main && git add .gitmodules && git update-index --add --cacheinfo 160000,${"1".repeat(40)},s`;
+    const commit = "git -c user.name=a -c user.email=a@b commit -q -m x";
+    Bun.spawnSync(["sh", "-c", `${git} && ${commit}`], { cwd: work, env: { PATH: process.env["PATH"], HOME: work } });
+  };
+  const onlyOwn = (ip: string) => ip === "127.0.0.1";
+  const ways = [
+    (reaches: (ip: string) => boolean) => fetchSource(url, { scratch: fresh, reaches }),
+    (modulesReach: (ip: string) => boolean) => openContext(url, { scratch: fresh, modulesReach }),
+  ];
+  const elsewhere = `http://127.0.0.2:${other.port}/secret`;
+  for (const way of ways) {
+    for (const module of [elsewhere, "file:///etc", "/etc", "../../../../127.0.0.2/secret", "ext::true"]) {
+      commitWith(module);
+      expect([module, await failureOf(() => way(onlyOwn))]).toMatchObject([module, { code: "permission_denied" }]);
+    }
+    expect(asked).toEqual([]);
+    // control
+    commitWith(elsewhere);
+    expect(await failureOf(() => way(() => true))).toMatchObject({ code: "download_failed" });
+    expect(asked.splice(0)[0]).toBe("/secret/info/refs");
+  }
+  // more than is looked at
+  writeFileSync(join(work, "x"), "");
+  commitWith(`${elsewhere}\n${`[submodule "${"a".repeat(1000)}"]\n\tpath = s\n\turl = x\n`.repeat(200)}`);
+  expect(await failureOf(() => ways[0]?.(onlyOwn) as Promise<unknown>)).toMatchObject({ code: "download_failed" });
+  expect(asked).toEqual([]);
+});
+
+testUnless(noGit, "who is asked by git's own protocol is who was looked at", async () => {
+  const requests: string[] = [];
+  using server = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data(socket, bytes) {
+        requests.push(bytes.toString("latin1"));
+        socket.end();
+      },
+    },
+  });
+  const url = `git://localhost:${server.port}/x.git`;
+  const ask = async (reaches?: (ip: string) => boolean) => {
+    await failureOf(() => fetchSource(url, { scratch: fresh, ...(reaches ? { reaches } : {}) }));
+    return requests.splice(0).map((request) => /host=([^:\0]*)/.exec(request)?.[1]);
+  };
+  expect(await ask((ip) => ip === "127.0.0.1")).toEqual(["127.0.0.1"]);
+  // control
+  expect(await ask()).toEqual(["localhost"]);
 });
 
 testUnless(noGit, "credentials of an address go to its server, and stay nowhere", async () => {

@@ -32,6 +32,8 @@ import { OpenTree } from "./open-tree.ts";
 import { Turns } from "./turns.ts";
 
 export interface ContextOptions {
+  /** Addresses that submodules of a repository may be at, where these are not of its own server. */
+  modulesReach?: Reaches | undefined;
   /** Makes a directory of the caller's own, who removes it; only asked where something has to be put into one. */
   scratch: () => string;
   onProgress?: Progress;

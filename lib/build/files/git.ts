@@ -16,7 +16,10 @@ export interface CloneOptions {
   checksum?: string;
   keepGitDirectory?: boolean;
   ssh?: Ssh;
+  /** Addresses that may be asked; default: all that this machine reaches. */
   reaches?: Reaches;
+  /** The same of its submodules, where they are not of the same server. */
+  modulesReach?: Reaches | undefined;
   signal?: AbortSignal;
 }
 
@@ -85,8 +88,9 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
   const commit = (await git("rev-parse", "HEAD")).trim();
   if (checksum !== undefined && !(/^[0-9a-f]+$/.test(checksum) && commit.startsWith(checksum)))
     throw new TsboxError(`clone ${show(url)}: it should be ${checksum}, and is ${commit}`, { code: "digest_mismatch" });
-  const hasModules = kindOfPath(`${directory}/.gitmodules`) === "file";
-  if (hasModules) await git("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1");
+  const hasModules = await fetchSubmodules({ directory, url }, pin, options, (at, ...words) =>
+    run(words, at, options, { pin, credentials: credentialsOf(repository.url) }),
+  );
   using checkout = Directory.open(directory) as Directory;
   if (!keepGitDirectory) {
     removeTree(checkout, ".git");
@@ -94,6 +98,89 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
   }
   return subdirectory === undefined ? directory : below(directory, subdirectory, url);
 }
+
+/** An address, and the directory that it is checked out in. */
+interface Checkout {
+  directory: string;
+  url: string;
+}
+
+/**
+ * Submodules, a level at a time: where they are is looked at before any of them is asked for.
+ * @param pin gets what their servers are pinned by
+ * @returns whether there are any
+ */
+async function fetchSubmodules(
+  { directory, url }: Checkout,
+  pin: string[],
+  options: CloneOptions,
+  git: (directory: string, ...words: string[]) => Promise<string>,
+  depth = MAX_DEPTH,
+): Promise<boolean> {
+  if (kindOfPath(`${directory}/.gitmodules`) !== "file") return false;
+  if (depth === 0) throw new TsboxError(`clone ${show(url)}: submodules without end`, { code: "download_failed" });
+  const listed = await git(
+    directory,
+    "config",
+    "-z",
+    "-f",
+    ".gitmodules",
+    "--get-regexp",
+    "^submodule\\..*\\.(path|url)$",
+  );
+  // what was cut off would not be looked at
+  if (listed.length >= OUTPUT_BYTES)
+    throw new TsboxError(`clone ${show(url)}: too many submodules`, { code: "download_failed" });
+  const modules = modulesOf(listed);
+  for (const module of modules) {
+    module.url = resolved(url, module.url);
+    const reaches = hostOf(module.url) === hostOf(url) ? options.reaches : (options.reaches ?? options.modulesReach);
+    if (reaches) pin.push(...(await pinOf(module.url, reaches)));
+  }
+  await git(directory, "submodule", "--quiet", "update", "--init", "--depth=1");
+  for (const { path, url: from } of modules)
+    await fetchSubmodules({ directory: below(directory, path, from), url: from }, pin, options, git, depth - 1);
+  return true;
+}
+
+/** `submodule.NAME.path` and `.url`, each with a line feed and its value, and a NUL. */
+function modulesOf(listed: string): { path: string; url: string }[] {
+  const modules = new Map<string, { path: string; url: string }>();
+  for (const line of listed.split("\0")) {
+    const at = line.indexOf("\n");
+    const [, name, key] = /^submodule\.([^]*)\.(path|url)$/.exec(line.slice(0, at)) ?? [];
+    if (name === undefined) continue;
+    const module = modules.get(name) ?? { path: "", url: "" };
+    module[key as "path" | "url"] = line.slice(at + 1);
+    modules.set(name, module);
+  }
+  return [...modules.values()].filter(({ url, path }) => url !== "" && path !== "");
+}
+
+const KNOWN = /^(?:https?|git|ssh):\/\/[^/]|^[\w.-]+@[\w.-]+:[^:]/i;
+
+/** An address of .gitmodules, which may begin at that of the repository. @throws TsboxError `permission_denied` */
+function resolved(url: string, written: string): string {
+  const refused = (why: string) =>
+    new TsboxError(`clone ${show(url)}: its submodule ${show(withoutCredentials(written))} ${why}`, {
+      code: "permission_denied",
+    });
+  if (!/^\.\.?\//.test(written)) {
+    if (KNOWN.test(written)) return written;
+    throw refused("is not at an address of https, http, git or ssh");
+  }
+  const [, server = "", path = ""] = /^([a-z+]+:\/\/[^/]*\/|[^:/]*:)(.*)$/i.exec(url) ?? [];
+  const parts = path.split("/").filter((part) => part !== "");
+  for (const part of written.split("/")) {
+    if (part === "..") {
+      if (parts.pop() === undefined) throw refused("leads above its server");
+    } else if (part !== "." && part !== "") parts.push(part);
+  }
+  return server + parts.join("/");
+}
+
+const hostOf = (url: string): string =>
+  (/^(?:[a-z+]+:\/\/)?(?:[^/@]*@)?(\[[^\]]*\]|[^:/]*)/i.exec(url)?.[1] ?? "").toLowerCase();
 
 /** Of each submodule, a file that says where the rest of it is: nobody else may have such a name. */
 function removePointers(directory: Directory, depth = MAX_DEPTH): void {
@@ -126,6 +213,11 @@ async function pinOf(url: string, reaches: Reaches): Promise<string[]> {
   const address = await addressOf(host, url, reaches);
   const own = port ?? (scheme?.toLowerCase() === "http" ? "80" : "443");
   if (address === undefined) return ["http.followRedirects=false"];
+  // who answers by ssh has a key to show; by this protocol anybody may
+  if (scheme?.toLowerCase() === "git") {
+    const [end, there] = [port === undefined ? "/" : `:${port}/`, address.includes(":") ? `[${address}]` : address];
+    return [`url.git://${there}${end}.insteadOf=${scheme}://${host}${end}`];
+  }
   return ["http.followRedirects=false", `http.curloptResolve=${host}:${own}:${address}`];
 }
 
