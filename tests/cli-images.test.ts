@@ -456,7 +456,7 @@ describe("a registry", () => {
     });
     const all = await puller("image", "pull", "-a", `${host}/team/demo`);
     expect(all.stdout).toContain("v1: Pulling from team/demo\n");
-    expect(all.stdout.match(/^Digest: .*$/gm)).toEqual(Array(2).fill(`Digest: ${digestLine}`));
+    expect([...(all.stdout.match(/^Digest: .*$/gm) ?? [])]).toEqual(Array(2).fill(`Digest: ${digestLine}`));
     expect(all.stdout).toEndWith(`${host}/team/demo\n`);
     expect(
       (await puller("images", "--digests", "--format", "{{.Tag}} {{.Digest}}")).stdout.split("\n").toSorted(),
