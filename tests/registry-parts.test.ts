@@ -15,10 +15,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseReference } from "../lib/image/index.ts";
 import { parseChallenges } from "../lib/registry/challenge.ts";
+import { daemonHosts } from "../lib/registry/daemon-config.ts";
 import { locationOf } from "../lib/registry/exchange.ts";
 import { retryAfterMs } from "../lib/registry/failure.ts";
 import { Hosts, isOwnOrLinkLocal } from "../lib/registry/hosts.ts";
-import { CredentialFiles, CredentialHelper, parseDomain } from "../lib/registry/index.ts";
+import { CredentialFiles, CredentialHelper, parseDomain, Registry } from "../lib/registry/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { descendants, eventually } from "./support/processes.ts";
 
@@ -76,6 +77,71 @@ describe("challenges", () => {
       for (const before of ["", "Bearer ", 'Bearer x="']) parseChallenges(before + piece.repeat(100_000));
     }
     expect(performance.now() - start).toBeLessThan(1000);
+  });
+});
+
+describe("what Docker's daemon is told", () => {
+  let made = 0;
+  /** The environment of a user with that file. */
+  const userWith = (text: string) => {
+    const config = join(directory, `config${made++}`);
+    mkdirSync(join(config, "docker"), { recursive: true });
+    writeFileSync(join(config, "docker/daemon.json"), text);
+    return { HOME: "/nowhere", XDG_CONFIG_HOME: config };
+  };
+
+  test("of mirrors and insecure registries is used, and nothing else", () => {
+    const file = {
+      "registry-mirrors": ["https://m.example/"],
+      "insecure-registries": ["10.0.0.0/8", "http://r.example:5000"],
+      debug: 1,
+    };
+    const { mirrors, insecure } = daemonHosts(userWith(JSON.stringify(file)));
+    expect({ mirrors, insecure }).toEqual({
+      mirrors: ["https://m.example/"],
+      insecure: ["10.0.0.0/8", "r.example:5000"],
+    });
+    expect(daemonHosts(userWith(""))).toEqual({ mirrors: [], insecure: [] });
+  });
+
+  test.each(["{", "[]", "3", '{"registry-mirrors": "m.example"}', '{"insecure-registries": [1]}'])(
+    "%s is refused",
+    async (text) => {
+      const error = await failureOf(() => daemonHosts(userWith(text)));
+      expect([error.code, error.message]).toEqual(["invalid_option", expect.stringContaining("docker/daemon.json")]);
+    },
+  );
+
+  test("a mirror of it is asked first, unless the caller names others", async () => {
+    const type = "application/vnd.oci.image.index.v1+json";
+    const bytes = JSON.stringify({ schemaVersion: 2, mediaType: type, manifests: [] });
+    const asked: string[] = [];
+    const serve = (name: string) =>
+      Bun.serve({
+        port: 0,
+        fetch(request) {
+          asked.push(`${name} ${new URL(request.url).pathname}`);
+          return new Response(bytes, { headers: { "Content-Type": type } });
+        },
+      });
+    const [told, other] = [serve("file"), serve("option")];
+    const before = process.env["XDG_CONFIG_HOME"];
+    process.env["XDG_CONFIG_HOME"] = userWith(
+      JSON.stringify({ "registry-mirrors": [`http://127.0.0.1:${told.port}`] }),
+    ).XDG_CONFIG_HOME;
+    try {
+      const ask = (options = {}) => new Registry(options).getManifest(parseReference("debian:12"));
+      await ask();
+      await ask({ mirrors: [`http://127.0.0.1:${other.port}`] });
+    } finally {
+      if (before === undefined) delete process.env["XDG_CONFIG_HOME"];
+      else process.env["XDG_CONFIG_HOME"] = before;
+      await Promise.all([told.stop(true), other.stop(true)]);
+    }
+    expect(asked.filter((line) => line.includes("manifests"))).toEqual([
+      "file /v2/library/debian/manifests/12",
+      "option /v2/library/debian/manifests/12",
+    ]);
   });
 });
 

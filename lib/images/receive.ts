@@ -188,8 +188,9 @@ async function receiveLayer(
     // as Docker does it: media types have been wrong too often
     const { compression, pieces } = await sniff(counted(stored, told));
     if (job.pending) {
-      // what is being stored is compared as it is committed
-      const layer = { pieces, compression, digest, isCompared: ingest !== undefined, sizeBytes: size, diffId };
+      // what is being stored is compared as it is committed, and what was made here is called what it is
+      const isCompared = ingest !== undefined || blobs.includes(digest);
+      const layer = { pieces, compression, digest, isCompared, sizeBytes: size, diffId };
       job.unpacked = await unpackLayer(layer, job.pending.fs, { ids, signal });
     } else await checkDiffId(pieces, compression, diffId);
     if (ingest) blobs.push((await ingest.commit()).digest);

@@ -172,9 +172,10 @@ class Unpacking implements Disposable {
     this.#limits = limits;
     this.#decoder = decoderOf(compression);
     this.#tar = new TarReader(this.#decoder.headers);
-    this.#hashing = source.sizeBytes >= HASHED_BESIDE_FROM_BYTES ? HashProcess.start() : undefined;
+    const isHashed = !isCompared || compression !== "none";
+    this.#hashing = isHashed && source.sizeBytes >= HASHED_BESIDE_FROM_BYTES ? HashProcess.start() : undefined;
     this.#digest = isCompared ? undefined : new Digester(algorithmOf(digest), this.#hashing);
-    const isSame = !isCompared && compression === "none" && algorithmOf(digest) === algorithmOf(diffId);
+    const isSame = compression === "none" && algorithmOf(digest) === algorithmOf(diffId);
     this.#diffId = isSame ? undefined : new Digester(algorithmOf(diffId), this.#hashing);
   }
 

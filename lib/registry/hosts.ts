@@ -14,12 +14,14 @@ export interface HostOptions {
   /**
    * Asked before the registry itself, in order: URLs or hosts, with a path if need be. By the domain that they stand
    * for, or the beginning of a repository in it (`"quay.io/team"`); a list is of docker.io, as in Docker's daemon.json.
+   * @default those of that file
    */
   mirrors?: readonly string[] | Readonly<Record<string, readonly string[]>>;
   /**
    * Registries that may do without TLS, or whose certificate nobody vouches for: domains with or without a port, or
    * networks (`"10.0.0.0/8"`) for those that are named by an address. `true` is all. This machine's own (127.0.0.0/8,
    * ::1, localhost) are among them, unless it is `false`.
+   * @default those of Docker's daemon.json
    */
   insecure?: readonly string[] | boolean;
   /** Certificates, PEM, that vouch for registries, besides the public ones. */

@@ -31,6 +31,7 @@ import { CredentialFiles } from "./credentials.ts";
 import { download, rangeFrom } from "./download.ts";
 import { Exchanger, TIMES, type Exchange, type Times } from "./exchange.ts";
 import { AnswerError, ConnectionError, named } from "./failure.ts";
+import { daemonHosts } from "./daemon-config.ts";
 import { Hosts, isOwnOrLinkLocal, type Endpoint, type HostOptions } from "./hosts.ts";
 import { isTransient, PATIENCE, type Patience } from "./patience.ts";
 import { cancelUpload, sendBlob, startUpload } from "./upload.ts";
@@ -84,7 +85,8 @@ export class Registry {
     const { credentials, userAgent = "tsbox", signal, times, patience } = options;
     if (!/^[\x20-\x7e]+$/.test(userAgent))
       throw new TsboxError(`use the user agent ${show(userAgent)}: it is none`, { code: "invalid_option" });
-    this.#hosts = new Hosts(options);
+    const { mirrors, insecure } = options;
+    this.#hosts = new Hosts({ ...(mirrors && insecure !== undefined ? {} : daemonHosts()), ...options });
     this.#signal = signal;
     const exchanger = new Exchanger(this.#hosts, { ...TIMES, ...times }, userAgent);
     this.#client = new Client(exchanger, { ...PATIENCE, ...patience }, finderOf(credentials));
