@@ -108,6 +108,11 @@ export class OpenFile {
   empty(): void {
     const result = trySyscall("ftruncate", this.fd, 0);
     if (result < 0) throw this.#failure("empty", "ftruncate", -result);
+    this.rewind();
+  }
+
+  /** `off_t lseek(int fd, 0, SEEK_SET)` @see lseek(2) */
+  rewind(): void {
     trySyscall("lseek", this.fd, 0, 0);
   }
 

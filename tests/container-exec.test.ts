@@ -1,6 +1,6 @@
 /** `exec`: further commands in containers that run. @module */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { Containers, type Container } from "../lib/containers/index.ts";
 import { CommandLine } from "./support/command-line.ts";
 import { failureOf } from "./support/failure.ts";
@@ -215,6 +215,40 @@ describe("the library", () => {
       ["exec_start: sh -c exit 3", undefined],
       ["exec_die", "3"],
     ]);
+  });
+
+  boxTest("tells how what nobody waits for has ended: by itself, by a signal, with its container", async () => {
+    const own = await open();
+    const since = Date.now() - 1;
+    const descriptors = "ls /proc/self/fd >/tmp/descriptors; ";
+    await own.execDetached(["sh", "-c", `${descriptors}sleep 0.1; exit 5`]);
+    await own.execDetached(["sh", "-c", "kill -9 $$"]);
+    const dead = async () => {
+      const seen: string[] = [];
+      for await (const { id, action, attributes } of containers.events({ since, until: Date.now() + 1 }))
+        if (id === own.id && action.startsWith("exec_")) seen.push(attributes["exitCode"] ?? action);
+      return seen;
+    };
+    for (const end = Date.now() + 10_000; Date.now() < end && (await dead()).length < 6;) await Bun.sleep(20);
+    const told = await dead();
+    expect([...told.slice(0, 4), ...told.slice(4).toSorted()]).toEqual([
+      `exec_create: sh -c ${descriptors}sleep 0.1; exit 5`,
+      `exec_start: sh -c ${descriptors}sleep 0.1; exit 5`,
+      "exec_create: sh -c kill -9 $$",
+      "exec_start: sh -c kill -9 $$",
+      "137",
+      "5",
+    ]);
+    // the fourth is the directory that ls reads
+    expect(said("exec", own.id, "cat", "/tmp/descriptors")).toBe("0\n1\n2\n3");
+    await own.execDetached(["sleep", "900"]);
+    await failureOf(() => own.execDetached(["/nosuch"]));
+    await own.kill();
+    expect((await dead()).slice(9)).toEqual(["exec_create: sleep 900", "exec_start: sleep 900", "137"]);
+    // nothing of it is told twice, or left
+    expect((await dead()).length).toBe(12);
+    expect(readdirSync(`${made.root}/containers/${own.id}`).filter((name) => name.startsWith("exec"))).toEqual([]);
+    await own.remove();
   });
 
   boxTest("refuses what it does not understand", async () => {

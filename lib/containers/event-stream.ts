@@ -2,6 +2,7 @@
 import type { Directory } from "../../syscalls/index.ts";
 import { openRoot } from "../state/index.ts";
 import { eventTest } from "./event-tests.ts";
+import { tellEndedExecs } from "./exec-end.ts";
 import { Watch } from "./follow.ts";
 import type { Home } from "./home.ts";
 import { reconciled, UP } from "./reconcile.ts";
@@ -55,7 +56,10 @@ function eventsAfter(home: Home, sequence: number): ContainerEvent[] {
 }
 
 function settleAll(home: Home): void {
-  for (const record of home.state.containers.where<ContainerRecord>("status", UP)) reconciled(home, record);
+  for (const record of home.state.containers.where<ContainerRecord>("status", UP)) {
+    tellEndedExecs(home, record);
+    reconciled(home, record);
+  }
 }
 
 /** That something is written to the database, by anybody. */

@@ -3,6 +3,7 @@ import { close, readKernelFile, sendSignal, TsboxError } from "../../syscalls/in
 import { ContainerCgroup } from "../cgroup/index.ts";
 import { leaveInside, processInside, spawnInside, type SandboxProcess, type SpawnOptions } from "../sandbox/index.ts";
 import { addContainerEvent } from "./events.ts";
+import { ExecEnd, tellEndedExecs } from "./exec-end.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { plainNamespaces } from "./network.ts";
@@ -47,8 +48,17 @@ export async function execDetached(home: Home, id: string, command: string[], op
   const { record, inside } = open(home, id, command, options);
   try {
     const execution = new Execution(home, record, command);
-    await leaveInside(inside);
-    execution.begin();
+    // or who executes much and never looks would leave a file of each
+    tellEndedExecs(home, record);
+    using end = new ExecEnd(home, record, execution.id);
+    const begun = Date.now();
+    try {
+      await leaveInside(inside, end.fd);
+    } catch (error) {
+      end.forget();
+      throw error;
+    }
+    execution.begin(begun);
   } finally {
     close(inside.pidfd);
   }
@@ -98,18 +108,18 @@ class Execution {
   readonly #home: Home;
   readonly #record: ContainerRecord;
   readonly #words: string;
-  readonly #id: string;
+  readonly id = crypto.getRandomValues(new Uint8Array(32)).toHex();
 
   constructor(home: Home, record: ContainerRecord, command: string[]) {
     this.#home = home;
     this.#record = record;
     this.#words = command.join(" ");
-    this.#id = crypto.getRandomValues(new Uint8Array(32)).toHex();
   }
 
-  begin(): void {
+  /** Where it was some time ago, it may have ended since. */
+  begin(time = Date.now()): void {
     this.#home.state.transaction(() => {
-      for (const action of ["exec_create", "exec_start"]) this.#add(`${action}: ${this.#words}`, {});
+      for (const action of ["exec_create", "exec_start"]) this.#add(`${action}: ${this.#words}`, {}, time);
     });
   }
 
@@ -117,7 +127,7 @@ class Execution {
     this.#add("exec_die", { exitCode: String(exitCode) });
   }
 
-  #add(action: string, attributes: Record<string, string>): void {
-    addContainerEvent(this.#home, this.#record, action, { attributes: { execID: this.#id, ...attributes } });
+  #add(action: string, attributes: Record<string, string>, time = Date.now()): void {
+    addContainerEvent(this.#home, this.#record, action, { attributes: { execID: this.id, ...attributes }, time });
   }
 }

@@ -11,6 +11,7 @@
  *   spec.json     the OCI specification that it runs by, for processes that join
  *   decide        is there where tsbox is to be asked once it has ended
  *   wake          a FIFO that who waits for a restart reads: a byte calls it off
+ *   exec-ID       how what was executed in the background ended (`exec-end.ts`)
  *   exit          how it ended (`exit-file.ts`)
  *   log, log.1 …  what it wrote (`log-format.ts`), the newest first
  *   layer/        what it has written over its image: `upper` and `work`

@@ -5,6 +5,7 @@
  */
 import { close, readKernelFile } from "../../syscalls/index.ts";
 import { addContainerEvent } from "./events.ts";
+import { tellEndedExecs } from "./exec-end.ts";
 import type { Home } from "./home.ts";
 import { ALIVE, PIDFD_SOCKET, STDIN_SOCKET } from "./layout.ts";
 import { tryLock } from "./lock.ts";
@@ -37,6 +38,8 @@ export function settle(home: Home, id: string): ContainerRecord | undefined {
   const isRunning = isAlive(home, id);
   const exit = isRunning ? undefined : readExit(home, id);
   const pid = isRunning ? pidOf(home, id) : undefined;
+  const before = isRunning ? undefined : home.state.containers.get<ContainerRecord>(id);
+  if (before && (before.status === "running" || before.status === "paused")) tellEndedExecs(home, before, true);
   const settled = home.state.transaction(() => {
     const record = home.state.containers.get<ContainerRecord>(id);
     if (!record || !isUp(record)) return record;

@@ -232,7 +232,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
  * The program of a process that joins a running sandbox, for the image placement: it must not bring the owner's memory
  * along. Bound are `sandbox` (a pidfd of init), the cgroup, stdio, and all of the command's arguments as `argv`: of those
  * in the specification only the first counts.
- * @param kind what it becomes
+ * @param kind what it becomes; with `detached`, how that ended is written to the file that is bound as `record`
  * @throws TsboxError `invalid_option`
  */
 export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinKind = "command"): Plan {
@@ -261,7 +261,7 @@ export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinK
       hint: (errno) => (errno === "ESRCH" ? "the sandbox has ended" : undefined),
     },
     cloneStep("clone the command's process", { label: "second", flags: cloneFlags, pidfd: true, intoCgroup: into }),
-    initDescriptors(named("0", 0), "control"),
+    initDescriptors(named("0", 0), kind === "detached" ? "record" : "control"),
     ...initSteps(own ? "outside" : "group", sized, false, kind !== "detached"),
     {
       action: "join the cgroup",
@@ -271,7 +271,10 @@ export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinK
     {
       action: "keep the socket to the owner from the command",
       // the image was executed with it
-      ops: [{ call: "fcntl", args: [ref("control"), named("F_SETFD", 2), named("FD_CLOEXEC", 1)] }],
+      ops: (kind === "detached" ? ["control", "record"] : ["control"]).map((slot): Op => ({
+        call: "fcntl",
+        args: [ref(slot), named("F_SETFD", 2), named("FD_CLOEXEC", 1)],
+      })),
     },
     // not dumpable: whoever is inside already must not look into it
     ...(types.includes("user")

@@ -26,7 +26,7 @@ export { OWN_MAP } from "./mount-ids.ts";
 export type { IdMapper } from "./id-maps.ts";
 export { IN_USE } from "./clone.ts";
 export { CAPABILITIES, RLIMITS } from "./constants.ts";
-export { FrameReader, type ExitFrame, type Frame } from "./frame.ts";
+export { EXIT_FRAME_BYTES, FrameReader, type ExitFrame, type Frame } from "./frame.ts";
 export type { CgroupHierarchies } from "./cgroup-mount.ts";
 export { volumeSlot } from "./filesystem.ts";
 export { compileTake } from "./take.ts";

@@ -41,7 +41,7 @@ export const HARD_SIGNAL = named("SIGURG", 23);
 /**
  * @param sized the root filesystem has a size of its own, and init tells whether it is full
  * @param awaited the command's process waits for init to be a hard target
- * @param owned it ends with its owner, and tells it; otherwise the socket is the command's alone, until that is executed
+ * @param owned it ends with its owner; otherwise the descriptor is a file, to which it writes how the command ended
  */
 export function initSteps(kind: InitKind, sized = false, awaited = false, owned = true): Plan {
   const [control, signals] = [owned ? CONTROL_FD : -1, -1].map((fd) => [...struct("pollfd", { fd, events: POLLIN })]);
@@ -57,7 +57,6 @@ export function initSteps(kind: InitKind, sized = false, awaited = false, owned 
     },
     { call: "store", args: [{ at: polled, offset: 8 }, ref("signals"), 4] },
   ];
-  if (!owned) harden.push({ call: "close", args: [CONTROL_FD] });
   if (awaited) harden.push({ call: "pidfd_send_signal", args: [PIDFD, HARD_SIGNAL, 0, 0], onError: "ignore" });
   return [
     { action: "make init a hard target: nobody inside may trace it or look into it", ops: harden },

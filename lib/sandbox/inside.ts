@@ -59,11 +59,12 @@ export function spawnInside(
 
 /**
  * One that nobody waits for: it goes on when this program ends, and ends with its sandbox.
+ * @param record a file to which the exit frame is written in the end
  * @returns once it is executed
  * @throws TsboxError where it cannot be
  */
-export async function leaveInside({ spec, pidfd, cgroup, sized }: Inside): Promise<void> {
-  const launched = join(spec, pidfd, { stdin: -1, stdout: -1, stderr: -1 }, cgroup, sized, "detached");
+export async function leaveInside({ spec, pidfd, cgroup, sized }: Inside, record: number): Promise<void> {
+  const launched = join(spec, pidfd, { stdin: -1, stdout: -1, stderr: -1 }, cgroup, sized, "detached", { record });
   // the command has the other end of the socket until it is executed
   const { failure } = await launched.control.ended;
   if (failure) {

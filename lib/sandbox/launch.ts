@@ -145,6 +145,7 @@ function bindNetwork(
 /**
  * Starts a process that joins a sandbox, as an image: nothing of the owner's memory goes along.
  * @param sandbox a pidfd of its init
+ * @param more descriptors that the kind needs
  */
 export function join(
   spec: Spec,
@@ -153,10 +154,11 @@ export function join(
   cgroup: Joinable,
   sized: boolean,
   kind: JoinKind = "command",
+  more: Record<string, number> = {},
 ): Launched & { program: Program } {
   using opened = new Descriptors();
   const { plan, program } = layOutJoin(spec, cgroup.membership, sized, kind);
-  const bound: Record<string, number> = { sandbox, ...stdio };
+  const bound: Record<string, number> = { sandbox, ...stdio, ...more };
   bindCgroup(bound, cgroup, opened);
   const terminal = bindTerminal(spec, bound, opened);
   return { ...startImage({ plan, program }, bound, opened, terminal, spec.process.args), program };
