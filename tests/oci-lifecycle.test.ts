@@ -566,6 +566,17 @@ describe("a terminal in the foreground", () => {
     await expectNothing();
   });
 
+  test("is not waited for where there is nobody to start the container with", async () => {
+    const seccomp = { defaultAction: "SCMP_ACT_ALLOW", listenerPath: join(folder.path, "nobody.sock") };
+    const [stdout, stderr, status] = await runOpen(
+      "n",
+      onTerminal("echo ran", { linux: { ...linuxOf(sh("true")), seccomp } }),
+    );
+    expect([stdout, status]).toEqual(["", 1]);
+    expect(stderr).toContain("failed to connect with seccomp agent");
+    await expectNothing();
+  });
+
   test("shows what a hook inside has to say, also where it fails", async () => {
     const args = ["sh", "-c", "echo $GREETING; false"];
     const failing = { hooks: { startContainer: [{ path: "/bin/sh", args, env: ["GREETING=hello"] }] } };

@@ -41,13 +41,15 @@ const refusal = (id: string, status: string) =>
   );
 
 /** One that is locked, and waits. */
-export async function startCreated(container: Container): Promise<void> {
+export const startCreated = (container: Container): Promise<void> => attempt(container, () => tellStart(container));
+
+async function tellStart(container: Container): Promise<void> {
   const { record } = container;
   using opened = new Descriptors();
   const agent = record.agent === undefined ? undefined : connectAgent(record.agent);
   const socket = opened.add(sys.connectSocket(`/proc/self/fd/${container.directory.fd}/${START_SOCKET}`));
   sys.send(socket, Uint8Array.of(1));
-  const failure = await attempt(container, () => outcome(container, socket, agent));
+  const failure = await outcome(container, socket, agent);
   // what is started is no longer waiting, and what has failed never will be
   container.directory.remove(START_SOCKET);
   if (failure) throw failure;

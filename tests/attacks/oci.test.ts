@@ -181,9 +181,16 @@ describe("an agent that is not there", () => {
     const listenerPath = join(folder.path, "nobody.sock");
     const syscalls = [{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }];
     const seccomp = { defaultAction: "SCMP_ACT_ALLOW", listenerPath, syscalls };
-    const ran = oci("run", "-b", sh("echo ran", { linux: { ...linuxOf(sh("true")), seccomp } }), "alone");
+    const bundle = sh("echo ran", { linux: { ...linuxOf(sh("true")), seccomp } });
+    const ran = oci("run", "-b", bundle, "alone");
     expect([ran.status, ran.stdout]).toEqual([1, ""]);
     expect(ran.stderr).toContain("failed to connect with seccomp agent");
+    expect(existsSync(join(runtime.root, "alone"))).toBe(false);
+    // one that waits is no use to anybody then, and is not waited for
+    expect(create("waits", bundle)).toMatchObject({ status: 0 });
+    expect(oci("start", "waits").stderr).toContain("failed to connect with seccomp agent");
+    expect(JSON.parse(oci("state", "waits").stdout)).toMatchObject({ status: "stopped" });
+    expect(oci("delete", "waits").status).toBe(0);
   });
 });
 
