@@ -97,6 +97,14 @@ export function softLimit(resource: number): number {
   return Number(scratch.view.getBigUint64(offsetOf("rlimit64", "rlim_cur"), true));
 }
 
+/** `int prlimit64(0, int resource, const struct rlimit64 *new, NULL)`: the soft limit becomes the hard one. @see prlimit(2) */
+export function raiseSoftLimit(resource: number): void {
+  if (trySyscall("prlimit64", 0, resource, 0, scratch.address) < 0) return;
+  const [soft, hard] = [offsetOf("rlimit64", "rlim_cur"), offsetOf("rlimit64", "rlim_max")];
+  scratch.view.setBigUint64(soft, scratch.view.getBigUint64(hard, true), true);
+  trySyscall("prlimit64", 0, resource, scratch.address, 0);
+}
+
 /** `ssize_t sendto(int fd, …, MSG_NOSIGNAL | MSG_DONTWAIT)`: bytes sent, or -errno. @see send(2) */
 export function send(fd: number, bytes: Uint8Array): number {
   scratch.bytes.set(bytes);

@@ -714,8 +714,7 @@ test.each([
   [["--volume-driver", "nfs"], 'use --volume-driver "nfs": there is no such volume driver'],
   [["--timeout", "2s"], 'use --timeout "2s": a container has no such thing'],
   [["--writable-layer", "x"], 'use --writable-layer "x": a container has no such thing'],
-  [["--allow", "x"], 'use --allow "x": a container has no such thing'],
-  [["--deny", "x"], 'use --deny "x": a container has no such thing'],
+  [["--network", "web", "--deny", "x"], 'use --network "web": there are --allow and --deny, which make another one'],
   [["-a", "console"], 'use --attach "console": not understood'],
 ])("of a container %j is refused", (words, message) => {
   const error = failure(() => containerOf(...words));

@@ -14,7 +14,8 @@ import {
 import { parseExposed, parsePorts } from "../ip/index.ts";
 import { checkEtcFiles } from "./etc-files.ts";
 import { checkName } from "./names.ts";
-import { checkAliases, networksOf, publishes } from "./network-options.ts";
+import { compilePolicy, type NetworkPolicy } from "../policy/index.ts";
+import { checkAliases, isNetworked, networkPolicyOf, networksOf, publishes } from "./network-options.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import { policyOf } from "./restart-policy.ts";
 
@@ -133,12 +134,13 @@ function checkNetworks(options: ContainerOptions): void {
   for (const text of options.expose ?? []) parseExposed(text);
   if (publishes(options) && networksOf(options).length === 0)
     throw invalid("conflicting options: port publishing and the network mode", "a network: --network bridge");
-  // a program decides by a policy, and a container lasts longer than that
-  if (typeof options.network === "object")
-    throw invalid(
-      `use the network ${show(options.network)} of a container: neither a policy nor a list`,
-      Array.isArray(options.network) ? "networks" : "a sandbox has policies: Sandbox.create",
-    );
+  if (Array.isArray(options.network))
+    throw invalid(`use the network ${show(options.network)} of a container: not a list`, "networks");
+  if (networkPolicyOf(options)) {
+    checkPolicy(options.network);
+    if (options.dns !== undefined)
+      throw invalid("conflicting options: dns and a network policy", "whatever server is asked, tsbox answers");
+  }
   if (options.networks === undefined) return;
   if (options.network !== undefined)
     throw invalid("use network and networks: they say the same", "leave one of them out");
@@ -152,6 +154,17 @@ function checkNetworks(options: ContainerOptions): void {
     if (mac !== undefined && !/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(checkText("MAC address", mac)))
       throw invalid(`use the MAC address ${show(mac)}: not six bytes`, '"02:42:ac:11:00:02"');
   }
+}
+
+/** @throws TsboxError `invalid_option` */
+export function checkPolicy(policy: unknown): void {
+  compilePolicy(policy as NetworkPolicy);
+  const live = (["connect", "hosts"] as const).find((key) => (policy as NetworkPolicy)[key] !== undefined);
+  if (live !== undefined)
+    throw invalid(
+      `use ${live} in the policy of a container: it lasts longer than the functions of this program`,
+      "allow and deny; a sandbox has functions: Sandbox.create",
+    );
 }
 
 /** What a container is asked for lasts longer than this program, and so is nothing that lives in it. */
@@ -214,7 +227,7 @@ function checkLimits(options: ContainerOptions): void {
   const { limits } = options;
   if (limits === undefined) return;
   checkObject("limits", limits);
-  if (bandwidthOf(limits) && networksOf(options).length === 0)
+  if (bandwidthOf(limits) && !isNetworked(options))
     throw invalid("limit the bandwidth: the container is in no network of its own", "--network bridge");
   for (const key of ["time", "cpuTime", "output", "traffic"] as const) {
     if (limits[key] === undefined) continue;

@@ -2,13 +2,13 @@
 import { TsboxError, type Directory } from "../../syscalls/index.ts";
 import type { Executed } from "../sandbox/index.ts";
 import { DECIDE } from "./layout.ts";
-import { networksOf } from "./network-options.ts";
+import { isNetworked } from "./network-options.ts";
 import type { ContainerRecord } from "./record.ts";
 
 /** Something is to be done then: it is started again, removed, or gives back what its networks and its volumes have. */
 const decides = ({ options, volumes }: ContainerRecord): boolean => {
   const { restart = "no", remove } = options;
-  const gives = networksOf(options).length > 0 || volumes.some(({ mounted }) => mounted === true);
+  const gives = isNetworked(options) || volumes.some(({ mounted }) => mounted === true);
   return restart !== "no" || remove === true || gives;
 };
 

@@ -6,6 +6,7 @@
  */
 import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
 import { hasNames, resolvConf, type NetworkRecord } from "../network/index.ts";
+import { RESOLVER_ADDRESS } from "../policy/index.ts";
 import type { MountOption } from "../sandbox/index.ts";
 import { find } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -61,7 +62,10 @@ function resolvConfOf(home: Home, { id, options: { dns, dnsSearch, dnsOptions, n
   const isOfMachine = network === "host";
   const isSaid = (dns ?? dnsSearch ?? dnsOptions) !== undefined;
   if (!isSaid && isOfMachine) return machine;
-  return resolvConf(machine, { own: ownServer(home, id), dns, search: dnsSearch, options: dnsOptions, isOfMachine });
+  // with a policy, whatever server is asked there, tsbox answers
+  const servers = typeof network === "object" ? [RESOLVER_ADDRESS] : dns;
+  const own = ownServer(home, id);
+  return resolvConf(machine, { own, dns: servers, search: dnsSearch, options: dnsOptions, isOfMachine });
 }
 
 /** What is to be in them. @throws TsboxError `invalid_option`, in Docker's words */

@@ -1,6 +1,6 @@
 /** What was asked of a container, as `HostConfig` of Docker's API. Pure. @module */
 import { DEFAULT_CAPABILITIES, parseSize, type Limits, type Size } from "../sandbox/index.ts";
-import { networksOf } from "./network-options.ts";
+import { networkPolicyOf, networksOf } from "./network-options.ts";
 import type { ContainerOptions, RestartPolicy } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -20,6 +20,7 @@ export function hostConfigOf({ options, image }: ContainerRecord) {
     ContainerIDFile: "",
     LogConfig: logConfigOf(options),
     NetworkMode: networkModeOf(options),
+    ...networkPolicyConfig(options),
     PortBindings: {},
     RestartPolicy: restartPolicyOf(options.restart),
     AutoRemove: options.remove ?? false,
@@ -75,7 +76,15 @@ export function networkModeOf(options: ContainerOptions): string {
   if (first) return first.name;
   const { network } = options;
   if (network === undefined || network === false) return "none";
+  if (networkPolicyOf(options)) return "policy";
   return typeof network === "string" ? network : "ns";
+}
+
+/** Of those that have one: Docker knows no such thing. */
+function networkPolicyConfig(options: ContainerOptions) {
+  const policy = networkPolicyOf(options);
+  if (!policy) return {};
+  return { NetworkPolicy: { Allow: policy.allow ? [...policy.allow] : null, Deny: [...(policy.deny ?? [])] } };
 }
 
 /** `on-failure:5` in two. */

@@ -1,7 +1,7 @@
 /** Which networks a container asks for. @module */
 import { TsboxError } from "../../syscalls/index.ts";
 import { DEFAULT_NETWORK } from "../network/index.ts";
-import type { ContainerNetwork, ContainerOptions } from "./options.ts";
+import type { ContainerNetwork, ContainerOptions, ContainerPolicy } from "./options.ts";
 
 type Networked = Pick<ContainerOptions, "network" | "networks" | "ports" | "publishAll">;
 
@@ -19,6 +19,14 @@ export function networksOf(options: Networked): ContainerNetwork[] {
   if (typeof network !== "string" || network === "none" || network === "host") return [];
   return network.startsWith("container:") || network.startsWith("ns:") ? [] : [{ name: network }];
 }
+
+/** What it may connect to, where that is not what a network leads to. */
+export const networkPolicyOf = ({ network }: Pick<ContainerOptions, "network">): ContainerPolicy | undefined =>
+  typeof network === "object" ? network : undefined;
+
+/** Something is made of the kernel's when it starts, and given back when it has ended. */
+export const isNetworked = (options: Networked): boolean =>
+  networksOf(options).length > 0 || networkPolicyOf(options) !== undefined;
 
 /** In the default network nobody has names. @throws TsboxError `invalid_option`, Docker's words */
 export function checkAliases({ name, aliases = [] }: ContainerNetwork): void {

@@ -2,7 +2,7 @@
 import { effectiveUid, ERRNO, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
 import { callVerb } from "../launch/index.ts";
-import { NetdKeeper, NetdWatcher, publishPorts, runNetd } from "../netd/index.ts";
+import { NetdKeeper, NetdWatcher, publishPorts } from "../netd/index.ts";
 import { bandwidthOf } from "../sandbox/index.ts";
 import { parseExposed, parsePorts, type WantedPort } from "../ip/index.ts";
 import { DEFAULT_NETWORK, namespaceOf, Networks, reservePorts } from "../network/index.ts";
@@ -14,7 +14,7 @@ import { imageConfigOf } from "./image-config.ts";
 import { locked } from "./lock.ts";
 import { rewriteFiles } from "./etc-files.ts";
 import { writeHosts } from "./hosts-file.ts";
-import { checkAliases, networksOf, publishes } from "./network-options.ts";
+import { checkAliases, networkPolicyOf, networksOf, publishes } from "./network-options.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import { isUp, reconciled } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
@@ -87,7 +87,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
 }
 
 /** What has ended by now tells why by itself. */
-function unlessEnded(error: unknown): undefined {
+export function unlessEnded(error: unknown): undefined {
   if ((error as TsboxError).errno !== ERRNO.ENOENT) throw error;
 }
 
@@ -139,16 +139,6 @@ export const networksAt = (
 ): Networks => new Networks(() => home.state, isThere(home), keeper, watcher);
 
 const netdOf = (home: Home) => () => callVerb(home.root, "network", "netd");
-
-/** Answers for the names of containers, until none is in a network that has some. @param listener a socket */
-export const answerForNames = (home: Home, listener: number): Promise<void> =>
-  runNetd({
-    root: home.root,
-    listener,
-    state: home.state,
-    networks: (watcher, keeper) => networksAt(home, watcher, keeper),
-    dns: (id) => home.state.containers.get<ContainerRecord>(id)?.options.dns,
-  });
 
 /** Whether a container is still what its endpoints are for. */
 const isThere =
@@ -233,6 +223,10 @@ export async function connect(
 ): Promise<void> {
   await changeNetworks(home, networkName, containerName, async ({ networks, network, record, before }) => {
     const { network: mode } = record.options;
+    if (networkPolicyOf(record.options))
+      throw new TsboxError("a container with a policy cannot be connected to a network: it would be a way around it", {
+        code: "invalid_option",
+      });
     if (before.length === 0 && mode !== undefined && mode !== false && mode !== "none")
       throw new TsboxError(
         "container sharing network namespace with another container or host cannot be connected to any other network",

@@ -1,4 +1,5 @@
 /** What a caller may ask of a container. @module */
+import type { NetworkPolicy } from "../policy/index.ts";
 import type { Duration, RunOptions, Size } from "../sandbox/index.ts";
 import type { ContainerMount } from "../volumes/index.ts";
 
@@ -53,6 +54,9 @@ export interface ContainerNetwork {
   aliases?: string[];
 }
 
+/** Lists alone: a container lasts longer than the functions of a program. */
+export type ContainerPolicy = Pick<NetworkPolicy, "allow" | "deny">;
+
 export interface ContainerOptions extends Omit<
   RunOptions,
   "signal" | "stdin" | "stdout" | "stderr" | "writableLayer" | "mounts" | "network" | "namespaces"
@@ -66,8 +70,11 @@ export interface ContainerOptions extends Omit<
   volumes?: string[];
   /** Containers whose volumes it has as well: `"web"`, `"web:ro"`. */
   volumesFrom?: string[];
-  /** `false` or `"none"`, `"host"`, `"container:NAME"`, `"ns:PATH"`, or the name of a network, as root. */
-  network?: Exclude<RunOptions["network"], object> | "none" | `container:${string}` | (string & {});
+  /**
+   * `false` or `"none"`, `"host"`, `"container:NAME"`, `"ns:PATH"`, or the name of a network; or what it may connect to,
+   * with no network but that.
+   */
+  network?: Exclude<RunOptions["network"], object> | "none" | `container:${string}` | (string & {}) | ContainerPolicy;
   /** Several networks, or one with more to say: instead of `network`. What leads elsewhere goes by the first. */
   networks?: ContainerNetwork[];
   /** Of networks, as `-p` has them: `"8080:80"`, `"127.0.0.1:5353:53/udp"`. */

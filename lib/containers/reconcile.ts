@@ -125,7 +125,7 @@ function write(home: Home, record: ContainerRecord): ContainerRecord {
 }
 
 /** Of init, on the host. */
-function pidOf(home: Home, id: string): number | undefined {
+export function pidOf(home: Home, id: string): number | undefined {
   const fd = connectPidfd(home, id);
   if (fd === undefined) return undefined;
   try {

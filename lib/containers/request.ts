@@ -3,7 +3,7 @@ import { TsboxError, type RunOptions } from "../sandbox/index.ts";
 import type { Home } from "./home.ts";
 import { LAYER } from "./layout.ts";
 import { plainNamespaces } from "./network.ts";
-import { networksOf } from "./network-options.ts";
+import { isNetworked } from "./network-options.ts";
 import type { ContainerOptions } from "./options.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -58,7 +58,7 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
   checkLimits(request.limits);
   // its networks keep that
   const { bandwidth: ___, ...limits } = request.limits ?? {};
-  const isAlone = named === "none" || networksOf(record.options).length > 0;
+  const isAlone = named === "none" || isNetworked(record.options);
   const wanted = network ?? (isAlone ? false : (named as RunOptions["network"]));
   return {
     ...request,

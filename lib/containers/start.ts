@@ -1,5 +1,6 @@
 /** Starts a container that does not run. @module */
 import { TsboxError } from "../../syscalls/index.ts";
+import { giveBackNetworks } from "./give-back.ts";
 import { freshHealth, healthCheckOf } from "./health-check.ts";
 import type { Home } from "./home.ts";
 import { imageConfigOf } from "./image-config.ts";
@@ -7,7 +8,7 @@ import { launchContainer } from "./launch.ts";
 import { EXIT } from "./layout.ts";
 import { locked } from "./lock.ts";
 import { notFound } from "./names.ts";
-import { networksOf } from "./network-options.ts";
+import { networkPolicyOf, networksOf } from "./network-options.ts";
 import type { Joined } from "./networks.ts";
 import { settle, started } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -51,12 +52,11 @@ export async function startLocked(
       code: "container_state",
     });
   const starting = begin(home, before);
-  const isNetworked = networksOf(starting.options).length > 0;
   let joined: Joined | undefined;
   try {
     begun();
     await callOff(home, id);
-    if (isNetworked) joined = await (await import("./networks.ts")).joinNetworks(home, starting);
+    joined = await join(home, starting);
     const { pid } = await launchContainer(
       home,
       starting,
@@ -67,13 +67,19 @@ export async function startLocked(
       if (record) started(home, record, pid, { restarts: 0, restartDelay: 0, stopped: false, ...more });
     });
   } catch (error) {
-    if (joined) await (await import("./networks.ts")).leaveNetworks(home, before);
+    if (joined) await giveBackNetworks(home, before);
     takeBack(home, before, error);
     if (options.remove) await removeLocked(home, id, {});
     throw error;
   } finally {
     joined?.forget();
   }
+}
+
+async function join(home: Home, starting: ContainerRecord): Promise<Joined | undefined> {
+  if (networkPolicyOf(starting.options)) return (await import("./policies.ts")).joinPolicy(home, starting);
+  if (networksOf(starting.options).length === 0) return undefined;
+  return await (await import("./networks.ts")).joinNetworks(home, starting);
 }
 
 /** Nobody waits for its time any more, also where he was told just now. */

@@ -2,13 +2,14 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import { bandwidthOf, GROUP_LIMITS, limitsAsResources, type Limits } from "../sandbox/index.ts";
 import type { Resources } from "../spec/index.ts";
+import { checkPolicy } from "./check-options.ts";
 import { markDecision } from "./decide.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
 import { locked } from "./lock.ts";
 import { checkName, notFound } from "./names.ts";
-import { networksOf } from "./network-options.ts";
-import type { RestartPolicy } from "./options.ts";
+import { networkPolicyOf, networksOf } from "./network-options.ts";
+import type { ContainerPolicy, RestartPolicy } from "./options.ts";
 import { requireCgroup } from "./own-cgroup.ts";
 import { settle } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
@@ -24,6 +25,8 @@ export interface UpdateOptions {
    */
   limits?: Limits;
   restart?: RestartPolicy;
+  /** In place of the policy that it has; from now on, and for what is connected already. */
+  network?: ContainerPolicy;
 }
 
 const UNLIMITED = -1;
@@ -45,15 +48,18 @@ const INSTEAD: [keyof Limits, keyof Limits][] = [
  * @throws TsboxError `invalid_option`, `limit_unavailable`, `container_not_found`
  */
 export async function update(home: Home, id: string, options: UpdateOptions): Promise<string[]> {
-  const { limits, restart } = options;
+  const { limits, restart, network } = options;
   const warnings: string[] = [];
   if (limits) checkLimits(limits);
   if (restart !== undefined) policyOf(restart);
+  if (network !== undefined) checkPolicy(network);
   await locked(home, id, async () => {
     const record = settle(home, id);
     if (!record) throw notFound(id);
     if (restart !== undefined && record.options.remove && policyOf(restart).name !== "no")
       throw refuse("Restart policy cannot be updated because AutoRemove is enabled for the container");
+    if (network && !networkPolicyOf(record.options))
+      throw refuse("update the network policy: the container was made without one", "tsbox run --allow, --deny");
     const merged = limits && mergedLimits(record.options.limits, limits);
     const resources = limits && merged && changedResources(limits, merged);
     if (resources && runs(record))
@@ -65,8 +71,11 @@ export async function update(home: Home, id: string, options: UpdateOptions): Pr
         ...each.options,
         ...(merged ? { limits: merged } : {}),
         ...(restart === undefined ? {} : { restart }),
+        ...(network === undefined ? {} : { network }),
       },
     }));
+    const isTold = network ?? (limits?.bandwidth && networkPolicyOf(record.options));
+    if (isTold && runs(record)) await (await import("./policies.ts")).tellPolicy(home);
   });
   return warnings;
 }
@@ -74,6 +83,7 @@ export async function update(home: Home, id: string, options: UpdateOptions): Pr
 /** @throws TsboxError `invalid_option` where it is in no network */
 async function pace(home: Home, { id, options }: ContainerRecord, limits: Limits): Promise<void> {
   const bandwidth = bandwidthOf(limits);
+  if (networkPolicyOf(options)) return;
   if (networksOf(options).length === 0)
     throw refuse("limit the bandwidth: the container is in no network of its own", "tsbox network connect");
   if (bandwidth) await (await import("./networks.ts")).networksAt(home).pace(id, bandwidth);

@@ -6,9 +6,9 @@
 import * as sys from "../../syscalls/index.ts";
 import { parseSubnet, type Subnet } from "../ip/index.ts";
 import { inNetwork, Links, type ReachedNetwork } from "../netlink/index.ts";
-import { NETWORK_SOCKETS, networkSocket } from "../plan/index.ts";
+import { NETWORK_SOCKETS } from "../plan/index.ts";
 import { LET_THROUGH, replaceFilter, type Ports } from "./filter.ts";
-import { listen, socketsOf } from "./intercept.ts";
+import { listen, makeSockets, socketsOf, type Place } from "./intercept.ts";
 import type { WaySockets } from "./messages.ts";
 
 const TABLE = "tsbox_out";
@@ -17,11 +17,6 @@ const [ROUTES, PRIORITY] = [0x7462, 33_000];
 const LOOPBACK_INDEX = 1;
 const LOOPBACK = ["127.0.0.0/8", "::1/128"];
 
-/** A namespace in which sockets can be made. */
-export interface Place extends ReachedNetwork {
-  socket(family: number, type: number, protocol: number): number;
-}
-
 export interface Bridged {
   sockets: WaySockets;
   /** Networks come and go. @param devices bridges that there is a way out of @param subnets of all bridges */
@@ -29,16 +24,12 @@ export interface Bridged {
 }
 
 /** @throws TsboxError `unsupported`, `permission_denied` */
-export function interceptBridges(place: Place, families: readonly (4 | 6)[]): Bridged {
-  const made = NETWORK_SOCKETS.filter((name) => !["route", "netfilter"].includes(name)).map(
-    (name) => [name, place.socket(...networkSocket(name))] as const,
-  );
-  const given = Object.fromEntries(made) as Parameters<typeof socketsOf>[0];
+export function interceptBridges(place: Place & ReachedNetwork, families: readonly (4 | 6)[]): Bridged {
+  const names = NETWORK_SOCKETS.filter((name) => !["route", "netfilter"].includes(name));
+  // where there is no IPv6, nothing leaves by it
+  const given = makeSockets(place, names, families);
   let ports: Ports[];
   try {
-    // where there is no IPv6, nothing leaves by it
-    const failed = made.find(([name, fd]) => fd < 0 && (families.includes(6) || !name.endsWith("6")));
-    if (failed) throw sys.systemError("make a socket of the network namespace", "socket", -failed[1]);
     ports = families.map((family) => listen(given, family));
     inNetwork(place, () => {
       using links = new Links();
@@ -48,7 +39,7 @@ export function interceptBridges(place: Place, families: readonly (4 | 6)[]): Br
       }
     });
   } catch (error) {
-    for (const [, fd] of made) if (fd >= 0) sys.close(fd);
+    for (const fd of Object.values(given)) if (fd >= 0) sys.close(fd);
     throw error;
   }
   const sockets: WaySockets = { 4: socketsOf(given, 4), ...(families.includes(6) && { 6: socketsOf(given, 6) }) };

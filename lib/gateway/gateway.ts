@@ -125,7 +125,7 @@ export function openPort(listener: number, target: Target, make: () => number, p
   };
 }
 
-const settingsOf = ({
+export const settingsOf = ({
   rules,
   handlers = {},
   maxDescriptors = MAX_DESCRIPTORS,

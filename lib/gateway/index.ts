@@ -4,6 +4,7 @@ export {
   beginGateway,
   familiesOfHost,
   openPort,
+  settingsOf,
   type Denied,
   type Gateway,
   type GatewayOptions,
@@ -11,6 +12,7 @@ export {
   type Traffic,
   type WayLimits,
 } from "./gateway.ts";
-export { interceptBridges, type Bridged, type Place } from "./bridges.ts";
+export { interceptBridges, type Bridged } from "./bridges.ts";
+export { interceptAt, listSockets, socketsIn, type Place } from "./intercept.ts";
 export { GatewayThread } from "./thread.ts";
 export type { FromGateway, Target, ToGateway, WaySettings, WaySockets } from "./messages.ts";

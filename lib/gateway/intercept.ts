@@ -11,7 +11,7 @@ import * as sys from "../../syscalls/index.ts";
 import { Netlink, struct, STRUCTS } from "../../syscalls/index.ts";
 import { bytesOfAddress, parseAddress, parseSubnet } from "../ip/index.ts";
 import { inNetwork, Links } from "../netlink/index.ts";
-import type { NetworkSocketName } from "../plan/index.ts";
+import { NETWORK_SOCKETS, networkSocket, type NetworkSocketName } from "../plan/index.ts";
 import { ACK, LET_THROUGH, LOOPBACK, PROTOCOL, replaceFilter, SYN, TCP_FLAGS, type Ports } from "./filter.ts";
 import type { FamilySockets, WaySockets } from "./messages.ts";
 
@@ -27,23 +27,70 @@ const LOOPBACK_INDEX = 1;
 /**
  * Makes the sockets of a namespace listen for all that leaves it.
  * @param families 6 where the host reaches anybody by it: without, programs do not try it
+ * @param isNew nobody has done this before in the namespace
  * @throws TsboxError `unsupported`, `permission_denied`
  */
-export function intercept(given: Record<NetworkSocketName, number>, families: readonly (4 | 6)[]): WaySockets {
+export function intercept(
+  given: Record<NetworkSocketName, number>,
+  families: readonly (4 | 6)[],
+  isNew = true,
+): WaySockets {
   const taken = new Set<number>();
   try {
     const ports = families.map((family) => listen(given, family));
     const netlink = (protocol: "route" | "netfilter") => new Netlink(protocol, sys.keptDescriptor(given[protocol], 3));
     inNetwork({ descriptor: -1, netlink, socket: () => -sys.ERRNO.EPERM, set: () => -sys.ERRNO.EPERM }, () => {
       leadBack(families);
-      replaceFilter(TABLE, { ports, near: NEAR.map(parseSubnet) }, true);
+      replaceFilter(TABLE, { ports, near: NEAR.map(parseSubnet) }, isNew);
     });
     const kept: WaySockets = { 4: socketsOf(given, 4), ...(families.includes(6) && { 6: socketsOf(given, 6) }) };
     for (const sockets of Object.values(kept)) for (const fd of Object.values(sockets)) taken.add(fd as number);
     return kept;
   } finally {
-    for (const fd of Object.values(given)) if (!taken.has(fd)) sys.close(fd);
+    for (const fd of Object.values(given)) if (fd >= 0 && !taken.has(fd)) sys.close(fd);
   }
+}
+
+/** A namespace in which sockets can be made. */
+export interface Place {
+  /** `int socket(int domain, int type, int protocol)`: a descriptor, or -errno. @see socket(2) */
+  socket(family: number, type: number, protocol: number): number;
+}
+
+/**
+ * What {@link intercept} and its neighbours are given, made from outside.
+ * @returns -errno where there is no IPv6, and it is not wanted
+ * @throws TsboxError `system`; then nothing is left
+ */
+export function makeSockets<Name extends NetworkSocketName>(
+  place: Place,
+  names: readonly Name[],
+  families: readonly (4 | 6)[],
+): Record<Name, number> {
+  const made = names.map((name) => [name, place.socket(...networkSocket(name))] as const);
+  const failed = made.find(([name, fd]) => fd < 0 && (families.includes(6) || !name.endsWith("6")));
+  if (!failed) return Object.fromEntries(made) as Record<Name, number>;
+  for (const [, fd] of made) if (fd >= 0) sys.close(fd);
+  throw sys.systemError("make a socket of the network namespace", "socket", -failed[1]);
+}
+
+/** The same of a namespace that this program is not in. @throws TsboxError `unsupported`, `permission_denied` */
+export const interceptAt = (place: Place, families: readonly (4 | 6)[], isNew: boolean): WaySockets =>
+  intercept(makeSockets(place, NETWORK_SOCKETS, families), families, isNew);
+
+/** In an order in which they can be passed on. */
+export const listSockets = ({ 4: v4, 6: v6 }: WaySockets): number[] =>
+  [v4, v6].flatMap((each) => (each ? FAMILY_SOCKETS.map((name) => each[name]) : []));
+
+const FAMILY_SOCKETS = ["tcp", "udp", "raw", "passing"] as const;
+
+/** Undefined where they are not so many. */
+export function socketsIn(fds: readonly number[]): WaySockets | undefined {
+  const count = FAMILY_SOCKETS.length;
+  if (fds.length !== count && fds.length !== count * 2) return undefined;
+  const family = (first: number) =>
+    Object.fromEntries(FAMILY_SOCKETS.map((name, index) => [name, fds[first + index]])) as unknown as FamilySockets;
+  return { 4: family(0), ...(fds.length > count && { 6: family(count) }) };
 }
 
 export const socketsOf = (given: Record<NetworkSocketName, number>, family: 4 | 6): FamilySockets => ({
@@ -115,6 +162,8 @@ export function check(action: string, call: string, result: number): void {
 /** In the namespace: all that leaves it is for itself. */
 function leadBack(families: readonly (4 | 6)[]): void {
   using links = new Links();
+  // whoever is being started may not have come to that yet
+  links.change(LOOPBACK_INDEX, { up: true }, "bring the loopback interface up");
   for (const family of families) {
     const own = parseAddress(OWN_ADDRESS[family]);
     links.addAddress(LOOPBACK_INDEX, { ...own, prefix: family === 4 ? 32 : 128 }, "give the sandbox an address");

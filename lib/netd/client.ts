@@ -54,6 +54,28 @@ export function tellNetd(root: string, request: Request, fds: readonly number[] 
   return sent > 0;
 }
 
+/**
+ * The same, and where there is none, one is started; by whoever has the lock of the networks.
+ * @throws TsboxError `unsupported`
+ */
+export function tellOrStart(
+  root: string,
+  command: () => NetdCommand | undefined,
+  action: string,
+  request: Request,
+  fds: readonly number[] = [],
+): void {
+  if (tellNetd(root, request, fds)) return;
+  const found = command();
+  if (!found)
+    throw new TsboxError(`${action}: there is no tsbox that could`, {
+      code: "unsupported",
+      hint: "put tsbox into PATH",
+    });
+  startNetd(root, found);
+  tellNetd(root, request, fds);
+}
+
 /** Ports of a container of an ordinary user, which netd opens. @param sockets bound; they stay the caller's */
 export function publishPorts(root: string, container: string, sockets: readonly number[]): void {
   for (let at = 0; at < sockets.length; at += MOST_PASSED)
@@ -139,15 +161,7 @@ export class NetdWatcher implements Watcher {
     const fds = [...udp, ...tcp];
     try {
       const request: Request = { verb: "serve", network: network.id, udp: udp.length };
-      if (tellNetd(root, request, fds)) return;
-      const command = this.#command();
-      if (!command)
-        throw new TsboxError("answer for names: there is no tsbox that could", {
-          code: "unsupported",
-          hint: "put tsbox into PATH",
-        });
-      startNetd(root, command);
-      tellNetd(root, request, fds);
+      tellOrStart(root, this.#command, "answer for names", request, fds);
     } finally {
       closeAll(fds);
     }

@@ -1,7 +1,7 @@
 /** The namespace of an ordinary user's networks, which netd keeps. @module */
-import { close, closeAll, Directory, duplicate, TsboxError } from "../../syscalls/index.ts";
+import { close, closeAll, Directory, duplicate } from "../../syscalls/index.ts";
 import type { Keeper } from "../network/index.ts";
-import { askNetd, isNetdThere, startNetd, tellNetd, type NetdCommand } from "./client.ts";
+import { askNetd, isNetdThere, tellOrStart, type NetdCommand } from "./client.ts";
 import { SOCKET } from "./control.ts";
 
 /** What it is kept as. */
@@ -39,17 +39,8 @@ export class NetdKeeper implements Keeper {
 
   /** @throws TsboxError `unsupported` */
   keep(namespace: number): Promise<void> {
-    const tell = () => tellNetd(this.#root(), { verb: "keep", name: NAMESPACE }, [namespace]);
-    if (!tell()) {
-      const command = this.#command();
-      if (!command)
-        throw new TsboxError("keep the networks: there is no tsbox that could", {
-          code: "unsupported",
-          hint: "put tsbox into PATH",
-        });
-      startNetd(this.#root(), command);
-      tell();
-    }
+    const request = { verb: "keep", name: NAMESPACE };
+    tellOrStart(this.#root(), this.#command, "keep the networks", request, [namespace]);
     this.#forget();
     this.#known = { descriptor: duplicate(namespace), keeper: this.#keeper() };
     return Promise.resolve();

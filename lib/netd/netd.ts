@@ -7,7 +7,17 @@
  * it knows it reads in the records; killed, it leaves nothing, and the next one finds all that it needs there.
  * @module
  */
-import { closeAll, Directory, duplicate, effectiveUid, write, writeKernelFile } from "../../syscalls/index.ts";
+import {
+  closeAll,
+  Directory,
+  duplicate,
+  effectiveUid,
+  raiseSoftLimit,
+  softLimit,
+  write,
+  writeKernelFile,
+} from "../../syscalls/index.ts";
+import { GatewayThread, type FromGateway } from "../gateway/index.ts";
 import { Forwarder, NameServer, Resolver } from "../dns/index.ts";
 import { Loop } from "../loop/index.ts";
 import { NetworkNamespace } from "../netns/index.ts";
@@ -25,6 +35,7 @@ import { Control, SOCKET, type Answer, type Request } from "./control.ts";
 import { MachineServers } from "./machine-servers.ts";
 import { NAMESPACE } from "./keeper.ts";
 import { isNeeded } from "./needed.ts";
+import { Policies, type WaysOfContainers } from "./policies.ts";
 import { VERBS } from "./verbs.ts";
 import { WayOut } from "./way-out.ts";
 
@@ -35,6 +46,7 @@ const BUSY_MS = 50;
 /** Of its log. */
 const MOST_FAILURES = 100;
 const STDERR = 2;
+const RLIMIT_NOFILE = 7;
 /** As `ps` shows it. */
 const NAME = "tsbox-netd";
 
@@ -47,6 +59,7 @@ export interface NetdOptions {
   networks: (watcher: Watcher, keeper: Keeper | undefined) => Networks;
   /** Servers that a container was given. */
   dns: (container: string) => readonly string[] | undefined;
+  ways: WaysOfContainers;
 }
 
 export class Netd {
@@ -63,13 +76,15 @@ export class Netd {
   readonly #server: NameServer;
   readonly #served = new Map<string, Disposable>();
   readonly #identity: string | undefined;
+  readonly #policies: Policies;
+  #gateway: GatewayThread | undefined;
   #wayOut: WayOut | undefined;
   #askers = new Map<string, Askers>();
   #isLooking = false;
   #isOver = false;
   #failures = 0;
 
-  constructor({ root, listener, state, networks, dns }: NetdOptions) {
+  constructor({ root, listener, state, networks, dns, ways }: NetdOptions) {
     this.#root = root;
     this.#state = state;
     this.#dns = dns;
@@ -77,6 +92,12 @@ export class Netd {
     this.#networks = networks(watcher, effectiveUid() === 0 ? undefined : this.#keeper);
     const find = (network: string, address: Uint8Array) => this.#askers.get(network)?.get(addressKey(address));
     this.#server = new NameServer(this.loop, new Resolver(this.#forwarder), find);
+    this.#policies = new Policies(
+      this.loop,
+      () => this.#carrier(),
+      ways,
+      (error) => this.#failed(error),
+    );
     this.#identity = this.#place();
     this.#control = new Control(this.loop, listener, (request, fds) => this.#handle(request, fds));
   }
@@ -94,6 +115,7 @@ export class Netd {
   /** Until it is not needed any more. */
   async run(): Promise<void> {
     writeKernelFile("/proc/self/comm", NAME);
+    raiseSoftLimit(RLIMIT_NOFILE);
     this.#control.takeAll();
     this.#read();
     this.#lookSoon(0);
@@ -106,7 +128,7 @@ export class Netd {
       this.loop.run();
       if (this.#isLooking) await this.#lookAround();
     }
-    this.#wayOut?.[Symbol.dispose]();
+    for (const each of [this.#wayOut, this.#policies]) each?.[Symbol.dispose]();
     for (const each of [this.#server, this.#forwarder, this.#control, this.loop]) each[Symbol.dispose]();
     for (const fds of this.kept.values()) closeAll(fds);
   }
@@ -128,7 +150,7 @@ export class Netd {
     this.#wayOut = undefined;
     try {
       const networks = this.#list();
-      this.#wayOut = new WayOut(this.loop, NetworkNamespace.joinNow(namespace), (error) => this.#failed(error));
+      this.#wayOut = new WayOut(this.loop, NetworkNamespace.joinNow(namespace), this.#carrier());
       this.#wayOut.update(networks);
       this.#wayOut.publishAgain(networks);
     } catch (error) {
@@ -144,10 +166,30 @@ export class Netd {
     else closeAll(fds);
   }
 
+  /** The way out of a container that is about to start. @param fds its sockets */
+  attach(container: string, fds: readonly number[]): void {
+    this.#policies.attach(container, fds);
+  }
+
   /** The records are not what they were. */
   changed(): void {
     this.#read();
-    if (!isNeeded(this.#list())) this.#look();
+    if (!this.#isNeeded) this.#look();
+  }
+
+  get #isNeeded(): boolean {
+    return isNeeded(this.#list()) || this.#policies.areNeeded;
+  }
+
+  /** Of all ways out. */
+  #carrier(): GatewayThread {
+    return (this.#gateway ??= new GatewayThread(this.loop, softLimit(RLIMIT_NOFILE), (told) => this.#carried(told)));
+  }
+
+  #carried(message: FromGateway): void {
+    if (message.kind === "failed") this.#failed(new Error(message.message));
+    this.#wayOut?.take(message);
+    this.#policies.take(message);
   }
 
   #handle(request: Request, fds: readonly number[]): Answer | undefined {
@@ -164,6 +206,7 @@ export class Netd {
   #read(): void {
     const networks = this.#list();
     this.#wayOut?.update(networks);
+    this.#policies.update();
     this.#askers = askersOf(networks, this.#dns, () => this.#machine.now());
     for (const [id, served] of this.#served) {
       const network = networks.find((each) => each.id === id);
@@ -189,8 +232,10 @@ export class Netd {
       // somebody has taken the store away, or started another
       if (this.#place() !== this.#identity) return void (this.#isOver = true);
       if (!(await this.#networks.tellAgain())) return this.#lookSoon(BUSY_MS);
+      this.#control.takeAll();
+      await this.#policies.attachAgain();
       this.#read();
-      if (!isNeeded(this.#list())) this.#end();
+      if (!this.#isNeeded) this.#end();
     } catch (error) {
       this.#failed(error);
     }
@@ -211,7 +256,7 @@ export class Netd {
     using held = tryLockNetworks(this.#root);
     if (!held) return this.#lookSoon(BUSY_MS);
     this.#control.takeAll();
-    if (isNeeded(this.#list())) return;
+    if (this.#isNeeded) return;
     using directory = Directory.open(this.#root);
     directory?.remove(SOCKET);
     this.#isOver = true;

@@ -19,6 +19,18 @@ export const VERBS: Record<string, Verb> = {
     netd.changed();
     return undefined;
   },
+  /** Sockets of a container that has a policy, which is about to start. */
+  attach(netd, { container }, fds) {
+    if (container === undefined) closeAll(fds);
+    else netd.attach(container, fds);
+    return undefined;
+  },
+  /** As `changed`, for who waits until it counts. */
+  update(netd, _, fds) {
+    closeAll(fds);
+    netd.changed();
+    return {};
+  },
   /** Keeps descriptors as long as it runs. */
   keep(netd, { name = "" }, fds) {
     netd.keep(name, fds);

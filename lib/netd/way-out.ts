@@ -9,18 +9,16 @@ import {
   getOption,
   localAddress,
   setNonBlocking,
-  softLimit,
   socketArguments,
   SOL_SOCKET,
 } from "../../syscalls/index.ts";
-import { familiesOfHost, GatewayThread, interceptBridges, type Bridged, type WaySettings } from "../gateway/index.ts";
-import type { FromGateway } from "../gateway/index.ts";
+import { familiesOfHost, interceptBridges } from "../gateway/index.ts";
+import type { Bridged, FromGateway, GatewayThread, WaySettings } from "../gateway/index.ts";
 import { bytesOfAddress, findAddress, parseAddress, parseSubnet } from "../ip/index.ts";
 import type { Loop } from "../loop/index.ts";
 import type { NetworkNamespace } from "../netns/index.ts";
 import type { Endpoint, NetworkRecord, Port } from "../network/index.ts";
 
-const RLIMIT_NOFILE = 7;
 const WAY = 1;
 const MAX_DESCRIPTORS = 65_536;
 const LOOPBACK = ["127.0.0.0/8", "::1/128"];
@@ -42,19 +40,17 @@ export class WayOut implements Disposable {
   readonly #place: NetworkNamespace;
   readonly #bridged: Bridged;
   readonly #gateway: GatewayThread;
-  readonly #failed: (error: unknown) => void;
   /** By their numbers. */
   readonly #ports = new Map<number, Opened>();
   #last = 0;
   #told = "";
 
   /** @param place taken over @throws TsboxError `unsupported` */
-  constructor(loop: Loop, place: NetworkNamespace, failed: (error: unknown) => void) {
+  constructor(loop: Loop, place: NetworkNamespace, gateway: GatewayThread) {
     this.#loop = loop;
     this.#place = place;
-    this.#failed = failed;
     this.#bridged = interceptBridges(place, familiesOfHost());
-    this.#gateway = new GatewayThread(loop, softLimit(RLIMIT_NOFILE), (message) => this.#take(message));
+    this.#gateway = gateway;
     this.#gateway.take({ kind: "attach", way: WAY, sockets: this.#bridged.sockets, settings: settingsFor([]) });
   }
 
@@ -123,8 +119,8 @@ export class WayOut implements Disposable {
     return true;
   }
 
-  #take(message: FromGateway): void {
-    if (message.kind === "failed") this.#failed(new Error(message.message));
+  /** What the gateway tells. */
+  take(message: FromGateway): void {
     if (message.kind !== "wanted") return;
     // whoever asks is not known yet
     this.#loop.after(AT_ONCE_MS, () => {

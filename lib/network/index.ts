@@ -4,7 +4,7 @@ export type { NetworkOptions } from "./new-network.ts";
 export { bareAddresses, LOOPBACK_HOSTS, neighbourHosts, resolvConf } from "./etc-texts.ts";
 export { obstacleOf, type Obstacle } from "./obstacles.ts";
 export { DEFAULT_DEVICE, DEFAULT_NETWORK, hasNames } from "./default-network.ts";
-export { tryLockNetworks } from "./lock.ts";
+export { lockNetworks, tryLockNetworks } from "./lock.ts";
 export { bytesThrough, interfacesIn, type NetworkInterface } from "./interfaces.ts";
 export { reservePorts, type Reservation } from "./publish.ts";
 export { namespaceAt, namespaceOf, type OpenNamespace } from "./namespace.ts";

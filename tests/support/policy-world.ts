@@ -36,7 +36,8 @@ export class PolicyWorld implements AsyncDisposable {
   readonly #host: Place;
   readonly #servers: { stop(closeAll?: boolean): void }[] = [];
   readonly #sockets: Socket[] = [];
-  readonly #directory = mkdtempSync(join(tmpdir(), "tsbox-policies-"));
+  /** Its home, with a store. */
+  readonly directory = mkdtempSync(join(tmpdir(), "tsbox-policies-"));
   #program: Bun.Subprocess<"pipe", "pipe", "inherit"> | undefined;
   #lines: AsyncIterator<string> | undefined;
 
@@ -68,7 +69,7 @@ export class PolicyWorld implements AsyncDisposable {
     for (const server of this.#servers) server.stop(true);
     for (const socket of this.#sockets) socket.close();
     this.#world[Symbol.dispose]();
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   /** What has come here since the last time: `"tcp 198.51.100.1:80"`, `"dns a.example"`. */
@@ -108,7 +109,7 @@ export class PolicyWorld implements AsyncDisposable {
   /** Runs a command there, with the same resolver. */
   async run(...words: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
     const enter = ["nsenter", `--net=/proc/${this.#host.pid}/ns/net`, `--mount=/proc/${this.#program?.pid}/ns/mnt`];
-    const env = { PATH: process.env["PATH"] ?? "", HOME: this.#directory, TSBOX_ROOT: join(this.#directory, "store") };
+    const env = { PATH: process.env["PATH"] ?? "", HOME: this.directory, TSBOX_ROOT: join(this.directory, "store") };
     const child = Bun.spawn([...enter, `--wd=${process.cwd()}`, ...words], { stdout: "pipe", stderr: "pipe", env });
     const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
     return { status: await child.exited, stdout, stderr };
@@ -181,10 +182,10 @@ export class PolicyWorld implements AsyncDisposable {
   }
 
   #start(user: number | undefined, runtime: string | undefined): void {
-    const resolv = join(this.#directory, "resolv.conf");
+    const resolv = join(this.directory, "resolv.conf");
     writeFileSync(resolv, `nameserver ${RESOLVER}\n`);
-    const home = mkdtempSync(join(this.#directory, "home-"));
-    if (user !== undefined) Bun.spawnSync(["chown", "-R", `${user}:${user}`, this.#directory]);
+    const home = mkdtempSync(join(this.directory, "home-"));
+    if (user !== undefined) Bun.spawnSync(["chown", "-R", `${user}:${user}`, this.directory]);
     const bun = runtime === undefined ? [process.execPath] : [runtime, "run", "--quiet", "--no-lock", "--allow-all"];
     const program = [...bun, join(import.meta.dirname, "policy-host.ts")];
     const asUser = user === undefined ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];

@@ -110,5 +110,6 @@ export function networkOf({ options }: Pick<ContainerRecord, "options">): string
   const { network = false } = options;
   const named = networksOf(options);
   if (named.length > 0) return named.map(({ name }) => name).join(",");
-  return network === false ? "none" : typeof network === "string" ? network : "ns";
+  if (network === false) return "none";
+  return typeof network === "string" ? network : "policy";
 }

@@ -6,6 +6,7 @@
 import type {
   ContainerMount,
   ContainerOptions,
+  ContainerPolicy,
   HealthOptions,
   LogOptions,
   RestartPolicy,
@@ -61,8 +62,6 @@ const OF_SANDBOXES = [
   ["timeout", "--timeout"],
   ["cpuTime", "--cpu-time"],
   ["writableLayer", "--writable-layer"],
-  ["allow", "--allow"],
-  ["deny", "--deny"],
 ] as const;
 
 function checkTogether(flags: ContainerFlags): void {
@@ -160,10 +159,23 @@ function absoluteVolume(text: string, cwd: string): string {
 const ofContainer = (sharing: string | undefined): `container:${string}` | undefined =>
   /^container:./.test(sharing ?? "") ? (sharing as `container:${string}`) : undefined;
 
+/** @internal `--allow` and `--deny`, also of `tsbox update`. */
+export function policyOf({ allow, deny }: Pick<ContainerFlags, "allow" | "deny">): ContainerPolicy | undefined {
+  return allow || deny ? defined({ allow, deny }) : undefined;
+}
+
 type Networked = Pick<ContainerOptions, "network" | "networks" | "ports" | "publishAll">;
 
 function networks(flags: ContainerFlags): Networked {
   const named = flags.network ?? flags.net ?? [];
+  const policy = policyOf(flags);
+  if (policy && named[0] !== undefined)
+    throw invalid(
+      "--network",
+      named[0],
+      "there are --allow and --deny, which make another one",
+      "leave one of them out",
+    );
   const published = {
     ...(flags.publish ? { ports: flags.publish } : {}),
     ...(flags.publishAll ? { publishAll: true } : {}),
@@ -184,10 +196,11 @@ function networks(flags: ContainerFlags): Networked {
     ...(addresses.length > 0 ? { addresses } : {}),
     ...(flags.macAddress === undefined ? {} : { mac: macAddress("--mac-address", flags.macAddress) }),
   };
-  if (only === undefined || alone !== undefined) {
+  if (policy || only === undefined || alone !== undefined) {
     const [what] = Object.keys(own);
     if (what !== undefined)
       throw invalid("--network", only ?? "none", `conflicting options: ${what} and the network mode`, "--network NAME");
+    if (policy) return { ...published, network: policy };
     return { ...published, ...(only === undefined ? {} : { network: only === "none" ? false : only }) };
   }
   return { ...published, networks: named.map((text, index) => ({ ...networkOf(text), ...(index === 0 ? own : {}) })) };

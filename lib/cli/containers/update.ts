@@ -5,6 +5,7 @@ import { declare, type Add } from "../images/declare.ts";
 import { UsageError, warn } from "../report.ts";
 import { limits } from "../run-options.ts";
 import { forAll } from "./each.ts";
+import { policyOf } from "./options.ts";
 import { withContainers } from "./with-containers.ts";
 
 interface UpdateFlags extends RunFlags {
@@ -16,7 +17,7 @@ export const addUpdate: Add = (parent, name) =>
     parent,
     name,
     {
-      summary: "Change limits and restart policies of containers",
+      summary: "Change limits, restart and network policies of containers",
       usage: "FLAGS CONTAINER [CONTAINER...]",
       words: ["<CONTAINER>", "[CONTAINER...]"],
       flags: [
@@ -32,6 +33,8 @@ export const addUpdate: Add = (parent, name) =>
         ["--pids-limit <NUMBER>", "Processes and threads at a time; -1: unlimited"],
         ["--blkio-weight <10-1000>", "Part of I/O"],
         ["--bandwidth <LIMITS>", 'Of each network: "down=10mbit,up=unlimited"'],
+        ["--allow <WHERE>...", "With --deny, in place of the network policy that it has"],
+        ["--deny <WHERE>...", "With --allow, in place of the network policy that it has"],
         ["--restart <POLICY>", "no, always, unless-stopped, on-failure[:N]"],
       ],
     },
@@ -52,10 +55,12 @@ export function updateOptions(flags: UpdateFlags): UpdateOptions {
   if (flags.pidsLimit === "-1") changed.pids = Infinity;
   if (flags.cpuQuota === "-1") changed.cpuQuotaUs = Infinity;
   const { restart } = flags;
-  if (restart === undefined && Object.keys(changed).length === 0)
+  const network = policyOf(flags);
+  if (restart === undefined && !network && Object.keys(changed).length === 0)
     throw new UsageError("you must provide one or more flags when using this command", 'see "tsbox update --help"');
   return {
     ...(Object.keys(changed).length > 0 ? { limits: changed } : {}),
+    ...(network && { network }),
     ...(restart === undefined ? {} : { restart: restart as RestartPolicy }),
   };
 }

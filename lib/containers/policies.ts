@@ -1,0 +1,108 @@
+/** Containers with a policy: what leads out of them is made when they start, and kept by netd. @module */
+import { closeAll, trySyscall } from "../../syscalls/index.ts";
+import { familiesOfHost, interceptAt, listSockets, type Denied, type Place } from "../gateway/index.ts";
+import { callVerb } from "../launch/index.ts";
+import { askNetd, tellNetd, tellOrStart, type WaysOfContainers } from "../netd/index.ts";
+import { inNetwork } from "../netlink/index.ts";
+import { lockNetworks, namespaceOf } from "../network/index.ts";
+import { bandwidthOf } from "../sandbox/index.ts";
+import { addContainerEvent } from "./events.ts";
+import type { Home } from "./home.ts";
+import { networkPolicyOf } from "./network-options.ts";
+import { unlessEnded, type Joined } from "./networks.ts";
+import { isUp, pidOf, reconciled, UP } from "./reconcile.ts";
+import type { ContainerRecord } from "./record.ts";
+
+const ACTION = "lead out by a policy";
+
+const commandOf = (home: Home) => () => callVerb(home.root, "network", "netd");
+
+/** What makes the network of a container ready that is about to start: all is there before its command begins. */
+export function joinPolicy(home: Home, { id }: ContainerRecord): Joined {
+  return {
+    sockets: [],
+    forget() {},
+    async networked(reached) {
+      const pid = await reached;
+      using place = pid === undefined ? undefined : await placeOf(pid);
+      if (!place) return;
+      const sockets = listSockets(interceptAt(place, familiesOfHost(), true));
+      try {
+        // nobody takes netd for needless before it has heard of this
+        using _ = await lockNetworks(home.root);
+        tellOrStart(home.root, commandOf(home), ACTION, { verb: "attach", container: id }, sockets);
+      } finally {
+        closeAll(sockets);
+      }
+    },
+  };
+}
+
+/** It has ended. */
+export const leavePolicy = (home: Home): void => void tellNetd(home.root, { verb: "changed" });
+
+/** The record says otherwise now, and that counts when this is done. */
+export async function tellPolicy(home: Home): Promise<void> {
+  if (askNetd(home.root, { verb: "update" })) return;
+  using _ = await lockNetworks(home.root);
+  tellOrStart(home.root, commandOf(home), ACTION, { verb: "changed" });
+}
+
+/** For netd. */
+export const waysAt = (home: Home): WaysOfContainers => ({
+  find(id) {
+    const record = home.state.containers.get<ContainerRecord>(id);
+    const now = record && reconciled(home, record);
+    const policy = now && isUp(now) ? networkPolicyOf(now.options) : undefined;
+    return policy && { policy, limits: bandwidthOf(now?.options.limits ?? {}) ?? {} };
+  },
+  ids: () =>
+    home.state.containers
+      .where<ContainerRecord>("status", UP)
+      .filter(({ options }) => networkPolicyOf(options) !== undefined)
+      .map(({ id }) => id)
+      .filter((id) => isStillUp(home, id)),
+  async reach(id) {
+    const pid = pidOf(home, id);
+    const place = pid === undefined ? undefined : await placeOf(pid);
+    // its number may be another's by now
+    if (place && pidOf(home, id) === pid) return place;
+    place?.[Symbol.dispose]();
+    return undefined;
+  },
+  denied: (id, denials, more) => tellDenied(home, id, denials, more),
+});
+
+function isStillUp(home: Home, id: string): boolean {
+  const record = home.state.containers.get<ContainerRecord>(id);
+  const now = record && reconciled(home, record);
+  return now !== undefined && isUp(now);
+}
+
+/** @param more different ones that nobody is told of: whoever is denied all the time does not fill the store */
+function tellDenied(home: Home, id: string, denials: readonly Denied[], more: number): void {
+  home.state.transaction(() => {
+    const record = home.state.containers.get<ContainerRecord>(id);
+    if (!record) return;
+    for (const [index, denied] of denials.entries()) {
+      const told = Object.entries(denied).map(([name, value]) => [name, String(value)]);
+      const isLast = index === denials.length - 1;
+      const attributes = { ...Object.fromEntries(told), ...(isLast && more > 0 && { more: String(more) }) };
+      addContainerEvent(home, record, "network deny", { attributes: attributes as Record<string, string> });
+    }
+  });
+}
+
+/** The network namespace of a process; undefined where it has ended. @throws TsboxError `permission_denied` */
+async function placeOf(pid: number): Promise<(Place & Disposable) | undefined> {
+  const own = await namespaceOf(pid).catch(unlessEnded);
+  if (!own) return undefined;
+  const { namespace } = own;
+  return {
+    socket: (family, type, protocol) =>
+      typeof namespace === "number"
+        ? inNetwork(namespace, () => trySyscall("socket", family, type, protocol))
+        : namespace.socket(family, type, protocol),
+    [Symbol.dispose]: () => own[Symbol.dispose](),
+  };
+}
