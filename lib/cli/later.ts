@@ -1,6 +1,6 @@
 /**
  * Verbs whose files are loaded when they are the word on the command line: there are a hundred of them, and each command
- * line has one (measured: 10 ms for those of images).
+ * line has one (measured: 10 ms for those of images). Where it is known, the others are not even told of.
  * @module
  */
 import type { Add } from "./images/declare.ts";
@@ -45,15 +45,25 @@ export class CommandLine {
   }
 }
 
-/** Adds all, in their order; those that are not meant without anything but a summary. */
-export async function addLater(parent: Verb, verbs: LaterVerbs, line: CommandLine): Promise<void> {
+/** Adds those that are meant. @param all the others as well, in their order, with nothing but a summary */
+export async function addLater(parent: Verb, verbs: LaterVerbs, line: CommandLine, all: boolean): Promise<void> {
   const depth = parent.parent ? 1 : 0;
   for (const [name, { summary, load, alias, hidden = false }] of Object.entries(verbs)) {
     if (line.means(depth, { name, alias }) && !(hidden && line.meansAny)) (await load())(parent, name);
-    else if (!hidden) (parent.command(name) as Verb).summary(summary);
+    else if (all && !hidden) (parent.command(name) as Verb).summary(summary);
+    else continue;
     const verb = parent.commands.find((each) => each.name() === name);
     if (alias !== undefined) verb?.aliases([alias].flat());
   }
+}
+
+/**
+ * Adds the verb that is meant. Where there is none, what is wrong, or what there is, has to be told: then all.
+ * @param add is called once more with `all`, where it has added none
+ */
+export async function addMeant(parent: Verb, add: (all: boolean) => Promise<void>): Promise<void> {
+  await add(false);
+  if (parent.commands.length === 0) await add(true);
 }
 
 /** `tsbox NAME …`, with verbs of its own; these are left out where something else is meant. */
@@ -61,8 +71,11 @@ export async function addGroup(
   tsbox: Verb,
   { name, summary, verbs }: { name: string; summary: string; verbs: LaterVerbs },
   line: CommandLine,
+  all: boolean,
 ): Promise<void> {
+  const isMeant = line.means(0, { name });
+  if (!isMeant && !all) return;
   const group = tsbox.command(name) as Verb;
   group.usage("COMMAND").summary(summary).description(summary);
-  if (line.means(0, { name })) await addLater(group, verbs, line);
+  if (isMeant) await addMeant(group, (others) => addLater(group, verbs, line, others));
 }

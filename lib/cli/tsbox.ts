@@ -3,14 +3,10 @@
  * @module
  */
 import about from "../../package.json" with { type: "json" };
-import { addCompletion } from "./completion.ts";
-import { addDoctor } from "./doctor.ts";
-import { addOci } from "./oci.ts";
-import { addPlan } from "./plan.ts";
+import { CommandLine } from "./later.ts";
 import { reportFailure, warn } from "./report.ts";
 import { addRun } from "./run.ts";
 import { UnknownWord, Verb } from "./verb.ts";
-import { addVersion } from "./version.ts";
 
 const tsbox = new Verb("tsbox")
   .usage("COMMAND")
@@ -22,16 +18,12 @@ const tsbox = new Verb("tsbox")
   .option("--root <DIR>", "Where all is kept (default $TSBOX_ROOT)")
   .on("option:root", (root: string) => void (process.env.TSBOX_ROOT = root))
   .addHelpText("after", '\nRun "tsbox COMMAND --help" for more about a command.');
-/** These load nothing of images and containers, so that they stay quick. */
-const OWN = { run: addRun, plan: addPlan, doctor: addDoctor, oci: addOci };
-for (const add of Object.values(OWN)) add(tsbox);
 
 process.removeAllListeners("warning").on("warning", ({ message }) => warn([message]));
 const words = process.argv.slice(2);
-if (!Object.hasOwn(OWN, words[0] ?? "") && !/^(?:--version|-v|version)$/.test(words[0] ?? ""))
-  await (await import("./verbs.ts")).addVerbs(tsbox, words);
-addCompletion(tsbox);
-addVersion(tsbox, about.version);
+const line = new CommandLine(words);
+if (line.means(0, { name: "run" }) && !line.meansAny) addRun(tsbox);
+else if (!/^(?:--version|-v)$/.test(words[0] ?? "")) await (await import("./verbs.ts")).addVerbs(tsbox, line);
 tsbox.parseAsync(words.length === 0 ? ["--help"] : words, { from: "user" }).catch(async (error: unknown) => {
   const explained = error instanceof UnknownWord ? (await import("./docker.ts")).explainUnknown(error) : error;
   process.exit(reportFailure(explained));

@@ -1,11 +1,43 @@
-/** All verbs but those that have to be quick, which `tsbox.ts` adds itself. @module */
+/** All verbs, where the one that is meant is not `run`, which `tsbox.ts` adds itself. @module */
 import { addBuilderVerbs } from "./build/verbs.ts";
 import { addContainerVerbs } from "./containers/verbs.ts";
 import { addImageVerbs } from "./images/verbs.ts";
-import { addGroup, CommandLine, type LaterVerbs } from "./later.ts";
+import { addGroup, addLater, addMeant, type CommandLine, type LaterVerbs } from "./later.ts";
 import type { Verb } from "./verb.ts";
 import { addNetworkVerbs } from "./networks/verbs.ts";
 import { addVolumeVerbs } from "./volumes/verbs.ts";
+
+/** What stands first in the help. */
+const FIRST: LaterVerbs = {
+  run: {
+    summary: "Run a command in a sandbox of its own, or in a container",
+    load: async () => (await import("./run.ts")).addRun,
+  },
+  plan: {
+    summary: "Print the system calls of a command, and run nothing",
+    load: async () => (await import("./plan.ts")).addPlan,
+  },
+  doctor: {
+    summary: "Check what this host offers, and say what would help",
+    load: async () => (await import("./doctor.ts")).addDoctor,
+  },
+  oci: {
+    summary: "The runtime that engines call: create, start, kill, …",
+    load: async () => (await import("./oci.ts")).addOci,
+  },
+};
+
+/** What stands last. */
+const LAST: LaterVerbs = {
+  completion: {
+    summary: "Print a script that completes tsbox's words in a shell",
+    load: async () => (await import("./completion.ts")).addCompletion,
+  },
+  version: {
+    summary: "Print the versions of tsbox and of what it runs on",
+    load: async () => (await import("./version.ts")).addVersion,
+  },
+};
 
 /** `tsbox system NAME` */
 const OF_SYSTEM: LaterVerbs = {
@@ -35,17 +67,20 @@ const OF_SYSTEM: LaterVerbs = {
   },
 };
 
-/** @param words those behind `tsbox` */
-export async function addVerbs(tsbox: Verb, words: readonly string[]): Promise<void> {
-  const line = new CommandLine(words);
-  tsbox.commandsGroup("Containers:");
-  await addContainerVerbs(tsbox, line);
-  tsbox.commandsGroup("Images:");
-  await addImageVerbs(tsbox, line);
-  await addBuilderVerbs(tsbox, line);
-  tsbox.commandsGroup("Networks, volumes and the rest:");
-  await addNetworkVerbs(tsbox, line);
-  await addVolumeVerbs(tsbox, line);
-  const summary = "Space that is used, what nobody uses, and what starts with the machine";
-  await addGroup(tsbox, { name: "system", summary, verbs: OF_SYSTEM }, line);
+export async function addVerbs(tsbox: Verb, line: CommandLine): Promise<void> {
+  await addMeant(tsbox, async (all) => {
+    tsbox.commandsGroup("Commands:");
+    await addLater(tsbox, FIRST, line, all);
+    tsbox.commandsGroup("Containers:");
+    await addContainerVerbs(tsbox, line, all);
+    tsbox.commandsGroup("Images:");
+    await addImageVerbs(tsbox, line, all);
+    await addBuilderVerbs(tsbox, line, all);
+    tsbox.commandsGroup("Networks, volumes and the rest:");
+    await addNetworkVerbs(tsbox, line, all);
+    await addVolumeVerbs(tsbox, line, all);
+    const summary = "Space that is used, what nobody uses, and what starts with the machine";
+    await addGroup(tsbox, { name: "system", summary, verbs: OF_SYSTEM }, line, all);
+    await addLater(tsbox, LAST, line, all);
+  });
 }

@@ -21,5 +21,5 @@ const OF_BUILDER: LaterVerbs = {
   },
 };
 
-export const addBuilderVerbs = (tsbox: Verb, line: CommandLine): Promise<void> =>
-  addGroup(tsbox, { name: "builder", summary: "Manage build cache", verbs: OF_BUILDER }, line);
+export const addBuilderVerbs = (tsbox: Verb, line: CommandLine, all: boolean): Promise<void> =>
+  addGroup(tsbox, { name: "builder", summary: "Manage build cache", verbs: OF_BUILDER }, line, all);

@@ -140,10 +140,10 @@ const OF_CONTAINER: LaterVerbs = {
   },
 };
 
-export async function addContainerVerbs(tsbox: Verb, line: CommandLine): Promise<void> {
-  await addLater(tsbox, sorted({ ...BOTH, ...OWN }), line);
+export async function addContainerVerbs(tsbox: Verb, line: CommandLine, all: boolean): Promise<void> {
+  await addLater(tsbox, sorted({ ...BOTH, ...OWN }), line, all);
   const verbs = sorted({ ...BOTH, ...OF_CONTAINER });
-  await addGroup(tsbox, { name: "container", summary: "Manage containers", verbs }, line);
+  await addGroup(tsbox, { name: "container", summary: "Manage containers", verbs }, line, all);
 }
 
 const sorted = (verbs: LaterVerbs): LaterVerbs =>

@@ -67,7 +67,7 @@ const OF_IMAGE: LaterVerbs = {
   },
 };
 
-export async function addImageVerbs(tsbox: Verb, line: CommandLine): Promise<void> {
-  await addLater(tsbox, { ...BOTH, ...OWN }, line);
-  await addGroup(tsbox, { name: "image", summary: "Manage images", verbs: { ...OF_IMAGE, ...BOTH } }, line);
+export async function addImageVerbs(tsbox: Verb, line: CommandLine, all: boolean): Promise<void> {
+  await addLater(tsbox, { ...BOTH, ...OWN }, line, all);
+  await addGroup(tsbox, { name: "image", summary: "Manage images", verbs: { ...OF_IMAGE, ...BOTH } }, line, all);
 }

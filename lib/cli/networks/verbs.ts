@@ -26,6 +26,6 @@ const VERBS: LaterVerbs = {
   rm: { summary: "Remove networks", load: async () => (await import("./rm.ts")).addRm, alias: "remove" },
 };
 
-export async function addNetworkVerbs(tsbox: Verb, line: CommandLine): Promise<void> {
-  await addGroup(tsbox, { name: "network", summary: "Manage networks", verbs: VERBS }, line);
+export async function addNetworkVerbs(tsbox: Verb, line: CommandLine, all: boolean): Promise<void> {
+  await addGroup(tsbox, { name: "network", summary: "Manage networks", verbs: VERBS }, line, all);
 }

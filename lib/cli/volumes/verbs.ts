@@ -13,6 +13,6 @@ const VERBS: LaterVerbs = {
   rm: { summary: "Remove volumes", load: async () => (await import("./rm.ts")).addRm, alias: "remove" },
 };
 
-export async function addVolumeVerbs(tsbox: Verb, line: CommandLine): Promise<void> {
-  await addGroup(tsbox, { name: "volume", summary: "Manage volumes", verbs: VERBS }, line);
+export async function addVolumeVerbs(tsbox: Verb, line: CommandLine, all: boolean): Promise<void> {
+  await addGroup(tsbox, { name: "volume", summary: "Manage volumes", verbs: VERBS }, line, all);
 }
