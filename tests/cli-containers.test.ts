@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Verb } from "../lib/cli/verb.ts";
+import { CommandLine as Words } from "../lib/cli/later.ts";
 import { addVerbs } from "../lib/cli/verbs.ts";
 import { CommandLine } from "./support/command-line.ts";
 import { noBusybox, noLimits, SLOW, testUnless } from "./support/machine.ts";
@@ -407,7 +408,7 @@ describe("help", () => {
   test("what is said of a verb that is not loaded is what it says itself", async () => {
     const verbs = async (...words: string[]) => {
       const top = new Verb("tsbox").enablePositionalOptions();
-      await addVerbs(top, words);
+      await addVerbs(top, new Words(words));
       return top;
     };
     const summaries = (verb: Verb | undefined) => verb?.commands.map((each) => [each.name(), each.summary()]) ?? [];

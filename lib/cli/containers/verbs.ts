@@ -80,7 +80,7 @@ const BOTH: LaterVerbs = {
     load: async () => (await import("./pause.ts")).addUnpause,
   },
   update: {
-    summary: "Change limits and restart policies of containers",
+    summary: "Change limits, restart and network policies of containers",
     load: async () => (await import("./update.ts")).addUpdate,
   },
   wait: {
