@@ -155,3 +155,9 @@ describe.skipIf(!asRoot)("is none of", () => {
     expect(result.packed.entries).toBe(1);
   });
 });
+
+test.skipIf(asRoot)("there is none where files cannot be given to those whom they are for", async () => {
+  const result = await copied(contextOf({ a: "1" }), ["a"], { chown: "1:1" });
+  expect(result.archived).toBeUndefined();
+  expect(result.packed.entries).toBe(1);
+});

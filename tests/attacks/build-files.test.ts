@@ -442,25 +442,27 @@ testUnless(noGit, "submodules lead to no server that a build is not to reach", a
 });
 
 testUnless(noGit, "who is asked by git's own protocol is who was looked at", async () => {
-  const requests: string[] = [];
+  let request = "";
   using server = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,
     socket: {
       data(socket, bytes) {
-        requests.push(bytes.toString("latin1"));
-        socket.end();
+        // it may come in pieces
+        request += bytes.toString("latin1");
+        if (/host=[^\0]*\0/.test(request)) socket.end();
       },
     },
   });
   const url = `git://localhost:${server.port}/x.git`;
   const ask = async (reaches?: (ip: string) => boolean) => {
+    request = "";
     await failureOf(() => fetchSource(url, { scratch: fresh, ...(reaches ? { reaches } : {}) }));
-    return requests.splice(0).map((request) => /host=([^:\0]*)/.exec(request)?.[1]);
+    return /host=([^:\0]*)/.exec(request)?.[1];
   };
-  expect(await ask((ip) => ip === "127.0.0.1")).toEqual(["127.0.0.1"]);
+  expect(await ask((ip) => ip === "127.0.0.1")).toBe("127.0.0.1");
   // control
-  expect(await ask()).toEqual(["localhost"]);
+  expect(await ask()).toBe("localhost");
 });
 
 testUnless(noGit, "credentials of an address go to its server, and stay nowhere", async () => {
