@@ -62,6 +62,7 @@ describe.skipIf(reason !== undefined)(
     beforeAll(async () => {
       world = new World();
       outside = world.neighbour(["203.0.113.1/24", "2001:db8:1::1/64"], ["203.0.113.9/24", "2001:db8:1::9/64"]);
+      runHere("ip", "-6", "route", "add", "default", "via", "2001:db8:1::9");
       folder = new Folder();
       rootfs = makeRootfs();
       mkdirSync(`${folder.path}/store`);
@@ -173,6 +174,33 @@ describe.skipIf(reason !== undefined)(
         said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web").split(" ").toSorted(),
       ).toEqual(["client", "server"]);
     }, 60_000);
+
+    test("have a way out of version 6, and ports of UDP, of both versions", async () => {
+      said("network", "create", "--ipv6", "six");
+      said("network", "create", "--ipv6", "--internal", "six-closed");
+      run("six", "six", "-p", "9999:7/udp", "-p", "9999:7", "sleep", "1000");
+      run("six-inner", "six-closed", "sleep", "1000");
+      const pidOf = (name: string) => said("inspect", "-f", "{{.State.Pid}}", name);
+      const inside = (name: string) => ["nsenter", `--net=/proc/${pidOf(name)}/ns/net`, process.execPath, ECHO];
+      const [six, inner] = [inside("six"), inside("six-inner")];
+      const server = Bun.spawn([...six, "serve", "7", "six"], { stdout: "pipe" });
+      await server.stdout.getReader().read();
+      const six4 = said("inspect", "-f", "{{.NetworkSettings.Networks.six.Gateway}}", "six");
+      const six6 = said("inspect", "-f", "{{.NetworkSettings.Networks.six.IPv6Gateway}}", "six");
+      for (const protocol of ["udp", "tcp"]) {
+        const ask = (address: string) => outside.run(process.execPath, ECHO, "ask", protocol, address, "9999");
+        await until(`six saw ${six4}`, () => ask("203.0.113.1"));
+        await until(`six saw ${six6}`, () => ask("2001:db8:1::1"));
+        const leave = (words: string[], address: string) => runHere(...words, "ask", protocol, address, "7000");
+        await until("outside saw 2001:db8:1::1", () => leave(six, "2001:db8:1::9"));
+        await until("outside saw 203.0.113.1", () => leave(six, "203.0.113.9"));
+        // the same from a closed one
+        for (const address of ["2001:db8:1::9", "203.0.113.9"]) expect(leave(inner, address)).not.toContain("saw");
+      }
+      server.kill();
+      said("rm", "-f", "six", "six-inner");
+      for (const name of ["six", "six-closed"]) said("network", "rm", name);
+    }, 120_000);
 
     test("make no macvlan, and publish no SCTP", () => {
       expect(tsbox("network", "create", "-d", "macvlan", "-o", "parent=out1", "lan").stderr).toContain("only root may");

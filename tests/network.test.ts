@@ -3,9 +3,18 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bareAddresses, Networks, reservePorts, type Joining, type NetworkRecord } from "../lib/network/index.ts";
+import {
+  bareAddresses,
+  Networks,
+  obstacleOf,
+  reservePorts,
+  type Joining,
+  type NetworkRecord,
+} from "../lib/network/index.ts";
 import { parsePorts } from "../lib/ip/index.ts";
-import { Links } from "../lib/netlink/index.ts";
+import { inNetwork, Links } from "../lib/netlink/index.ts";
+import { raiseNetwork } from "../lib/network/devices.ts";
+import { Netlink, systemError } from "../syscalls/index.ts";
 import { hasFirewall } from "../lib/network/firewall.ts";
 import { State } from "../lib/state/index.ts";
 import { failureOf } from "./support/failure.ts";
@@ -299,6 +308,33 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     expect(all.every((text) => text.startsWith("172."))).toBe(true);
     await networks.remove("busy");
   }, 120_000);
+
+  test("are refused, and nothing of them is made, where the kernel has no nf_tables", async () => {
+    const network = await networks.create({ name: "filterless", internal: true });
+    const missing = { ask: () => -22, request: () => -22, dump: () => -22, send: () => -22, [Symbol.dispose]() {} };
+    const kernels: (() => Netlink)[] = [
+      // neither nfnetlink, nor one that knows of tables
+      () => {
+        throw systemError("open a netlink socket", "socket", 93);
+      },
+      () => missing as unknown as Netlink,
+    ];
+    for (const filter of kernels) {
+      const kernel = {
+        descriptor: -1,
+        netlink: (protocol: "route" | "netfilter") => (protocol === "route" ? new Netlink("route") : filter()),
+        socket: () => -1,
+        set: () => 0,
+      };
+      expect(await failureOf(() => inNetwork(kernel, () => raiseNetwork(network, [network], "")))).toMatchObject({
+        code: "unsupported",
+        hint: expect.stringContaining("CONFIG_NF_TABLES_INET"),
+      });
+      expect(inNetwork(kernel, () => obstacleOf(network))).toBeUndefined();
+    }
+    nothingIsLeft();
+    await networks.remove("filterless");
+  });
 
   function nothingIsLeft(): void {
     using links = new Links();

@@ -15,7 +15,8 @@ const TABLE = "tsbox_out";
 /** Behind the main table, which knows the networks and nothing else. */
 const [ROUTES, PRIORITY] = [0x7462, 33_000];
 const LOOPBACK_INDEX = 1;
-const LOOPBACK = ["127.0.0.0/8", "::1/128"];
+/** Never passed on: loopback, and how neighbours of version 6 find each other. */
+const NEAR = ["127.0.0.0/8", "::1/128", "fe80::/10", "ff02::/16"].map(parseSubnet);
 
 export interface Bridged {
   sockets: WaySockets;
@@ -45,7 +46,7 @@ export function interceptBridges(place: Place & ReachedNetwork, families: readon
   const sockets: WaySockets = { 4: socketsOf(given, 4), ...(families.includes(6) && { 6: socketsOf(given, 6) }) };
   if (!families.includes(6)) for (const fd of Object.values(socketsOf(given, 6))) if (fd >= 0) sys.close(fd);
   const update = (devices: readonly string[], subnets: readonly Subnet[]) =>
-    inNetwork(place, () => replaceFilter(TABLE, { ports, near: [...LOOPBACK.map(parseSubnet), ...subnets], devices }));
+    inNetwork(place, () => replaceFilter(TABLE, { ports, near: [...NEAR, ...subnets], devices }));
   update([], []);
   return { sockets, update };
 }

@@ -1,6 +1,14 @@
 /** Networks as the kernel has them: devices, packet filters. @module */
 export { checkDevice, Links, type Link, type LinkAddress, type LinkChange } from "./links.ts";
-export { inNetwork, setting, settingNow, type ReachedNetwork, socketHere, isReached } from "./namespace.ts";
+export {
+  inNetwork,
+  setting,
+  settingNow,
+  type ReachedNetwork,
+  socketHere,
+  isReached,
+  withoutFilter,
+} from "./namespace.ts";
 export { forgetConnections, type Connection } from "./conntrack.ts";
 export * from "./nftables.ts";
 export { isInRules, otherChains, type OtherChain } from "./other-tables.ts";

@@ -5,6 +5,7 @@
  */
 import {
   Descriptors,
+  ERRNO,
   Netlink,
   O_RDONLY,
   open,
@@ -12,6 +13,7 @@ import {
   readKernelFile,
   socketArguments,
   syscall,
+  TsboxError,
   writeKernelFile,
 } from "../../syscalls/index.ts";
 
@@ -60,9 +62,21 @@ function through<T>(namespace: ReachedNetwork | undefined, act: () => T): T {
 /** Whether that is one which this process may not enter. */
 export const isReached = (): boolean => reached !== undefined;
 
-/** A socket of the network namespace that is worked in, to be disposed. */
-export const netlinkHere = (protocol: "route" | "netfilter"): Netlink =>
-  reached ? reached.netlink(protocol) : new Netlink(protocol);
+/** A socket of the network namespace that is worked in, to be disposed. @throws TsboxError `unsupported` */
+export function netlinkHere(protocol: "route" | "netfilter"): Netlink {
+  try {
+    return reached ? reached.netlink(protocol) : new Netlink(protocol);
+  } catch (error) {
+    throw (error as TsboxError).errno === ERRNO.EPROTONOSUPPORT ? withoutFilter() : error;
+  }
+}
+
+/** Nothing would keep networks apart. */
+export const withoutFilter = (): TsboxError =>
+  new TsboxError("reach the packet filter: this kernel has none", {
+    code: "unsupported",
+    hint: "networks need nf_tables (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT), since Linux 5.2",
+  });
 
 /** One of TCP or UDP, the same. @returns -errno where it cannot be */
 export const socketHere: typeof openSocket = (protocol, family) =>

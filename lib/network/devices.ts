@@ -6,7 +6,15 @@
  */
 import { show, TsboxError } from "../../syscalls/index.ts";
 import { type Address, contains, findAddress, formatAddress, parseAddress, parseSubnet } from "../ip/index.ts";
-import { inNetwork, isReached, Links, setting, type ReachedNetwork } from "../netlink/index.ts";
+import {
+  generation,
+  inNetwork,
+  isReached,
+  Links,
+  setting,
+  withoutFilter,
+  type ReachedNetwork,
+} from "../netlink/index.ts";
 import { setBandwidth, throughDevice } from "./bandwidth.ts";
 import { forgetPorts } from "./connections.ts";
 import {
@@ -66,6 +74,8 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
   // it is brought up last: then all of it stands. To tell the packet filter again takes the kernel 10 ms and more (measured)
   const isFiltered = hasFirewall();
   if (found?.up && isFiltered) return false;
+  // before anything is made
+  if (!isFiltered && generation() === 0) throw withoutFilter();
   if (!found)
     links.addBridge(network.device, {
       mac: macFor(`${network.subnets[0]?.gateway}/`, Uint8Array.fromHex(network.id.slice(0, 8))),

@@ -38,6 +38,6 @@ if (what === "serve") {
   } else {
     const socket = createSocket(second.includes(":") ? "udp6" : "udp4");
     socket.on("message", (bytes) => say(String(bytes))).on("error", fail);
-    socket.connect(Number(third), second, () => socket.send("?"));
+    socket.connect(Number(third), second, (error?: Error) => (error ? say("unreachable") : socket.send("?")));
   }
 }
