@@ -8,7 +8,6 @@ export * from "./error.ts";
 export * from "./errno.ts";
 export type { EntryKind, EntryStatus } from "./file-status.ts";
 export * from "./files.ts";
-export { HashProcess, type Sha256 } from "./hashing.ts";
 export * from "./image.ts";
 export * from "./kernel.ts";
 export * from "./mounting.ts";

@@ -8,15 +8,14 @@ import { EXECUTOR_BLOB } from "./executor/blob.ts";
 import { runtime } from "./ffi/index.ts";
 import { ARCH, numberOf, type SyscallName } from "./numbers.ts";
 
-/** Maps position-independent machine code, of a page at most, and makes it executable. */
-export function mapCode(base64: string): number {
+function mapExecutor(): number {
   const size = 4096;
   const [PROT_READ, PROT_WRITE, PROT_EXEC, MAP_PRIVATE_ANONYMOUS] = [1, 2, 4, 0x22];
   const address = runtime.libcSyscall(numberOf("mmap"), 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
-  if (address === -1) throw new TsboxError("map machine code", { code: "system", syscall: "mmap" });
-  new Uint8Array(runtime.memory(address, size)).set(Uint8Array.fromBase64(base64));
+  if (address === -1) throw new TsboxError("map the executor", { code: "system", syscall: "mmap" });
+  new Uint8Array(runtime.memory(address, size)).set(Uint8Array.fromBase64(EXECUTOR_BLOB[ARCH]));
   if (runtime.libcSyscall(numberOf("mprotect"), address, size, PROT_READ | PROT_EXEC, 0, 0, 0) === -1) {
-    throw new TsboxError("make machine code executable", {
+    throw new TsboxError("make the executor executable", {
       code: "permission_denied",
       syscall: "mprotect",
       hint: "a security module forbids executable anonymous memory",
@@ -25,7 +24,7 @@ export function mapCode(base64: string): number {
   return address;
 }
 
-const executor = mapCode(EXECUTOR_BLOB[ARCH]);
+const executor = mapExecutor();
 const rawSyscall = runtime.native(executor, 7);
 /** Walks a program in the calling thread; 0 or -errno. */
 export const runProgram = runtime.native(executor + 8, 2);

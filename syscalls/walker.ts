@@ -31,8 +31,6 @@ const ARENA_BYTES = SINGLE_DATA + SINGLE_BYTES;
 const RESULT = 255;
 
 const [END, FAIL, JUMP_IF] = [-1, -7, -5];
-/** Instead of a system call: machine code at the first argument, called with the next three. */
-export const CALL = -10;
 const ENOSPC = 28;
 const MSG_NOSIGNAL = 0x4000;
 const EINTR = 4;
@@ -277,12 +275,6 @@ export class Walker<Owner> implements Disposable {
     this.#arena.bytes.set(bytes, at);
     this.#constants += (bytes.length + 7) & ~7;
     return this.#arena.address + at;
-  }
-
-  /** A constant, as calls have changed it. */
-  constantAt(address: number, length: number): Uint8Array {
-    const at = address - this.#arena.address;
-    return this.#arena.bytes.slice(at, at + length);
   }
 
   /** Has what was written walked, once the other half is done. */

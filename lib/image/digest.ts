@@ -4,7 +4,7 @@
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests
  */
-import { type HashProcess, show, TsboxError } from "../../syscalls/index.ts";
+import { show, TsboxError } from "../../syscalls/index.ts";
 
 export type DigestAlgorithm = "sha256" | "sha512";
 /** `sha256:` and 64 hexadecimal digits, or `sha512:` and 128. */
@@ -33,14 +33,7 @@ interface Hash {
 }
 
 /** Bun's own needs no module to be loaded. */
-function newHash(algorithm: DigestAlgorithm, beside?: HashProcess): Hash {
-  if (beside && algorithm === "sha256") {
-    const hash = beside.begin();
-    return {
-      update: (bytes) => hash.update(typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes),
-      digest: () => hash.digest().toHex(),
-    };
-  }
+function newHash(algorithm: DigestAlgorithm): Hash {
   if (typeof Bun !== "undefined") return new Bun.CryptoHasher(algorithm);
   return process.getBuiltinModule("node:crypto").createHash(algorithm);
 }
@@ -50,10 +43,9 @@ export class Digester {
   readonly algorithm: DigestAlgorithm;
   readonly #hash: Hash;
 
-  /** @param beside hashes while this thread goes on */
-  constructor(algorithm: DigestAlgorithm = "sha256", beside?: HashProcess) {
+  constructor(algorithm: DigestAlgorithm = "sha256") {
     this.algorithm = algorithm;
-    this.#hash = newHash(algorithm, beside);
+    this.#hash = newHash(algorithm);
   }
 
   update(bytes: Uint8Array | string): this {

@@ -8,15 +8,7 @@
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/layer.md
  */
-import {
-  close,
-  HashProcess,
-  O_DIRECTORY,
-  open,
-  removeAttribute,
-  TsboxError,
-  trySyscall,
-} from "../../syscalls/index.ts";
+import { close, O_DIRECTORY, open, removeAttribute, TsboxError, trySyscall } from "../../syscalls/index.ts";
 import { FormatError, Inflate, TarReader, Zstd } from "../../wasm/index.ts";
 import { algorithmOf, Digester, type Digest } from "../image/index.ts";
 import type { IdMaps } from "./attributes.ts";
@@ -90,7 +82,7 @@ export async function unpackLayer(
     const rights = rightsFor(ids);
     rights.hand(directory);
     using files = new LayerFiles(root, { limits: all, rights });
-    using unpacking = new Unpacking(source, files, all);
+    const unpacking = new Unpacking(source, files, all);
     for await (const piece of source.pieces) {
       signal?.throwIfAborted();
       unpacking.take(piece);
@@ -146,10 +138,7 @@ function prepare(root: number): void {
   removeAttribute(root, "system.posix_acl_default");
 }
 
-/** A process that hashes takes 0.4 ms to start and to end (measured), which is what 0.7 MB take to be hashed. */
-const HASHED_BESIDE_FROM_BYTES = 1024 * 1024;
-
-class Unpacking implements Disposable {
+class Unpacking {
   stored = 0;
   #bytes = 0;
   #content = 0;
@@ -159,7 +148,6 @@ class Unpacking implements Disposable {
   readonly #limits: UnpackLimits;
   readonly #decoder: Decoder;
   readonly #tar: TarReader;
-  readonly #hashing: HashProcess | undefined;
   /** None where somebody else compares it, who has the bytes as well. */
   readonly #digest: Digester | undefined;
   /** None where the bytes are the same. */
@@ -172,15 +160,9 @@ class Unpacking implements Disposable {
     this.#limits = limits;
     this.#decoder = decoderOf(compression);
     this.#tar = new TarReader(this.#decoder.headers);
-    const isHashed = !isCompared || compression !== "none";
-    this.#hashing = isHashed && source.sizeBytes >= HASHED_BESIDE_FROM_BYTES ? HashProcess.start() : undefined;
-    this.#digest = isCompared ? undefined : new Digester(algorithmOf(digest), this.#hashing);
+    this.#digest = isCompared ? undefined : new Digester(algorithmOf(digest));
     const isSame = compression === "none" && algorithmOf(digest) === algorithmOf(diffId);
-    this.#diffId = isSame ? undefined : new Digester(algorithmOf(diffId), this.#hashing);
-  }
-
-  [Symbol.dispose](): void {
-    this.#hashing?.[Symbol.dispose]();
+    this.#diffId = isSame ? undefined : new Digester(algorithmOf(diffId));
   }
 
   take(piece: Uint8Array): void {

@@ -18,7 +18,7 @@ typedef unsigned char u8;
 
 enum { ON_ERROR_FAIL, ON_ERROR_IGNORE, ON_ERROR_IGNORE_ERRNO, ON_ERROR_JUMP };
 enum { OP_END = -1, OP_JUMP = -2, OP_STORE = -3, OP_LOAD = -4, OP_JUMP_IF = -5, OP_SPAWN = -6, OP_FAIL = -7, OP_PRINT = -8,
-       OP_RUN = -9, OP_CALL = -10 };
+       OP_RUN = -9 };
 
 struct op {          /* 64 bytes */
 	i32 nr;      /* system call, or one of OP_* */
@@ -161,8 +161,6 @@ i64 run(struct program *p, u64 first)
 			continue;
 		} else if (o->nr == OP_RUN) { /* walks the program at a0 from op a1 on */
 			r = run((struct program *)a[0], a[1]);
-		} else if (o->nr == OP_CALL) { /* machine code at a0 */
-			r = ((i64(*)(u64, u64, u64))a[0])(a[1], a[2], a[3]);
 		} else { /* OP_FAIL: errno a0, or the result of a failed call */
 			r = (i64)a[0] < 0 ? (i64)a[0] : -(i64)a[0];
 		}
