@@ -175,7 +175,7 @@ function filesystemSteps(spec: StartableSpec, beside: ContainerBeside, facts: Fa
     ...sysctlSteps(spec),
     ...terminalSteps(spec, () => [], beside.piped),
     ...(netDevices || runtimeHooks(hooks) > 0 ? [reachStep("have the creator do its part", "hooks")] : []),
-    ...(hooks.createContainer ?? []).map((hook, index) => hookStep("createContainer", hook, index, spec.root.path)),
+    ...(hooks.createContainer ?? []).map((hook, index) => hookStep("createContainer", hook, index, beside.bundle)),
     // in a mount namespace of others, nothing of theirs is moved
     ...enterRoot(beside.pivot && isOwn(spec, "mount")),
     makeDirectory(spec.process.cwd),
