@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Container, startTimeOf } from "../lib/oci/index.ts";
 import { noLimits, notRoot, SLOW, testUnless } from "./support/machine.ts";
 import { bundleIn, MAIN, ociAs, runtimeIn } from "./support/oci.ts";
-import { eventually, processes } from "./support/processes.ts";
+import { eventually, processes, reapOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
 const folder = new Folder();
@@ -295,6 +295,19 @@ describe("kill", () => {
     expect(oci("delete", id)).toEqual(ok);
     expect(all.filter((pid) => startTimeOf(pid) !== undefined)).toEqual([]);
     expect(made.filter((path) => existsSync(path))).toEqual([]);
+  });
+});
+
+describe("delete", () => {
+  limitsTest("is not kept from it by a process that joined, and whose end nobody asks for", async () => {
+    const made = started("sleep 100");
+    const begun = performance.now();
+    // this process takes it in, and leaves it
+    expect(oci("exec", "--detach", id, "/bin/true")).toEqual(ok);
+    expect(oci("delete", "--force", id)).toEqual(ok);
+    expect(performance.now() - begun).toBeLessThan(9000 * SLOW);
+    expect(made.filter((path) => existsSync(path))).toEqual([]);
+    reapOrphans();
   });
 });
 

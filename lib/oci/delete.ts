@@ -3,7 +3,7 @@ import { close, trySyscall, TsboxError, waitBriefly } from "../../syscalls/index
 import { Container } from "./container.ts";
 import { detachMounts } from "./host-mounts.ts";
 import { tryHooks } from "./hooks.ts";
-import { isRunning, signalProcess } from "./init-process.ts";
+import { isEnding, isRunning, signalProcess } from "./init-process.ts";
 import { removeIntelRdt } from "./intel-rdt.ts";
 import { SIGKILL } from "./kill.ts";
 import type { ContainerCgroup } from "../cgroup/index.ts";
@@ -13,6 +13,8 @@ import type { Runtime } from "./runtime.ts";
 
 /** So long a process that was killed may take to end. */
 const END_MS = 10_000;
+/** And so long one that has ended but for who has joined it, whom nobody asks for: it may be never. */
+const JOINED_MS = 1000;
 
 /**
  * A container that has stopped, or that was never started.
@@ -101,9 +103,11 @@ async function end(record: ContainerRecord, cgroup: ContainerCgroup | undefined)
   if (!isRunning(record)) return;
   if (await cgroup?.isFrozen()) await cgroup?.thaw();
   const pidfd = trySyscall("pidfd_open", record.pid, 0);
-  if (pidfd >= 0 && isRunning(record)) waitBriefly(pidfd, END_MS * 1000);
+  const isLeft = () => isRunning(record) && !isEnding(record.pid);
+  if (pidfd >= 0 && isRunning(record)) waitBriefly(pidfd, JOINED_MS * 1000);
+  if (pidfd >= 0 && isLeft()) waitBriefly(pidfd, (END_MS - JOINED_MS) * 1000);
   if (pidfd >= 0) close(pidfd);
-  if (isRunning(record)) {
+  if (isLeft()) {
     throw new TsboxError(
       `delete container "${record.id}": its first process, ${record.pid}, was killed and is still there`,
       {

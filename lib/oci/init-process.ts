@@ -8,13 +8,25 @@ export interface InitProcess {
   pidStartTime: string;
 }
 
-/** When a process started; undefined where there is none, or only what its parent has not asked for yet. @see proc_pid_stat(5) */
-export function startTimeOf(pid: number): string | undefined {
+/** From the third field on: the second is the command, in parentheses and with anything in it. @see proc_pid_stat(5) */
+function statOf(pid: number): string[] {
   const stat = readKernelFile(`/proc/${pid}/stat`);
-  // the second field is the command, in parentheses and with anything in it
-  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const state = fields?.[0];
-  return state === undefined || "ZXx".includes(state) ? undefined : fields?.[19];
+  return stat === undefined ? [] : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+}
+
+/** When a process started; undefined where there is none, or only what its parent has not asked for yet. */
+export function startTimeOf(pid: number): string | undefined {
+  const { 0: state, 19: started } = statOf(pid);
+  return state === undefined || "ZXx".includes(state) ? undefined : started;
+}
+
+/**
+ * Whether it runs no more, and has left its groups: the first process of a pid namespace is there until somebody has
+ * asked for all that were in it.
+ */
+export function isEnding(pid: number): boolean {
+  const PF_EXITING = 4;
+  return (Number(statOf(pid)[6]) & PF_EXITING) !== 0;
 }
 
 export const isRunning = ({ pid, pidStartTime }: InitProcess): boolean => pid > 0 && startTimeOf(pid) === pidStartTime;
