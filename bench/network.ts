@@ -159,6 +159,8 @@ async function begin(tools: Tool[]): Promise<Bar[]> {
   for (const [what, ...words] of [
     ["run -d", "-d"],
     ["run --rm", "--rm", "--name", "bench-run"],
+    // of tsbox no containers, but sandboxes
+    ["run --rm, without a name", "--rm"],
   ] as const) {
     const plain = contender(our, `${what}, no network`, ...words, "--network", "none");
     const bridged = contender(our, `${what}, bridge`, ...words, "--network", "bridge");
