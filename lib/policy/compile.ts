@@ -3,7 +3,7 @@ import { show, TsboxError } from "../../syscalls/index.ts";
 import { contains, formatAddress, parseAddress } from "../ip/index.ts";
 import { findName } from "./name.ts";
 import type { NetworkPolicy } from "./options.ts";
-import { RESERVED } from "./reserved.ts";
+import { reservedRanges } from "./reserved.ts";
 import { parseRule, type Rule } from "./rule.ts";
 
 /** A policy, compiled. */
@@ -80,7 +80,7 @@ function parseList(name: string, list: unknown): Rule[] {
 function checkReachable({ to, text }: Rule): void {
   if (!("subnet" in to)) return;
   const { subnet } = to;
-  const range = RESERVED.find(
+  const range = reservedRanges().find(
     (each) => each.never && subnet.prefix >= each.subnet.prefix && contains(each.subnet, subnet),
   );
   if (!range) return;
