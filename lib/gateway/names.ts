@@ -5,6 +5,7 @@
  */
 import {
   answeredAddresses,
+  encodeName,
   Forwarder,
   RCODE,
   readQuery,
@@ -14,6 +15,7 @@ import {
   upstreamsIn,
   writeResponse,
   type Answer,
+  type AnsweredAddress,
   type Asker,
   type Query,
   type Upstream,
@@ -93,6 +95,24 @@ export class Names {
     this.resolve(message, this.#asker, "udp", send);
   }
 
+  /** For this program's own use. Both families; undefined where nobody has answered. */
+  lookUp(name: string, found: (addresses: AnsweredAddress[] | undefined) => void): void {
+    const all: AnsweredAddress[] = [];
+    let [left, isAnswered] = [2, false];
+    for (const type of [TYPE.A, TYPE.AAAA]) {
+      const take = (answer: Uint8Array) => {
+        const addresses = answeredAddresses(answer)?.addresses;
+        isAnswered ||= addresses !== undefined;
+        all.push(...(addresses ?? []));
+        if (--left === 0) found(isAnswered ? all : undefined);
+      };
+      const question = questionFor(name, type);
+      // an asker of its own: what the sandbox asks does not keep it waiting
+      const asker = { zones: [], upstreams: this.#asker.upstreams };
+      if (!question || !this.#resolver.resolve(question, asker, "tcp", take)) take(new Uint8Array());
+    }
+  }
+
   /** @param again the rules have been replaced, and the answer was by the old ones */
   #ask(name: string, rules: Rules, decided: (verdict: Verdict) => void, again: () => void): void {
     const answered = (verdict: Verdict) => (this.#way.settings.rules === rules ? decided(verdict) : again());
@@ -146,4 +166,16 @@ export class Names {
     this.#respond(asked, query, rcode, kept, limit, (bytes) => (written = bytes));
     return written;
   }
+}
+
+/** A message that asks for addresses of a name; undefined for what is none. @see RFC 1035 4.1 */
+function questionFor(name: string, type: number): Uint8Array | undefined {
+  const encoded = encodeName(name);
+  if (!encoded) return undefined;
+  const [HEADER_BYTES, RECURSE, INTERNET] = [12, 0x01, 1];
+  const message = new Uint8Array(HEADER_BYTES + encoded.length + 4);
+  message.set([0, 0, RECURSE, 0, 0, 1]);
+  message.set(encoded, HEADER_BYTES);
+  message.set([0, type, 0, INTERNET], HEADER_BYTES + encoded.length);
+  return message;
 }

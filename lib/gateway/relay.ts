@@ -8,49 +8,13 @@ import * as sys from "../../syscalls/index.ts";
 import { EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../../syscalls/index.ts";
 import type { Loop } from "../loop/index.ts";
 import { PACE_MS, type Direction } from "./pace.ts";
+import { bytesOf, type Holder, type Pipe, type Pipes } from "./pipes.ts";
 
 const EAGAIN = 11;
-/** What a direction may have on its way. */
-const PIPE_BYTES = 256 * 1024;
 /** Of one direction in a turn, before others have theirs. */
 const MAX_ROUNDS = 16;
-/** Kept for whoever is next. */
-const MAX_IDLE_PIPES = 32;
-
-interface Pipe {
-  read: number;
-  write: number;
-}
-
-/** Only who has bytes on their way has one, so that connections that are silent take no memory. */
-export class Pipes implements Disposable {
-  readonly #idle: Pipe[] = [];
-
-  /** Undefined where there are no more descriptors. */
-  take(): Pipe | undefined {
-    const idle = this.#idle.pop();
-    if (idle) return idle;
-    const made = sys.openPipe();
-    if (made.read < 0) return undefined;
-    sys.resizePipe(made.write, PIPE_BYTES);
-    return made;
-  }
-
-  /** An empty one. */
-  give(pipe: Pipe): void {
-    if (this.#idle.length < MAX_IDLE_PIPES) this.#idle.push(pipe);
-    else closePipe(pipe);
-  }
-
-  [Symbol.dispose](): void {
-    for (const pipe of this.#idle.splice(0)) closePipe(pipe);
-  }
-}
-
-function closePipe({ read, write }: Pipe): void {
-  sys.close(read);
-  sys.close(write);
-}
+/** Who has no pipe, as there are too many, looks again after this. */
+const PIPE_MS = 50;
 
 interface Side {
   fd: number;
@@ -76,6 +40,8 @@ const sideOf = (fd: number): Side => ({
 });
 
 export interface RelayOptions {
+  /** Whose pipes it uses. */
+  holder: Holder;
   /** So much may go in or out of the sandbox now. */
   left?: (direction: Direction) => number;
   /** So much has gone in or out of the sandbox. */
@@ -140,10 +106,10 @@ export class Relay {
   }
 
   /** More may go a little later. */
-  #wait(side: Side): false {
+  #wait(side: Side, delayMs: number): false {
     if (!this.#isPaced) {
       this.#isPaced = true;
-      this.#loop.after(PACE_MS, () => {
+      this.#loop.after(delayMs, () => {
         this.#isPaced = false;
         this.#pump();
       });
@@ -165,12 +131,14 @@ export class Relay {
       }
       if (from.ended) return this.#shut(from, to);
       if (!from.readable) return this.#rest(from);
-      const left = this.#options.left?.(direction) ?? PIPE_BYTES;
-      if (left <= 0) return this.#wait(from);
-      from.pipe ??= this.#pipes.take();
-      if (!from.pipe) return this.#end(true);
+      const left = this.#options.left?.(direction) ?? Infinity;
+      if (left <= 0) return this.#wait(from, PACE_MS);
+      const pipe = from.pipe ?? this.#pipes.take(this.#options.holder);
+      if (pipe === undefined) return this.#wait(from, PIPE_MS);
+      if (typeof pipe === "number") return this.#end(true);
+      from.pipe = pipe;
       // with an empty pipe, EAGAIN can only be the socket's
-      const moved = sys.splice(from.fd, from.pipe.write, Math.min(left, PIPE_BYTES));
+      const moved = sys.splice(from.fd, pipe.write, Math.min(left, bytesOf(pipe)));
       if (moved === -EAGAIN) from.readable = false;
       else if (moved < 0) return this.#end(true);
       else if (moved === 0) from.ended = true;
@@ -184,7 +152,7 @@ export class Relay {
 
   #rest(side: Side): false {
     if (side.pipe && side.waiting === 0) {
-      this.#pipes.give(side.pipe);
+      this.#pipes.give(side.pipe, this.#options.holder, true);
       side.pipe = undefined;
     }
     return false;
@@ -203,8 +171,8 @@ export class Relay {
       this.#loop.remove(side.fd);
       if (broken) sys.resetSocket(side.fd);
       else sys.close(side.fd);
-      if (side.pipe && side.waiting === 0) this.#pipes.give(side.pipe);
-      else if (side.pipe) closePipe(side.pipe);
+      if (side.pipe) this.#pipes.give(side.pipe, this.#options.holder, side.waiting === 0);
+      side.pipe = undefined;
     }
     this.#options.ended();
     return false;

@@ -24,6 +24,7 @@ export class StreamPort implements Published {
   readonly #listener: number;
   readonly #target: Target;
   readonly #relays = new Set<Relay>();
+  readonly #holder = { pages: 0 };
   readonly #opening = new Set<number[]>();
   #isListening = false;
   #isClosed = false;
@@ -95,6 +96,7 @@ export class StreamPort implements Published {
     this.#opening.delete(opening);
     const { loop, pipes, budget } = this.#shared;
     const relay = new Relay(loop, pipes, ...opening, {
+      holder: this.#holder,
       ended: () => {
         this.#relays.delete(relay);
         budget.give(DESCRIPTORS);

@@ -199,6 +199,7 @@ export class Streams {
   #relay(inner: number, outer: number, to: Peer): void {
     const { loop, pipes } = this.#way;
     const relay = new Relay(loop, pipes, inner, outer, {
+      holder: this.#way.holder,
       left: this.#way.left,
       moved: this.#way.moved,
       ended: () => {

@@ -6,7 +6,7 @@ import { Budget } from "./budget.ts";
 import type { FromGateway, ToGateway } from "./messages.ts";
 import { DatagramPort } from "./datagram-port.ts";
 import { StreamPort, type Published } from "./stream-port.ts";
-import { Pipes } from "./relay.ts";
+import { Pipes } from "./pipes.ts";
 import { Way, type Shared } from "./way.ts";
 
 /** The longest packet: a datagram in its header. */

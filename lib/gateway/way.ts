@@ -5,6 +5,7 @@ import { DNS_PORT } from "../dns/index.ts";
 import type { Loop } from "../loop/index.ts";
 import type { Flow, Verdict } from "../policy/index.ts";
 import type { Budget } from "./budget.ts";
+import { DeniedNames } from "./denied-names.ts";
 import { Denials } from "./denials.ts";
 import { Flows } from "./flows.ts";
 import { decideFlow, Questions, type IsOwn } from "./judge.ts";
@@ -14,7 +15,7 @@ import { Meter } from "./meter.ts";
 import { Names } from "./names.ts";
 import type { Direction } from "./pace.ts";
 import { Pins } from "./pins.ts";
-import type { Pipes } from "./relay.ts";
+import type { Holder, Pipes } from "./pipes.ts";
 import { Streams } from "./streams.ts";
 
 /** What all ways share. */
@@ -39,10 +40,13 @@ export class Way {
   readonly questions: Questions;
   readonly names: Names;
   settings: WaySettings;
+  /** Of all its connections' pipes. */
+  readonly holder: Holder = { pages: 0 };
   isClosed = false;
   readonly #budget: Budget;
   readonly #denials: Denials;
   readonly #meter: Meter;
+  readonly #deniedNames: DeniedNames;
   readonly #streams: Streams;
   readonly #flows: Flows;
   #near: Subnet[];
@@ -58,6 +62,8 @@ export class Way {
     this.#denials = new Denials(shared.loop, (denials) => shared.tell({ kind: "denied", way, denials }));
     this.#meter = new Meter(shared.loop, settings.limits, (traffic) => shared.tell({ kind: "traffic", way, traffic }));
     this.names = new Names(this);
+    this.#deniedNames = new DeniedNames(shared.loop, (name, found) => this.names.lookUp(name, found));
+    this.#deniedNames.update(settings.rules);
     this.#streams = new Streams(this);
     this.#flows = new Flows(this);
   }
@@ -66,6 +72,7 @@ export class Way {
     this.isClosed = true;
     this.#streams.close();
     this.#flows.close();
+    this.#deniedNames.close();
     this.names.close();
     this.flush();
     for (const { raw } of this.families) sys.close(raw);
@@ -76,6 +83,7 @@ export class Way {
     this.settings = settings;
     this.#meter.limit(settings.limits);
     this.#near = settings.near.map(parseSubnet);
+    this.#deniedNames.update(settings.rules);
     this.#streams.judgeAgain();
     this.#flows.judgeAgain();
   }
@@ -103,8 +111,12 @@ export class Way {
 
   /** Whoever is asked may take a while: an answer by rules that have been replaced meanwhile is none. */
   judge(flow: Flow, judged: (verdict: Verdict) => void): void {
+    this.#deniedNames.whenKnown(() => this.#judge(flow, judged));
+  }
+
+  #judge(flow: Flow, judged: (verdict: Verdict) => void): void {
     const { settings } = this;
-    const decision = decideFlow(settings, flow, this.isOwn);
+    const decision = decideFlow(settings, { ...flow, denied: this.#deniedNames.namesOf(flow.ip) }, this.isOwn);
     if (decision !== "ask") return judged(decision);
     this.questions.ask(flow, (verdict) => (settings === this.settings ? judged(verdict) : this.judge(flow, judged)));
   }

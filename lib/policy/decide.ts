@@ -10,6 +10,8 @@ export interface Flow extends Target {
   ip: string;
   /** Those that a resolver has answered with this address. */
   names: readonly string[];
+  /** Names of the deny list that lead there, as is known from outside. */
+  denied?: readonly string[];
 }
 
 export interface Verdict {
@@ -27,7 +29,7 @@ const denied = (rule: string): Verdict => ({ allowed: false, rule });
 const UNLISTED = "allow: nothing of it matches";
 
 /** Whether a connection is made. */
-export function decide(rules: Rules, { ip, names, ...target }: Flow, isOwn: IsOwn): Decision {
+export function decide(rules: Rules, { ip, names, denied: led = [], ...target }: Flow, isOwn: IsOwn): Decision {
   const found = findAddress(ip);
   if (!found) return denied("not an address");
   const address = plainAddress(found);
@@ -42,6 +44,9 @@ export function decide(rules: Rules, { ip, names, ...target }: Flow, isOwn: IsOw
     (addresses.some((each) => matchesAddress(rule, each)) || names.some((name) => matchesName(rule, name)));
   const no = rules.deny.find(matches);
   if (no) return denied(`deny: ${JSON.stringify(no.text)}`);
+  const isNamed = (rule: Rule) => isOfName(rule) && matchesListed(rule, target, address, names);
+  const leading = rules.deny.find((rule) => matchesTarget(rule, target) && led.some((name) => isName(rule, name)));
+  if (leading && !rules.allow?.some(isNamed)) return denied(`deny: ${JSON.stringify(leading.text)}, which leads there`);
   const reserved = reservedIn(rules, isOwn, addresses, target);
   if (reserved !== undefined) return denied(reserved);
   const yes = rules.allow?.find((rule) => matchesListed(rule, target, address, names));
@@ -49,6 +54,9 @@ export function decide(rules: Rules, { ip, names, ...target }: Flow, isOwn: IsOw
   if (rules.asks) return "ask";
   return { allowed: true, rule: yes ? `allow: ${JSON.stringify(yes.text)}` : "public" };
 }
+
+const isOfName = ({ to }: Rule) => "name" in to || "below" in to;
+const isName = ({ to }: Rule, name: string) => "name" in to && to.name === name;
 
 /** Who allows an address does not allow what it can be translated to. */
 const matchesListed = (rule: Rule, target: Target, address: Address, names: readonly string[]) =>

@@ -6,4 +6,5 @@ export type { Decision, Flow, NameDecision, Verdict } from "./decide.ts";
 export { DeniedList, type DeniedEntry, type Denial } from "./denied.ts";
 export { findName } from "./name.ts";
 export type { Connection, ConnectHandler, HostHandler, NetworkPolicy } from "./options.ts";
-export { RESOLVER_ADDRESS, type IsOwn } from "./reserved.ts";
+export { addressesIn, RESOLVER_ADDRESS, type IsOwn } from "./reserved.ts";
+export { plainAddress } from "./rule.ts";
