@@ -16,9 +16,14 @@ export async function runSandbox(words: string[], flags: RunFlags): Promise<numb
   const { command, options } = runRequest(words, flags, callersWorld());
   if (flags.stopSignal !== undefined || flags.stopTimeout !== undefined) (await import("./stop.ts")).stopOf(flags);
   const join = flags.tty ? await terminals(flags, options) : undefined;
-  const sandboxed = await spawn(words, () => spawnAlone(command, options), options, flags);
+  let running: SandboxProcess | undefined;
+  const start = () => {
+    // before: whoever hears from the command may send a signal at once
+    if (flags.sigProxy !== false) passSignalsOn(() => running, flags);
+    return (running = spawnAlone(command, options));
+  };
+  const sandboxed = await spawn(words, start, options, flags);
   warn(sandboxed.warnings);
-  if (flags.sigProxy !== false) passSignalsOn(sandboxed, flags);
   await join?.(sandboxed);
   const ending = await sandboxed.result();
   explain(ending.reason, flags);
@@ -44,14 +49,16 @@ async function spawn(
   }
 }
 
-function passSignalsOn(sandboxed: SandboxProcess, flags: RunFlags): void {
-  const { StopSignal, StopTimeout } = sandboxed.image?.config.config ?? {};
-  const seconds = flags.stopTimeout ?? (StopTimeout === undefined ? undefined : String(StopTimeout));
-  const stopsPlainly = (flags.stopSignal ?? StopSignal ?? seconds) === undefined;
+function passSignalsOn(running: () => SandboxProcess | undefined, flags: RunFlags): void {
   for (const signal of FORWARDED) {
     process.on(signal, () => {
-      if (signal !== "SIGTERM" || stopsPlainly) return sandboxed.kill(signal);
-      void stop(sandboxed, { stopSignal: flags.stopSignal ?? StopSignal, stopTimeout: seconds });
+      const sandboxed = running();
+      if (!sandboxed) return;
+      const { StopSignal, StopTimeout } = sandboxed.image?.config.config ?? {};
+      const seconds = flags.stopTimeout ?? (StopTimeout === undefined ? undefined : String(StopTimeout));
+      const stopSignal = flags.stopSignal ?? StopSignal;
+      if (signal !== "SIGTERM" || (stopSignal ?? seconds) === undefined) return sandboxed.kill(signal);
+      void stop(sandboxed, { stopSignal, stopTimeout: seconds });
     });
   }
 }
