@@ -205,7 +205,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     // as soon as there is something for it to do: the kernel takes a while to drop the host's root and to load init,
     // which the first process does while the second goes on (measured)
     cloneStep("clone the second process", { label: "second", flags: second, inUse, pidfd: true }),
-    ...(filesystem ? [filesystem.drop] : []),
+    ...(filesystem?.dropped ?? []),
     becomeInit(supervised ? LIFELINE : "control"),
     { action: "begin the second process", ops: [{ call: "label", args: [], label: "second" }] },
     ...whenNetworked("first"),

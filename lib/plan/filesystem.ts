@@ -54,15 +54,16 @@ export function keepMounts(spec: Spec): Step {
   };
 }
 
-/** Who does what: the first process opens and drops, the second attaches, which goes on at the same time. */
+/** Who does what: the first process opens, drops and covers, the second attaches, which goes on at the same time. */
 export interface FilesystemSteps {
   /** Opens what is to be mounted, and makes the new root the root. */
   opened: Plan;
-  drop: Step;
+  /** Drops the host's root, and covers what can be covered meanwhile. */
+  dropped: Plan;
   attached: Plan;
 }
 
-/** @param dropped where the first process tells that it has dropped the host's root @param alone waits for that */
+/** @param dropped where the first process tells that it has done its part @param alone waits for that */
 export function filesystemSteps(
   spec: Spec,
   beside: Beside,
@@ -81,6 +82,10 @@ export function filesystemSteps(
     opened.push(mounts.openFilesystem("tmpfs", `mask:${first}`, ["ro"], `a cover for "${first}"`));
   }
   opened.push(...rootSteps(spec, root, facts.privileged));
+  const proc = procOf(spec, beside);
+  const covers = coverSteps(spec, facts, masked, first, proc >= 0);
+  // the host's root still lies on the new one: a symlink could lead there, and is not followed
+  if (proc >= 0) opened.push(mounts.attachOrdinary(PROC, mountSlot(proc), "proc", () => []));
   const attached: Plan = [];
   for (const path of ("writable" in root && root.writable) || []) {
     const tree = `writable:${path}`;
@@ -89,7 +94,8 @@ export function filesystemSteps(
     const open = mounts.openOrMake(path, "directory", "target", alone, tree);
     attached.push(root.kind === "overlay" ? { ...step, ops: [...open, ...step.ops.slice(1)] } : step);
   }
-  for (const { mount, tree } of trees) {
+  for (const [index, { mount, tree }] of trees.entries()) {
+    if (index === proc) continue;
     if (isRemount(mount)) {
       attached.push(mounts.remount(mount.destination, mount.options ?? []));
       continue;
@@ -108,18 +114,7 @@ export function filesystemSteps(
     const filled = mount.type === "cgroup" ? fillCgroup(mount, tree, facts) : undefined;
     if (filled) attached.push(filled);
   }
-  for (const path of masked) {
-    const again = first !== undefined && path !== first && !isFile(facts)(path);
-    attached.push(
-      mounts.cover(`mask "${path}"`, path, `mask:${path}`, again ? mounts.copyOfCover(first, `mask:${path}`) : []),
-    );
-  }
-  for (const path of spec.linux.readonlyPaths ?? []) {
-    if (!facts.kernelPaths.has(path)) continue;
-    attached.push(
-      mounts.cover(`make "${path}" read-only`, path, `read-only:${path}`, mounts.copyOfTarget(`read-only:${path}`)),
-    );
-  }
+  attached.push(...covers.second);
   // later there is nobody who could
   if (root.kind === "overlay" && spec.process.cwd !== "/" && (spec.root.readonly || beside.idle))
     attached.push(makeDirectory(spec.process.cwd, alone));
@@ -128,7 +123,57 @@ export function filesystemSteps(
   }
   const { rootfsPropagation } = spec.linux;
   if (rootfsPropagation !== undefined) attached.push(mounts.propagateRoot(rootfsPropagation));
-  return { opened, drop: dropOldRoot(root, dropped), attached };
+  // only when all of it is done: where a step fails, the second process must not go on
+  const done: Step = { action: "tell the second process", ops: [{ call: "store", args: [dropped, 1, 8] }] };
+  return { opened, dropped: [dropOldRoot(root), ...covers.first, done], attached };
+}
+
+const PROC = "/proc";
+
+/** The mount of a proc that the first process can attach, as nothing else is mounted, or written, below that; or -1. */
+function procOf({ mounts: all, linux: { sysctl = {}, rootfsPropagation } }: Spec, { root }: Beside): number {
+  const isBelow = (path: string) => [undefined, "proc"].includes(path.split("/").find((part) => !/^\.?$/.test(part)));
+  const [found, another] = all.flatMap(({ destination }, index) => (isBelow(destination) ? [index] : []));
+  if (found === undefined || another !== undefined) return -1;
+  if (Object.keys(sysctl).length > 0 || rootfsPropagation !== undefined) return -1;
+  if ("writable" in root && root.writable?.some(isBelow)) return -1;
+  const { destination, type, options } = all[found] as Mount;
+  return destination === PROC && type === "proc" && !options?.includes("remount") ? found : -1;
+}
+
+/**
+ * The first process covers what is in proc while the second mounts the rest: it would have to wait otherwise (measured).
+ * @param first the masked directory whose cover is a file system of its own, which others copy
+ */
+function coverSteps(spec: Spec, facts: Facts, masked: string[], first: string | undefined, hasProc: boolean) {
+  const steps: Record<"first" | "second", Plan> = { first: [], second: [] };
+  // the memory of their results is the same
+  const by = (who: keyof typeof steps) => (who === "first" ? "covered" : "target");
+  const add = (
+    who: keyof typeof steps,
+    action: string,
+    path: string,
+    tree: string,
+    prepare?: Parameters<typeof mounts.cover>[3],
+  ) => steps[who].push(mounts.cover(action, path, tree, prepare, by(who)));
+  const whose = (path: string) => (hasProc && path.startsWith(`${PROC}/`) ? "first" : "second");
+  for (const path of masked) {
+    const tree = `mask:${path}`;
+    if (isFile(facts)(path)) add(whose(path), `mask "${path}"`, path, tree);
+    else
+      add(
+        "second",
+        `mask "${path}"`,
+        path,
+        tree,
+        path === first ? undefined : mounts.copyOfCover(first as string, tree),
+      );
+  }
+  for (const path of (spec.linux.readonlyPaths ?? []).filter((each) => facts.kernelPaths.has(each))) {
+    const tree = `read-only:${path}`;
+    add(whose(path), `make "${path}" read-only`, path, tree, mounts.copyOfTarget(tree));
+  }
+  return steps;
 }
 
 const makeDirectory = (path: string, alone: mounts.Alone): Step => ({

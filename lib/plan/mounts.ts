@@ -303,7 +303,11 @@ export function openOrMake(
         { ...openInRoot(path, out, "no symlink"), onError: { jump: `make ${found}` } },
         { call: "jump", args: [], label: found },
       ];
-  ops.push({ call: "label", args: [], label: `make ${found}` }, ...alone(`${where} ${path}`), openInRoot("/", out));
+  ops.push(
+    { call: "label", args: [], label: `make ${found}` },
+    ...alone(`${where} ${path}`),
+    openInRoot("/", out, how),
+  );
   parts.forEach((part, index) => {
     // where it cannot be made, opening it fails and tells why
     if (index === parts.length - 1 && kind === "file") {
@@ -350,8 +354,14 @@ export function attachOrdinary(path: string, tree: string, type: string, alone: 
  * Covers a path of the kernel's own file systems, which a symlink of the root filesystem must not stand for.
  * @param prepare makes the cover, once the path is open as the slot `target`
  */
-export function cover(action: string, path: string, tree: string, prepare: Op[] = []): Step {
-  const ops = [openInRoot(path, "target", "no symlink"), ...prepare, ...attachOps(tree, "target")];
+export function cover(
+  action: string,
+  path: string,
+  tree: string,
+  prepare: (target: string) => Op[] = () => [],
+  target = "target",
+): Step {
+  const ops = [openInRoot(path, target, "no symlink"), ...prepare(target), ...attachOps(tree, target)];
   return { action, ops, code: "mount_failed", path, hint: targetHint("directory") };
 }
 
@@ -378,21 +388,23 @@ export const openTreeOf = (target: string, tree: string): Op => ({
 });
 
 /** A read-only copy of what is to be covered by it. */
-export function copyOfTarget(tree: string): Op[] {
-  return [openTreeOf("target", tree), ...attributeOps(tree, READ_ONLY_COVER)];
-}
+export const copyOfTarget =
+  (tree: string) =>
+  (target: string): Op[] => [openTreeOf(target, tree), ...attributeOps(tree, READ_ONLY_COVER)];
 
 /** The same directory as a mount of its own, which stays what it is when the one below it becomes read-only. */
-export const anotherMount = (tree: string): Op[] => [
-  {
-    call: "open_tree",
-    args: [ref("target"), nothing, flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_EMPTY_PATH")],
-    out: tree,
-  },
-];
+export const anotherMount =
+  (tree: string) =>
+  (target: string): Op[] => [
+    {
+      call: "open_tree",
+      args: [ref(target), nothing, flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_EMPTY_PATH")],
+      out: tree,
+    },
+  ];
 
 /** Another mount of what covers a path already. */
-export const copyOfCover = (path: string, tree: string): Op[] => [
+export const copyOfCover = (path: string, tree: string) => (): Op[] => [
   { call: "open_tree", args: [here, cstring(path), flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC")], out: tree },
 ];
 

@@ -4,7 +4,7 @@
  * @see pivot_root(2), https://docs.kernel.org/filesystems/overlayfs.html
  */
 import { cstring, named, ref } from "../../syscalls/index.ts";
-import type { Data, Op, Plan, Step } from "../../syscalls/index.ts";
+import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import type { Spec } from "../spec/index.ts";
 import type { DiskLimit, OverlayRoot, Root, RootEntry } from "./compile.ts";
 import { flags } from "./constants.ts";
@@ -152,16 +152,12 @@ export const PIVOT: Step = {
   ],
 };
 
-/**
- * One that stayed would be seen by the new root's "..": an escape.
- * @param dropped tells the second process
- */
-export function dropOldRoot(root: Root, dropped: Data): Step {
+/** One that stayed would be seen by the new root's "..": an escape. */
+export function dropOldRoot(root: Root): Step {
   // of an overlay, the file system that holds its layers lies on top of the host's root
   const covers = root.kind === "overlay" ? 2 : 1;
   const drop: Op = { call: "umount2", args: [cstring("."), flags("MNT_DETACH")] };
-  const tell: Op = { call: "store", args: [dropped, 1, 8] };
-  return { action: "drop the host's root", ops: [...Array.from({ length: covers }, () => drop), tell] };
+  return { action: "drop the host's root", ops: Array.from({ length: covers }, () => drop) };
 }
 
 function entryOps(entry: RootEntry): Op[] {

@@ -2,9 +2,9 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, openSync, closeSync, readFileSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { Sandbox, TsboxError, type RunOptions } from "../../lib/index.ts";
+import { Sandbox, TsboxError, type MountOption, type RunOptions } from "../../lib/index.ts";
 import { failureOf } from "../support/failure.ts";
-import { noBusybox, notRoot, testUnless } from "../support/machine.ts";
+import { noBusybox, notRoot, SLOW, testUnless } from "../support/machine.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "../support/probe.ts";
 import { Folder, makeRootfs } from "../support/rootfs.ts";
 import {
@@ -542,6 +542,19 @@ describe("kernel settings", () => {
     expect((await Sandbox.run(command, options)).stdout).toBe("");
     const shown = await runChanged(command, options, { plan: withoutStep('mask "/proc/interrupts"') });
     expect(shown.stdout).not.toBe("");
+  });
+
+  testUnless(notRoot, "nothing runs where one cannot be covered, also where init takes nobody along", async () => {
+    const mounts: MountOption[] = [{ type: "bind", source: outside.directory("marked"), target: "/m" }];
+    const options: RunOptions = { rootfs: hostile().path, mounts, namespaces: { user: "host", pid: "host" } };
+    const marker = join(outside.path, "marked", "ran");
+    const run = (plan?: Change["plan"]) => runChanged(["/bin/sh", "-c", "echo >/m/ran"], options, { plan });
+    const fails = insertBefore('make "/proc/sys" read-only', { call: "fail", args: [1] });
+    expect((await failureOf(() => run(fails))).message).toBe('make "/proc/sys" read-only: EPERM');
+    await Bun.sleep(100 * SLOW);
+    expect(existsSync(marker)).toBe(false);
+    await run();
+    expect(existsSync(marker)).toBe(true);
   });
 
   attack("cannot be uncovered by mounting proc again, without the capability or with", async () => {
