@@ -183,7 +183,7 @@ describe.skipIf(reason !== undefined)(
       const pidOf = (name: string) => said("inspect", "-f", "{{.State.Pid}}", name);
       const inside = (name: string) => ["nsenter", `--net=/proc/${pidOf(name)}/ns/net`, process.execPath, ECHO];
       const [six, inner] = [inside("six"), inside("six-inner")];
-      const server = Bun.spawn([...six, "serve", "7", "six"], { stdout: "pipe" });
+      await using server = Bun.spawn([...six, "serve", "7", "six"], { stdout: "pipe" });
       await server.stdout.getReader().read();
       const six4 = said("inspect", "-f", "{{.NetworkSettings.Networks.six.Gateway}}", "six");
       const six6 = said("inspect", "-f", "{{.NetworkSettings.Networks.six.IPv6Gateway}}", "six");
