@@ -149,6 +149,20 @@ for (const [who, user] of [
       await said("rm", "-f", "joined", "strong");
     });
 
+    it("are as fast as they may be, also when that changes", async () => {
+      await start("slow", "--allow", OTHER, "--bandwidth", "up=80kbit,burst=2k");
+      const send = `head -c 50000 /dev/zero | busybox nc ${OTHER} 80 >/dev/null`;
+      const seconds = async () => {
+        const { stderr } = await tsbox("exec", "slow", "busybox", "time", "-p", "sh", "-c", send);
+        return Number(/real (\S+)/.exec(stderr)?.[1]);
+      };
+      // 50 kB, ten a second
+      expect(await seconds()).toBeGreaterThan(3.5);
+      await said("update", "--bandwidth", "up=unlimited", "slow");
+      expect(await seconds()).toBeLessThan(3);
+      await said("rm", "-f", "slow");
+    });
+
     it("cannot be had with a network, published ports, servers of their own, or functions", async () => {
       const refused = async (...flags: string[]) =>
         (await tsbox("create", "--allow", "*", ...flags, "--rootfs", rootfs.path, "true")).stderr;

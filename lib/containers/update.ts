@@ -62,7 +62,8 @@ export async function update(home: Home, id: string, options: UpdateOptions): Pr
       throw refuse("update the network policy: the container was made without one", "tsbox run --allow, --deny");
     const merged = limits && mergedLimits(record.options.limits, limits);
     const resources = limits && merged && changedResources(limits, merged);
-    if (resources && runs(record))
+    // the bandwidth is no group's
+    if (resources && Object.keys(resources).length > 0 && runs(record))
       await requireCgroup(record, "update", (warning) => void warnings.push(warning)).update(resources);
     if (limits?.bandwidth) await pace(home, record, merged ?? {});
     change(home, id, "update", (each) => ({
