@@ -108,6 +108,20 @@ describe("run", () => {
     expect(tsbox("inspect", name).status).toBe(1);
   });
 
+  boxTest("is 124 where its time is over, which inspect knows as well", () => {
+    const name = newName();
+    const ended = tsbox("run", "--timeout", "200ms", "--name", name, "busy", "sh", "-c", "echo begun; sleep 1000");
+    expect(ended).toEqual({
+      status: 124,
+      stdout: "begun\n",
+      stderr: "tsbox: killed: its time is over (limits.time)\n",
+    });
+    const state = "{{.State.ExitCode}} {{.State.Error}}";
+    expect(said("inspect", "-f", state, name)).toBe("137 killed: its time is over (limits.time)");
+    said("run", "-d", "--timeout", "200ms", "--name", `${name}-2`, "busy", "sleep", "1000");
+    expect(said("wait", `${name}-2`)).toBe("137");
+  });
+
   boxTest("in the namespaces of another container", () => {
     const other = waiting();
     const script = "ls /proc | grep -c '^[0-9]'";
@@ -156,7 +170,7 @@ describe("what a container is asked for", () => {
     [["--name", "-x"], "Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"],
     [["--stop-signal", "SIGNOPE"], "SIGNOPE"],
     [["-it"], "the input device is not a TTY"],
-    [["--timeout", "1s"], "a container has no such thing"],
+    [["--cpu-time", "1s"], "a container has no such thing"],
   ])("%j is refused before anything is made", (flags, message) => {
     const ended = tsbox("run", ...flags, "busy", "true");
     expect([ended.status, ended.stdout]).toEqual([125, ""]);

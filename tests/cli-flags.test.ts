@@ -712,7 +712,7 @@ test.each([
   [["--network", "web", "--mac-address", "x"], "x is not a valid mac address"],
   [["-v", "data:/data:sometimes"], 'use --volume "data:/data:sometimes": invalid mode: sometimes'],
   [["--volume-driver", "nfs"], 'use --volume-driver "nfs": there is no such volume driver'],
-  [["--timeout", "2s"], 'use --timeout "2s": a container has no such thing'],
+  [["--cpu-time", "2s"], 'use --cpu-time "2s": a container has no such thing'],
   [["--writable-layer", "x"], 'use --writable-layer "x": a container has no such thing'],
   [["--network", "web", "--deny", "x"], 'use --network "web": there are --allow and --deny, which make another one'],
   [["-a", "console"], 'use --attach "console": not understood'],

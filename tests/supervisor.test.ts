@@ -447,6 +447,50 @@ describe("a network that somebody else makes ready", () => {
   });
 });
 
+describe("with limits that the supervisor keeps", () => {
+  const spins = ["sh", "-c", "trap '' TERM INT; echo begun; while :; do sleep 0.01; done"];
+
+  testUnless(noSandbox, "it is killed when its time is over, whatever it does about that, and not before", async () => {
+    await using home = new TestHome();
+    const id = home.make(spins, { limits: { time: "400ms" } });
+    const begun = performance.now();
+    await home.start(id);
+    const exit = await home.over(id);
+    expect(performance.now() - begun).toBeGreaterThan(390);
+    expect(exit).toMatchObject({ exitCode: 137, signal: SIGKILL, reason: "timeout", oomKilled: false });
+    expect(home.output(id)).toBe("begun\n");
+  });
+
+  testUnless(
+    noSandbox,
+    "it is killed when it has written more than it may, on whatever stream, and not at that",
+    async () => {
+      await using home = new TestHome();
+      const write = (bytes: number) => [
+        "sh",
+        "-c",
+        `head -c 1000 /dev/zero >&2; head -c ${bytes} /dev/zero; sleep 0.2; exit 4`,
+      ];
+      const at = await home.run(write(9000), { limits: { output: 10_000 } });
+      expect(await home.over(at)).toMatchObject({ exitCode: 4, signal: 0 });
+      expect(home.output(at).length).toBe(9000);
+      const over = await home.run([...write(9001).slice(0, 2), `${write(9001)[2]?.replace("0.2", "1000")}`], {
+        limits: { output: 10_000 },
+      });
+      expect(await home.over(over)).toMatchObject({ exitCode: 137, reason: "output" });
+      const endless = await home.run(["sh", "-c", "cat /dev/zero"], { limits: { output: "1mb" }, terminal: true });
+      expect(await home.over(endless)).toMatchObject({ exitCode: 137, reason: "output" });
+    },
+  );
+
+  testUnless(noSandbox, "one that ends by itself was not killed", async () => {
+    await using home = new TestHome();
+    const id = await home.run(["sh", "-c", "exit 3"], { limits: { time: "1h", output: "1g" } });
+    const exit = await home.over(id);
+    expect([exit?.exitCode, exit?.reason, exit?.error]).toEqual([3, undefined, undefined]);
+  });
+});
+
 describe("with limits", () => {
   testUnless(noLimits, "a group is made, its limits hold, and memory that was out is told", async () => {
     await using home = new TestHome();

@@ -8,7 +8,7 @@ import { print } from "./print.ts";
 import { safeText } from "./safe-text.ts";
 
 /** The command ran longer than `--timeout`, or used more than `--cpu-time`; the number of timeout(1). */
-const TIMED_OUT = 124;
+export const TIMED_OUT = 124;
 /** tsbox itself failed. */
 export const FAILED = 125;
 const NOT_EXECUTABLE = 126;

@@ -229,7 +229,9 @@ function checkLimits(options: ContainerOptions): void {
   checkObject("limits", limits);
   if (bandwidthOf(limits) && !isNetworked(options))
     throw invalid("limit the bandwidth: the container is in no network of its own", "--network bridge");
-  for (const key of ["time", "cpuTime", "output", "traffic"] as const) {
+  if (limits.time !== undefined) parseDuration("use the time limit", limits.time);
+  if (limits.output !== undefined) parseSize("use the output limit", limits.output);
+  for (const key of ["cpuTime", "traffic"] as const) {
     if (limits[key] === undefined) continue;
     throw invalid(
       `use the limit "${key}" of a container: nobody is there all the time to count`,

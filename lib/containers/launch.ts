@@ -2,7 +2,7 @@
 import * as sys from "../../syscalls/index.ts";
 import { Descriptors, TsboxError, type Directory } from "../../syscalls/index.ts";
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
-import { holdIdRange, launchable, mapsFrom, supervise } from "../sandbox/index.ts";
+import { holdIdRange, launchable, mapsFrom, parseDuration, parseSize, supervise } from "../sandbox/index.ts";
 import type { Meanwhile, Launchable, Supervised, SupervisedResult, Supervision } from "../sandbox/index.ts";
 import type { Resources, Spec } from "../spec/index.ts";
 import { markDecision } from "./decide.ts";
@@ -259,7 +259,7 @@ function supervisionOf(
   { record }: ContainerCgroup,
   image: Launchable["image"],
 ): Supervision {
-  const { log, openStdin = false, terminal } = options;
+  const { log, openStdin = false, terminal, limits } = options;
   const ended = callSelf(home, "ended", id);
   const health = healthCheckOf(options.health, image?.image.config.config ?? {});
   const check = health && callSelf(home, "health", id);
@@ -275,6 +275,10 @@ function supervisionOf(
       headerBytes: LOG_HEADER,
       chunkBytes: LOG_CHUNK,
       modes: [WRITTEN, WHOLE],
+    },
+    limits: {
+      timeMs: limits?.time === undefined ? undefined : parseDuration("use the time limit", limits.time),
+      outputBytes: limits?.output === undefined ? undefined : parseSize("use the output limit", limits.output),
     },
     exit: { name: EXIT, temporary: NEW_EXIT, sizeBytes: EXIT_BYTES },
     sockets: [PIDFD_SOCKET, STDIN_SOCKET],

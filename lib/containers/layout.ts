@@ -48,7 +48,7 @@ export const LOG_HEADER = 24;
 export const LOG_CHUNK = 65536;
 /**
  * The exit file: the exit frame of `lib/plan/frame.ts` (152 bytes; tag 0 where init was killed and told nothing),
- * `i64 seconds · i64 nanoseconds` when, and what `memory.events` or `memory.oom_control` of the cgroup said then, up to
+ * `i64 seconds · i64 nanoseconds` when, `u64` which limit was exceeded (`EXCEEDED` of `lib/plan/supervisor.ts`), and what `memory.events` or `memory.oom_control` of the cgroup said then, up to
  * 512 bytes, padded with 0.
  */
-export const EXIT_BYTES = 152 + 16 + 512;
+export const EXIT_BYTES = 152 + 16 + 8 + 512;

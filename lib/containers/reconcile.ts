@@ -72,7 +72,7 @@ export function started(
   pid: number,
   more: Partial<ContainerRecord> = {},
 ): ContainerRecord {
-  const { error: _error, after: _after, ...known } = record;
+  const { error: _error, reason: _reason, after: _after, ...known } = record;
   // one that has ended by now did not begin after that
   const startedAt = Math.min(Date.now(), readExit(home, record.id)?.finishedAt ?? Infinity);
   const running: ContainerRecord = {
@@ -104,6 +104,7 @@ function settleEnd(home: Home, record: ContainerRecord, exit: Exit | undefined):
     oomKilled,
     finishedAt,
     ...(exit?.error === undefined ? {} : { error: exit.error }),
+    ...(exit?.reason === undefined ? {} : { reason: exit.reason }),
   };
   if (exit && restartDelay(ended) !== undefined && isDecided(ended)) ended.status = "restarting";
   if (oomKilled) addContainerEvent(home, record, "oom", { time: finishedAt });

@@ -60,7 +60,9 @@ export interface ContainerRecord {
   finishedAt?: number;
   exitCode?: number;
   oomKilled?: boolean;
-  /** Why it could not be started. */
+  /** Of limits, which it was killed for. */
+  reason?: "timeout" | "output";
+  /** Why it could not be started, or was killed. */
   error?: string;
   /** By its restart policy, since somebody started it. */
   restarts: number;

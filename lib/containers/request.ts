@@ -56,8 +56,8 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
     ...request
   } = options as Omit<ContainerOptions, (typeof OWN)[number]>;
   checkLimits(request.limits);
-  // its networks keep that
-  const { bandwidth: ___, ...limits } = request.limits ?? {};
+  // its networks keep the first, its supervisor the others
+  const { bandwidth: ___, time: ____, output: _____, ...limits } = request.limits ?? {};
   const isAlone = named === "none" || isNetworked(record.options);
   const wanted = network ?? (isAlone ? false : (named as RunOptions["network"]));
   return {
@@ -74,7 +74,7 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
 
 /** What its owner would have to keep: it has none. */
 function checkLimits(limits: RunOptions["limits"]): void {
-  const name = (["time", "cpuTime", "output", "traffic"] as const).find((each) => limits?.[each] !== undefined);
+  const name = (["cpuTime", "traffic"] as const).find((each) => limits?.[each] !== undefined);
   if (name === undefined) return;
   throw new TsboxError(`use limits.${name} of a container that lasts: nobody would keep it`, {
     code: "unsupported",

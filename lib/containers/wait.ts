@@ -14,6 +14,8 @@ export interface WaitOptions {
 export interface Ended {
   exitCode: number;
   oomKilled: boolean;
+  /** Which limit it was killed for. */
+  reason?: "timeout" | "output";
   error?: string;
 }
 
@@ -98,8 +100,9 @@ function lookAt(home: Home, id: string): ContainerRecord | undefined {
   }
 }
 
-const endOf = ({ exitCode = 0, oomKilled = false, error }: ContainerRecord): Ended => ({
+const endOf = ({ exitCode = 0, oomKilled = false, reason, error }: ContainerRecord): Ended => ({
   exitCode,
   oomKilled,
+  ...(reason === undefined ? {} : { reason }),
   ...(error === undefined ? {} : { error }),
 });

@@ -49,5 +49,5 @@ export { compileExec } from "./exec.ts";
 export { restartWaitSteps, WAITING_FDS } from "./restart-wait.ts";
 export { REPORT_BYTES } from "./frame.ts";
 export { INIT, LIFELINE, SUPERVISOR } from "./supervised.ts";
-export { SOON_STATUS, SUPERVISED, supervisorSteps, type Executed, type Supervision } from "./supervisor.ts";
+export { EXCEEDED, SOON_STATUS, SUPERVISED, supervisorSteps, type Executed, type Supervision } from "./supervisor.ts";
 export { daemonSteps } from "./daemon.ts";

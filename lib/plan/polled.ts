@@ -3,7 +3,17 @@ import { ref, struct, words } from "../../syscalls/index.ts";
 import type { Argument, At, Data, Op } from "../../syscalls/index.ts";
 import { FOUND, jumpIf, label } from "./flow.ts";
 
-export const POLLED = ["owner", "out", "err", "passing", "pidfd socket", "stdin socket", "signals", "timer"] as const;
+export const POLLED = [
+  "owner",
+  "out",
+  "err",
+  "passing",
+  "pidfd socket",
+  "stdin socket",
+  "signals",
+  "timer",
+  "deadline",
+] as const;
 export type PolledName = (typeof POLLED)[number];
 
 const NONE = -1;

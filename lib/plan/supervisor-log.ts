@@ -2,6 +2,8 @@
  * How a supervisor writes down what its container writes: a record for what one read(2) gave. What is read is written
  * before anything more is read; where the disk is full, the command waits.
  *
+ * All of it is counted by the position of a file without contents: an executor does not add.
+ *
  * In slots: `stuck`, 1 while a record has no room; `again`, 1 where the memory that is read into has been used.
  * @module
  */
@@ -35,14 +37,22 @@ const SEEK_CUR = named("SEEK_CUR", 1);
 const [RW, PRIVATE] = [named("PROT_READ|PROT_WRITE", 3), named("MAP_PRIVATE|MAP_ANONYMOUS", 0x22)];
 const WRITE: Op = { call: "run", args: [PROGRAM_ADDRESS, 0], label: "write the record", onError: "ignore" };
 
+/** Done time and again, once so many bytes have been written. */
+export interface LogLimit {
+  bytes: number;
+  exceeded: () => Op[];
+}
+
 export class LogWriter {
   readonly #how: LogFiles;
+  readonly #limit: LogLimit | undefined;
   readonly #polled: Polled;
   readonly #header: Data;
   readonly #vector: Data;
 
-  constructor(how: LogFiles, polled: Polled) {
+  constructor(how: LogFiles, polled: Polled, limit?: LogLimit) {
     this.#how = how;
+    this.#limit = limit;
     this.#polled = polled;
     this.#header = buffer("header of a record", how.headerBytes);
     this.#vector = words("[header, chunk]", 0, how.headerBytes, 0, 0);
@@ -55,6 +65,9 @@ export class LogWriter {
     { call: "ftruncate", args: [ref("ruler"), this.#how.headerBytes] },
     { call: "mmap", args: [0, this.#how.chunkBytes, RW, PRIVATE, -1, 0], out: "chunk" },
     { call: "store", args: [{ at: this.#vector, offset: 16 }, ref("chunk"), 8] },
+    ...(this.#limit
+      ? [{ call: "memfd_create", args: [cstring("counter"), named("MFD_CLOEXEC", 1)], out: "counter" } satisfies Op]
+      : []),
   ];
 
   /** Where a record is stuck. @param next where to, as long as it is */
@@ -116,6 +129,7 @@ export class LogWriter {
       { call: "store", args: [{ at: this.#vector, offset: 24 }, ref("count"), 8] },
       { call: "clock_gettime", args: [named("CLOCK_REALTIME", 0), this.#header] },
       set("again", 1),
+      ...this.#count(name),
       WRITE,
       jumpIf("stuck", "==", 0, `done with ${name}`),
       // nothing more is read till it is written
@@ -125,6 +139,17 @@ export class LogWriter {
       set(name, -1),
       this.#polled.watch(name, CLOSED),
     ]);
+  }
+
+  #count(name: string): Op[] {
+    if (!this.#limit) return [];
+    const within = `${name} within its limit`;
+    return [
+      { call: "lseek", args: [ref("counter"), ref("count"), SEEK_CUR], out: "total" },
+      jumpIf("total", "<", this.#limit.bytes + 1, within),
+      ...this.#limit.exceeded(),
+      label(within),
+    ];
   }
 
   /** All of it, or it is taken back: the disk is full. */

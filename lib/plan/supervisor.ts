@@ -30,6 +30,8 @@ export interface Supervision {
   /** Its other end is passed over the socket that is bound as `passing`. */
   terminal: boolean;
   log: LogFiles;
+  /** After which it is killed: its time, and the bytes of its log. */
+  limits?: { timeMs?: number | undefined; outputBytes?: number | undefined };
   /** File names in the directory. */
   exit: { name: string; temporary: string; sizeBytes: number };
   /** Sockets, which are removed at the end. */
@@ -65,6 +67,12 @@ const here = flags("AT_FDCWD");
 /** Exit status of a health check that wants to be there again soon. */
 export const SOON_STATUS = 3;
 
+/** Why it was killed, in the exit record behind the frame and the time. */
+export const EXCEEDED = { time: 1, output: 2 } as const;
+const EXCEEDED_AT = EXIT_FRAME_BYTES + 16;
+const EVENTS_AT = EXCEEDED_AT + 8;
+const SIGKILL = 9;
+
 class Supervisor {
   readonly #how: Supervision;
   readonly #polled = new Polled();
@@ -73,17 +81,23 @@ class Supervisor {
 
   constructor(how: Supervision) {
     this.#how = how;
-    this.#log = new LogWriter(how.log, this.#polled);
     this.#exit = buffer("exit record", how.exit.sizeBytes);
+    const bytes = how.limits?.outputBytes;
+    this.#log = new LogWriter(
+      how.log,
+      this.#polled,
+      bytes === undefined ? undefined : { bytes, exceeded: () => this.#kill("output") },
+    );
   }
 
   plan(): Plan {
-    const { health } = this.#how;
+    const { health, limits } = this.#how;
     const steps: Plan = [
       { action: "be looked into by nobody", ops: this.#begin() },
       { action: "wait for the container, and for those who want something of it", ops: this.#wait() },
       { action: "pass signals on", ops: this.#signals() },
       ...(health ? [{ action: "check its health", ops: this.#health(health) }] : []),
+      ...(limits?.timeMs === undefined ? [] : [{ action: "end it when its time is over", ops: this.#deadline() }]),
       ...(this.#how.terminal ? [{ action: "take the terminal", ops: this.#terminal() }] : []),
       { action: "pass what is asked for", ops: this.#sockets() },
       { action: "hear of the end", ops: this.#frames() },
@@ -97,8 +111,9 @@ class Supervisor {
   }
 
   #begin(): Op[] {
-    const { health, terminal } = this.#how;
-    const watched = POLLED.filter((name) => name !== "timer" && !(terminal && name === "stdin socket"));
+    const { health, terminal, limits: { timeMs } = {} } = this.#how;
+    const timers: PolledName[] = ["timer", "deadline"];
+    const watched = POLLED.filter((name) => !timers.includes(name) && !(terminal && name === "stdin socket"));
     return [
       { call: "prctl", args: [named("PR_SET_DUMPABLE", 4), 0] },
       { call: "prctl", args: [named("PR_SET_NAME", 15), cstring("tsbox-super")] },
@@ -107,19 +122,25 @@ class Supervisor {
       { call: "signalfd4", args: [-1, words("all signals", -1), 8, SFD], out: "signals" },
       ...this.#log.begin(),
       ...watched.map((name) => this.#polled.watch(name)),
-      ...(health
-        ? [
-            {
-              call: "timerfd_create",
-              args: [named("CLOCK_MONOTONIC", 1), CLOEXEC_NONBLOCK],
-              out: "timer",
-            } satisfies Op,
-            this.#polled.watch("timer"),
-            arm(health.firstMs),
-          ]
-        : []),
+      ...(health ? this.#timer("timer", health.firstMs) : []),
+      ...(timeMs === undefined ? [] : this.#timer("deadline", timeMs)),
     ];
   }
+
+  #timer = (name: "timer" | "deadline", ms: number): Op[] => [
+    { call: "timerfd_create", args: [named("CLOCK_MONOTONIC", 1), CLOEXEC_NONBLOCK], out: name },
+    this.#polled.watch(name),
+    arm(ms, name),
+  ];
+
+  #deadline = (): Op[] =>
+    this.#polled.where("deadline", [this.#polled.watch("deadline", CLOSED), ...this.#kill("time")]);
+
+  /** By init, which passes signals on. */
+  #kill = (why: keyof typeof EXCEEDED): Op[] => [
+    { call: "store", args: [{ at: this.#exit, offset: EXCEEDED_AT }, EXCEEDED[why], 8] },
+    { call: "sendto", args: [ref("owner"), words("SIGKILL", SIGKILL), 1, DONT_WAIT, 0, 0] },
+  ];
 
   /** A timeout is needed where something has to be tried again, or memory be given back. */
   #wait = (): Op[] => [
@@ -276,7 +297,7 @@ class Supervisor {
       { call: "clock_gettime", args: [named("CLOCK_REALTIME", 0), at(EXIT_FRAME_BYTES)] },
       {
         call: "pread64",
-        args: [ref("events"), at(EXIT_FRAME_BYTES + 16), exit.sizeBytes - EXIT_FRAME_BYTES - 16, 0],
+        args: [ref("events"), at(EVENTS_AT), exit.sizeBytes - EVENTS_AT, 0],
       },
       { call: "pwrite64", args: [ref("exit"), this.#exit, exit.sizeBytes, 0] },
       {
@@ -333,9 +354,9 @@ const signalMask = (mask: number): Op => ({
 });
 
 /** Once, after so long. */
-function arm(ms: number): Op {
+function arm(ms: number, timer: "timer" | "deadline" = "timer"): Op {
   const [seconds, nanoseconds] = [Math.floor(ms / 1000), Math.round((ms % 1000) * 1e6)];
-  return { call: "timerfd_settime", args: [ref("timer"), 0, words(`in ${ms} ms`, 0, 0, seconds, nanoseconds), 0] };
+  return { call: "timerfd_settime", args: [ref(timer), 0, words(`in ${ms} ms`, 0, 0, seconds, nanoseconds), 0] };
 }
 
 /** Nothing is read from whoever connects. */

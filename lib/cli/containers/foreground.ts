@@ -1,7 +1,8 @@
 /** A container that is followed until it ends, or is left alone by its detach keys. @module */
-import type { Attachment, Container } from "../../containers/index.ts";
+import type { Attachment, Container, Ended } from "../../containers/index.ts";
 import { DetachKeys, joinTerminals } from "../../terminal/index.ts";
 import { print } from "../print.ts";
+import { complain, TIMED_OUT } from "../report.ts";
 import { callersSize } from "../terminal.ts";
 
 export interface Foreground {
@@ -39,7 +40,7 @@ export async function follow(container: Container, how: Foreground, start: () =>
     const size = callersSize();
     if (attachment.terminal && size) attachment.resize({ columns: size.cols, rows: size.rows });
     if (!(await join(attachment, how, keys))) return 0;
-    return (await waited).exitCode;
+    return statusOf(await waited);
   } finally {
     stop.abort();
     attachment.close();
@@ -61,11 +62,17 @@ export async function attachTo(container: Container, how: Foreground): Promise<n
       attachment.resize({ columns: size.cols, rows: size.rows + 1 });
       attachment.resize({ columns: size.cols, rows: size.rows });
     }
-    return (await join(attachment, how, keys)) ? (await waited).exitCode : 0;
+    return (await join(attachment, how, keys)) ? statusOf(await waited) : 0;
   } finally {
     stop.abort();
     attachment.close();
   }
+}
+
+/** As a sandbox that is killed for the same. */
+function statusOf({ exitCode, reason, error }: Ended): number {
+  if (error !== undefined && reason !== undefined) complain(error);
+  return reason === "timeout" ? TIMED_OUT : exitCode;
 }
 
 /** A terminal sends its signals by itself. */

@@ -59,7 +59,6 @@ export function containerRequest(words: string[], flags: ContainerFlags, world: 
 
 const HEALTH = ["healthCmd", "healthInterval", "healthTimeout", "healthRetries", "healthStartPeriod"] as const;
 const OF_SANDBOXES = [
-  ["timeout", "--timeout"],
   ["cpuTime", "--cpu-time"],
   ["writableLayer", "--writable-layer"],
 ] as const;
