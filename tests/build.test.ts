@@ -405,6 +405,10 @@ describe("files", () => {
       await add("ENV A=1\nWORKDIR /x\n");
       expect(await builds.run("cat /kept")).toBe("first");
       expect(answers).toEqual([200, 304, 304]);
+      // a server that says that it is the same does not make it what it should be
+      const summed = `FROM base\nADD --checksum=sha256:${"0".repeat(64)} http://127.0.0.1:${server.port}/kept /`;
+      expect((await failedBuild(builds.build(summed, options))).code).toBe("digest_mismatch");
+      answers.pop();
       [etag, content] = ['"2"', "second"];
       expect((await add()).cached).toBe(0);
       expect(await builds.run("cat /kept")).toBe("second");

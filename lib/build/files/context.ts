@@ -142,8 +142,10 @@ async function fetchFile({ url, name }: RemoteFile, { kept, ...options }: FetchO
   }
   kept.hold(place);
   place.touch();
-  const known = place.find(name);
-  if (known && options.checksum === known.digest) return place.files;
+  const found = place.find(name);
+  if (found && options.checksum === found.digest) return place.files;
+  // it is not what it should be, whatever its server says of it
+  const known = options.checksum === undefined ? found : undefined;
   // what comes goes elsewhere than what is here, which may be the same
   const scratch = options.scratch();
   const come = await download(url, { ...options, scratch, file: name, known });
