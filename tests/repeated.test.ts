@@ -3,6 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { hostRoot } from "../lib/sandbox/host.ts";
 import { specFor } from "../lib/sandbox/request.ts";
 import { requestedFor } from "../lib/sandbox/repeated.ts";
 import type { Request } from "../lib/sandbox/stacked-root.ts";
@@ -71,6 +72,14 @@ test("a mount point that is gone, or there again, is seen", () => {
   expect(kindNow()).toBe("overlay");
   mkdirSync(join(rootfs, "sys"));
   expect(kindNow()).toBe("directory");
+});
+
+test("a view of the host is not older than the one that others get", async () => {
+  const request: Request = { network: "host" };
+  const now = () => (requestedFor(["true"], request).beside.root as { entries?: unknown }).entries;
+  expect(now()).toBe(hostRoot().entries);
+  await Bun.sleep(1100);
+  expect(now()).toBe(hostRoot().entries);
 });
 
 test("a root filesystem that is gone is an error the second time as well", () => {

@@ -4,6 +4,7 @@
  * @module
  */
 import { effectiveGid, effectiveUid } from "../../syscalls/index.ts";
+import type { Root } from "../plan/index.ts";
 import type { SecurityOptions } from "./options.ts";
 import { rootOf, specFor, type Requested } from "./request.ts";
 import type { Request } from "./stacked-root.ts";
@@ -21,12 +22,16 @@ export function requestedFor(args: string[], request: Request): Requested {
   if (key === undefined) return specFor(args, request);
   const known = kept.get(key);
   // a wrong request is not kept: what is wrong now is the root filesystem
-  if (known && rootOf(request, false).root.kind === known.beside.root.kind) return known;
+  if (known && isSame(rootOf(request, false).root, known.beside.root)) return known;
   const made = freeze(specFor([...args], request));
   if (!known && kept.size >= KEPT) kept.delete(kept.keys().next().value as string);
   kept.set(key, made);
   return made;
 }
+
+/** A view of the host is taken anew now and then. */
+const isSame = (now: Root, then: Root): boolean =>
+  now.kind === "tmpfs" ? then.kind === "tmpfs" && now.entries === then.entries : now.kind === then.kind;
 
 /** Options that no specification has. */
 const ELSEWHERE = new Set(["stdin", "stdout", "stderr", "signal"]);
