@@ -131,8 +131,12 @@ export function filesystemSteps(
 const PROC = "/proc";
 
 /** The mount of a proc that the first process can attach, as nothing else is mounted, or written, below that; or -1. */
-function procOf({ mounts: all, linux: { sysctl = {}, rootfsPropagation } }: Spec, { root }: Beside): number {
-  const isBelow = (path: string) => [undefined, "proc"].includes(path.split("/").find((part) => !/^\.?$/.test(part)));
+function procOf({ mounts: all, linux, process: { cwd } }: Spec, { root }: Beside): number {
+  const { sysctl = {}, rootfsPropagation } = linux;
+  const topOf = (path: string) => path.split("/").find((part) => !/^\.?$/.test(part));
+  const isBelow = (path: string) => [undefined, "proc"].includes(topOf(path));
+  // it is opened without waiting, and would be what is below a cover
+  if (topOf(cwd) === "proc") return -1;
   const [found, another] = all.flatMap(({ destination }, index) => (isBelow(destination) ? [index] : []));
   if (found === undefined || another !== undefined) return -1;
   if (Object.keys(sysctl).length > 0 || rootfsPropagation !== undefined) return -1;

@@ -557,6 +557,22 @@ describe("kernel settings", () => {
     expect(existsSync(marker)).toBe(true);
   });
 
+  testUnless(notRoot, "cannot be written from a working directory that was open before its cover", async () => {
+    const namespaces: RunOptions["namespaces"] = { user: "host" };
+    for (const cwd of ["/proc/sys/vm", "//./proc/sys/vm"]) {
+      const root = hostile();
+      // or what is made for mounts waits
+      for (const name of ["dev", "proc", "sys"]) root.directory(name);
+      const options: RunOptions = { rootfs: root.path, cwd, namespaces };
+      const run = (plan: Change["plan"]) =>
+        runChanged(["/bin/sh", "-c", "(: >>panic_on_oom) 2>/dev/null && echo opened; ls"], options, { plan });
+      const late = await run(insertBefore('make "/proc/sys" read-only', sleep(200)));
+      expect(late.stdout).toStartWith("admin_reserve_kbytes\n");
+      const control = await run(withoutStep('make "/proc/sys" read-only'));
+      expect(control.stdout).toStartWith("opened\n");
+    }
+  });
+
   attack("cannot be uncovered by mounting proc again, without the capability or with", async () => {
     const line =
       "mkdir /tmp/p; mount -t proc proc /tmp/p 2>/dev/null && (: >>/tmp/p/sys/vm/panic_on_oom) 2>/dev/null && echo opened; mount -o remount,rw /proc/sys 2>/dev/null && (: >>/proc/sys/vm/panic_on_oom) 2>/dev/null && echo opened; umount /proc/sys 2>/dev/null && (: >>/proc/sys/vm/panic_on_oom) 2>/dev/null && echo opened; true";
