@@ -18,6 +18,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { cloneRepository } from "../../lib/build/files/git.ts";
 import {
   createFiles,
   fetchSource,
@@ -423,8 +424,10 @@ testUnless(noGit, "submodules lead to no server that a build is not to reach", a
     (modulesReach: (ip: string) => boolean) => openContext(url, { scratch: fresh, modulesReach }),
   ];
   const elsewhere = `http://127.0.0.2:${other.port}/secret`;
+  // curl takes what is before the question mark for the host
+  const unclear = `http://127.0.0.2:${other.port}?@127.0.0.1:${server.port}/secret`;
   for (const way of ways) {
-    for (const module of [elsewhere, "file:///etc", "/etc", "../../../../127.0.0.2/secret", "ext::true"]) {
+    for (const module of [elsewhere, "file:///etc", "/etc", "../../../../127.0.0.2/secret", "ext::true", unclear]) {
       commitWith(module);
       expect([module, await failureOf(() => way(onlyOwn))]).toMatchObject([module, { code: "permission_denied" }]);
     }
@@ -433,6 +436,13 @@ testUnless(noGit, "submodules lead to no server that a build is not to reach", a
     commitWith(elsewhere);
     expect(await failureOf(() => way(() => true))).toMatchObject({ code: "download_failed" });
     expect(asked.splice(0)[0]).toBe("/secret/info/refs");
+  }
+  for (const text of [`git+${unclear}`, `http:///127.0.0.2:${other.port}/x.git`]) {
+    const refused = await failureOf(() => fetchSource(text, { scratch: fresh, reaches: onlyOwn }));
+    expect(refused).toMatchObject({ code: "permission_denied" });
+    expect(asked).toEqual([]);
+    await failureOf(() => fetchSource(text, { scratch: fresh }));
+    expect(asked.splice(0).length).toBeGreaterThan(0);
   }
   // more than is looked at
   writeFileSync(join(work, "x"), "");
@@ -455,14 +465,19 @@ testUnless(noGit, "who is asked by git's own protocol is who was looked at", asy
     },
   });
   const url = `git://localhost:${server.port}/x.git`;
-  const ask = async (reaches?: (ip: string) => boolean) => {
+  const ask = async (reaches?: (ip: string) => boolean, from = url) => {
     request = "";
-    await failureOf(() => fetchSource(url, { scratch: fresh, ...(reaches ? { reaches } : {}) }));
+    const options = { scratch: fresh(), ...(reaches ? { reaches } : {}) };
+    await failureOf(() => cloneRepository({ kind: "git", url: from }, options));
     return /host=([^:\0]*)/.exec(request)?.[1];
   };
-  expect(await ask((ip) => ip === "127.0.0.1")).toBe("127.0.0.1");
+  const local = (ip: string) => ip === "127.0.0.1";
+  expect(await ask(local)).toBe("127.0.0.1");
+  // what git understands, and would ask by its name
+  const odd = url.replace(/:(?=\d)/, ":+");
+  expect(await ask(local, odd)).toBeUndefined();
   // control
-  expect(await ask()).toBe("localhost");
+  expect([await ask(), await ask(undefined, odd)]).toEqual(["localhost", "localhost"]);
 });
 
 testUnless(noGit, "credentials of an address go to its server, and stay nowhere", async () => {

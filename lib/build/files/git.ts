@@ -157,7 +157,9 @@ function modulesOf(listed: string): { path: string; url: string }[] {
   return [...modules.values()].filter(({ url, path }) => url !== "" && path !== "");
 }
 
-const KNOWN = /^(?:https?|git|ssh):\/\/[^/]|^[\w.-]+@[\w.-]+:[^:]/i;
+/** Scheme, host and port, or a host as ssh(1) has it. What git or curl may take for another host does not fit. */
+const ADDRESS =
+  /^(?:(git(?!:\/\/[^/]*@)|https?|ssh):\/\/(?:[^/?#@\\]*@)?(\[[\da-f:.]+\]|[\w.-]+)(?::(\d+))?\/|[\w.-]+@([\w.-]+):[^:])/i;
 
 /** An address of .gitmodules, which may begin at that of the repository. @throws TsboxError `permission_denied` */
 function resolved(url: string, written: string): string {
@@ -166,7 +168,7 @@ function resolved(url: string, written: string): string {
       code: "permission_denied",
     });
   if (!/^\.\.?\//.test(written)) {
-    if (KNOWN.test(written)) return written;
+    if (ADDRESS.test(written)) return written;
     throw refused("is not at an address of https, http, git or ssh");
   }
   const [, server = "", path = ""] = /^([a-z+]+:\/\/[^/]*\/|[^:/]*:)(.*)$/i.exec(url) ?? [];
@@ -179,8 +181,11 @@ function resolved(url: string, written: string): string {
   return server + parts.join("/");
 }
 
-const hostOf = (url: string): string =>
-  (/^(?:[a-z+]+:\/\/)?(?:[^/@]*@)?(\[[^\]]*\]|[^:/]*)/i.exec(url)?.[1] ?? "").toLowerCase();
+/** Undefined where that is not clear. */
+function hostOf(url: string): string | undefined {
+  const [, , host, , byScp] = ADDRESS.exec(url) ?? [];
+  return (host ?? byScp)?.toLowerCase();
+}
 
 /** Of each submodule, a file that says where the rest of it is: nobody else may have such a name. */
 function removePointers(directory: Directory, depth = MAX_DEPTH): void {
@@ -209,7 +214,13 @@ function below(directory: string, subdirectory: string, url: string): string {
 
 /** Settings by which the server is the one that was looked at, and does not send to others. */
 async function pinOf(url: string, reaches: Reaches): Promise<string[]> {
-  const [, scheme, host = "", port] = /^(?:([a-z]+):\/\/)?(?:[^/@]*@)?(\[[^\]]*\]|[^:/]*)(?::(\d+))?/i.exec(url) ?? [];
+  const [, scheme, named, port, byScp] = ADDRESS.exec(url) ?? [];
+  const host = named ?? byScp;
+  if (host === undefined)
+    throw new TsboxError(`clone ${show(withoutCredentials(url))}: it is not clear which host that is`, {
+      code: "permission_denied",
+      hint: "https://host/path, git://host/path, ssh://user@host/path or user@host:path",
+    });
   const address = await addressOf(host, url, reaches);
   const own = port ?? (scheme?.toLowerCase() === "http" ? "80" : "443");
   if (address === undefined) return ["http.followRedirects=false"];
