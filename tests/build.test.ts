@@ -426,6 +426,28 @@ describe("files", () => {
     }
   });
 
+  it("of a URL come again where they were changed a moment before, as the server knows no more than the second", async () => {
+    let content = "first";
+    const modified = new Date().toUTCString();
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: (request) =>
+        request.headers.get("if-modified-since") === modified
+          ? new Response(null, { status: 304 })
+          : new Response(content, { headers: { "last-modified": modified } }),
+    });
+    const text = `FROM base\nADD http://127.0.0.1:${server.port}/young /`;
+    try {
+      for (content of ["first", "other"]) {
+        await builds.build(text, { allow: ["network.host"] });
+        expect(await builds.run("cat /young")).toBe(content);
+      }
+    } finally {
+      await server.stop(true);
+    }
+  });
+
   it("that are archives are unpacked by ADD, and not by COPY", async () => {
     builds.context.write("packed/inside", "unpacked");
     const tar = join(builds.context.path, "packed.tar.gz");
