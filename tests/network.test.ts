@@ -225,6 +225,8 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     for (const [address, why] of [
       ["10.98.0.6", "Address already in use"],
       ["10.98.0.3", "Address already in use"],
+      ["10.98.0.0", "Address already in use"],
+      ["10.98.0.7", "Address already in use"],
       ["10.97.0.1", "no configured subnet contains IP address 10.97.0.1"],
       ["10.98.0", "not an IP address"],
     ] as const)
@@ -255,6 +257,8 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     await refused({ name: "x", subnets: [{ subnet: "10.0.0.0/33" }] }, "not an address");
     await refused({ name: "x", subnets: [{ subnet: "10.0.0.0/31" }] }, "no room");
     await refused({ name: "x", subnets: [{ subnet: "10.5.0.0/24", gateway: "10.6.0.1" }] }, 'the gateway "10.6.0.1"');
+    const everybody = "10.5.0.255";
+    await refused({ name: "x", subnets: [{ subnet: "10.5.0.0/24", gateway: everybody }] }, `the gateway "${everybody}"`);
     await refused({ name: "x", subnets: [{ subnet: "10.5.0.0/24", range: "10.5.0.0/16" }] }, "not within");
     await refused({ name: "there" }, "there");
     await refused({ name: "none" }, "predefined");

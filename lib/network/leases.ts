@@ -67,7 +67,7 @@ export function checkSubnet(wanted: WantedSubnet, taken: readonly { subnet: Subn
       `use the subnet ${show(wanted.subnet)}: Pool overlaps with other one on this address space: ${other.owner}`,
     );
   const gateway = wanted.gateway === undefined ? { ...subnet, value: subnet.value + 1n } : parseAddress(wanted.gateway);
-  if (!contains(subnet, gateway) || gateway.value === subnet.value)
+  if (!contains(subnet, gateway) || isNobodys(gateway, subnet))
     throw invalid(`use the gateway ${show(wanted.gateway)}: no address of ${formatSubnet(subnet)}`);
   const made: NetworkSubnet = { subnet: formatSubnet(subnet), gateway: formatAddress(gateway) };
   if (wanted.range !== undefined) {
@@ -111,7 +111,7 @@ export function chooseAddresses(
     const isFree = (address: Address) => !reservedOnes.has(address.value) && !taken.has(formatAddress(address));
     const own = asked.find((address) => contains(at, address));
     if (own) {
-      if (!isFree(own) || own.value === at.value) {
+      if (!isFree(own) || isNobodys(own, at)) {
         const owner = taken.get(formatAddress(own))?.name;
         const whose = owner === undefined ? "it is reserved" : `container ${show(owner)} has it`;
         throw invalid(`use the address ${formatAddress(own)}: Address already in use`, whose);
@@ -128,6 +128,10 @@ export function chooseAddresses(
   });
 }
 
+/** The first is the network itself, the last of version 4 is everybody. */
+const isNobodys = ({ value }: Address, subnet: Subnet): boolean =>
+  value === networkOf(subnet).value || (subnet.family === 4 && value === lastOf(subnet).value);
+
 function nextFree(
   pool: Subnet,
   subnet: Subnet,
@@ -135,7 +139,7 @@ function nextFree(
   isFree: (address: Address) => boolean,
 ): Address | undefined {
   const { family } = pool;
-  // the first is the network itself, the last of version 4 is everybody
+  // without those that are nobody's
   const first = networkOf(pool).value === subnet.value ? subnet.value + 1n : networkOf(pool).value;
   const end =
     lastOf(pool).value === lastOf(subnet).value && family === 4 ? lastOf(pool).value : lastOf(pool).value + 1n;
