@@ -459,6 +459,14 @@ describe("help", () => {
       );
     }
   });
+  test("it lists all that there is, also where words follow that it is not asked for", () => {
+    const help = (...words: string[]) => tsbox(...words).stdout;
+    expect(help("--help", "ps")).toBe(help("--help"));
+    expect(help("-h", "run")).toBe(help("--help"));
+    expect(help("container", "--help", "ls")).toBe(help("container", "--help"));
+    expect(help("help", "container", "ls")).toBe(help("container", "--help"));
+    expect(help("container", "help", "ls")).toBe(help("container", "ls", "--help"));
+  });
   test.each(["create", "update"])("tsbox %s explains its flags", (verb) => {
     const { stdout, status: code } = tsbox(verb, "--help");
     expect(code).toBe(0);

@@ -24,10 +24,14 @@ export class CommandLine {
   /** @param words those behind `tsbox` */
   constructor(words: readonly string[]) {
     const path: string[] = [];
-    for (let at = 0; at < words.length && path.length < 2; at++) {
+    let depth = 2;
+    for (let at = 0; at < words.length && path.length < depth; at++) {
       const word = words[at] as string;
+      // the help of what has been named so far, whatever follows
+      if (word === "--help" || word === "-h") break;
       if (word === "--root") at++;
-      else if (!word.startsWith("-") && word !== "help") path.push(word);
+      else if (word === "help") depth = path.length + 1;
+      else if (!word.startsWith("-")) path.push(word);
     }
     this.#path = path[0] === "completion" ? undefined : path;
   }
