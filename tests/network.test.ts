@@ -258,7 +258,10 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     await refused({ name: "x", subnets: [{ subnet: "10.0.0.0/31" }] }, "no room");
     await refused({ name: "x", subnets: [{ subnet: "10.5.0.0/24", gateway: "10.6.0.1" }] }, 'the gateway "10.6.0.1"');
     const everybody = "10.5.0.255";
-    await refused({ name: "x", subnets: [{ subnet: "10.5.0.0/24", gateway: everybody }] }, `the gateway "${everybody}"`);
+    await refused(
+      { name: "x", subnets: [{ subnet: "10.5.0.0/24", gateway: everybody }] },
+      `the gateway "${everybody}"`,
+    );
     await refused({ name: "x", subnets: [{ subnet: "10.5.0.0/24", range: "10.5.0.0/16" }] }, "not within");
     await refused({ name: "there" }, "there");
     await refused({ name: "none" }, "predefined");
