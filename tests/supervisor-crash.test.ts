@@ -261,6 +261,10 @@ const WAYS: Way[] = [
   { options: { restart: "no" } },
   { only: /its time is over/, options: { limits: { time: "1ms", output: "1g" } } },
   { only: /what it writes: sendto/, options: { limits: { time: "1h", output: 1 } } },
+  {
+    only: /what it writes: sendto/,
+    options: { limits: { time: "1h", output: 1 }, command: ["sh", "-c", "echo err >&2; read line"] },
+  },
   // the disk is full
   {
     only: FULL,
