@@ -4,7 +4,7 @@
  * @see https://docs.kernel.org/filesystems/overlayfs.html, capabilities(7), acl(5)
  */
 import type { IdMapping } from "../spec/index.ts";
-import { refused } from "./look.ts";
+import { refused } from "./looked.ts";
 import { isKeptXattr } from "./xattrs.ts";
 
 /** Which ids of the host, on disk, are which ones of the image. */

@@ -3,7 +3,8 @@
  * @module
  */
 import { imageIds, type ImageIds } from "./attributes.ts";
-import { DT, GROUP, isWhiteout, textOf, type Looked, type Looker } from "./look.ts";
+import { GROUP, type Looker } from "./look.ts";
+import { DT, isWhiteout, textOf, type Looked } from "./looked.ts";
 import { joinPath, Tree, type Level, type Merged, type Pending } from "./merged.ts";
 import type { PackOptions } from "./pack.ts";
 import { Reading } from "./reading.ts";

@@ -4,91 +4,22 @@
  * counts, not what a name said before. Names are strings of bytes, a character each.
  * @module
  */
-import {
-  mapArena,
-  offsetOf,
-  runProgram,
-  systemError,
-  TsboxError,
-  unmapArena,
-  type Arena,
-} from "../../syscalls/index.ts";
-import { Digester, hexOf } from "../image/index.ts";
+import { mapArena, runProgram, unmapArena, type Arena } from "../../syscalls/index.ts";
 import { Batch, type Walk } from "./batch.ts";
+import {
+  DT,
+  failed,
+  textOf,
+  type FileKind,
+  type Looked,
+  type Name,
+  type Stated,
+  type StatedGroup,
+  type Wanted,
+} from "./looked.ts";
+import { stampAt, stampOfAll, STATX_BYTES, statedAt, type StatxMemory } from "./statx.ts";
 import { isKeptXattr } from "./xattrs.ts";
 
-/** What a directory says that a name in it is; its own word, to be looked at. */
-export const DT = { unknown: 0, fifo: 1, character: 2, directory: 4, block: 6, file: 8, symlink: 10, socket: 12 };
-
-export interface Name {
-  name: string;
-  /** One of {@link DT}. */
-  type: number;
-}
-
-/** A name in the directory that is open as `from`. */
-export interface Wanted extends Name {
-  from: number;
-}
-
-export type FileKind = "file" | "directory" | "symlink" | "character device" | "block device" | "fifo" | "socket";
-
-/** What a name stands for. */
-export interface Stated {
-  name: string;
-  kind: FileKind;
-  mode: number;
-  uid: number;
-  gid: number;
-  size: number;
-  /** Less than its size: it has holes. */
-  allocated: number;
-  mtime: { seconds: number; nanoseconds: number };
-  major: number;
-  minor: number;
-  /** Of a file with several names: what it is, whatever its name. */
-  identity?: string;
-  linkName?: string;
-  /**
-   * Of a file, where {@link Looker.stat} was asked: another one, or the same after a change, has another. Hexadecimal
-   * digits of inode, size, times of change and modification, and device, as `struct statx` has them.
-   */
-  stamp?: string;
-}
-
-/** Names that were looked at together. */
-export interface StatedGroup {
-  /** Hexadecimal digits: another one after any change of any of them. */
-  stamp: string;
-  /** When the last of them was changed, in seconds since 1970. */
-  changed: number;
-  /** None was gone. */
-  isWhole: boolean;
-  /** Undefined for those that are gone. */
-  all(): (Stated | undefined)[];
-}
-
-/** What is open, until {@link Looker.close}. */
-export interface Looked extends Stated {
-  fd: number;
-  /** Not so where it is open as a path. */
-  isReadable: boolean;
-  xattrs?: Map<string, Uint8Array>;
-}
-
-/** A character device 0:0 is overlayfs's whiteout. */
-export const isWhiteout = ({ kind, major, minor }: Stated): boolean =>
-  kind === "character device" && major === 0 && minor === 0;
-
-const KINDS: Record<number, FileKind> = {
-  0o010000: "fifo",
-  0o020000: "character device",
-  0o040000: "directory",
-  0o060000: "block device",
-  0o100000: "file",
-  0o120000: "symlink",
-  0o140000: "socket",
-};
 const TYPES: Record<FileKind, number> = {
   file: DT.file,
   directory: DT.directory,
@@ -98,7 +29,6 @@ const TYPES: Record<FileKind, number> = {
   fifo: DT.fifo,
   socket: DT.socket,
 };
-const S_IFMT = 0o170000;
 const [O_DIRECTORY, O_NOFOLLOW] = process.arch === "arm64" ? [0o40000, 0o100000] : [0o200000, 0o400000];
 const [O_NOCTTY, O_NONBLOCK, O_CLOEXEC, O_PATH] = [0o400, 0o4000, 0o2000000, 0o10000000];
 const O_FILE = O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
@@ -115,8 +45,6 @@ const GONE = [ENOENT, ENXIO, EXDEV, ENOTDIR, ELOOP];
 /** Files that are looked at together: each has three results. */
 export const GROUP = 80;
 const [LIST_BYTES, PATH_BYTES, DENTS_BYTES, VALUE_BYTES] = [512, 4096, 65536, 65536];
-const STATX_BYTES = 256;
-const HIGH = 2 ** 32;
 const NONE = new Uint8Array();
 const AT = {
   how: 0,
@@ -129,47 +57,12 @@ const AT = {
   value: PATH_BYTES + 4096 + 2 * DENTS_BYTES + GROUP * (2 * 256 + LIST_BYTES),
 };
 const ARENA_BYTES = AT.value + 2 * VALUE_BYTES + 256;
-const FIELD = {
-  nlink: offsetOf("statx", "stx_nlink"),
-  uid: offsetOf("statx", "stx_uid"),
-  gid: offsetOf("statx", "stx_gid"),
-  mode: offsetOf("statx", "stx_mode"),
-  ino: offsetOf("statx", "stx_ino"),
-  size: offsetOf("statx", "stx_size"),
-  blocks: offsetOf("statx", "stx_blocks"),
-  mtime: offsetOf("statx", "stx_mtime"),
-  ctime: offsetOf("statx", "stx_ctime"),
-  rdevMajor: offsetOf("statx", "stx_rdev_major"),
-  rdevMinor: offsetOf("statx", "stx_rdev_minor"),
-  devMajor: offsetOf("statx", "stx_dev_major"),
-  devMinor: offsetOf("statx", "stx_dev_minor"),
-  /** What was asked for; blocks, which are given later; the time of access; the mount, and all behind it. */
-  passing: [
-    [0, 4],
-    [offsetOf("statx", "stx_blocks"), offsetOf("statx", "stx_blocks") + 8],
-    [offsetOf("statx", "stx_atime"), offsetOf("statx", "stx_atime") + 16],
-    [offsetOf("statx", "stx_dev_minor") + 4, STATX_BYTES],
-  ] as const,
-};
-
-export const failed = (action: string, call: string, errno: number, path: string) =>
-  systemError(`${action} ${JSON.stringify(textOf(path))}`, call, errno);
-
-/** What no layer can hold, or is not to. */
-export const refused = (path: string, why: string, hint?: string): TsboxError =>
-  new TsboxError(`pack ${JSON.stringify(textOf(path))}: ${why}`, {
-    code: "archive_refused",
-    path: textOf(path),
-    ...(hint === undefined ? {} : { hint }),
-  });
-
-/** A name as text; what is not UTF-8 in it shows as U+FFFD. */
-export const textOf = (name: string): string => Buffer.from(name, "latin1").toString("utf8");
 
 export class Looker implements Disposable {
   readonly batch: Batch;
   readonly #memory: Arena = mapArena(ARENA_BYTES);
   readonly #bytes: Buffer;
+  readonly #stats: StatxMemory;
 
   /**
    * @param walk where the calls are made: in this thread, or by a process with other rights
@@ -177,8 +70,9 @@ export class Looker implements Disposable {
    */
   constructor(walk: Walk = runProgram, crosses = false) {
     this.batch = new Batch(walk);
-    this.#bytes = Buffer.from(this.#memory.bytes.buffer);
     const { view } = this.#memory;
+    this.#bytes = Buffer.from(this.#memory.bytes.buffer);
+    this.#stats = { bytes: this.#bytes, view };
     view.setBigUint64(AT.how, BigInt(O_DIRECTORY | O_CLOEXEC | O_NONBLOCK), true);
     view.setBigUint64(AT.how + 16, BigInt(crosses ? RESOLVE : RESOLVE | RESOLVE_NO_XDEV), true);
   }
@@ -312,7 +206,7 @@ export class Looker implements Disposable {
     });
     batch.run();
     const results = wanted.map((_, index) => batch.result(2 + index * 3));
-    return { ...this.#stampOfAll(wanted, results), all: () => this.#statedGroup(wanted, where) };
+    return { ...stampOfAll(this.#stats, AT.stats, wanted, results), all: () => this.#statedGroup(wanted, where) };
   }
 
   #statedGroup(wanted: Wanted[], where: (name: string) => string): (Stated | undefined)[] {
@@ -337,24 +231,7 @@ export class Looker implements Disposable {
     });
     this.batch.run();
     const results = opened.map((file, index) => (file ? this.batch.result(index + 1) : -ENOENT));
-    return this.#stampOfAll(wanted, results).stamp;
-  }
-
-  /** Of all that the kernel says of them, but for what is no change of theirs: that they were read, where they are mounted. */
-  #stampOfAll(wanted: Wanted[], results: number[]): Pick<StatedGroup, "stamp" | "changed" | "isWhole"> {
-    const { bytes, view } = this.#memory;
-    let changed = 0;
-    results.forEach((result, index) => {
-      const at = AT.stats + index * STATX_BYTES;
-      if (result < 0) return void bytes.fill(0, at, at + STATX_BYTES);
-      for (const [from, to] of FIELD.passing) bytes.fill(0, at + from, at + to);
-      for (const time of [FIELD.ctime, FIELD.mtime])
-        changed = Math.max(changed, view.getUint32(at + time, true) + view.getInt32(at + time + 4, true) * HIGH);
-    });
-    const stats = bytes.subarray(AT.stats, AT.stats + results.length * STATX_BYTES);
-    const names = Buffer.from(wanted.map(({ name }) => name).join("\0"), "latin1");
-    const stamp = hexOf(new Digester().update(names).update("\0\0").update(stats).digest());
-    return { stamp, changed, isWhole: results.every((result) => result >= 0) };
+    return stampOfAll(this.#stats, AT.stats, wanted, results).stamp;
   }
 
   /** Of files that are open. */
@@ -368,7 +245,7 @@ export class Looker implements Disposable {
     return fds.map((_, index) => {
       const result = this.batch.result(index + 1);
       if (result < 0) throw failed("look at", "statx", -result, where(index));
-      return this.#stampOf(index);
+      return stampAt(this.#stats, AT.stats + index * STATX_BYTES);
     });
   }
 
@@ -441,40 +318,7 @@ export class Looker implements Disposable {
 
   #statOf(index: number, result: number, name: string, where: string, isStamped = false): Stated {
     if (result < 0) throw failed("look at", "statx", -result, where);
-    const { view } = this.#memory;
-    const at = AT.stats + index * STATX_BYTES;
-    const mode = view.getUint16(at + FIELD.mode, true);
-    const stated: Stated = {
-      name,
-      kind: KINDS[mode & S_IFMT] as FileKind,
-      mode: mode & 0o7777,
-      uid: view.getUint32(at + FIELD.uid, true),
-      gid: view.getUint32(at + FIELD.gid, true),
-      size: u64(view, at + FIELD.size),
-      allocated: u64(view, at + FIELD.blocks) * 512,
-      mtime: {
-        seconds: view.getUint32(at + FIELD.mtime, true) + view.getInt32(at + FIELD.mtime + 4, true) * HIGH,
-        nanoseconds: view.getUint32(at + FIELD.mtime + 8, true),
-      },
-      major: view.getUint32(at + FIELD.rdevMajor, true),
-      minor: view.getUint32(at + FIELD.rdevMinor, true),
-    };
-    if (stated.kind !== "file") return stated;
-    if (view.getUint32(at + FIELD.nlink, true) > 1)
-      stated.identity =
-        this.#hex(at + FIELD.devMajor, at + FIELD.devMinor + 4) + this.#hex(at + FIELD.ino, at + FIELD.ino + 8);
-    if (isStamped) stated.stamp = this.#stampOf(index);
-    return stated;
-  }
-
-  /** Inode and size, and then times and device. */
-  #stampOf(index: number): string {
-    const at = AT.stats + index * STATX_BYTES;
-    return this.#hex(at + FIELD.ino, at + FIELD.size + 8) + this.#hex(at + FIELD.ctime, at + FIELD.devMinor + 4);
-  }
-
-  #hex(from: number, to: number): string {
-    return this.#bytes.toString("hex", from, to);
+    return statedAt(this.#stats, AT.stats + index * STATX_BYTES, name, isStamped);
   }
 
   /** @param type that it was opened as */
@@ -550,8 +394,6 @@ export class Looker implements Disposable {
 }
 
 const OPAQUE_KEYS = ["user.overlay.opaque", "trusted.overlay.opaque"];
-
-const u64 = (view: DataView, at: number): number => view.getUint32(at, true) + view.getUint32(at + 4, true) * HIGH;
 
 /** Of others only the key counts, if that. */
 const hasValue = (key: string): boolean => isKeptXattr(key) || key.endsWith(".overlay.opaque");

@@ -4,7 +4,8 @@
  * @module
  */
 import { attributesOf, type Attributes } from "./attributes.ts";
-import { DT, isWhiteout, refused, type Looked, type Looker, type Name, type Stated, type Wanted } from "./look.ts";
+import type { Looker } from "./look.ts";
+import { DT, isWhiteout, refused, type Looked, type Name, type Stated, type Wanted } from "./looked.ts";
 
 /** One of the directories, open. */
 export interface Top {

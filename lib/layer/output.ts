@@ -6,7 +6,7 @@
 import { mapArena, unmapArena } from "../../syscalls/index.ts";
 import { tarEnd, tarHeader, type TarHeader } from "../tar/index.ts";
 import type { Batch } from "./batch.ts";
-import { failed, refused, type Looked } from "./look.ts";
+import { failed, refused, type Looked } from "./looked.ts";
 
 const OUTPUT_BYTES = 1024 * 1024;
 const BLOCK_BYTES = 512;
