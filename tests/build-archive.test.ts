@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import * as fc from "fast-check";
 import { BuildFiles, type CopyOptions } from "../lib/build/files/index.ts";
 import { packLayer, SortedArchive, type Packed } from "../lib/layer/index.ts";
+import { archive, directory, file } from "./support/layers.ts";
 import { asRoot } from "./support/machine.ts";
 import { Folder } from "./support/rootfs.ts";
 
@@ -92,6 +93,16 @@ describe.skipIf(!asRoot)("is the same as packing afterwards", () => {
     const context = contextOf(TREE);
     expectSame(await copied(context, ["b"], { destination: "/x/y" }));
     expectSame(await copied(context, ["a.txt", "b", "z"], { destination: "/x/" }));
+  });
+
+  test("of an archive in which a file becomes a directory, it is none", async () => {
+    const context = contextOf({});
+    writeFileSync(
+      join(context, "x.tar"),
+      archive(directory("a"), file("a/b", "1"), directory("a/b"), file("a/b/c", "2")),
+    );
+    const { archived, packed } = await copied(context, ["x.tar"], { unpack: true });
+    expect([archived, packed.entries]).toEqual([undefined, 3]);
   });
 
   test("of any tree, or it is none", async () => {

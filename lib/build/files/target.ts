@@ -256,6 +256,8 @@ export class Target implements Disposable {
     const [above, name] = split(path);
     const directory = this.#reach(above);
     const before = this.#below(directory, name);
+    // the archive has it already
+    if (before?.made && before.kind !== "directory") this.#archive?.giveUp();
     this.#put(path, written);
     const kind = type === "hard link" ? "file" : type;
     if (before?.kind === "directory") {
