@@ -986,6 +986,12 @@ describe("a list of tags", () => {
       if (path.includes("last=b")) return reply.json(200, { tags: ["c"] });
       return reply.json(200, { tags: ["a", "b", "not\u001b[31m a tag", 7] }, next);
     });
+
+    test("is not told with its password", async () => {
+      const { message } = await failureOf(() => new Registry({ mirrors: ["https://me:sesame@mirror.example"] }));
+      expect(message).toContain("https://***@mirror.example");
+      expect(message).not.toContain("sesame");
+    });
     expect(await client().tags(named(server))).toEqual(["a", "b", "c"]);
   });
 

@@ -143,11 +143,13 @@ const isList = (value: NonNullable<HostOptions["mirrors"]>): value is readonly s
 
 function mirrorEndpoint(text: string, domain: string, path: string): Endpoint {
   const [, scheme, host = "", prefix] = /^(?:(https?):\/\/)?([^/]+)(?:\/(.*?))?\/*$/.exec(text) ?? [];
-  if (!HOST.test(host) || (prefix && !PREFIX.test(prefix)))
-    throw new TsboxError(`use the mirror ${show(text)}: neither a URL nor a host`, {
+  if (!HOST.test(host) || (prefix && !PREFIX.test(prefix))) {
+    const shown = text.replace(/^(https?:\/\/)?[^/]*@/, "$1***@"); // a password is not for logs
+    throw new TsboxError(`use the mirror ${show(shown)}: neither a URL nor a host`, {
       code: "invalid_option",
       hint: "https://mirror.example or mirror.example:5000/path",
     });
+  }
   return {
     host,
     ...(scheme ? { scheme: scheme as "http" | "https" } : {}),
