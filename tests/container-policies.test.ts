@@ -1,6 +1,10 @@
 /** Containers that last and have a network policy, in a small world: what they reach, and what they reach when netd is gone. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { join } from "node:path";
+// not faces: what netd asks of them
+import { Home } from "../lib/containers/home.ts";
+import { waysAt } from "../lib/containers/policies.ts";
+import type { ContainerRecord } from "../lib/containers/record.ts";
 import { readKernelFile } from "../syscalls/index.ts";
 import { noGateway } from "./support/gateway.ts";
 import { asRoot, noBusybox, SLOW, testUnless } from "./support/machine.ts";
@@ -118,6 +122,24 @@ for (const [who, user] of [
       await until([...hello(PACKAGES), "-"], () => reached("one", "packages.example:80", `${OTHER}:80`));
       expect(await reached("three", "packages.example:80", `${OTHER}:80`)).toEqual([...hello(PACKAGES), "-"]);
       await said("rm", "-f", "three");
+    });
+
+    // this process reads no store of others
+    const itOfOwn = user === undefined ? it : () => {};
+    itOfOwn("are not reached while they are being started: who does that makes their sockets", async () => {
+      using home = new Home(join(world.directory, "store"));
+      const id = await said("inspect", "-f", "{{.Id}}", "one");
+      const isReached = async () => {
+        using place = await waysAt(home).reach(id);
+        return place !== undefined;
+      };
+      const become = (status: ContainerRecord["status"]) =>
+        void home.state.containers.update<ContainerRecord>(id, (row) => ({ ...row, status }));
+      expect(await isReached()).toBe(true);
+      become("starting");
+      expect(await isReached()).toBe(false);
+      become("running");
+      expect(await isReached()).toBe(true);
     });
 
     it("have it again when they are started again, by somebody or by their restart policy", async () => {

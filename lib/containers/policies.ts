@@ -66,7 +66,10 @@ export const waysAt = (home: Home): WaysOfContainers => ({
     const pid = pidOf(home, id);
     const place = pid === undefined ? undefined : await placeOf(pid);
     // its number may be another's by now
-    if (place && pidOf(home, id) === pid) return place;
+    const isSame = pidOf(home, id) === pid;
+    // and whoever starts it makes its sockets himself
+    const isStarting = home.state.containers.get<ContainerRecord>(id)?.status === "starting";
+    if (place && isSame && !isStarting) return place;
     place?.[Symbol.dispose]();
     return undefined;
   },

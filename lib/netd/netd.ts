@@ -233,7 +233,7 @@ export class Netd {
       if (this.#place() !== this.#identity) return void (this.#isOver = true);
       if (!(await this.#networks.tellAgain())) return this.#lookSoon(BUSY_MS);
       this.#control.takeAll();
-      await this.#policies.attachAgain();
+      await this.#policies.attachAgain(() => this.#control.takeAll());
       this.#read();
       if (!this.#isNeeded) this.#end();
     } catch (error) {

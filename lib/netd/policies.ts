@@ -29,7 +29,7 @@ export interface WaysOfContainers {
   find(container: string): ContainerWay | undefined;
   /** Of all that run, or are about to. */
   ids(): string[];
-  /** Its network namespace; undefined where there is none, or not yet. */
+  /** Its network namespace; undefined where there is none, or not yet: it is being started. */
   reach(container: string): Promise<(Place & Disposable) | undefined>;
   /** @param more how many others there were */
   denied(container: string, denials: readonly Denied[], more: number): void;
@@ -98,18 +98,26 @@ export class Policies implements Disposable {
     }
   }
 
-  /** Those that another one had, which was killed. */
-  async attachAgain(): Promise<void> {
-    const known = new Set(Array.from(this.#ways.values(), ({ container }) => container));
+  /**
+   * Those that another one had, which was killed.
+   * @param hear takes what has been handed over by now
+   */
+  async attachAgain(hear: () => void): Promise<void> {
     for (const id of this.#containers.ids()) {
-      if (known.has(id)) continue;
+      if (this.#has(id)) continue;
       try {
         using place = await this.#containers.reach(id);
-        if (place) this.#attach(id, interceptAt(place, familiesOfHost(), false));
+        // whoever starts one hands it over before it is known to run; made again here, those sockets would get nothing
+        hear();
+        if (place && !this.#has(id)) this.#attach(id, interceptAt(place, familiesOfHost(), false));
       } catch (error) {
         this.#failed(error);
       }
     }
+  }
+
+  #has(id: string): boolean {
+    return this.#ways.values().some(({ container }) => container === id);
   }
 
   /** What the gateway tells. */
