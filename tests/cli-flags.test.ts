@@ -250,6 +250,11 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
   [["--security-opt", "no-new-privileges"], { security: { noNewPrivileges: true } }],
   [["--security-opt", "no-new-privileges:true"], { security: { noNewPrivileges: true } }],
   [["--security-opt=no-new-privileges=false"], { security: { noNewPrivileges: false } }],
+  [["--security-opt", "systempaths=unconfined"], { security: { systemPaths: "none" } }],
+  [["--security-opt", "apparmor=unconfined"], { security: {} }],
+  [["--privileged"], { security: { privileged: true } }],
+  [["--privileged=false"], { security: { privileged: false } }],
+  [["--privileged", "--cap-drop", "ALL"], { security: { privileged: true, capabilities: [] } }],
 ];
 test.each(table)("%j", (words, options) => {
   expect(optionsOf(...words)).toMatchObject(options);
@@ -412,7 +417,8 @@ test.each([
   [["--network", "host", "--allow", "*"], 'use --network "host": there are --allow and --deny, which make another one'],
   [["--pid", "container:x"], 'use --pid "container:x": not understood'],
   [["--cap-add", "CAP_FLY"], 'use the capability "CAP_FLY": unknown'],
-  [["--security-opt", "apparmor=unconfined"], 'use --security-opt "apparmor=unconfined": not supported'],
+  [["--security-opt", "apparmor=profile"], 'use --security-opt "apparmor=profile": not supported'],
+  [["--security-opt", "systempaths=all"], 'use --security-opt "systempaths=all": not supported'],
   [["--security-opt", "seccomp=none.json"], 'use --security-opt seccomp "none.json": ENOENT'],
   [["--security-opt", "seccomp=null.json"], 'use --security-opt seccomp "null.json": not a seccomp profile'],
   [["--security-opt", "seccomp=broken.json"], 'use --security-opt seccomp "broken.json": not JSON'],

@@ -64,6 +64,8 @@ const KNOWN: Record<string, () => string[]> = {
     "seccomp=",
     "landlock=default",
     "landlock=none",
+    "systempaths=unconfined",
+    "apparmor=unconfined",
     "no-new-privileges",
     "no-new-privileges=false",
   ],

@@ -35,10 +35,6 @@ const FLAGS: Record<string, Reason> = {
   "--kernel-memory": ["the kernel has no such limit any more", "-m counts the kernel's memory, too"],
   "--link": LINKS,
   "--link-local-ip": LINK_LOCAL,
-  "--privileged": [
-    "nothing takes all protections away at once",
-    "name them: --cap-add ALL --security-opt seccomp=unconfined --userns host",
-  ],
   "--runtime": ["tsbox is the runtime", "leave it out"],
   "--storage-opt": ["there is no storage driver", 'a size: "--tmpfs /tmp:size=64m"'],
   "--use-api-socket": ["there is no daemon, and so no socket of it", "leave it out"],

@@ -70,6 +70,7 @@ export interface RunFlags {
   capAdd?: string[];
   capDrop?: string[];
   securityOpt?: string[];
+  privileged?: boolean;
   pid?: string;
   ipc?: string;
   uts?: string;
@@ -198,8 +199,9 @@ const ISOLATION: Flag[] = [
   ["--cap-drop <NAME>...", "Drop a capability; ALL for every one"],
   [
     "--security-opt <OPTION>...",
-    "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none, or no-new-privileges=false (default true)",
+    "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none, systempaths=unconfined, apparmor=unconfined, or no-new-privileges=false (default true)",
   ],
+  ["--privileged", "No protection: all capabilities and devices, no filter, nothing read-only"],
   ["--device-cgroup-rule <RULE>...", 'Only the usual devices and these: "c 10:200 rwm"'],
   ["--sysctl <NAME=VALUE>...", 'A kernel parameter of its own namespaces: "net.…"'],
   ["--pid <host>", "Share the host's processes, or container:NAME, ns:PATH"],

@@ -332,17 +332,22 @@ export function security(flags: RunFlags, world: World): SecurityOptions {
   if (flags.deviceCgroupRule !== undefined) result.deviceRules = flags.deviceCgroupRule;
   const named = flags.capAdd || flags.capDrop ? capabilities(flags.capAdd ?? [], flags.capDrop ?? []) : undefined;
   if (named) result.capabilities = named;
+  if (flags.privileged !== undefined) result.privileged = flags.privileged;
   for (const text of flags.securityOpt ?? []) {
     const [, name, value] = /^([^=:]*)(?:[=:]([^]*))?$/.exec(text) ?? [];
     if (name === "no-new-privileges" && (value === undefined || value === "true" || value === "false")) {
       result.noNewPrivileges = value !== "false";
     } else if (name === "landlock" && (value === "default" || value === "none")) {
       result.landlock = value;
+    } else if (name === "systempaths" && value === "unconfined") {
+      result.systemPaths = "none";
+    } else if (name === "apparmor" && value === "unconfined") {
+      // it always is so: there are no profiles here
     } else if (name === "seccomp" && value) {
-      result.seccomp = seccomp(value, named ?? DEFAULT_CAPABILITIES, world);
+      result.seccomp = seccomp(value, flags.privileged ? CAPABILITIES : (named ?? DEFAULT_CAPABILITIES), world);
     } else {
       const hint =
-        "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none or no-new-privileges[=false]";
+        "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none, systempaths=unconfined, apparmor=unconfined or no-new-privileges[=false]";
       throw invalid("--security-opt", text, "not supported", hint);
     }
   }

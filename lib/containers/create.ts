@@ -4,7 +4,14 @@
  * @module
  */
 import { Directory, TsboxError } from "../../syscalls/index.ts";
-import { checkCommand, checkLaunchable, prepare, withImage, type Prepared } from "../sandbox/index.ts";
+import {
+  checkCommand,
+  checkLaunchable,
+  prepare,
+  privilegedNamespaces,
+  withImage,
+  type Prepared,
+} from "../sandbox/index.ts";
 import { storing } from "../state/index.ts";
 import { checkContainerOptions } from "./check-options.ts";
 import type { MakeOptions } from "./containers.ts";
@@ -30,7 +37,10 @@ const CLAIMS = 50;
 
 /** @throws TsboxError `invalid_option`, `name_in_use`, `image_not_found`, …, as `engine.images.pull` */
 export async function create(home: Home, options: ContainerOptions, making: MakeOptions): Promise<ContainerRecord> {
-  const asked = checkContainerOptions(options);
+  const checked = checkContainerOptions(options);
+  // whose ids its files have is asked when nothing of it runs, too
+  const namespaces = privilegedNamespaces(checked as Parameters<typeof privilegedNamespaces>[0]);
+  const asked = namespaces ? { ...checked, namespaces: { ...checked.namespaces, ...namespaces } } : checked;
   await sweepLeftovers(home);
   // said before anything is pulled
   if (asked.name !== undefined) checkFree(home, asked.name);

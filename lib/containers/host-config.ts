@@ -40,7 +40,7 @@ export function hostConfigOf({ options, image }: ContainerRecord) {
     Links: null,
     OomScoreAdj: options.oomScoreAdj ?? 0,
     PidMode: modeOf(namespaces.pid, ""),
-    Privileged: false,
+    Privileged: security.privileged === true,
     PublishAllPorts: false,
     ReadonlyRootfs: security.readOnly ?? (image === undefined && options.rootfs === undefined),
     SecurityOpt: orNull(securityOptions(options)),
@@ -110,12 +110,13 @@ function modeOf(sharing: unknown, otherwise: string): string {
 }
 
 function securityOptions({ security = {} }: ContainerOptions): string[] {
-  const { seccomp, landlock, noNewPrivileges } = security;
+  const { seccomp, landlock, noNewPrivileges, privileged, systemPaths } = security;
   return [
-    ...(noNewPrivileges === false ? [] : ["no-new-privileges"]),
+    ...((noNewPrivileges ?? privileged !== true) ? ["no-new-privileges"] : []),
     ...(seccomp === "none" ? ["seccomp=unconfined"] : []),
     ...(typeof seccomp === "object" ? [`seccomp=${JSON.stringify(seccomp)}`] : []),
     ...(landlock === undefined ? [] : [`landlock=${landlock}`]),
+    ...(systemPaths === "none" ? ["systempaths=unconfined"] : []),
   ];
 }
 

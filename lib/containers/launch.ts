@@ -141,7 +141,11 @@ async function makeCgroup(
   { id, cgroup: old, options }: ContainerRecord,
   spec: Spec,
 ): Promise<ContainerCgroup> {
-  const { resources = {}, cgroupsPath: parent } = spec.linux;
+  const { resources: limits = {}, cgroupsPath: parent } = spec.linux;
+  // where nothing is said, containers have the usual devices
+  const resources = options.security?.privileged
+    ? { ...limits, devices: [{ allow: true, type: "a" as const }] }
+    : limits;
   const save = (cgroup: CgroupRecord) =>
     home.state.containers.update<ContainerRecord>(id, (record) => ({ ...record, cgroup }));
   await removeOld(old);
@@ -154,7 +158,7 @@ async function makeCgroup(
     rootless,
   });
   save(planned);
-  const isLimited = Object.keys(resources).length > 0;
+  const isLimited = Object.keys(limits).length > 0;
   let made = await makeIfPossible(planned, resources, isLimited && !options.limits?.optional);
   if (!made && isLimited) made = await makeIfPossible(planned, {}, false);
   // one without limits is for those who ask what it uses, and is done without

@@ -105,7 +105,7 @@ export function filesystemSteps(
         ? attachCopiedUp(mount, tree, facts.arch, alone)
         : mounts.attach(mount.destination, tree, kindOf(mount, beside, facts), alone),
     );
-    if (mount.destination === "/dev" && devices.length > 0) {
+    if (mount.destination === "/dev" && mount.type === "tmpfs" && devices.length > 0) {
       const directories = spec.mounts.filter(
         (other) => !isRemount(other) && kindOf(other, beside, facts) === "directory",
       );

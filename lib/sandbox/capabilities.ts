@@ -1,4 +1,5 @@
 /** Capabilities of a request. @see capabilities(7) @module */
+import { readKernelFile } from "../../syscalls/index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
 import type { CapabilitySets } from "../spec/index.ts";
 import { checkArray, checkKeys, checkText, invalid, show } from "./check.ts";
@@ -19,6 +20,16 @@ export function capabilitySets(security: SecurityOptions | undefined, uid: numbe
   // as execve(2) has it: root has them, others only what was raised for them
   const effective = uid === 0 ? bounding : [];
   return { bounding, effective, permitted: effective };
+}
+
+/**
+ * All that can be had: whoever enters a user namespace has every one there; in the host's, those of the caller.
+ * @param ofHost there is no user namespace but the host's
+ */
+export function allCapabilities(ofHost: boolean): string[] {
+  if (!ofHost) return [...CAPABILITIES];
+  const [, mask = "0"] = /^CapPrm:\s*([0-9a-f]+)$/m.exec(readKernelFile("/proc/self/status") ?? "") ?? [];
+  return CAPABILITIES.filter((_, bit) => (BigInt(`0x${mask}`) >> BigInt(bit)) & 1n);
 }
 
 const CAPABILITY_SETS = ["bounding", "effective", "permitted", "inheritable", "ambient"] as const;

@@ -10,6 +10,7 @@ import { defaultRoot, Store, type IdMaps, type Lease, type StoredImage } from ".
 import { checkArray, checkChoice, checkHostPath, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
 import { configured, volumesOf } from "./image-config.ts";
 import type { ImageOptions, RunOptions, SandboxOptions } from "./options.ts";
+import { withPrivileges } from "./privileged.ts";
 import { StackedRoot, type Request } from "./stacked-root.ts";
 
 /** What a sandbox is made of. */
@@ -52,7 +53,7 @@ export function prepare(command: string[], options: RunOptions): Prepared {
         "use an entrypoint without an image: there is none that it could replace",
         "write it as the command",
       );
-    return { command, request: options };
+    return { command, request: withPrivileges(options) };
   }
   checkArray("command", command);
   const wanted = checkImage(options);
@@ -84,7 +85,8 @@ export function preparedOf(
   asked: RunOptions,
   { config, stack }: { config: ImageConfig; stack: StackedRoot },
 ): Prepared {
-  const { command: words, options: request } = configured(command, asked, config.config ?? {});
+  const { command: words, options } = configured(command, asked, config.config ?? {});
+  const request = withPrivileges(options);
   return { command: words, request: { ...(imageIds() ? withIds(request) : request), stack } };
 }
 

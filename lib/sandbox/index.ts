@@ -28,6 +28,7 @@ export { Volume } from "./volume.ts";
 export type { NotifiedCall, SyscallAnswer, SyscallHandler } from "./notify.ts";
 export { rlimitsOf } from "./limits.ts";
 export { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
+export { privilegedNamespaces } from "./privileged.ts";
 export { StackedRoot } from "./stacked-root.ts";
 export { ROOT_ID_BASE } from "./namespaces.ts";
 export type * from "./options.ts";

@@ -4,7 +4,6 @@
 import * as sys from "../../syscalls/index.ts";
 import { findUser, type Accounts } from "../accounts/index.ts";
 import { bury, type Launched } from "../launch/index.ts";
-import { CAPABILITIES } from "../plan/index.ts";
 import type { Process, Spec } from "../spec/index.ts";
 import { additionalGidsOf } from "./attributes.ts";
 import { capabilitySets } from "./capabilities.ts";
@@ -14,6 +13,7 @@ import { join, type Joinable } from "./launch.ts";
 import { Listener, type SyscallHandler } from "./notify.ts";
 import type { SandboxOptions, SpawnOptions } from "./options.ts";
 import { closePipes, openPipes } from "./pipes.ts";
+import { privilegedSecurity } from "./privileged.ts";
 import { SandboxProcess, type Surroundings } from "./process.ts";
 import { checkSpawnOptions, environment, withOwnGroup } from "./request.ts";
 import { terminalOf } from "./terminal.ts";
@@ -77,7 +77,7 @@ export async function leaveInside({ spec, pidfd, cgroup, sized }: Inside, record
 
 /** What is said of a process besides what the first one is. */
 export interface InsideOptions extends SpawnOptions {
-  /** With all capabilities. */
+  /** With all capabilities; setuid programs count where `security` does not say otherwise. */
   privileged?: boolean;
 }
 
@@ -101,7 +101,9 @@ export function processInside(
   checkSignal(more.signal);
   const { terminal: _, consoleSize: __, ...first } = own.process;
   const terminal = terminalOf(more, known);
-  const security = privileged ? { ...known.security, capabilities: [...CAPABILITIES] } : known.security;
+  const isWhole = privileged || known.security?.privileged === true;
+  const ofHost = !own.linux.namespaces.some(({ type }) => type === "user");
+  const security = isWhole ? privilegedSecurity(known.security, ofHost) : known.security;
   const { user, home } = more.user === undefined ? { user: first.user } : userInside(more.user, own, known, accounts());
   const env = { ...terminal.env, ...recordOf(first.env) };
   if (home !== undefined && known.env?.["HOME"] === undefined) env["HOME"] = home;
@@ -113,6 +115,7 @@ export function processInside(
     env: environment(env, more.env),
     cwd: more.cwd === undefined ? first.cwd : checkPath("working directory", more.cwd),
     capabilities: capabilitySets(security, user.uid),
+    ...(isWhole && { noNewPrivileges: security?.noNewPrivileges === true }),
   };
 }
 

@@ -104,6 +104,8 @@ export interface Host {
   /** Files of bound directories look owned as they do outside. */
   idMapped: boolean;
   userNamespace: boolean;
+  /** Setuid programs and device nodes count there as well. */
+  whole: boolean;
 }
 
 /** @throws TsboxError `invalid_option`, `mount_failed` */
@@ -202,7 +204,7 @@ function bind(mount: BindMount, destination: string, host: Host): Mount {
   const recursive = checkChoice<boolean | "writable">("recursive", mount.recursive, true, false, "writable");
   if (recursive === "writable" && !mount.readOnly)
     throw invalid(`mount on "${destination}" with recursive "writable": only what is readOnly has an exception`);
-  const options = [recursive === false ? "bind" : "rbind", "rnosuid", "rnodev"];
+  const options = [recursive === false ? "bind" : "rbind", ...(host.whole ? [] : ["rnosuid", "rnodev"])];
   if (mount.readOnly) options.push(recursive === "writable" ? "ro" : "rro");
   if (mount.noExec) options.push("rnoexec");
   const propagation = propagationOf(mount, destination, host);

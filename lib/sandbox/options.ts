@@ -102,7 +102,7 @@ export interface IoLimit {
 
 export type Propagation = "private" | "rprivate" | "slave" | "rslave" | "shared" | "rshared";
 
-/** A file or directory of the host; never with setuid or devices. */
+/** A file or directory of the host; without `security.privileged`, never with setuid or devices. */
 export interface BindMount {
   type: "bind";
   source: string;
@@ -197,6 +197,15 @@ export interface SecurityOptions {
   readOnly?: boolean;
   /** Default true. */
   noNewPrivileges?: boolean;
+  /** `"none"`: nothing of `/proc` and `/sys` is masked, and nothing of `/proc` read-only for all. */
+  systemPaths?: "default" | "none";
+  /**
+   * No protection at all: all capabilities, whatever `capabilities` says; all devices of the host, whatever
+   * `deviceRules` say; `/sys` and its control groups can be written; `mounts` of the host's directories are with setuid
+   * and devices. Where nothing else is said of these, `seccomp`, `landlock` and `systemPaths` are `"none"`,
+   * `noNewPrivileges` is false, and the user namespace is the host's; an ordinary user's stays its own. Default false.
+   */
+  privileged?: boolean;
 }
 
 /** An image of the store. */

@@ -31,6 +31,7 @@ import { portsOf } from "./published-ports.ts";
 import { RESOLVER_FILE, resolverFile } from "./resolver-file.ts";
 import { resourcesOf } from "./resources.ts";
 import { RUNTIME_TARGET, runtimeEnvironment, runtimeMount, wantsRuntime } from "./runtime.ts";
+import { privilegedMounts } from "./privileged.ts";
 import { terminalOf } from "./terminal.ts";
 import { findUser, type Accounts, type User } from "../accounts/index.ts";
 import type { Volume } from "./volume.ts";
@@ -82,7 +83,10 @@ export function specFor(args: string[], request: Request): Requested {
   const ownMounts = owns(namespaces, "mount");
   const privileged = effectiveUid() === 0;
   const userNamespace = namespaces.some(({ type }) => type === "user");
-  const requested = ownMounts ? requestedMounts(options, { idMapped: privileged && userNamespace, userNamespace }) : [];
+  const whole = options.security?.privileged === true;
+  const host = { idMapped: privileged && userNamespace, userNamespace, whole };
+  const requested = ownMounts ? requestedMounts(options, host) : [];
+  const standard = ownMounts ? standardMounts(namespaces, privileged, options.shmSize) : [];
   const policy = policyOf(options);
   if (policy) compilePolicy(policy);
   const resolver = hasWayOut(options) && ownMounts ? resolverFile(options, requested) : undefined;
@@ -95,7 +99,7 @@ export function specFor(args: string[], request: Request): Requested {
     mounts: ownMounts
       ? [
           ...mounts,
-          ...standardMounts(namespaces, privileged, options.shmSize),
+          ...(whole ? privilegedMounts(standard) : standard),
           ...(options.runtime ? [runtimeMount()] : []),
           ...requested,
           ...(resolver?.mounts ?? []),
@@ -107,7 +111,9 @@ export function specFor(args: string[], request: Request): Requested {
       resources: resourcesOf(options),
       ...cgroupsPathOf(options),
       ...kernelAttributesOf(options),
-      ...(ownMounts ? { maskedPaths: maskedPaths(options, privileged), readonlyPaths: READ_ONLY } : {}),
+      ...(ownMounts && options.security?.systemPaths !== "none"
+        ? { maskedPaths: maskedPaths(options, privileged), readonlyPaths: READ_ONLY }
+        : {}),
     },
   };
   const seccomp = seccompOf(options, namespaces, process.capabilities?.bounding ?? []);
@@ -201,9 +207,12 @@ function checkOptions(options: Request, stdio: readonly string[]): void {
     "readOnly",
     "noNewPrivileges",
     "deviceRules",
+    "systemPaths",
+    "privileged",
   ]);
-  for (const name of ["readOnly", "noNewPrivileges"] as const)
+  for (const name of ["readOnly", "noNewPrivileges", "privileged"] as const)
     checkChoice<boolean>(name, options.security?.[name], false, true);
+  checkChoice<string>("system paths", options.security?.systemPaths, "default", "none");
   if ((options.namespaces?.mount ?? "private") === "private") return;
   const without = (["rootfs", "writableLayer", "mounts", "devices", "shmSize"] as const).find(
     (name) => options[name] !== undefined && options[name] !== "host",

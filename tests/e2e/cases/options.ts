@@ -181,6 +181,17 @@ e2e("--security-opt no-new-privileges is set", async (c) => {
   );
 });
 
+e2e(
+  "--privileged has no filter, whatever is dropped beside it, and makes devices and mounts",
+  async (c) => {
+    const line = "grep -w Seccomp: /proc/self/status; mknod /n c 1 3 && mount -t tmpfs t /mnt && echo >/n && echo made";
+    expect(await c.sh(["--privileged", "--cap-drop", "ALL"], `mkdir -p /mnt; ${line}`)).toBe("Seccomp:\t0\nmade");
+    const id = await c.ok("create", "--privileged", BOX, "true");
+    expect(await c.inspect(id, "{{.HostConfig.Privileged}}")).toBe("true");
+  },
+  "root",
+);
+
 e2e("--sysctl is set in the container's namespaces", async (c) => {
   expect(await c.sh(["--sysctl", "net.ipv4.ip_forward=1"], "cat /proc/sys/net/ipv4/ip_forward")).toBe("1");
 });
