@@ -8,7 +8,7 @@
  * @see https://docs.kernel.org/networking/ip-sysctl.html
  */
 import { namesIn, systemError } from "../../syscalls/index.ts";
-import { setting, settingNow, type Links } from "../netlink/index.ts";
+import { setting, settingNow, type Link, type Links } from "../netlink/index.ts";
 import { markFirewall } from "./firewall.ts";
 
 const SETTINGS = { 4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding" } as const;
@@ -31,7 +31,7 @@ export function allowForwarding(families: readonly (4 | 6)[], action: string): v
 export function forbidForwarding(links: Links, marks: readonly string[]): void {
   const ours = ([4, 6] as const).filter((family) => marks.includes(MARKS[family]));
   // bridges, tunnels and the like that have come meanwhile: what is theirs is to be passed on as well
-  if (ours.length === 0 || links.list().some(({ kind }) => kind !== undefined && !HARMLESS.includes(kind))) return;
+  if (ours.length === 0 || links.list().some(needsForwarding)) return;
   for (const family of ours) setting(SETTINGS[family], "0");
   for (const mark of marks) {
     const [, device] = mark.split(BELIEVES);
@@ -41,6 +41,10 @@ export function forbidForwarding(links: Links, marks: readonly string[]): void {
 
 /** Nothing is passed on to these. */
 const HARMLESS = ["dummy", "ifb"];
+/** The kernel makes one of each in every network namespace (`sit0`), where it knows them; they are down until they are used. */
+const TUNNELS = ["sit", "ipip", "gre", "gretap", "erspan", "ip6tnl", "ip6gre", "vti", "vti6"];
+const needsForwarding = ({ kind, up }: Link): boolean =>
+  kind !== undefined && !HARMLESS.includes(kind) && (up || !TUNNELS.includes(kind));
 const BELIEVES = "believes-routers-";
 const acceptRa = (device: string) => `ipv6/conf/${device}/accept_ra`;
 
