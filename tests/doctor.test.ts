@@ -39,6 +39,7 @@ const PERFECT: HostFacts = {
     cpuset: undefined,
   },
   directories: {},
+  tellsConnections: true,
 };
 const refused = {
   code: "permission_denied" as const,
@@ -111,6 +112,7 @@ describe("what is lacking is named, with the remedy", () => {
       false,
       "ufw route allow",
     ],
+    ["connections of an address", { privileged: true, tellsConnections: false }, false, "CONFIG_NF_CT_NETLINK"],
     ["control groups", { cgroups: { v1: [], swapAccounting: false } }, false, "mount -t cgroup2"],
     ["memory", { trials: { ...PERFECT.trials, memory: refused } }, false, "ask root"],
     ["swap", { cgroups: { v1: ["memory"], swapAccounting: false } }, false, "swapaccount=1"],

@@ -192,12 +192,18 @@ function sandboxChecks({ trials, directories, devices, privileged, release }: Ho
   ];
 }
 
-function networkChecks({ obstacle, privileged }: HostFacts): Check[] {
+function networkChecks({ obstacle, privileged, tellsConnections }: HostFacts): Check[] {
   // where the bridges of ordinary users are, there are no rules of others
   if (!privileged) return [];
   const ok = obstacle === undefined;
   const found = obstacle?.found ?? "nothing keeps packets from tsbox0";
-  return [{ area: "networks", name: "firewall", ...optional(ok, found, obstacle?.hint ?? "") }];
+  const area = "networks";
+  const forgotten = tellsConnections ? "forgotten with who had them" : "kept until their time is over";
+  const hint = "a kernel with conntrack's netlink (CONFIG_NF_CT_NETLINK)";
+  return [
+    { area, name: "firewall", ...optional(ok, found, obstacle?.hint ?? "") },
+    { area, name: "connections of an address", ...optional(tellsConnections, forgotten, hint) },
+  ];
 }
 
 function limitChecks({ cgroups, trials, release }: HostFacts): Check[] {

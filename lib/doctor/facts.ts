@@ -7,7 +7,7 @@ import { arch, release } from "node:os";
 import * as sys from "../../syscalls/index.ts";
 import { errnoName, type SyscallName } from "../../syscalls/index.ts";
 import { findHierarchies } from "../cgroup/index.ts";
-import { DEFAULT_DEVICE, DEFAULT_NETWORK, obstacleOf, type Obstacle } from "../network/index.ts";
+import { DEFAULT_DEVICE, DEFAULT_NETWORK, obstacleOf, tellsConnections, type Obstacle } from "../network/index.ts";
 import { tryAll, tryMounts, type Outcome, type Trials } from "./trials.ts";
 
 export interface HostFacts {
@@ -37,6 +37,8 @@ export interface HostFacts {
   directories: Record<string, Outcome>;
   /** What the machine's own firewall keeps from networks of containers, as far as this user may see it. */
   obstacle?: Obstacle | undefined;
+  /** Whether the kernel tells who is root of connections. */
+  tellsConnections: boolean;
 }
 
 export interface CgroupFacts {
@@ -111,6 +113,7 @@ export async function factsOfHost(directories: readonly string[]): Promise<HostF
       subnets: [],
       internal: false,
     }),
+    tellsConnections: tellsConnections(),
   };
 }
 

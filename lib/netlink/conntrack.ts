@@ -13,8 +13,8 @@ const [CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_ID, CTA_ZONE] = [1, 2, 12, 18];
 const [CTA_TUPLE_IP, CTA_TUPLE_PROTO, CTA_PROTO_NUM, CTA_PROTO_DST_PORT] = [1, 2, 1, 3];
 const GENERIC_BYTES = 4;
 const NESTED = 0x8000;
-/** There is no connection tracking, so nothing is remembered. */
-const NONE = ["EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT", "ENOENT"];
+/** Nobody is told of connections (CONFIG_NF_CT_NETLINK), or there is no tracking of them at all. */
+const UNTOLD = ["EINVAL", "EOPNOTSUPP", "EPROTONOSUPPORT", "ENOENT"];
 
 export interface Connection {
   /** As in the header of IP. */
@@ -25,15 +25,18 @@ export interface Connection {
   destinationPort: number;
 }
 
-/** @returns how many @throws TsboxError `permission_denied`, `limit_unavailable` */
-export function forgetConnections(isMeant: (connection: Connection) => boolean): number {
+/**
+ * @returns how many; undefined where the kernel lets nobody see them: they end by themselves, after their time
+ * @throws TsboxError `permission_denied`, `limit_unavailable`
+ */
+export function forgetConnections(isMeant: (connection: Connection) => boolean): number | undefined {
   using netlink = netlinkHere("netfilter");
   let count = 0;
   // of both families, as the kernel looks through all of its table for each time that it is asked
   const all = netlink.dump((NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, new Uint8Array(GENERIC_BYTES));
   if (typeof all === "number") {
     const name = errnoName(-all);
-    if (NONE.includes(name)) return count;
+    if (UNTOLD.includes(name)) return undefined;
     const code = name === "EPERM" ? "permission_denied" : "limit_unavailable";
     throw new TsboxError(`list connections: ${name}`, { code, errno: -all, syscall: "sendto" });
   }

@@ -328,7 +328,7 @@ export class Links implements Disposable {
   #failure(action: string, result: number, missing?: string): TsboxError {
     const { reason } = this.#netlink;
     const name = errnoName(-result);
-    const hint = (name === "ENOENT" || name === "EINVAL" ? missing : undefined) ?? HINTS[name];
+    const hint = (["ENOENT", "EINVAL", "EOPNOTSUPP"].includes(name) ? missing : undefined) ?? HINTS[name];
     return new TsboxError(`${action}: ${name}${reason ? `: ${reason}` : ""}`, {
       code: name === "EPERM" ? "permission_denied" : name === "EOPNOTSUPP" ? "unsupported" : "limit_unavailable",
       errno: -result,

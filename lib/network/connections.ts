@@ -1,6 +1,7 @@
 /**
  * What connection tracking remembers of containers. An address that has ended and is given to another would bring along
  * where its packets went; and who has sent datagrams to a port before it was published would never reach the container.
+ * A kernel that tells nobody of them forgets them by itself, after a time: what is said of that is `tsbox doctor`'s.
  * @module
  */
 import { bytesOfAddress, parseSubnet } from "../ip/index.ts";
@@ -27,4 +28,13 @@ export function forgetPorts(ports: readonly PublishedPort[]): void {
     const container = protocol === UDP ? published.get(destinationPort) : undefined;
     return container !== undefined && !addresses.some((bytes) => String(bytes) === container);
   });
+}
+
+/** Whether they can be seen, and so forgotten. */
+export function tellsConnections(): boolean {
+  try {
+    return forgetConnections(() => false) !== undefined;
+  } catch {
+    return false;
+  }
 }

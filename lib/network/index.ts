@@ -2,6 +2,7 @@
 export { Networks, type IsThere, type Joining } from "./networks.ts";
 export type { NetworkOptions } from "./new-network.ts";
 export { bareAddresses, LOOPBACK_HOSTS, neighbourHosts, resolvConf } from "./etc-texts.ts";
+export { tellsConnections } from "./connections.ts";
 export { obstacleOf, type Obstacle } from "./obstacles.ts";
 export { DEFAULT_DEVICE, DEFAULT_NETWORK, hasNames } from "./default-network.ts";
 export { lockNetworks, tryLockNetworks } from "./lock.ts";
