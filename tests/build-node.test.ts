@@ -8,20 +8,12 @@ import { cpSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Images } from "../lib/images/index.ts";
 import { CommandLine } from "./support/command-line.ts";
-import { asRoot, inGuest, noBusybox } from "./support/machine.ts";
+import { noNetworks, notRoot } from "./support/machine.ts";
 import { runHere, World } from "./support/network-world.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
 const [NODE, NPM] = [Bun.which("node"), Bun.which("npm")];
-const noNode =
-  noBusybox ??
-  (!asRoot
-    ? "needs root"
-    : inGuest
-      ? "the guest's kernel has no nf_tables"
-      : NODE && NPM
-        ? undefined
-        : "node or npm is not installed");
+const noNode = notRoot ?? (NODE && NPM ? undefined : "node or npm is not installed") ?? noNetworks();
 
 const MIRROR = "127.0.0.1:4873";
 const DOCKERFILE = `FROM node

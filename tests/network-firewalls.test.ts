@@ -12,11 +12,11 @@ import { hasFirewall } from "../lib/network/firewall.ts";
 import { bareAddresses, Networks, obstacleOf, reservePorts } from "../lib/network/index.ts";
 import type { NetworkRecord } from "../lib/network/index.ts";
 import { State } from "../lib/state/index.ts";
-import { asRoot, inGuest, noBusybox } from "./support/machine.ts";
+import { noNetworks, notRoot } from "./support/machine.ts";
 import { runHere, World, type Place } from "./support/network-world.ts";
 import { Folder } from "./support/rootfs.ts";
 
-const reason = noBusybox ?? (!asRoot ? "needs root" : inGuest ? "the guest's kernel has no nf_tables" : undefined);
+const reason = notRoot ?? noNetworks();
 const ECHO = join(import.meta.dirname, "support/echo.ts");
 const without = (...names: string[]) => names.some((name) => Bun.which(name) === null);
 const DEADLINE_MS = 60_000;

@@ -1,12 +1,11 @@
 /** Containers with addresses of their own at a device of the machine, which is a network namespace of the test's. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Links } from "../lib/netlink/index.ts";
 import { hasFirewall } from "../lib/network/firewall.ts";
 import { CommandLine } from "./support/command-line.ts";
-import { asRoot, inGuest, noBusybox } from "./support/machine.ts";
-import { World, type Place } from "./support/network-world.ts";
+import { noNetworks, notRoot, SLOW } from "./support/machine.ts";
+import { deviceNames, World, type Place } from "./support/network-world.ts";
 
-const reason = noBusybox ?? (!asRoot ? "needs root" : inGuest ? "the guest's kernel has no macvlan" : undefined);
+const reason = notRoot ?? noNetworks("macvlan");
 
 describe.skipIf(reason !== undefined)(
   reason === undefined ? "containers in a macvlan" : `containers in a macvlan (${reason})`,
@@ -46,57 +45,68 @@ describe.skipIf(reason !== undefined)(
       }
     }
 
-    test("are neighbours of the machines there, and of each other", async () => {
-      said("run", "-d", "--name", "server", "--network", "lan", "--mac-address", "02:00:00:00:00:07", ...SERVE);
-      said("run", "-d", "--name", "client", "--network", "lan", "busy", "sleep", "1000");
-      // 64 is free, 65 is reserved
-      expect([addressOf("server"), addressOf("client")]).toEqual(["203.0.113.64", "203.0.113.66"]);
-      const wget = ["busybox", "wget", "-qO-"];
-      expect(await fetched("203.0.113.64", (url) => outside.run(...wget, url))).toBe("hello");
-      expect(said("exec", "client", ...wget, "http://203.0.113.64/")).toBe("hello");
-      // its own device, and nobody translates: the neighbour sees who it is
-      expect(outside.run("cat", "/proc/net/arp")).toMatch(/203\.0\.113\.64 .* 02:00:00:00:00:07 /);
-      expect(said("exec", "client", "cat", "/sys/class/net/eth0/mtu")).toBe("1400");
-      expect(said("exec", "client", "busybox", "ip", "route")).toMatch(/^default via 203\.0\.113\.9 dev eth0/);
-      expect(said("exec", "client", "busybox", "ip", "-6", "route")).toMatch(/^default via 2001:db8:1::9 dev eth0/m);
-      // no packet filter, and no bridge
-      expect(hasFirewall()).toBe(false);
-      said("rm", "-f", "server", "client");
-      nothingIsLeft();
-    }, 60_000);
+    test(
+      "are neighbours of the machines there, and of each other",
+      async () => {
+        said("run", "-d", "--name", "server", "--network", "lan", "--mac-address", "02:00:00:00:00:07", ...SERVE);
+        said("run", "-d", "--name", "client", "--network", "lan", "busy", "sleep", "1000");
+        // 64 is free, 65 is reserved
+        expect([addressOf("server"), addressOf("client")]).toEqual(["203.0.113.64", "203.0.113.66"]);
+        const wget = ["busybox", "wget", "-qO-"];
+        expect(await fetched("203.0.113.64", (url) => outside.run(...wget, url))).toBe("hello");
+        expect(said("exec", "client", ...wget, "http://203.0.113.64/")).toBe("hello");
+        // its own device, and nobody translates: the neighbour sees who it is
+        expect(outside.run("cat", "/proc/net/arp")).toMatch(/203\.0\.113\.64 .* 02:00:00:00:00:07 /);
+        expect(said("exec", "client", "cat", "/sys/class/net/eth0/mtu")).toBe("1400");
+        expect(said("exec", "client", "busybox", "ip", "route")).toMatch(/^default via 203\.0\.113\.9 dev eth0/);
+        expect(said("exec", "client", "busybox", "ip", "-6", "route")).toMatch(/^default via 2001:db8:1::9 dev eth0/m);
+        // no packet filter, and no bridge
+        expect(hasFirewall()).toBe(false);
+        said("rm", "-f", "server", "client");
+        nothingIsLeft();
+      },
+      60_000 * SLOW,
+    );
 
-    test("come and go while they run", () => {
-      said("run", "-d", "--name", "moving", "busy", "sleep", "1000");
-      said("network", "connect", "lan", "moving");
-      expect(said("exec", "moving", "busybox", "ip", "-o", "link")).toContain("eth0");
-      said("network", "disconnect", "lan", "moving");
-      expect(said("exec", "moving", "busybox", "ip", "-o", "link")).not.toContain("eth0");
-      said("network", "connect", "--ip", "203.0.113.70", "lan", "moving");
-      expect(said("exec", "moving", "busybox", "ip", "-o", "addr")).toContain("203.0.113.70/24");
-      said("rm", "-f", "moving");
-      nothingIsLeft();
-    }, 60_000);
+    test(
+      "come and go while they run",
+      () => {
+        said("run", "-d", "--name", "moving", "busy", "sleep", "1000");
+        said("network", "connect", "lan", "moving");
+        expect(said("exec", "moving", "busybox", "ip", "-o", "link")).toContain("eth0");
+        said("network", "disconnect", "lan", "moving");
+        expect(said("exec", "moving", "busybox", "ip", "-o", "link")).not.toContain("eth0");
+        said("network", "connect", "--ip", "203.0.113.70", "lan", "moving");
+        expect(said("exec", "moving", "busybox", "ip", "-o", "addr")).toContain("203.0.113.70/24");
+        said("rm", "-f", "moving");
+        nothingIsLeft();
+      },
+      60_000 * SLOW,
+    );
 
-    test("publish nothing, and are refused what there is not", () => {
-      expect(refused("run", "-d", "--network", "lan", "-p", "80:80", "busy", "true")).toContain(
-        "have addresses of their own",
-      );
-      expect(refused("run", "-d", "--network", "lan", "--ip", "203.0.114.1", "busy", "true")).toContain(
-        "no configured subnet contains IP address",
-      );
-      expect(refused("network", "create", "-d", "macvlan", "x")).toContain("no parent is named");
-      said("network", "create", "-d", "macvlan", "-o", "parent=nothing0", "missing");
-      expect(refused("run", "-d", "--network", "missing", "busy", "true")).toContain(
-        'find the network device "nothing0": there is none',
-      );
-      said("network", "rm", "missing");
-      said("rm", "-f", ...said("ps", "-aq").split("\n"));
-      nothingIsLeft();
-    }, 60_000);
+    test(
+      "publish nothing, and are refused what there is not",
+      () => {
+        expect(refused("run", "-d", "--network", "lan", "-p", "80:80", "busy", "true")).toContain(
+          "have addresses of their own",
+        );
+        expect(refused("run", "-d", "--network", "lan", "--ip", "203.0.114.1", "busy", "true")).toContain(
+          "no configured subnet contains IP address",
+        );
+        expect(refused("network", "create", "-d", "macvlan", "x")).toContain("no parent is named");
+        said("network", "create", "-d", "macvlan", "-o", "parent=nothing0", "missing");
+        expect(refused("run", "-d", "--network", "missing", "busy", "true")).toContain(
+          'find the network device "nothing0": there is none',
+        );
+        said("network", "rm", "missing");
+        said("rm", "-f", ...said("ps", "-aq").split("\n"));
+        nothingIsLeft();
+      },
+      60_000 * SLOW,
+    );
 
     function nothingIsLeft(): void {
-      using links = new Links();
-      expect(links.list().map(({ name }) => name)).toEqual(["lo", "out1"]);
+      expect(deviceNames()).toEqual(["lo", "out1"]);
     }
   },
 );

@@ -6,14 +6,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { Links } from "../lib/netlink/index.ts";
 import { hasFirewall } from "../lib/network/firewall.ts";
-import { asRoot, inGuest, noBusybox } from "./support/machine.ts";
-import { World, runHere, type Place } from "./support/network-world.ts";
+import { noNetworks, notRoot, SLOW } from "./support/machine.ts";
+import { deviceNames, runHere, World, type Place } from "./support/network-world.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
-const reason =
-  noBusybox ?? (!asRoot ? "the world is made by root" : inGuest ? "the guest's kernel has no nf_tables" : undefined);
+const reason = notRoot ?? noNetworks();
 const MAIN = join(import.meta.dirname, "../lib/cli/main.ts");
 const ECHO = join(import.meta.dirname, "support/echo.ts");
 /** Nobody has it. */
@@ -30,7 +28,7 @@ describe.skipIf(reason !== undefined)(
     function tsbox(...words: string[]) {
       const { stdout, stderr, exitCode } = Bun.spawnSync([...asUser, process.execPath, MAIN, ...words], {
         env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
-        timeout: 30_000,
+        timeout: 30_000 * SLOW,
       });
       return { status: exitCode, stdout: stdout.toString().trim(), stderr: stderr.toString() };
     }
@@ -75,138 +73,169 @@ describe.skipIf(reason !== undefined)(
       for (const name of tsbox("ps", "-aq").stdout.split("\n").filter(Boolean)) tsbox("rm", "-f", name);
       for (let tries = 0; processes("tsbox").length > 0 && tries < 100; tries++) await Bun.sleep(50);
       expect(processes("tsbox")).toEqual([]);
-      using links = new Links();
-      expect(links.list().map(({ name }) => name)).toEqual(["lo", "out1"]);
+      expect(deviceNames()).toEqual(["lo", "out1"]);
       expect(hasFirewall()).toBe(false);
       rootfs?.[Symbol.dispose]();
       folder?.[Symbol.dispose]();
       world?.[Symbol.dispose]();
     });
 
-    test("find each other by name, reach the outside, and are reached by published ports", async () => {
-      run("server", "web", "-p", "8080:80", ...SERVE);
-      run("client", "web", "sleep", "1000");
-      await until("hello", () => wget("client", "http://server/"));
-      await until("hello", () => fetched("http://127.0.0.1:8080/"));
-      expect(outside.run("busybox", "wget", "-qO-", "http://203.0.113.1:8080/")).toBe("hello");
-      // by way of the machine's own address, and back
-      expect(wget("client", "http://203.0.113.1:8080/")).toBe("hello");
-      expect(said("exec", "client", "busybox", "nc", "-w", "3", "203.0.113.9", "7000")).toBe("outside saw 203.0.113.1");
-      expect(
-        tsbox("run", "--rm", "--network", "web", "-p", "8080:80", "--rootfs", rootfs.path, "true").stderr,
-      ).toContain("Bind for 0.0.0.0:8080 failed: port is already allocated");
-      expect(tsbox("run", "--rm", "--network", "web", "-p", "80:80", "--rootfs", rootfs.path, "true").stderr).toContain(
-        "publish 0.0.0.0:80/tcp: permission denied",
-      );
-    }, 60_000);
+    test(
+      "find each other by name, reach the outside, and are reached by published ports",
+      async () => {
+        run("server", "web", "-p", "8080:80", ...SERVE);
+        run("client", "web", "sleep", "1000");
+        await until("hello", () => wget("client", "http://server/"));
+        await until("hello", () => fetched("http://127.0.0.1:8080/"));
+        expect(outside.run("busybox", "wget", "-qO-", "http://203.0.113.1:8080/")).toBe("hello");
+        // by way of the machine's own address, and back
+        expect(wget("client", "http://203.0.113.1:8080/")).toBe("hello");
+        expect(said("exec", "client", "busybox", "nc", "-w", "3", "203.0.113.9", "7000")).toBe(
+          "outside saw 203.0.113.1",
+        );
+        expect(
+          tsbox("run", "--rm", "--network", "web", "-p", "8080:80", "--rootfs", rootfs.path, "true").stderr,
+        ).toContain("Bind for 0.0.0.0:8080 failed: port is already allocated");
+        expect(
+          tsbox("run", "--rm", "--network", "web", "-p", "80:80", "--rootfs", rootfs.path, "true").stderr,
+        ).toContain("publish 0.0.0.0:80/tcp: permission denied");
+      },
+      60_000 * SLOW,
+    );
 
-    test("go on with the next start where netd is killed", async () => {
-      for (const pid of processes("tsbox-netd")) process.kill(Number(pid), "SIGKILL");
-      expect(fetched("http://127.0.0.1:8080/")).toBe("");
-      run("third", "web", "sleep", "1000");
-      await until("hello", () => wget("client", "http://server/"));
-      await until("hello", () => fetched("http://127.0.0.1:8080/"));
-      said("rm", "-f", "third");
-    }, 60_000);
+    test(
+      "go on with the next start where netd is killed",
+      async () => {
+        for (const pid of processes("tsbox-netd")) process.kill(Number(pid), "SIGKILL");
+        expect(fetched("http://127.0.0.1:8080/")).toBe("");
+        run("third", "web", "sleep", "1000");
+        await until("hello", () => wget("client", "http://server/"));
+        await until("hello", () => fetched("http://127.0.0.1:8080/"));
+        said("rm", "-f", "third");
+      },
+      60_000 * SLOW,
+    );
 
-    test("have no way out of an internal network, to another network, or to the machine's loopback", async () => {
-      said("network", "create", "--internal", "closed");
-      run("inner", "closed", "sleep", "1000");
-      run("other", "bridge", "sleep", "1000");
-      const nc = (name: string, address: string, port: string) =>
-        tsbox("exec", name, "busybox", "timeout", "2", "busybox", "nc", "-w", "1", address, port).stdout;
-      // the same is seen to work from elsewhere
-      expect(nc("other", "203.0.113.9", "7000")).toBe("outside saw 203.0.113.1");
-      expect(nc("inner", "203.0.113.9", "7000")).toBe("");
-      const address = said("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "server");
-      expect(wget("client", `http://${address}/`)).toBe("hello");
-      expect(wget("other", `http://${address}/`)).toBe("");
-      expect(wget("inner", `http://${address}/`)).toBe("");
-      const local = Bun.spawn([process.execPath, ECHO, "serve", "7001", "host"], { stdout: "pipe" });
-      await local.stdout.getReader().read();
-      expect(runHere(process.execPath, ECHO, "ask", "tcp", "127.0.0.1", "7001")).toStartWith("host saw");
-      for (const name of ["client", "other"]) expect(nc(name, "127.0.0.1", "7001")).toBe("");
-      local.kill();
-      said("rm", "-f", "inner", "other");
-      said("network", "rm", "closed");
-    }, 60_000);
+    test(
+      "have no way out of an internal network, to another network, or to the machine's loopback",
+      async () => {
+        said("network", "create", "--internal", "closed");
+        run("inner", "closed", "sleep", "1000");
+        run("other", "bridge", "sleep", "1000");
+        const nc = (name: string, address: string, port: string) =>
+          tsbox("exec", name, "busybox", "timeout", "2", "busybox", "nc", "-w", "1", address, port).stdout;
+        // the same is seen to work from elsewhere
+        expect(nc("other", "203.0.113.9", "7000")).toBe("outside saw 203.0.113.1");
+        expect(nc("inner", "203.0.113.9", "7000")).toBe("");
+        const address = said("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", "server");
+        expect(wget("client", `http://${address}/`)).toBe("hello");
+        expect(wget("other", `http://${address}/`)).toBe("");
+        expect(wget("inner", `http://${address}/`)).toBe("");
+        const local = Bun.spawn([process.execPath, ECHO, "serve", "7001", "host"], { stdout: "pipe" });
+        await local.stdout.getReader().read();
+        expect(runHere(process.execPath, ECHO, "ask", "tcp", "127.0.0.1", "7001")).toStartWith("host saw");
+        for (const name of ["client", "other"]) expect(nc(name, "127.0.0.1", "7001")).toBe("");
+        local.kill();
+        said("rm", "-f", "inner", "other");
+        said("network", "rm", "closed");
+      },
+      60_000 * SLOW,
+    );
 
-    test("meet sandboxes of programs there, which give back what they had", () => {
-      const script = folder.script(
-        `const box = await Sandbox.create({ network: "web", hostname: "box" });
+    test(
+      "meet sandboxes of programs there, which give back what they had",
+      () => {
+        const script = folder.script(
+          `const box = await Sandbox.create({ network: "web", hostname: "box" });
          const { stdout } = box.spawn(["busybox", "wget", "-qO-", "http://server/"]);
          console.log((await new Response(stdout).text()).trim(), Object.keys(box.addresses));
          if (process.argv[2] === "stop") await box.stop();
          process.exit(0);`,
-      );
-      const members = () =>
-        said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web").split(" ");
-      for (const how of ["stop", "leave"]) {
-        const { stdout, stderr } = Bun.spawnSync([...asUser, process.execPath, script, how], {
+        );
+        const members = () =>
+          said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web").split(" ");
+        for (const how of ["stop", "leave"]) {
+          const { stdout, stderr } = Bun.spawnSync([...asUser, process.execPath, script, how], {
+            env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
+            timeout: 20_000,
+          });
+          expect([stdout.toString().trim(), stderr.toString()]).toEqual(['hello [ "web" ]', ""]);
+          if (how === "stop") expect(members()).not.toContain("box");
+        }
+        // the next one takes out those that are gone
+        run("next", "web", "sleep", "1000");
+        expect(members().toSorted()).toEqual(["client", "next", "server"]);
+        said("rm", "-f", "next");
+      },
+      60_000 * SLOW,
+    );
+
+    test(
+      "meet sandboxes of one command there, of programs and of the command line",
+      () => {
+        const script = folder.script(
+          `const asked = { network: "web", hostname: "one" };
+         const { stdout } = await Sandbox.run(["busybox", "sh", "-c", "wget -qO- http://server/; ip -o addr show eth0"], asked);
+         console.log(stdout);`,
+        );
+        const { stdout, stderr } = Bun.spawnSync([...asUser, process.execPath, script], {
           env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
           timeout: 20_000,
         });
-        expect([stdout.toString().trim(), stderr.toString()]).toEqual(['hello [ "web" ]', ""]);
-        if (how === "stop") expect(members()).not.toContain("box");
-      }
-      // the next one takes out those that are gone
-      run("next", "web", "sleep", "1000");
-      expect(members().toSorted()).toEqual(["client", "next", "server"]);
-      said("rm", "-f", "next");
-    }, 60_000);
+        expect([stdout.toString(), stderr.toString()]).toEqual([expect.stringMatching(/^hello\n.* inet 172\./), ""]);
+        const quick = ["run", "--rm", "--network", "web", "--rootfs", rootfs.path];
+        expect(said(...quick, "busybox", "wget", "-qO-", "http://server/")).toBe("hello");
+        // no container
+        expect(tsbox(...quick, "sh", "-c", "exit 3").status).toBe(3);
+        expect(
+          said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web").split(" ").toSorted(),
+        ).toEqual(["client", "server"]);
+      },
+      60_000 * SLOW,
+    );
 
-    test("meet sandboxes of one command there, of programs and of the command line", () => {
-      const script = folder.script(
-        `const asked = { network: "web", hostname: "one" };
-         const { stdout } = await Sandbox.run(["busybox", "sh", "-c", "wget -qO- http://server/; ip -o addr show eth0"], asked);
-         console.log(stdout);`,
-      );
-      const { stdout, stderr } = Bun.spawnSync([...asUser, process.execPath, script], {
-        env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
-        timeout: 20_000,
-      });
-      expect([stdout.toString(), stderr.toString()]).toEqual([expect.stringMatching(/^hello\n.* inet 172\./), ""]);
-      const quick = ["run", "--rm", "--network", "web", "--rootfs", rootfs.path];
-      expect(said(...quick, "busybox", "wget", "-qO-", "http://server/")).toBe("hello");
-      // no container
-      expect(tsbox(...quick, "sh", "-c", "exit 3").status).toBe(3);
-      expect(
-        said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web").split(" ").toSorted(),
-      ).toEqual(["client", "server"]);
-    }, 60_000);
+    test(
+      "have a way out of version 6, and ports of UDP, of both versions",
+      async () => {
+        said("network", "create", "--ipv6", "six");
+        said("network", "create", "--ipv6", "--internal", "six-closed");
+        run("six", "six", "-p", "9999:7/udp", "-p", "9999:7", "sleep", "1000");
+        run("six-inner", "six-closed", "sleep", "1000");
+        const pidOf = (name: string) => said("inspect", "-f", "{{.State.Pid}}", name);
+        const inside = (name: string) => ["nsenter", `--net=/proc/${pidOf(name)}/ns/net`, process.execPath, ECHO];
+        const [six, inner] = [inside("six"), inside("six-inner")];
+        await using server = Bun.spawn([...six, "serve", "7", "six"], { stdout: "pipe" });
+        await server.stdout.getReader().read();
+        const six4 = said("inspect", "-f", "{{.NetworkSettings.Networks.six.Gateway}}", "six");
+        const six6 = said("inspect", "-f", "{{.NetworkSettings.Networks.six.IPv6Gateway}}", "six");
+        for (const protocol of ["udp", "tcp"]) {
+          const ask = (address: string) => outside.run(process.execPath, ECHO, "ask", protocol, address, "9999");
+          await until(`six saw ${six4}`, () => ask("203.0.113.1"));
+          await until(`six saw ${six6}`, () => ask("2001:db8:1::1"));
+          const leave = (words: string[], address: string) => runHere(...words, "ask", protocol, address, "7000");
+          await until("outside saw 2001:db8:1::1", () => leave(six, "2001:db8:1::9"));
+          await until("outside saw 203.0.113.1", () => leave(six, "203.0.113.9"));
+          // the same from a closed one
+          for (const address of ["2001:db8:1::9", "203.0.113.9"]) expect(leave(inner, address)).not.toContain("saw");
+        }
+        server.kill();
+        said("rm", "-f", "six", "six-inner");
+        for (const name of ["six", "six-closed"]) said("network", "rm", name);
+      },
+      120_000 * SLOW,
+    );
 
-    test("have a way out of version 6, and ports of UDP, of both versions", async () => {
-      said("network", "create", "--ipv6", "six");
-      said("network", "create", "--ipv6", "--internal", "six-closed");
-      run("six", "six", "-p", "9999:7/udp", "-p", "9999:7", "sleep", "1000");
-      run("six-inner", "six-closed", "sleep", "1000");
-      const pidOf = (name: string) => said("inspect", "-f", "{{.State.Pid}}", name);
-      const inside = (name: string) => ["nsenter", `--net=/proc/${pidOf(name)}/ns/net`, process.execPath, ECHO];
-      const [six, inner] = [inside("six"), inside("six-inner")];
-      await using server = Bun.spawn([...six, "serve", "7", "six"], { stdout: "pipe" });
-      await server.stdout.getReader().read();
-      const six4 = said("inspect", "-f", "{{.NetworkSettings.Networks.six.Gateway}}", "six");
-      const six6 = said("inspect", "-f", "{{.NetworkSettings.Networks.six.IPv6Gateway}}", "six");
-      for (const protocol of ["udp", "tcp"]) {
-        const ask = (address: string) => outside.run(process.execPath, ECHO, "ask", protocol, address, "9999");
-        await until(`six saw ${six4}`, () => ask("203.0.113.1"));
-        await until(`six saw ${six6}`, () => ask("2001:db8:1::1"));
-        const leave = (words: string[], address: string) => runHere(...words, "ask", protocol, address, "7000");
-        await until("outside saw 2001:db8:1::1", () => leave(six, "2001:db8:1::9"));
-        await until("outside saw 203.0.113.1", () => leave(six, "203.0.113.9"));
-        // the same from a closed one
-        for (const address of ["2001:db8:1::9", "203.0.113.9"]) expect(leave(inner, address)).not.toContain("saw");
-      }
-      server.kill();
-      said("rm", "-f", "six", "six-inner");
-      for (const name of ["six", "six-closed"]) said("network", "rm", name);
-    }, 120_000);
-
-    test("make no macvlan, and publish no SCTP", () => {
-      expect(tsbox("network", "create", "-d", "macvlan", "-o", "parent=out1", "lan").stderr).toContain("only root may");
-      expect(
-        tsbox("run", "--rm", "--network", "web", "-p", "9000:80/sctp", "--rootfs", rootfs.path, "true").stderr,
-      ).toContain("publish 80/sctp: only root may");
-    }, 30_000);
+    test(
+      "make no macvlan, and publish no SCTP",
+      () => {
+        expect(tsbox("network", "create", "-d", "macvlan", "-o", "parent=out1", "lan").stderr).toContain(
+          "only root may",
+        );
+        expect(
+          tsbox("run", "--rm", "--network", "web", "-p", "9000:80/sctp", "--rootfs", rootfs.path, "true").stderr,
+        ).toContain("publish 80/sctp: only root may");
+      },
+      30_000 * SLOW,
+    );
   },
 );

@@ -18,7 +18,7 @@ path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 passed=0 failed=0 skipped=0 broken=0
 again=no # yes while the files that failed are run once more
 user= guest= beside=
-guest_tests="attacks bad-input cleanup cli.test container-cgroup container-exec container-life supervisor doctor examples executor.test image.test image-run isolation limits oci-labels process runtime seccomp-kernel"
+guest_tests="attacks bad-input cleanup cli.test container-cgroup container-exec container-life supervisor doctor examples executor.test image.test image-run isolation limits network.test network-crash network-rootless network-traffic oci-labels process runtime seccomp-kernel"
 systemd_tests="container-cgroup systemd.test"
 guest_packages="attr libarchive-tools"
 guest_root="root-${guest_packages// /-}.ext4"

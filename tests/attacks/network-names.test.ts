@@ -9,11 +9,11 @@ import { askNetd, tellNetd } from "../../lib/netd/index.ts";
 import * as sys from "../../syscalls/index.ts";
 import { askFrom } from "../support/ask-names.ts";
 import { ask } from "../support/dns-messages.ts";
-import { asRoot, inGuest, noBusybox } from "../support/machine.ts";
+import { noNetworks, notRoot, SLOW } from "../support/machine.ts";
 import { NamesWorld } from "../support/names-world.ts";
 import { eventually } from "../support/processes.ts";
 
-const reason = noBusybox ?? (!asRoot ? "needs root" : inGuest ? "the guest's kernel has no nf_tables" : undefined);
+const reason = notRoot ?? noNetworks();
 const SILENT = "127.0.0.77";
 const NOBODY = 65534;
 
@@ -59,63 +59,75 @@ describe.skipIf(reason !== undefined)(reason ?? "attacks on the server for names
     return performance.now() - begin;
   };
 
-  test("datagrams without end and without sense keep nobody else from being answered", () => {
-    const fd = socketIn("attacker", "udp");
-    expect(sys.connectTo(fd, at("evil"))).toBe(0);
-    const noise = Array.from({ length: 64 }, (_, seed) => crypto.getRandomValues(new Uint8Array(20 + seed * 16)));
-    const all = [
-      ...noise,
-      ask("attacker", TYPE.A),
-      ask("x".repeat(63), TYPE.A, { questions: 0xffff }),
-      new Uint8Array(0),
-    ];
-    const before = memoryKiB();
-    let sent = 0;
-    for (let turn = 0; turn < 20; turn++) {
-      for (let index = 0; index < 2000; index++)
-        sent += sys.send(fd, all[index % all.length] as Uint8Array) >= 0 ? 1 : 0;
-      isServed();
-    }
-    // the flood has arrived: the attacker was answered as well
-    expect(sent).toBeGreaterThan(10_000);
-    expect(sys.read(fd)).toBeInstanceOf(Uint8Array);
-    expect(memoryKiB() - before).toBeLessThan(32 * 1024);
-  }, 60_000);
+  test(
+    "datagrams without end and without sense keep nobody else from being answered",
+    () => {
+      const fd = socketIn("attacker", "udp");
+      expect(sys.connectTo(fd, at("evil"))).toBe(0);
+      const noise = Array.from({ length: 64 }, (_, seed) => crypto.getRandomValues(new Uint8Array(20 + seed * 16)));
+      const all = [
+        ...noise,
+        ask("attacker", TYPE.A),
+        ask("x".repeat(63), TYPE.A, { questions: 0xffff }),
+        new Uint8Array(0),
+      ];
+      const before = memoryKiB();
+      let sent = 0;
+      for (let turn = 0; turn < 20; turn++) {
+        for (let index = 0; index < 2000; index++)
+          sent += sys.send(fd, all[index % all.length] as Uint8Array) >= 0 ? 1 : 0;
+        isServed();
+      }
+      // the flood has arrived: the attacker was answered as well
+      expect(sent).toBeGreaterThan(10_000);
+      expect(sys.read(fd)).toBeInstanceOf(Uint8Array);
+      expect(memoryKiB() - before).toBeLessThan(32 * 1024);
+    },
+    60_000 * SLOW,
+  );
 
-  test("connections that say nothing, or half a thing, are given up, and there are few of them", async () => {
-    const before = descriptors();
-    const many = Array.from({ length: 200 }, () => {
-      const fd = socketIn("attacker", "tcp");
-      sys.connectTo(fd, at("evil"));
-      return fd;
-    });
-    await Bun.sleep(200);
-    for (const [index, fd] of many.entries()) if (index % 2 === 0) sys.send(fd, Uint8Array.of(0));
-    expect(descriptors() - before).toBeLessThanOrEqual(8);
-    expect(descriptors() - before).toBeGreaterThan(0);
-    for (const by of ["udp", "tcp"] as const)
-      expect(askFrom(pidOf("victim"), gatewayOf("good"), "neighbour", TYPE.A, by)).toMatchObject({
-        rcode: 0,
+  test(
+    "connections that say nothing, or half a thing, are given up, and there are few of them",
+    async () => {
+      const before = descriptors();
+      const many = Array.from({ length: 200 }, () => {
+        const fd = socketIn("attacker", "tcp");
+        sys.connectTo(fd, at("evil"));
+        return fd;
       });
-    // nobody has to close them
-    expect(await eventually(() => descriptors() <= before, 20_000)).toBe(true);
-  }, 60_000);
+      await Bun.sleep(200);
+      for (const [index, fd] of many.entries()) if (index % 2 === 0) sys.send(fd, Uint8Array.of(0));
+      expect(descriptors() - before).toBeLessThanOrEqual(8);
+      expect(descriptors() - before).toBeGreaterThan(0);
+      for (const by of ["udp", "tcp"] as const)
+        expect(askFrom(pidOf("victim"), gatewayOf("good"), "neighbour", TYPE.A, by)).toMatchObject({
+          rcode: 0,
+        });
+      // nobody has to close them
+      expect(await eventually(() => descriptors() <= before, 20_000)).toBe(true);
+    },
+    60_000 * SLOW,
+  );
 
-  test("questions for a server that is silent keep nobody else from asking elsewhere", async () => {
-    const silent = sys.openSocket("udp", 4);
-    opened.push(silent);
-    expect(sys.bindSocket(silent, { address: bytesOfAddress(parseAddress(SILENT)), port: 53 })).toBe(0);
-    const before = descriptors();
-    const fd = socketIn("attacker", "udp");
-    expect(sys.connectTo(fd, at("evil"))).toBe(0);
-    for (let index = 0; index < 3000; index++) sys.send(fd, ask(`n${index}.example`, TYPE.A, { id: index }));
-    expect(await eventually(() => descriptors() > before)).toBe(true);
-    isServed("outside.example");
-    // so many at a time, and the others are told at once that nobody has answered
-    expect(descriptors() - before).toBeLessThanOrEqual(64);
-    expect(await eventually(() => typeof sys.read(fd) !== "number")).toBe(true);
-    expect(await eventually(() => descriptors() <= before, 20_000)).toBe(true);
-  }, 60_000);
+  test(
+    "questions for a server that is silent keep nobody else from asking elsewhere",
+    async () => {
+      const silent = sys.openSocket("udp", 4);
+      opened.push(silent);
+      expect(sys.bindSocket(silent, { address: bytesOfAddress(parseAddress(SILENT)), port: 53 })).toBe(0);
+      const before = descriptors();
+      const fd = socketIn("attacker", "udp");
+      expect(sys.connectTo(fd, at("evil"))).toBe(0);
+      for (let index = 0; index < 3000; index++) sys.send(fd, ask(`n${index}.example`, TYPE.A, { id: index }));
+      expect(await eventually(() => descriptors() > before)).toBe(true);
+      isServed("outside.example");
+      // so many at a time, and the others are told at once that nobody has answered
+      expect(descriptors() - before).toBeLessThanOrEqual(64);
+      expect(await eventually(() => typeof sys.read(fd) !== "number")).toBe(true);
+      expect(await eventually(() => descriptors() <= before, 20_000)).toBe(true);
+    },
+    60_000 * SLOW,
+  );
 
   test("a container with CAP_NET_ADMIN that takes an address of another network learns nothing of it", () => {
     const gateway = gatewayOf("good");
@@ -134,94 +146,106 @@ describe.skipIf(reason !== undefined)(reason ?? "attacks on the server for names
     expect(inside(`busybox ip route del ${own}/32; busybox ip addr del ${theirs}/32 dev eth0`).status).toBe(0);
   });
 
-  test("who takes the addresses of a neighbour, of IP and of Ethernet, is told nothing in its place", async () => {
-    world.sleeping("twin", "evil", "--network", "good");
-    world.sleeping("liar", "evil", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW");
-    const [twin, liar] = [world.pidOf("twin"), world.pidOf("liar")];
-    const inside = (script: string) => expect(world.made.tsbox("exec", "liar", "sh", "-c", script).status).toBe(0);
-    const of = (name: string, what: string) =>
-      world.inspected(name, `{{(index .NetworkSettings.Networks "evil").${what}}}`);
-    const gateway = gatewayOf("evil");
-    const [ip, mac, own] = [of("twin", "IPAddress"), of("twin", "MacAddress"), of("liar", "MacAddress")];
-    using links = new Links();
-    const bridge = links.indexOf(world.deviceOf("evil"));
-    const portOf = (name: string) =>
-      links.indexOf(`tsb${world.inspected(name, "{{.Id}}").slice(0, 7)}${world.deviceOf("evil").slice(4, 9)}`);
-    const theirs = () => askFrom(liar, gateway, "neighbour", TYPE.A, "udp", 1000);
-    const believed = async () =>
-      expect(await eventually(() => JSON.stringify(theirs()).includes(known.answers[0] as string))).toBe(true);
-    const known = { rcode: 0, answers: [world.addressOf("neighbour")] };
-    try {
-      expect(askFrom(twin, gateway, "neighbour")).toMatchObject(known);
-      expect(JSON.stringify(theirs())).not.toContain(known.answers[0]);
-      inside(`busybox ip addr add ${ip}/32 dev eth0; busybox ip route add ${gateway}/32 dev eth0 src ${ip}`);
-      expect(theirs()).toBe("silent");
-      inside(`busybox ip link set eth0 address ${mac}`);
-      expect(theirs()).toBe("silent");
-      expect(askFrom(twin, gateway, "neighbour")).toMatchObject(known);
-      // the controls: what is believed who says it, of either
-      links.bindPort(portOf("liar"), mac, false, "believe it");
-      await believed();
-      links.bindPort(portOf("twin"), mac, false, "believe it no more");
-      inside(`busybox ip link set eth0 address ${own}`);
-      expect(theirs()).toBe("silent");
-      links.setNeighbour(bridge, parseAddress(ip), own, "believe it");
-      await believed();
-    } finally {
-      world.said("rm", "-f", "twin", "liar");
-    }
-  }, 60_000);
+  test(
+    "who takes the addresses of a neighbour, of IP and of Ethernet, is told nothing in its place",
+    async () => {
+      world.sleeping("twin", "evil", "--network", "good");
+      world.sleeping("liar", "evil", "--cap-add", "NET_ADMIN", "--cap-add", "NET_RAW");
+      const [twin, liar] = [world.pidOf("twin"), world.pidOf("liar")];
+      const inside = (script: string) => expect(world.made.tsbox("exec", "liar", "sh", "-c", script).status).toBe(0);
+      const of = (name: string, what: string) =>
+        world.inspected(name, `{{(index .NetworkSettings.Networks "evil").${what}}}`);
+      const gateway = gatewayOf("evil");
+      const [ip, mac, own] = [of("twin", "IPAddress"), of("twin", "MacAddress"), of("liar", "MacAddress")];
+      using links = new Links();
+      const bridge = links.indexOf(world.deviceOf("evil"));
+      const portOf = (name: string) =>
+        links.indexOf(`tsb${world.inspected(name, "{{.Id}}").slice(0, 7)}${world.deviceOf("evil").slice(4, 9)}`);
+      const theirs = () => askFrom(liar, gateway, "neighbour", TYPE.A, "udp", 1000);
+      const believed = async () =>
+        expect(await eventually(() => JSON.stringify(theirs()).includes(known.answers[0] as string))).toBe(true);
+      const known = { rcode: 0, answers: [world.addressOf("neighbour")] };
+      try {
+        expect(askFrom(twin, gateway, "neighbour")).toMatchObject(known);
+        expect(JSON.stringify(theirs())).not.toContain(known.answers[0]);
+        inside(`busybox ip addr add ${ip}/32 dev eth0; busybox ip route add ${gateway}/32 dev eth0 src ${ip}`);
+        expect(theirs()).toBe("silent");
+        inside(`busybox ip link set eth0 address ${mac}`);
+        expect(theirs()).toBe("silent");
+        expect(askFrom(twin, gateway, "neighbour")).toMatchObject(known);
+        // the controls: what is believed who says it, of either
+        links.bindPort(portOf("liar"), mac, false, "believe it");
+        await believed();
+        links.bindPort(portOf("twin"), mac, false, "believe it no more");
+        inside(`busybox ip link set eth0 address ${own}`);
+        expect(theirs()).toBe("silent");
+        links.setNeighbour(bridge, parseAddress(ip), own, "believe it");
+        await believed();
+      } finally {
+        world.said("rm", "-f", "twin", "liar");
+      }
+    },
+    60_000 * SLOW,
+  );
 
-  test("who starts containers does not wait for a server that is stopped, and none is started beside it", () => {
-    process.kill(netd(), "SIGSTOP");
-    const held: number[] = [];
-    try {
-      const connect = () => held.push(sys.connectSocketNow(`${world.made.root}/netd.sock`));
-      // as many as the machine lets wait
-      expect(() => {
-        for (let count = 0; count < 70_000; count++) connect();
-      }).toThrow("EAGAIN");
-      expect(tellNetd(world.made.root, { verb: "changed" })).toBe(true);
-      world.said("run", "--rm", "--network", "good", "busy", "true");
-      expect(world.answering()).toHaveLength(1);
-    } finally {
-      held.forEach(sys.close);
-      process.kill(netd(), "SIGCONT");
-    }
-    isServed();
-  }, 60_000);
+  test(
+    "who starts containers does not wait for a server that is stopped, and none is started beside it",
+    () => {
+      process.kill(netd(), "SIGSTOP");
+      const held: number[] = [];
+      try {
+        const connect = () => held.push(sys.connectSocketNow(`${world.made.root}/netd.sock`));
+        // as many as the machine lets wait
+        expect(() => {
+          for (let count = 0; count < 70_000; count++) connect();
+        }).toThrow("EAGAIN");
+        expect(tellNetd(world.made.root, { verb: "changed" })).toBe(true);
+        world.said("run", "--rm", "--network", "good", "busy", "true");
+        expect(world.answering()).toHaveLength(1);
+      } finally {
+        held.forEach(sys.close);
+        process.kill(netd(), "SIGCONT");
+      }
+      isServed();
+    },
+    60_000 * SLOW,
+  );
 
-  test("another user of the machine is not listened to, and nonsense of the store's own user harms nothing", async () => {
-    // the way to the socket is open
-    for (let path = world.made.root; path !== "/" && path !== "/tmp"; path = dirname(path)) chmodSync(path, 0o755);
-    const socket = `${world.made.root}/netd.sock`;
-    chmodSync(socket, 0o777);
-    const script = `const [path] = process.argv.slice(-1);
+  test(
+    "another user of the machine is not listened to, and nonsense of the store's own user harms nothing",
+    async () => {
+      // the way to the socket is open
+      for (let path = world.made.root; path !== "/" && path !== "/tmp"; path = dirname(path)) chmodSync(path, 0o755);
+      const socket = `${world.made.root}/netd.sock`;
+      chmodSync(socket, 0o777);
+      const script = `const [path] = process.argv.slice(-1);
       const socket = require("node:net").connect(path, () => socket.write('{"verb":"give","name":"x"}\\n'));
       socket.on("data", (data) => console.log("told", String(data))).on("error", () => {}).on("close", () => process.exit());`;
-    const told = (uid: number) =>
-      Bun.spawnSync(["busybox", "timeout", "10", process.execPath, "-e", script, socket], {
-        uid,
-        stderr: "pipe",
-        cwd: "/",
-        env: { PATH: "/usr/bin:/bin", HOME: "/" },
-      } as never).stdout.toString();
-    expect(told(0)).toContain("told {}");
-    expect(told(NOBODY)).toBe("");
+      const told = (uid: number) =>
+        Bun.spawnSync(["busybox", "timeout", "10", process.execPath, "-e", script, socket], {
+          uid,
+          stderr: "pipe",
+          cwd: "/",
+          env: { PATH: "/usr/bin:/bin", HOME: "/" },
+        } as never).stdout.toString();
+      expect(told(0)).toContain("told {}");
+      expect(told(NOBODY)).toBe("");
 
-    const before = descriptors();
-    const fds = Array.from({ length: 10 }, () => sys.memoryFile("junk"));
-    for (const request of [
-      { verb: "serve", udp: -1 },
-      { verb: "serve", network: "none", udp: 1e9 },
-      { verb: "__proto__" },
-      { verb: "constructor" },
-      { verb: "changed", network: {} },
-    ])
-      tellNetd(world.made.root, request as never, fds);
-    fds.forEach(sys.close);
-    expect(askNetd(world.made.root, { verb: "nothing" })).toBeDefined();
-    isServed();
-    expect(await eventually(() => descriptors() <= before)).toBe(true);
-  }, 60_000);
+      const before = descriptors();
+      const fds = Array.from({ length: 10 }, () => sys.memoryFile("junk"));
+      for (const request of [
+        { verb: "serve", udp: -1 },
+        { verb: "serve", network: "none", udp: 1e9 },
+        { verb: "__proto__" },
+        { verb: "constructor" },
+        { verb: "changed", network: {} },
+      ])
+        tellNetd(world.made.root, request as never, fds);
+      fds.forEach(sys.close);
+      expect(askNetd(world.made.root, { verb: "nothing" })).toBeDefined();
+      isServed();
+      expect(await eventually(() => descriptors() <= before)).toBe(true);
+    },
+    60_000 * SLOW,
+  );
 });

@@ -16,7 +16,9 @@ arm();
 if (what === "create") await networks.create({ name: "net", ipv6: true });
 if (what === "join") {
   const { id } = networks.get("net");
-  networks.claim(id, { container, name: "first", inside: "eth0", bandwidth: { downBytes: 1e6, upBytes: 1e6 } }, [
+  const rate = Number(process.env["BANDWIDTH"]);
+  const paced = rate > 0 ? { bandwidth: { downBytes: rate, upBytes: rate } } : {};
+  networks.claim(id, { container, name: "first", inside: "eth0", ...paced }, [
     { protocol: "tcp", hostPort: 8080, containerPort: 80 },
   ]);
   await networks.raise(id, container);

@@ -1,6 +1,6 @@
 /** What this machine lets the tests do, and tests that say why they were skipped. @module */
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "bun:test";
 
 export const asRoot = process.geteuid?.() === 0;
@@ -18,6 +18,29 @@ export const noLimits = noBusybox ?? (asRoot || delegated() ? undefined : "limit
 export const withLimits = noBusybox ?? (noLimits === undefined ? "limits are possible here" : undefined);
 export const notRoot = noBusybox ?? (asRoot ? undefined : "needs root");
 export const notUser = noBusybox ?? (asRoot ? "about ordinary users" : undefined);
+
+/** What networks ask of the kernel. */
+type OfNetworks = "filter" | "connections" | "bridge" | "macvlan" | "bandwidth";
+let lacking: Partial<Record<OfNetworks, string>> | undefined;
+
+/**
+ * Why there can be no networks here, or none with these: tried in a network namespace of its own, once, and only by the
+ * tests that ask.
+ */
+export function noNetworks(...more: OfNetworks[]): string | undefined {
+  if (noSandbox !== undefined) return noSandbox;
+  lacking ??= tryNetworks();
+  const missing = (["bridge", "filter", ...more] as const).find((each) => lacking?.[each] !== undefined);
+  return missing && `the kernel has no ${missing} for networks: ${lacking[missing]}`;
+}
+
+function tryNetworks(): NonNullable<typeof lacking> {
+  const user = asRoot ? [] : ["--user", "--map-root-user"];
+  const script = join(import.meta.dirname, "try-networks.ts");
+  const { stdout, stderr } = Bun.spawnSync(["unshare", "--net", ...user, process.execPath, script], { stderr: "pipe" });
+  if (stdout.length === 0) throw new Error(`try what networks need: ${stderr}`);
+  return JSON.parse(stdout.toString()) as NonNullable<typeof lacking>;
+}
 
 /** Whether the own cgroup of version 2, or one above it, may be written to. */
 function delegated(): boolean {

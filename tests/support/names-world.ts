@@ -1,9 +1,8 @@
 /** A machine with a store, a server for names outside, and what tests look for in them. @module */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { Links } from "../../lib/netlink/index.ts";
 import { hasFirewall } from "../../lib/network/firewall.ts";
 import { CommandLine } from "./command-line.ts";
-import { runHere, World } from "./network-world.ts";
+import { deviceNames, runHere, World } from "./network-world.ts";
 import { eventually } from "./processes.ts";
 
 /** At which the server outside listens: it knows every name, as `10.255.0.7`. */
@@ -74,7 +73,6 @@ export class NamesWorld implements AsyncDisposable {
   /** Of bridges, rules, processes and sockets; in a moment. */
   async left(): Promise<string[]> {
     await eventually(() => this.answering().length === 0);
-    using links = new Links();
     const sockets = ["udp", "tcp"].flatMap((table) =>
       runHere("cat", `/proc/net/${table}`)
         .split("\n")
@@ -83,7 +81,7 @@ export class NamesWorld implements AsyncDisposable {
     );
     return [
       ...this.answering().map((pid) => `process ${pid}`),
-      ...links.list().flatMap(({ name }) => (name === "lo" ? [] : [name])),
+      ...deviceNames().filter((name) => name !== "lo"),
       ...(hasFirewall() ? ["rules"] : []),
       ...(existsSync(`${this.made.root}/netd.sock`) ? ["netd.sock"] : []),
       ...sockets,

@@ -7,6 +7,7 @@ import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from "
 import { parseAddress, parseSubnet } from "../../lib/ip/index.ts";
 import { inNetwork, Links } from "../../lib/netlink/index.ts";
 import { syscall } from "../../syscalls/index.ts";
+import { SLOW } from "./machine.ts";
 
 const CLONE_NEWNET = 0x40000000;
 
@@ -97,7 +98,7 @@ export class World implements Disposable {
 }
 
 export function runHere(...words: string[]): string {
-  const { stdout, stderr, exitCode } = Bun.spawnSync(words, { timeout: 10_000 });
+  const { stdout, stderr, exitCode } = Bun.spawnSync(words, { timeout: 10_000 * SLOW });
   if (exitCode !== 0) throw new Error(`${words.join(" ")}: ${exitCode} ${stderr}`);
   return stdout.toString().trim();
 }
@@ -109,4 +110,10 @@ export function routeThrough(place: Place, through: string): void {
     const address = parseAddress(through);
     own.addDefaultRoute(own.indexOf("eth0"), address, address.family);
   });
+}
+
+/** Devices of the namespace that the thread is in, but for the tunnel that some kernels make in each of them. */
+export function deviceNames(): string[] {
+  using links = new Links();
+  return links.list().flatMap(({ name }) => (name === "sit0" ? [] : [name]));
 }
