@@ -567,7 +567,7 @@ describe("ports", () => {
     expect(answer).toBe("inside hello");
   });
 
-  testUnless(noSandbox, "are free again when their program is killed", async () => {
+  testUnless(noGateway, "are free again when their program is killed", async () => {
     const library = new URL("../lib/index.ts", import.meta.url).pathname;
     const script = `const { Sandbox } = await import(${JSON.stringify(library)});
       const box = await Sandbox.create({ ports: ["1"], network: {} });

@@ -9,7 +9,9 @@ import { NetworkNamespace } from "../lib/netns/index.ts";
 import { Networks, type Keeper } from "../lib/network/index.ts";
 import { State } from "../lib/state/index.ts";
 import { close, duplicate, tryOpen } from "../syscalls/index.ts";
-import { noNetworks, notUser } from "./support/machine.ts";
+import { CommandLine } from "./support/command-line.ts";
+import { noGateway } from "./support/gateway.ts";
+import { noNetworks, notUser, SLOW, testUnless } from "./support/machine.ts";
 
 const reason = notUser ?? noNetworks();
 
@@ -119,4 +121,24 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "without root" : `w
     ).toBe(false);
     await networks.remove("web");
   });
+
+  testUnless(
+    reason ?? (noGateway === undefined ? "something leads out here" : undefined),
+    "who makes one is told where nothing leads out of it",
+    async () => {
+      await using made = await CommandLine.open();
+      const run = (name: string, network: string) => {
+        made.said("network", "create", network);
+        return made.tsbox("run", "-d", "--name", name, "--network", network, "busy", "sleep", "1000");
+      };
+      // in the guest, netd takes longer to begin than anybody waits for it
+      expect(run("first", "web").status).toBe(0);
+      const { status, stderr } = run("lonely", "other");
+      expect(status).toBe(0);
+      expect(stderr).toContain("nothing leads out of this user's networks, and no published port into them: ");
+      expect(stderr).toMatch(/CONFIG_NFT_TPROXY|CONFIG_IP_MULTIPLE_TABLES/);
+      made.said("rm", "-f", "first", "lonely");
+    },
+    60_000 * SLOW,
+  );
 });

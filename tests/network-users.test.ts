@@ -7,11 +7,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { hasFirewall } from "../lib/network/firewall.ts";
+import { noGateway } from "./support/gateway.ts";
 import { noNetworks, notRoot, SLOW } from "./support/machine.ts";
 import { deviceNames, runHere, World, type Place } from "./support/network-world.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
-const reason = notRoot ?? noNetworks();
+const reason = notRoot ?? noNetworks() ?? noGateway;
 const MAIN = join(import.meta.dirname, "../lib/cli/main.ts");
 const ECHO = join(import.meta.dirname, "support/echo.ts");
 /** Nobody has it. */

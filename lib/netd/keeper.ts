@@ -48,7 +48,14 @@ export class NetdKeeper implements Keeper {
 
   ready(): void {
     // whoever connects is heard in turn
-    closeAll(askNetd(this.#root(), { verb: "give", name: NAMESPACE })?.fds ?? []);
+    const answer = askNetd(this.#root(), { verb: "give", name: NAMESPACE });
+    if (!answer) return;
+    closeAll(answer.fds);
+    const { withoutWayOut } = JSON.parse(new TextDecoder().decode(answer.bytes)) as { withoutWayOut?: string };
+    if (withoutWayOut === undefined) return;
+    // containers reach each other all the same
+    const text = `nothing leads out of this user's networks, and no published port into them: ${withoutWayOut}`;
+    process.emitWarning(text, "TsboxWarning");
   }
 
   #forget(): void {

@@ -16,6 +16,7 @@ import {
   softLimit,
   write,
   writeKernelFile,
+  type TsboxError,
 } from "../../syscalls/index.ts";
 import { GatewayThread, type FromGateway } from "../gateway/index.ts";
 import { Forwarder, NameServer, Resolver } from "../dns/index.ts";
@@ -79,6 +80,8 @@ export class Netd {
   readonly #policies: Policies;
   #gateway: GatewayThread | undefined;
   #wayOut: WayOut | undefined;
+  /** Why an ordinary user's networks have none: for who makes one. */
+  withoutWayOut: string | undefined;
   #askers = new Map<string, Askers>();
   #isLooking = false;
   #isOver = false;
@@ -147,13 +150,15 @@ export class Netd {
     const [namespace] = fds;
     if (name !== NAMESPACE || namespace === undefined) return;
     this.#wayOut?.[Symbol.dispose]();
-    this.#wayOut = undefined;
+    this.#wayOut = this.withoutWayOut = undefined;
     try {
       const networks = this.#list();
       this.#wayOut = new WayOut(this.loop, NetworkNamespace.joinNow(namespace), this.#carrier());
       this.#wayOut.update(networks);
       this.#wayOut.publishAgain(networks);
     } catch (error) {
+      const { message, hint } = error as TsboxError;
+      this.withoutWayOut = hint === undefined ? message : `${message}: ${hint}`;
       this.#failed(error);
     }
   }

@@ -42,9 +42,9 @@ export const VERBS: Record<string, Verb> = {
     else netd.publish(container, fds);
     return undefined;
   },
-  /** Passes on what it keeps. */
+  /** Passes on what it keeps, and says what its networks lack. */
   give(netd, { name = "" }, fds) {
     closeAll(fds);
-    return { fds: netd.kept.get(name) ?? [] };
+    return { fds: netd.kept.get(name) ?? [], line: { withoutWayOut: netd.withoutWayOut } };
   },
 };

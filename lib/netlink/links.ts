@@ -286,7 +286,7 @@ export class Links implements Disposable {
       [FRA_TABLE, table],
     ] as const;
     const body = netlinkBody(header, ...values.map(([type, value]) => netlinkAttribute(type, word(value))));
-    this.#request(action, RTM_NEWRULE, NLM_F_CREATE, body);
+    this.#request(action, RTM_NEWRULE, NLM_F_CREATE, body, ROUTING_HINT);
   }
 
   /** Whether there is a way to everything, of version 4 or 6. */
@@ -320,9 +320,9 @@ export class Links implements Disposable {
     return found;
   }
 
-  #request(action: string, type: number, flags: number, body: Uint8Array): void {
+  #request(action: string, type: number, flags: number, body: Uint8Array, missing?: string): void {
     const result = this.#netlink.request(type, flags, body);
-    if (result < 0) throw this.#failure(action, result);
+    if (result < 0) throw this.#failure(action, result, missing);
   }
 
   #failure(action: string, result: number, missing?: string): TsboxError {
@@ -359,6 +359,7 @@ const randomGroup = () => ((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) 
 
 const [ENOENT, ENODEV, EINVAL] = [2, 19, 22];
 const QUEUE_HINT = "the kernel needs CONFIG_NET_SCH_TBF, _NET_SCH_INGRESS, _NET_CLS_U32, _NET_ACT_MIRRED and _IFB";
+const ROUTING_HINT = "the kernel needs routing by rules: CONFIG_IP_MULTIPLE_TABLES, CONFIG_IPV6_MULTIPLE_TABLES";
 const NESTED = 0x8000;
 const HINTS: Record<string, string | undefined> = {
   EPERM: "networks are made by root",
