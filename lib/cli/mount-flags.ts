@@ -20,7 +20,7 @@ export const tmpfs = (text: string): MountOption & ContainerMount =>
   parseTmpfs(text, (why, hint) => invalid("--tmpfs", text, why, hint));
 
 /** Whether a mount is one of those that only containers have: what is in a volume or in an image, or changed for it. */
-export const isOfContainers = (mount: ContainerMount): boolean =>
+const isOfContainers = (mount: ContainerMount): boolean =>
   mount.type === "volume" ||
   mount.type === "image" ||
   (mount.type === "bind" && (mount.chown || mount.relabel) !== undefined);

@@ -279,7 +279,7 @@ export function ulimit(text: string): [name: string, limits: [soft: number, hard
 
 const amount = (word = "") => (word === "-1" || word === "unlimited" ? Infinity : Number(word));
 
-export const isPath = (sharing: string): sharing is `ns:${string}` => sharing.startsWith("ns:");
+const isPath = (sharing: string): sharing is `ns:${string}` => sharing.startsWith("ns:");
 
 /** As Podman's, where root runs it: `"CONTAINER:HOST:SIZE"`. */
 function idMapping(flag: string, text: string): IdMapping {

@@ -88,7 +88,7 @@ function networkPolicyConfig(options: ContainerOptions) {
 }
 
 /** `on-failure:5` in two. */
-export function restartPolicyOf(policy: RestartPolicy = "no") {
+function restartPolicyOf(policy: RestartPolicy = "no") {
   const [Name = "no", times] = policy.split(":");
   return { Name, MaximumRetryCount: Number(times ?? 0) };
 }

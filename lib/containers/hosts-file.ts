@@ -54,7 +54,7 @@ function checkGateway(options: ContainerOptions): void {
 }
 
 /** `"db:10.0.0.2"`, `"db=10.0.0.2"`, `"db:[::1]"`. @throws TsboxError `invalid_option`, in Docker's words */
-export function parseHost(words: string): { name: string; address: string } {
+function parseHost(words: string): { name: string; address: string } {
   const [, name = "", given = ""] = /^([^:=]+)[:=](.+)$/s.exec(words) ?? [];
   const address = given.replace(/^\[(.*)\]$/, "$1");
   const fail = (message: string) => new TsboxError(message, { code: "invalid_option", hint: '"name:address"' });

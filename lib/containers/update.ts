@@ -101,7 +101,7 @@ function checkLimits(limits: Limits): void {
 }
 
 /** What counts from now on. Pure. @throws TsboxError `invalid_option` */
-export function mergedLimits(before: Limits = {}, changes: Limits): Limits {
+function mergedLimits(before: Limits = {}, changes: Limits): Limits {
   const merged: Limits = { ...before };
   for (const [name, replaced] of INSTEAD) if (changes[name] !== undefined) delete merged[replaced];
   Object.assign(merged, changes);
@@ -130,7 +130,7 @@ function checkSwap({ memorySwap }: Limits, merged: Limits): void {
 }
 
 /** What is written: of kinds that change, all. Pure. */
-export function changedResources(changes: Limits, merged: Limits): Resources {
+function changedResources(changes: Limits, merged: Limits): Resources {
   const names = new Set(Object.keys(changes) as (keyof Limits)[]);
   for (const kind of KINDS) if (kind.some((name) => names.has(name))) kind.forEach((name) => names.add(name));
   const written = Object.fromEntries(Object.entries(merged).filter(([name]) => names.has(name as keyof Limits)));

@@ -53,7 +53,7 @@ export interface CgroupFacts {
 }
 
 /** Settings of the kernel that restrict namespaces. */
-export const SYSCTLS = [
+const SYSCTLS = [
   ...["user", "pid", "mnt", "net", "uts", "ipc", "cgroup"].map((kind) => `user/max_${kind}_namespaces`),
   "kernel/unprivileged_userns_clone",
   "kernel/apparmor_restrict_unprivileged_userns",

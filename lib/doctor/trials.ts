@@ -9,7 +9,7 @@ import { Sandbox, type Limits, type RunOptions } from "../sandbox/index.ts";
 /** Why a trial failed; undefined where it did not. */
 export type Outcome = Pick<TsboxError, "code" | "message" | "hint"> | undefined;
 
-export const TRIALS = [
+const TRIALS = [
   "directory",
   "layer",
   "host",

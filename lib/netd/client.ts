@@ -118,7 +118,7 @@ function connect(root: string): number | "busy" | undefined {
 }
 
 /** Only where there is none, by whoever has the lock of the networks. @throws TsboxError `system` */
-export function startNetd(root: string, command: NetdCommand): void {
+function startNetd(root: string, command: NetdCommand): void {
   using directory = Directory.open(root);
   if (!directory) return;
   directory.remove(SOCKET);

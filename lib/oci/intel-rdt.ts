@@ -56,7 +56,7 @@ export function planIntelRdt(intelRdt: IntelRdt, id: string, root = findResctrl(
 }
 
 /** @throws TsboxError `limit_unavailable` */
-export function checkEnabled(root: string, { l3CacheSchema, memBwSchema }: IntelRdt): void {
+function checkEnabled(root: string, { l3CacheSchema, memBwSchema }: IntelRdt): void {
   const off = (name: string, feature: string) =>
     unavailable(`intelRdt.${name} is specified in config, but Intel RDT/${feature} is not enabled`);
   if (l3CacheSchema !== undefined && !["L3", "L3CODE"].some((name) => isDirectory(`${root}/info/${name}`)))

@@ -58,7 +58,7 @@ export function openOp(path: string | Data, how: number, mode = 0, from?: From):
 }
 
 /** What {@link statOf} reads. */
-export function statOps(of: "fd" | number): Op[] {
+function statOps(of: "fd" | number): Op[] {
   const stat = buffer("statx", 256);
   const [AT_EMPTY_PATH, STATX_BASIC_STATS] = [flags("AT_EMPTY_PATH"), 0x7ff];
   const word = (name: string, field: Parameters<typeof offsetOf<"statx">>[1]): Op => ({

@@ -180,7 +180,7 @@ export function newEntry(name: string | undefined, descriptor: Descriptor): Writ
 }
 
 /** The same image without its name: nothing else of the entry changes. */
-export function nameless(entry: WrittenEntry): WrittenEntry {
+function nameless(entry: WrittenEntry): WrittenEntry {
   const annotations = memberOf(entry.text, "annotations");
   if (entry.name === undefined || !annotations || !entry.descriptor) return entry;
   const { start, end } = annotations.value;

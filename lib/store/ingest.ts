@@ -17,7 +17,7 @@ export const OWN_MODE = 0o640;
 const SYNC_BYTES = 8 * 2 ** 20;
 
 /** In `ingest/`. */
-export const partialName = (digest: Digest): string => `blob-${algorithmOf(digest)}-${hexOf(digest)}`;
+const partialName = (digest: Digest): string => `blob-${algorithmOf(digest)}-${hexOf(digest)}`;
 const UNKNOWN = "blob-new-";
 export const isPartial = (name: string): boolean => name.startsWith("blob-");
 

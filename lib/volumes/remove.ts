@@ -87,7 +87,7 @@ export async function pruneVolumes(
  * What somebody had begun to remove, and was killed at; and directories that have no row, which those that are made have
  * before.
  */
-export async function finishRemovals(state: State, volumes: Volumes): Promise<void> {
+async function finishRemovals(state: State, volumes: Volumes): Promise<void> {
   using parent = Directory.open(`${state.root}/${VOLUMES}`);
   for (const name of parent?.names() ?? []) if (!state.volumes.get(name)) removeFiles(state.root, name);
   for (const { name, removing } of state.volumes.list<VolumeRecord>())

@@ -14,7 +14,7 @@ export interface StopFlags {
   time?: string;
 }
 
-export const STOP_FLAGS: [written: string, description: string][] = [
+const STOP_FLAGS: [written: string, description: string][] = [
   ["-s, --signal <SIGNAL>", "Instead of its own"],
   ["-t, --timeout <SECONDS>", "Kill what has not stopped until then; -1: never (default 10)"],
 ];
@@ -49,7 +49,7 @@ export function declareEnding(
 }
 
 /** `--time`, which no help shows. */
-export function withTime(verb: Verb): void {
+function withTime(verb: Verb): void {
   verb.addOption(verb.createOption("--time <SECONDS>").hideHelp());
 }
 

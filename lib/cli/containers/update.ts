@@ -49,7 +49,7 @@ export const addUpdate: Add = (parent, name) =>
   );
 
 /** @throws UsageError, TsboxError `invalid_option` */
-export function updateOptions(flags: UpdateFlags): UpdateOptions {
+function updateOptions(flags: UpdateFlags): UpdateOptions {
   const changed = limits(flags);
   // what is unlimited is not there in `run`; here it takes a limit away
   if (flags.pidsLimit === "-1") changed.pids = Infinity;
