@@ -25,9 +25,6 @@ export interface IndexEntry {
   name?: string;
 }
 
-/** Of which something is known. */
-export type NamedDescriptor = IndexEntry & { descriptor: Descriptor };
-
 export interface WrittenEntry extends IndexEntry {
   /** As it is written. */
   text: string;
