@@ -94,6 +94,8 @@ it("who shares the network of a box shares its policy", async () => {
       await using box = await Sandbox.create({ network: { allow: ["packages.example"] } });
       const shared = { network: box, namespaces: { user: box } };
       const { stdout } = await Sandbox.run(words, shared);
+      // another thread tells of it
+      for (let left = 100; left > 0 && box.network.denied.length === 0; left--) await Bun.sleep(20);
       return [stdout, box.network.denied.map(({ host }) => host)] as const;
     },
     ["sh", "-c", shell],
