@@ -12,13 +12,16 @@ import { hasFirewall } from "../lib/network/firewall.ts";
 import { bareAddresses, Networks, obstacleOf, reservePorts } from "../lib/network/index.ts";
 import type { NetworkRecord } from "../lib/network/index.ts";
 import { State } from "../lib/state/index.ts";
-import { noNetworks, notRoot } from "./support/machine.ts";
+import { noNetworks, notRoot, testUnless } from "./support/machine.ts";
 import { runHere, World, type Place } from "./support/network-world.ts";
 import { Folder } from "./support/rootfs.ts";
 
 const reason = notRoot ?? noNetworks();
 const ECHO = join(import.meta.dirname, "support/echo.ts");
-const without = (...names: string[]) => names.some((name) => Bun.which(name) === null);
+const missing = (...names: string[]) => {
+  const name = names.find((each) => Bun.which(each) === null);
+  return name === undefined ? undefined : `${name} is not installed`;
+};
 const DEADLINE_MS = 60_000;
 
 /** A mount namespace where these directories are copies, and /run is empty. */
@@ -170,7 +173,8 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "beside" : `beside 
     await networks.remove("web");
   });
 
-  test.skipIf(without("ufw"))(
+  testUnless(
+    missing("ufw"),
     "ufw",
     async () => {
       await using apart = new Apart("/etc/ufw", "/etc/default");
@@ -183,7 +187,8 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "beside" : `beside 
     180_000,
   );
 
-  test.skipIf(without("firewalld", "firewall-cmd", "dbus-daemon"))(
+  testUnless(
+    missing("firewalld", "firewall-cmd", "dbus-daemon"),
     "firewalld",
     async () => {
       await using apart = new Apart("/etc/firewalld", "/var/log");
@@ -199,7 +204,8 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "beside" : `beside 
     180_000,
   );
 
-  test.skipIf(without("dockerd", "docker"))(
+  testUnless(
+    missing("dockerd", "docker"),
     "Docker",
     async () => {
       await using apart = new Apart();
