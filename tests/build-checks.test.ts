@@ -36,7 +36,12 @@ const CASES: [rule: Rule, wrong: string, lines: number[], right: string][] = [
     [2, 4],
     'FROM a AS b\nCMD ["x"]\nFROM b\nCMD ["y"]\nENTRYPOINT ["z"]',
   ],
-  ["LegacyKeyValueFormat", "FROM a\nENV b c\nLABEL d e=f", [2, 3], 'FROM a\nENV b=c d="e f"\nLABEL "x y"=z'],
+  [
+    "LegacyKeyValueFormat",
+    "FROM a\nENV b c\nLABEL d e=f",
+    [2, 3],
+    'FROM a\nENV b=c d="e f"\nLABEL "x y"=z\nENV a\\ b=c',
+  ],
   ["RedundantTargetPlatform", "FROM --platform=$TARGETPLATFORM a", [1], "FROM --platform=$BUILDPLATFORM a"],
   [
     "SecretsUsedInArgOrEnv",

@@ -7,7 +7,7 @@
 import type { Socket } from "node:net";
 import { Directory, show, TsboxError } from "../../syscalls/index.ts";
 import type { Making } from "./making.ts";
-import { eachMessage, FAILURE } from "./ssh-messages.ts";
+import { AGENT, eachMessage, FAILURE, listenIn } from "./ssh-messages.ts";
 import { Fields, readPrivateKey, strings, type PrivateKey } from "./ssh-key.ts";
 
 const [REQUEST_IDENTITIES, IDENTITIES_ANSWER, SIGN_REQUEST, SIGN_RESPONSE] = [11, 12, 13, 14];
@@ -29,21 +29,16 @@ export async function agentSocket(
   if (paths.length === 1 && first !== undefined && statSync(first, { throwIfNoEntry: false })?.isSocket()) return first;
   const keys = paths.map(keyAt);
   const directory = Directory.open(workspace.make("keys")) as Directory;
-  const server = process.getBuiltinModule("node:net").createServer((client) => serve(client, keys));
+  const server = await listenIn(directory, (client) => serve(client, keys));
   workspace.hold({
     [Symbol.dispose]() {
       server.close();
       directory[Symbol.dispose]();
     },
   });
-  // a path in the store may be longer than the address of a socket
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(`/proc/self/fd/${directory.fd}/agent`, resolve);
-  });
   // nobody waits for it
   server.unref();
-  return `${directory.path}/agent`;
+  return `${directory.path}/${AGENT}`;
 }
 
 function keyAt(path: string): PrivateKey {

@@ -1,5 +1,9 @@
-/** Messages of the SSH agent protocol: a length, a type, and what belongs to it. @module */
-import type { Socket } from "node:net";
+/** What sockets of SSH agents have in common. Messages are a length, a type, and what belongs to it. @module */
+import type { Server, Socket } from "node:net";
+import type { Directory } from "../../syscalls/index.ts";
+
+/** In a directory of its own. */
+export const AGENT = "agent";
 
 /** SSH_AGENT_FAILURE, as a whole message. */
 export const FAILURE = Uint8Array.of(0, 0, 0, 1, 5);
@@ -20,4 +24,14 @@ export function eachMessage(client: Socket, take: (message: Buffer) => void): vo
       waiting = waiting.subarray(HEADER + length);
     }
   });
+}
+
+/** A socket {@link AGENT}: its path in the store may be longer than the address of one. */
+export async function listenIn(directory: Directory, serve: (client: Socket) => void): Promise<Server> {
+  const server = process.getBuiltinModule("node:net").createServer(serve);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(`/proc/self/fd/${directory.fd}/${AGENT}`, resolve);
+  });
+  return server;
 }

@@ -10,7 +10,7 @@ import { changeOwners } from "../layer/index.ts";
 import type { Making } from "./making.ts";
 import type { Prepared } from "./mount-files.ts";
 import { agentSocket } from "./key-agent.ts";
-import { eachMessage, FAILURE } from "./ssh-messages.ts";
+import { AGENT, eachMessage, FAILURE, listenIn } from "./ssh-messages.ts";
 import type { StepMount } from "./step.ts";
 
 const [REQUEST_IDENTITIES, SIGN_REQUEST] = [11, 13];
@@ -31,22 +31,17 @@ export async function agentMount(
   const { chmodSync } = process.getBuiltinModule("node:fs");
   const path = workspace.make("ssh");
   const directory = Directory.open(path) as Directory;
-  const server = process.getBuiltinModule("node:net").createServer((client) => relay(client, agent));
+  const server = await listenIn(directory, (client) => relay(client, agent));
   const release = async () => {
     await new Promise((resolve) => server.close(resolve));
     directory[Symbol.dispose]();
   };
-  // a path in the store may be longer than the address of a socket
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(`/proc/self/fd/${directory.fd}/agent`, resolve);
-  });
-  chmodSync(`${path}/agent`, mode);
-  if (uid !== 0 || gid !== 0) changeOwners(`${path}/agent`, uid, gid, ids);
+  chmodSync(`${path}/${AGENT}`, mode);
+  if (uid !== 0 || gid !== 0) changeOwners(`${path}/${AGENT}`, uid, gid, ids);
   return {
     release,
     env: { SSH_AUTH_SOCK: target },
-    mount: { type: "bind", source: `${path}/agent`, target, readOnly: true },
+    mount: { type: "bind", source: `${path}/${AGENT}`, target, readOnly: true },
   };
 }
 

@@ -200,7 +200,7 @@ class Checking {
   #instruction(instruction: Instruction): void {
     const { name, place, text } = instruction;
     if (name === "MAINTAINER") this.#add("MaintainerDeprecated", place, "a LABEL is for that");
-    if ((name === "ENV" || name === "LABEL") && !/^\S+\s+(?:"[^"]*"|'[^']*'|[^\s"'])*?=/.test(text))
+    if ((name === "ENV" || name === "LABEL") && !/^\S+\s+(?:"[^"]*"|'[^']*'|\\[^]|[^\s"'\\])*?=/.test(text))
       this.#add("LegacyKeyValueFormat", place, `${name} without "="`);
     if (name !== "EXPOSE") return;
     for (const value of instruction.values) {

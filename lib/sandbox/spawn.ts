@@ -127,7 +127,7 @@ function startIn(
   return process;
 }
 
-/** Puts it into its networks before anything else is made ready. @param others what else is */
+/** Puts it into its networks, once what else is to be ready is. @param others what that is */
 function plugging(membership: Membership, pid: () => number, others: Networking | undefined): Networking {
   return async (sockets) => {
     const descriptor = networkOf(sockets.tcp4);
