@@ -559,8 +559,10 @@ describe("kernel settings", () => {
 
   testUnless(notRoot, "cannot be written from a working directory that was open before its cover", async () => {
     const namespaces: RunOptions["namespaces"] = { user: "host" };
-    for (const cwd of ["/proc/sys/vm", "//./proc/sys/vm"]) {
+    for (const cwd of ["/proc/sys/vm", "//./proc/sys/vm", "/work", "/way/sys/vm"]) {
       const root = hostile();
+      root.link("work", "/proc/sys/vm");
+      root.link("way", "proc");
       // or what is made for mounts waits
       for (const name of ["dev", "proc", "sys"]) root.directory(name);
       const options: RunOptions = { rootfs: root.path, cwd, namespaces };
