@@ -89,7 +89,6 @@ describe("help and usage", () => {
     [["plan", "rum"], 'unknown command "rum"', "did you mean run?"],
     [["run"], 'missing required argument "IMAGE"', 'see "tsbox run --help"'],
     [["run", "--memroy", "1g", "true"], 'unknown option "--memroy"', "did you mean --memory?"],
-    [["run", "--privileged", "true"], "use --privileged: nothing takes all protections away at once", "--cap-add ALL"],
     [["run", "--gpus", "all", "true"], "use --gpus: devices of graphics cards are not supported yet", "leave it out"],
     [["create", "--isolation=x", "alpine"], "use --isolation: that is for Windows", "leave it out"],
     [["compose", "up"], 'run the command "compose": files of compose are not understood yet', "tsbox run -d"],

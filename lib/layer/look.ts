@@ -38,9 +38,11 @@ const RESOLVE_NO_XDEV = 0x01;
 const RESOLVE = 0x02 | 0x04 | 0x08;
 const [AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH] = [0x100, 0x1000];
 const STATX_BASIC_STATS = 0x7ff;
-const [ENOENT, ENXIO, EXDEV, ENOTDIR, ERANGE, ELOOP, ENODATA] = [2, 6, 18, 20, 34, 40, 61];
+const [ENOENT, ENXIO, EXDEV, ENOTDIR, EINVAL, ERANGE, ELOOP, ENODATA] = [2, 6, 18, 20, 22, 34, 40, 61];
 /** What happens where somebody removes or replaces a file between two looks at it. */
 const GONE = [ENOENT, ENXIO, EXDEV, ENOTDIR, ELOOP];
+/** The same, of what was a symlink when it was looked at. */
+const REPLACED = [...GONE, EINVAL];
 
 /** Files that are looked at together: each has three results. */
 export const GROUP = 80;
@@ -216,7 +218,9 @@ export class Looker implements Disposable {
       if (each?.kind !== "symlink" || (each.linkName?.length ?? LIST_BYTES) < LIST_BYTES) continue;
       const at = address + AT.names + index * 256;
       const { from } = wanted[index] as Wanted;
-      each.linkName = this.#link(this.#one("readlinkat", from, at, address + AT.value, PATH_BYTES), where(each.name));
+      const length = this.#one("readlinkat", from, at, address + AT.value, PATH_BYTES);
+      if (REPLACED.includes(-length)) all[index] = undefined;
+      else each.linkName = this.#link(length, where(each.name));
     }
     return all;
   }
@@ -271,7 +275,10 @@ export class Looker implements Disposable {
     const isOpaque = opaque.some((_, index) => batch.result(4 + index) === 1 && this.#bytes[AT.lists + index] === 0x79);
     const length = batch.result(3);
     const stated = this.#stated(0, 1, name, DT.unknown, where);
-    if (stated?.kind === "symlink") stated.linkName = this.#link(length, where);
+    if (stated?.kind === "symlink") {
+      if (REPLACED.includes(-length)) return { isOpaque };
+      stated.linkName = this.#link(length, where);
+    }
     return { isOpaque, ...(stated ? { stated } : {}) };
   }
 

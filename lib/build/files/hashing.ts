@@ -82,6 +82,7 @@ export class Hashing {
     const read = yield* this.#read(names, all, where);
     let isChanging = false;
     for (const [index, stated] of all.entries()) {
+      isChanging ||= !stated;
       // gone, or a whiteout
       if (!stated || isWhiteout(stated) || stated.kind === "directory" || stated.kind === "socket") continue;
       const { name, kind } = stated;
