@@ -122,6 +122,19 @@ RUN --mount=type=bind,source=mounted,target=/m --mount=type=bind,from=other,sour
     );
   });
 
+  it("of an image without files has what is mounted, and nothing else", async () => {
+    const command = "/i/bin/busybox mkdir -p /d && echo made > /d/file; echo /*";
+    await builds.build(
+      `FROM scratch\nRUN --mount=from=base,target=/i ["/i/bin/busybox", "sh", "-c", ${JSON.stringify(command)}]\nFROM base\nCOPY --from=0 / /made`,
+      { target: "1" },
+    );
+    expect(builds.output).toBe("/d /dev /etc /i /proc /sys\n");
+    expect(await builds.run("cd /made; find . | sort; cat d/file")).toBe(".\n./d\n./d/file\nmade\n");
+    const { message } = await failedBuild(builds.build("FROM scratch\nRUN true"));
+    expect(message).toBe('Dockerfile:2:1: RUN true: execute "/bin/sh": ENOENT');
+    expect(builds.leftovers).toEqual([]);
+  });
+
   it("may write to files that are mounted so, which harms nobody", async () => {
     builds.context.write("mounted/a", "of the context");
     await builds.build(

@@ -278,7 +278,8 @@ function stackedRoot(
   idle: boolean,
 ): ReturnType<typeof rootOf> {
   const limit = diskLimitOf(options);
-  const layer = writableLayerOf(options, directory);
+  // of no layers, nothing can be in any
+  const layer = writableLayerOf(options, layers.length > 0 ? directory : undefined);
   const apart = writable.filter((path) => !options.mounts?.some(({ target }) => absolute(target, "/") === path));
   const root: Root = {
     kind: "overlay",
@@ -291,7 +292,7 @@ function stackedRoot(
   return { root, mounts: [], path: directory };
 }
 
-function writableLayerOf({ writableLayer, security, limits }: Request, rootfs: string): string | undefined {
+function writableLayerOf({ writableLayer, security, limits }: Request, rootfs: string | undefined): string | undefined {
   if (writableLayer === undefined) return undefined;
   const named = absolute(checkHostPath("writableLayer", writableLayer));
   if (kindOfPath(named) !== "directory") {
@@ -302,8 +303,8 @@ function writableLayerOf({ writableLayer, security, limits }: Request, rootfs: s
     });
   }
   const { realpathSync } = process.getBuiltinModule("node:fs"); // not loaded for those who do not ask
-  const [layer, root] = [realpathSync(named), realpathSync(rootfs)];
-  if (`${layer}/`.startsWith(`${root}/`) || `${root}/`.startsWith(`${layer}/`))
+  const [layer, root] = [realpathSync(named), rootfs && realpathSync(rootfs)];
+  if (root !== undefined && (`${layer}/`.startsWith(`${root}/`) || `${root}/`.startsWith(`${layer}/`)))
     throw invalid(`use the writableLayer ${show(writableLayer)}: one of it and the root filesystem is in the other`);
   if (security?.readOnly)
     throw invalid("use a writableLayer of a root filesystem that is readOnly: nothing is written");
