@@ -122,6 +122,8 @@ FROM a
 ENV M=$A N=\${O} P=\${Q#x}
 RUN echo $ANYTHING`;
     expect(await check(text)).toEqual(["UndefinedVar 5", "UndefinedVar 5", "UndefinedVar 9", "UndefinedVar 9"]);
+    // what has no value is no end of it
+    expect(await check("FROM base\nARG U\nUSER $U\nWORKDIR $U\nEXPOSE $U\nENV A=$B")).toEqual(["UndefinedVar 6"]);
     // what its environment is nobody knows
     expect(await check("FROM missing.example/x AS a\nENV A=$B\nFROM a\nENV C=$D")).toEqual([]);
     expect(await check("FROM scratch\nENV A=$B")).toEqual(["UndefinedVar 2"]);

@@ -215,6 +215,23 @@ describe("errors name the file, the line and the column", () => {
     ["a stage of its own", "FROM base AS a\nCOPY --from=a / /", 'Dockerfile:2:1: stage "a" copies from itself'],
     ["a number that is none", "FROM base\nCOPY --from=7 / /", "Dockerfile:2:1: there is no stage 7"],
     ["an image without a name", "ARG V\nFROM $V", "Dockerfile:2:1: FROM $V names no image"],
+    [
+      "a checksum of what nobody downloads",
+      `FROM base\nADD --checksum=sha256:${"0".repeat(64)} file /`,
+      "Dockerfile:2:1: a checksum is for one source",
+    ],
+    [
+      "a checksum of several sources",
+      "FROM base\nADD --checksum=sha256:0 https://x/a https://x/b /",
+      "Dockerfile:2:1: a checksum is for one source",
+    ],
+    [
+      "a COPY of a URL",
+      "FROM base\nCOPY https://me:secret@x/a /",
+      'Dockerfile:2:1: COPY does not download "https://x/a"',
+    ],
+    ["a URL that is none", "FROM base\nADD ftp://x/a /", 'Dockerfile:2:1: use "ftp://x/a": not understood'],
+    ["a signal that is none", "FROM base\nSTOPSIGNAL TERMINATE", 'Dockerfile:2:1: "TERMINATE" is no signal'],
     ["a port that is none", "FROM base\nEXPOSE http", 'Dockerfile:2:1: "http" is not a port'],
   ])("%s", (_, text, message) => {
     expect(said(() => graph(text))).toContain(message);

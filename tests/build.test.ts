@@ -709,6 +709,8 @@ describe("a build that fails", () => {
     const { hint } = await failedBuild(builds.build("FROM base AS build\nFROM base\nCOPY --from=BIULD / /"));
     // with capitals it is no name of an image, so nobody is asked for it
     expect(hint).toBe("did you mean build?");
+    const circle = await failedBuild(builds.build("FROM BUILD AS a\nFROM a AS build"));
+    expect(circle.hint).toBe("the stage BUILD comes later: a stage can be used behind it only");
   });
 
   it("ends when it is told to", async () => {

@@ -67,7 +67,9 @@ async function baseOf(file: Dockerfile, place: Place, wanted: Wanted, options: B
     const { line, column } = wanted.where;
     // a name that is nearly that of a stage is none of an image
     const stages = file.stages.flatMap(({ from }) => from.stage ?? []);
-    const hint = didYouMean(wanted.reference, stages) ?? error.hint;
+    const hint = stages.includes(wanted.reference.toLowerCase())
+      ? `the stage ${wanted.reference} comes later: a stage can be used behind it only`
+      : (didYouMean(wanted.reference, stages) ?? error.hint);
     throw new TsboxError(`${file.file}:${line}:${column}: ${error.message}`, {
       code: error.code,
       cause: error,

@@ -5,6 +5,7 @@ import {
   dockerfileError,
   expand,
   expandInstruction,
+  Flaw,
   scriptOf,
   withVariables,
   wordsOf,
@@ -16,7 +17,8 @@ import {
   type ValueOf,
 } from "../dockerfile/index.ts";
 import type { ContainerConfig, ImageConfig } from "../image/index.ts";
-import { remoteOf } from "./files/remote.ts";
+import { show, TsboxError } from "../../syscalls/index.ts";
+import { remoteOf, withoutCredentials } from "./files/remote.ts";
 import { fromOrigin, type ContextNames, type Origin, type Outline, type OutlinedStage } from "./outline.ts";
 import type { CopyOperation, Operation, RunOperation, Source, Step, StepMount } from "./step.ts";
 import type { Variables } from "./variables.ts";
@@ -165,7 +167,7 @@ export class StageSteps {
 
   #copy(instruction: InstructionOf<"COPY"> | InstructionOf<"ADD">): void {
     const { text, place, sources, hereDocuments, destination, flags } = instruction;
-    const urls = instruction.name === "ADD" ? sources.filter((each) => remoteOf(each) !== undefined) : [];
+    const urls = remotesOf(instruction);
     const from = "from" in flags ? flags.from : undefined;
     const source: Source = from === undefined ? { kind: "context", name: undefined } : this.#sourceOf(from, place);
     const { config } = this.#made;
@@ -209,6 +211,29 @@ export class StageSteps {
 
 /** Where here-documents are that are executed. */
 export const PIPES = "/dev/pipes";
+
+/** Sources that are not here. @throws Flaw for a COPY of them, and for a checksum of what is here */
+function remotesOf(instruction: InstructionOf<"COPY"> | InstructionOf<"ADD">): string[] {
+  const { sources } = instruction;
+  if (instruction.name === "COPY") {
+    const url = sources.find((source) => /^(?:https?|git|ssh):\/\//i.test(source));
+    if (url === undefined) return [];
+    throw new Flaw(`COPY does not download ${show(withoutCredentials(url))}`, { hint: "ADD does" });
+  }
+  const urls = sources.filter((source) => isRemote(source));
+  if (instruction.flags.checksum !== undefined && (urls.length !== 1 || sources.length !== 1))
+    throw new Flaw("a checksum is for one source, which is a URL or a repository");
+  return urls;
+}
+
+function isRemote(source: string): boolean {
+  try {
+    return remoteOf(source) !== undefined;
+  } catch (error) {
+    if (error instanceof TsboxError) throw new Flaw(error.message, { hint: error.hint });
+    throw error;
+  }
+}
 
 function unpackOf(instruction: InstructionOf<"COPY"> | InstructionOf<"ADD">): CopyOperation["unpack"] {
   if (instruction.name === "COPY") return "none";

@@ -3,6 +3,7 @@
  * @module
  * @see https://docs.docker.com/reference/dockerfile/
  */
+import { signalNumber } from "../../syscalls/index.ts";
 import type { ContainerConfig, Healthcheck } from "../image/index.ts";
 import type { Command, HealthCheck, Pair } from "./instruction.ts";
 
@@ -29,9 +30,10 @@ export function configure(config: ContainerConfig, setting: Setting): ContainerC
     case "WORKDIR":
       return { ...config, WorkingDir: directoryFrom(config.WorkingDir, setting.value) };
     case "USER":
-      return { ...config, User: oneWord(setting.value) };
+      // empty, as a variable may be, it is root
+      return { ...config, User: setting.value === "" ? "" : oneWord(setting.value) };
     case "STOPSIGNAL":
-      return { ...config, StopSignal: oneWord(setting.value) };
+      return { ...config, StopSignal: signalOf(setting.value) };
     case "VOLUME":
       return { ...config, Volumes: { ...config.Volumes, ...keyed(volumesOf(setting.values)) } };
     case "EXPOSE":
@@ -75,6 +77,15 @@ function oneWord(text: string): string {
   return text;
 }
 
+function signalOf(text: string): string {
+  try {
+    signalNumber(/^\d+$/.test(text) ? Number(text) : text);
+  } catch {
+    throw new SyntaxError(`${JSON.stringify(text)} is no signal`);
+  }
+  return text;
+}
+
 const keyed = (names: readonly string[]): Record<string, object> => Object.fromEntries(names.map((name) => [name, {}]));
 
 function volumesOf(paths: readonly string[]): readonly string[] {
@@ -82,14 +93,30 @@ function volumesOf(paths: readonly string[]): readonly string[] {
   return paths;
 }
 
-/** `80`, `53/udp`, `8000-8010/tcp` */
+/** `80`, `53/udp`, `8000-8010/tcp`; `127.0.0.1:8080:80` is a way to write 80. */
 function portsOf(word: string): string[] {
-  const [, first = "", last = first, protocol = "tcp"] =
-    /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(word) ?? [];
-  const [low, high] = [Number(first), Number(last)];
-  if (first === "" || low < 1 || high > 65535 || high < low)
+  const parts = word.split(":");
+  const [last = "", host = "", ...address] = parts.toReversed();
+  const [ports = "", protocol = "tcp", ...more] = last.split("/");
+  const [low, high] = rangeOf(ports);
+  const [hostLow, hostHigh] = host === "" ? [low, high] : rangeOf(host);
+  const isMapped = high - low === hostHigh - hostLow || (high === low && hostHigh >= hostLow);
+  if (!(low >= 1 && isMapped && more.length === 0 && /^(?:tcp|udp|sctp)$/i.test(protocol) && isAddress(address)))
     throw new SyntaxError(`${JSON.stringify(word)} is not a port`);
   return Array.from({ length: high - low + 1 }, (_, at) => `${low + at}/${protocol.toLowerCase()}`);
+}
+
+/** @returns NaN for what is none */
+function rangeOf(text: string): [low: number, high: number] {
+  const [, first = "", last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
+  const [low, high] = [Number(first), Number(last)];
+  return first === "" || high > 65535 || high < low ? [Number.NaN, Number.NaN] : [low, high];
+}
+
+/** @param parts the last one first */
+function isAddress(parts: readonly string[]): boolean {
+  const address = parts.toReversed().join(":");
+  return address === "" || process.getBuiltinModule("node:net").isIP(address.replace(/^\[(.*)\]$/, "$1")) !== 0;
 }
 
 function healthcheckOf(check: HealthCheck): Healthcheck {
