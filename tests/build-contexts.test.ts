@@ -132,6 +132,19 @@ describe("an address", () => {
     ["git@host:a/b", { kind: "git", url: "git@host:a/b" }],
     ["ssh://git@host/a.git#:d", { kind: "git", url: "ssh://git@host/a.git", subdirectory: "d" }],
     ["git://host/a", { kind: "git", url: "git://host/a" }],
+    [
+      "https://host/x.git?branch=a/b&subdir=sub%2Fdir&commit=0a1b&keep-git-dir&submodules=0",
+      {
+        url: "https://host/x.git",
+        ref: "refs/heads/a/b",
+        subdirectory: "sub/dir",
+        checksum: "0a1b",
+        keepGitDirectory: true,
+        submodules: false,
+      },
+    ],
+    ["git@host:a/b?tag=v1#:d", { url: "git@host:a/b", ref: "refs/tags/v1", subdirectory: "d" }],
+    ["git://host/a?ref=v1#v1", { url: "git://host/a", ref: "v1" }],
   ])("%s", (text, expected) => {
     const remote = remoteOf(text);
     if (expected === undefined) expect(remote).toBeUndefined();
@@ -144,6 +157,14 @@ describe("an address", () => {
     "https://host/x.git#--upload-pack=x",
     "git://host/x#a..b",
     "https://host/x.git#a b",
+    "https://host/x.git?ref=--upload-pack=x",
+    "https://host/x.git?ref=a#b",
+    "https://host/x.git?tag=a&branch=a",
+    "https://host/x.git?ref=a&ref=a",
+    "https://host/x.git?ref=",
+    "https://host/x.git?brnach=a",
+    "https://host/x.git?commit=HEAD",
+    "https://host/x.git?submodules=some",
   ])("%s is none", async (text) => {
     const remote = await failureOf(() => remoteOf(text)).catch(() => undefined);
     if (remote) expect(remote).toMatchObject({ code: "invalid_option" });
@@ -415,6 +436,8 @@ describe("git", () => {
     expect(await dockerfileOf("#v1")).toBe("FROM one");
     expect(await dockerfileOf(`#${commit}`)).toBe("FROM one");
     expect(await dockerfileOf("#v1:sub")).toBe("FROM sub");
+    expect(await dockerfileOf(`?tag=v1&subdir=sub&commit=${commit.slice(0, 7)}`)).toBe("FROM sub");
+    expect(await dockerfileOf("?branch=main")).toBe("FROM two");
     const { tree } = await openContext(server.url, { scratch });
     expect(existsSync(join(tree.layers[0] as string, ".git"))).toBe(false);
     const added = await fetchSource(`${server.url}#v1`, {
@@ -428,11 +451,16 @@ describe("git", () => {
       ["#main:none", "file_not_found"],
       ["#main:out", "file_not_found"],
       ["#main:../x", "file_not_found"],
+      ["?tag=main", "download_failed"],
+      [`?branch=main&commit=${commit}`, "digest_mismatch"],
     ] as const)
       expect(await failureOf(() => openContext(server.url + fragment, { scratch }))).toMatchObject({ code });
     expect(await failureOf(() => fetchSource(server.url, { scratch, checksum: "0123456" }))).toMatchObject({
       code: "digest_mismatch",
     });
+    expect(
+      await failureOf(() => fetchSource(`${server.url}?commit=${commit}#v1`, { scratch, checksum: "0123456" })),
+    ).toMatchObject({ code: "invalid_option" });
   });
 
   testUnless(noGit, "submodules come along", async () => {
@@ -445,6 +473,8 @@ describe("git", () => {
     const context = await openContext(server.url, { scratch });
     expect(textIn(context, "module/inside")).toBe("of the submodule");
     expect(textIn(context, "module/.git")).toBeUndefined();
+    const without = await openContext(`${server.url}?submodules=false&keep-git-dir`, { scratch });
+    expect([textIn(without, "module/inside"), textIn(without, ".git/HEAD")]).toEqual([undefined, expect.any(String)]);
   });
 
   testUnless(noGit, "what is stopped ends with all that git has started", async () => {

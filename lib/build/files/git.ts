@@ -60,9 +60,14 @@ const SETTINGS = [
 
 /** @returns the directory. @throws TsboxError `download_failed`, `digest_mismatch`, `unsupported` without git */
 export async function cloneRepository(repository: Repository, options: CloneOptions): Promise<string> {
-  const { ref = "HEAD", subdirectory } = repository;
-  const { scratch, checksum, keepGitDirectory = false, ssh } = options;
+  const { ref = "HEAD", subdirectory, submodules = true } = repository;
+  const { scratch, ssh } = options;
+  const { checksum = options.checksum, keepGitDirectory = options.keepGitDirectory ?? false } = repository;
   const url = withoutCredentials(repository.url);
+  if (checksum !== (options.checksum ?? checksum))
+    throw new TsboxError(`clone ${show(url)}: it is to be ${checksum}, and ${options.checksum}`, {
+      code: "invalid_option",
+    });
   if (isSsh(url) && ssh === undefined)
     throw new TsboxError(`clone ${show(url)}: it asks for the caller's SSH keys`, {
       code: "permission_denied",
@@ -88,9 +93,11 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
   const commit = (await git("rev-parse", "HEAD")).trim();
   if (checksum !== undefined && !(/^[0-9a-f]+$/.test(checksum) && commit.startsWith(checksum)))
     throw new TsboxError(`clone ${show(url)}: it should be ${checksum}, and is ${commit}`, { code: "digest_mismatch" });
-  const hasModules = await fetchSubmodules({ directory, url }, pin, options, (at, ...words) =>
-    run(words, at, options, { pin, credentials: credentialsOf(repository.url) }),
-  );
+  const hasModules =
+    submodules &&
+    (await fetchSubmodules({ directory, url }, pin, options, (at, ...words) =>
+      run(words, at, options, { pin, credentials: credentialsOf(repository.url) }),
+    ));
   using checkout = Directory.open(directory) as Directory;
   if (!keepGitDirectory) {
     removeTree(checkout, ".git");

@@ -15,6 +15,12 @@ export interface Repository {
   ref?: string;
   /** A directory in it. */
   subdirectory?: string;
+  /** The commit that it has to be, or how that begins. */
+  checksum?: string;
+  /** Whether `.git` stays; default: as the caller says. */
+  keepGitDirectory?: boolean;
+  /** Default: they come along. */
+  submodules?: boolean;
 }
 
 const UNNAMED = "__unnamed__";
@@ -23,9 +29,10 @@ const SCP = /^[\w.-]+@[\w.-]+:[^:].*$/;
 const GIT_SCHEMES = ["git:", "ssh:", "git+https:", "git+http:", "git+ssh:"];
 
 /**
- * `https://host/x.tar.gz`, `https://host/x.git#branch:directory`, `git@host:x.git`, `git://…`, `ssh://…`; undefined for
- * what is a path.
+ * `https://host/x.tar.gz`, `https://host/x.git#branch:directory`, `https://host/x.git?branch=main&subdir=directory`,
+ * `git@host:x.git`, `git://…`, `ssh://…`; undefined for what is a path.
  * @throws TsboxError `invalid_option`
+ * @see https://docs.docker.com/build/concepts/context/#url-queries
  */
 export function remoteOf(text: string): RemoteFile | Repository | undefined {
   if (SCP.test(text)) return repository(...cut(text, "#"), text);
@@ -51,15 +58,69 @@ export const isSsh = (url: string): boolean => /^ssh:/i.test(url) || SCP.test(ur
 /** For messages, and to be kept: without a user and a password, which are nobody else's. */
 export const withoutCredentials = (url: string): string => url.replace(/^(https?:\/\/)[^/?#]*@/i, "$1");
 
-function repository(url: string, fragment: string | undefined, text: string): Repository {
-  const [ref = "", subdirectory = ""] = cut(fragment ?? "", ":");
-  if (/^-|[\0\s\\]|\.\.|^\/|[~^:?*[]/.test(ref))
-    throw new TsboxError(`use ${show(withoutCredentials(text))}: ${show(ref)} is no branch, tag or commit`, {
+function repository(address: string, fragment: string | undefined, text: string): Repository {
+  const refused = (why: string, hint?: string) =>
+    new TsboxError(`use ${show(withoutCredentials(text))}: ${why}`, {
       code: "invalid_option",
+      ...(hint === undefined ? {} : { hint }),
     });
-  if (url.startsWith("-") || /[\0\s]/.test(url))
-    throw new TsboxError(`use ${show(withoutCredentials(text))}: not understood`, { code: "invalid_option" });
-  return { kind: "git", url, ...(ref === "" ? {} : { ref }), ...(subdirectory === "" ? {} : { subdirectory }) };
+  const [url, query] = cut(address, "?");
+  const [ref, subdirectory] = cut(fragment ?? "", ":");
+  const { checksum, ...asked } = queryOf(query, refused);
+  const found = {
+    ref: onlyOne("ref", [ref, asked.ref], refused),
+    subdirectory: onlyOne("directory", [subdirectory, asked.subdirectory], refused),
+  };
+  if (found.ref !== undefined && /^-|[\0\s\\]|\.\.|^\/|[~^:?*[]/.test(found.ref))
+    throw refused(`${show(found.ref)} is no branch, tag or commit`);
+  if (url.startsWith("-") || /[\0\s]/.test(url)) throw refused("not understood");
+  if (checksum !== undefined && !/^[0-9a-f]{1,64}$/.test(checksum)) throw refused(`${show(checksum)} is no commit`);
+  const { keepGitDirectory, submodules } = asked;
+  return { kind: "git", url, ...defined({ ...found, checksum, keepGitDirectory, submodules }) };
+}
+
+const QUERIES = "ref tag branch subdir checksum commit keep-git-dir submodules".split(" ");
+type Refused = (why: string, hint?: string) => TsboxError;
+
+/** What stands behind `?`, each at most once. */
+function queryOf(query: string | undefined, refused: Refused): Partial<Omit<Repository, "kind" | "url">> {
+  const given = new Map<string, string>();
+  for (const [name, value] of new URLSearchParams(query ?? "")) {
+    if (!QUERIES.includes(name)) throw refused(`the query ${show(name)} is unknown`, QUERIES.join(", "));
+    if (given.has(name)) throw refused(`the query ${name} is there twice`);
+    if (value === "" && name !== "keep-git-dir" && name !== "submodules") throw refused(`the query ${name} is empty`);
+    given.set(name, value);
+  }
+  const named = (prefix: string, name: string | undefined) =>
+    name === undefined || name.startsWith(prefix) ? name : prefix + name;
+  const isSet = (name: string): boolean | undefined => {
+    const value = given.get(name);
+    if (value === undefined) return undefined;
+    if (/^(?:1|t|true)?$/i.test(value)) return true;
+    if (/^(?:0|f|false)$/i.test(value)) return false;
+    throw refused(`the query ${name} is ${show(value)}, and neither true nor false`);
+  };
+  const refs = [given.get("ref"), named("refs/tags/", given.get("tag")), named("refs/heads/", given.get("branch"))];
+  return defined({
+    ref: onlyOne("ref", refs, refused),
+    subdirectory: given.get("subdir"),
+    checksum: onlyOne("commit", [given.get("checksum"), given.get("commit")], refused),
+    keepGitDirectory: isSet("keep-git-dir"),
+    submodules: isSet("submodules"),
+  });
+}
+
+/** Said in several places, but the same. */
+function onlyOne(what: string, values: readonly (string | undefined)[], refused: Refused): string | undefined {
+  const [first, second] = new Set(values.filter((value) => value !== undefined && value !== ""));
+  if (second !== undefined) throw refused(`it has the ${what} ${show(first)}, and ${show(second)}`);
+  return first;
+}
+
+function defined<T extends object>(values: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as ReturnType<
+    typeof defined<T>
+  >;
 }
 
 function cut(text: string, at: string): [string, string | undefined] {
