@@ -261,6 +261,7 @@ describe("limits", () => {
       unified: { "memory.high": "32M" },
     });
     expect(specOf({ limits: { memory: "1m", memorySwap: Infinity } }).linux.resources?.memory?.swap).toBe(-1);
+    expect(specOf({ limits: { memorySwap: Infinity } }).linux.resources?.memory).toBeUndefined();
   });
 
   test("I/O of devices, by number and by path; a weight of all", () => {

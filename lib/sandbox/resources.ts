@@ -62,7 +62,9 @@ function memoryOf(limits: Limits): NonNullable<Resources["memory"]> {
     if (limit < MIN_MEMORY_BYTES) throw invalid(`use the memory limit ${show(memory)}: too little`, "at least 512k");
     Object.assign(result, { limit, swap: limit });
   }
-  if (memorySwap !== undefined) result.swap = swapOf(memorySwap, result.limit);
+  // any amount is what there is without a limit
+  if (memorySwap !== undefined && !(memorySwap === Infinity && memory === undefined))
+    result.swap = swapOf(memorySwap, result.limit);
   if (memoryReservation !== undefined) {
     const reservation = parseSize("use the memory reservation", memoryReservation);
     if (reservation > (result.limit ?? Infinity))
