@@ -144,6 +144,18 @@ describe("variables", () => {
     expect(Object.fromEntries(run?.env ?? [])).toEqual({ TARGETARCH: "arm64", BUILDPLATFORM: "linux/amd64" });
   });
 
+  test("tell of the stage that is wanted", () => {
+    const text = "FROM base AS a\nARG TARGETSTAGE TARGETOSVERSION\nRUN x";
+    expect(runs(graph(text))[0]?.env).toEqual([
+      ["TARGETSTAGE", "default"],
+      ["TARGETOSVERSION", ""],
+    ]);
+    expect(runs(graph(text, { target: "a" }))[0]?.env).toContainEqual(["TARGETSTAGE", "a"]);
+    expect(
+      titles(graph(`${text}\nFROM base AS one\nFROM \${TARGETSTAGE} AS last`, { args: { TARGETSTAGE: "one" } })),
+    ).toEqual(["[one 1/1] FROM base"]);
+  });
+
   test("are expanded in what is copied, and kept out of commands", () => {
     const made = graph("FROM base\nENV D=/d\nCOPY --chown=$D a $D/\nRUN echo $D", {});
     expect(copies(made)[0]).toMatchObject({ destination: "/d/", chown: "/d", sources: ["a"] });

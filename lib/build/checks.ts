@@ -13,7 +13,7 @@ import { TsboxError } from "../../syscalls/index.ts";
 import type { Contexts } from "./contexts.ts";
 import type { Graph } from "./graph.ts";
 import type { Outline } from "./outline.ts";
-import { Arguments, platformArguments, Variables } from "./variables.ts";
+import { Arguments, ownArguments, Variables } from "./variables.ts";
 
 /** As BuildKit has it: what it says counts, not what the file does. */
 const SETTINGS = "BUILDKIT_DOCKERFILE_CHECK";
@@ -63,7 +63,7 @@ export function failFor(file: string, { findings, isError }: Checked): void {
 
 /** What stands in FROM, with the arguments before it. */
 function ofImages({ stages, globals, escape }: Dockerfile, { build, platform }: CheckedBuild): Finding[] {
-  const outer = platformArguments(build, platform);
+  const outer = ownArguments(build, platform);
   const defaults = new Variables(new Arguments({}), outer);
   for (const name of outer.keys()) defaults.declare(name, undefined);
   for (const { args } of globals)

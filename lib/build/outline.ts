@@ -15,7 +15,7 @@ import {
   type Stage,
 } from "../dockerfile/index.ts";
 import type { ImageConfig, Platform } from "../image/index.ts";
-import { Arguments, platformArguments, Variables } from "./variables.ts";
+import { Arguments, ownArguments, Variables } from "./variables.ts";
 
 /** What a name in `FROM` and `--from` leads to. */
 export type Origin =
@@ -81,9 +81,10 @@ function fileBefore(file: Dockerfile, line: number): Dockerfile {
   return { ...file, stages: [...file.stages.slice(0, index), { ...stage, instructions }] };
 }
 
-function globalsOf(file: Dockerfile, given: Arguments, { build, platform }: OutlineOptions): Variables {
-  const globals = new Variables(given, platformArguments(build, platform));
-  for (const name of platformArguments(build, platform).keys()) globals.declare(name, undefined);
+function globalsOf(file: Dockerfile, given: Arguments, { build, platform, target }: OutlineOptions): Variables {
+  const own = ownArguments(build, platform, target);
+  const globals = new Variables(given, own);
+  for (const name of own.keys()) globals.declare(name, undefined);
   for (const { args, place } of file.globals)
     for (const { name, value } of args)
       globals.declare(name, value === undefined ? undefined : expanded(file, place, value, globals));

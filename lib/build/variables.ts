@@ -13,11 +13,13 @@ export const isProxy = (name: string): boolean => PROXIES.includes(name.toUpperC
 const isKnown = (name: string): boolean =>
   isProxy(name) || name === "SOURCE_DATE_EPOCH" || name.startsWith("BUILDKIT_");
 
-export function platformArguments(build: Platform, target: Platform): Map<string, string> {
-  const all = new Map<string, string>();
+/** Those that a build has by itself. @param stage what was asked for */
+export function ownArguments(build: Platform, target: Platform, stage = "default"): Map<string, string> {
+  const all = new Map([["TARGETSTAGE", stage]]);
   for (const [prefix, { os, architecture, variant = "" }] of [["BUILD", build] as const, ["TARGET", target] as const]) {
     all.set(`${prefix}PLATFORM`, [os, architecture, ...(variant === "" ? [] : [variant])].join("/"));
     all.set(`${prefix}OS`, os);
+    all.set(`${prefix}OSVERSION`, "");
     all.set(`${prefix}ARCH`, architecture);
     all.set(`${prefix}VARIANT`, variant);
   }
