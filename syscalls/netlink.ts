@@ -102,6 +102,10 @@ export class Netlink implements Disposable {
     close(this.#fd);
   }
 
+  get descriptor(): number {
+    return this.#fd;
+  }
+
   /** What the kernel said of the last failure besides its number; often nothing. */
   get reason(): string {
     return this.#reason;

@@ -14,6 +14,7 @@ import { bindSocket, ERRNO, openSocket, portOf } from "../syscalls/index.ts";
 import { noGateway } from "./support/gateway.ts";
 import { noBusybox, noSandbox, notRoot, SLOW, testUnless } from "./support/machine.ts";
 import type { Inside } from "./support/policy-attack.ts";
+import type { HostTools } from "./support/policy-host.ts";
 import { makeRootfs } from "./support/rootfs.ts";
 import { HOST, OTHER, PACKAGES, PACKAGES6, PolicyWorld } from "./support/policy-world.ts";
 
@@ -147,6 +148,37 @@ test("a port for which no sockets could be made for a moment is served a moment 
   expect(failing).toBeLessThan(0);
   opened.end();
   server.close();
+});
+
+test("a thread that cannot begin is tried again, and what it was to carry is carried then", async () => {
+  const path = (file: string) => JSON.stringify(new URL(`../${file}`, import.meta.url).pathname);
+  const script = `import { connect, createServer } from "node:net";
+    const threads = process.getBuiltinModule("node:worker_threads");
+    const { Worker } = threads;
+    threads.Worker = class extends Worker {
+      constructor(_, options) {
+        super(new URL("data:text/javascript,throw new Error('not now')"), options);
+        threads.Worker = Worker;
+      }
+    };
+    const { openPort } = await import(${path("lib/gateway/index.ts")});
+    const { bindSocket, openSocket, portOf } = await import(${path("syscalls/index.ts")});
+    const server = createServer((socket) => socket.end("inside")).listen(0, "127.0.0.1", () => {
+      const address = Uint8Array.of(127, 0, 0, 1);
+      const listener = openSocket("tcp", 4);
+      bindSocket(listener, { address, port: 0 });
+      const opened = openPort(listener, { address, port: server.address().port }, () => openSocket("tcp", 4));
+      connect(portOf(listener), "127.0.0.1").on("data", (text) => console.log(String(text))).on("close", () => {
+        opened.end();
+        server.close();
+      });
+    });`;
+  const { stdout, stderr, exitCode } = Bun.spawnSync([process.execPath, "-e", script]);
+  expect({ stdout: stdout.toString(), exitCode }).toEqual({ stdout: "inside\n", exitCode: 0 });
+  // once: a program that ends in peace is told nothing more
+  expect(stderr.toString().match(/TsboxWarning.*/g)).toEqual([
+    "TsboxWarning: carry connections: their thread has died, and what was connected broke off: not now",
+  ]);
 });
 
 /** An id that nobody has. */
@@ -328,6 +360,70 @@ for (const [who, user, reason] of [
         return (await Promise.all(Array.from({ length: count }, (__, n) => one(n)))).filter(Boolean).length;
       };
       expect((await run(many, [PACKAGES, 300])).result).toBe(300);
+    });
+
+    it("others carry on where their thread dies: what is new goes, what was connected breaks off, nothing stays open", async () => {
+      await listen(9007, (socket) => socket.write("hello\n"));
+      const look = async ({ Sandbox: Box, attack }: HostTools, ip: string, other: string) => {
+        const { Worker } = process.getBuiltinModule("node:worker_threads");
+        const { readdirSync } = process.getBuiltinModule("node:fs");
+        const { connect: open } = process.getBuiltinModule("node:net");
+        const post = Worker.prototype.postMessage;
+        let thread: InstanceType<typeof Worker> | undefined;
+        Worker.prototype.postMessage = function (message: unknown) {
+          thread = this as typeof thread;
+          post.call(this, message);
+        };
+        const network = { connect: (asked: { ip?: string | undefined }) => asked.ip === ip };
+        await using box = await Box.create({ runtime: true, network, ports: ["7100"] });
+        const text = (command: string[]) => new Response(box.spawn(command).stdout).text();
+        const act = async ({ tcp, udp }: Inside, to: string, denied: string) =>
+          Promise.all([tcp(to, 80), udp(to, 7000), tcp(denied, 80)]);
+        const port = box.network.ports[0]?.hostPort ?? 0;
+        const inside = () =>
+          new Promise<string>((resolve) => {
+            const socket = open(port, "127.0.0.1").on("data", (chunk) => {
+              resolve(String(chunk));
+              socket.destroy();
+            });
+            socket.on("error", ({ message }) => resolve(message)).on("close", () => resolve("closed"));
+          });
+        const all = async () => [JSON.parse(await text(attack(act, ip, other))), await inside()] as unknown;
+        const serve = `require("node:net").createServer((socket) => socket.end("inside"))
+          .listen(7100, () => console.log())`;
+        const hold = `require("node:net").connect(9007, "${ip}").on("data", () => console.log("connected"))
+          .on("error", ({ code }) => console.log(code))`;
+        const [server, held] = [serve, hold].map((script) => {
+          const reader = box.spawn(["bun", "-e", script]).stdout?.getReader();
+          return async () => new TextDecoder().decode((await reader?.read())?.value).trim();
+        }) as [() => Promise<string>, () => Promise<string>];
+        const [, connected] = [await server(), await held()];
+        const before = await all();
+        const state = async () => {
+          // what has gone is told every now and then
+          await new Promise((resolve) => setTimeout(resolve, 150));
+          return { open: readdirSync("/proc/self/fd").length, bytes: box.usage().networkInBytes ?? 0 };
+        };
+        const [was, dead] = [await state(), thread];
+        await dead?.terminate();
+        const broken = await held();
+        const after = await all();
+        const is = await state();
+        Worker.prototype.postMessage = post;
+        return {
+          lines: [connected, broken],
+          before,
+          after,
+          isAnother: thread !== dead,
+          more: [is.open - was.open, is.bytes > was.bytes],
+          denied: box.network.denied.map(({ count }) => count),
+        };
+      };
+      const found = await world.on(look, PACKAGES, OTHER);
+      const all = [[`hello from ${PACKAGES}`, `hello from ${PACKAGES}`, "ECONNREFUSED"], "inside"];
+      expect(found).toMatchObject({ lines: ["connected", "ECONNRESET"], before: all, after: all, isAnother: true });
+      // the connection that was held is over
+      expect([(found.more[0] as number) <= 0, found.more[1], found.denied]).toEqual([true, true, [2]]);
     });
 
     describe("somebody inside with all that a namespace gives", () => {

@@ -2,8 +2,17 @@
 import * as sys from "../../syscalls/index.ts";
 import type { NetworkSocketName } from "../plan/index.ts";
 import type { Question, Rules, Verdict } from "../policy/index.ts";
-import { intercept, NEAR } from "./intercept.ts";
-import type { Denied, FromGateway, Target, Traffic, WayLimits, WaySettings } from "./messages.ts";
+import { intercept, listSockets, NEAR } from "./intercept.ts";
+import type {
+  Denied,
+  FromGateway,
+  Target,
+  ToGateway,
+  Traffic,
+  WayLimits,
+  WaySettings,
+  WaySockets,
+} from "./messages.ts";
 import { GatewayWorker } from "./worker.ts";
 
 /** A denial, and how often. */
@@ -37,21 +46,69 @@ export interface Gateway {
 const MAX_DESCRIPTORS = 4096;
 const BACKLOG = 4096;
 
+/** No thread begins by itself sooner after the one before. */
+const AGAIN_MS = 1000;
+
+/** A way out, as a thread is told of it: another one carries on where one has died. */
+interface Carried {
+  options: GatewayOptions;
+  sockets: WaySockets;
+  settings: WaySettings;
+  traffic?: Traffic;
+  isEnding?: boolean;
+}
+
+interface OpenPort {
+  make: () => number;
+  publish: Extract<ToGateway, { kind: "publish" }>;
+}
+
 let worker: GatewayWorker | undefined;
-const gateways = new Map<number, GatewayOptions>();
+const ways = new Map<number, Carried>();
 /** Who waits for what one was told last. */
 const waiting = new Map<number, (() => void)[]>();
-const ports = new Map<number, () => number>();
-let [lastWay, lastPort] = [0, 0];
+const ports = new Map<number, OpenPort>();
+let [lastWay, lastPort, begunAt] = [0, 0, 0];
 
 /** The thread, begun by whoever needs it first. */
-const thread = (): GatewayWorker =>
-  (worker ??= new GatewayWorker(take, (error) => {
-    worker = undefined;
-    if (error) warn(error.message);
-    for (const all of waiting.values()) all.forEach((resolve) => resolve());
-    waiting.clear();
-  }));
+function thread(): GatewayWorker {
+  if (worker) return worker;
+  begunAt = performance.now();
+  const begun = new GatewayWorker(
+    (message) => take(message, begun),
+    (why) => died(begun, why),
+  );
+  worker = begun;
+  for (const [way, { sockets, settings, traffic }] of ways)
+    begun.send({ kind: "attach", way, sockets, settings, before: traffic });
+  for (const { publish } of ports.values()) begun.send(publish);
+  return begun;
+}
+
+/** Nothing that was on its way is known any more. Sockets stay, at which all that is new is taken by the next one. */
+function died(dead: GatewayWorker, why: string): void {
+  worker = undefined;
+  warn(`their thread has died, and what was connected broke off: ${why}`);
+  for (const [way, { isEnding }] of ways) if (isEnding) ways.delete(way);
+  const kept = [...ways.values()].flatMap(({ sockets }) => listSockets(sockets));
+  dead.closeAllBut(new Set([...kept, ...[...ports.values()].map(({ publish }) => publish.listener)]));
+  for (const all of waiting.values()) all.forEach((resolve) => resolve());
+  waiting.clear();
+  beginAgain();
+}
+
+function beginAgain(): void {
+  const begin = () => {
+    try {
+      if (ways.size + ports.size > 0) thread();
+    } catch (error) {
+      warn(String(error));
+      beginAgain();
+    }
+  };
+  const timer = setTimeout(begin, Math.max(0, begunAt + AGAIN_MS - performance.now()));
+  timer.unref?.();
+}
 
 /** The thread takes a while to begin, for which nobody has to wait. @throws TsboxError `unsupported` */
 export const beginGateway = (): void => void thread();
@@ -64,17 +121,21 @@ export const beginGateway = (): void => void thread();
 export function attachGateway(sockets: Record<NetworkSocketName, number>, options: GatewayOptions = {}): Gateway {
   beginGateway();
   const kept = intercept(sockets, familiesOfHost());
+  const to = thread();
   const way = ++lastWay;
-  gateways.set(way, options);
-  thread().send({ kind: "attach", way, sockets: kept, settings: settingsOf(options) });
+  const carried: Carried = { options, sockets: kept, settings: settingsOf(options) };
+  ways.set(way, carried);
+  to.send({ kind: "attach", way, sockets: kept, settings: carried.settings });
   let ended: Promise<void> | undefined;
   return {
     update(rules, handlers = {}, limits = options.limits) {
-      const settings = settingsOf({ ...options, rules, handlers, limits });
-      if (!ended) thread().send({ kind: "update", way, settings });
+      if (ended) return;
+      carried.settings = settingsOf({ ...options, rules, handlers, limits });
+      thread().send({ kind: "update", way, settings: carried.settings });
     },
     end() {
-      ended ??= untilDone("detach", way).then(() => void gateways.delete(way));
+      ended ??= untilDone("detach", way).then(() => void ways.delete(way));
+      carried.isEnding = true;
       return ended;
     },
     flush: () => ended ?? untilDone("flush", way),
@@ -112,15 +173,18 @@ export function openPort(listener: number, target: Target, make: () => number, p
   sys.setNonBlocking(listener);
   // who connects to a Unix socket does not wait for a place
   sys.listenSocket(listener, BACKLOG);
+  const to = thread();
   const port = ++lastPort;
-  ports.set(port, make);
-  thread().send({ kind: "publish", port, protocol, listener, target });
+  const publish = { kind: "publish", port, protocol, listener, target } as const;
+  ports.set(port, { make, publish });
+  to.send(publish);
   return {
     end() {
       if (!ports.delete(port)) return;
       // nobody is let in from now on; the thread closes it in its time
       sys.shutdownSocket(listener, sys.SHUT_RDWR);
-      thread().send({ kind: "unpublish", port });
+      if (worker) worker.send({ kind: "unpublish", port });
+      else sys.close(listener);
     },
   };
 }
@@ -146,14 +210,14 @@ export function familiesOfHost(): (4 | 6)[] {
   return routes.split("\n").some(isDefault) ? [4, 6] : [4];
 }
 
-function take(message: FromGateway): void {
+function take(message: FromGateway, from: GatewayWorker): void {
   switch (message.kind) {
     case "ask":
-      return void answer(message.way, message.question, message.asked);
+      return void answer(message, from);
     case "denied":
-      return gateways.get(message.way)?.denied?.(message.denials);
+      return ways.get(message.way)?.options.denied?.(message.denials);
     case "traffic":
-      return gateways.get(message.way)?.traffic?.(message.traffic);
+      return count(message);
     case "done":
       return done(message.way);
     case "wanted":
@@ -173,19 +237,29 @@ function warn(message: string): void {
   process.emitWarning(`carry connections: ${message}`, "TsboxWarning");
 }
 
-async function answer(way: number, question: number, asked: Question): Promise<void> {
+type Told<Kind extends FromGateway["kind"]> = Extract<FromGateway, { kind: Kind }>;
+
+function count({ way, traffic }: Told<"traffic">): void {
+  const carried = ways.get(way);
+  if (!carried) return;
+  carried.traffic = traffic;
+  carried.options.traffic?.(traffic);
+}
+
+async function answer({ way, question, asked }: Told<"ask">, from: GatewayWorker): Promise<void> {
   const denied: Verdict = { allowed: false, rule: "connect: nobody answers" };
   const verdict =
-    (await gateways
+    (await ways
       .get(way)
-      ?.ask?.(asked)
+      ?.options.ask?.(asked)
       .catch(() => denied)) ?? denied;
-  if (gateways.has(way)) thread().send({ kind: "answer", way, question, verdict });
+  // the number is another question's to the next one, if that which has asked has died
+  if (ways.has(way) && from === worker) from.send({ kind: "answer", way, question, verdict });
 }
 
 function fill(port: number, count: number): void {
-  const make = ports.get(port);
-  if (!make) return;
-  const fds = Array.from({ length: count }, make).filter((fd) => fd >= 0);
+  const opened = ports.get(port);
+  if (!opened) return;
+  const fds = Array.from({ length: count }, opened.make).filter((fd) => fd >= 0);
   thread().send({ kind: "sockets", port, fds });
 }

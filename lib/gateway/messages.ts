@@ -56,7 +56,8 @@ export interface Target {
 }
 
 export type ToGateway =
-  | { kind: "attach"; way: number; sockets: WaySockets; settings: WaySettings }
+  /** @param before what has gone in and out already */
+  | { kind: "attach"; way: number; sockets: WaySockets; settings: WaySettings; before?: Traffic | undefined }
   | { kind: "update"; way: number; settings: WaySettings }
   | { kind: "detach"; way: number }
   | { kind: "flush"; way: number }
@@ -67,7 +68,7 @@ export type ToGateway =
   | { kind: "sockets"; port: number; fds: number[] };
 
 export type FromGateway =
-  | { kind: "ready"; waker: number }
+  | { kind: "ready"; waker: number; epoll: number }
   | { kind: "failed"; message: string }
   | { kind: "ask"; way: number; question: number; asked: Question }
   | { kind: "denied"; way: number; denials: Denied[] }

@@ -8,17 +8,19 @@ const EVERY_MS = 50;
 export class Meter {
   readonly #loop: Loop;
   readonly #tell: (traffic: Traffic) => void;
-  readonly #bytes = { in: 0, out: 0 };
+  readonly #bytes: Record<Direction, number>;
   #limits: WayLimits | undefined;
   #pace: Pace;
   #isResting = false;
   #isTold = true;
 
-  constructor(loop: Loop, limits: WayLimits | undefined, tell: (traffic: Traffic) => void) {
+  /** @param before what has gone in and out already, which counts */
+  constructor(loop: Loop, limits: WayLimits | undefined, tell: (traffic: Traffic) => void, before?: Traffic) {
     this.#loop = loop;
     this.#tell = tell;
     this.#limits = limits;
-    this.#pace = new Pace(limits);
+    this.#bytes = { in: before?.inBytes ?? 0, out: before?.outBytes ?? 0 };
+    this.#pace = new Pace(limits, this.#bytes.in + this.#bytes.out);
   }
 
   /** From now on; what was used counts. */

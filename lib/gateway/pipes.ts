@@ -36,18 +36,20 @@ function pagesForAll(): number {
 /** Only who has bytes on their way has one, so that connections that are silent take no memory. */
 export class Pipes implements Disposable {
   readonly #idle: Pipe[] = [];
+  readonly #hold: (fd: number) => void;
   #left: number;
 
-  /** @param pages of all that are in use */
-  constructor(pages = pagesForAll()) {
+  /** @param pages of all that are in use @param hold is told of what is opened */
+  constructor(pages = pagesForAll(), hold: (fd: number) => void = () => {}) {
     this.#left = pages;
+    this.#hold = hold;
   }
 
   /** @returns undefined where whoever asks has enough for now; or -errno */
   take(holder: Holder): Pipe | number | undefined {
     const pages = holder.pages + LARGE <= this.#left / 4 ? LARGE : SMALL;
     if (holder.pages + pages > this.#left) return undefined;
-    const pipe = (pages === LARGE ? this.#idle.pop() : undefined) ?? openPipe(pages);
+    const pipe = (pages === LARGE ? this.#idle.pop() : undefined) ?? openPipe(pages, this.#hold);
     if (typeof pipe === "number") return pipe;
     this.#left -= pages;
     holder.pages += pages;
@@ -67,9 +69,10 @@ export class Pipes implements Disposable {
   }
 }
 
-function openPipe(pages: number): Pipe | number {
+function openPipe(pages: number, hold: (fd: number) => void): Pipe | number {
   const { read, write } = sys.openPipe();
   if (read < 0) return read;
+  for (const fd of [read, write]) hold(fd);
   sys.resizePipe(write, pages * PAGE_BYTES);
   return { read, write, pages };
 }

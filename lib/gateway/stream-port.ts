@@ -68,6 +68,7 @@ export class StreamPort implements Published {
         if (outer !== -EAGAIN) this.#pause();
         return;
       }
+      this.#shared.hold(outer);
       this.#connect([this.stock.take() as number, outer]);
     }
     this.#rest();

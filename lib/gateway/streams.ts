@@ -135,6 +135,7 @@ export class Streams {
     const outer = handler === undefined ? sys.openSocket("tcp", family) : sys.connectUnix(handler);
     if (outer < 0) return handler === undefined ? this.#drop(key) : this.#refuse(key, pending);
     pending.outer = outer;
+    this.#way.hold(outer);
     const result = handler === undefined ? sys.connectTo(outer, to) : 0;
     if (result === 0) return this.#let(key, pending);
     if (result !== -EINPROGRESS) return this.#refuse(key, pending, -result);

@@ -20,23 +20,30 @@ export class GatewayThread {
   readonly #ways = new Map<number, Way>();
   readonly #ports = new Map<number, Published>();
 
-  /** @param limit of descriptors of this program */
-  constructor(loop: Loop, limit: number, tell: (message: FromGateway) => void) {
+  /**
+   * @param limit of descriptors of this program
+   * @param hold is told of what is opened, and neither watched by the loop nor closed at once
+   */
+  constructor(loop: Loop, limit: number, tell: (message: FromGateway) => void, hold: (fd: number) => void = () => {}) {
+    hold(this.#own.descriptor);
     this.#shared = {
       loop,
-      pipes: new Pipes(),
+      pipes: new Pipes(undefined, hold),
       receiver: new DatagramReceiver(),
       sender: new DatagramSender(1, PACKET_BYTES),
       budget: new Budget(limit),
       isOwn: (address) => this.#own.has(address),
       tell,
+      hold,
     };
   }
 
   take(message: ToGateway): void {
     switch (message.kind) {
-      case "attach":
-        return void this.#ways.set(message.way, new Way(message.way, message.sockets, message.settings, this.#shared));
+      case "attach": {
+        const { way, sockets, settings, before } = message;
+        return void this.#ways.set(way, new Way(way, sockets, settings, this.#shared, before));
+      }
       case "update":
         return this.#ways.get(message.way)?.update(message.settings);
       case "answer":

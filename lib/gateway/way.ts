@@ -9,7 +9,7 @@ import { DeniedNames } from "./denied-names.ts";
 import { Denials } from "./denials.ts";
 import { Flows } from "./flows.ts";
 import { decideFlow, Questions, type IsOwn } from "./judge.ts";
-import type { FamilySockets, FromGateway, WaySettings, WaySockets } from "./messages.ts";
+import type { FamilySockets, FromGateway, Traffic, WaySettings, WaySockets } from "./messages.ts";
 import { addressOfBytes, contains, parseSubnet, type Subnet } from "../ip/index.ts";
 import { Meter } from "./meter.ts";
 import { Names } from "./names.ts";
@@ -27,6 +27,8 @@ export interface Shared {
   budget: Budget;
   isOwn: IsOwn;
   tell: (message: FromGateway) => void;
+  /** To be told of what is opened, and neither watched by the loop nor closed at once. */
+  hold: (fd: number) => void;
 }
 
 export class Way {
@@ -35,6 +37,7 @@ export class Way {
   readonly receiver: DatagramReceiver;
   readonly sender: DatagramSender;
   readonly isOwn: IsOwn;
+  readonly hold: Shared["hold"];
   readonly sockets: WaySockets;
   readonly pins = new Pins();
   readonly questions: Questions;
@@ -52,15 +55,17 @@ export class Way {
   #near: Subnet[];
   #used = 0;
 
-  constructor(way: number, sockets: WaySockets, settings: WaySettings, shared: Shared) {
+  constructor(way: number, sockets: WaySockets, settings: WaySettings, shared: Shared, before?: Traffic) {
     ({ loop: this.loop, pipes: this.pipes, receiver: this.receiver, sender: this.sender, isOwn: this.isOwn } = shared);
+    this.hold = shared.hold;
     this.#budget = shared.budget;
     this.sockets = sockets;
     this.settings = settings;
     this.#near = settings.near.map(parseSubnet);
     this.questions = new Questions((question, asked) => shared.tell({ kind: "ask", way, question, asked }));
     this.#denials = new Denials(shared.loop, (denials) => shared.tell({ kind: "denied", way, denials }));
-    this.#meter = new Meter(shared.loop, settings.limits, (traffic) => shared.tell({ kind: "traffic", way, traffic }));
+    const tellTraffic = (traffic: Traffic) => shared.tell({ kind: "traffic", way, traffic });
+    this.#meter = new Meter(shared.loop, settings.limits, tellTraffic, before);
     this.names = new Names(this);
     this.#deniedNames = new DeniedNames(shared.loop, (name, found) => this.names.lookUp(name, found));
     this.#deniedNames.update(settings.rules);

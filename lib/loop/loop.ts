@@ -54,6 +54,11 @@ export class Loop implements Disposable {
     return this.#counter;
   }
 
+  /** The epoll instance, which lists what is watched. */
+  get epoll(): number {
+    return this.#epoll.fd;
+  }
+
   /** Ends {@link run} when this turn is over. */
   wake(): void {
     raiseCounter(this.#counter);

@@ -16,6 +16,10 @@ const [TYPE_AT, ROUTE_BYTES, RTN_UNICAST] = [7, 12, 1];
 export class OwnAddresses implements Disposable {
   readonly #netlink = new Netlink();
 
+  get descriptor(): number {
+    return this.#netlink.descriptor;
+  }
+
   /** Also true of broadcast addresses, and of those that routes blackhole: what is not somebody else's alone. */
   has(address: Address): boolean {
     const header = new Uint8Array(ROUTE_BYTES);
