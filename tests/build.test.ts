@@ -84,6 +84,20 @@ CMD ["sh", "-c", "cat greeting index; id -u; pwd"]`);
     expect(await builds.run("stat -c %Y /one /d /same")).toBe("1000000000\n".repeat(3));
   });
 
+  it("has files of root, whoever builds it", async () => {
+    builds.context.write("same", "content");
+    const destination = join(builds.context.path, "owners.tar");
+    const text =
+      "FROM base AS made\nRUN mkdir /d && echo 1 > /d/one\nFROM scratch\nCOPY same /\nCOPY --from=made /d /d\nWORKDIR /w";
+    const ownersIn = async (args: Record<string, string>) => {
+      await builds.build(text, { args, outputs: [{ type: "tar", destination }], tags: [], cache: false });
+      const listed = Bun.spawnSync(["tar", "--numeric-owner", "-tvf", destination]).stdout.toString();
+      return new Set(listed.matchAll(/ (\d+\/\d+) /g).map((match) => match[1]));
+    };
+    expect(await ownersIn({})).toEqual(new Set(["0/0"]));
+    expect(await ownersIn({ SOURCE_DATE_EPOCH: "1000000000" })).toEqual(new Set(["0/0"]));
+  });
+
   it("of several names has all of them", async () => {
     await builds.build("FROM base\nRUN true", { tags: ["one:1", "two"] });
     using images = builds.images();

@@ -30,6 +30,12 @@ export const imageIds = (ids: IdMaps | undefined): ImageIds => ({
   toGid: toImageIds(ids?.gidMappings),
 });
 
+/** An ordinary user's, who has no other ids: what is its own is root's in the image, as its sandboxes show it. */
+export const ownImageIds = (uid: number, gid: number): ImageIds => ({
+  toUid: (id) => (id === uid ? 0 : id),
+  toGid: (id) => (id === gid ? 0 : id),
+});
+
 function toImageIds(maps: IdMapping[] | undefined): ToImageId {
   if (!maps) return (id) => id;
   return (id) => {

@@ -4,7 +4,7 @@
  * @module
  */
 import { cloneTree, close, O_DIRECTORY, O_PATH, open, runProgram, trySyscall, Walker } from "../../syscalls/index.ts";
-import { imageIds, type IdMaps, type ImageIds } from "./attributes.ts";
+import { imageIds, ownImageIds, type IdMaps, type ImageIds } from "./attributes.ts";
 import { Looker } from "./look.ts";
 import type { Top } from "./merged.ts";
 import { rightsFor } from "./rights.ts";
@@ -21,17 +21,18 @@ export class Reading implements Disposable {
    * @throws TsboxError where a directory is missing, or the ids are not the caller's to map
    */
   constructor(directories: readonly string[], ids: IdMaps | undefined, crosses = false) {
+    const uid = trySyscall("geteuid");
     try {
       const openAny = crosses ? openAsItIs : openTop;
       for (const path of directories) this.tops.push({ path, fd: openAny(path) });
-      if (ids && trySyscall("geteuid") !== 0) this.#walker = walkerOf(ids, this.tops);
+      if (ids && uid !== 0) this.#walker = walkerOf(ids, this.tops);
     } catch (error) {
       this.#close();
       throw error;
     }
     const walker = this.#walker;
     this.looker = new Looker(walker ? (address, first) => walker.run(address, first) : runProgram, crosses);
-    this.ids = imageIds(walker ? undefined : ids);
+    this.ids = ids || uid === 0 ? imageIds(walker ? undefined : ids) : ownImageIds(uid, trySyscall("getegid"));
   }
 
   #close(): void {
