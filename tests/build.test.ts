@@ -96,6 +96,10 @@ CMD ["sh", "-c", "cat greeting index; id -u; pwd"]`);
     };
     expect(await ownersIn({})).toEqual(new Set(["0/0"]));
     expect(await ownersIn({ SOURCE_DATE_EPOCH: "1000000000" })).toEqual(new Set(["0/0"]));
+    await builds.build("FROM scratch\nCOPY --chown=7:7 same /", { cache: false });
+    const warnings = builds.events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
+    const hasOneId = process.geteuid?.() !== 0 && imageIds() === undefined;
+    expect(warnings).toEqual(hasOneId ? [expect.stringContaining("(line 2)")] : []);
   });
 
   it("of several names has all of them", async () => {

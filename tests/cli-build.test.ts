@@ -53,6 +53,12 @@ describe("tsbox build", () => {
     // control
     builds.context.write("Dockerfile", "FROM base\n");
     expect(tsbox(["build", "--iidfile", iid, "-q", "."]).stdout).toBe(`${readFileSync(iid, "utf8")}\n`);
+    // nothing has the name where they cannot be written
+    for (const flag of ["--iidfile", "--metadata-file"]) {
+      const { status, stderr } = tsbox(["build", flag, "none/file", "-t", "unwritten", "."]);
+      expect([status, stderr]).toEqual([1, expect.stringContaining("there is no directory none")]);
+    }
+    expect(tsbox(["images", "-q", "unwritten"]).stdout).toBe("");
   });
 
   it("makes an image of a directory, says what it does, and prints the id", () => {

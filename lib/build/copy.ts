@@ -1,5 +1,5 @@
 /** COPY, ADD and WORKDIR: files of a context, or of what a step has made, into the next layer. @module */
-import { Directory } from "../../syscalls/index.ts";
+import { Directory, effectiveUid } from "../../syscalls/index.ts";
 import { fetchSource, remoteOf, withoutCredentials, type Selection } from "./files/index.ts";
 import { agentSocket } from "./key-agent.ts";
 import type { Found, Making } from "./making.ts";
@@ -72,6 +72,7 @@ export async function copy(
 ): Promise<boolean> {
   const target = targetOf(making, found, layer);
   const { destination, directory, chown, chmod, link, files } = operation;
+  if (chown !== undefined && !/^(?:0|root)(?::(?:0|root))?$/.test(chown)) warnOfOwner(making, found);
   const options = {
     destination,
     workingDirectory: directory,
@@ -91,6 +92,14 @@ export async function copy(
     await making.files.write(contents, target, options);
   }
   return isSame;
+}
+
+/** An ordinary user who has no other ids has one owner for everything. */
+function warnOfOwner({ ids, onEvent }: Making, { step: { place } }: Found): void {
+  if (ids || effectiveUid() === 0) return;
+  const line = place ? { line: place.line } : {};
+  const message = "--chown has no effect: this user has no subordinate ids, so all files are root's in the image";
+  onEvent({ type: "warning", message: place ? `${message} (line ${place.line})` : message, ...line });
 }
 
 export async function makeDirectory(

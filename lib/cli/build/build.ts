@@ -57,8 +57,13 @@ async function build(path: string, flags: BuildFlags, signal: AbortSignal): Prom
   tell(result, flags, options.outputs === undefined);
 }
 
-/** @throws UsageError for what nothing would be written to */
-function checkFiles({ iidfile }: BuildFlags, outputs: BuildOptions["outputs"]): void {
+/** @throws UsageError for what nothing would be written to, or could not be when all else is done */
+function checkFiles({ iidfile, metadataFile }: BuildFlags, outputs: BuildOptions["outputs"]): void {
+  const { statSync } = process.getBuiltinModule("node:fs");
+  const { dirname } = process.getBuiltinModule("node:path");
+  for (const path of [iidfile, metadataFile])
+    if (path !== undefined && !statSync(dirname(path), { throwIfNoEntry: false })?.isDirectory())
+      throw new UsageError(`write ${JSON.stringify(path)}: there is no directory ${dirname(path)}`, "make it first");
   if (iidfile !== undefined && outputs && !outputs.some(({ type }) => type === "image"))
     throw new UsageError("write the id of an image: none is made", "--load makes one as well");
 }
