@@ -437,7 +437,12 @@ testUnless(noGit, "submodules lead to no server that a build is not to reach", a
     expect(await failureOf(() => way(() => true))).toMatchObject({ code: "download_failed" });
     expect(asked.splice(0)[0]).toBe("/secret/info/refs");
   }
-  for (const text of [`git+${unclear}`, `http:///127.0.0.2:${other.port}/x.git`]) {
+  // what stands behind a question mark is no address
+  expect(await failureOf(() => fetchSource(`git+${unclear}`, { scratch: fresh }))).toMatchObject({
+    code: "invalid_option",
+  });
+  expect(asked).toEqual([]);
+  for (const text of [`git+${elsewhere}?tag=a`, `http:///127.0.0.2:${other.port}/x.git`]) {
     const refused = await failureOf(() => fetchSource(text, { scratch: fresh, reaches: onlyOwn }));
     expect(refused).toMatchObject({ code: "permission_denied" });
     expect(asked).toEqual([]);

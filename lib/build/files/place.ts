@@ -59,7 +59,8 @@ export function resolve(tree: Tree, path: string, look: Look, root: Step = { pat
   for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
     if (name === "..") {
       if (way.length > 1) way.pop();
-      place = { ...(way.at(-1) as Step), found: undefined };
+      const { link } = place;
+      place = { ...(way.at(-1) as Step), found: undefined, ...(link ? { link } : {}) };
       continue;
     }
     const above = way.at(-1) as Step;
