@@ -124,6 +124,18 @@ for (const [who, user] of [
       await said("rm", "-f", "three");
     });
 
+    it("have it again soon after netd was killed, and nobody has called tsbox", async () => {
+      const before = await ours("-f", "network netd");
+      expect(before).toHaveLength(1);
+      for (const pid of before) process.kill(pid, "SIGKILL");
+      await until(true, async () => {
+        const now = await ours("-f", "network netd");
+        return now.length === 1 && now[0] !== before[0];
+      });
+      const places = ["packages.example:80", `${OTHER}:80`];
+      await until([...hello(PACKAGES), "-"], () => reached("one", ...places));
+    });
+
     // this process reads no store of others
     const itOfOwn = user === undefined ? it : () => {};
     itOfOwn("are not reached while they are being started: who does that makes their sockets", async () => {

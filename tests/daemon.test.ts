@@ -1,8 +1,8 @@
 /** A program that goes on by itself: whose it is then, and what it has. @module */
 import { afterAll, expect } from "bun:test";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { daemonSteps } from "../lib/plan/index.ts";
-import { ARCH, mapArena, Program, runProgram, syscall, unmapArena } from "../syscalls/index.ts";
+import { daemonSteps, guardSteps, type Executed } from "../lib/plan/index.ts";
+import { ARCH, elfImage, mapArena, Program, runProgram, sealedFile, syscall, unmapArena } from "../syscalls/index.ts";
 import { noBusybox, testUnless } from "./support/machine.ts";
 import { adoptOrphans, descendants, eventually, reapOrphans } from "./support/processes.ts";
 import { Folder } from "./support/rootfs.ts";
@@ -33,8 +33,9 @@ testUnless(noBusybox, "is nobody's child, leads a session, and has nothing but w
   // one that anybody would inherit
   const leaked = syscall("keep a descriptor", "fcntl", 2, 0, ABOVE);
   const before = readFileSync("/proc/self/status", "utf8").match(/^SigCgt:.*$/m)?.[0];
+  // who is in between may not have ended when it begins
   const script =
-    'echo "$PPID $A $(pwd)"; cut -d" " -f1,6 /proc/$$/stat; ls /proc/$$/fd | tr "\\n" " "; sleep 0.3; echo over';
+    'sleep 0.1; echo "$(cut -d" " -f4 /proc/$$/stat) $A $(pwd)"; cut -d" " -f1,6 /proc/$$/stat; ls /proc/$$/fd | tr "\\n" " "; sleep 0.3; echo over';
   try {
     expect(start(["sh", "-c", script], out)).toBe(0);
     expect(await eventually(() => readFileSync(out, "utf8").endsWith("over\n"))).toBe(true);
@@ -52,6 +53,35 @@ testUnless(noBusybox, "is nobody's child, leads a session, and has nothing but w
   expect(third).not.toContain(String(leaked));
   expect(readFileSync("/proc/self/status", "utf8").match(/^SigCgt:.*$/m)?.[0]).toBe(before as string);
   expect(await eventually(() => (reapOrphans(), descendants().length === 0))).toBe(true);
+});
+
+testUnless(noBusybox, "has a guard, which ends with it, and becomes another program where it was killed", async () => {
+  adoptOrphans();
+  const out = folder.write("guarded", "");
+  const shell = (script: string): Executed => ({ file: "/bin/busybox", args: ["sh", "-c", script], env: [] });
+  /** @returns the guard */
+  const begin = (script: string): number => {
+    const again = { ...shell(`ls /proc/$$/fd >>${out}`), delayMs: 10 };
+    const plan = guardSteps("a-guard", shell(script), 4, again);
+    const file = sealedFile("guard", elfImage(new Program(plan, ARCH)));
+    const child = Bun.spawn([`/proc/${process.pid}/fd/${file}`], { stdio: ["ignore", "ignore", "inherit"] });
+    closeSync(file);
+    return child.pid;
+  };
+  const said = () => readFileSync(out, "utf8");
+  const isOver = () => (reapOrphans(), descendants().length === 0);
+  for (const code of [0, 1]) {
+    begin(`exit ${code}`);
+    expect(await eventually(isOver)).toBe(true);
+  }
+  expect(said()).toBe("");
+  const guard = begin(`echo $$ >>${out}; exec /bin/busybox sleep 1000`);
+  expect(await eventually(() => /^\d+\n$/.test(said()))).toBe(true);
+  expect(readFileSync(`/proc/${guard}/comm`, "utf8")).toBe("a-guard\n");
+  process.kill(Number(said()), "SIGKILL");
+  // with the first three, and perhaps the one by which they are listed
+  expect(await eventually(() => /^\d+\n0\n1\n2\n(3\n)?$/.test(said()))).toBe(true);
+  expect(await eventually(isOver)).toBe(true);
 });
 
 testUnless(noBusybox, "that cannot be executed leaves nothing", async () => {

@@ -1,6 +1,6 @@
 /** Containers find each other by name, and nobody else does. The machine is a network namespace of the test's. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { RCODE, TYPE } from "../lib/dns/index.ts";
 import { bytesOfAddress, parseAddress } from "../lib/ip/index.ts";
 import {
@@ -254,6 +254,41 @@ describe.skipIf(reason !== undefined)(
         expect(answering()).toHaveLength(1);
         said("rm", "-f", "b1", "b2");
         said("network", "rm", "a", "b");
+        await nothingIsLeft();
+      },
+      60_000 * SLOW,
+    );
+
+    test(
+      "are answered for again soon after that process was killed, and nobody has called tsbox; but for its guard as well",
+      async () => {
+        said("network", "create", "again");
+        sleeping("again1", "again");
+        const pid = pidOf("again1");
+        const known = are(addressOf("again1"));
+        const ask = () => askFrom(pid, gatewayOf("again")[0], "again1", TYPE.A, "udp", 300);
+        expect(await eventually(() => Bun.deepEquals(ask(), known))).toBe(true);
+        const guardOf = (child: number) =>
+          Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${child}/status`, "utf8"))?.[1]);
+        const nameOf = (process: number) => readFileSync(`/proc/${process}/comm`, "utf8");
+        const [first] = answering() as [number];
+        const guard = guardOf(first);
+        expect(nameOf(guard)).toBe("tsbox-netd\n");
+        process.kill(first, "SIGKILL");
+        expect(await eventually(() => answering().some((each) => each !== first))).toBe(true);
+        expect(await eventually(() => Bun.deepEquals(ask(), known))).toBe(true);
+        // what was the guard has become what started another one, with another guard
+        const [second] = answering() as [number];
+        expect(await eventually(() => !existsSync(`/proc/${guard}/exe`))).toBe(true);
+        expect(nameOf(guardOf(second))).toBe("tsbox-netd\n");
+        for (const each of [guardOf(second), second]) process.kill(each, "SIGKILL");
+        await Bun.sleep(2000);
+        expect([answering(), ask()]).toEqual([[], expect.stringMatching(/refused|silent/)]);
+        // the next start brings back both
+        sleeping("again2", "again");
+        expect(await eventually(() => Bun.deepEquals(ask(), known))).toBe(true);
+        said("rm", "-f", "again1", "again2");
+        said("network", "rm", "again");
         await nothingIsLeft();
       },
       60_000 * SLOW,

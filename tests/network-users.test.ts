@@ -4,7 +4,7 @@
  * @module
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasFirewall } from "../lib/network/firewall.ts";
 import { noGateway } from "./support/gateway.ts";
@@ -105,7 +105,21 @@ describe.skipIf(reason !== undefined)(
     );
 
     test(
-      "go on with the next start where netd is killed",
+      "go on soon after netd was killed, and nobody has called tsbox",
+      async () => {
+        const isNetd = (pid: string) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("network\0netd");
+        const [netd, ...others] = processes("tsbox-netd").filter(isNetd);
+        expect(others).toEqual([]);
+        process.kill(Number(netd), "SIGKILL");
+        expect(fetched("http://127.0.0.1:8080/")).toBe("");
+        await until("hello", () => wget("client", "http://server/"));
+        await until("hello", () => fetched("http://127.0.0.1:8080/"));
+      },
+      60_000 * SLOW,
+    );
+
+    test(
+      "go on with the next start where netd is killed with its guard",
       async () => {
         for (const pid of processes("tsbox-netd")) process.kill(Number(pid), "SIGKILL");
         expect(fetched("http://127.0.0.1:8080/")).toBe("");

@@ -13,7 +13,7 @@ export type { ContainerFilters } from "./filter.ts";
 export type { ContainerInspect } from "./inspect.ts";
 export type { LogEntry, LogsOptions, WriteLogsOptions } from "./logs.ts";
 export type { TakePiece } from "./log-lines.ts";
-export { answerForNames } from "./netd.ts";
+export { answerForNames, beginAgain } from "./netd.ts";
 export { networksAt, type Place } from "./networks.ts";
 export { networksOf } from "./network-options.ts";
 export { portTexts } from "./port-texts.ts";

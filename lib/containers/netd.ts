@@ -1,8 +1,9 @@
 /** What the process in the background does for containers. @module */
+import { effectiveUid } from "../../syscalls/index.ts";
 import { runNetd } from "../netd/index.ts";
 import type { Home } from "./home.ts";
 import { networksAt } from "./networks.ts";
-import { waysAt } from "./policies.ts";
+import { beginNetd, waysAt } from "./policies.ts";
 import type { ContainerRecord } from "./record.ts";
 
 /** Answers for the names of containers, until none is in a network that has some. @param listener a socket */
@@ -15,3 +16,9 @@ export const answerForNames = (home: Home, listener: number): Promise<void> =>
     dns: (id) => home.state.containers.get<ContainerRecord>(id)?.options.dns,
     ways: waysAt(home),
   });
+
+/** It was killed, and so what it kept has gone. */
+export async function beginAgain(home: Home): Promise<void> {
+  await beginNetd(home);
+  if (effectiveUid() !== 0) await networksAt(home).raiseAgain();
+}

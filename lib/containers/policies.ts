@@ -43,7 +43,11 @@ export const leavePolicy = (home: Home): void => void tellNetd(home.root, { verb
 
 /** The record says otherwise now, and that counts when this is done. */
 export async function tellPolicy(home: Home): Promise<void> {
-  if (askNetd(home.root, { verb: "update" })) return;
+  if (!askNetd(home.root, { verb: "update" })) await beginNetd(home);
+}
+
+/** Where there is none. It looks by itself for what there is to do, and ends where that is nothing. */
+export async function beginNetd(home: Home): Promise<void> {
   using _ = await lockNetworks(home.root);
   tellOrStart(home.root, commandOf(home), ACTION, { verb: "changed" });
 }

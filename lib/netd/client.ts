@@ -6,6 +6,7 @@ import {
   connectSocketNow,
   Descriptors,
   Directory,
+  elfImage,
   ERRNO,
   listenIn,
   listenSocket,
@@ -15,6 +16,7 @@ import {
   Program,
   receivePassed,
   runProgram,
+  sealedFile,
   sendPassing,
   setNonBlocking,
   syscall,
@@ -25,7 +27,7 @@ import {
   type Passed,
 } from "../../syscalls/index.ts";
 import type { NameSockets, NetworkRecord, Watcher } from "../network/index.ts";
-import { daemonSteps, type Executed } from "../plan/index.ts";
+import { daemonSteps, guardSteps, type Executed } from "../plan/index.ts";
 import { LINE_BYTES, lineOf, SOCKET, type Request } from "./control.ts";
 
 /** So many may tell something before it is up. */
@@ -37,6 +39,12 @@ const LOG = "netd.log";
 const [O_RDWR, O_WRONLY_CREAT_TRUNC] = [2, 0o1 | 0o100 | 0o1000];
 /** Above the numbers that its descriptors get: 0 to 3, which is the socket that listens. */
 const [F_DUPFD_CLOEXEC, ABOVE] = [1030, 10];
+
+/** As `ps` shows it, and what starts another one so much later where it was killed. */
+export const NAME = "tsbox-netd";
+const AGAIN_MS = 1000;
+/** The verb beside its own that does. */
+const BEGIN = "begin";
 
 /** How it is executed. */
 export type NetdCommand = Executed;
@@ -130,8 +138,13 @@ function startNetd(root: string, command: NetdCommand): void {
   const above = (fd: number) => opened.add(syscall("move a descriptor", "fcntl", fd, F_DUPFD_CLOEXEC, ABOVE));
   const log = above(opened.add(open(`${root}/${LOG}`, O_WRONLY_CREAT_TRUNC, 0o600)));
   const nothing = above(opened.add(open("/dev/null", O_RDWR)));
-  const bound = { in: nothing, out: nothing, log, listener: above(listener) };
-  const program = new Program(daemonSteps(command, Object.keys(bound)), ARCH);
+  const passed = { in: nothing, out: nothing, log, listener: above(listener) };
+  const count = Object.keys(passed).length;
+  const again = { ...command, args: command.args.with(-1, BEGIN), delayMs: AGAIN_MS };
+  const guard = elfImage(new Program(guardSteps(NAME, command, count, again), ARCH));
+  const bound = { ...passed, guard: above(opened.add(sealedFile(NAME, guard))) };
+  const daemon = { file: `/proc/self/fd/${count}`, args: [NAME], env: [] };
+  const program = new Program(daemonSteps(daemon, Object.keys(bound)), ARCH);
   const arena = mapArena(program.size);
   try {
     program.write(arena.bytes, arena.view, arena.address, bound, -1);

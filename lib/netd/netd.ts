@@ -34,6 +34,7 @@ import type { State } from "../state/index.ts";
 import { addressKey, askersOf, type Askers } from "./askers.ts";
 import { Control, SOCKET, type Answer, type Request } from "./control.ts";
 import { MachineServers } from "./machine-servers.ts";
+import { NAME } from "./client.ts";
 import { NAMESPACE } from "./keeper.ts";
 import { isNeeded } from "./needed.ts";
 import { Policies, type WaysOfContainers } from "./policies.ts";
@@ -48,8 +49,6 @@ const BUSY_MS = 50;
 const MOST_FAILURES = 100;
 const STDERR = 2;
 const RLIMIT_NOFILE = 7;
-/** As `ps` shows it. */
-const NAME = "tsbox-netd";
 
 export interface NetdOptions {
   root: string;

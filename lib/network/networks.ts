@@ -246,6 +246,15 @@ export class Networks {
     });
   }
 
+  /** Those of an ordinary user where whoever kept them was killed, with all containers that run. */
+  async raiseAgain(): Promise<void> {
+    await this.#locked(async (place) => {
+      await this.#sweep(place);
+      if (this.list().every(({ endpoints }) => Object.keys(endpoints).length === 0)) return;
+      if (await place.make()) await this.#plugInAgain(place);
+    });
+  }
+
   async #raise(place: Place, network: NetworkRecord, container: string): Promise<void> {
     const [{ openNameSockets, raiseNetwork }, { obstacleOf }] = await Promise.all([
       import("./devices.ts"),
@@ -261,7 +270,7 @@ export class Networks {
   }
 
   /** Those that run: whoever kept their bridges was killed, and so these have gone. */
-  async #plugInAgain(place: Place, starting: string): Promise<void> {
+  async #plugInAgain(place: Place, starting?: string): Promise<void> {
     const { plugIn } = await import("./devices.ts");
     for (const network of this.list())
       for (const endpoint of Object.values(network.endpoints)) {

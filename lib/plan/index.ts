@@ -51,3 +51,4 @@ export { REPORT_BYTES } from "./frame.ts";
 export { INIT, LIFELINE, SUPERVISOR } from "./supervised.ts";
 export { EXCEEDED, SOON_STATUS, SUPERVISED, supervisorSteps, type Executed, type Supervision } from "./supervisor.ts";
 export { daemonSteps } from "./daemon.ts";
+export { guardSteps } from "./guard.ts";

@@ -1,6 +1,6 @@
 /**
  * What answers for names in the background: executed by whoever starts the first container of a network, with a socket that
- * listens, and nobody types it.
+ * listens; and what starts it once more where it was killed. Nobody types them.
  * @module
  */
 import { declare, type Add } from "../images/declare.ts";
@@ -20,4 +20,10 @@ export const addNetd: Add = (parent, name) =>
     } catch (error) {
       process.exit(reportFailure(error));
     }
+  });
+
+export const addBegin: Add = (parent, name) =>
+  void declare(parent, name, { summary: "Start what answers for names, where it was killed", usage: "" }, async () => {
+    const { beginAgain, Home } = await import("../../containers/index.ts");
+    await beginAgain(new Home());
   });

@@ -16,6 +16,11 @@ const VERBS: LaterVerbs = {
     summary: "Print all that is known of networks",
     load: async () => (await import("./inspect.ts")).addInspect,
   },
+  begin: {
+    summary: "Start what answers for names, where it was killed",
+    load: async () => (await import("./netd.ts")).addBegin,
+    hidden: true,
+  },
   ls: { summary: "List networks", load: async () => (await import("./ls.ts")).addLs, alias: "list" },
   netd: {
     summary: "Answer for the names of containers in networks",
