@@ -332,6 +332,9 @@ describe("options", () => {
           expect(said(() => checkBuild({ [name]: junk } as BuildOptions))).toContain(name);
     }
     expect(said(() => checkBuild({ tag: "x" } as BuildOptions))).toContain("unknown");
+    for (const host of ["a", "a:", ":1.2.3.4", "a:b", "a b:1.2.3.4", "a:host-gateway"])
+      expect(said(() => checkBuild({ addHosts: [host] }))).toContain("addHosts");
+    checkBuild({ addHosts: ["a:1.2.3.4", "a=1.2.3.4", "a:::1", "a:[::1]"] });
     expect(said(() => checkBuild(null as unknown as BuildOptions))).toContain("not options");
   });
 

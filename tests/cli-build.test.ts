@@ -379,6 +379,8 @@ describe("flags", () => {
     [{ network: "bridge" }],
     [{ allow: ["all"] }],
     [{ addHost: ["a"] }],
+    [{ addHost: ["a:host-gateway"] }],
+    [{ platform: "linux/amd64,linux/arm64" }],
     [{ output: ["type=zip,dest=a"] }],
     [{ output: ["type=local"] }],
     [{ output: ["type=tar,dest=a,name=b"] }],

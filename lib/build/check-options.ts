@@ -30,6 +30,11 @@ const hasType =
     isObject(value) && isOneOf(...types)((value as { type?: unknown }).type);
 
 const isContext: Is = (value) => isText(value) || value instanceof Uint8Array || value instanceof ReadableStream;
+/** `name:address`, `name=address` */
+const isHost: Is = (value) => {
+  const [, address = ""] = (isText(value) && /^[^:=\s]+[:=](\S+)$/.exec(value as string)) || [];
+  return process.getBuiltinModule("node:net").isIP(address.replace(/^\[(.*)\]$/, "$1")) !== 0;
+};
 const RUN_SETTINGS = ["limits", "shmSize", "ulimits", "cgroupParent", "security"];
 /** What is in it is looked at by `run-limits.ts`, where there is one. */
 const isRun: Is = (value) =>
@@ -56,7 +61,7 @@ const FORMS: Record<keyof BuildOptions, [is: Is, form: string]> = {
   network: [isOneOf("default", "none", "host"), '"default", "none" or "host"'],
   allow: [isList(isOneOf("network.host", "security.insecure")), '["network.host", "security.insecure"]'],
   run: [isRun, '{ limits: { memory: "1g" } }'],
-  addHosts: [isList(isText), '["name:address"]'],
+  addHosts: [isList(isHost), '["name:10.0.0.1"]'],
   squash: [isFlag, "true or false"],
   outputs: [isList(hasType("image", "local", "tar", "oci", "docker")), '[{ type: "image" }]'],
   cacheFrom: [isList(hasType("registry", "local")), '[{ type: "registry", reference: "name" }]'],

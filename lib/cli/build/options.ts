@@ -13,6 +13,8 @@ const NETWORKS = ["default", "none", "host"] as const;
 export function optionsOf(flags: BuildFlags, toStdout: () => WritableStream<Uint8Array>): BuildOptions {
   const { tag, target, platform, label, noCacheFilter, addHost, network, squash, pull, cache } = flags;
   const outputs = outputsOf(flags, toStdout);
+  if (platform?.includes(","))
+    throw invalid("--platform", platform, "an image is for one platform", "a build for each, with a name of its own");
   return {
     ...(tag ? { tags: tag } : {}),
     args: Object.fromEntries((flags.buildArg ?? []).flatMap(argument)),
@@ -74,6 +76,8 @@ function lineOf(text: string): number {
 function hostOf(text: string): string {
   const [, name = "", address = ""] = /^([^:=]+)[:=](.+)$/.exec(text) ?? [];
   if (name === "") throw invalid("--add-host", text, "not understood", '"name:10.0.0.1"');
+  if (address === "host-gateway")
+    throw invalid("--add-host", text, "no network of a build leads to the host", "--network host is the host's own");
   return `${name}:${address.replace(/^\[(.*)\]$/, "$1")}`;
 }
 
