@@ -12,6 +12,8 @@ import {
   type CopyOptions,
 } from "../lib/build/files/index.ts";
 import { unxz } from "../lib/build/files/xz.ts";
+import { Contexts } from "../lib/build/contexts.ts";
+import { Workspace } from "../lib/build/workspace.ts";
 import { failureOf } from "./support/failure.ts";
 import { archive, directory, file, hardLink, symlink } from "./support/layers.ts";
 import { testUnless } from "./support/machine.ts";
@@ -440,6 +442,13 @@ describe("git", () => {
     expect(await dockerfileOf("?branch=main")).toBe("FROM two");
     const { tree } = await openContext(server.url, { scratch });
     expect(existsSync(join(tree.layers[0] as string, ".git"))).toBe(false);
+    for (const value of ["1", "0"]) {
+      using workspace = new Workspace(fresh(), undefined);
+      const args = { BUILDKIT_CONTEXT_KEEP_GIT_DIR: value };
+      const contexts = new Contexts({ context: server.url, args }, workspace, new AbortController().signal);
+      const { layers } = await contexts.tree(undefined);
+      expect(existsSync(join(layers[0] as string, ".git"))).toBe(value === "1");
+    }
     const added = await fetchSource(`${server.url}#v1`, {
       scratch,
       checksum: commit.slice(0, 8),

@@ -9,6 +9,8 @@ import type { Workspace } from "./workspace.ts";
 
 const IMAGE = "docker-image://";
 const USUAL_FILE = "Dockerfile";
+/** As BuildKit has it: an argument that asks for `.git` of a repository. */
+const KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 /** As BuildKit's, with room to spare. */
 const MAX_FILE_BYTES = 4 * 2 ** 20;
 
@@ -73,7 +75,7 @@ export class Contexts {
   }
 
   async #source(name: string | undefined): Promise<Context> {
-    const { context, contexts = {} } = this.#options;
+    const { context, contexts = {}, args = {} } = this.#options;
     const source = name === undefined ? context : contexts[name];
     if (source === undefined)
       throw new TsboxError("build: there is no context that files could come from", {
@@ -83,7 +85,8 @@ export class Contexts {
     const scratch = () => this.#workspace.make("context");
     const isElsewhere = typeof source === "string" && /:/.test(source);
     const modulesReach = isElsewhere ? await reachOf(this.#options) : undefined;
-    return openContext(source, { scratch, signal: this.#signal, modulesReach });
+    const keepGitDirectory = /^(?:1|t|true)$/i.test(args[KEEP_GIT] ?? "");
+    return openContext(source, { scratch, signal: this.#signal, modulesReach, keepGitDirectory });
   }
 
   #ignoreOf(name: string | undefined, tree: FileTree): Ignore | undefined {

@@ -34,6 +34,8 @@ import { Turns } from "./turns.ts";
 export interface ContextOptions {
   /** Addresses that submodules of a repository may be at, where these are not of its own server. */
   modulesReach?: Reaches | undefined;
+  /** `.git` of a repository stays. */
+  keepGitDirectory?: boolean;
   /** Makes a directory of the caller's own, who removes it; only asked where something has to be put into one. */
   scratch: () => string;
   onProgress?: Progress;
@@ -102,8 +104,6 @@ export function readInTree(files: FileTree, path: string, limitBytes: number): U
 export interface FetchOptions extends ContextOptions {
   /** Of a file, `sha256:…`; of a repository, its commit or how that begins. */
   checksum?: string;
-  /** `.git` of a repository stays. */
-  keepGitDirectory?: boolean;
   /** Socket of the agent that repositories may ask servers with by ssh. */
   agent?: string;
   /** Addresses that may be asked; default: all that this machine reaches. */
