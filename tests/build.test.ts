@@ -153,6 +153,19 @@ RUN --mount=type=bind,source=mounted,target=/m --mount=type=bind,from=other,sour
     expect(builds.leftovers).toEqual([]);
   });
 
+  it("copies and mounts what has no files", async () => {
+    const text = `FROM scratch AS empty
+FROM base
+COPY --from=empty / /all/
+RUN --mount=from=empty,target=/m ls -A /m /all > /seen; stat -c '%a %u' /m /all >> /seen`;
+    await builds.build(text);
+    expect(await builds.run("cat /seen")).toBe("/all:\n\n/m:\n755 0\n755 0\n");
+    expect((await builds.build(text)).performed).toBe(0);
+    const { message } = await failedBuild(builds.build("FROM scratch AS empty\nFROM base\nCOPY --from=empty /a /"));
+    expect(message).toContain('copy "/a": not in the image');
+    expect(builds.leftovers).toEqual([]);
+  });
+
   it("may write to files that are mounted so, which harms nobody", async () => {
     builds.context.write("mounted/a", "of the context");
     await builds.build(
