@@ -90,14 +90,20 @@ class Graphing {
     return number;
   }
 
-  #source(origin: Exclude<Origin, { kind: "scratch" }>): Source {
+  #source(origin: Origin): Source {
     if (origin.kind === "context") return { kind: "context", name: origin.name };
     if (origin.kind === "stage") return { kind: "step", step: (this.results.get(origin.stage) as Made).step };
-    const key = imageKey(origin);
-    const { reference, platform } = origin;
+    const nothing = { reference: undefined, platform: undefined };
+    const { reference, platform } = origin.kind === "image" ? origin : nothing;
+    const key = origin.kind === "image" ? imageKey(origin) : "scratch";
     const step =
       this.#bases.get(key) ??
-      this.#add({ stage: "", after: [], operation: { kind: "base", reference, platform }, text: `FROM ${reference}` });
+      this.#add({
+        stage: "",
+        after: [],
+        operation: { kind: "base", reference, platform },
+        text: `FROM ${reference ?? "scratch"}`,
+      });
     this.#bases.set(key, step);
     return { kind: "step", step };
   }

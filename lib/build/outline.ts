@@ -187,7 +187,7 @@ export function fromOrigin(
   { file, stages }: Dockerfile,
   contexts: ContextNames,
   { from, place, stage }: { from: string; place: Place; stage: number },
-): Exclude<Origin, { kind: "scratch" }> {
+): Origin {
   const found = stages.findIndex((other) => isNamed(other.from, from));
   const index = found < 0 && /^\d+$/.test(from) ? Number(from) : found;
   if (index >= 0) {
@@ -200,6 +200,7 @@ export function fromOrigin(
           : `there is no stage ${from}`;
     throw dockerfileError(file, place, why, "a stage can be used behind it only");
   }
+  if (from === "scratch" && !contexts.has(from)) return { kind: "scratch" };
   return named(contexts, from, undefined);
 }
 

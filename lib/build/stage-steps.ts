@@ -59,7 +59,7 @@ export interface Made extends StageResult {
 /** What a stage has of the others. */
 export interface Around {
   add(step: Omit<Step, "number" | "title">): number;
-  from(origin: Exclude<Origin, { kind: "scratch" }>): Source;
+  from(origin: Origin): Source;
 }
 
 /** The instructions of one stage, one after the other. */
