@@ -16,7 +16,7 @@ import { CONTROL_FD, HARD_SIGNAL } from "./init.ts";
 import { untilNetworked } from "./reach.ts";
 import { landlockSteps } from "./landlock.ts";
 import { filterStep, listens, PASS_FD, type Receivers } from "./listener.ts";
-import { isJoined, isWatched } from "./intermediate.ts";
+import { isJoined, isWatched, isOwn } from "./intermediate.ts";
 import { openInRoot, openOrMake, type Alone } from "./mounts.ts";
 
 /**
@@ -137,7 +137,9 @@ export function aloneStep(spec: Spec, alone: Alone): Step {
   // the change of user cleared the flag of the address space, which is still the owner's too
   const dumpable: Op = { call: "prctl", args: [flags("PR_SET_DUMPABLE"), isWatched(spec) ? 0 : 1] };
   // the kernel may still be busy with its execve when it has left the owner's memory
-  const ops = [dumpable, ...alone("command"), ...(hearsInit(spec) ? HEAR : [])];
+  const hear = hearsInit(spec) ? HEAR : [];
+  // an init that fails before takes its pid namespace along: nobody waits for it twice
+  const ops = isOwn(spec, "pid") ? [dumpable, ...hear, ...alone("command")] : [dumpable, ...alone("command"), ...hear];
   return { action: "wait until init is by itself and a hard target, and the host's root is gone", ops };
 }
 

@@ -83,7 +83,7 @@ export function filesystemSteps(
   }
   opened.push(...rootSteps(spec, root, facts.privileged));
   const proc = procOf(spec, beside);
-  const covers = coverSteps(spec, facts, masked, first, proc >= 0);
+  const covers = coverSteps(spec, facts, masked, first, proc >= 0 ? mountSlot(proc) : undefined);
   // the host's root still lies on the new one: a symlink could lead there, and is not followed
   if (proc >= 0) opened.push(mounts.attachOrdinary(PROC, mountSlot(proc), "proc", () => []));
   const attached: Plan = [];
@@ -129,12 +129,16 @@ export function filesystemSteps(
 }
 
 const PROC = "/proc";
+const NAME_IN_PROC = /^\/proc\/(?!\.\.?$)[^/]+$/;
 
 /** The mount of a proc that the first process can attach, as nothing else is mounted, or written, below that; or -1. */
 function procOf({ mounts: all, linux, process: { cwd } }: Spec, { root }: Beside): number {
-  const { sysctl = {}, rootfsPropagation } = linux;
+  const { sysctl = {}, rootfsPropagation, maskedPaths = [], readonlyPaths = [] } = linux;
   const topOf = (path: string) => path.split("/").find((part) => !/^\.?$/.test(part));
   const isBelow = (path: string) => [undefined, "proc"].includes(topOf(path));
+  // one in another, or twice: what the one process covers could lie below what the other has covered meanwhile
+  const covered = [...maskedPaths, ...readonlyPaths].filter(isBelow);
+  if (new Set(covered).size < covered.length || !covered.every((path) => NAME_IN_PROC.test(path))) return -1;
   // it is opened without waiting, and would be what is below a cover
   if (topOf(cwd) === "proc") return -1;
   const [found, another] = all.flatMap(({ destination }, index) => (isBelow(destination) ? [index] : []));
@@ -148,34 +152,25 @@ function procOf({ mounts: all, linux, process: { cwd } }: Spec, { root }: Beside
 /**
  * The first process covers what is in proc while the second mounts the rest: it would have to wait otherwise (measured).
  * @param first the masked directory whose cover is a file system of its own, which others copy
+ * @param proc the tree that is attached at /proc, where the first process covers what is in it
  */
-function coverSteps(spec: Spec, facts: Facts, masked: string[], first: string | undefined, hasProc: boolean) {
+function coverSteps(spec: Spec, facts: Facts, masked: string[], first: string | undefined, proc: string | undefined) {
   const steps: Record<"first" | "second", Plan> = { first: [], second: [] };
-  // the memory of their results is the same
-  const by = (who: keyof typeof steps) => (who === "first" ? "covered" : "target");
-  const add = (
-    who: keyof typeof steps,
-    action: string,
-    path: string,
-    tree: string,
-    prepare?: Parameters<typeof mounts.cover>[3],
-  ) => steps[who].push(mounts.cover(action, path, tree, prepare, by(who)));
-  const whose = (path: string) => (hasProc && path.startsWith(`${PROC}/`) ? "first" : "second");
+  const inProc = (path: string): mounts.Place | undefined =>
+    proc !== undefined && NAME_IN_PROC.test(path) ? [proc, path.slice(PROC.length + 1)] : undefined;
   for (const path of masked) {
-    const tree = `mask:${path}`;
-    if (isFile(facts)(path)) add(whose(path), `mask "${path}"`, path, tree);
-    else
-      add(
-        "second",
-        `mask "${path}"`,
-        path,
-        tree,
-        path === first ? undefined : mounts.copyOfCover(first as string, tree),
-      );
+    const [action, tree, place] = [`mask "${path}"`, `mask:${path}`, inProc(path)];
+    if (place && isFile(facts)(path)) steps.first.push(mounts.coverIn(action, place, path, tree));
+    else {
+      const isCopy = path !== first && !isFile(facts)(path);
+      const prepare = isCopy ? mounts.copyOfCover(first as string, tree) : undefined;
+      steps.second.push(mounts.cover(action, path, tree, prepare));
+    }
   }
   for (const path of (spec.linux.readonlyPaths ?? []).filter((each) => facts.kernelPaths.has(each))) {
-    const tree = `read-only:${path}`;
-    add(whose(path), `make "${path}" read-only`, path, tree, mounts.copyOfTarget(tree));
+    const [action, tree, place] = [`make "${path}" read-only`, `read-only:${path}`, inProc(path)];
+    if (place) steps.first.push(mounts.coverIn(action, place, path, tree, mounts.copyIn(place, tree)));
+    else steps.second.push(mounts.cover(action, path, tree, mounts.copyOfTarget(tree)));
   }
   return steps;
 }

@@ -354,15 +354,31 @@ export function attachOrdinary(path: string, tree: string, type: string, alone: 
  * Covers a path of the kernel's own file systems, which a symlink of the root filesystem must not stand for.
  * @param prepare makes the cover, once the path is open as the slot `target`
  */
-export function cover(
-  action: string,
-  path: string,
-  tree: string,
-  prepare: (target: string) => Op[] = () => [],
-  target = "target",
-): Step {
-  const ops = [openInRoot(path, target, "no symlink"), ...prepare(target), ...attachOps(tree, target)];
+export function cover(action: string, path: string, tree: string, prepare: (target: string) => Op[] = () => []): Step {
+  const ops = [openInRoot(path, "target", "no symlink"), ...prepare("target"), ...attachOps(tree, "target")];
   return { action, ops, code: "mount_failed", path, hint: targetHint("directory") };
+}
+
+/** A name in the file system that an open tree is. */
+export type Place = readonly [tree: string, name: string];
+
+/**
+ * The same of what is not found by a path: whatever the root filesystem is made of, it is in that file system.
+ */
+export function coverIn(
+  action: string,
+  [tree, name]: Place,
+  path: string,
+  cover: string,
+  prepare: readonly Op[] = [],
+): Step {
+  return {
+    action,
+    ops: [...prepare, moveTo(cover, ref(tree), name)],
+    code: "mount_failed",
+    path,
+    hint: targetHint("directory"),
+  };
 }
 
 const READ_ONLY_COVER = parseMountOptions(["rro", "rnosuid", "rnodev", "rnoexec"]);
@@ -391,6 +407,20 @@ export const openTreeOf = (target: string, tree: string): Op => ({
 export const copyOfTarget =
   (tree: string) =>
   (target: string): Op[] => [openTreeOf(target, tree), ...attributeOps(tree, READ_ONLY_COVER)];
+
+/** The same of a name in an open tree. */
+export const copyIn = ([directory, name]: Place, tree: string): Op[] => [
+  {
+    call: "open_tree",
+    args: [
+      ref(directory),
+      cstring(name),
+      flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE", "AT_SYMLINK_NOFOLLOW"),
+    ],
+    out: tree,
+  },
+  ...attributeOps(tree, READ_ONLY_COVER),
+];
 
 /** The same directory as a mount of its own, which stays what it is when the one below it becomes read-only. */
 export const anotherMount =
