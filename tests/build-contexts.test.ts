@@ -172,6 +172,14 @@ describe("an address", () => {
     if (remote) expect(remote).toMatchObject({ code: "invalid_option" });
     else expect(remoteOf(text)).toBeUndefined();
   });
+
+  test.each(["https", "git+https", "git+http"])(
+    "by %s that is refused is shown without its password",
+    async (scheme) => {
+      const { message } = await failureOf(() => remoteOf(`${scheme}://user:secret@host/x.git?brnach=a`));
+      expect(message).toContain(`use "${scheme}://host/x.git?brnach=a"`);
+    },
+  );
 });
 
 describe("ADD of a URL", () => {

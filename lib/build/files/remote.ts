@@ -56,7 +56,7 @@ export function remoteOf(text: string): RemoteFile | Repository | undefined {
 export const isSsh = (url: string): boolean => /^ssh:/i.test(url) || SCP.test(url);
 
 /** For messages, and to be kept: without a user and a password, which are nobody else's. */
-export const withoutCredentials = (url: string): string => url.replace(/^(https?:\/\/)[^/?#]*@/i, "$1");
+export const withoutCredentials = (url: string): string => url.replace(/^((?:git\+)?https?:\/\/)[^/?#]*@/i, "$1");
 
 function repository(address: string, fragment: string | undefined, text: string): Repository {
   const refused = (why: string, hint?: string) =>
