@@ -284,6 +284,19 @@ describe.skipIf(reason !== undefined)(
         for (const each of [guardOf(second), second]) process.kill(each, "SIGKILL");
         await Bun.sleep(2000);
         expect([answering(), ask()]).toEqual([[], expect.stringMatching(/refused|silent/)]);
+        const begin = (begun: number) =>
+          Bun.spawnSync(made.command("network", "begin"), {
+            env: { ...made.env, TSBOX_NETD_TRIES: "6", TSBOX_NETD_BEGUN: `${begun}` },
+            cwd: "/",
+          });
+        // one that was killed each time is not tried for ever; one that ran for a while is
+        expect(begin(Date.now()).stderr.toString()).toContain("it was killed 6 times, each time soon");
+        expect(answering()).toEqual([]);
+        expect(begin(Date.now() - 120_000).stderr.toString()).toBe("");
+        expect(await eventually(() => Bun.deepEquals(ask(), known))).toBe(true);
+        const [third] = answering() as [number];
+        for (const each of [guardOf(third), third]) process.kill(each, "SIGKILL");
+        expect(await eventually(() => answering().length === 0)).toBe(true);
         // the next start brings back both
         sleeping("again2", "again");
         expect(await eventually(() => Bun.deepEquals(ask(), known))).toBe(true);

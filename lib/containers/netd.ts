@@ -1,6 +1,6 @@
 /** What the process in the background does for containers. @module */
 import { effectiveUid } from "../../syscalls/index.ts";
-import { runNetd } from "../netd/index.ts";
+import { checkTries, runNetd } from "../netd/index.ts";
 import type { Home } from "./home.ts";
 import { networksAt } from "./networks.ts";
 import { beginNetd, waysAt } from "./policies.ts";
@@ -17,8 +17,9 @@ export const answerForNames = (home: Home, listener: number): Promise<void> =>
     ways: waysAt(home),
   });
 
-/** It was killed, and so what it kept has gone. */
+/** It was killed, and so what it kept has gone. @throws TsboxError `system` where it was each time */
 export async function beginAgain(home: Home): Promise<void> {
+  checkTries();
   await beginNetd(home);
   if (effectiveUid() !== 0) await networksAt(home).raiseAgain();
 }

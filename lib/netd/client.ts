@@ -36,7 +36,7 @@ const ANSWER_US = 5_000_000;
 /** What it says of itself, where something is wrong. */
 const LOG = "netd.log";
 
-const [O_RDWR, O_WRONLY_CREAT_TRUNC] = [2, 0o1 | 0o100 | 0o1000];
+const [O_RDWR, O_WRONLY_CREAT, O_TRUNC, O_APPEND] = [2, 0o1 | 0o100, 0o1000, 0o2000];
 /** Above the numbers that its descriptors get: 0 to 3, which is the socket that listens. */
 const [F_DUPFD_CLOEXEC, ABOVE] = [1030, 10];
 
@@ -45,6 +45,9 @@ export const NAME = "tsbox-netd";
 const AGAIN_MS = 1000;
 /** The verb beside its own that does. */
 const BEGIN = "begin";
+/** What it is told: how often that has been, and when the one began that was killed. */
+const [TRIES, BEGUN] = ["TSBOX_NETD_TRIES", "TSBOX_NETD_BEGUN"];
+const [MOST_TRIES, SOON_MS] = [5, 60_000];
 
 /** How it is executed. */
 export type NetdCommand = Executed;
@@ -125,6 +128,20 @@ function connect(root: string): number | "busy" | undefined {
   }
 }
 
+/** How often one was killed, each time soon after it had begun; 0 for whoever does not begin it again. */
+function triesBefore({ [TRIES]: tries, [BEGUN]: begun } = process.env): number {
+  return Date.now() - Number(begun) < SOON_MS ? Number(tries) || 0 : 0;
+}
+
+/** What is killed each time is not tried for ever. @throws TsboxError `system` */
+export function checkTries(): void {
+  if (triesBefore() <= MOST_TRIES) return;
+  throw new TsboxError(`start what answers for names: it was killed ${MOST_TRIES + 1} times, each time soon`, {
+    code: "system",
+    hint: "the next container that starts tries it again",
+  });
+}
+
 /** Only where there is none, by whoever has the lock of the networks. @throws TsboxError `system` */
 function startNetd(root: string, command: NetdCommand): void {
   using directory = Directory.open(root);
@@ -136,11 +153,15 @@ function startNetd(root: string, command: NetdCommand): void {
   listenSocket(listener, BACKLOG);
   setNonBlocking(listener);
   const above = (fd: number) => opened.add(syscall("move a descriptor", "fcntl", fd, F_DUPFD_CLOEXEC, ABOVE));
-  const log = above(opened.add(open(`${root}/${LOG}`, O_WRONLY_CREAT_TRUNC, 0o600)));
+  const tries = triesBefore();
+  // why the one before was killed is not forgotten at once
+  const flags = O_WRONLY_CREAT | (tries === 0 ? O_TRUNC : O_APPEND);
+  const log = above(opened.add(open(`${root}/${LOG}`, flags, 0o600)));
   const nothing = above(opened.add(open("/dev/null", O_RDWR)));
   const passed = { in: nothing, out: nothing, log, listener: above(listener) };
   const count = Object.keys(passed).length;
-  const again = { ...command, args: command.args.with(-1, BEGIN), delayMs: AGAIN_MS };
+  const env = [...command.env, `${TRIES}=${tries + 1}`, `${BEGUN}=${Date.now()}`];
+  const again = { ...command, args: command.args.with(-1, BEGIN), env, delayMs: AGAIN_MS };
   const guard = elfImage(new Program(guardSteps(NAME, command, count, again), ARCH));
   const bound = { ...passed, guard: above(opened.add(sealedFile(NAME, guard))) };
   const daemon = { file: `/proc/self/fd/${count}`, args: [NAME], env: [] };

@@ -1,7 +1,7 @@
 /** The process in the background that answers for names in networks: how it is told, and how it runs. @module */
 import type { NetdOptions } from "./netd.ts";
 
-export { askNetd, publishPorts, NetdWatcher, tellNetd, tellOrStart, type NetdCommand } from "./client.ts";
+export { askNetd, checkTries, publishPorts, NetdWatcher, tellNetd, tellOrStart, type NetdCommand } from "./client.ts";
 export { NetdKeeper } from "./keeper.ts";
 export type { NetdOptions } from "./netd.ts";
 export type { WaysOfContainers } from "./policies.ts";
