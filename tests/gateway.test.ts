@@ -181,6 +181,48 @@ test("a thread that cannot begin is tried again, and what it was to carry is car
   ]);
 });
 
+test("a thread that cannot begin leaves nothing open, however often it is tried", async () => {
+  const path = (file: string) => JSON.stringify(new URL(`../${file}`, import.meta.url).href);
+  const failing = `const { OwnAddresses } = await import(${path("lib/netlink/own-addresses.ts")});
+    const { close } = await import(${path("syscalls/index.ts")});
+    const { get } = Object.getOwnPropertyDescriptor(OwnAddresses.prototype, "descriptor");
+    Object.defineProperty(OwnAddresses.prototype, "descriptor", {
+      get() {
+        close(get.call(this));
+        throw new Error("not now");
+      },
+    });
+    await import(${path("lib/gateway/worker.ts")});`;
+  const script = `const { readdirSync } = require("node:fs");
+    const threads = process.getBuiltinModule("node:worker_threads");
+    const { Worker } = threads;
+    threads.Worker = class extends Worker {
+      constructor(_, options) {
+        super(new URL("data:text/javascript,${encodeURIComponent(failing)}"), options);
+      }
+    };
+    const { GatewayWorker } = await import(${path("lib/gateway/worker.ts")});
+    const { readLink } = await import(${path("syscalls/index.ts")});
+    const open = () => readdirSync("/proc/self/fd").filter((fd) => readLink("/proc/self/fd/" + fd)?.includes("event"));
+    const before = open().length;
+    for (let times = 0; times < 3; times++)
+      await new Promise((resolve) => {
+        const worker = new GatewayWorker(
+          () => {},
+          (why) => {
+            worker.closeAllBut(new Set());
+            resolve(console.log(why));
+          },
+        );
+        worker.ref(true);
+      });
+    // what was the threads' own is closed soon
+    for (let tries = 0; tries < 40 && open().length > before; tries++) await Bun.sleep(50);
+    console.log(open().length - before);`;
+  const { stdout, stderr } = Bun.spawnSync([process.execPath, "-e", script]);
+  expect([stdout.toString(), stderr.toString()]).toEqual(["not now\nnot now\nnot now\n0\n", ""]);
+});
+
 /** An id that nobody has. */
 const USER = 47_111;
 const mayRead = (user: number) =>

@@ -109,8 +109,11 @@ interface Given {
 /** In the worker. */
 async function serve(port: Port, { sent, list }: Given): Promise<void> {
   const tell = (message: FromGateway) => port.postMessage(message);
-  const loop = new Loop((error) => tell({ kind: "failed", message: String(error) }));
+  using undo = new DisposableStack();
+  const loop = undo.use(new Loop((error) => tell({ kind: "failed", message: String(error) })));
   const thread = new GatewayThread(loop, softLimit(RLIMIT_NOFILE), tell, (fd) => enlist(list, fd));
+  // whoever is told of it closes it
+  undo.move();
   let taken = 0;
   port.on("message", (message: ToGateway) => {
     taken++;
