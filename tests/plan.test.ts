@@ -389,6 +389,8 @@ describe("every plan that makes a root filesystem", () => {
     [["/proc/keys"], ["/proc/."]],
     [["/proc/keys", "//proc/keys"], []],
     [["/proc/keys"], ["/"]],
+    [["/proc/keys"], ["/x/../proc"]],
+    [["/proc/mounts"], ["/proc/net"]],
   ])("covers what lies in each other one after the other: masked %j, read-only %j", (maskedPaths, readonlyPaths) => {
     const coveredByFirst = (linux: Pick<Spec["linux"], "maskedPaths" | "readonlyPaths">) => {
       const paths = [...(linux.maskedPaths ?? []), ...(linux.readonlyPaths ?? [])];

@@ -129,13 +129,14 @@ export function filesystemSteps(
 }
 
 const PROC = "/proc";
-const NAME_IN_PROC = /^\/proc\/(?!\.\.?$)[^/]+$/;
+/** Of no symlink: what covers one covers nothing. */
+const NAME_IN_PROC = /^\/proc\/(?!(?:\.\.?|mounts|net|self|thread-self)$)[^/]+$/;
 
 /** The mount of a proc that the first process can attach, as nothing else is mounted, or written, below that; or -1. */
 function procOf({ mounts: all, linux, process: { cwd } }: Spec, { root }: Beside): number {
   const { sysctl = {}, rootfsPropagation, maskedPaths = [], readonlyPaths = [] } = linux;
   const topOf = (path: string) => path.split("/").find((part) => !/^\.?$/.test(part));
-  const isBelow = (path: string) => [undefined, "proc"].includes(topOf(path));
+  const isBelow = (path: string) => [undefined, "proc"].includes(topOf(path)) || path.split("/").includes("..");
   // one in another, or twice: what the one process covers could lie below what the other has covered meanwhile
   const covered = [...maskedPaths, ...readonlyPaths].filter(isBelow);
   if (new Set(covered).size < covered.length || !covered.every((path) => NAME_IN_PROC.test(path))) return -1;
