@@ -5,12 +5,13 @@
  * filesystem is Debian's smallest, from mmdebstrap, or what TAR holds. Needs root.
  * @module
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { digestOf } from "../lib/image/index.ts";
 import { Images } from "../lib/images/index.ts";
-import { Compressor, packLayer, unpackLayer } from "../lib/layer/index.ts";
+import { filePieces } from "../lib/images/pieces.ts";
+import { Compressor, packLayer, unpackLayer, type LayerSource } from "../lib/layer/index.ts";
 import { installed } from "./contenders.ts";
 import { interleave, type Contender, type Samples } from "./measure.ts";
 import { bars, compare, timings, type Bar } from "./report.ts";
@@ -87,7 +88,7 @@ async function unpack(place: Workplace): Promise<Bar[]> {
       name: `unpackLayer, ${compression}`,
       before,
       after,
-      run: () => unpackLayer({ pieces: Bun.file(file).stream(), compression, digest, sizeBytes, diffId }, into),
+      run: () => unpackFile(file, { compression, digest, sizeBytes, diffId }, into),
     };
     const path = installed(other);
     const pipe = `${other} -dc "$1" | tar -xpf - --xattrs --numeric-owner -C "$2"`;
@@ -103,6 +104,16 @@ async function unpack(place: Workplace): Promise<Bar[]> {
     if (their) all.push(compare(`unpack alone, ${compression}, vs ${other} | tar`, our, their, { most: 1 }));
   }
   return all;
+}
+
+/** Read as the store reads a blob. */
+async function unpackFile(file: string, layer: Omit<LayerSource, "pieces">, into: string): Promise<void> {
+  const fd = openSync(file, "r");
+  try {
+    await unpackLayer({ ...layer, pieces: filePieces(fd, 0, layer.sizeBytes) }, into);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** The changed files lie where buildah has them; all contenders make a layer of the same directory. */

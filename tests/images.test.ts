@@ -266,6 +266,26 @@ describe("images are made", () => {
     ]);
   });
 
+  testUnless(noImageRegistry, "of a file by its path, of a pipe's, and of none", async () => {
+    await tool("tar", "-C", folder.directory("paths"), "-cf", join(folder.path, "paths.tar"), ".");
+    await tool("mkfifo", join(folder.path, "paths.fifo"));
+    using engine = new Tsbox({ root });
+    const ofFile = await engine.images.import(join(folder.path, "paths.tar"), { reference: "paths:file" });
+    const [ofPipe] = await Promise.all([
+      engine.images.import(join(folder.path, "paths.fifo"), { reference: "paths:pipe" }),
+      tool("dd", "status=none", `if=${join(folder.path, "paths.tar")}`, `of=${join(folder.path, "paths.fifo")}`),
+    ]);
+    const layers = async (name: string) => (await engine.images.inspect(name)).RootFS.Layers;
+    expect(await layers(ofPipe.names[0] as string)).toEqual(await layers(ofFile.names[0] as string));
+    expect(await failureOf(() => engine.images.import(join(folder.path, "paths.none")))).toMatchObject({
+      code: "file_not_found",
+    });
+    expect(await failureOf(() => engine.images.import(join(folder.path, "paths")))).toMatchObject({
+      code: "system",
+      errno: 21,
+    });
+  });
+
   testUnless(noImageRegistry, "of what has changed over another", async () => {
     const upper = folder.directory("upper");
     folder.write("upper/etc/new", "new");

@@ -17,7 +17,7 @@ import { historyOf, type HistoryStep } from "./history.ts";
 import { inspectImage, type ImageInspect } from "./inspect.ts";
 import { loadImages, type LoadedImage } from "./load.ts";
 import { commitImage, importImage, type CommitOptions, type ImportOptions } from "./make.ts";
-import { piecesOf, unreadable, type ArchiveSource, type Pieces } from "./pieces.ts";
+import { filePieces, piecesOf, unreadable, type ArchiveSource, type Pieces } from "./pieces.ts";
 import type { OnProgress } from "./progress.ts";
 import { pullImage, type PulledImage } from "./pull.ts";
 import { keepForContainers, planRemoval } from "./remove.ts";
@@ -383,11 +383,17 @@ function removed({ names, images, layers, bytes }: Removed, before: readonly Sto
 /** A file's bytes, or those that come from anywhere. */
 async function* sourcePieces(source: ArchiveSource): Pieces {
   if (typeof source !== "string") return yield* piecesOf(source);
-  const { createReadStream } = process.getBuiltinModule("node:fs");
+  const { closeSync, createReadStream, fstatSync, openSync } = process.getBuiltinModule("node:fs");
+  let fd: number | undefined;
   try {
-    yield* piecesOf(createReadStream(source) as AsyncIterable<Uint8Array>);
+    fd = openSync(source, "r");
+    const stat = fstatSync(fd);
+    if (stat.isFile()) yield* filePieces(fd, 0, stat.size);
+    else yield* piecesOf(createReadStream("", { fd, autoClose: false }) as AsyncIterable<Uint8Array>);
   } catch (error) {
     throw unreadable(source, error);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
 }
 
