@@ -229,6 +229,21 @@ describe("stdin", () => {
     expect(pulled).toBeLessThan(100);
   });
 
+  sandboxTest("a source that says nothing is cancelled when the process has ended", async () => {
+    let cancelled = false;
+    const silent = new ReadableStream<Uint8Array>({ cancel: () => void (cancelled = true) });
+    expect(await run(["true"], { stdin: silent })).toMatchObject({ exitCode: 0 });
+    expect(await eventually(() => cancelled)).toBe(true);
+  });
+
+  sandboxTest("a source that somebody else reads, or has read, is refused", async () => {
+    const [locked, used] = [new Response("x").body!, new Response("x")];
+    locked.getReader();
+    await used.text();
+    for (const stdin of [locked, used])
+      expect(await failureOf(() => run(["cat"], { stdin }))).toMatchObject({ code: "invalid_option" });
+  });
+
   sandboxTest("a source that fails is an end of file", async () => {
     const failing = new ReadableStream<Uint8Array>({
       start: (controller) => controller.enqueue(new TextEncoder().encode("some")),

@@ -207,6 +207,26 @@ describe("a line", () => {
     expect(performance.now() - started).toBeLessThan(5000);
   });
 
+  boxTest("that is aborted ends with all that it has started, at whatever moment", async () => {
+    for (const ms of [0, 1, 2, 4, 8, 30]) {
+      const line = box.$`sleep 9${ms}; echo`.signal(AbortSignal.timeout(ms));
+      await expect(line.text()).rejects.toThrow("timed out");
+    }
+    expect(await box.$`ps | grep "sleep 9" | grep -v grep || true`.text()).toBe("");
+  });
+
+  boxTest("is not waited for by what has got away from it and holds its output", async () => {
+    const line = box.$`setsid sleep 20 & sleep 100`.signal(AbortSignal.timeout(50));
+    await expect(line.text()).rejects.toThrow("timed out");
+    await box.$`killall sleep || pkill sleep || kill $(pidof sleep)`.quiet().nothrow();
+  });
+
+  boxTest("that writes more than a box may is told so, whoever of it writes", async () => {
+    await using small = await Sandbox.create({ rootfs: root.path, limits: { output: "64k" } });
+    const { stdout, result } = await small.$`yes | cat`.nothrow().quiet();
+    expect([stdout.length, result.reason]).toEqual([65536, "output"]);
+  });
+
   boxTest("refuses what is not an option", async () => {
     const none = undefined as never;
     const attempts: [() => unknown, string][] = [

@@ -1,7 +1,7 @@
 /** What is written to files, and what is read of them, in chunks. @module */
 import { unlessAborted } from "./abort.ts";
 import { invalid, show } from "./check.ts";
-import { isContent, type Content } from "./pipes.ts";
+import { checkUnread, isContent, type Content } from "./pipes.ts";
 
 /** What can be written to a file; a file of a sandbox, or a Blob, has a `stream`. */
 export type FileContent = Content | ArrayBuffer | { stream(): ReadableStream<Uint8Array> };
@@ -23,6 +23,7 @@ export function chunksOf(
       `write ${show(content)}: not content`,
       "a string, bytes, a Blob, a Response, a ReadableStream, or a file of a sandbox",
     );
+  checkUnread("write", content);
   const body = content instanceof ReadableStream ? content : (content as Response).body;
   return body ? streamChunks(body, signal) : [];
 }

@@ -3,7 +3,7 @@
  * @module
  * @see proc_pid_stat(5)
  */
-import { namesIn, readKernelFile } from "../../syscalls/index.ts";
+import { killGroup, namesIn, readKernelFile, trySyscall } from "../../syscalls/index.ts";
 
 export interface Member {
   pid: number;
@@ -63,6 +63,18 @@ export function membersOf(roots: readonly number[]): Member[] {
   for (const entry of entries) if (roots.includes(entry.pid) || roots.includes(entry.group)) add(entry);
   return [...found.values()];
 }
+
+/** Kills a command, which leads a group, and all that comes from it. @returns whether it was there */
+export function killBelow(outside: number): boolean {
+  const below = membersOf([outside]).filter(({ pid }) => pid !== outside);
+  for (const { pid } of below) {
+    killGroup(pid);
+    trySyscall("kill", pid, SIGKILL);
+  }
+  return below.length > 0;
+}
+
+const SIGKILL = 9;
 
 /** What a process has in memory for itself: files that it shares with others do not count. */
 export function privateBytes({ pid }: Member): number {

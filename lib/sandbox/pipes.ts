@@ -32,10 +32,18 @@ export function checkStdio({ stdin, stdout, stderr }: SpawnOptions): void {
     const data = "data: a string, bytes, a Blob, a Response or a ReadableStream";
     throw invalid(`use stdin ${show(stdin)}: not understood`, `"ignore", "inherit", "pipe", or ${data}`);
   }
+  checkUnread("use stdin", stdin);
   for (const [name, how] of Object.entries({ stdout, stderr })) {
     if (how !== undefined && how !== "pipe" && how !== "inherit" && how !== "ignore")
       throw invalid(`use ${name} ${show(how)}: not understood`, '"pipe", "inherit" or "ignore"');
   }
+}
+
+/** @throws TsboxError `invalid_option` where somebody else reads it, or has read it */
+export function checkUnread(action: string, content: unknown): void {
+  const stream = content instanceof Response ? content.body : content;
+  if ((stream instanceof ReadableStream && stream.locked) || (content instanceof Response && content.bodyUsed))
+    throw invalid(`${action} ${show(content)}: it has been read, or is being read`, "each can be read once");
 }
 
 /** @throws TsboxError `invalid_option` */
@@ -96,6 +104,8 @@ export class Input {
   #fd: number;
   readonly #write: (bytes: Uint8Array) => Promise<void>;
   #last: Promise<unknown> = Promise.resolve();
+  /** @internal What is written to it, as long as it comes. */
+  source: { cancel(): Promise<void> } | undefined;
 
   /** @internal */
   constructor(fd: number) {
@@ -110,9 +120,12 @@ export class Input {
   async write(chunk: sys.Chunk): Promise<number> {
     const bytes = sys.bytesOf(chunk);
     const written = this.#last.then(async () => {
-      if (this.#fd < 0) throw new TsboxError("write to stdin: it is closed", { code: "sandbox_closed" });
       // Bun's sink accepts what it has not written; in parts, it never holds much
-      for (let at = 0; at < bytes.length; at += PART_BYTES) await this.#write(bytes.subarray(at, at + PART_BYTES));
+      for (let at = 0; at === 0 || at < bytes.length; at += PART_BYTES) {
+        // the number may be another file's by now
+        if (this.#fd < 0) throw new TsboxError("write to stdin: it is closed", { code: "sandbox_closed" });
+        await this.#write(bytes.subarray(at, at + PART_BYTES));
+      }
       return bytes.length;
     });
     this.#last = written.catch(() => {});
@@ -126,6 +139,8 @@ export class Input {
 
   /** @internal At once. */
   close(): void {
+    void this.source?.cancel().catch(() => {});
+    this.source = undefined;
     if (this.#fd >= 0) sys.close(this.#fd);
     this.#fd = -1;
   }
@@ -142,12 +157,12 @@ export async function feed(input: Input, content: Content): Promise<void> {
         ? content.body
         : new Response(content as string).body;
   const reader = body?.getReader();
+  input.source = reader;
   try {
     for (let next = await reader?.read(); next && !next.done; next = await reader?.read())
       await input.write(next.value);
   } catch {
     // it has stopped reading, or what the caller gave has failed: either way there is no more
-    void reader?.cancel().catch(() => {});
   } finally {
     input.close();
   }
@@ -196,8 +211,15 @@ export class Output {
     return sys.bytesWaiting(this.#fd) > 0;
   }
 
-  /** @param over nobody is expected to write any more: what there is can be taken at once */
-  async readToEnd(seen: (chunk: Uint8Array) => Uint8Array, over: boolean): Promise<Uint8Array> {
+  /**
+   * @param over nobody is expected to write any more: what there is can be taken at once
+   * @param until when it is true, that is all
+   */
+  async readToEnd(
+    seen: (chunk: Uint8Array) => Uint8Array,
+    over: boolean,
+    until?: Promise<boolean>,
+  ): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
     const take = (chunk: Uint8Array) => {
       const part = seen(chunk);
@@ -206,7 +228,13 @@ export class Output {
     try {
       let chunk = over ? sys.readNow(this.#fd) : undefined;
       for (; chunk && chunk.length > 0; chunk = sys.readNow(this.#fd)) take(chunk);
-      if (!chunk) for await (const later of runtime.readable(this.#fd)) take(later);
+      if (!chunk) {
+        const reader = runtime.readable(this.#fd).getReader();
+        void until?.then((isAll) => {
+          if (isAll) void reader.cancel().catch(() => {});
+        });
+        for (let next = await reader.read(); !next.done; next = await reader.read()) take(next.value);
+      }
     } finally {
       this.close();
     }

@@ -11,6 +11,7 @@ import { bury, kill, type Launched } from "../launch/index.ts";
 import type { DeniedEntry } from "../policy/index.ts";
 import type { BoxImage } from "./image.ts";
 import { startHolder } from "./launch.ts";
+import { killBelow } from "./members.ts";
 import type { ProcessResult, Reason } from "./options.ts";
 import { closePipes, feed, type Input, type Output, type Pipes } from "./pipes.ts";
 
@@ -169,11 +170,19 @@ export class SandboxProcess implements AsyncDisposable {
   end(reason: Reason): void {
     if (this.#over || this.#ended) return;
     this.#ended = reason;
+    if (this.#around.joined) return this.#endInside();
     this.kill(SIGKILL);
-    if (this.#around.joined) return;
     // a sandbox that hangs in its set-up does not listen
     const force = setTimeout(() => this.#over || kill(this.#launched), KILL_GRACE_MS);
     force.unref();
+  }
+
+  /** With all that it has started; where the whole sandbox ends, that does so by itself. */
+  #endInside(): void {
+    if (this.#over) return;
+    if (this.#around.ending() || killBelow(this.pid)) this.kill(SIGKILL);
+    // it is not there yet: killed later, it could have started something
+    else setTimeout(() => this.#endInside(), 1);
   }
 
   /** @internal All of stdout and stderr, and how it ended. @param watch sees it as it comes */
@@ -194,13 +203,15 @@ export class SandboxProcess implements AsyncDisposable {
       clearTimeout(timer);
       if (over || stdout?.hasData() || stderr?.hasData()) break;
     }
+    // of a sandbox that goes on: whoever has got away, and has the pipe, is not waited for
+    const until = this.#around.joined ? ended.then(() => this.#ended !== undefined) : undefined;
     const read = (output: Output | undefined, see?: (chunk: Uint8Array) => void) => {
       const seen = (chunk: Uint8Array) => {
         const part = this.#count(chunk);
         see?.(part);
         return part;
       };
-      return output?.readToEnd(seen, this.#over) ?? new Uint8Array();
+      return output?.readToEnd(seen, this.#over, until) ?? new Uint8Array();
     };
     return Promise.all([read(stdout, watch?.stdout), read(stderr, watch?.stderr), this.#result]);
   }
@@ -234,7 +245,7 @@ export class SandboxProcess implements AsyncDisposable {
     const status = await bury(this.#launched);
     const counters = this.#around.counters();
     await this.#around.afterwards(exit);
-    this.stdin?.close();
+    this.#pipes.stdin?.close();
     if (failure && !this.#ended) throw failure;
     if (!exit && (status & 0x7f) === 0 && !this.#ended && !this.#around.ending()) {
       throw new TsboxError("start the process: it ended before it could say why", { code: "system" });

@@ -7,6 +7,7 @@ import { show, TsboxError } from "../../syscalls/index.ts";
 import { settingsOf, type Cgroup } from "../cgroup/index.ts";
 import { bury, kill, type Launched } from "../launch/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
+import { unlessAborted } from "./abort.ts";
 import { Agent } from "./agent.ts";
 import { archive, changesIn, checkCommit, commit, noImage } from "./box-changes.ts";
 import type { CommitOptions, CommittedImage, Written } from "./box-changes.ts";
@@ -320,10 +321,11 @@ export class Sandbox implements AsyncDisposable {
       if (this.#stopped) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = setTimeout(resolve, intervalMs);
-      signal?.addEventListener("abort", () => resolve(), { once: true });
-      await Promise.race([promise, this.#closed.promise]);
-      clearTimeout(timer);
-      signal?.throwIfAborted();
+      try {
+        await unlessAborted(Promise.race([promise, this.#closed.promise]), signal);
+      } finally {
+        clearTimeout(timer);
+      }
     }
   }
 
