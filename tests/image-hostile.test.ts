@@ -312,6 +312,20 @@ describe("refused, and nothing is left of it:", () => {
     expect(unfinished(root)).toEqual([]);
   });
 
+  test("a size that is not that of a layer which is here already", async () => {
+    const image = makeImage();
+    answer = serving(image);
+    using engine = new Tsbox({ root });
+    await engine.images.pull(`${registry.host}/app:1`, impatient);
+    const before = storeListing(root);
+    for (const by of [-1, 1]) {
+      const [first, last] = image.layers.map(({ descriptor }) => descriptor) as [Descriptor, Descriptor];
+      const manifest = manifestBlob(image.config.descriptor, [first, { ...last, size: last.size + by }]);
+      expect((await failedPull(serving({ ...image, manifest }))).code).toBe("image_invalid");
+      expect(storeListing(root)).toEqual(before);
+    }
+  });
+
   test("a name that is none asks nobody", async () => {
     for (const name of ["", "UPPER", "a b", "../x", "a:", "a@sha256:1", "x".repeat(300)])
       expect((await failedPull(() => expect.unreachable(), {}, name)).code).toBe("reference_invalid");
@@ -587,6 +601,52 @@ describe("odd, but whole, are", () => {
     const config = jsonBlob(OCI_CONFIG, { os: "linux", rootfs: { diff_ids: [] } });
     const image = { layers: [], diffIds: [], config, manifest: manifestBlob(config.descriptor, []) };
     expect((await pulled(image)).GraphDriver.Data).toEqual({});
+  });
+  test("an index in an index, found by its digest behind a tag as well, and removed by it", async () => {
+    const image = makeImage();
+    const own = { os: "linux", architecture: process.arch === "x64" ? "amd64" : "arm64" };
+    const index = (...manifests: Descriptor[]) =>
+      jsonBlob(OCI_INDEX, { schemaVersion: 2, mediaType: OCI_INDEX, manifests });
+    const inner = index({ ...image.manifest.descriptor, platform: own });
+    const outer = index(inner.descriptor);
+    answer = serving({ ...image, manifest: outer }, [image.manifest, inner]);
+    using engine = new Tsbox({ root });
+    const name = `${registry.host}/app`;
+    const pulled = await engine.images.pull(`${name}:1`, impatient);
+    expect(pulled).toMatchObject({ digest: outer.descriptor.digest, id: image.config.descriptor.digest });
+    const pinned = `${name}:whatever@${outer.descriptor.digest}`;
+    expect((await engine.images.inspect(pinned)).Id).toBe(pulled.id);
+    await engine.images.tag(`${name}:1`, `${name}:2`);
+    expect(await engine.images.remove(pinned)).toMatchObject({
+      untagged: [`${name}@${outer.descriptor.digest}`],
+      deleted: [],
+    });
+    expect((await engine.images.inspect(`${name}:2`)).RepoTags).toEqual([`${name}:1`, `${name}:2`]);
+  });
+  test("an index that goes on without end", async () => {
+    let served = makeImage().manifest;
+    const blobs = [served];
+    for (let depth = 0; depth < 6; depth++) {
+      const manifests = [served.descriptor];
+      blobs.push((served = jsonBlob(OCI_INDEX, { schemaVersion: 2, mediaType: OCI_INDEX, manifests })));
+    }
+    const failure = await failedPull(serving({ ...makeImage(), manifest: served }, blobs));
+    expect([failure.code, failure.message]).toEqual(["image_invalid", expect.stringContaining("indexes in image")]);
+  });
+  test("new where only the config is: a tag that has moved on is told so", async () => {
+    const image = makeImage();
+    const pull = async (config: Blob) => {
+      const manifest = manifestBlob(
+        config.descriptor,
+        image.layers.map(({ descriptor }) => descriptor),
+      );
+      answer = serving({ ...image, config, manifest });
+      using engine = new Tsbox({ root });
+      return (await engine.images.pull(`${registry.host}/app:1`, impatient)).isCurrent;
+    };
+    const other = jsonBlob(OCI_CONFIG, { os: "linux", rootfs: { diff_ids: image.diffIds }, author: "other" });
+    expect([await pull(image.config), await pull(image.config)]).toEqual([false, true]);
+    expect([await pull(other), await pull(other)]).toEqual([false, true]);
   });
   test("an image alone, but not for another platform that was asked for", async () => {
     const before = storeListing(root);

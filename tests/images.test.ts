@@ -313,6 +313,17 @@ describe("images are made", () => {
     });
   });
 
+  testUnless(noImageRegistry, "but under no digest, which nobody can give", async () => {
+    using engine = new Tsbox({ root });
+    const reference = `imported@sha256:${"0".repeat(64)}`;
+    const refused = [
+      () => engine.images.import(`${tree}.tar`, { reference }),
+      () => engine.images.commit("imported", folder.directory("upper"), { reference }),
+      () => engine.images.tag("imported", reference),
+    ];
+    for (const attempt of refused) expect((await failureOf(attempt)).code).toBe("reference_invalid");
+  });
+
   testUnless(noImageRegistry, "and nothing that has changed is no layer", async () => {
     using engine = new Tsbox({ root });
     await engine.images.commit("changed:1", folder.directory("nothing"), {

@@ -1056,3 +1056,20 @@ test("a proxy of the environment is used", async () => {
   expect(await child.exited).toBe(0);
   expect(proxy.asked[0]?.path).toBe("http://mirror.test/v2/x/manifests/latest");
 });
+
+test("a proxy of the environment does not lead to this machine", async () => {
+  await using proxy = await startHostile((_, reply) => reply.send(502));
+  await using server = await startHostile((_, reply) => reply.send(200, isManifest, manifest));
+  const program = `
+    import { Registry } from ${JSON.stringify(join(import.meta.dirname, "../lib/registry/index.ts"))};
+    import { parseReference } from ${JSON.stringify(join(import.meta.dirname, "../lib/image/index.ts"))};
+    const registry = new Registry({ credentials: false, mirrors: {}, insecure: [] });
+    console.log((await registry.getManifest(parseReference("${server.host}/x"))).descriptor.digest);
+  `;
+  const child = Bun.spawn([process.execPath, "-e", program], {
+    stdin: "ignore",
+    env: { ...process.env, HTTP_PROXY: proxy.url, http_proxy: proxy.url, NO_PROXY: "", no_proxy: "" },
+  });
+  expect((await child.stdout.text()).trim()).toBe(digestOf(manifest));
+  expect(proxy.asked).toEqual([]);
+});

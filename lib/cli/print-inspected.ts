@@ -17,7 +17,7 @@ export async function printInspected(
   format: string | undefined,
   find: (name: string) => Promise<object>,
 ): Promise<number> {
-  const isTemplate = format !== undefined && format !== "json";
+  const isTemplate = format !== undefined && format !== "" && format !== "json";
   // a mistake in it is told before anything else
   if (isTemplate) rendered(format, undefined, () => "");
   const found: object[] = [];

@@ -24,6 +24,7 @@ export {
   chooseManifest,
   descriptorReader,
   isImageIndex,
+  MAX_INDEX_DEPTH,
   MAX_MANIFEST_BYTES,
   parseManifest,
   platformReader,

@@ -141,12 +141,16 @@ export function checkIsImage({ config, layers }: Manifest, what = "the manifest"
 const invalid = (what: string, why: string, hint?: string): TsboxError =>
   new TsboxError(`read ${what}: ${why}`, { code: "image_invalid", ...(hint ? { hint } : {}) });
 
+/** Of indexes in indexes. */
+export const MAX_INDEX_DEPTH = 4;
+
 /**
- * The manifest for a platform: that which suits it best, of several the first.
+ * The manifest for a platform: that which suits it best, of several the first. Where there is none, an index that may
+ * have it.
  * @throws TsboxError `platform_not_found`, with what there is
  */
 export function chooseManifest(index: ImageIndex, wanted: Platform, what = "the image"): Descriptor {
-  const images = index.manifests.filter(({ mediaType }) => isManifestType(mediaType));
+  const images = index.manifests.filter(({ mediaType }) => isManifestType(mediaType) || isIndexType(mediaType));
   const ranked = images.map((descriptor) => ({
     descriptor,
     rank: descriptor.platform ? platformMatches(descriptor.platform, wanted) : 0,
@@ -157,6 +161,8 @@ export function chooseManifest(index: ImageIndex, wanted: Platform, what = "the 
   // an index of one image that does not say what it is for
   const [only] = images;
   if (only && images.length === 1 && !only.platform) return only;
+  const inner = images.find(({ mediaType, platform }) => isIndexType(mediaType) && !platform);
+  if (inner) return inner;
   const offered = [...new Set(images.flatMap(({ platform }) => (platform ? [formatPlatform(platform)] : [])))];
   throw new TsboxError(`find ${what} for ${formatPlatform(wanted)}: there is none`, {
     code: "platform_not_found",

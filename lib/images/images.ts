@@ -200,10 +200,7 @@ export class Images implements Disposable {
 
   /** Gives an image another name; an image that had it before keeps its others. */
   async tag(name: string, target: string): Promise<void> {
-    const reference = withDefaultTag(parseReference(target));
-    if (reference.digest !== undefined)
-      throw new TsboxError(`tag ${show(target)}: a name with a digest is not given`, { code: "reference_invalid" });
-    this.#store.setName(reference, this.#get(name).descriptor);
+    this.#store.setName(newName(target, "tag"), this.#get(name).descriptor);
   }
 
   /** Whether there is an image of this name, or whose id begins so. */
@@ -397,9 +394,16 @@ async function* sourcePieces(source: ArchiveSource): Pieces {
   }
 }
 
-const namesFor = (reference: string | undefined): { names: Reference[] } => ({
-  names: reference === undefined ? [] : [withDefaultTag(parseReference(reference))],
+const namesFor = (name: string | undefined): { names: Reference[] } => ({
+  names: name === undefined ? [] : [newName(name, "name the image")],
 });
+
+/** A digest says what bytes are: nobody can give it. @throws TsboxError `reference_invalid` */
+function newName(name: string, action: string): Reference {
+  const reference = withDefaultTag(parseReference(name));
+  if (reference.digest === undefined) return reference;
+  throw new TsboxError(`${action} ${show(name)}: a name with a digest is not given`, { code: "reference_invalid" });
+}
 
 /** Nothing is read before it is asked for. */
 function streamOf(pieces: Pieces): ReadableStream<Uint8Array> {

@@ -16,6 +16,7 @@ import {
   algorithmOf,
   hexOf,
   MAX_CONFIG_BYTES,
+  MAX_INDEX_DEPTH,
   MAX_MANIFEST_BYTES,
   OCI_CONFIG,
   parseImageConfig,
@@ -156,7 +157,7 @@ function dockerImage(
   return {
     manifest,
     id: config.digest,
-    names: names.map((name) => withDefaultTag(parseReference(name))),
+    names: names.map((name) => referenceFor(name, [manifest.descriptor])),
     source: {
       blob: (descriptor, offset) =>
         descriptor.digest === config.digest
@@ -245,11 +246,14 @@ async function findManifest(
   descriptor: Descriptor,
   platform = hostPlatform(),
 ): Promise<FoundManifest> {
-  const bytes = await readVerified(archive, descriptor);
-  const manifest = parseManifest(bytes, descriptor.mediaType);
-  if (!isImageIndex(manifest)) return { bytes, descriptor };
-  const chosen = chooseManifest(manifest, platform);
-  return { bytes: await readVerified(archive, chosen), descriptor: chosen };
+  let [found, depth] = [descriptor, 0];
+  for (;;) {
+    const bytes = await readVerified(archive, found);
+    const manifest = parseManifest(bytes, found.mediaType);
+    if (!isImageIndex(manifest)) return { bytes, descriptor: found };
+    if (depth++ >= MAX_INDEX_DEPTH) throw invalid(`image indexes in image indexes, more than ${MAX_INDEX_DEPTH}`);
+    found = chooseManifest(manifest, platform);
+  }
 }
 
 async function readVerified(archive: ImageArchive, descriptor: Descriptor): Promise<Uint8Array> {

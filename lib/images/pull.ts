@@ -6,6 +6,8 @@ import {
   formatReference,
   hostPlatform,
   isImageIndex,
+  MAX_INDEX_DEPTH,
+  parseManifest,
   platformMatches,
   repositoryOf,
   type Digest,
@@ -35,7 +37,7 @@ export interface PulledImage {
   /** Digest of the config. */
   id: Digest;
   platform: Platform;
-  /** Everything was there already. */
+  /** Everything was there already, under this name. */
   isCurrent: boolean;
 }
 
@@ -59,6 +61,7 @@ export async function pullImage(
   const { tag, ...repository } = reference;
   // by its digest as well: so it is found again when the tag has moved on
   const names = [{ ...repository, digest }, ...(tag !== undefined && !reference.digest ? [reference] : [])];
+  const before = store.findNamed(reference);
   const received = await arriving(store, (arrival) =>
     receiveImage(arrival, { blob }, found, names, { ...options, check }),
   );
@@ -72,7 +75,7 @@ export async function pullImage(
     digest,
     id: received.id,
     platform: platformOf(received.config),
-    isCurrent: received.isCurrent,
+    isCurrent: received.isCurrent && before?.digest === found.descriptor.digest,
   };
 }
 
@@ -85,14 +88,21 @@ async function findManifest(
 ): Promise<{ digest: Digest; found: FoundManifest }> {
   const options = signal ? { signal } : {};
   const name = familiarReference(reference);
-  const named = await registry.getManifest(reference, options);
-  const { digest } = named.descriptor;
-  if (!isImageIndex(named.manifest)) return { digest, found: named };
-  const chosen = chooseManifest(named.manifest, platform, name);
   const { tag: _, ...repository } = reference;
-  const { bytes } = await registry.getManifest({ ...repository, digest: chosen.digest }, options);
-  checkBytes(bytes, chosen, "the manifest");
-  return { digest, found: { bytes, descriptor: chosen } };
+  const named = await registry.getManifest(reference, options);
+  let { manifest, ...found } = named;
+  for (let depth = 0; isImageIndex(manifest); depth++) {
+    if (depth >= MAX_INDEX_DEPTH)
+      throw new TsboxError(`read ${name}: image indexes in image indexes, more than ${depth}`, {
+        code: "image_invalid",
+      });
+    const descriptor = chooseManifest(manifest, platform, name);
+    const fetched = await registry.getManifest({ ...repository, digest: descriptor.digest }, options);
+    checkBytes(fetched.bytes, descriptor, "the manifest");
+    manifest = parseManifest(fetched.bytes, descriptor.mediaType, `the manifest of ${name}`);
+    found = { bytes: fetched.bytes, descriptor };
+  }
+  return { digest: named.descriptor.digest, found };
 }
 
 /** An image alone is not chosen from others: it is for one platform, and has to be for that which was asked for. */

@@ -123,11 +123,12 @@ async function prepareLayers(
 ): Promise<LayerJob[]> {
   const missing: LayerJob[] = [];
   for (const job of jobs) {
-    const { digest } = job.descriptor;
+    const { digest, size } = job.descriptor;
     const layer = await store.prepareLayer(job.chainId, { ...(ids ? { ids } : {}), ...(signal ? { signal } : {}) });
     if (layer.isPending) job.pending = layer;
     else job.layer = layer;
-    const isThere = !layer.isPending && store.hasBlob(digest);
+    // a blob of another size is damaged, or the manifest lies: it is fetched, which tells
+    const isThere = !layer.isPending && store.blobSize(digest) === size;
     if (!isThere) missing.push(job);
     onProgress?.({ type: "layer", digest, state: isThere ? "exists" : "waiting" });
   }
@@ -153,7 +154,7 @@ async function fetchConfig(
   const what = "the image config";
   const { digest, size } = descriptor;
   if (size > MAX_CONFIG_BYTES) throw invalid(`read ${what} ${digest}: larger than ${MAX_CONFIG_BYTES} bytes`);
-  if (store.hasBlob(digest)) return store.readBlob(digest, { maxBytes: MAX_CONFIG_BYTES });
+  if (store.blobSize(digest) === size) return store.readBlob(digest, { maxBytes: MAX_CONFIG_BYTES });
   const bytes = await collect(source.blob(descriptor, 0, signal), size);
   if (!bytes) throw invalid(`read ${what} ${digest}: it has more than the ${size} bytes that were announced`);
   checkBytes(bytes, descriptor, what);
@@ -181,7 +182,7 @@ async function receiveLayer(
   const { descriptor, diffId } = job;
   const { digest, size } = descriptor;
   // waits for others who fetch the same; undefined where it is there, by now
-  using ingest = store.hasBlob(digest) ? undefined : await store.ingest(descriptor, signal ? { signal } : {});
+  using ingest = await store.ingest(descriptor, signal ? { signal } : {});
   const told = counter(onProgress, digest, ingest ? "downloading" : "unpacking", size);
   const stored = ingest ? fetched(ingest, source, descriptor, signal) : store.openBlob(digest, { verify: false });
   try {

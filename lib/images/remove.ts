@@ -1,5 +1,5 @@
 /** Which names go with an image that is removed, and whether it goes with them: as `docker rmi` decides. @module */
-import { familiarRepository, formatReference, withDefaultTag } from "../image/index.ts";
+import { familiarRepository, formatReference, withDefaultTag, type Reference } from "../image/index.ts";
 import type { StoredImage } from "../store/index.ts";
 import { show, TsboxError } from "../../syscalls/index.ts";
 import { anyReference, tryReference } from "./summary.ts";
@@ -21,7 +21,7 @@ export interface Removal {
  */
 export function planRemoval({ names }: Pick<StoredImage, "names">, asked: string, force = false): Removal {
   const reference = anyReference(asked);
-  const whole = reference && formatReference(withDefaultTag(reference));
+  const whole = reference && formatReference(reference.digest ? untagged(reference) : withDefaultTag(reference));
   const name = names.find((each) => each === asked) ?? names.find((each) => each === whole);
   if (name === undefined) {
     const repositories = new Set(names.filter(isTag).map(repository));
@@ -46,6 +46,12 @@ export function planRemoval({ names }: Pick<StoredImage, "names">, asked: string
 
 /** What others wrote is a tag, whatever it is. */
 const isTag = (name: string): boolean => tryReference(name)?.digest === undefined;
+
+/** What counts of a name with a tag and a digest. */
+function untagged(reference: Reference): Reference {
+  const { tag: _, ...rest } = reference;
+  return rest;
+}
 
 function repository(name: string): string {
   const reference = tryReference(name);

@@ -5,7 +5,7 @@
  */
 import { TsboxError } from "../../syscalls/index.ts";
 import { ConnectionError, refusal, type Answer, type Attempt } from "./failure.ts";
-import { isOwnOrLinkLocal, type Hosts } from "./hosts.ts";
+import { isLoopback, isOwnOrLinkLocal, type Hosts } from "./hosts.ts";
 
 export interface Times {
   /** Until an answer begins. */
@@ -59,7 +59,13 @@ export interface Exchange {
 }
 
 /** Bun's, besides those of the standard. */
-type FetchOptions = RequestInit & { tls?: object; decompress?: boolean; timeout?: boolean; duplex?: "half" };
+type FetchOptions = RequestInit & {
+  tls?: object;
+  decompress?: boolean;
+  timeout?: boolean;
+  duplex?: "half";
+  proxy?: false;
+};
 
 export class Exchanger {
   readonly hosts: Hosts;
@@ -103,6 +109,8 @@ export class Exchanger {
       timeout: false,
       decompress: false,
       ...(url.protocol === "https:" ? { tls: this.hosts.tls(url.host) ?? {} } : {}),
+      // no proxy leads to this machine: for Go, and so for Docker, neither
+      ...(isLoopback(url.host) ? { proxy: false } : {}),
     };
     if (typeof body === "function") {
       const pieces = counted(body, clock, this.times.stallMs, options.answerMs ?? this.times.answerMs);

@@ -10,6 +10,7 @@ import {
   isDigest,
   isImageIndex,
   MAX_CONFIG_BYTES,
+  MAX_INDEX_DEPTH,
   MAX_MANIFEST_BYTES,
   parseImageConfig,
   parseManifest,
@@ -50,9 +51,6 @@ export interface ImageLayer {
   /** The chainId of all below it. */
   parent?: Digest;
 }
-
-/** Image indexes in image indexes. */
-const MAX_DEPTH = 4;
 
 /**
  * @throws TsboxError `image_not_found` where a part of it is missing, `image_invalid`, `digest_mismatch`,
@@ -96,12 +94,12 @@ function manifestFor(
   platform: Platform | undefined,
 ): { digest: Digest; manifest: Manifest } {
   let { digest, mediaType } = descriptor;
-  for (let depth = 0; depth < MAX_DEPTH; depth++) {
+  for (let depth = 0; depth < MAX_INDEX_DEPTH; depth++) {
     const read = parseManifest(readBlob(root, digest, MAX_MANIFEST_BYTES), mediaType, `the manifest of ${what}`);
     if (!isImageIndex(read)) return { digest, manifest: read };
     ({ digest, mediaType } = chosen(root, read, what, platform));
   }
-  throw new TsboxError(`read ${what}: image indexes in image indexes, more than ${MAX_DEPTH}`, {
+  throw new TsboxError(`read ${what}: image indexes in image indexes, more than ${MAX_INDEX_DEPTH}`, {
     code: "image_invalid",
   });
 }
@@ -142,7 +140,9 @@ export function findNamed(
   if (written) return written;
   const reference = typeof name === "string" ? parsed(name) : name;
   if (!reference) return undefined;
-  const named = index.find(formatReference(withDefaultTag(reference)));
+  const { tag: _, ...untagged } = reference;
+  // a tag beside a digest does not count
+  const named = index.find(formatReference(reference.digest ? untagged : withDefaultTag(reference)));
   if (named || !reference.digest) return named;
   const repository = repositoryOf(reference);
   for (const entry of index.entries) {

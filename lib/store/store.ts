@@ -83,6 +83,11 @@ export class Store implements Disposable {
     return typeof name === "string" && isIdPrefix(name) ? this.#findById(name, platform) : undefined;
   }
 
+  /** What a name leads to, whether it can be used or not. */
+  findNamed(name: Reference): Descriptor | undefined {
+    return findNamed(readIndexFile(this.#root), name)?.descriptor;
+  }
+
   #load(names: string[], descriptor: Descriptor, platform?: Platform): StoredImage {
     return loadImage(this.#root, names, descriptor, platform);
   }

@@ -1,4 +1,5 @@
 /** A file that is there when all of it is. @module */
+import { TsboxError } from "../../index.ts";
 import { print } from "../print.ts";
 
 /** Beside it first, and in its place at the end; a device or a pipe is written to as it is. */
@@ -7,7 +8,12 @@ export async function writeFileWhole(path: string, pieces: AsyncIterable<Uint8Ar
   const there = statSync(path, { throwIfNoEntry: false });
   const isSpecial = there !== undefined && !there.isFile();
   const beside = isSpecial ? path : `${path}.tsbox-${process.pid}`;
-  const fd = openSync(beside, isSpecial ? "w" : "wx", 0o600);
+  let fd: number;
+  try {
+    fd = openSync(beside, isSpecial ? "w" : "wx", 0o600);
+  } catch (error) {
+    throw unwritable(path, error);
+  }
   try {
     for await (const piece of pieces) print(piece, fd);
     if (!isSpecial) renameSync(beside, path);
@@ -17,4 +23,10 @@ export async function writeFileWhole(path: string, pieces: AsyncIterable<Uint8Ar
   } finally {
     closeSync(fd);
   }
+}
+
+function unwritable(path: string, error: unknown): unknown {
+  const { code, errno = 0 } = error as { code?: string; errno?: number };
+  if (code === undefined) return error;
+  return new TsboxError(`write ${JSON.stringify(path)}: ${code}`, { code: "system", errno: Math.abs(errno), path });
 }

@@ -25,15 +25,16 @@ const STDOUT = 1;
 export const forStdout = (): ((text: string) => string) => (sizeOfTerminal(STDOUT) ? safeText : (text) => text);
 
 /** @throws TsboxError `invalid_option` */
-export function listed(format: string | undefined, { table, titles }: Columns, unsorted: readonly Row[]): string {
+export function listed(given: string | undefined, { table, titles }: Columns, unsorted: readonly Row[]): string {
+  const format = given === "" ? undefined : given; // an empty one is none, for Docker
   const rows = format === undefined ? unsorted : unsorted.map(sorted);
   const hint = `what there is: ${Object.keys(titles)
     .map((name) => `.${name}`)
     .join(" ")}`;
   if (format === "json") return rendered("{{json .}}", hint, (line) => rows.map((row) => `${line(row)}\n`).join(""));
   const isTable = format === undefined || /^table(?:\s|$)/.test(format);
-  const given = isTable ? (format ?? "").slice("table".length).trim() || table : format;
-  const source = given.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
+  const shown = isTable ? (format ?? "").slice("table".length).trim() || table : format;
+  const source = shown.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
   return rendered(source, hint, (line) => {
     if (!isTable) return rows.map((row) => `${line(row, { show: forStdout() })}\n`).join("");
     const head = line(titles, { isHeader: true });
