@@ -492,13 +492,33 @@ describe("a redirect", () => {
   test("to somebody who names a token server of its own does not bring that the password", async () => {
     await using tokens = await startHostile((_, reply) => reply.json(200, { token: "good" }));
     await using store = await startHostile(wantsToken(`${tokens.url}/token`));
-    const { error } = await manifestOf((_, reply) => reply.send(307, { Location: `${store.url}/blob` }));
-    expect(error.code).toBe("registry_denied");
-    expect(tokens.asked).toHaveLength(0);
+    await using redirects = await startHostile((_, reply) => reply.send(307, { Location: `${store.url}/blob` }));
+    for (let times = 0; times < 2; times++) await client().getManifest(named(redirects));
+    const shown = () => tokens.asked.map(({ path, headers }) => [headers["authorization"], path.includes("account=")]);
+    expect(shown()).toEqual(Array(2).fill([undefined, false]));
     // the control: the registry itself may
     await using server = await startHostile(wantsToken(`${tokens.url}/token`));
     await client().getManifest(named(server));
-    expect(tokens.asked).toHaveLength(1);
+    expect(shown()[2]).toEqual([BASIC, true]);
+  });
+
+  test("to somebody who gives tokens to everybody gets one for each scope, once", async () => {
+    await using tokens = await startHostile((asked, reply) =>
+      reply.json(200, { token: new URL(asked.path, "http://x").searchParams.getAll("scope").join("+") }),
+    );
+    await using store = await startHostile(({ path, headers }, reply) => {
+      const scope = `repository:real${path}:pull`;
+      if (headers["authorization"] === `Bearer ${scope}`) return reply.send(200, isManifest, manifest);
+      const challenge = `Bearer realm="${tokens.url}/token",service="s",scope="${scope}"`;
+      return reply.send(401, { "WWW-Authenticate": challenge });
+    });
+    await using server = await startHostile(({ path }, reply) =>
+      path === "/v2/" ? reply.send(200) : reply.send(307, { Location: `${store.url}/${path.split("/")[2]}` }),
+    );
+    const registry = client();
+    for (const name of ["a/app:1", "a/app:2", "b/app:1"]) await registry.getManifest(named(server, name));
+    expect(tokens.asked).toHaveLength(2);
+    expect(server.asked.map(({ headers }) => headers["authorization"]).filter(Boolean)).toEqual([]);
   });
 
   test("has an end", async () => {
@@ -683,6 +703,19 @@ describe("a token server", () => {
 });
 
 describe("names", () => {
+  test.each(["localhost:99999", "999.1.1.1", "1.2.3.4.5:80", "[::::]:5000", "a.0x"])(
+    "of the registry %s, which is no host, are refused",
+    async (host) => {
+      for (const insecure of [true, false]) {
+        const error = await failureOf(() => client({ insecure }).getManifest(parseReference(`${host}/app`)));
+        expect(error).toMatchObject({
+          code: "reference_invalid",
+          message: expect.stringContaining("neither the name"),
+        });
+      }
+    },
+  );
+
   test.each([
     { path: "team/../../secret" },
     { path: "team/app\r\nX-Injected: 1" },

@@ -339,6 +339,12 @@ describe("credentials in files", () => {
       username: "own",
     });
     expect(await filesWith({}, environment).find("r.io")).toMatchObject({ username: "theirs" });
+    const places = new CredentialFiles({ HOME: "/home/me" }).files();
+    expect(places).toEqual([
+      "/home/me/.docker/config.json",
+      `/run/containers/${process.geteuid?.()}/auth.json`,
+      "/home/me/.config/containers/auth.json",
+    ]);
     const named = { ...environment, REGISTRY_AUTH_FILE: join(directory, "none.json") };
     expect(await filesWith({ auths: { "r.io": entry("own") } }, named).find("r.io")).toBeUndefined();
   });

@@ -1,5 +1,7 @@
 /** Requests to the hosts of a registry: with what each wants to see, over what each speaks, again where that may help. @module */
+import { show, TsboxError } from "../../syscalls/index.ts";
 import { Authorizer, type Credentials } from "./authorizer.ts";
+import { chooseChallenge } from "./challenge.ts";
 import { Exchanger, type Exchange, type RequestOptions } from "./exchange.ts";
 import { ConnectionError } from "./failure.ts";
 import type { Endpoint } from "./hosts.ts";
@@ -22,6 +24,8 @@ export class Client {
   readonly patience: Patience;
   readonly #credentials: (domain: string, path: string) => Promise<Credentials | undefined>;
   readonly #authorizers = new Map<string, Authorizer>();
+  /** Of hosts that registries have redirected us to. */
+  readonly #nobodies = new Map<string, Authorizer>();
   readonly #origins = new Map<string, Promise<URL>>();
 
   constructor(
@@ -77,7 +81,8 @@ export class Client {
     if (options.url.origin !== origin.origin) return this.exchanger.exchange(options);
     const shown = await authorizer.authorization(options, scopes, options.signal);
     const exchange = await this.exchanger.exchange({ ...options, authorization: shown });
-    if (exchange.response.status !== 401 || exchange.url.origin !== origin.origin) return exchange;
+    if (exchange.response.status !== 401) return exchange;
+    if (exchange.url.origin !== origin.origin) return this.#asNobody(exchange, options);
     const { response, url } = exchange;
     const header = await authorizer.answer(options, response, url, scopes, shown, options.signal).catch((error) => {
       exchange.close();
@@ -88,11 +93,27 @@ export class Client {
     return this.exchanger.exchange({ ...options, authorization: header });
   }
 
+  /** A host that we were redirected to may give tokens to everybody: what is known of the first one is not shown there. */
+  async #asNobody(exchange: Exchange, options: RequestOptions): Promise<Exchange> {
+    const { response, url } = exchange;
+    const attempt = { ...options, domain: url.host, hasCredentials: false };
+    const scopes = chooseChallenge(response.headers.get("www-authenticate"))?.parameters.get("scope")?.split(" ") ?? [];
+    let authorizer = this.#nobodies.get(url.origin);
+    if (!authorizer)
+      this.#nobodies.set(url.origin, (authorizer = new Authorizer(this.exchanger, async () => undefined)));
+    const header = await authorizer.answer(attempt, response, url, scopes, undefined, options.signal).catch((error) => {
+      exchange.close();
+      throw error;
+    });
+    if (header === undefined) return exchange;
+    exchange.close();
+    return this.exchanger.exchange({ ...attempt, url, authorization: header });
+  }
+
   /** `https://host`, or `http://host` of one that may do without TLS, and does. */
-  origin(endpoint: Endpoint, request: Pick<RequestOptions, "action" | "signal">): Promise<URL> {
+  async origin(endpoint: Endpoint, request: Pick<RequestOptions, "action" | "signal">): Promise<URL> {
     const { host, scheme } = endpoint;
-    if (scheme !== undefined || !this.exchanger.hosts.isInsecure(host))
-      return Promise.resolve(new URL(`${scheme ?? "https"}://${host}`));
+    if (scheme !== undefined || !this.exchanger.hosts.isInsecure(host)) return urlOf(scheme ?? "https", host);
     let found = this.#origins.get(host);
     if (!found) {
       found = this.#findOrigin(endpoint, request);
@@ -103,14 +124,14 @@ export class Client {
   }
 
   async #findOrigin({ host, domain }: Endpoint, { action }: Pick<RequestOptions, "action">): Promise<URL> {
-    const secure = new URL(`https://${host}`);
+    const secure = urlOf("https", host);
     try {
       const exchange = await this.exchanger.exchange({ action, domain, url: new URL("/v2/", secure), follow: false });
       exchange.close();
       return secure;
     } catch (error) {
       const vouchedFor = this.exchanger.hosts.tls(host)?.ca !== undefined;
-      if (error instanceof ConnectionError && error.isPlain && !vouchedFor) return new URL(`http://${host}`);
+      if (error instanceof ConnectionError && error.isPlain && !vouchedFor) return urlOf("http", host);
       throw error;
     }
   }
@@ -118,3 +139,12 @@ export class Client {
 
 /** Where somebody would have to log in. */
 const nameOf = ({ domain, host, isMirror }: Endpoint): string => (isMirror ? host : domain);
+
+/** Not all that a name allows is a host: `999.1.1.1`, `[::::]`, `localhost:99999`. @throws TsboxError `reference_invalid` */
+function urlOf(scheme: "http" | "https", host: string): URL {
+  const url = `${scheme}://${host}`;
+  if (URL.canParse(url)) return new URL(url);
+  throw new TsboxError(`use the registry ${show(host)}: neither the name of a host nor an address`, {
+    code: "reference_invalid",
+  });
+}

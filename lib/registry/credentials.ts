@@ -5,7 +5,7 @@
  * @see https://docs.docker.com/reference/cli/docker/login/#credential-stores, containers-auth.json(5)
  */
 import { DEFAULT_DOMAIN } from "../image/index.ts";
-import { absolute, Directory, realPath, show, TsboxError } from "../../syscalls/index.ts";
+import { absolute, Directory, effectiveUid, realPath, show, TsboxError } from "../../syscalls/index.ts";
 import type { Credentials } from "./authorizer.ts";
 import { CredentialHelper } from "./credential-helper.ts";
 
@@ -47,8 +47,9 @@ export class CredentialFiles {
   files(): string[] {
     const { REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR, XDG_CONFIG_HOME } = this.#environment;
     if (REGISTRY_AUTH_FILE) return [this.file];
-    const runtime = XDG_RUNTIME_DIR ? [`${XDG_RUNTIME_DIR}/containers/auth.json`] : [];
-    return [this.file, ...runtime, `${XDG_CONFIG_HOME || `${this.#home()}/.config`}/containers/auth.json`];
+    // where podman keeps them without such a directory
+    const runtime = XDG_RUNTIME_DIR ? `${XDG_RUNTIME_DIR}/containers` : `/run/containers/${effectiveUid()}`;
+    return [this.file, `${runtime}/auth.json`, `${XDG_CONFIG_HOME || `${this.#home()}/.config`}/containers/auth.json`];
   }
 
   #home(): string {

@@ -191,6 +191,8 @@ interface Known {
   hint?: (host: string) => string;
 }
 
+const PROXIES = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+
 const trust = (host: string) =>
   `put the certificate of its authority into /etc/docker/certs.d/${host}/ca.crt, or name it as an insecure registry`;
 
@@ -216,7 +218,8 @@ const KNOWN: readonly Known[] = [
     why: "nobody listens there",
     isTransient: false,
     isPlain: true,
-    hint: () => "does it run?",
+    hint: () =>
+      PROXIES.some((name) => process.env[name]) ? "does it run? Or the proxy of the environment?" : "does it run?",
   },
   { codes: /EAI_AGAIN|DNS_TIMEOUT/, why: "its name cannot be looked up now", isTransient: true },
   {

@@ -12,6 +12,8 @@ import type { StoreRoot } from "./root.ts";
 
 /** Whoever looks whether it is free has it for microseconds. */
 const [ATTEMPTS, AGAIN_MS] = [1000, 1];
+/** At what seems to be leased. */
+const LOOKS = 4;
 
 export interface Lease extends Disposable {
   /** Lower directories of overlayfs, the top one first; none where the image has no layers. */
@@ -113,7 +115,12 @@ export function isLeased(root: StoreRoot, key: string): boolean {
   using directory = storing(() => root.layers.directory(key));
   using file = directory && storing(() => OpenFile.open(directory, LOCK));
   if (!file) return false;
-  const isFree = file.tryLock("exclusive");
+  let isFree = file.tryLock("exclusive");
+  // it may be another one who only looks
+  for (let looks = 1; !isFree && looks < LOOKS; looks++) {
+    standStill(AGAIN_MS);
+    isFree = file.tryLock("exclusive");
+  }
   file.unlock();
   return !isFree;
 }

@@ -155,7 +155,7 @@ export async function prune(
     removeHalfWritten(root);
     const left = sweepIngest(root, trash);
     const rest = sweep(root, trash);
-    const taken = takeAway(root, trash, written, goingOf(root, written, images));
+    const taken = takeUnused(root, trash, written, images);
     return {
       ...taken,
       blobs: [...rest.blobs, ...taken.blobs],
@@ -168,6 +168,24 @@ export async function prune(
   syncLayers(root);
   root.makeSpare();
   return removed;
+}
+
+/** Leases are taken without the store's lock: what is used by the time that it goes stays, and the others go. */
+const TRIES = 10;
+
+function takeUnused(
+  root: StoreRoot,
+  trash: Trash,
+  written: WrittenIndex,
+  images: (image: StoredImage) => boolean,
+): Removed {
+  for (let tries = 1; ; tries++) {
+    try {
+      return takeAway(root, trash, written, goingOf(root, written, images));
+    } catch (error) {
+      if (!(error instanceof TsboxError) || error.code !== "image_in_use" || tries === TRIES) throw error;
+    }
+  }
 }
 
 /** @throws TsboxError `digest_mismatch`: what is needed is not known where a manifest or a config cannot be read */
