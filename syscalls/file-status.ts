@@ -4,12 +4,14 @@ import { ARCH } from "./numbers.ts";
 import { path, PATH_BYTES, scratch } from "./scratch.ts";
 import { STAT } from "./structs.ts";
 
-const [S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFSOCK] = [0o170000, 0o100000, 0o040000, 0o120000, 0o140000];
+const S_IFMT = 0o170000;
+const [S_IFREG, S_IFDIR, S_IFLNK, S_IFSOCK] = [0o100000, 0o040000, 0o120000, 0o140000];
+const [S_IFCHR, S_IFBLK] = [0o020000, 0o060000];
 const [ENOENT, ENOTDIR] = [2, 20];
 /** st_blocks counts them, whatever the file system's own are. */
 const BLOCK_BYTES = 512;
 
-export type EntryKind = "file" | "directory" | "symlink" | "socket" | "other";
+export type EntryKind = "file" | "directory" | "symlink" | "socket" | "device" | "other";
 
 export interface EntryStatus {
   kind: EntryKind;
@@ -56,6 +58,9 @@ function kindOf(mode: number): EntryKind {
       return "symlink";
     case S_IFSOCK:
       return "socket";
+    case S_IFCHR:
+    case S_IFBLK:
+      return "device";
     default:
       return "other";
   }

@@ -395,6 +395,14 @@ describe("hostile", () => {
       "of the host",
     ]);
   });
+
+  testUnless(notRoot, "a file for the host replaces no device", async () => {
+    const target = into("device");
+    expect(Bun.spawnSync(["mknod", join(target, "null"), "c", "1", "3"]).exitCode).toBe(0);
+    for (const item of [{ name: "null", text: "new" }, { name: "null", type: "symlink", linkName: "x" } as const])
+      expect(await refusal(() => unpackHost(target, tar(item)))).toContain('cannot overwrite device "null"');
+    expect(lstatSync(join(target, "null")).isCharacterDevice()).toBe(true);
+  });
 });
 
 describe("the host's side", () => {
@@ -473,6 +481,8 @@ describe("where what goes", () => {
     ],
     ["a file that ends as a directory", file("/s/f/"), directory("/d"), "not a directory"],
     ["over a file that ends as a directory", file("/s/f"), file("/d/g/"), "not a directory"],
+    ["a file, over a device", file("/s/f"), { path: "/dev/null", kind: "special" }, "a directory or a regular file"],
+    ["a directory, over a pipe", directory("/s/a"), { path: "/d/p", kind: "special" }, "a directory or a regular file"],
     ["into the root", file("/s/f"), missing("/new"), ["/", "new"]],
   ])("%s", (_, source, target, expected) => {
     if (typeof expected === "string") return expect(() => planCopy(source, target)).toThrow(expected);
@@ -549,6 +559,10 @@ describe("tsbox cp", () => {
     expect(said("one", "two")).toBe("1 tsbox: copy: must specify at least one container source");
     expect(said("wrong:/a", "wrong:/b")).toBe("1 tsbox: copy: copying between containers is not supported");
     expect(said("one", "gone:/")).toBe("1 tsbox: No such container: gone");
+    Bun.spawnSync(["mkfifo", at("a-pipe")]);
+    expect(said("wrong:/etc/passwd", "a-pipe")).toContain("it must be a directory or a regular file");
+    expect(lstatSync(at("a-pipe")).isFIFO()).toBe(true);
+    expect(said("one", "wrong:/dev/null")).toContain("it must be a directory or a regular file");
     expect(said("-", "wrong:/etc/passwd")).toBe('1 tsbox: destination "wrong:/etc/passwd" must be a directory');
   });
 

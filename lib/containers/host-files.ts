@@ -218,8 +218,10 @@ class HostUnpacking {
 
   /** Whatever has the name goes first, so that nothing is written through it. */
   #clear(parent: Directory, name: string, entry: TarEntry): void {
-    if (parent.status(name)?.kind === "directory")
+    const kind = parent.status(name)?.kind;
+    if (kind === "directory")
       throw refused(entry.name, `cannot overwrite directory "${name}" with non-directory "${entry.name}"`);
+    if (kind === "device") throw refused(entry.name, `cannot overwrite device "${name}"`);
     parent.remove(name);
   }
 

@@ -4,7 +4,8 @@ import { TsboxError } from "../../sandbox/index.ts";
 /** A path, and what it is. */
 export interface Place {
   path: string;
-  kind: "file" | "directory" | "missing";
+  /** Neither file nor directory: a device, a pipe, a socket. */
+  kind: "file" | "directory" | "special" | "missing";
   /** Of one that is missing: what it would be in. */
   parentKind?: "directory" | "missing";
 }
@@ -44,6 +45,13 @@ export function planCopy(source: Place, target: Place): CopyPlan {
     return { directory: target.path, name: isDirectory && meansContents(source.path) ? "." : lastName(source.path) };
   }
   const whole = target.path;
+  // it would be replaced by a file
+  if (target.kind === "special")
+    throw new TsboxError(`copy to "${whole}": it must be a directory or a regular file`, {
+      code: "file_refused",
+      path: whole,
+      hint: '"-" writes an archive to stdout',
+    });
   if (target.kind === "file") {
     if (isDirectory)
       throw new TsboxError("cannot copy directory", {

@@ -101,9 +101,11 @@ function hostPlace(path: string): Place {
   const { realpathSync, statSync } = process.getBuiltinModule("node:fs");
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) return { path: hostAbsolute(path), kind: "missing", parentKind: hostParent(path) };
-  const real = realpathSync(path);
+  const kind = stat.isDirectory() ? "directory" : stat.isFile() ? "file" : "special";
+  // of a pipe without a name there is no path
+  const real = kind === "special" ? absolute(path) : realpathSync(path);
   const tail = /\/\.?$/.exec(path)?.[0] ?? "";
-  return { path: `${real}${tail}`, kind: stat.isDirectory() ? "directory" : "file" };
+  return { path: `${real}${tail}`, kind };
 }
 
 const hostAbsolute = (path: string): string => `${absolute(path)}${path.endsWith("/") ? "/" : ""}`;
@@ -154,7 +156,7 @@ async function insidePlace(container: Container, path: string): Promise<Place> {
   if (stat)
     return {
       path: `${stat.path.replace(/\/+$/, "")}${tail}` || "/",
-      kind: stat.type === "directory" ? "directory" : "file",
+      kind: stat.type === "directory" || stat.type === "file" ? stat.type : "special",
     };
   const parent = await container.stat(`${whole.replace(/\/+$/, "")}/..`.replace(/[^/]+\/\.\.$/, "") || "/");
   return { path: whole, kind: "missing", parentKind: parent?.type === "directory" ? "directory" : "missing" };
