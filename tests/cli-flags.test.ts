@@ -99,6 +99,9 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
   [["--sig-proxy=false", "--sig-proxy"], { stdin: "ignore" }],
   [["--interactive=false", "--rm"], { stdin: "ignore" }],
   [["-w", "/src", "-u", "1000:1000", "-h", "box"], { cwd: "/src", user: "1000:1000", hostname: "box" }],
+  [["-w", "", "--user=", "-h", "", "--pid=", "--cpuset-cpus", ""], {}],
+  [["-m", "0", "--memory-swap=0", "--cpus", "0.000", "-c", "0", "--cpu-quota=0", "--pids-limit", "0"], {}],
+  [["--pids-limit", "-1", "--blkio-weight", "0", "--memory-swappiness=-1", "--cpu-period", "0"], {}],
   [["--workdir=/src", "--user=me", "--hostname=box"], { cwd: "/src", user: "me", hostname: "box" }],
   [["--group-add", "5", "--group-add=audio", "--umask", "0077"], { groups: ["5", "audio"], umask: 0o77 }],
   [["--oom-score-adj", "-5"], { oomScoreAdj: -5 }],
@@ -607,6 +610,7 @@ const containers: [words: string[], options: Partial<ContainerOptions>][] = [
   // its end
   [["--stop-signal", "SIGQUIT", "--stop-timeout", "3"], { stopSignal: "SIGQUIT", stopTimeout: 3000 }],
   [["--stop-timeout", "-1"], { stopTimeout: -1000 }],
+  [["--stop-signal", "", "--name=", "--log-driver", ""], {}],
   // health
   [["--health-cmd", "test -e /ready"], { health: { test: "test -e /ready" } }],
   [

@@ -247,6 +247,19 @@ describe("containers", () => {
     expect(existsSync(join(made.root, "volumes", gone))).toBe(false);
   });
 
+  boxTest("have those of another one, which go with whoever is the last to have them", () => {
+    const first = newName();
+    said("create", "--name", first, "-v", "/own", "busy");
+    const anonymous = said("inspect", "-f", "{{(index .Mounts 0).Name}}", first);
+    const last = said("create", "--volumes-from", first, "busy");
+    const named = said("create", "-v", `${anonymous}:/named`, "busy");
+    said("rm", "-v", first);
+    said("rm", "-v", named);
+    expect(existsSync(pathOf(anonymous))).toBe(true);
+    said("rm", "-v", last);
+    expect(existsSync(join(made.root, "volumes", anonymous))).toBe(false);
+  });
+
   boxTest("have those of another one, as they are or read-only", () => {
     const [name, first] = [newName(), newName()];
     said("create", "--name", first, "-v", `${name}:/data`, "-v", `${made.folder.directory("shared")}:/shared`, "busy");

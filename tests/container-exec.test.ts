@@ -59,6 +59,24 @@ describe("a command in a container that runs", () => {
     expect(tsbox("exec", name, "sh", "-c", "kill -15 $$").status).toBe(143);
   });
 
+  boxTest("is in a directory that is there, and makes none", async () => {
+    const name = running();
+    said("exec", name, "ln", "-s", "/bin", "/link");
+    expect(said("exec", "-w", "/link", name, "pwd", "-P")).toBe("/bin");
+    for (const flags of [[], ["-d"]])
+      expect(tsbox("exec", ...flags, "-w", "/no/such", name, "pwd")).toEqual({
+        status: 1,
+        stdout: "",
+        stderr: 'tsbox: chdir to the working directory "/no/such": it is not there\n',
+      });
+    expect(tsbox("exec", name, "test", "-e", "/no").status).toBe(1);
+    const container = await containers.get(name);
+    expect(await failureOf(() => container.exec(["pwd"], { cwd: "/no/such" }))).toMatchObject({
+      code: "file_not_found",
+      path: "/no/such",
+    });
+  });
+
   boxTest("has the environment of the container, and what is said besides", () => {
     const name = running("-e", "A=container", "-e", "B=container", "-w", "/tmp");
     const env = made.folder.write("env", "# one\nC=file\nB=file\n");

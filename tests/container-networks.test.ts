@@ -79,8 +79,8 @@ describe.skipIf(reason !== undefined)(
         );
         const within = said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web");
         expect(within.split(" ").toSorted()).toEqual(["client", "server"]);
-        expect(said("ps", "-q", "--filter", "publish=8080", "--format", "{{.Names}}")).toBe("server");
-        expect(said("ps", "--filter", "publish=8081", "--format", "{{.Names}}")).toBe("");
+        expect(said("ps", "-q", "--filter", "publish=80", "--format", "{{.Names}}")).toBe("server");
+        expect(said("ps", "--filter", "publish=8080", "--format", "{{.Names}}")).toBe("");
         // somebody has it
         expect(refused("run", "-d", "--name", "second", "--network", "web", "-p", "8080:80", ...SERVE)).toContain(
           "Bind for 0.0.0.0:8080 failed: port is already allocated",
@@ -113,6 +113,14 @@ describe.skipIf(reason !== undefined)(
           said("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", "moving"),
         ).toBe("one two");
         said("run", "-d", "--name", "other", "--network", "two", "busy", "sleep", "1000");
+        const id = said("network", "inspect", "-f", "{{.Id}}", "two");
+        for (const [network, expected] of [
+          ["one", "moving"],
+          ["two", "other\nmoving"],
+          ["tw", ""],
+          [id.slice(0, 12), "other\nmoving"],
+        ] as const)
+          expect(said("ps", "--filter", `network=${network}`, "--format", "{{.Names}}")).toBe(expected);
         expect(said("exec", "other", "busybox", "nslookup", "m")).toContain("Name:	m");
         said("network", "disconnect", "one", "moving");
         expect(refused("network", "disconnect", "one", "moving")).toContain("is not connected to network one");

@@ -313,6 +313,23 @@ describe("leftovers of commands that were killed", () => {
 });
 
 describe("lists", () => {
+  containerTest("know containers by ports inside that are published", async () => {
+    await makeBox();
+    await engine.create("true", { name: "one", ports: ["8080:80", "9000-9001:53-54/udp"] });
+    await engine.create("true", { name: "all", image: "box", publishAll: true });
+    await engine.create("true", { name: "none", image: "box" });
+    for (const [publish, expected] of [
+      ["80", ["all", "one"]],
+      ["80/udp", []],
+      ["8080", []],
+      ["54/udp", ["one"]],
+      ["1-79/udp", ["one"]],
+    ] as [string, string[]][]) {
+      const found = await engine.containers.list({ all: true, filters: { publish: [publish] } });
+      expect([publish, found.map(({ name }) => name).toSorted()]).toEqual([publish, expected]);
+    }
+  });
+
   containerTest("have what a filter means", async () => {
     const { id: image } = await makeBox();
     await makeImage(engine.root, "docker.io/library/other:1", []);
@@ -364,6 +381,7 @@ describe("lists", () => {
       [{ expose: ["91/udp"] }, ["first"]],
       [{ expose: ["1-100/tcp"] }, ["second"]],
       [{ publish: ["80"] }, []],
+      [{ publish: ["1-65535"] }, []],
       [{ "is-task": ["false"] }, all],
       [{ "is-task": ["true"] }, []],
     ];

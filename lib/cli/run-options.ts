@@ -40,10 +40,28 @@ export function callersWorld(): World {
  * @param words an image, its command and arguments; or these alone, where there is another root filesystem
  * @throws TsboxError `invalid_option`
  */
-export function runRequest(words: string[], flags: RunFlags, world: World): { command: string[]; options: RunOptions } {
+export function runRequest(words: string[], given: RunFlags, world: World): { command: string[]; options: RunOptions } {
+  const flags = meant(given);
   if (flags.rootfs !== undefined) return { command: words, options: runOptions(undefined, flags, world) };
   const [image = "", ...command] = words;
   return { command, options: runOptions(image, flags, world) };
+}
+
+const MAY_BE_EMPTY =
+  "user workdir hostname domainname name platform stopSignal cgroupParent cpusetCpus cpusetMems ip ip6 macAddress logDriver pid ipc uts userns cgroupns";
+const MAY_BE_ZERO = "memory memoryReservation memorySwap cpus cpuShares cpuPeriod cpuQuota blkioWeight";
+/** Docker's words for what is so anyway. */
+const DEFAULTS: Record<string, RegExp> = {
+  ...Object.fromEntries(MAY_BE_EMPTY.split(" ").map((name) => [name, /^$/])),
+  ...Object.fromEntries(MAY_BE_ZERO.split(" ").map((name) => [name, /^0+(?:\.0*)?$/])),
+  pidsLimit: /^(?:0|-\d+)$/,
+  memorySwappiness: /^-1$/,
+};
+
+/** Without flags that say what is so without them, as scripts do: `-u "$USER_OR_NOTHING"`, `--cpus 0`. */
+export function meant<Flags extends RunFlags>(flags: Flags): Flags {
+  const says = ([name, value]: [string, unknown]) => !(typeof value === "string" && DEFAULTS[name]?.test(value));
+  return Object.fromEntries(Object.entries(flags).filter(says)) as Flags;
 }
 
 /** @param image undefined where `--rootfs` is there */

@@ -1,5 +1,16 @@
 /** A further process in a container. @module */
-import { close, readKernelFile, sendSignal, TsboxError } from "../../syscalls/index.ts";
+import {
+  close,
+  Descriptors,
+  O_DIRECTORY,
+  O_PATH,
+  open as openPath,
+  openInRoot,
+  readKernelFile,
+  sendSignal,
+  show,
+  TsboxError,
+} from "../../syscalls/index.ts";
 import { ContainerCgroup } from "../cgroup/index.ts";
 import { leaveInside, processInside, spawnInside, type SandboxProcess, type SpawnOptions } from "../sandbox/index.ts";
 import { addContainerEvent } from "./events.ts";
@@ -75,6 +86,7 @@ function open(home: Home, id: string, command: string[], options: ExecOptions) {
     const accounts = () => ({ directory: rootOf(record.pid, pidfd, id) });
     const known = { ...record.options, namespaces: plainNamespaces(record.options.namespaces) };
     const process = processInside(command, own, known, options, accounts);
+    if (options.cwd !== undefined) checkThere(rootOf(record.pid, pidfd, id), options.cwd);
     const { seccomp: _, landlock: __, ...free } = own.linux;
     const spec = { ...own, process, ...(options.privileged && { linux: free }) };
     const cgroup = new ContainerCgroup(record.cgroup ?? WITHOUT);
@@ -101,6 +113,20 @@ function rootOf(init: number, pidfd: number, id: string): string {
   // it has not ended: the number is its own
   if (!first || sendSignal(pidfd, 0) < 0) throw notRunning(id);
   return `/proc/${first}/root`;
+}
+
+/** A sandbox makes one that is missing; nothing is made in what runs, as with Docker. */
+function checkThere(root: string, cwd: string): void {
+  using opened = new Descriptors();
+  const top = opened.add(openPath(root, O_PATH | O_DIRECTORY));
+  const ENOENT = 2;
+  const fd = openInRoot(top, cwd, O_PATH);
+  if (fd >= 0) close(fd);
+  if (fd === -ENOENT)
+    throw new TsboxError(`chdir to the working directory ${show(cwd)}: it is not there`, {
+      code: "file_not_found",
+      path: cwd,
+    });
 }
 
 /** What is told of one. */

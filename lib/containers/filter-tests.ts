@@ -6,13 +6,15 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import { hexOf, parseReference, formatReference, withDefaultTag, type ImageConfig } from "../image/index.ts";
 import { Store, type StoredImage } from "../store/index.ts";
+import { parsePorts } from "../ip/index.ts";
 import type { ContainerFilters } from "./filter.ts";
 import { find } from "./find.ts";
 import type { Home } from "./home.ts";
 import { networkModeOf } from "./host-config.ts";
 import { imageConfigOf } from "./image-config.ts";
+import { networksOf } from "./network-options.ts";
+import type { NetworkRecord } from "../network/index.ts";
 import { labelFits } from "../state/index.ts";
-import { allPlaces } from "./networks.ts";
 import type { ContainerRecord, ContainerStatus } from "./record.ts";
 import { toldStatus } from "./told-status.ts";
 
@@ -71,17 +73,19 @@ const TESTS: Record<string, TestFor> = {
   volume: (value) => (record) =>
     record.volumes.some(({ name, target }) => name === value || target === value) ||
     (record.mounts ?? []).some((mount) => mount.target === value || ("source" in mount && mount.source === value)),
-  network: (value) => {
-    const matches = matcherOf(value);
-    return ({ options }) => matches(networkModeOf(options));
+  network: (value, home) => {
+    const isId = /^[0-9a-f]+$/.test(value);
+    const ofId = isId ? home.state.networks.list<NetworkRecord>().filter(({ id }) => id.startsWith(value)) : [];
+    const wanted = [value, ...ofId.map(({ name }) => name)];
+    return ({ options }) => {
+      const named = networksOf(options).map(({ name }) => name);
+      return (named.length > 0 ? named : [networkModeOf(options)]).some((name) => wanted.includes(name));
+    };
   },
+  // the container's own ports, whatever they are at the host
   publish: (value, home) => {
     const ports = portsOf("publish", value);
-    const places = allPlaces(home);
-    return ({ id }) =>
-      (places.get(id) ?? []).some(({ endpoint }) =>
-        endpoint.ports.some(({ hostPort, protocol }) => ports.has(`${hostPort}/${protocol}`)),
-      );
+    return (record) => published(home, record).some((port) => ports.has(port));
   },
   expose: (value, home) => {
     const ports = portsOf("expose", value);
@@ -129,6 +133,12 @@ function portsOf(name: string, text: string): Set<string> {
     throw invalid(name, text, "80, 80/udp, 8000-8010/tcp");
   const count = Number(last) - Number(first) + 1;
   return new Set(Array.from({ length: count }, (_, index) => `${Number(first) + index}/${protocol}`));
+}
+
+function published(home: Home, record: ContainerRecord): string[] {
+  const { ports = [], publishAll = false } = record.options;
+  const named = ports.flatMap(parsePorts).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`);
+  return publishAll ? [...named, ...exposed(home, record)] : named;
 }
 
 function exposed(home: Home, record: ContainerRecord): string[] {

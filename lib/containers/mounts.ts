@@ -62,6 +62,7 @@ export function resolveMounts(
   const own = ownMounts(options);
   const targets = new Set(own.map(({ target }) => target));
   const others = fromOthers(home, options).filter(({ target }) => !targets.has(target));
+  const anonymousOfOthers = anonymousVolumes(home, options);
   for (const { target } of others) targets.add(target);
   const ofImage = Object.keys(image.config?.Volumes ?? {})
     .map((path) => absolute(path, "/"))
@@ -74,7 +75,8 @@ export function resolveMounts(
   const mounts = [...others, ...own, ...ofImage].map((mount) => {
     if (mount.type !== "volume") return mount;
     const { source = newVolumeName(), driver, driverOptions, labels, ...rest } = mount;
-    const isAnonymous = mount.source === undefined;
+    // who is the last to have it removes it, whoever was the first
+    const isAnonymous = mount.source === undefined || (others.includes(mount) && anonymousOfOthers.has(source));
     const { readOnly = false, target } = mount;
     if (!claims.has(source)) {
       claims.set(source, {
@@ -169,6 +171,14 @@ function fromOthers(home: Home, { volumesFrom = [] }: ContainerOptions): Contain
   }
   return [...found.values()];
 }
+
+const anonymousVolumes = (home: Home, { volumesFrom = [] }: ContainerOptions): Set<string> =>
+  new Set(
+    volumesFrom
+      .flatMap((words) => find(home, words.split(":", 1)[0] as string).volumes)
+      .filter(({ anonymous }) => anonymous)
+      .map(({ name }) => name),
+  );
 
 const imagesOfOthers = (home: Home, { volumesFrom = [] }: ContainerOptions): Record<string, Digest> =>
   Object.assign({}, ...volumesFrom.map((words) => find(home, words.split(":", 1)[0] as string).mountedImages));

@@ -19,6 +19,7 @@ import {
   attachedStreams,
   defined,
   envFileLines,
+  meant,
   readFile,
   sharedOptions,
   TERMINAL,
@@ -29,7 +30,8 @@ import {
  * @param words an image, its command and arguments; or these alone, where there is another root filesystem
  * @throws TsboxError `invalid_option`
  */
-export function containerRequest(words: string[], flags: ContainerFlags, world: World): ContainerOptions {
+export function containerRequest(words: string[], given: ContainerFlags, world: World): ContainerOptions {
+  const flags = meant(given);
   checkTogether(flags);
   const [image, command] = flags.rootfs === undefined ? [words[0], words.slice(1)] : [undefined, words];
   const { pid, ipc, ...others } = flags;

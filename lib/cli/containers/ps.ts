@@ -30,7 +30,7 @@ export const addPs: Add = (parent, name) =>
         ["-a, --all", "Not only those that run"],
         [
           "-f, --filter <KEY=VALUE>...",
-          "id=, name=, label=, exited=, status=, ancestor=, before=, since=, volume=, health=",
+          "id=, name=, label=, exited=, status=, ancestor=, before=, since=, volume=, network=, publish=, expose=, health=",
         ],
         ["--format <FORMAT>", FORMAT.replace(".Size", ".Names")],
         ["-n, --last <NUMBER>", "So many that were created last, in any state (default -1: all)"],

@@ -50,9 +50,10 @@ export const addUpdate: Add = (parent, name) =>
 
 /** @throws UsageError, TsboxError `invalid_option` */
 function updateOptions(flags: UpdateFlags): UpdateOptions {
-  const changed = limits(flags);
+  const { pidsLimit, ...others } = flags;
+  const changed = limits(pidsLimit === "0" ? others : flags);
   // what is unlimited is not there in `run`; here it takes a limit away
-  if (flags.pidsLimit === "-1") changed.pids = Infinity;
+  if (flags.pidsLimit === "-1" || flags.pidsLimit === "0") changed.pids = Infinity;
   if (flags.cpuQuota === "-1") changed.cpuQuotaUs = Infinity;
   const { restart } = flags;
   const network = policyOf(flags);

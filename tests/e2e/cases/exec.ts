@@ -30,6 +30,12 @@ e2e("exec -e, --env-file and -w", async (c) => {
   expect(await c.ok("exec", ...flags, name, "sh", "-c", 'echo "$A $B $C"; pwd')).toBe("1 2 3\n/tmp");
 });
 
+e2e("exec -w of a directory that is not there is an error, and makes none", async (c) => {
+  const name = await c.up();
+  expect((await c.call(["exec", "-w", "/no/such", name, "pwd"])).status).not.toBe(0);
+  expect((await c.call(["exec", name, "test", "-e", "/no"])).status).toBe(1);
+});
+
 e2e(
   "exec -u",
   async (c) => {
