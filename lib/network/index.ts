@@ -1,5 +1,6 @@
 /** Networks of containers: bridges, addresses, ports. @module */
-export { Networks, type IsThere, type Joining } from "./networks.ts";
+export type { Joining } from "./recorded.ts";
+export { Networks, type IsThere } from "./networks.ts";
 export type { NetworkOptions } from "./new-network.ts";
 export { bareAddresses, LOOPBACK_HOSTS, neighbourHosts, resolvConf } from "./etc-texts.ts";
 export { tellsConnections } from "./connections.ts";

@@ -1,19 +1,16 @@
 /**
- * The networks of a store.
+ * The networks of a store, as the kernel has them: told by their records, one process at a time.
  *
  * ```
- * ROOT/networks/ID/record.json   a copy of its row, for when the database is lost
  * ROOT/networks.lock             held (flock) while the kernel is told of networks
  * ```
  * @module
  */
-import { Directory, removeTree, TsboxError } from "../../syscalls/index.ts";
-import { storing, type State } from "../state/index.ts";
+import { TsboxError } from "../../syscalls/index.ts";
+import type { State } from "../state/index.ts";
 import { isHeld, sweepBoxes } from "../store/index.ts";
-import { formatAddress, parseSubnet } from "../ip/index.ts";
-import { DEFAULT_DEVICE, DEFAULT_NETWORK, hasNames } from "./default-network.ts";
-import { listed, type NetworkFilters } from "./filter.ts";
-import { chooseAddresses, macFor } from "./leases.ts";
+import { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
+import type { NetworkFilters } from "./filter.ts";
 import type { Namespace } from "./devices.ts";
 import { lockNetworks, tryLockNetworks } from "./lock.ts";
 import { namespaceOf } from "./namespace.ts";
@@ -21,35 +18,18 @@ import type { NetworkOptions } from "./new-network.ts";
 import type { Obstacle } from "./obstacles.ts";
 import type { Keeper, Place } from "./place.ts";
 import type { Bandwidth, Endpoint, NetworkRecord } from "./record.ts";
+import { checkPaced, RecordedNetworks } from "./recorded.ts";
 import type { OpenNameSockets } from "./name-sockets.ts";
 import type { NameSockets, Watcher } from "./watcher.ts";
-
-/** What a container asks for in a network. */
-export interface Joining {
-  /** Its id. */
-  container: string;
-  /** It is a sandbox of a program, and no container. */
-  box?: true;
-  name: string;
-  aliases?: readonly string[];
-  /** Addresses that it wants. */
-  addresses?: readonly string[];
-  mac?: string;
-  /** Its device: `"eth0"`. */
-  inside: string;
-  bandwidth?: Bandwidth | undefined;
-}
 
 /** Whether a container of an endpoint still has it. */
 export type IsThere = (container: string) => boolean;
 
 const RESERVED = ["none", "host", "default", "container"];
-const PRIVATE = 0o700;
 /** Addresses of those that have ended. */
 const MOST_REMEMBERED = 32;
 
-export class Networks {
-  readonly #state: () => State;
+export class Networks extends RecordedNetworks {
   readonly #isThere: IsThere;
   readonly #keeper: Keeper | undefined;
   readonly #watcher: Watcher | undefined;
@@ -61,7 +41,7 @@ export class Networks {
    * @param keeper of where the bridges are, which is not where this program is @param watcher told of what changes
    */
   constructor(state: () => State, isThere: IsThere = () => true, keeper?: Keeper, watcher?: Watcher) {
-    this.#state = state;
+    super(state);
     this.#isThere = isThere;
     this.#keeper = keeper;
     this.#watcher = watcher;
@@ -70,7 +50,7 @@ export class Networks {
   /** Nobody else tells the kernel of networks meanwhile. */
   async #locked<T>(act: (place: Place) => Promise<T>): Promise<T> {
     const { Place } = await import("./place.ts");
-    using _ = await lockNetworks(this.#state().root);
+    using _ = await lockNetworks(this.state().root);
     using place = new Place(this.#keeper);
     return await act(place);
   }
@@ -80,56 +60,9 @@ export class Networks {
     const { name } = options;
     if (RESERVED.includes(name) || name === DEFAULT_NETWORK)
       throw new TsboxError(`operation is not permitted on predefined ${name} network`, { code: "invalid_option" });
-    const made = await this.#make(options);
+    const made = await this.make(options);
     if (!this.#keeper) warnOf((await import("./obstacles.ts")).obstacleOf(made));
     return made;
-  }
-
-  async #make(options: NetworkOptions, device?: string): Promise<NetworkRecord> {
-    const { newNetwork } = await import("./new-network.ts");
-    const routes = (await import("./routes.ts")).hostRoutes();
-    const state = this.#state();
-    const record = state.transaction(() => {
-      const record = newNetwork(options, { others: this.list(), routes, device });
-      const { created, id, name, driver } = record;
-      state.networks.insert(record);
-      state.addEvent({ time: created, type: "network", action: "create", id, attributes: { name, type: driver } });
-      return record;
-    });
-    this.#copy(record);
-    return record;
-  }
-
-  #copy(record: NetworkRecord): void {
-    const path = `${this.#state().root}/networks/${record.id}`;
-    storing(() => {
-      Directory.make(path, PRIVATE);
-      using place = Directory.open(path);
-      place?.replace(
-        "record.json",
-        new TextEncoder().encode(JSON.stringify({ ...record, endpoints: {} })),
-        0o600,
-        true,
-      );
-    });
-  }
-
-  /** By its name, its id, or the beginning of that. @throws TsboxError `network_not_found` */
-  get(nameOrId: string): NetworkRecord {
-    const { networks } = this.#state();
-    const named = networks.byName<NetworkRecord>(nameOrId);
-    if (named) return named;
-    const found = /^[0-9a-f]+$/.test(nameOrId) ? networks.byPrefix<NetworkRecord>(nameOrId) : [];
-    if (found.length === 1) return found[0] as NetworkRecord;
-    if (found.length > 1)
-      throw invalid(`network ${nameOrId} is ambiguous (${found.length} matches found on ID prefix)`);
-    throw new TsboxError(`network ${nameOrId} not found`, { code: "network_not_found" });
-  }
-
-  /** By name; the default one among them, once a container was in it. */
-  list(filters: NetworkFilters = {}): NetworkRecord[] {
-    const all = this.#state().networks.list<NetworkRecord>();
-    return listed(all, filters).toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** @throws TsboxError `network_not_found`, `network_in_use` */
@@ -142,37 +75,7 @@ export class Networks {
       // another network may have its subnet next
       const { remembered = [] } = this.get(id);
       if (remembered.length > 0) await this.#forget(place, id, remembered);
-      this.#strike(id, nameOrId);
-    });
-    using above = Directory.open(`${this.#state().root}/networks`);
-    if (above) removeTree(above, id);
-  }
-
-  /** Out of the database, where nobody is in it. */
-  #strike(id: string, nameOrId: string): void {
-    const state = this.#state();
-    state.transaction(() => {
-      const network = state.networks.get<NetworkRecord>(id);
-      if (!network) throw new TsboxError(`network ${nameOrId} not found`, { code: "network_not_found" });
-      const users = Object.values(network.endpoints).map(
-        (endpoint) => `${endpoint.name} (${endpoint.container.slice(0, 12)})`,
-      );
-      if (users.length > 0)
-        throw new TsboxError(
-          `error while removing network: network ${network.name} has active endpoints (name: ${users.join(", ")})`,
-          {
-            code: "network_in_use",
-            hint: "tsbox network disconnect, or stop the container",
-          },
-        );
-      state.networks.remove(id);
-      state.addEvent({
-        time: Date.now(),
-        type: "network",
-        action: "destroy",
-        id,
-        attributes: { name: network.name, type: network.driver },
-      });
+      this.strike(id, nameOrId);
     });
   }
 
@@ -186,51 +89,6 @@ export class Networks {
       removed.push(name);
     }
     return removed;
-  }
-
-  /** The one that is there without having been made. */
-  async default(): Promise<NetworkRecord> {
-    const found = this.#state().networks.byName<NetworkRecord>(DEFAULT_NETWORK);
-    if (found) return found;
-    try {
-      return await this.#make({ name: DEFAULT_NETWORK }, DEFAULT_DEVICE);
-    } catch (error) {
-      // another process has made it
-      const made = this.#state().networks.byName<NetworkRecord>(DEFAULT_NETWORK);
-      if (made) return made;
-      throw error;
-    }
-  }
-
-  /**
-   * Gives a container its addresses in a network, in the record alone.
-   * @param ports that have been reserved
-   * @throws TsboxError `invalid_option`, `limit_unavailable`
-   */
-  claim(id: string, joining: Joining, ports: Endpoint["ports"]): Endpoint {
-    let made: Endpoint | undefined;
-    const { container, name, box, aliases = [], addresses: wanted = [], mac, inside, bandwidth } = joining;
-    this.#state().networks.update<NetworkRecord>(id, (network) => {
-      if (network.endpoints[container])
-        throw new TsboxError(`endpoint with name ${name} already exists in network ${network.name}`, {
-          code: "invalid_option",
-        });
-      if (bandwidth) checkPaced(network);
-      const addresses = chooseAddresses(network, wanted);
-      const device = `tsb${container.slice(0, 7)}${network.id.slice(0, 5)}`;
-      const own = mac ?? macFor(addresses[0], crypto.getRandomValues(new Uint8Array(4)));
-      made = { container, name, aliases: [...aliases], device, inside, mac: own, addresses, ports };
-      if (box) made.box = true;
-      if (bandwidth) made.bandwidth = bandwidth;
-      const last = { ...network.last };
-      network.subnets.forEach(({ subnet }, index) => {
-        const address = addresses[index];
-        if (address !== undefined && wanted.length === 0) last[subnet] = formatAddress(parseSubnet(address));
-      });
-      return { ...network, last, endpoints: { ...network.endpoints, [container]: made } };
-    });
-    if (!made) throw new TsboxError(`network ${id} not found`, { code: "network_not_found" });
-    return made;
   }
 
   /**
@@ -301,7 +159,7 @@ export class Networks {
       const { remembered = [] } = network;
       if (remembered.some((text) => endpoint.addresses.includes(text))) await this.#forget(place, id, remembered);
       place.within(() => plugIn(network, endpoint, namespace, gateway));
-      if (this.#keeper && pid !== undefined) this.#remember(id, { ...endpoint, pid });
+      if (this.#keeper && pid !== undefined) this.remember(id, { ...endpoint, pid });
     });
     if (this.#isNews) this.#keeper?.ready();
     this.#isNews = false;
@@ -314,7 +172,7 @@ export class Networks {
   async #forget(place: Place, id: string, addresses: readonly string[]): Promise<void> {
     const { forgetAddresses } = await import("./devices.ts");
     if (await place.find()) place.within(() => forgetAddresses(addresses));
-    this.#state().networks.update<NetworkRecord>(id, ({ remembered = [], ...row }) => ({
+    this.state().networks.update<NetworkRecord>(id, ({ remembered = [], ...row }) => ({
       ...row,
       remembered: remembered.filter((text) => !addresses.includes(text)),
     }));
@@ -330,16 +188,9 @@ export class Networks {
       for (const { id, endpoints } of all) {
         const endpoint: Endpoint = { ...(endpoints[container] as Endpoint), bandwidth };
         place.within(() => paceEndpoint(endpoint));
-        this.#remember(id, endpoint);
+        this.remember(id, endpoint);
       }
     });
-  }
-
-  #remember(id: string, endpoint: Endpoint): void {
-    const isThere = (row: NetworkRecord) => row.endpoints[endpoint.container] !== undefined;
-    this.#state().networks.update<NetworkRecord>(id, (row) =>
-      isThere(row) ? { ...row, endpoints: { ...row.endpoints, [endpoint.container]: endpoint } } : row,
-    );
   }
 
   /** What of a container leads elsewhere goes by this network from now on. @param namespace its network namespace */
@@ -356,7 +207,7 @@ export class Networks {
    */
   async leave(container: string, only?: string, namespace?: Namespace): Promise<void> {
     const isIn = ({ id, endpoints }: NetworkRecord) => endpoints[container] !== undefined && (only ?? id) === id;
-    if (!this.#state().networks.list<NetworkRecord>().some(isIn)) return;
+    if (!this.state().networks.list<NetworkRecord>().some(isIn)) return;
     const { unplug } = await import("./devices.ts");
     await this.#locked(async (place) => {
       for (const network of this.list().filter(isIn)) {
@@ -369,19 +220,12 @@ export class Networks {
 
   /** A container is called otherwise from now on. */
   rename(container: string, name: string): void {
-    const state = this.#state();
-    const found = state.networks.list<NetworkRecord>().filter(({ endpoints }) => endpoints[container]);
-    for (const { id } of found)
-      state.networks.update<NetworkRecord>(id, (row) => {
-        const endpoint = row.endpoints[container];
-        return endpoint && { ...row, endpoints: { ...row.endpoints, [container]: { ...endpoint, name } } };
-      });
-    if (found.length > 0) this.#watcher?.changed();
+    if (this.called(container, name)) this.#watcher?.changed();
   }
 
   #nameSockets(network: NetworkRecord, open: OpenNameSockets): NameSockets {
     const remember = () =>
-      void this.#state().networks.update<NetworkRecord>(network.id, (row) => ({ ...row, namesElsewhere: true }));
+      void this.state().networks.update<NetworkRecord>(network.id, (row) => ({ ...row, namesElsewhere: true }));
     return open(network, remember);
   }
 
@@ -391,7 +235,7 @@ export class Networks {
    */
   async tellAgain(): Promise<boolean> {
     const [{ openNameSockets, stands }, { Place }] = await Promise.all([import("./devices.ts"), import("./place.ts")]);
-    using held = tryLockNetworks(this.#state().root);
+    using held = tryLockNetworks(this.state().root);
     if (!held) return false;
     using place = new Place(this.#keeper);
     await this.#sweep(place);
@@ -406,7 +250,7 @@ export class Networks {
 
   /** Takes out containers, and sandboxes, that are gone; not where another command has the networks, and may be at it. */
   async sweep(): Promise<void> {
-    using held = tryLockNetworks(this.#state().root);
+    using held = tryLockNetworks(this.state().root);
     if (!held) return;
     const { Place } = await import("./place.ts");
     using place = new Place(this.#keeper);
@@ -421,11 +265,11 @@ export class Networks {
       const containers = gone.map(({ container }) => container);
       if (gone.length > 0) await this.#takeOut(place, id, containers);
     }
-    sweepBoxes(this.#state().root);
+    sweepBoxes(this.state().root);
   }
 
   #isUsed({ container, box }: Endpoint): boolean {
-    return box ? isHeld(this.#state().root, container) : this.#isThere(container);
+    return box ? isHeld(this.state().root, container) : this.#isThere(container);
   }
 
   /** The kernel first: what is written down can be found again. */
@@ -437,7 +281,7 @@ export class Networks {
     const isLast = Object.keys(network.endpoints).every(isGoing);
     if (await place.find()) place.within(() => (isLast ? lowerNetwork(network) : pullOut(network, endpoints)));
     const remembered = network.driver === "bridge" ? endpoints.flatMap(({ addresses }) => addresses) : [];
-    const now = this.#state().networks.update<NetworkRecord>(id, (row) => ({
+    const now = this.state().networks.update<NetworkRecord>(id, (row) => ({
       ...row,
       endpoints: Object.fromEntries(Object.entries(row.endpoints).filter(([container]) => !isGoing(container))),
       remembered: [...new Set([...(row.remembered ?? []), ...remembered])],
@@ -449,12 +293,4 @@ export class Networks {
 /** Networks are made and stand all the same. */
 function warnOf(obstacle: Obstacle | undefined): void {
   if (obstacle) process.emitWarning(`${obstacle.found}: ${obstacle.hint}`, "TsboxWarning");
-}
-
-const invalid = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
-
-function checkPaced({ name, driver }: NetworkRecord): void {
-  if (driver !== "macvlan") return;
-  throw invalid(`limit the bandwidth in the network ${name}: no end of a macvlan is out of the container's reach`);
 }
