@@ -190,6 +190,7 @@ describe.skipIf(reason !== undefined)(
           ["alias=a", "network name/id is not specified"],
           ["name=fixed,ip=fd00::1", "is not an ip address"],
           ["name=fixed,mac-address=02", "is not a valid mac address"],
+          ["name=fixed,mac-address=01:00:5e:00:00:01", "is not a valid mac address"],
         ] as const)
           expect(refused("run", "-d", "--network", words, "busy", "true")).toContain(why);
         expect(refused("run", "-d", "--network", "fixed", "--ip6", "10.77.0.13", "busy", "true")).toContain(
@@ -198,6 +199,38 @@ describe.skipIf(reason !== undefined)(
         said("rm", "-f", ...said("ps", "-aq").split("\n"));
         expect(said("network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}")).toBe("fixed bridge local");
         said("network", "rm", "fixed");
+        nothingIsLeft();
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "that nobody is in are pruned, alone and with all else, by their age and labels; flags that there are not are explained",
+      () => {
+        for (const name of ["old", "kept", "other"])
+          said("network", "create", "--label", `of=${name === "kept" ? "test" : "none"}`, name);
+        const prune = (...words: string[]) =>
+          said(...words, "prune", "-f")
+            .split("\n")
+            .filter((line) => line !== "");
+        const names = () => said("network", "ls", "--format", "{{.Name}}").split("\n").toSorted();
+        expect(made.said("network", "prune", "-f", "--filter", "until=1h")).toBe("");
+        expect(names()).toEqual(["kept", "old", "other"]);
+        expect(refused("network", "prune", "-f", "--filter", "until=soon")).toContain('the time "soon"');
+        expect(said("network", "prune", "-f", "--filter", "until=0s", "--filter", "label!=of=none")).toContain("kept");
+        expect(prune("system").slice(0, 3)).toEqual(["Deleted Networks:", "old", "other"]);
+        expect(said("network", "rm", "-f", "old")).toBe("");
+        for (const words of [
+          ["create", "--attachable", "x"],
+          ["create", "--ipv4", "x"],
+          ["connect", "--link", "a", "x", "y"],
+          ["connect", "--gw-priority", "1", "x", "y"],
+          ["inspect", "-v", "x"],
+        ])
+          expect(refused("network", ...words)).toStartWith(`tsbox: use ${words[1]}: `);
+        expect(refused("network", "create", "--bogus", "x")).toContain("unknown option");
+        const gateway = said("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "bridge");
+        expect(gateway).toMatch(/^172\.\d+\.0\.1$/);
         nothingIsLeft();
       },
       TIMEOUT_MS,

@@ -270,6 +270,13 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     await refused({ name: "x", subnets: [{ subnet: "10.0.0.0/33" }] }, "not an address");
     await refused({ name: "x", subnets: [{ subnet: "10.0.0.0/31" }] }, "no room");
     await refused({ name: "x", subnets: [{ subnet: "10.5.0.0/24", gateway: "10.6.0.1" }] }, 'the gateway "10.6.0.1"');
+    for (const subnet of ["127.0.0.0/8", "0.0.0.0/0", "224.0.0.0/24", "fe80::/64", "ff02::/64"])
+      await refused({ name: "x", subnets: [{ subnet }] }, "no machine's");
+    await refused(
+      { name: "x", subnets: [{ subnet: "203.0.113.128/25" }] },
+      "overlaps",
+      "this machine's 203.0.113.0/24",
+    );
     const everybody = "10.5.0.255";
     await refused(
       { name: "x", subnets: [{ subnet: "10.5.0.0/24", gateway: everybody }] },
@@ -287,6 +294,34 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     expect((await failureOf(() => networks.remove("bridge"))).message).toContain("not found");
     await refused({ name: "x", options: { bridge_name: "a-name-that-is-too-long" } }, "at most 15 bytes");
     await networks.remove("there");
+    nothingIsLeft();
+  });
+
+  test("a bridge of somebody else's stays as it is; the default network takes another name", async () => {
+    const foreign = async (name: string, act: () => Promise<void>) => {
+      runHere("ip", "link", "add", name, "type", "bridge");
+      runHere("ip", "link", "set", name, "up");
+      const before = () => runHere("ip", "-d", "-o", "addr", "show", name);
+      const told = before();
+      await act();
+      expect(before()).toBe(told);
+      runHere("ip", "link", "del", name);
+    };
+    await foreign("br-others", async () => {
+      const network = await networks.create({ name: "theirs", options: { bridge_name: "br-others" } });
+      const { message } = await failureOf(() => member(network, "a"));
+      expect(message).toBe('make the network "theirs": br-others is a network device of somebody else\'s');
+      there.clear();
+      await networks.remove("theirs");
+    });
+    await foreign("tsbox0", async () => {
+      const network = await networks.default();
+      expect(network.device).toBe("tsbox0");
+      const a = await member(network, "a");
+      expect(deviceNames()).toContain(`tsb-${network.id.slice(0, 10)}`);
+      expect(ask(a.place, "tcp", network.subnets[0]!.gateway, 7003)).toBe("refused");
+      await leave(a);
+    });
     nothingIsLeft();
   });
 

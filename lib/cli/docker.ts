@@ -41,6 +41,32 @@ const FLAGS: Record<string, Reason> = {
 };
 const SHORT: Record<string, string> = {};
 
+const OF_SWARM: Reason = ["networks are those of one machine here", "leave it out"];
+const IPAM: Reason = ["addresses are given by tsbox itself", "--subnet, --ip-range, --gateway"];
+/** Flags of commands for networks, by their two last words. */
+const NETWORK_FLAGS: Record<string, Record<string, Reason>> = {
+  "network create": {
+    "--attachable": OF_SWARM,
+    "--ingress": OF_SWARM,
+    "--scope": OF_SWARM,
+    "--config-only": OF_SWARM,
+    "--config-from": OF_SWARM,
+    "--ipam-driver": IPAM,
+    "--ipam-opt": IPAM,
+    "--ipv4": [
+      "a network has addresses of version 4 unless a subnet of version 6 alone is named",
+      "--subnet fd00:1::/64",
+    ],
+  },
+  "network connect": {
+    "--link": LINKS,
+    "--link-local-ip": LINK_LOCAL,
+    "--driver-opt": ["its device is called eth0, eth1 and so on", "leave it out"],
+    "--gw-priority": ["what leads elsewhere goes by the first network", "disconnect it, and connect it later"],
+  },
+  "network inspect": { "-v": OF_SWARM, "--verbose": OF_SWARM, "--scope": OF_SWARM },
+};
+
 /** Flags of other commands, by the last word of these. */
 const OTHER_FLAGS: Record<string, Record<string, Reason>> = {
   build: {
@@ -96,6 +122,11 @@ export function explainUnknown(error: UnknownWord): UsageError {
     return new UsageError(`run the command "${word}": ${why}`, hint);
   }
   const verb = error.verb.slice(error.verb.lastIndexOf(" ") + 1);
+  const ofNetworks = NETWORK_FLAGS[error.verb.split(" ").slice(-2).join(" ")];
+  if (ofNetworks) return explained(error, word, ofNetworks[word]);
   const known = verb === "run" || verb === "create" ? FLAGS[SHORT[word] ?? word] : OTHER_FLAGS[verb]?.[word];
-  return known ? new UsageError(`use ${word}: ${known[0]}`, known[1]) : error;
+  return explained(error, word, known);
 }
+
+const explained = (error: UnknownWord, word: string, reason: Reason | undefined): UsageError =>
+  reason ? new UsageError(`use ${word}: ${reason[0]}`, reason[1]) : error;

@@ -11,7 +11,7 @@ import {
   parseDuration,
   parseSize,
 } from "../sandbox/index.ts";
-import { parseExposed, parsePorts } from "../ip/index.ts";
+import { isMac, parseExposed, parsePorts } from "../ip/index.ts";
 import { checkEtcFiles } from "./etc-files.ts";
 import { checkName } from "./names.ts";
 import { compilePolicy, type NetworkPolicy } from "../policy/index.ts";
@@ -151,8 +151,8 @@ function checkNetworks(options: ContainerOptions): void {
     if (addresses !== undefined) checkTexts("addresses", addresses);
     if (aliases !== undefined) checkTexts("aliases", aliases);
     checkAliases(each as ContainerNetwork);
-    if (mac !== undefined && !/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(checkText("MAC address", mac)))
-      throw invalid(`use the MAC address ${show(mac)}: not six bytes`, '"02:42:ac:11:00:02"');
+    if (mac !== undefined && !isMac(checkText("MAC address", mac)))
+      throw invalid(`use the MAC address ${show(mac)}: not that of one device`, '"02:42:ac:11:00:02"');
   }
 }
 

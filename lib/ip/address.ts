@@ -106,6 +106,10 @@ export const contains = (subnet: Subnet, address: Address): boolean =>
 
 export const overlap = (a: Subnet, b: Subnet): boolean => contains(a, networkOf(b)) || contains(b, networkOf(a));
 
+/** `"02:42:ac:11:00:02"`: of Ethernet, and neither a group's nor nobody's. */
+export const isMac = (text: string): boolean =>
+  /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text) && !/^.[13579bdf]|^(00:){5}00$/i.test(text);
+
 /** In the order of the network. */
 export function bytesOfAddress({ family, value }: Address): Uint8Array {
   const bytes = new Uint8Array(bitsOf(family) / 8);

@@ -1,5 +1,5 @@
 /** Networks as the kernel has them: devices, packet filters. @module */
-export { checkDevice, Links, type Link, type LinkAddress, type LinkChange } from "./links.ts";
+export { checkDevice, Links, type Link, type LinkAddress, type LinkChange, type Route } from "./links.ts";
 export {
   inNetwork,
   setting,

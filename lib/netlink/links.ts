@@ -31,6 +31,7 @@ const [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS] = [1, 2, 4, 8];
 const KEPT = [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS];
 const [IFA_F_PERMANENT, IFA_F_NODAD] = [0x80, 0x02];
 const [RTA_DST, RTA_OIF, RTA_GATEWAY] = [1, 4, 5];
+const RTPROT_KERNEL = 2;
 const [RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RTN_UNICAST] = [254, 4, 0, 253, 1];
 const IFF_UP = 1;
 const [IFINFO_BYTES, IFADDR_BYTES, ROUTE_BYTES] = [16, 8, 12];
@@ -65,6 +66,12 @@ export interface LocalRoute {
   source?: Address;
   /** The main one where none is said. */
   table?: number;
+}
+
+/** Where something leads. */
+export interface Route extends Subnet {
+  /** A device has an address there. */
+  isDirect: boolean;
 }
 
 /** An address of a device, with what the kernel keeps of it. */
@@ -301,15 +308,16 @@ export class Links implements Disposable {
   }
 
   /** Where routes lead to, but for the default ones. */
-  routes(): Subnet[] {
+  routes(): Route[] {
     return ([4, 6] as const).flatMap((family) => {
       const header = new Uint8Array(ROUTE_BYTES);
       header[0] = FAMILY[family];
       return this.#dump("list routes", RTM_GETROUTE, header).flatMap((bytes) => {
         const destination = netlinkAttributes(bytes.subarray(ROUTE_BYTES)).get(RTA_DST);
-        const [, prefix = 0, , , , , , type] = bytes;
+        const [, prefix = 0, , , , protocol, , type] = bytes;
         if (!destination || prefix === 0 || type !== RTN_UNICAST) return [];
-        return [networkOf({ ...addressOfBytes(destination), prefix })];
+        const subnet = networkOf({ ...addressOfBytes(destination), prefix });
+        return [{ ...subnet, isDirect: protocol === RTPROT_KERNEL }];
       });
     });
   }

@@ -13,6 +13,7 @@ import {
   Links,
   setting,
   withoutFilter,
+  type Link,
   type ReachedNetwork,
 } from "../netlink/index.ts";
 import { setBandwidth, throughDevice } from "./bandwidth.ts";
@@ -49,11 +50,25 @@ const filtered = ({ device, subnets, internal, isolated }: NetworkRecord): Filte
 export { forgetAddresses } from "./connections.ts";
 export { openNameSockets } from "./name-sockets.ts";
 
+/** What its bridge is told apart by from one of this name that somebody else has made. */
+const macOf = ({ id, subnets }: NetworkRecord): string =>
+  macFor(`${subnets[0]?.gateway}/`, Uint8Array.fromHex(id.slice(0, 8)));
+
+const findBridge = (links: Links, network: NetworkRecord): Link | undefined => {
+  const found = links.find(network.device);
+  return found?.kind === "bridge" && found.mac === macOf(network) ? found : undefined;
+};
+
 /** Whether it stands. */
-export function stands({ device }: NetworkRecord): boolean {
+export function stands(network: NetworkRecord): boolean {
   using links = new Links();
-  const found = links.find(device);
-  return found?.kind === "bridge" && found.up;
+  return findBridge(links, network)?.up === true;
+}
+
+/** Whether somebody else has a device of its bridge's name: it is left alone. */
+export function isTaken(network: NetworkRecord): boolean {
+  using links = new Links();
+  return network.driver === "bridge" && !findBridge(links, network) && links.find(network.device) !== undefined;
 }
 
 /**
@@ -66,10 +81,11 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
   if (network.driver === "macvlan") return false;
   using links = new Links();
   const action = `make the network ${show(network.name)}`;
-  const found = links.find(network.device);
-  if (found && found.kind !== "bridge")
-    throw new TsboxError(`${action}: ${network.device} is a network device, and no bridge`, {
+  const found = findBridge(links, network);
+  if (!found && links.find(network.device))
+    throw new TsboxError(`${action}: ${network.device} is a network device of somebody else's`, {
       code: "limit_unavailable",
+      hint: "-o bridge_name=NAME, or none: it makes the bridge, and removes it",
     });
   // it is brought up last: then all of it stands. To tell the packet filter again takes the kernel 10 ms and more (measured)
   const isFiltered = hasFirewall();
@@ -78,7 +94,7 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
   if (!isFiltered && generation() === 0) throw withoutFilter();
   if (!found)
     links.addBridge(network.device, {
-      mac: macFor(`${network.subnets[0]?.gateway}/`, Uint8Array.fromHex(network.id.slice(0, 8))),
+      mac: macOf(network),
       ...(network.mtu === undefined ? {} : { mtu: network.mtu }),
     });
   const index = links.indexOf(network.device);
@@ -126,7 +142,7 @@ function versionSix(device: string, isWanted: boolean): void {
 export function lowerNetwork(network: NetworkRecord): void {
   const endpoints = Object.values(network.endpoints);
   using links = new Links();
-  const devices = network.driver === "macvlan" ? [] : [network.device];
+  const devices = network.driver === "bridge" && findBridge(links, network) ? [network.device] : [];
   removeDevices(links, [...devices, ...endpoints.flatMap(devicesOf)]);
   if (network.driver === "macvlan") return;
   if (network.namesElsewhere) closeNamePorts(network);
@@ -217,15 +233,17 @@ function configure(network: NetworkRecord, endpoint: Endpoint, isGateway: boolea
     inside,
     addresses.some((text) => text.includes(":")),
   );
+  // in a bridge there is no router but this machine, which does not say so
+  if (network.driver === "bridge") setting(`ipv6/conf/${inside}/accept_ra`, "0");
   for (const text of addresses) own.addAddress(index, parseSubnet(text), `${action}: give it ${text}`);
   own.change(index, { up: true }, action);
   if (isGateway) setGateways(own, network, endpoint, index);
 }
 
 /** What is left of containers in a network; their own ends are gone with their namespaces, or go with these. */
-export function pullOut({ driver, device }: NetworkRecord, endpoints: readonly Endpoint[]): void {
+export function pullOut(network: NetworkRecord, endpoints: readonly Endpoint[]): void {
   using links = new Links();
-  const bridge = driver === "bridge" ? links.find(device) : undefined;
+  const bridge = network.driver === "bridge" ? findBridge(links, network) : undefined;
   if (bridge)
     for (const address of endpoints.flatMap(({ addresses }) => addresses))
       links.removeNeighbour(bridge.index, parseSubnet(address));

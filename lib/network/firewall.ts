@@ -101,12 +101,15 @@ export function raiseFirewall(networks: readonly FilteredNetwork[], ports: reado
     .addChain("ports")
     // published ports need route_localnet, by which a container would reach what listens at 127.0.0.1 (CVE-2020-8558)
     .addRule("guard", [meta("iifname"), inSet("bridges"), ...isLoopback(DESTINATION_AT), verdict("drop")])
+    // and what listens at other addresses would be told that it comes from there
+    .addRule("guard", [meta("iifname"), inSet("bridges"), ...isLoopback(SOURCE_AT), verdict("drop")])
     .addRule("forward", [...established(), verdict("accept")])
     .addRule("forward", [...isWithin(), verdict("accept")])
-    .addRule("forward", [...translated(), verdict("accept")])
-    .addRule("forward", [meta("oifname"), inSet("guarded"), verdict("drop")])
+    // by published ports of other networks neither
     .addRule("forward", [meta("iifname"), inSet("internal"), verdict("drop")])
     .addRule("forward", [meta("oifname"), inSet("internal"), verdict("drop")])
+    .addRule("forward", [...translated(), verdict("accept")])
+    .addRule("forward", [meta("oifname"), inSet("guarded"), verdict("drop")])
     // who reaches its neighbour by a published port is not to answer past this machine; where filters of bridges are on
     // (bridge-nf-call-iptables), it never does
     .addRule("postrouting", [...translated(), ...isWithin(), masquerade()]);

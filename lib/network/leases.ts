@@ -53,6 +53,9 @@ export interface WantedSubnet {
   reserved?: Record<string, string>;
 }
 
+/** Of loopback, link-local (of version 6), multicast and none at all. */
+const NOBODYS = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8"];
+
 /** @throws TsboxError `invalid_option` */
 export function checkSubnet(wanted: WantedSubnet, taken: readonly { subnet: Subnet; owner: string }[]): NetworkSubnet {
   const given = parseSubnet(wanted.subnet);
@@ -61,6 +64,8 @@ export function checkSubnet(wanted: WantedSubnet, taken: readonly { subnet: Subn
     throw invalid(`use the subnet ${show(wanted.subnet)}: it has bits behind its prefix`, formatSubnet(subnet));
   if (bitsOf(subnet.family) - subnet.prefix < 2)
     throw invalid(`use the subnet ${show(wanted.subnet)}: it has no room for a gateway and a container`);
+  if (NOBODYS.some((range) => overlap(parseSubnet(range), subnet)))
+    throw invalid(`use the subnet ${show(wanted.subnet)}: some of its addresses are no machine's`, NOBODYS.join(", "));
   const other = taken.find((each) => overlap(subnet, each.subnet));
   if (other)
     throw invalid(

@@ -9,7 +9,7 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import type { State } from "../state/index.ts";
 import { isHeld, sweepBoxes } from "../store/index.ts";
-import { DEFAULT_NETWORK, hasNames } from "./default-network.ts";
+import { DEFAULT_NETWORK, deviceFor, hasNames } from "./default-network.ts";
 import type { NetworkFilters } from "./filter.ts";
 import type { Namespace } from "./devices.ts";
 import { lockNetworks, tryLockNetworks } from "./lock.ts";
@@ -100,8 +100,18 @@ export class Networks extends RecordedNetworks {
       const isNew = await place.make();
       await this.#sweep(place, container);
       if (isNew) await this.#plugInAgain(place, container);
+      await this.#placed(place, this.get(id));
       await this.#raise(place, this.get(id), container);
     });
+  }
+
+  /** The bridge of the default network is called as that of another store's. */
+  async #placed(place: Place, network: NetworkRecord): Promise<void> {
+    if (network.name !== DEFAULT_NETWORK) return;
+    const { isTaken } = await import("./devices.ts");
+    if (!place.within(() => isTaken(network))) return;
+    const device = deviceFor(network.id);
+    this.state().networks.update<NetworkRecord>(network.id, (row) => ({ ...row, device }));
   }
 
   /** Those of an ordinary user where whoever kept them was killed, with all containers that run. */

@@ -1,7 +1,8 @@
 /** A network that is about to be made: whether it can be, and what it then is. Nothing is made here. @module */
 import { effectiveUid, show, TsboxError } from "../../syscalls/index.ts";
-import { parseSubnet, type Subnet } from "../ip/index.ts";
-import { checkDevice } from "../netlink/index.ts";
+import { formatSubnet, parseSubnet } from "../ip/index.ts";
+import { checkDevice, type Route } from "../netlink/index.ts";
+import { deviceFor } from "./default-network.ts";
 import { checkSubnet, freeSubnet, uniqueSubnet, type WantedSubnet } from "./leases.ts";
 import type { NetworkRecord } from "./record.ts";
 
@@ -34,7 +35,7 @@ export interface Surroundings {
   /** All networks that there are. */
   others: readonly NetworkRecord[];
   /** Of this machine. */
-  routes: readonly Subnet[];
+  routes: readonly Route[];
   /** Of the one that is there without being made. */
   device?: string | undefined;
 }
@@ -75,13 +76,16 @@ export function newNetwork(options: NetworkOptions, { others, routes, device }: 
 
 function subnetsFor(
   { name, subnets = [], ipv6 }: NetworkOptions,
-  others: readonly NetworkRecord[],
-  routes: readonly Subnet[],
+  networks: readonly NetworkRecord[],
+  routes: readonly Route[],
 ): NetworkRecord["subnets"] {
-  const taken = others.flatMap((network) =>
+  const taken = networks.flatMap((network) =>
     network.subnets.map(({ subnet }) => ({ subnet: parseSubnet(subnet), owner: `network ${network.name}` })),
   );
-  const made = subnets.map((wanted) => checkSubnet(wanted, taken));
+  // a user's are in a place of their own
+  const own = effectiveUid() === 0 ? routes.filter(({ isDirect }) => isDirect) : [];
+  const others = [...taken, ...own.map((subnet) => ({ subnet, owner: `this machine's ${formatSubnet(subnet)}` }))];
+  const made = subnets.map((wanted) => checkSubnet(wanted, others));
   const families = made.map(({ subnet }) => parseSubnet(subnet).family);
   if (new Set(families).size < families.length)
     throw invalid(
@@ -118,7 +122,7 @@ function optionsOf(given: Record<string, string>): Record<string, string> {
 }
 
 function deviceOf(options: Record<string, string>, driver: NetworkRecord["driver"], id: string): string {
-  if (driver === "bridge") return options["bridge_name"] ?? `tsb-${id.slice(0, 10)}`;
+  if (driver === "bridge") return options["bridge_name"] ?? deviceFor(id);
   if (options["parent"] !== undefined) return options["parent"];
   throw invalid("make a macvlan network: no parent is named", "-o parent=eth0: a network device of the host");
 }

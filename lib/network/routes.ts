@@ -1,8 +1,7 @@
 /** Where this machine's own routes lead to. @module */
-import type { Subnet } from "../ip/index.ts";
-import { Links } from "../netlink/index.ts";
+import { Links, type Route } from "../netlink/index.ts";
 
-export function hostRoutes(): Subnet[] {
+export function hostRoutes(): Route[] {
   using links = new Links();
   return links.routes();
 }

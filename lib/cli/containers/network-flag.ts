@@ -1,5 +1,6 @@
 /** A network as `--network` names it: `web`, or `name=web,alias=db,ip=10.0.0.2,ip6=fd00::2,mac-address=02:00:00:00:00:02`. @module */
 import type { ContainerNetwork } from "../../containers/index.ts";
+import { isMac } from "../../ip/index.ts";
 import { invalid } from "../invalid.ts";
 
 const FIELDS = ["name", "alias", "ip", "ip6", "mac-address"];
@@ -36,6 +37,6 @@ export function addressOf(flag: string, text: string, family: 4 | 6): string {
 
 /** @throws TsboxError `invalid_option` */
 export function macAddress(flag: string, text: string): string {
-  if (/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text)) return text.toLowerCase();
+  if (isMac(text)) return text.toLowerCase();
   throw invalid(flag, text, `${text} is not a valid mac address`, '"02:42:ac:11:00:02"');
 }

@@ -15,6 +15,8 @@ export const addInspect: Add = (parent, name) =>
     },
     (first: string, more: string[], { format }: { format?: string }) =>
       withNetworks(({ networks }) =>
-        printInspected([first, ...more], format, async (each) => inspectedNetwork(networks.get(each))),
+        printInspected([first, ...more], format, async (each) =>
+          inspectedNetwork(each === "bridge" ? await networks.default() : networks.get(each)),
+        ),
       ),
   );

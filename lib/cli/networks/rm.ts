@@ -20,10 +20,10 @@ export const addRm: Add = (parent, name) =>
         forEach([first, ...more], async (each) => {
           try {
             await networks.remove(each);
+            print(`${each}\n`);
           } catch (error) {
             if (!force || (error as { code?: string }).code !== "network_not_found") throw error;
           }
-          print(`${each}\n`);
         }),
       ),
   );

@@ -9,6 +9,7 @@ import { humanSize } from "../images/human.ts";
 import { DANGLING, PRUNE_FLAGS, tellRemoved as tellImages, UNUSED, type PruneFlags } from "../images/prune.ts";
 import { safely } from "../images/with-images.ts";
 import { invalid } from "../invalid.ts";
+import { networkFilters, tellRemoved as tellNetworks } from "../networks/prune.ts";
 import { print } from "../print.ts";
 import { tellRemoved as tellVolumes } from "../volumes/prune.ts";
 
@@ -22,7 +23,7 @@ export const addSystemPrune: Add = (parent, name) =>
     name,
     {
       summary: "Remove unused data",
-      more: ": containers that do not run, images, build cache, and what was left of downloads that broke off",
+      more: ": containers that do not run, networks, images, build cache, and what was left of downloads that broke off",
       usage: "[FLAGS]",
       flags: [...PRUNE_FLAGS, ["--volumes", "Also volumes without a name that no container has"]],
     },
@@ -43,6 +44,7 @@ export const addSystemPrune: Add = (parent, name) =>
 function warning({ all = false, filter = [], volumes = false }: SystemPruneFlags): string {
   const kinds = [
     "all stopped containers",
+    "all networks not used by at least one container",
     ...(volumes ? ["all anonymous volumes not used by at least one container"] : []),
     all ? UNUSED : DANGLING,
     all ? "all build cache" : "unused build cache",
@@ -58,10 +60,11 @@ async function prune(
   engine: Tsbox,
   { all = false, filter = [], volumes: withVolumes = false }: SystemPruneFlags,
 ): Promise<number> {
-  const { containers, images, volumes } = engine;
+  const { containers, images, networks, volumes } = engine;
   const filters = containerFilters(filter);
   const ended = await containers.prune({ filters });
   tellContainers(ended);
+  tellNetworks(await networks.prune(await networkFilters(filter)));
   const unused = withVolumes ? await volumes.prune({ filters }) : { removed: [], freedBytes: 0 };
   tellVolumes(unused);
   const gone = await images.prune({ all, ...pruneFilters(filter) });
