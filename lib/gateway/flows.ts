@@ -19,6 +19,8 @@ const ECONNREFUSED = 111;
 interface Flow {
   inner: Peer;
   outer: Peer;
+  /** That led there when it began. */
+  names: readonly string[];
   /** -1: not decided yet, or denied. */
   fd: number;
   waiting: Uint8Array[];
@@ -80,7 +82,7 @@ export class Flows {
   #judge(key: string, flow: Flow, allowed: () => void): void {
     const { address, port } = flow.outer;
     const ip = formatAddress(addressOfBytes(address));
-    const wanted = { protocol: "udp" as const, ip, port, names: this.#way.pins.namesOf(ip) };
+    const wanted = { protocol: "udp" as const, ip, port, names: this.#way.namesOf(ip, flow.names) };
     this.#way.judge(wanted, (verdict) => {
       // it has ended while somebody was asked
       if (this.#flows.get(key) !== flow) return;
@@ -93,7 +95,8 @@ export class Flows {
 
   #open(key: string, inner: Peer, outer: Peer): Flow | undefined {
     if (!this.#makeRoom()) return undefined;
-    const flow: Flow = { inner, outer, fd: -1, waiting: [], used: 0, answered: false };
+    const names = this.#way.namesOf(formatAddress(addressOfBytes(outer.address)));
+    const flow: Flow = { inner, outer, names, fd: -1, waiting: [], used: 0, answered: false };
     this.#flows.set(key, flow);
     this.#judge(key, flow, () => this.#connect(key, flow));
     this.#sweepLater();

@@ -24,8 +24,15 @@ const PAUSE_MS = 50;
 const ACCEPT_MS = 5000;
 const PACKET_BYTES = 65_535;
 
+/** Where a connection leads. */
+interface Led {
+  to: Peer;
+  /** Those that led there when it was made, which stay its own: what a resolver has said is forgotten after a time. */
+  names: readonly string[];
+}
+
 /** One that has begun inside, and is not there yet. */
-interface Pending {
+interface Pending extends Led {
   opening: Opening;
   /** -1 until there is one; names are answered without. */
   outer: number;
@@ -37,8 +44,7 @@ const keyOf = (from: Peer, to: Peer) => `${from.address.join(".")}:${from.port} 
 /** The connections of one sandbox. */
 export class Streams {
   readonly #way: Way;
-  /** Where each of them leads. */
-  readonly #relays = new Map<Relay, Peer>();
+  readonly #relays = new Map<Relay, Led>();
   readonly #pending = new Map<string, Pending>();
   #pausing = false;
 
@@ -60,8 +66,8 @@ export class Streams {
 
   /** By other rules: what is not allowed any more breaks off. */
   judgeAgain(): void {
-    for (const [relay, to] of this.#relays) {
-      this.#judge(to, (verdict, denied) => {
+    for (const [relay, led] of this.#relays) {
+      this.#judge(led, (verdict, denied) => {
         if (verdict.allowed || !this.#relays.has(relay)) return;
         denied();
         relay.reset();
@@ -70,7 +76,7 @@ export class Streams {
     // who is let through already might take his time to come
     for (const [key, pending] of this.#pending) {
       if (pending.outer < 0) continue;
-      this.#judge(pending.opening.to, (verdict, denied) => {
+      this.#judge(pending, (verdict, denied) => {
         if (verdict.allowed || this.#pending.get(key) !== pending) return;
         denied();
         this.#refuse(key, pending);
@@ -78,9 +84,9 @@ export class Streams {
     }
   }
 
-  #judge({ address, port }: Peer, judged: (verdict: Verdict, denied: () => void) => void): void {
-    const ip = formatAddress(addressOfBytes(address));
-    const flow = { protocol: "tcp" as const, ip, port, names: this.#way.pins.namesOf(ip) };
+  #judge({ to, names }: Led, judged: (verdict: Verdict, denied: () => void) => void): void {
+    const ip = formatAddress(addressOfBytes(to.address));
+    const flow = { protocol: "tcp" as const, ip, port: to.port, names: this.#way.namesOf(ip, names) };
     this.#way.judge(flow, (verdict) => judged(verdict, () => this.#way.denied(flow, verdict)));
   }
 
@@ -116,10 +122,11 @@ export class Streams {
     if (this.#pending.has(key)) return;
     // nor will there be an answer now: it will be sent again
     if (!this.#way.take(DESCRIPTORS)) return;
-    const pending: Pending = { opening, outer: -1 };
+    const names = this.#way.namesOf(formatAddress(addressOfBytes(opening.to.address)));
+    const pending: Pending = { opening, to: opening.to, names, outer: -1 };
     this.#pending.set(key, pending);
     if (this.#way.asksNames(opening.to)) return this.#let(key, pending);
-    this.#judge(opening.to, (verdict, denied) => {
+    this.#judge(pending, (verdict, denied) => {
       if (this.#pending.get(key) !== pending) return;
       if (verdict.allowed) return this.#connect(key, pending);
       denied();
@@ -191,13 +198,13 @@ export class Streams {
     if (!pending || !to) return sys.resetSocket(inner);
     this.#pending.delete(key);
     pending.timer?.cancel();
-    if (pending.outer >= 0) return this.#relay(inner, pending.outer, to);
+    if (pending.outer >= 0) return this.#relay(inner, pending.outer, { to, names: pending.names });
     if (this.#way.names.serve(inner, () => this.#way.give(DESCRIPTORS))) return;
     this.#way.give(DESCRIPTORS);
     sys.resetSocket(inner);
   }
 
-  #relay(inner: number, outer: number, to: Peer): void {
+  #relay(inner: number, outer: number, led: Led): void {
     const { loop, pipes } = this.#way;
     const relay = new Relay(loop, pipes, inner, outer, {
       holder: this.#way.holder,
@@ -208,7 +215,7 @@ export class Streams {
         this.#way.give(DESCRIPTORS);
       },
     });
-    this.#relays.set(relay, to);
+    this.#relays.set(relay, led);
     relay.begin();
   }
 }

@@ -106,6 +106,11 @@ export class Way {
     return v6 ? [v4, v6] : [v4];
   }
 
+  /** Names that have led to an address, the latest first. @param before others that are known to have */
+  namesOf(ip: string, before: readonly string[] = []): string[] {
+    return [...new Set([...this.pins.namesOf(ip), ...before])];
+  }
+
   /** Sends a packet into the namespace, as if it came from where it says. */
   inject(to: Uint8Array, packet: Uint8Array): boolean {
     const sockets = this.sockets[to.length === 4 ? 4 : 6];

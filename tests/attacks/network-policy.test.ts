@@ -569,6 +569,34 @@ for (const [who, user, reason] of worlds) {
       expect(world.seen()).toEqual([`tcp ${PACKAGES}:80`, `tcp ${PACKAGES}:80`]);
     });
 
+    it("a connection that was made by a name stays that name's, however many others have led there meanwhile", async () => {
+      for (let number = 0; number < 40; number++) world.names.set(`many${number}.example`, [PACKAGES]);
+      const came = await world.on(async ({ Sandbox, attack }) => {
+        await using box = await Sandbox.create({ runtime: true, network: { allow: ["*"] } });
+        const staying = async ({ lookUp }: Inside) => {
+          const { connect } = require("node:net") as typeof import("node:net");
+          const socket = connect({ host: "packages.example", port: 80 });
+          const ended = new Promise<string>((resolve) => {
+            socket.on("error", (error) => resolve((error as { code?: string }).code ?? ""));
+            socket.on("close", () => resolve("closed"));
+          });
+          await new Promise((resolve) => socket.once("data", resolve));
+          for (let number = 0; number < 40; number++) await lookUp(`many${number}.example`);
+          process.stderr.write("connected\n");
+          return ended;
+        };
+        const process_ = box.spawn(attack(staying), { stderr: "pipe" });
+        for await (const chunk of process_.stderr as ReadableStream<Uint8Array>) if (chunk.length > 0) break;
+        await box.network.update({ allow: ["packages.example"] });
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        const stayed = box.network.denied.filter(({ protocol }) => protocol === "tcp").length === 0;
+        await box.network.update({ allow: ["other.example"] });
+        return { stayed, cut: JSON.parse(await new Response(process_.stdout).text()) as string };
+      });
+      for (let number = 0; number < 40; number++) world.names.delete(`many${number}.example`);
+      expect(came).toEqual({ stayed: true, cut: expect.stringMatching(/^(ECONNRESET|closed)$/) });
+    });
+
     it("an answer by a policy that has been replaced meanwhile is none", async () => {
       world.seen();
       const came = await world.on(async ({ Sandbox, attack }, ip) => {
