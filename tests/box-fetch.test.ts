@@ -9,6 +9,7 @@ import { hide, type HiddenSocket } from "../lib/sandbox/hidden-socket.ts";
 import { HostServers } from "../lib/sandbox/host-servers.ts";
 import { close, O_PATH, open, runtime } from "../syscalls/index.ts";
 
+const DENO = join(import.meta.dirname, "../node_modules/.bin/deno");
 /** Nobody else's. */
 const temporary = mkdtempSync(join(tmpdir(), "tsbox-fetch-"));
 const left = () => readdirSync(temporary).length;
@@ -19,6 +20,40 @@ afterAll(() => {
   else process.env["TMPDIR"] = callers;
   rmSync(temporary, { recursive: true });
 });
+/** What is answered to a request that no client makes. */
+async function said(path: string, head: string): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const socket = await Bun.connect({
+    unix: path,
+    socket: {
+      data: (_, bytes) => resolve(String(bytes)),
+      close: () => resolve("closed"),
+      error: () => resolve("failed"),
+    },
+  });
+  socket.write(`${head}\r\n\r\n`);
+  return promise.finally(() => socket.end());
+}
+/** The same of a handler in a program of Deno, which answers 200. */
+async function saidByDeno(head: string): Promise<string> {
+  const sources = join(import.meta.dirname, "..");
+  const source = `
+    import { HostServers } from "${sources}/lib/sandbox/host-servers.ts";
+    import { compilePolicy } from "${sources}/lib/policy/index.ts";
+    const servers = new HostServers();
+    const policy = { hosts: { "api.internal": () => new Response("") } };
+    servers.update(policy, compilePolicy(policy));
+    const { connect } = process.getBuiltinModule("node:net");
+    const socket = connect(servers.paths()["198.18.0.1"], () => socket.write(${JSON.stringify(`${head}
+
+`)}));
+    const say = (text) => { console.log(String(text)); process.exit(0); };
+    socket.on("data", say).on("close", () => say("closed")).on("error", say);`;
+  const file = join(temporary, "deno.ts");
+  await Bun.write(file, source);
+  const deno = Bun.spawn([DENO, "run", "--quiet", "--no-lock", "--allow-all", file], { stdout: "pipe" });
+  return (await deno.stdout.text().finally(() => rmSync(file))).trim();
+}
 const descriptors = () => readdirSync("/proc/self/fd").length;
 
 describe("a function in place of a server", () => {
@@ -54,6 +89,27 @@ describe("a function in place of a server", () => {
       expect(asked).toBe(1);
     },
   );
+
+  test.each([
+    ["a whole URL of another", "GET http://evil.example/ HTTP/1.1\r\nHost: api.internal"],
+    ["the header of another", "GET http://api.internal/ HTTP/1.1\r\nHost: evil.example"],
+    ["two headers", "GET / HTTP/1.1\r\nHost: api.internal\r\nHost: evil.example"],
+    ["a user", "GET / HTTP/1.1\r\nHost: evil.example@api.internal"],
+    ["a part of a path", "GET / HTTP/1.1\r\nHost: api.internal#"],
+    ["none", "GET / HTTP/1.0\r\nA: b"],
+  ])("is told no other name, with %s in what it is asked", async (_, head) => {
+    for (const deno of [false, true]) {
+      const asked: (string | null)[] = [];
+      update({
+        hosts: { "api.internal": ({ url, headers }) => (asked.push(url, headers.get("host")), new Response()) },
+      });
+      const answer = deno ? await saidByDeno(head) : await said(servers.paths()["198.18.0.1"] ?? "", head);
+      // the header is what counts in one, the URL in the other; what both say is passed on
+      const passed = /^HTTP\/1.1 200/.test(answer);
+      if (passed && !deno) expect(asked).toEqual(["http://api.internal/", "api.internal"]);
+      else expect([deno, answer]).toEqual([deno, expect.stringMatching(/^HTTP\/1.\d [45]/)]);
+    }
+  });
 
   test.each<[string, () => Response | Promise<Response>]>([
     ["throws", () => { throw new Error("a secret"); }], // prettier-ignore

@@ -64,7 +64,11 @@ function serve(name: string, handler: HostHandler): Server {
   return server;
 }
 
-function hostOf(request: Request): string | undefined {
-  const url = URL.canParse(request.url) ? new URL(request.url) : undefined;
-  return url?.port === "" ? findName(url.hostname) : undefined;
+/** By both of what a handler may read, or pass on: a whole URL in place of a path, and the header, can say different things. */
+function hostOf({ url, headers }: Request): string | undefined {
+  const asked = URL.canParse(url) ? new URL(url) : undefined;
+  const named = findName((headers.get("host") ?? "").replace(/:80$/, ""));
+  return asked?.port === "" && asked.username + asked.password === "" && findName(asked.hostname) === named
+    ? named
+    : undefined;
 }
