@@ -409,6 +409,32 @@ describe("images that are here", () => {
   );
 });
 
+test(
+  "a signal ends a save that nobody reads, and one to a file, of which nothing is left",
+  async () => {
+    writeFileSync(join(folder.path, "fs/more"), crypto.getRandomValues(new Uint8Array(1_000_000)));
+    const packed = Bun.spawnSync(["tar", "-C", join(folder.path, "fs"), "-cf", join(folder.path, "more.tar"), "more"]);
+    expect(packed.exitCode).toBe(0);
+    await tsboxIn("slow")("import", "more.tar", "more");
+    const child = Bun.spawn([...MAIN, "save", "more"], {
+      cwd: folder.path,
+      env: environment("slow"),
+      stdin: "ignore",
+      // a pipe that is full soon
+      stdout: "pipe",
+    });
+    const reader = child.stdout.getReader();
+    await reader.read();
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(128 + 15);
+    expect(await tsboxIn("slow")("save", "-o", "none/x.tar", "more")).toMatchObject({
+      status: 1,
+      stderr: 'tsbox: write "none/x.tar": ENOENT\n',
+    });
+  },
+  TIMEOUT_MS,
+);
+
 describe("a registry", () => {
   const noOne = noBusybox ?? noRegistry;
   const registryTest = (name: string, body: (registry: TestRegistry) => Promise<void>, options = {}) =>

@@ -431,6 +431,42 @@ test("a signal ends a pull at once", async () => {
   expect((await failureOf(() => engine.images.pull("x", { signal: stop.signal }))).code).toBe("aborted");
 });
 
+describe("a signal ends", () => {
+  test.each(["import", "load"] as const)("an %s whose source says nothing", async (verb) => {
+    const before = storeListing(root);
+    const stop = new AbortController();
+    const silent = new ReadableStream<Uint8Array>({ pull: () => new Promise(() => stop.abort()) });
+    using engine = new Tsbox({ root });
+    const failure = await failureOf(() => engine.images[verb](silent, { signal: stop.signal }));
+    expect(failure.code).toBe("aborted");
+    expect(storeListing(root)).toEqual(before);
+    expect(unfinished(root)).toEqual([]);
+  });
+
+  test("an import, a load and a push of much before they are through", async () => {
+    const large = join(folder.path, "large.tar");
+    await Bun.write(large, tarOf("large", new Uint8Array(100 * 2 ** 20)));
+    const own = join(folder.path, "large");
+    using engine = new Tsbox({ root: own });
+    using empty = new Tsbox({ root: join(folder.path, "empty") });
+    const name = `${registry.host}/large:1`;
+    const { id } = await engine.images.import(large, { reference: name });
+    const archive = join(folder.path, "large-image.tar");
+    await Bun.write(archive, new Response(await engine.images.save([id])));
+    answer = ({ method }, reply) => reply.send(method === "HEAD" ? 404 : 200);
+    for (const work of [
+      (options: PullOptions) => engine.images.import(large, options),
+      (options: PullOptions) => empty.images.load(archive, options),
+      (options: PullOptions) => engine.images.push(name, { ...impatient, ...options }),
+    ]) {
+      // whoever is busy all the time does not see that it is time
+      const failure = await failureOf(() => work({ signal: AbortSignal.timeout(10) }));
+      expect(failure.code).toBe("aborted");
+    }
+    expect([(await engine.images.list()).length, (await empty.images.list()).length]).toEqual([1, 0]);
+  });
+});
+
 test("two at once pull each layer once", async () => {
   const image = makeImage();
   answer = serving(image);

@@ -8,6 +8,7 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import { FormatError, TAR_BLOCK_BYTES, TarReader, type TarRecord } from "../../wasm/index.ts";
 import {
+  abortable,
   type ArchiveSource,
   collect,
   compressionOfBytes,
@@ -110,7 +111,7 @@ export class ImageArchive implements Disposable {
 /** A descriptor of a plain tar file that can be read anywhere. */
 async function openPlain(source: ArchiveSource, spool: string, signal: AbortSignal | undefined): Promise<number> {
   if (typeof source !== "string") {
-    const { compression, pieces } = await sniff(piecesOf(source));
+    const { compression, pieces } = await sniff(abortable(piecesOf(source), signal));
     return spoolTo(spool, decompress(pieces, compression), signal);
   }
   const { closeSync, fstatSync, openSync, readSync } = process.getBuiltinModule("node:fs");
@@ -141,7 +142,7 @@ function opened(open: () => number, file: string): number {
 async function spoolFrom(fd: number, spool: string, signal: AbortSignal | undefined): Promise<number> {
   const { createReadStream } = process.getBuiltinModule("node:fs");
   const stream = createReadStream("", { fd, autoClose: false });
-  const { compression, pieces } = await sniff(piecesOf(stream as AsyncIterable<Uint8Array>));
+  const { compression, pieces } = await sniff(abortable(piecesOf(stream as AsyncIterable<Uint8Array>), signal));
   return spoolTo(spool, decompress(pieces, compression), signal);
 }
 

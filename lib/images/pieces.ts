@@ -1,5 +1,6 @@
 /** Archives and layers as bytes that come in pieces: where they come from, how they are compressed. @module */
 import type { Compression } from "../image/index.ts";
+import { turns } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import { FormatError, Inflate, Zstd } from "../../wasm/index.ts";
 
@@ -32,6 +33,30 @@ async function* iterate(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>
   }
 }
 
+/** Ends at once where it is aborted, also while the next piece does not come. */
+export async function* abortable(pieces: Pieces, signal: AbortSignal | undefined): Pieces {
+  if (!signal) return yield* pieces;
+  const aborted = Promise.withResolvers<never>();
+  aborted.promise.catch(() => {}); // it may be that nobody waits
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const iterator = pieces[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await Promise.race([iterator.next(), aborted.promise]);
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    // who waits for a piece that does not come would wait for this, too
+    const ended = iterator.return?.();
+    if (!signal.aborted) await ended;
+    else ended?.catch(() => {});
+  }
+}
+
 /** What the runtime says of a file, in this library's words. */
 export function unreadable(file: string, error: unknown): unknown {
   const { code, errno, syscall } = error as { code?: unknown; errno?: unknown; syscall?: unknown };
@@ -49,7 +74,10 @@ export function unreadable(file: string, error: unknown): unknown {
 export async function* filePieces(fd: number, start: number, end: number, signal?: AbortSignal): Pieces {
   const { readSync } = process.getBuiltinModule("node:fs");
   const buffer = new Uint8Array(Math.min(PIECE_BYTES, Math.max(1, end - start)));
+  const turn = turns();
   for (let at = start; at < end;) {
+    const waited = turn();
+    if (waited) await waited;
     signal?.throwIfAborted();
     const length = readSync(fd, buffer, 0, Math.min(buffer.length, end - at), at);
     if (length === 0) throw new TsboxError("read the archive: it was cut short", { code: "image_invalid" });

@@ -114,7 +114,11 @@ export async function* archivePieces(store: Store, files: readonly ArchiveFile[]
     });
     if (isDirectory) continue;
     if ("bytes" in file) yield file.bytes;
-    else for await (const piece of store.openBlob(file.blob.digest)) yield piece;
+    else
+      for await (const piece of store.openBlob(file.blob.digest)) {
+        signal?.throwIfAborted();
+        yield piece;
+      }
     yield tarPadding(size);
   }
   yield tarEnd();

@@ -12,6 +12,7 @@ import {
 } from "../image/index.ts";
 import { asUnavailable, storing } from "./failure.ts";
 import { patiently, type StoreRoot } from "./root.ts";
+import { turns } from "./turn.ts";
 
 const ALGORITHMS: readonly DigestAlgorithm[] = ["sha256", "sha512"];
 
@@ -55,10 +56,13 @@ export function openBlob(root: StoreRoot, digest: Digest, verify: boolean): Open
   const dispose = () => opened.dispose();
   async function* pieces(): AsyncGenerator<Uint8Array> {
     const digester = verify ? new Digester(algorithmOf(digest)) : undefined;
+    const turn = turns();
     try {
       for (let piece; !opened.disposed && (piece = file!.read()).length > 0;) {
         digester?.update(piece);
         yield piece;
+        const waited = turn();
+        if (waited) await waited;
       }
       if (digester && !opened.disposed && digester.digest() !== digest) throw damaged(digest);
     } catch (error) {

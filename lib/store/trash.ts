@@ -6,6 +6,7 @@
 import { DEEP, ERRNO, removal, removeTree, TsboxError, type Directory } from "../../syscalls/index.ts";
 import { asUnavailable, storing } from "./failure.ts";
 import type { StoreRoot } from "./root.ts";
+import { turns } from "./turn.ts";
 
 const PREFIX = "trash-";
 /** So long nobody else has a turn. */
@@ -61,12 +62,11 @@ function removeEntry<T>(parent: Directory, name: string, tree: (parent: Director
 }
 
 async function removeSlowly(ingest: Directory, name: string): Promise<void> {
-  let since = performance.now();
+  const turn = turns(TURN_MS);
   try {
     for (const _ of removeEntry(ingest, name, (parent) => removal(parent, name)) ?? []) {
-      if (performance.now() - since < TURN_MS) continue;
-      await new Promise((resolve) => setTimeout(resolve));
-      since = performance.now();
+      const waited = turn();
+      if (waited) await waited;
     }
   } catch (error) {
     if (!isForbidden(error)) throw asUnavailable(error);

@@ -5,6 +5,7 @@ import { sizeOfTerminal } from "../../terminal/index.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { humanSize } from "../images/human.ts";
 import { print } from "../print.ts";
+import { printPieces } from "../print-pieces.ts";
 import { UsageError } from "../report.ts";
 import { safeText } from "../safe-text.ts";
 import { planCopy, splitCopyWord, type Place } from "./copy-plan.ts";
@@ -78,8 +79,7 @@ async function copyOut(
   const followLink = flags.followLink === true;
   if (target === STREAM) {
     if (sizeOfTerminal(STDOUT)) throw new UsageError("copy to stdout: it is a terminal", "redirect it");
-    for await (const piece of await container.copyOut(path, { followLink, signal })) print(piece);
-    return;
+    return printPieces(await container.copyOut(path, { followLink, signal }), signal);
   }
   const source = await container.stat(path, { follow: followLink || /\/\.?$/.test(path) });
   if (!source)

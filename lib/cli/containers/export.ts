@@ -2,7 +2,7 @@
 import { sizeOfTerminal } from "../../terminal/index.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { writeFileWhole } from "../images/output-file.ts";
-import { print } from "../print.ts";
+import { printPieces } from "../print-pieces.ts";
 import { UsageError } from "../report.ts";
 import { withContainers } from "./with-containers.ts";
 
@@ -20,11 +20,10 @@ export const addExport: Add = (parent, name) =>
       flags: [["-o, --output <FILE>", "Write to a file"]],
     },
     (container: string, { output }: { output?: string }) =>
-      withContainers(async (containers) => {
+      withContainers(async (containers, signal) => {
         if (output === undefined && sizeOfTerminal(STDOUT))
           throw new UsageError("export to stdout: it is a terminal", "-o FILE, or redirect it");
         const archive = await (await containers.get(container)).export();
-        if (output !== undefined) await writeFileWhole(output, archive);
-        else for await (const piece of archive) print(piece);
+        await (output === undefined ? printPieces(archive, signal) : writeFileWhole(output, archive, signal));
       }),
   );

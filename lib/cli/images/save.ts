@@ -1,6 +1,6 @@
 /** `tsbox save`: images as an archive. @module */
 import { invalid } from "../invalid.ts";
-import { print } from "../print.ts";
+import { printPieces } from "../print-pieces.ts";
 import { UsageError } from "../report.ts";
 import { sizeOfTerminal } from "../../terminal/index.ts";
 import { checkPlatform } from "./check-platform.ts";
@@ -43,7 +43,6 @@ export const addSave: Add = (parent, name) =>
         const names = [first, ...more];
         for (const each of names) await checkPlatform(images, each, platform);
         const archive = await images.save(names, { format: FORMATS[format as keyof typeof FORMATS], signal });
-        if (output !== undefined) await writeFileWhole(output, archive);
-        else for await (const piece of archive) print(piece);
+        await (output === undefined ? printPieces(archive, signal) : writeFileWhole(output, archive, signal));
       }),
   );
