@@ -507,6 +507,14 @@ describe("hooks", () => {
     await expectNothing();
   });
 
+  test("that kill the container while it is made have create fail, and nothing left", async () => {
+    const kills = `kill -9 $(sed 's/.*"pid": *\\([0-9]*\\).*/\\1/'); sleep 0.1`;
+    const bundle = sh("true", { hooks: { createRuntime: [{ path: "/bin/sh", args: ["sh", "-c", kills] }] } });
+    const { status, stderr } = oci("create", "--bundle", bundle, "killed");
+    expect([status, stderr]).toEqual([1, expect.stringContaining("its process ended before it could say why")]);
+    await expectNothing();
+  });
+
   test("of createRuntime and createContainer work in the bundle, as with crun", () => {
     const log = join(folder.path, "directories");
     const says = [{ path: "/bin/sh", args: ["sh", "-c", `pwd -P >> ${log}`] }];

@@ -11,7 +11,7 @@ import {
   type OverlayRoot,
   type Root,
 } from "../lib/plan/index.ts";
-import type { NamespaceType, Spec } from "../lib/spec/index.ts";
+import type { NamespaceType, Resources, Spec } from "../lib/spec/index.ts";
 import { IMAGE, printPlan, Program, SYSCALLS, type Arch, type Op, type Plan } from "../syscalls/index.ts";
 
 const ALL: NamespaceType[] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup"];
@@ -493,6 +493,16 @@ describe("namespaces", () => {
       expect(lines).not.toContain("prctl(PR_SET_DUMPABLE, 1)");
     }
     expect(textOf()).not.toMatch(/between|CLONE_PARENT|setns/);
+  });
+
+  test("where memory may be out while the sandbox is made, no process of it uses the owner's", () => {
+    const planWith = (resources: Resources) => textOf(specWith({ linux: { resources } }));
+    for (const resources of [{ memory: { limit: 2 ** 20 } }, { unified: { "memory.max": "1048576" } }]) {
+      expect(planWith(resources)).toContain("# begin the process between");
+      expect(planWith(resources)).toContain("CLONE_PARENT");
+    }
+    for (const limit of [-1, 2 ** 24]) expect(planWith({ memory: { limit } })).not.toContain("between");
+    expect(planWith({ unified: { "memory.max": "max" } })).not.toContain("between");
   });
 
   test("the OOM score is written by a process that shares its memory with nobody", () => {

@@ -126,8 +126,8 @@ async function make(
   options: MakeOptions,
 ): Promise<Launched> {
   if (!cgroup.isMoved) await makeGroups(container, cgroup, spec);
-  using opened = new Descriptors();
-  const { launched, state } = launch(container, spec, cgroup, options, opened);
+  using kept = new Descriptors();
+  const { launched, state } = launch(container, spec, cgroup, options, kept);
   try {
     const { pid, steps } = launched;
     traceChild(container.runtime.log, pid);
@@ -138,6 +138,7 @@ async function make(
     if (!ready)
       throw new TsboxError(`create container "${container.id}": its process ended before it could say why`, {
         code: "system",
+        ...(spec.linux.resources?.memory?.limit !== undefined && { hint: "is its memory limit too low?" }),
       });
     traceReady(container.runtime.log);
     finish(container, launched.pid, options);
@@ -179,8 +180,10 @@ function launch(
   spec: StartableSpec,
   cgroup: ContainerCgroup,
   options: MakeOptions,
-  opened: Descriptors,
+  kept: Descriptors,
 ): { launched: Broken; state: number | undefined } {
+  // closed as soon as it has them: its end of the socket has to be its alone, so that an end of file tells of its own
+  using opened = new Descriptors();
   const { id } = container;
   const { bundle, pivot, newKeyring: keyring, preserved, consoleSocket } = options;
   const given = spec.process.terminal ? [] : givenTo(spec.process.user.uid);
@@ -193,7 +196,7 @@ function launch(
   const compiled = compileContainer(spec, beside, withGroups(machine, cgroup));
   tracePlan(container.runtime.log, compiled.plan, spec);
   bound["start"] = opened.add(sys.listenIn(container.directory.fd, START_SOCKET));
-  const state = startsHooks(spec.hooks ?? {}) ? opened.add(sys.memoryFile("state")) : undefined;
+  const state = startsHooks(spec.hooks ?? {}) ? kept.add(sys.memoryFile("state")) : undefined;
   if (state !== undefined) bound["state"] = state;
   const passSocket = spec.process.terminal ? bindConsole(bound, opened, consoleSocket) : undefined;
   const control = bindControl(bound, opened);

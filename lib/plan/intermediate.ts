@@ -1,7 +1,7 @@
 /**
  * A process between the owner and the first one, for what must not be done in the owner's memory: it is a copy of the
- * owner that joins namespaces in which somebody may be waiting, or takes an OOM score, clones the first process as the
- * owner's child, and ends. Only plans that ask for either have it: to copy a large process takes a while.
+ * owner that joins namespaces in which somebody may be waiting, takes an OOM score, or has little memory, clones the first
+ * process as the owner's child, and ends. Only plans that ask for any of it have it: to copy a large process takes a while.
  *
  * The kernel keeps the OOM score of all processes that share memory the same, lets nobody with shared memory join a time
  * namespace, and has children of whoever joins a pid namespace be in it, not that process itself.
@@ -20,7 +20,21 @@ const joinedOf = ({ linux }: Spec): Joined[] =>
   linux.namespaces.flatMap(({ type, path }) => (path === undefined ? [] : [{ type, path }]));
 
 /** The sandbox's processes are not to use the owner's memory. */
-export const isApart = (spec: Spec): boolean => spec.process.oomScoreAdj !== undefined || joinedOf(spec).length > 0;
+export const isApart = (spec: Spec): boolean =>
+  spec.process.oomScoreAdj !== undefined || joinedOf(spec).length > 0 || isTight(spec);
+
+/** Several times what a plan of the most steps has the kernel charge until the command's process has memory of its own. */
+const TIGHT_BYTES = 4 * 1024 * 1024;
+
+/**
+ * With so little memory, it may be out while the sandbox is made: then the kernel kills all processes that share memory
+ * with the one that it chooses, whatever their groups.
+ */
+function isTight({ linux: { resources } }: Spec): boolean {
+  const limits = [resources?.memory?.limit, resources?.unified?.["memory.max"]];
+  // -1 is no limit, and so is "max"
+  return limits.some((limit) => limit !== undefined && Number(limit) >= 0 && Number(limit) < TIGHT_BYTES);
+}
 
 /** Somebody may be in its namespaces already, and must not look into its processes. */
 export const isWatched = (spec: Spec): boolean => joinedOf(spec).length > 0;

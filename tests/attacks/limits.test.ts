@@ -1,13 +1,16 @@
 /** Attacks on what there is only so much of; each succeeds without the limit, or without the protection of it. @module */
 import { afterAll, describe, expect } from "bun:test";
+import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { findHierarchies } from "../../lib/cgroup/index.ts";
 import { Sandbox, type RunOptions } from "../../lib/index.ts";
 import { noBusybox, noLimits, notRoot, SLOW, testUnless } from "../support/machine.ts";
 import { call, cstring, outcomes, probe } from "../support/probe.ts";
-import { cgroups } from "../support/processes.ts";
+import { cgroups, eventually } from "../support/processes.ts";
 import { makeRootfs } from "../support/rootfs.ts";
 
 const root = makeRootfs();
+const v1Memory = findHierarchies().v1.get("memory");
 afterAll(() => root.remove());
 
 const run = (line: string, options: RunOptions = {}) =>
@@ -39,6 +42,41 @@ describe("bombs", () => {
     const bomb = await run(`${line}; kill %1 %2 %3 %4`, options);
     expect([bomb.stdout, bomb.exitCode]).not.toEqual(["kept\n", 0]);
     expect((await run(`${line}; kill %1 %2 %3 %4`)).stdout).toBe("kept\n");
+  });
+
+  limitAttack("mounts: memory that is out while the sandbox is made kills nobody outside", async () => {
+    const limits = { memory: "512k", time: `${10 * SLOW}s` };
+    const text = (options: string) => `
+      const mounts = Array.from({ length: 110 }, (_, index) => ({ type: "tmpfs", target: "/tmp/" + index }));
+      const { reason } = await Sandbox.run(["true"], { rootfs: ${JSON.stringify(root.path)}, mounts, ${options} });
+      console.log(reason);`;
+    const owner = (options: string) => Bun.spawnSync([process.execPath, root.script(text(options))]);
+    expect(owner(`limits: ${JSON.stringify(limits)}`).stdout.toString()).toBe("oom\n");
+    // the control: a limit that tsbox does not know of
+    if (!v1Memory) return;
+    const parent = `/tsbox-test-${process.pid}`;
+    const group = v1Memory.mount + parent;
+    const children = () => readdirSync(group, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    mkdirSync(group);
+    try {
+      writeFileSync(`${group}/memory.limit_in_bytes`, "512k");
+      const killed = owner(`cgroupParent: ${JSON.stringify(parent)}, limits: { memory: "512mb" }`);
+      expect([killed.stdout.toString(), killed.signalCode]).toEqual(["", "SIGKILL"]);
+    } finally {
+      const isGone = () => {
+        for (const { name } of children()) rmdirSync(join(group, name));
+        return children().length === 0;
+      };
+      // EBUSY, as long as the kernel is taking what was killed out of it
+      await eventually(() => {
+        try {
+          return isGone();
+        } catch {
+          return false;
+        }
+      });
+      rmdirSync(group);
+    }
   });
 
   attack("descriptors", async () => {
