@@ -1,6 +1,6 @@
 /** Registries and images that lie, break off or refuse: one clear error each, and the store as it was. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Tsbox } from "../lib/index.ts";
 import {
@@ -429,6 +429,26 @@ test("a signal ends a pull at once", async () => {
   expect(storeListing(root)).toEqual(before);
   using engine = new Tsbox({ root });
   expect((await failureOf(() => engine.images.pull("x", { signal: stop.signal }))).code).toBe("aborted");
+});
+
+test("what is damaged on the disk is fetched again", async () => {
+  const own = join(folder.path, "damaged");
+  const image = makeImage();
+  answer = serving(image);
+  using engine = new Tsbox({ root: own });
+  const pull = () => engine.images.pull(`${registry.host}/app:1`, impatient);
+  const { id } = await pull();
+  const [first, last] = image.layers as [Blob, Blob];
+  for (const { descriptor } of [first, last, image.config, image.manifest]) {
+    const file = join(own, "oci/blobs/sha256", descriptor.digest.slice(7));
+    const bytes = readFileSync(file);
+    writeFileSync(file, wrong({ descriptor, bytes }).bytes);
+    for (const name of readdirSync(join(own, "layers"))) rmSync(join(own, "layers", name), { recursive: true });
+    expect((await pull()).id).toBe(id);
+    expect(readFileSync(file).equals(bytes)).toBe(true);
+    expect((await engine.images.inspect(id)).Id).toBe(id);
+    expect(unfinished(own)).toEqual([]);
+  }
 });
 
 describe("a signal ends", () => {

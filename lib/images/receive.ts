@@ -84,6 +84,48 @@ export async function receiveImage(
   names: readonly Reference[] | undefined,
   options: ReceiveOptions,
 ): Promise<ReceivedImage> {
+  for (let damaged = 0; ; damaged++) {
+    try {
+      return await receiveOnce(arrival, source, found, names, options);
+    } catch (error) {
+      // which is gone by now: the next time it is fetched
+      if (!(error instanceof DamagedBlob) || damaged === MAX_DAMAGED) throw error;
+    }
+  }
+}
+
+/** As many as an image may have layers. */
+const MAX_DAMAGED = 500;
+
+/** What was in the store had been damaged there. */
+class DamagedBlob extends TsboxError {
+  constructor(digest: Digest) {
+    super(`read the blob ${digest}: its bytes are others`, {
+      code: "digest_mismatch",
+      hint: "it was damaged: try again",
+    });
+  }
+}
+
+/** Removes a blob that is in the store, and is another one than its name says. @returns whether it was */
+async function discardDamaged(store: Store, digest: Digest): Promise<boolean> {
+  try {
+    for await (const _ of store.openBlob(digest)); // which compares
+    return false;
+  } catch (error) {
+    if (!(error instanceof TsboxError) || error.code !== "digest_mismatch") throw error;
+    store.discardBlob(digest);
+    return true;
+  }
+}
+
+async function receiveOnce(
+  arrival: Arrival,
+  source: BlobSource,
+  found: FoundManifest,
+  names: readonly Reference[] | undefined,
+  options: ReceiveOptions,
+): Promise<ReceivedImage> {
   const { onProgress, signal } = options;
   const { store } = arrival;
   const manifest = readImageManifest(found);
@@ -154,7 +196,8 @@ async function fetchConfig(
   const what = "the image config";
   const { digest, size } = descriptor;
   if (size > MAX_CONFIG_BYTES) throw invalid(`read ${what} ${digest}: larger than ${MAX_CONFIG_BYTES} bytes`);
-  if (store.blobSize(digest) === size) return store.readBlob(digest, { maxBytes: MAX_CONFIG_BYTES });
+  if (store.blobSize(digest) === size && !(await discardDamaged(store, digest)))
+    return store.readBlob(digest, { maxBytes: MAX_CONFIG_BYTES });
   const bytes = await collect(source.blob(descriptor, 0, signal), size);
   if (!bytes) throw invalid(`read ${what} ${digest}: it has more than the ${size} bytes that were announced`);
   checkBytes(bytes, descriptor, what);
@@ -199,6 +242,7 @@ async function receiveLayer(
   } catch (error) {
     // what broke off is gone on with the next time, what lies is not
     if (isLie(error)) ingest?.abort();
+    if (!ingest && isLie(error) && (await discardDamaged(store, digest))) throw new DamagedBlob(digest);
     throw error;
   }
   onProgress?.({ type: "layer", digest, state: "complete" });
@@ -260,6 +304,7 @@ function commitLayers({ layers }: Arrival, jobs: readonly LayerJob[], ids: IdMap
 
 /** Of bytes that have been verified. */
 export async function storeBytes({ store, blobs }: Arrival, descriptor: Descriptor, bytes: Uint8Array): Promise<void> {
+  if (store.blobSize(descriptor.digest) === descriptor.size) await discardDamaged(store, descriptor.digest);
   using ingest = await store.ingest(descriptor);
   if (!ingest) return;
   // behind what an attempt that did not come to its end has left
