@@ -1,12 +1,12 @@
 /** The tar scanner against headers that GNU tar writes, against a plain sum, and against its own source. @module */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { mkdtempSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compileModule } from "../wasm/build.ts";
 import { fuzz, targets } from "./fuzz-wasm.ts";
-import { createTarScanner, TAR_BLOCK_BYTES } from "../wasm/index.ts";
+import { createTarScanner, Inflate, TAR_BLOCK_BYTES, tarHeader, TarReader, Zstd } from "../wasm/index.ts";
 
 const tar = createTarScanner();
 
@@ -102,3 +102,36 @@ test.each(targets().map((target) => [target.name, target] as const))(
     expect(fuzz(target, 10_000, Date.now()).get("output")).toBeGreaterThan(100);
   },
 );
+
+describe("what is no use is refused, and not taken for something else:", () => {
+  const decoders = [() => new Inflate(), () => new Zstd(), () => new TarReader()];
+  test.each<[string, unknown]>([
+    ["a text", "text"],
+    ["nothing", undefined],
+    ["a list", [1, 2]],
+    ["a buffer", new ArrayBuffer(8)],
+    ["wider elements", new Uint16Array(8)],
+    ["a view", new DataView(new ArrayBuffer(8))],
+  ])("%s as bytes", (_, bytes) => {
+    for (const make of decoders) expect(() => [...make().push(bytes as Uint8Array)]).toThrow(TypeError);
+  });
+  test("formats and windows that there are not", () => {
+    for (const format of ["brotli", "__proto__", ""])
+      expect(() => new Inflate({ format: format as "gzip" })).toThrow(TypeError);
+    for (const maxWindowBytes of [0, -1, Number.NaN]) expect(() => new Zstd({ maxWindowBytes })).toThrow(RangeError);
+  });
+  test("names with a NUL byte, of which others would read the beginning", () => {
+    const header = {
+      type: "symlink",
+      mode: 0,
+      uid: 0,
+      gid: 0,
+      size: 0,
+      mtime: { seconds: 0, nanoseconds: 0 },
+    } as const;
+    const [good, bad] = ["a", "a\0b"].map((name) => new TextEncoder().encode(name)) as [Uint8Array, Uint8Array];
+    expect(() => tarHeader({ ...header, name: bad })).toThrow(TypeError);
+    expect(() => tarHeader({ ...header, name: good, linkName: bad })).toThrow(TypeError);
+    expect(tarHeader({ ...header, name: good, linkName: good }).length).toBe(512);
+  });
+});

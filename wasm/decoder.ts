@@ -92,6 +92,8 @@ export abstract class Decoder {
   }
 
   #begin(chunk: Uint8Array, isLast: boolean): Iterable<Bytes> {
+    // of other views, elements would be taken for bytes
+    if (!(chunk instanceof Uint8Array)) throw new TypeError(`${this.#action}: a piece that is no Uint8Array`);
     if (this.#state === "busy") throw new Error(`${this.#action}: the output of the last piece was not taken`);
     if (this.#state !== "ready") throw new Error(`${this.#action}: it has ${this.#state}`);
     this.#state = "busy";

@@ -42,6 +42,7 @@ export class Inflate extends Decoder {
 
   constructor({ format = "gzip" }: InflateOptions = {}) {
     super("inflate");
+    if (!Object.hasOwn(FORMATS, format)) throw new TypeError(`inflate: the format ${JSON.stringify(format)} is none`);
     this.#format = format;
     this.#crc32 = nativeCrc32() ?? ((data, sum) => this.wasm.crc32(sum, data.byteOffset, data.length) >>> 0);
     this.reset();

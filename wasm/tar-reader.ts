@@ -100,6 +100,7 @@ export class TarReader {
 
   /** What is in the next bytes. To be iterated to its end. @throws FormatError */
   *push(chunk: Uint8Array): Generator<TarPiece, void> {
+    if (!(chunk instanceof Uint8Array)) throw new TypeError("read the archive: a piece that is no Uint8Array");
     for (let at = 0; at < chunk.length && this.#state !== "end";) {
       const there = chunk.length - at;
       if (this.#state === "data") {

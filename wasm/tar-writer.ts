@@ -51,6 +51,8 @@ putOctal(extendedBlock, 136, 12, 0);
 /** What comes before an entry's bytes: one block, or several. */
 export function tarHeader(header: TarHeader): Uint8Array<ArrayBuffer> {
   const { name, linkName = NONE } = header;
+  // whoever reads it would stop there
+  if (name.includes(0) || linkName.includes(0)) throw new TypeError("write a tar header: a name with a NUL byte");
   const split = splitName(name);
   const records = recordsOf(header, split === undefined);
   const pax = records.length > 0 ? writePax(records) : NONE;

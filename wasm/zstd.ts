@@ -30,6 +30,7 @@ export class Zstd extends Decoder {
 
   constructor({ maxWindowBytes = DEFAULT_WINDOW_BYTES }: ZstdOptions = {}) {
     super("decode zstd");
+    if (!(maxWindowBytes > 0)) throw new RangeError(`decode zstd: no windows of up to ${maxWindowBytes} bytes`);
     this.#limit = Math.min(maxWindowBytes, MAX_WINDOW_BYTES);
     this.reset();
   }
