@@ -514,6 +514,20 @@ describe("a registry", () => {
         auths: { [host]: { auth: Buffer.from(`${username}:${password}`).toString("base64") } },
       });
       expect(await push()).toMatchObject({ status: 0 });
+      // who says nothing is who has logged in before
+      const existing = `Authenticating with existing credentials... [Username: ${username}]\n`;
+      expect(await tsboxIn("login")("login", host)).toEqual({
+        status: 0,
+        stdout: `${existing}Login Succeeded\n`,
+        stderr: "",
+      });
+      const config = join(folder.path, "docker/config.json");
+      const good = readFileSync(config, "utf8");
+      writeFileSync(config, JSON.stringify({ auths: { [host]: { auth: btoa(`${username}:old`) } } }));
+      const old = await tsboxIn("login")("login", host);
+      expect([old.status, old.stdout]).toEqual([1, existing]);
+      expect(old.stderr).toContain("stdin is no terminal");
+      writeFileSync(config, good);
       expect((await tsboxIn("login")("logout", host)).stdout).toBe(`Removing login credentials for ${host}\n`);
       expect((await tsboxIn("login")("logout", host)).stdout).toBe(`Not logged in to ${host}\n`);
       expect(await push()).toMatchObject({ status: 1 });

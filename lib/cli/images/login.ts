@@ -3,7 +3,8 @@ import { DEFAULT_DOMAIN } from "../../image/index.ts";
 import { sizeOfTerminal, withoutEcho } from "../../terminal/index.ts";
 import { ask } from "../ask.ts";
 import { print } from "../print.ts";
-import { UsageError } from "../report.ts";
+import { reportFailure, UsageError } from "../report.ts";
+import { safeWord } from "../safe-text.ts";
 import { declare, type Add } from "./declare.ts";
 import { registryOf, REGISTRY_FLAGS, type RegistryFlags } from "./registry-flags.ts";
 import { safely } from "./with-images.ts";
@@ -36,6 +37,7 @@ export const addLogin: Add = (parent, name) =>
     (server: string | undefined, flags: LoginFlags) =>
       safely(async (signal) => {
         const domain = domainOf(server);
+        if (await isLoggedIn(domain, flags, signal)) return print("Login Succeeded\n");
         const { username, password } = await credentialsFrom(flags);
         const { login } = await import("../../registry/index.ts");
         const kept = await login(domain, { username, password, ...registryOf(flags), signal });
@@ -49,6 +51,25 @@ export const addLogin: Add = (parent, name) =>
 export function domainOf(server: string | undefined): string {
   const host = (server ?? DEFAULT_DOMAIN).replace(/^https?:\/\//, "").replace(/\/.*$/, "");
   return /^(?:index|registry-1)\.docker\.io$/.test(host) || host === "" ? DEFAULT_DOMAIN : host;
+}
+
+/** Who says nothing of who logs in is the one that has: whether the registry still knows that one. */
+async function isLoggedIn(domain: string, flags: LoginFlags, signal: AbortSignal): Promise<boolean> {
+  const { username, password, passwordStdin } = flags;
+  if ((username ?? password ?? passwordStdin) !== undefined) return false;
+  const { CredentialFiles, Registry } = await import("../../registry/index.ts");
+  const credentials = await new CredentialFiles().find(domain);
+  if (!credentials) return false;
+  const as = credentials.username ? ` [Username: ${safeWord(credentials.username)}]` : "";
+  print(`Authenticating with existing credentials...${as}\n`);
+  try {
+    await new Registry({ ...registryOf(flags), credentials, signal }).check(domain);
+    return true;
+  } catch (error) {
+    if ((error as { code?: string }).code !== "registry_denied") throw error;
+    reportFailure(error);
+    return false;
+  }
 }
 
 async function credentialsFrom(flags: LoginFlags): Promise<{ username: string; password: string }> {
