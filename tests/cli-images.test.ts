@@ -1,7 +1,7 @@
 /** The verbs of images, from outside: tables, templates, exit statuses, a real registry, a terminal, hostile names. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { imageFilters, pruneFilters } from "../lib/cli/images/filters.ts";
 import { historyTable } from "../lib/cli/images/history.ts";
 import { humanDuration, humanSize } from "../lib/cli/images/human.ts";
@@ -487,6 +487,12 @@ describe("a registry", () => {
     expect(
       (await puller("images", "--digests", "--format", "{{.Tag}} {{.Digest}}")).stdout.split("\n").toSorted(),
     ).toEqual(["", `latest ${digestLine}`, `v1 ${digestLine}`]);
+    await importInto("pusher", "--platform", "linux/s390x", `${host}/team/other`);
+    expect((await tsbox("push", "-q", `${host}/team/other`)).status).toBe(0);
+    expect((await puller("pull", "-q", `${host}/team/other`)).stderr).toMatch(
+      /^tsbox: warning: the image's platform \(linux\/s390x\) is not this host's \(linux\/\w+\)\n$/,
+    );
+    expect((await puller("pull", "-q", "--platform", "linux/s390x", `${host}/team/other`)).stderr).toBe("");
     for (const words of [
       ["pull", `${host}/none`],
       ["pull", "-a", `${host}/team/demo:v1`],
@@ -531,6 +537,11 @@ describe("a registry", () => {
       expect((await tsboxIn("login")("logout", host)).stdout).toBe(`Removing login credentials for ${host}\n`);
       expect((await tsboxIn("login")("logout", host)).stdout).toBe(`Not logged in to ${host}\n`);
       expect(await push()).toMatchObject({ status: 1 });
+      const others = join(folder.path, ".config/containers/auth.json");
+      mkdirSync(dirname(others), { recursive: true });
+      writeFileSync(others, good);
+      expect((await tsboxIn("login")("logout", host)).stderr).toContain(`are still in ${JSON.stringify(others)}`);
+      rmSync(others);
       // at a terminal it asks, and does not show the password
       const session = sit("login", ["login", host]);
       expect(await eventually(() => session.shown().includes("Username: "), TIMEOUT_MS)).toBe(true);

@@ -67,6 +67,13 @@ export class CredentialFiles {
     return undefined;
   }
 
+  /** Another file than that which `store` writes, with some for a registry: of podman, for instance. */
+  findElsewhere(domain: string): string | undefined {
+    return this.files()
+      .slice(1)
+      .find((file) => entryFor(readConfig(file) ?? {}, domain, "") !== undefined);
+  }
+
   /** @returns the program that keeps them, or the file that they now stand in for everybody to read who may read it */
   async store(domain: string, credentials: Credentials): Promise<{ helper: string } | { file: string }> {
     const config = readConfig(this.file) ?? {};

@@ -1,7 +1,18 @@
 /** `tsbox pull`: an image, out of a registry. @module */
 import type { Images } from "../../images/index.ts";
-import { familiarReference, formatReference, parseReference, repositoryOf, withDefaultTag } from "../../image/index.ts";
+import {
+  familiarReference,
+  formatPlatform,
+  formatReference,
+  hostPlatform,
+  parseReference,
+  platformMatches,
+  repositoryOf,
+  withDefaultTag,
+  type Platform,
+} from "../../image/index.ts";
 import { print } from "../print.ts";
+import { warn } from "../report.ts";
 import { declare, PLATFORM, type Add } from "./declare.ts";
 import { progressOn, type Progress } from "./progress.ts";
 import { registryOf, REGISTRY_FLAGS, type RegistryFlags } from "./registry-flags.ts";
@@ -50,17 +61,25 @@ export async function pull(images: Images, name: string, manner: PullManner): Pr
   const progress = quiet ? undefined : progressOn("pull", fd);
   if (reference !== given) progress?.say("Using default tag: latest");
   try {
-    const { digest, isCurrent } = await images.pull(name, {
+    const pulled = await images.pull(name, {
       ...options({ ...manner, ...(platform === undefined ? {} : { platform }) }, progress),
       ...(signal ? { signal } : {}),
     });
     progress?.finish();
-    progress?.say(`Digest: ${digest}`);
-    progress?.say(`Status: ${statusOf(isCurrent)} for ${familiarReference(reference)}`);
+    progress?.say(`Digest: ${pulled.digest}`);
+    progress?.say(`Status: ${statusOf(pulled.isCurrent)} for ${familiarReference(reference)}`);
+    if (platform === undefined) warnOfPlatform(pulled.platform);
   } finally {
     progress?.finish();
   }
   print(`${formatReference(reference)}\n`, fd);
+}
+
+/** Of an image that is for one platform alone, and not for this one. */
+function warnOfPlatform(offered: Platform): void {
+  const own = hostPlatform();
+  if (platformMatches(offered, own) > 0) return;
+  warn([`the image's platform (${formatPlatform(offered)}) is not this host's (${formatPlatform(own)})`]);
 }
 
 async function pullAll(images: Images, name: string, flags: PullFlags, signal: AbortSignal): Promise<void> {
