@@ -73,8 +73,16 @@ export class Names {
     return true;
   }
 
-  /** As {@link Resolver.resolve}. */
+  /** As {@link Resolver.resolve}, for who asks by a connection: what is said there counts as well. */
   resolve(message: Uint8Array, asker: Asker, by: "udp" | "tcp", send: Send): boolean {
+    this.#way.moved("out", message.length);
+    return this.#resolve(message, asker, by, (answer) => {
+      this.#way.moved("in", answer.length);
+      send(answer);
+    });
+  }
+
+  #resolve(message: Uint8Array, asker: Asker, by: "udp" | "tcp", send: Send): boolean {
     const query = readQuery(message);
     if (!query) return false;
     const { rules } = this.#way.settings;
@@ -82,7 +90,7 @@ export class Names {
     if (!rules) return this.#forward(message, query, by, send);
     const asked = message.slice();
     const decided = (decision: NameDecision) => {
-      if (decision === "ask") this.#ask(query.name, rules, decided, () => this.resolve(asked, asker, by, send));
+      if (decision === "ask") this.#ask(query.name, rules, decided, () => this.#resolve(asked, asker, by, send));
       else if (!decision.allowed) this.#deny(asked, query, decision.rule, send);
       else if ("address" in decision) this.#point(asked, query, decision.address, send);
       else this.#forward(asked, query, by, send);
@@ -92,7 +100,7 @@ export class Names {
   }
 
   ask(message: Uint8Array, send: Send): void {
-    this.resolve(message, this.#asker, "udp", send);
+    this.#resolve(message, this.#asker, "udp", send);
   }
 
   /** For this program's own use. Both families; undefined where nobody has answered. */

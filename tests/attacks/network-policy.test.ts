@@ -685,6 +685,35 @@ for (const [who, user, reason] of worlds) {
       expect(came.rules.filter((rule) => !rule.startsWith("connect"))).toEqual([]);
     });
 
+    it("questions for names count as what goes out, by datagrams and by connections", async () => {
+      const reasons = await world.on(async ({ Sandbox, attack }) => {
+        const ask = async (_: Inside, by: string, count: number) => {
+          const { connect } = require("node:net") as typeof import("node:net");
+          const { createSocket } = require("node:dgram") as typeof import("node:dgram");
+          const question = Buffer.from("000101000001000000000000087061636b61676573076578616d706c650000010001", "hex");
+          const framed = Buffer.concat([Buffer.from([0, question.length]), question]);
+          const socket = createSocket("udp4");
+          const stream = connect({ host: "198.19.0.1", port: 53 });
+          // one after the other
+          for (let round = 0; round < count; round++) {
+            const answered = new Promise((resolve) => (stream.once("data", resolve), socket.once("message", resolve)));
+            if (by === "tcp") stream.write(framed);
+            else socket.send(question, 53, "198.19.0.1");
+            await answered;
+          }
+        };
+        const reasons: string[] = [];
+        for (const by of ["tcp", "udp"])
+          for (const count of [100, 1500]) {
+            const limits = { traffic: "64k" };
+            const network = { allow: ["packages.example"] };
+            reasons.push((await Sandbox.run(attack(ask, by, count), { runtime: true, network, limits })).reason);
+          }
+        return reasons;
+      });
+      expect(reasons).toEqual(["exit", "network", "exit", "network"]);
+    });
+
     it("the resolver is the host's, and nothing of it is told", async () => {
       const file = () => Bun.file("/etc/resolv.conf").text();
       const came = await run({}, file);
