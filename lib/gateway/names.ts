@@ -86,8 +86,13 @@ export class Names {
     const query = readQuery(message);
     if (!query) return false;
     const { rules } = this.#way.settings;
-    if ("rcode" in query || query.name === "") return this.#resolver.resolve(message, asker, by, send);
+    if ("rcode" in query) return this.#resolver.resolve(message, asker, by, send);
     if (!rules) return this.#forward(message, query, by, send);
+    // the root: what kind of thing is asked for tells something as well
+    if (query.name === "") {
+      this.#respond(message, query, RCODE.NOERROR, [], query.sizeBytes, send);
+      return true;
+    }
     const asked = message.slice();
     const decided = (decision: NameDecision) => {
       if (decision === "ask") this.#ask(query.name, rules, decided, () => this.#resolve(asked, asker, by, send));
