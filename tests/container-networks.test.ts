@@ -181,6 +181,12 @@ describe.skipIf(reason !== undefined)(
           ["1.2.3:80:80", "invalid IP address"],
         ] as const)
           expect(refused("run", "-d", "--network", "fixed", "-p", ports, "busy", "true")).toContain(why);
+        expect(refused("run", "-d", "--network", "fixed", "-p", "[2001:db8::1]:80:80", "busy", "true")).toContain(
+          "publish port 80 at 2001:db8::1: the network fixed has no addresses of version 6",
+        );
+        said("network", "create", "--ipv6", "six");
+        expect(refused("run", "-d", "--network", "six", "-p", "[::1]:80:80", "busy", "true")).toContain("at ::1: ");
+        said("network", "rm", "six");
         const long = "name=fixed,ip=10.77.0.12,alias=long,mac-address=02:00:00:00:00:12";
         said("run", "-d", "--name", "fixed2", "--network", long, "busy", "sleep", "1000");
         expect(addressOf("fixed2")).toBe("10.77.0.12");

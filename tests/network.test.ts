@@ -113,6 +113,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
       expect(ask(undefined, "tcp", "203.0.113.1", 8080)).toBe("b saw 203.0.113.1");
       expect(ask(undefined, "tcp", "127.0.0.1", 8080)).toBe(`b saw ${network.subnets[0]!.gateway}`);
       expect(ask(undefined, "tcp", "127.0.0.1", 8081)).toBe(`b saw ${network.subnets[0]!.gateway}`);
+      expect(ask(undefined, "tcp", "::1", 8080)).toBe("refused");
       // the outside: with its own address as the source
       expect(ask(outside, "tcp", "203.0.113.1", 8080)).toBe("b saw 203.0.113.9");
       expect(ask(outside, "tcp", "2001:db8:1::1", 8080)).toBe("b saw 2001:db8:1::9");

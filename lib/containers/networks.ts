@@ -4,7 +4,7 @@ import type { ContainerConfig } from "../image/index.ts";
 import { callVerb } from "../launch/index.ts";
 import { NetdKeeper, NetdWatcher, publishPorts } from "../netd/index.ts";
 import { bandwidthOf } from "../sandbox/index.ts";
-import { parseExposed, parsePorts, type WantedPort } from "../ip/index.ts";
+import { parseAddress, parseExposed, parsePorts, type WantedPort } from "../ip/index.ts";
 import { DEFAULT_NETWORK, namespaceOf, Networks, reservePorts } from "../network/index.ts";
 import type { Endpoint, NetworkRecord, Keeper, Watcher } from "../network/index.ts";
 import { addEvent } from "./events.ts";
@@ -53,6 +53,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
   const ports = wantedPorts(options, imageConfigOf(home, record));
   const isUsers = effectiveUid() !== 0;
   if (isUsers) checkUsersPorts(ports);
+  checkHosts(ports, families, first, isUsers);
   const reserved = reservePorts(ports, families, isUsers);
   try {
     for (const [index, { id: network }] of found.entries())
@@ -89,6 +90,26 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
 /** What has ended by now tells why by itself. */
 export function unlessEnded(error: unknown): undefined {
   if ((error as TsboxError).errno !== ERRNO.ENOENT) throw error;
+}
+
+/** What is accepted leads to the container. */
+function checkHosts(
+  ports: readonly WantedPort[],
+  families: readonly (4 | 6)[],
+  network: string,
+  isUsers: boolean,
+): void {
+  for (const { host, containerPort } of ports) {
+    if (host === undefined) continue;
+    const { family, value } = parseAddress(host);
+    const refused = (why: string, hint: string) =>
+      new TsboxError(`publish port ${containerPort} at ${host}: ${why}`, { code: "invalid_option", hint });
+    if (!families.includes(family))
+      throw refused(`the network ${network} has no addresses of version ${family}`, "tsbox network create --ipv6");
+    // the kernel sends nothing elsewhere that comes from there; programs of a user do
+    if (!isUsers && family === 6 && value === 1n)
+      throw refused("the packet filter leads nothing on from there", "127.0.0.1");
+  }
 }
 
 /** The packet filter carries all protocols, programs TCP and UDP. */

@@ -113,6 +113,13 @@ export function raiseFirewall(networks: readonly FilteredNetwork[], ports: reado
     // who reaches its neighbour by a published port is not to answer past this machine; where filters of bridges are on
     // (bridge-nf-call-iptables), it never does
     .addRule("postrouting", [...translated(), ...isWithin(), masquerade()]);
+  // from there nothing gets to a container: whoever tries it is refused, and goes on to 127.0.0.1
+  batch.addRule("output", [
+    ...isFamily(6),
+    payload("network", DESTINATION_AT[6], ADDRESS_BYTES[6]),
+    equal(bytesOfAddress({ family: 6, value: 1n })),
+    verdict("accept"),
+  ]);
   for (const chain of ["prerouting", "output"]) batch.addRule(chain, [...toLocal(), verdict("jump", "ports")]);
   for (const family of FAMILIES) {
     const of = isFamily(family);

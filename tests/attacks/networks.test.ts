@@ -19,13 +19,17 @@ const ECHO = join(import.meta.dirname, "../support/echo.ts");
 const reason = notRoot ?? noNetworks() ?? (Bun.which("nft") === null ? "nft is not installed" : undefined);
 
 describe.skipIf(reason !== undefined)(reason ?? "attacks on networks", () => {
-  const root = mkdtempSync(join(tmpdir(), "tsbox-attacks-"));
-  const state = new State(root);
+  let root: string;
+  let state: State;
   const networks = new Networks(() => state);
   const reserved: Disposable[] = [];
   let world: World;
   let made = 0;
-  beforeAll(() => void (world = new World()));
+  beforeAll(() => {
+    world = new World();
+    root = mkdtempSync(join(tmpdir(), "tsbox-attacks-"));
+    state = new State(root);
+  });
   afterAll(async () => {
     for (const { endpoints } of networks.list()) for (const id of Object.keys(endpoints)) await networks.leave(id);
     reserved.forEach((each) => each[Symbol.dispose]());
