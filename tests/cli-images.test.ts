@@ -409,6 +409,12 @@ describe("images that are here", () => {
   );
 });
 
+test("a password in an address is not shown", async () => {
+  const { status, stderr } = await tsboxIn("nothing")("import", "http://user:secret@127.0.0.1:1/x.tar");
+  expect([status, stderr]).toEqual([1, expect.stringContaining('fetch "http://***@127.0.0.1:1/x.tar"')]);
+  expect(stderr).not.toContain("secret");
+});
+
 test(
   "a signal ends a save that nobody reads, and one to a file, of which nothing is left",
   async () => {

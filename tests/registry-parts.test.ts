@@ -379,6 +379,26 @@ describe("credentials in files", () => {
     expect(Object.keys(read().auths)).toEqual(["other.io", "https://index.docker.io/v1/"]);
   });
 
+  test("what several processes store at once is all there, and what they erase is gone", async () => {
+    const home = join(directory, "many");
+    const program = `
+      import { CredentialFiles } from ${JSON.stringify(join(import.meta.dirname, "../lib/registry/index.ts"))};
+      const [first] = process.argv.slice(-1);
+      for (let at = 0; at < 10; at++) {
+        await new CredentialFiles().store(\`r\${first}-\${at}.io\`, { username: "u", password: "p" });
+        if (at % 2) await new CredentialFiles().erase(\`r\${first}-\${at}.io\`);
+      }`;
+    const children = [0, 1, 2, 3].map((first) =>
+      Bun.spawn([process.execPath, "-e", program, String(first)], {
+        stdin: "ignore",
+        env: { PATH: process.env["PATH"], HOME: home },
+      }),
+    );
+    expect(await Promise.all(children.map(({ exited }) => exited))).toEqual([0, 0, 0, 0]);
+    const { auths } = JSON.parse(readFileSync(join(home, ".docker/config.json"), "utf8")) as { auths: object };
+    expect(Object.keys(auths).length).toBe(20);
+  });
+
   test("the directory of the first file is made, for its owner alone", async () => {
     const own = join(directory, "new/below/.docker");
     await new CredentialFiles({ DOCKER_CONFIG: own }).store("r.io", { username: "u", password: "p" });

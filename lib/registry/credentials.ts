@@ -76,6 +76,11 @@ export class CredentialFiles {
 
   /** @returns the program that keeps them, or the file that they now stand in for everybody to read who may read it */
   async store(domain: string, credentials: Credentials): Promise<{ helper: string } | { file: string }> {
+    Directory.make(placeOf(this.file)[0], 0o700);
+    return alone(this.file, () => this.#store(domain, credentials));
+  }
+
+  async #store(domain: string, credentials: Credentials): Promise<{ helper: string } | { file: string }> {
     const config = readConfig(this.file) ?? {};
     const helper = helperFor(config, domain);
     // docker keeps an empty entry for what is elsewhere, and lists those
@@ -90,7 +95,11 @@ export class CredentialFiles {
   }
 
   /** @returns whether there was anything to erase */
-  async erase(domain: string): Promise<boolean> {
+  erase(domain: string): Promise<boolean> {
+    return alone(this.file, () => this.#erase(domain));
+  }
+
+  async #erase(domain: string): Promise<boolean> {
     const config = readConfig(this.file);
     if (!config) return false;
     const erased = (await helperFor(config, domain)?.erase(serverOf(domain))) ?? false;
@@ -178,10 +187,24 @@ function readConfig(file: string): Config | undefined {
 /** All else that stands in it stays. */
 function writeConfig(file: string, config: Config): void {
   const [directory, name] = placeOf(file);
-  Directory.make(directory, 0o700);
   using open = Directory.open(directory);
   if (!open) throw new TsboxError(`write ${show(file)}: no directory`, { code: "permission_denied", path: file });
   open.replace(name, new TextEncoder().encode(`${JSON.stringify(config, null, "\t")}\n`), 0o600);
+}
+
+/** Of waiting for others; those who keep it longer wait for a helper, and may be asking somebody. */
+const [LOCK_MS, AGAIN_MS] = [10_000, 5];
+
+/** Of those who change a file at the same time, one after the other, so that no entry gets lost. */
+async function alone<T>(file: string, work: () => Promise<T>): Promise<T> {
+  using directory = Directory.open(placeOf(file)[0]);
+  for (const end = performance.now() + LOCK_MS; directory && !directory.tryLock() && performance.now() < end;)
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  try {
+    return await work();
+  } finally {
+    directory?.unlock();
+  }
 }
 
 /** The directory and the name that a path leads to. */

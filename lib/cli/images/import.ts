@@ -56,5 +56,7 @@ async function sourceOf(from: string, signal: AbortSignal): Promise<string | Blo
     signal.throwIfAborted();
     why = (error as Error).message;
   }
-  throw new TsboxError(`fetch ${JSON.stringify(from)}: ${why}`, { code: "registry_error" });
+  // a password is not for logs
+  const shown = from.replace(/^(https?:\/\/)[^/?#]*@/i, "$1***@");
+  throw new TsboxError(`fetch ${JSON.stringify(shown)}: ${why.replaceAll(from, shown)}`, { code: "registry_error" });
 }
