@@ -37,6 +37,26 @@ export function pipe(): [read: number, write: number] {
   return [scratch.view.getInt32(0, true), scratch.view.getInt32(4, true)];
 }
 
+/**
+ * A pipe for a process with ids of its own, to whom `/dev/stdout` would otherwise be somebody else's file: opening it
+ * again is opening that. It has no name but below the `/proc/PID/fd` of who has it.
+ */
+export function stdioPipe(): [read: number, write: number] {
+  const ends = pipe();
+  syscall("let a pipe be opened again", "fchmod", ends[0], 0o666);
+  return ends;
+}
+
+/**
+ * The same for a pipe of the caller's, which others have as well: it may be opened for what it is there for alone. What
+ * is no pipe, one with a name and one of somebody else stay as they are.
+ */
+export function letReopen(fd: number, use: "read" | "write"): void {
+  const PIPEFS_MAGIC = 0x50495045n;
+  if (trySyscall("fstatfs", fd, scratch.address) < 0 || scratch.view.getBigInt64(0, true) !== PIPEFS_MAGIC) return;
+  trySyscall("fchmod", fd, use === "read" ? 0o644 : 0o622);
+}
+
 /** `int fcntl(int fd, F_SETPIPE_SZ, int size)`: 0 or more, or -errno where the user may not have so much. @see F_SETPIPE_SZ(2const) */
 export function resizePipe(fd: number, bytes: number): number {
   const F_SETPIPE_SZ = 1031;

@@ -3,7 +3,7 @@ import { afterAll, describe, expect } from "bun:test";
 import { join } from "node:path";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { noBusybox, SLOW, testUnless } from "./support/machine.ts";
+import { asRoot, noBusybox, SLOW, testUnless } from "./support/machine.ts";
 import { descendants, eventually, reapOrphans } from "./support/processes.ts";
 import { Folder, makeRootfs } from "./support/rootfs.ts";
 
@@ -39,6 +39,18 @@ describe("result", () => {
     expect([stdout, stderr]).toEqual(["é\0\ufffd", "err"]);
     expect([...stdoutBytes]).toEqual([0xc3, 0xa9, 0, 0xff]);
     expect([...stderrBytes]).toEqual([101, 114, 114]);
+  });
+
+  sandboxTest("stdin, stdout and stderr can be opened again by their names, as whoever", async () => {
+    const line = "cat /dev/stdin >/dev/stdout; echo more | tee /dev/stderr >>/proc/self/fd/1";
+    const expected = { exitCode: 0, stdout: "in\nmore\n", stderr: "more\n" };
+    const options = { ...inRoot(), stdin: "in\n" };
+    expect(await Sandbox.run(["sh", "-c", line], options)).toMatchObject(expected);
+    if (asRoot) expect(await Sandbox.run(["sh", "-c", line], { ...options, user: "7:8" })).toMatchObject(expected);
+    await using box = await Sandbox.create(inRoot());
+    expect(await box.spawn(["sh", "-c", line], { stdin: "in\n", stderr: "pipe" }).result()).toMatchObject({
+      exitCode: 0,
+    });
   });
 
   sandboxTest("megabytes of both at a time are complete and in order", async () => {

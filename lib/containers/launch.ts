@@ -221,7 +221,7 @@ function openFiles(
   const terminal = options.terminal !== undefined && options.terminal !== false;
   if (terminal || options.openStdin) files["stdin socket"] = listen(directory, STDIN_SOCKET, opened);
   if (terminal) return { files, stdio };
-  const pipe = () => sys.pipe().map((fd) => opened.add(fd)) as [number, number];
+  const pipe = () => sys.stdioPipe().map((fd) => opened.add(fd)) as [number, number];
   [files.out, stdio.stdout] = pipe();
   sys.resizePipe(files.out, OUTPUT_BYTES[sys.effectiveUid() === 0 ? "root" : "user"]);
   [files.err, stdio.stderr] = pipe();

@@ -74,10 +74,11 @@ export function closePipes(pipes: Pipes): void {
 function openStdin(stdin: Stdin, pipes: Pipes): void {
   if (stdin === "ignore") return;
   if (stdin === "inherit") {
+    sys.letReopen(0, "read");
     pipes.stdio.stdin = 0;
     return;
   }
-  const [theirs, ours] = sys.pipe();
+  const [theirs, ours] = sys.stdioPipe();
   pipes.theirs.push(theirs);
   pipes.stdio.stdin = theirs;
   pipes.stdin = new Input(ours);
@@ -90,10 +91,12 @@ export const isContent = (value: unknown): value is Content =>
 function openOutput(name: "stdout" | "stderr", how: SpawnOptions["stdout"], pipes: Pipes): Output | undefined {
   if (how === "ignore") return undefined;
   if (how === "inherit") {
-    pipes.stdio[name] = name === "stdout" ? 1 : 2;
+    const fd = name === "stdout" ? 1 : 2;
+    sys.letReopen(fd, "write");
+    pipes.stdio[name] = fd;
     return undefined;
   }
-  const [ours, theirs] = sys.pipe();
+  const [ours, theirs] = sys.stdioPipe();
   pipes.theirs.push(theirs);
   pipes.stdio[name] = theirs;
   return new Output(ours);

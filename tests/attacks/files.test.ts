@@ -30,6 +30,8 @@ function hostile(): Folder {
   return root;
 }
 const attack = (name: string, body: () => unknown) => testUnless(noBusybox, name, body);
+const attackOfOthers = (name: string, body: () => unknown) =>
+  testUnless(noBusybox ?? notRoot, name, body, 30_000 * SLOW);
 const sh = (root: Folder, line: string, options: RunOptions = {}) =>
   Sandbox.run(["/bin/sh", "-c", line], { rootfs: root.path, ...options });
 const up = "../".repeat(20);
@@ -245,6 +247,32 @@ describe("CVE-2024-21626: a working directory that is an open descriptor of the 
     const { stdout } = Bun.spawnSync(["sh", "-c", `cd /proc/${process.pid}/fd/${fd} && cat secret`]);
     closeSync(fd);
     expect(stdout.toString()).toBe("of the host\n");
+  });
+});
+
+describe("a pipe of the caller's, which others write to as well", () => {
+  const TSBOX = [process.execPath, join(import.meta.dir, "../../lib/cli/main.ts")].map((word) => `'${word}'`).join(" ");
+  const READ = "'exec 3</proc/self/fd/1; head -c 6 <&3 >&2'";
+  /** What somebody has written to a pipe that is stdout, and nobody has read, read by who is to write only. */
+  function taken(shell: string): string {
+    const { stderr } = Bun.spawnSync(["sh", "-c", `{ printf secret; ${shell} -c ${READ}; } | sleep ${2 * SLOW}`], {
+      stderr: "pipe",
+    });
+    return stderr.toString();
+  }
+
+  attackOfOthers("is opened again to write, and not to read", () => {
+    const root = hostile();
+    const run = `${TSBOX} run --rootfs ${root.path} sh`;
+    expect(taken(run)).toContain("Permission denied");
+    const { stdout, stderr } = Bun.spawnSync(["sh", "-c", `${run} -c 'echo written >/dev/stdout' | cat`], {
+      stderr: "pipe",
+    });
+    expect([stdout.toString(), stderr.toString()]).toEqual(["written\n", ""]);
+  });
+
+  attack("the control: whose it is takes it back", () => {
+    expect(taken("sh")).toBe("secret");
   });
 });
 

@@ -15,6 +15,22 @@ e2e("logs prints what was written, each on its own stream", async (c) => {
   expect(await c.call(["logs", name])).toEqual({ status: 0, stdout: "out\n", stderr: "err\n" });
 });
 
+e2e("stdout and stderr can be opened again by their names", async (c) => {
+  const name = c.name();
+  await c.ok("run", "-d", "--name", name, BOX, "sh", "-c", "echo out >/dev/stdout; echo err >/proc/self/fd/2");
+  await c.ok("wait", name);
+  expect(await c.call(["logs", name])).toEqual({ status: 0, stdout: "out\n", stderr: "err\n" });
+});
+
+e2e(
+  "and so they can as another user, stdin as well",
+  async (c) => {
+    const words = ["run", "-i", "-u", "1000", "--name", c.name(), BOX, "sh", "-c", "cat /dev/stdin >/dev/stdout"];
+    expect(await c.call(words, "in\n")).toEqual({ status: 0, stdout: "in\n", stderr: "" });
+  },
+  "root",
+);
+
 e2e("logs of what ran in the foreground", async (c) => {
   await c.ok("run", "--name", c.name(), BOX, ...FIVE);
   expect(await c.ok("logs", c.name())).toBe("1\n2\n3\n4\n5");
