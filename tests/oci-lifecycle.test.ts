@@ -379,6 +379,12 @@ describe("exec", () => {
       stderr: "",
     });
     expect(oci("exec", "e", "/no/such/command")).toMatchObject({ status: 255 });
+    const wrong = (...flags: string[]) => oci("exec", ...flags, "e", "/bin/true");
+    expect(wrong("--cwd", "tmp")).toMatchObject({
+      status: 255,
+      stderr: expect.stringContaining("must be an absolute"),
+    });
+    expect(wrong("--env", "C")).toMatchObject({ status: 255, stderr: expect.stringContaining("NAME=value") });
     expect(oci("delete", "--force", "e")).toEqual(done);
     expect(oci("exec", "e", "/bin/true").stderr).toContain("container does not exist");
   });

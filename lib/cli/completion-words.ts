@@ -66,6 +66,7 @@ const KNOWN: Record<string, () => string[]> = {
     "landlock=none",
     "systempaths=unconfined",
     "apparmor=unconfined",
+    "label=disable",
     "no-new-privileges",
     "no-new-privileges=false",
   ],

@@ -199,7 +199,7 @@ const ISOLATION: Flag[] = [
   ["--cap-drop <NAME>...", "Drop a capability; ALL for every one"],
   [
     "--security-opt <OPTION>...",
-    "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none, systempaths=unconfined, apparmor=unconfined, or no-new-privileges=false (default true)",
+    "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none, systempaths=unconfined, apparmor=unconfined, label=disable, or no-new-privileges=false (default true)",
   ],
   ["--privileged", "No protection: all capabilities and devices, no filter, nothing read-only"],
   ["--device-cgroup-rule <RULE>...", 'Only the usual devices and these: "c 10:200 rwm"'],

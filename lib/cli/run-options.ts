@@ -100,7 +100,8 @@ export function sharedOptions(image: string | undefined, flags: RunFlags, world:
     security: security(flags, world),
   };
   if (flags.device !== undefined) options.devices = flags.device.map(device);
-  if (flags.shmSize !== undefined) options.shmSize = flags.shmSize;
+  // as Docker's: 0 says nothing
+  if (flags.shmSize !== undefined && flags.shmSize !== "0") options.shmSize = flags.shmSize;
   if (flags.workdir !== undefined) options.cwd = flags.workdir;
   if (flags.user !== undefined) options.user = flags.user;
   if (flags.hostname !== undefined) options.hostname = flags.hostname;
@@ -338,6 +339,8 @@ function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
     const sharing = wanted[name];
     if (sharing === undefined) continue;
     if (sharing === "host" || sharing === "private" || isPath(sharing)) result[name] = sharing;
+    // every container's own can be shared
+    else if (name === "ipc" && sharing === "shareable") result.ipc = "private";
     else if (name === "user" && sharing === "auto") result.user = sharing;
     else throw invalid(flagNames[name], sharing, "not understood", "host, private or ns:PATH");
   }
@@ -359,13 +362,13 @@ export function security(flags: RunFlags, world: World): SecurityOptions {
       result.landlock = value;
     } else if (name === "systempaths" && value === "unconfined") {
       result.systemPaths = "none";
-    } else if (name === "apparmor" && value === "unconfined") {
-      // it always is so: there are no profiles here
+    } else if ((name === "apparmor" && value === "unconfined") || (name === "label" && value === "disable")) {
+      // it always is so: there are no profiles and no labels here
     } else if (name === "seccomp" && value) {
       result.seccomp = seccomp(value, flags.privileged ? CAPABILITIES : (named ?? DEFAULT_CAPABILITIES), world);
     } else {
       const hint =
-        "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none, systempaths=unconfined, apparmor=unconfined or no-new-privileges[=false]";
+        "seccomp=unconfined, seccomp=FILE.json, landlock=default, landlock=none, systempaths=unconfined, apparmor=unconfined, label=disable or no-new-privileges[=false]";
       throw invalid("--security-opt", text, "not supported", hint);
     }
   }

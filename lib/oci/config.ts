@@ -11,7 +11,7 @@ import { settleProcess, settleSpec, type Users, type Warn } from "./check-spec.t
 import { withUsers } from "./default-users.ts";
 import { parseJson } from "./json.ts";
 import { Mismatch } from "../schema/index.ts";
-import { processSchema, resourcesSchema, specSchema } from "./spec-schema.ts";
+import { processSchema, resourcesSchema, specSchema, variables } from "./spec-schema.ts";
 
 const NAME = "config.json";
 /** What engines write has 30 KiB. */
@@ -59,6 +59,16 @@ export function parseConfig(text: string, users: Users = ({ linux }) => linux): 
 /** A `process` by itself, as `exec --process` takes it. @throws TsboxError `invalid_option` */
 export const parseProcess = (text: string, warn: Warn): ContainerProcess =>
   explained("the process", () => settleProcess(processSchema(parseJson(text, "the process")), warn, ""));
+
+/** One that is asked for in words, rather than by a file. @throws TsboxError `invalid_option` */
+export function checkAsked<P extends ContainerProcess>(process: P, warn: Warn): P {
+  return explained("the process", () => {
+    variables(process.env);
+    if (!process.cwd.startsWith("/"))
+      throw new Mismatch(`cwd: Cwd must be an absolute path: ${JSON.stringify(process.cwd)}`);
+    return { ...process, ...settleProcess(process, warn, "") };
+  });
+}
 
 /** `resources` by themselves, as `update --resources` takes them. @throws TsboxError `invalid_option` */
 export const parseResources = (text: string): Resources =>

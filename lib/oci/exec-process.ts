@@ -2,7 +2,7 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import type { StartableSpec } from "../plan/index.ts";
 import type { CapabilitySets } from "../spec/index.ts";
-import { parseProcess } from "./config.ts";
+import { checkAsked, parseProcess } from "./config.ts";
 import type { Logger } from "./log.ts";
 import type { ExecOptions } from "./runtime.ts";
 import { environmentOf } from "./startable.ts";
@@ -11,7 +11,10 @@ type Process = StartableSpec["process"];
 
 /** @throws TsboxError `invalid_option` */
 export function execProcess(rootfs: string, own: Process, options: ExecOptions, log: Logger): Process {
-  const asked = options.process === undefined ? changed(own, options) : readProcess(options.process, log);
+  const asked =
+    options.process === undefined
+      ? checkAsked(changed(own, options), (warning) => log.warn(warning))
+      : readProcess(options.process, log);
   return { ...asked, env: environmentOf(asked.env, asked.user.uid, rootfs) };
 }
 

@@ -36,7 +36,7 @@ const [major, minor] = [whole(0, 0xfff), whole(0, 0xfffff)];
 const texts = list(text);
 const optionalText = unlessEmpty(text);
 const optionalPath = unlessEmpty(absolutePath);
-const variables = list(matching(/^[^=]+=/s, 'a variable: "NAME=value"'));
+export const variables = list(matching(/^[^=]+=/s, 'a variable: "NAME=value"'));
 const none = (): never[] => [];
 
 const EMPTY = "args must not be empty";
