@@ -300,6 +300,21 @@ describe("stdout", () => {
     expect(await textOf(process.stdout)).toBe("unread\n");
   });
 
+  sandboxTest(
+    "read first when the process was disposed of already, it ends, and has nothing of another's",
+    async () => {
+      const given = spawnSh("echo one", { stderr: "pipe" });
+      const { stdout } = given;
+      await given.exited;
+      await given[Symbol.asyncDispose]();
+      // its pipe has the number that is free again
+      await using another = spawnSh("echo two");
+      expect(await textOf(stdout)).toBe("");
+      expect(await textOf(given.stderr)).toBe("");
+      expect(await textOf(another.stdout)).toBe("two\n");
+    },
+  );
+
   sandboxTest("can be ignored, or be the caller's own", async () => {
     const ignored = spawnSh("exec 3>&1 1>&2; readlink /proc/$$/fd/3", { stdout: "ignore", stderr: "pipe" });
     expect(ignored.stdout).toBeUndefined();

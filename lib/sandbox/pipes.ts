@@ -188,11 +188,14 @@ export class Output {
   stream(seen: (chunk: Uint8Array) => Uint8Array): ReadableStream<Uint8Array> {
     if (this.#stream) return this.#stream;
     let source: AsyncIterator<Uint8Array> | undefined;
-    const [fd, close] = [this.#fd, () => this.close()];
+    const close = () => this.close();
+    // closed before it was read: the number may be another file's by now
+    const open = () => (this.#fd < 0 ? undefined : runtime.readable(this.#fd)[Symbol.asyncIterator]());
     this.#stream = new ReadableStream<Uint8Array>(
       {
         async pull(controller) {
-          source ??= runtime.readable(fd)[Symbol.asyncIterator]();
+          source ??= open();
+          if (!source) return controller.close();
           const { done, value } = await source.next();
           if (done) {
             close();
