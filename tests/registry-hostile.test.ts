@@ -253,6 +253,13 @@ describe("a manifest", () => {
     }
   });
 
+  test("of a type that nobody knows is of the type that it says itself", async () => {
+    for (const type of ["application/json", "application/vnd.example+json", "text/plain"]) {
+      await using server = await startHostile((_, reply) => reply.send(200, { "Content-Type": type }, manifest));
+      expect((await client().getManifest(named(server))).descriptor.mediaType).toBe(OCI_MANIFEST);
+    }
+  });
+
   test("that is not the one of its digest is refused, by whichever digest", async () => {
     const wanted = digestOf("another");
     await using server = await startHostile((_, reply) => reply.send(200, isManifest, manifest));

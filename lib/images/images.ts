@@ -12,12 +12,13 @@ import { Registry, type RegistryOptions } from "../registry/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { Store, type IdMaps, type Removed, type StoredImage, type StoredLayer } from "../store/index.ts";
 import { absolute, show, TsboxError } from "../../syscalls/index.ts";
+import { checkNames, checkOptions, checkSource } from "./check.ts";
 import { manifestDescriptor } from "./config.ts";
 import { historyOf, type HistoryStep } from "./history.ts";
 import { inspectImage, type ImageInspect } from "./inspect.ts";
 import { loadImages, type LoadedImage } from "./load.ts";
 import { commitImage, importImage, type CommitOptions, type ImportOptions } from "./make.ts";
-import { abortable, filePieces, piecesOf, unreadable, type ArchiveSource, type Pieces } from "./pieces.ts";
+import { abortable, sourcePieces, type ArchiveSource, type Pieces } from "./pieces.ts";
 import type { OnProgress } from "./progress.ts";
 import { pullImage, type PulledImage } from "./pull.ts";
 import { keepForContainers, planRemoval } from "./remove.ts";
@@ -142,6 +143,8 @@ export class Images implements Disposable {
    * `registry_error`, `rate_limited`, `image_invalid`, `digest_mismatch`, `store_unavailable`
    */
   async pull(name: string, { platform, registry, ...options }: PullOptions = {}): Promise<PulledImage> {
+    checkNames(name);
+    checkOptions("transfer", { platform, registry, ...options });
     const reference = withDefaultTag(parseReference(name));
     const wanted = platform === undefined ? undefined : parsePlatform(platform);
     const from = { store: this.#store, registry: new Registry(registry) };
@@ -153,12 +156,15 @@ export class Images implements Disposable {
    * @throws TsboxError `image_not_found` where a layer is not there either, and as `pull`
    */
   async unpack(name: string, options: TransferOptions = {}): Promise<void> {
+    checkOptions("transfer", options);
     const image = this.#get(name);
     await this.#run(`unpack ${show(name)}`, options, () => unpackImage(this.#store, image, this.#with(options)));
   }
 
   /** Every tag of a repository. */
   async pullAll(repository: string, { platform, registry, ...options }: PullOptions = {}): Promise<PulledImage[]> {
+    checkNames(repository);
+    checkOptions("transfer", { platform, registry, ...options });
     const reference = parseReference(repository);
     if (reference.tag !== undefined || reference.digest !== undefined)
       throw new TsboxError(`pull all tags of ${show(repository)}: it names one`, { code: "reference_invalid" });
@@ -179,6 +185,8 @@ export class Images implements Disposable {
    * @throws TsboxError `image_not_found`, and as for `pull`
    */
   async push(name: string, { registry, ...options }: PushOptions = {}): Promise<PushedImage> {
+    checkNames(name);
+    checkOptions("transfer", { registry, ...options });
     const reference = withDefaultTag(parseReference(name));
     if (reference.digest !== undefined)
       throw new TsboxError(`push ${show(name)}: a digest cannot be pushed to`, { code: "reference_invalid" });
@@ -189,6 +197,8 @@ export class Images implements Disposable {
 
   /** Every tag of a repository that is here. */
   async pushAll(repository: string, options: PushOptions = {}): Promise<PushedImage[]> {
+    checkNames(repository);
+    checkOptions("transfer", options);
     const wanted = familiarRepository(parseReference(repository));
     const isWanted = (tag: string) => familiarRepository(anyReference(tag) as Reference) === wanted;
     const tags = this.#summaries().flatMap((image) => image.tags.filter((tag) => anyReference(tag) && isWanted(tag)));
@@ -200,16 +210,19 @@ export class Images implements Disposable {
 
   /** Gives an image another name; an image that had it before keeps its others. */
   async tag(name: string, target: string): Promise<void> {
+    checkNames(name, target);
     this.#store.setName(newName(target, "tag"), this.#get(name).descriptor);
   }
 
   /** Whether there is an image of this name, or whose id begins so. */
   async exists(name: string): Promise<boolean> {
+    checkNames(name);
     return this.#store.findImage(name) !== undefined;
   }
 
   /** The newest first. */
   async list(filters: ImageFilters = {}): Promise<ImageSummary[]> {
+    checkOptions("filters", filters);
     return filterImages(this.#summaries(), filters, (name) => this.#summary(this.#get(name)));
   }
 
@@ -237,6 +250,8 @@ export class Images implements Disposable {
     names: readonly string[],
     { format = "docker", signal, as = [] }: { format?: ArchiveFormat; signal?: AbortSignal; as?: string[] } = {},
   ): Promise<ReadableStream<Uint8Array>> {
+    checkNames(...(Array.isArray(names) ? names : [names]));
+    checkOptions("archive", { format, signal, as });
     const store = this.#store;
     const chosen = chooseSaved(names, store.images(), (name) => this.#get(name));
     const saved = chosen.map(({ image, names: own }): SavedImage => {
@@ -255,6 +270,8 @@ export class Images implements Disposable {
     source: ArchiveSource,
     { platform, ...options }: TransferOptions & { platform?: string } = {},
   ): Promise<LoadedImage[]> {
+    checkSource(source);
+    checkOptions("transfer", { platform, ...options });
     const wanted = platform === undefined ? undefined : parsePlatform(platform);
     return this.#run("load the archive", options, () => loadImages(this.#store, source, wanted, this.#with(options)));
   }
@@ -267,6 +284,8 @@ export class Images implements Disposable {
     source: ArchiveSource,
     { reference, platform, ...options }: Omit<ImportOptions, "platform"> & MadeOptions & { platform?: string } = {},
   ): Promise<LoadedImage> {
+    checkSource(source);
+    checkOptions("made", { reference, platform, ...options });
     const made = namesFor(reference);
     const wanted = platform === undefined ? {} : { platform: parsePlatform(platform) };
     const { id } = await this.#run("import the archive", options, () =>
@@ -288,6 +307,8 @@ export class Images implements Disposable {
     upper: string,
     { reference, ...options }: CommitOptions & MadeOptions = {},
   ): Promise<LoadedImage> {
+    checkNames(base ?? "", upper);
+    checkOptions("made", { reference, ...options });
     const made = namesFor(reference);
     const below = base === undefined ? undefined : this.#get(base);
     const { id } = await this.#run("commit", options, () =>
@@ -302,6 +323,7 @@ export class Images implements Disposable {
    * @throws TsboxError `image_not_found`, `image_in_use` where a sandbox uses it, or a container, and nothing is forced
    */
   async remove(name: string, { force = false }: { force?: boolean } = {}): Promise<RemovedImages> {
+    checkOptions("removal", { force });
     const store = this.#store;
     const image = this.#get(name);
     const { names, isLast, byId } = planRemoval(image, name, force);
@@ -320,6 +342,7 @@ export class Images implements Disposable {
 
   /** Images that nobody needs go, and what is left of downloads and removals that broke off. */
   async prune({ all = false, ...filters }: PruneOptions = {}): Promise<RemovedImages> {
+    checkOptions("filters", { all, ...filters });
     const store = this.#store;
     const before = store.images();
     const chosen = new Map((await this.list(filters)).map((image) => [image.id, image]));
@@ -338,6 +361,7 @@ export class Images implements Disposable {
   }
 
   #get(name: string): StoredImage {
+    checkNames(name);
     const image = this.#store.findImage(name);
     if (!image) throw notFound(name);
     return image;
@@ -379,23 +403,6 @@ function removed({ names, images, layers, bytes }: Removed, before: readonly Sto
   const ids = before.filter(({ descriptor }) => images.includes(descriptor.digest)).map(({ id }) => id);
   const chains = layers.map((key): Digest => `sha256:${key.split("-")[0] as string}`);
   return { untagged: names.map(familiarName), deleted: [...new Set([...ids, ...chains])], freedBytes: bytes };
-}
-
-/** A file's bytes, or those that come from anywhere. */
-async function* sourcePieces(source: ArchiveSource): Pieces {
-  if (typeof source !== "string") return yield* piecesOf(source);
-  const { closeSync, createReadStream, fstatSync, openSync } = process.getBuiltinModule("node:fs");
-  let fd: number | undefined;
-  try {
-    fd = openSync(source, "r");
-    const stat = fstatSync(fd);
-    if (stat.isFile()) yield* filePieces(fd, 0, stat.size);
-    else yield* piecesOf(createReadStream("", { fd, autoClose: false }) as AsyncIterable<Uint8Array>);
-  } catch (error) {
-    throw unreadable(source, error);
-  } finally {
-    if (fd !== undefined) closeSync(fd);
-  }
 }
 
 const namesFor = (name: string | undefined): { names: Reference[] } => ({

@@ -86,6 +86,23 @@ export async function* filePieces(fd: number, start: number, end: number, signal
   }
 }
 
+/** A file's bytes, or those that come from anywhere. */
+export async function* sourcePieces(source: ArchiveSource): Pieces {
+  if (typeof source !== "string") return yield* piecesOf(source);
+  const { closeSync, createReadStream, fstatSync, openSync } = process.getBuiltinModule("node:fs");
+  let fd: number | undefined;
+  try {
+    fd = openSync(source, "r");
+    const stat = fstatSync(fd);
+    if (stat.isFile()) yield* filePieces(fd, 0, stat.size);
+    else yield* piecesOf(createReadStream("", { fd, autoClose: false }) as AsyncIterable<Uint8Array>);
+  } catch (error) {
+    throw unreadable(source, error);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
 const MAGIC: { name: string; bytes: number[]; at?: number }[] = [
   { name: "gzip", bytes: [0x1f, 0x8b] },
   { name: "zstd", bytes: [0x28, 0xb5, 0x2f, 0xfd] },

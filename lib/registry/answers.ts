@@ -2,6 +2,8 @@
 import {
   digestOf,
   isImageIndex,
+  isIndexType,
+  isManifestType,
   OCI_INDEX,
   OCI_MANIFEST,
   parseManifest,
@@ -45,8 +47,9 @@ export function checkManifest(
   if (told?.startsWith(digest.slice(0, 7)) && told !== digest) throw mismatch(action, digest, told);
   const type = typeOf(headers);
   const manifest = parseManifest(bytes, type, `the manifest of ${named(wanted)}`);
-  // a static server calls it JSON
-  const mediaType = type ?? manifest.mediaType ?? (isImageIndex(manifest) ? OCI_INDEX : OCI_MANIFEST);
+  // a static server calls it JSON, or something of its own, which nobody who is sent it would know
+  const known = type !== undefined && (isManifestType(type) || isIndexType(type)) ? type : undefined;
+  const mediaType = known ?? manifest.mediaType ?? (isImageIndex(manifest) ? OCI_INDEX : OCI_MANIFEST);
   return { bytes, descriptor: { mediaType, digest, size: bytes.length }, manifest };
 }
 

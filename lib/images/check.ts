@@ -1,0 +1,58 @@
+/** What callers hand over, as JavaScript lets them hand over anything. @module */
+import { show, TsboxError } from "../../syscalls/index.ts";
+
+type Kind = "text" | "texts" | "flag" | "object" | "signal" | "callback" | "moment";
+
+const isText = (value: unknown): value is string => typeof value === "string";
+const FITS: Record<Kind, { is: (value: unknown) => boolean; hint: string }> = {
+  text: { is: isText, hint: "a string" },
+  texts: { is: (value) => Array.isArray(value) && value.every(isText), hint: "an array of strings" },
+  flag: { is: (value) => typeof value === "boolean", hint: "true or false" },
+  object: { is: (value) => typeof value === "object" && value !== null, hint: "an object" },
+  signal: { is: (value) => value instanceof AbortSignal, hint: "an AbortSignal" },
+  callback: { is: (value) => typeof value === "function", hint: "a function" },
+  moment: { is: (value) => isText(value) || value instanceof Date, hint: 'a Date, or a string: "24h"' },
+};
+
+const TRANSFER = { signal: "signal", onProgress: "callback", platform: "text", registry: "object" } as const;
+const MADE = { ...TRANSFER, reference: "text", changes: "texts", message: "text", author: "text" } as const;
+const FILTERS = {
+  dangling: "flag",
+  label: "texts",
+  notLabel: "texts",
+  reference: "texts",
+  before: "text",
+  since: "text",
+  until: "moment",
+  all: "flag",
+} as const;
+const ARCHIVE = { signal: "signal", format: "text", as: "texts" } as const;
+const TABLES: Record<"transfer" | "made" | "filters" | "archive" | "removal", Readonly<Record<string, Kind>>> = {
+  transfer: TRANSFER,
+  made: MADE,
+  filters: FILTERS,
+  archive: ARCHIVE,
+  removal: { force: "flag" },
+};
+
+const refuse = (what: string, value: unknown, hint: string) =>
+  new TsboxError(`use the ${what} ${show(value)}: not understood`, { code: "invalid_option", hint });
+
+/** @throws TsboxError `invalid_option` */
+export function checkOptions(table: keyof typeof TABLES, options: object): void {
+  if (!FITS.object.is(options)) throw refuse("options", options, FITS.object.hint);
+  for (const [name, kind] of Object.entries(TABLES[table])) {
+    const value = (options as Record<string, unknown>)[name];
+    if (value !== undefined && !FITS[kind].is(value)) throw refuse(`option "${name}"`, value, FITS[kind].hint);
+  }
+}
+
+/** Names and ids of images. @throws TsboxError `invalid_option` */
+export function checkNames(...names: unknown[]): void {
+  for (const name of names) if (!isText(name)) throw refuse("image", name, "its name, or its id");
+}
+
+/** A path; what else there is is told apart where it is read. @throws TsboxError `invalid_option` */
+export function checkSource(source: unknown): void {
+  if (isText(source) && (source === "" || source.includes("\0"))) throw refuse("file", source, "its path");
+}
