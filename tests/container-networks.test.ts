@@ -211,6 +211,35 @@ describe.skipIf(reason !== undefined)(
     );
 
     test(
+      "ports go on in the next network when the first is left, and come back with one",
+      async () => {
+        for (const name of ["first", "second"]) said("network", "create", name);
+        const ports = ["-p", "127.0.0.1:8188:80", "-p", "8189:80"];
+        said("run", "-d", "--name", "moving", "--network", "first", "--network", "second", ...ports, ...SERVE);
+        const served = async () => {
+          for (const url of ["http://127.0.0.1:8188", "http://127.0.0.1:8189"])
+            expect(await untilServed(url)).toBe("hello");
+          expect(said("port", "moving", "80").split("\n")).toEqual(["127.0.0.1:8188", "0.0.0.0:8189"]);
+        };
+        await served();
+        said("network", "disconnect", "first", "moving");
+        await served();
+        said("network", "disconnect", "second", "moving");
+        expect(said("port", "moving")).toBe("");
+        expect(() => fetched("http://127.0.0.1:8188")).toThrow();
+        said("network", "connect", "first", "moving");
+        await served();
+        said("network", "connect", "second", "moving");
+        said("restart", "-t", "0", "moving");
+        await served();
+        said("rm", "-f", "moving");
+        said("network", "rm", "first", "second");
+        nothingIsLeft();
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
       "that nobody is in are pruned, alone and with all else, by their age and labels; flags that there are not are explained",
       () => {
         for (const name of ["old", "kept", "other"])

@@ -132,6 +132,22 @@ describe.skipIf(reason !== undefined)(
     );
 
     test(
+      "have their ports in the next network when the first is left, and again when they are back in one",
+      async () => {
+        said("network", "create", "next");
+        said("network", "connect", "next", "server");
+        said("network", "disconnect", "web", "server");
+        await until("hello", () => fetched("http://127.0.0.1:8080/"));
+        said("network", "disconnect", "next", "server");
+        await until("", () => fetched("http://127.0.0.1:8080/"));
+        said("network", "connect", "web", "server");
+        await until("hello", () => fetched("http://127.0.0.1:8080/"));
+        said("network", "rm", "next");
+      },
+      60_000 * SLOW,
+    );
+
+    test(
       "have no way out of an internal network, to another network, or to the machine's loopback",
       async () => {
         said("network", "create", "--internal", "closed");

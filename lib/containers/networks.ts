@@ -264,6 +264,12 @@ export async function connect(
   });
 }
 
+/** Those that are still reserved for it, although it was in no network for a while. */
+const fixedPorts = (home: Home, record: ContainerRecord): Endpoint["ports"] =>
+  wantedPorts(record.options, imageConfigOf(home, record)).flatMap(({ hostPort, hostPortEnd, ...port }) =>
+    hostPort === undefined || hostPortEnd !== undefined ? [] : [{ ...port, hostPort }],
+  );
+
 async function plugInto(
   home: Home,
   networks: Networks,
@@ -274,7 +280,8 @@ async function plugInto(
   const taken = endpointsOf(home, record.id).map(({ endpoint }) => endpoint.inside);
   const index =
     Array.from({ length: taken.length + 1 }, (_, each) => each).find((each) => !taken.includes(`eth${each}`)) ?? 0;
-  networks.claim(network.id, joiningOf(record, own, index), []);
+  const ports = taken.length === 0 && network.driver === "bridge" ? fixedPorts(home, record) : [];
+  networks.claim(network.id, joiningOf(record, own, index), ports);
   try {
     await networks.raise(network.id, record.id);
     using own = await namespaceOf(record.pid);
@@ -296,10 +303,14 @@ export async function disconnect(home: Home, networkName: string, containerName:
       throw new TsboxError(`container ${id} is not connected to network ${network.name}`, { code: "invalid_option" });
     }
     using own = isUp(record) ? await namespaceOf(pid) : undefined;
+    const ports = network.endpoints[id]?.ports ?? [];
     await networks.leave(id, network.id, own?.namespace);
     addNetworkEvent(home, network, "disconnect", record);
     const [next] = endpointsOf(home, id);
-    if (next && own) await networks.routeThrough(next.network.id, id, own.namespace);
+    if (next && own) {
+      await networks.routeThrough(next.network.id, id, own.namespace);
+      if (ports.length > 0) await networks.publish(next.network.id, id, ports);
+    }
     return left;
   });
 }

@@ -6,6 +6,7 @@
 import {
   bindPort,
   close,
+  duplicate,
   getOption,
   localAddress,
   setNonBlocking,
@@ -25,12 +26,17 @@ const LOOPBACK = ["127.0.0.0/8", "::1/128"];
 const [SO_TYPE, SOCK_DGRAM] = [3, 2];
 const ANY = { 4: "0.0.0.0", 6: "::" };
 const AT_ONCE_MS = 0;
+/** Most have ended. */
+const MAX_WITHDRAWN = 1000;
 
 type Protocol = "tcp" | "udp";
 
 /** A port that is open. */
 interface Opened {
   container: string;
+  fd: number;
+  /** Where it leads, inside. */
+  target: Uint8Array;
   protocol: Protocol;
   family: 4 | 6;
 }
@@ -42,6 +48,8 @@ export class WayOut implements Disposable {
   readonly #gateway: GatewayThread;
   /** By their numbers. */
   readonly #ports = new Map<number, Opened>();
+  /** Containers whose ports were closed, as they were in no network. */
+  readonly #withdrawn = new Set<string>();
   #last = 0;
   #told = "";
 
@@ -71,11 +79,26 @@ export class WayOut implements Disposable {
       this.#gateway.take({ kind: "update", way: WAY, settings: settingsFor(subnets) });
       this.#told = told;
     }
-    const isThere = (container: string) => bridges.some(({ endpoints }) => endpoints[container] !== undefined);
-    for (const [port, { container }] of this.#ports) {
-      if (isThere(container)) continue;
+    for (const [port, { container, fd, target }] of this.#ports) {
+      const own = bridges.flatMap(({ endpoints }) => endpoints[container] ?? []);
+      const published = own.find(({ ports }) => ports.length > 0);
+      const isElsewhere = published && !addressesOf(published).some((each) => String(each) === String(target));
+      // it has left the network where its ports led, and is about to have them in another
+      if (own.length > 0 && !isElsewhere) continue;
+      const kept = isElsewhere ? duplicate(fd) : -1;
       this.#ports.delete(port);
       this.#gateway.take({ kind: "unpublish", port });
+      if (published && kept >= 0) this.publish(published, [kept]);
+      else if (this.#withdrawn.size < MAX_WITHDRAWN) this.#withdrawn.add(container);
+    }
+    for (const container of this.#withdrawn) {
+      const back = bridges.flatMap(({ endpoints }) => endpoints[container] ?? []);
+      if (back.length > 0) this.#withdrawn.delete(container);
+      for (const endpoint of back)
+        this.publish(
+          endpoint,
+          endpoint.ports.flatMap((port) => boundFor(endpoint, port)),
+        );
     }
   }
 
@@ -104,17 +127,17 @@ export class WayOut implements Disposable {
     const protocol: Protocol = getOption(fd, SOL_SOCKET, SO_TYPE) === SOCK_DGRAM ? "udp" : "tcp";
     const isIt = (port: Port) => port.protocol === protocol && port.hostPort === at.port && isAt(port, at.address);
     const found = endpoint.ports.find(isIt);
-    const target = endpoint.addresses.map(parseSubnet).find((address) => address.family === family);
+    const target = addressesOf(endpoint).find(({ length }) => length === at.address.length);
     if (!found || !target) return false;
     setNonBlocking(fd);
     const port = ++this.#last;
-    this.#ports.set(port, { container: endpoint.container, protocol, family });
+    this.#ports.set(port, { container: endpoint.container, fd, target, protocol, family });
     this.#gateway.take({
       kind: "publish",
       port,
       protocol,
       listener: fd,
-      target: { address: bytesOfAddress(target), port: found.containerPort },
+      target: { address: target, port: found.containerPort },
     });
     return true;
   }
@@ -141,6 +164,9 @@ const settingsFor = (subnets: readonly string[]): WaySettings => ({
   near: [...LOOPBACK, ...subnets],
   maxDescriptors: MAX_DESCRIPTORS,
 });
+
+const addressesOf = ({ addresses }: Endpoint): Uint8Array[] =>
+  addresses.map((text) => bytesOfAddress(parseSubnet(text)));
 
 /** Whether a socket at this address is for a port. */
 function isAt({ host }: Port, address: Uint8Array): boolean {

@@ -202,6 +202,16 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Na
   }
 }
 
+/** Its ports lead to it here from now on. */
+export function publishAt(endpoint: Endpoint): void {
+  using links = new Links();
+  const ports = publishedPorts(endpoint);
+  const action = `publish ports of container ${show(endpoint.name)}`;
+  links.bindPort(links.indexOf(endpoint.device), endpoint.mac, ports.length > 0, action);
+  addPorts(ports);
+  forgetPorts(ports);
+}
+
 /** From now on, that fast. */
 export function paceEndpoint({ device, bandwidth }: Endpoint): void {
   using links = new Links();

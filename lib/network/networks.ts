@@ -203,6 +203,20 @@ export class Networks extends RecordedNetworks {
     });
   }
 
+  /** Ports that are reserved lead to a container in this network from now on, as it has left the one where they did. */
+  async publish(id: string, container: string, ports: Endpoint["ports"]): Promise<void> {
+    const { publishAt } = await import("./devices.ts");
+    await this.#locked(async (place) => {
+      const { driver, endpoints } = this.get(id);
+      const before = endpoints[container];
+      if (!before || driver !== "bridge" || !(await place.find())) return;
+      const endpoint = { ...before, ports };
+      this.remember(id, endpoint);
+      place.within(() => publishAt(endpoint));
+      this.#watcher?.changed();
+    });
+  }
+
   /** What of a container leads elsewhere goes by this network from now on. @param namespace its network namespace */
   async routeThrough(id: string, container: string, namespace: Namespace): Promise<void> {
     const { routeThrough } = await import("./devices.ts");
