@@ -350,12 +350,12 @@ export interface RunOptions extends SandboxOptions, WithTerminal {
 
 /**
  * Why a process ended:
- * - `exit`, `signal`: by itself, or by a signal of somebody inside;
+ * - `exit`, `signal`: by itself, or by a signal, of somebody inside or of `kill()`;
  * - `timeout`, `cpu-time`, `output`: killed for the limit of that name; `network`: for that of `traffic`;
  * - `oom`, `pids`, `disk`: it did not do well, and the kernel had killed for memory, had denied a process, or there
  *   was no place left for files;
  * - `seccomp`: a system call that the filter kills for;
- * - `killed`: by the owner, an `AbortSignal`, or whoever killed the sandbox's init.
+ * - `killed`: an `AbortSignal` fired, it or its sandbox was stopped or disposed of, or somebody killed the sandbox's init.
  */
 export type Reason =
   "exit" | "signal" | "oom" | "timeout" | "cpu-time" | "output" | "pids" | "disk" | "network" | "seccomp" | "killed";
