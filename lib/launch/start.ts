@@ -14,6 +14,8 @@ export interface Launched {
   control: Control;
   /** A descriptor for the owner, where there is to be one: of the command's terminal, or what was taken. Undefined where it failed. */
   passed?: Promise<number | undefined>;
+  /** The next one, of a process that passes two: the listener of a filter, behind a terminal. */
+  passedNext?: Promise<number | undefined>;
   /** Once it runs, or has been reaped: gives the memory of the plan back. More calls do no harm. */
   release(): void;
   /** Once it has been reaped: gives back what was its own as long as it ran. */
@@ -103,21 +105,26 @@ export function start(
     const told: Control = new Control(control, plan, undefined, () => reached?.(told));
     return { pid, control: told, release };
   }
-  const { promise, resolve } = Promise.withResolvers<number | undefined>();
+  const [first, next] = [promised(), promised()];
+  let resolve = first.resolve;
   const receive = () => {
     const fd = sys.receiveDescriptor(passSocket);
     // EAGAIN: another one was passed, over another socket
     if (fd === -EAGAIN) return;
-    if (taken && fd >= 0) taken(fd);
-    else resolve(fd < 0 ? undefined : fd);
+    if (taken && fd >= 0) return taken(fd);
+    resolve(fd < 0 ? undefined : fd);
+    resolve = next.resolve;
   };
   const told: Control = new Control(control, plan, receive, () => reached?.(told));
   void told.told.then(() => {
     sys.close(passSocket);
-    resolve(undefined);
+    first.resolve(undefined);
+    next.resolve(undefined);
   });
-  return { pid, control: told, passed: promise, release };
+  return { pid, control: told, passed: first.promise, passedNext: next.promise, release };
 }
+
+const promised = () => Promise.withResolvers<number | undefined>();
 
 /** After a failed step of the owner's: undoes the others. @returns the first failure, which may be the child's */
 function giveUp({ owner, plan }: OwnedPlan, program: Program, arena: Arena, control: number): TsboxError {

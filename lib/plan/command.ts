@@ -35,14 +35,11 @@ export function commandSteps(
   const { seccomp } = linux;
   const early = restrictsEarly(spec);
   const listening = listens(spec);
-  if (listening && (early || process.terminal)) {
-    throw new TsboxError(
-      `use the seccomp profile: SCMP_ACT_NOTIFY ${early ? "without no_new_privs" : "with a terminal"}`,
-      {
-        code: "unsupported",
-        hint: early ? "leave noNewPrivileges true" : "use pipes",
-      },
-    );
+  if (listening && early) {
+    throw new TsboxError("use the seccomp profile: SCMP_ACT_NOTIFY without no_new_privs", {
+      code: "unsupported",
+      hint: "leave noNewPrivileges true",
+    });
   }
   const restrictions = [
     ...privilegeStep(spec),

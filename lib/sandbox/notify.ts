@@ -52,8 +52,8 @@ export class Listener {
   }
 
   /** From now on it answers for the calls of what has been started. */
-  attach({ passed, pid }: Launched, spec: Spec): void {
-    this.#served = Promise.resolve(passed).then((listener) => {
+  attach({ passed, passedNext, pid }: Launched, spec: Spec): void {
+    this.#served = Promise.resolve(spec.process.terminal ? passedNext : passed).then((listener) => {
       if (listener === undefined) return;
       if (this.#handler) this.#serve(listener, this.#handler);
       else this.#handOver(listener, pid, spec);
