@@ -325,7 +325,10 @@ describe("at a terminal", () => {
   });
 
   boxTest("it is as it was when tsbox gets a signal, and the container goes on", async () => {
-    for (const signal of ["TERM", "HUP"]) {
+    for (const [signal, code] of [
+      ["TERM", 143],
+      ["HUP", 129],
+    ] as const) {
       const name = newName();
       const start = made.folder.write("start", `echo pid $$; exec "$@"\n`);
       const words = made.command("run", "-it", "--name", name, "busy", "sh", "-c", "echo up; sleep 1000");
@@ -335,7 +338,7 @@ describe("at a terminal", () => {
       const pid = Number.parseInt(session.shown());
       await session.after("up\r\n");
       process.kill(pid, `SIG${signal}`);
-      await session.after("then ");
+      await session.after(`then ${code} `);
       expect(await eventually(() => session.shown().includes(`${USUAL} `))).toBe(true);
       expect(status(name)).toBe("running");
     }
@@ -356,6 +359,18 @@ describe("at a terminal", () => {
     expect(await left.child.exited).toBe(0);
     await Bun.sleep(300);
     expect(said("exec", name, "ps")).toContain("echo more");
+  });
+
+  boxTest("^C at a question ends tsbox, and nothing is done", async () => {
+    const name = newName();
+    said("create", "--name", name, "busy");
+    const session = sit(`trap : INT; tsbox container prune; ${then}`);
+    await session.type("continue? [y/N] ", "\x03");
+    await session.after(`then 130 ${USUAL} `);
+    expect(status(name)).toBe("created");
+    const other = sit(`tsbox container prune --filter label=none-such; ${then}`);
+    await other.type("continue? [y/N] ", "yes\n");
+    await other.after(`then 0 ${USUAL} `);
   });
 
   boxTest("without one, -it is refused", () => {

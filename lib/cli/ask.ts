@@ -6,8 +6,23 @@ const [LF, CR] = [10, 13];
 /** Nobody types longer ones. */
 const MAX_LINE = 64 * 1024;
 
-/** A line without its end; undefined where there is none any more. */
-export function readLine(): string | undefined {
+const SIGNALS = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
+
+/**
+ * A line without its end; undefined where there is none any more. Signals end tsbox meanwhile: while it waits in the
+ * kernel, nobody would hear of them.
+ */
+function readLineOrEnd(): string | undefined {
+  const heard = SIGNALS.map((name) => [name, process.listeners(name)] as const);
+  for (const name of SIGNALS) process.removeAllListeners(name);
+  try {
+    return readLine();
+  } finally {
+    for (const [name, listeners] of heard) for (const each of listeners) process.on(name, each);
+  }
+}
+
+function readLine(): string | undefined {
   const { readSync } = process.getBuiltinModule("node:fs");
   const line: number[] = [];
   const byte = new Uint8Array(1);
@@ -34,11 +49,14 @@ export function readLine(): string | undefined {
 /** @returns whether it was answered with "y" or "yes" */
 export function confirm(warning: string): boolean {
   print(`${warning}\nAre you sure you want to continue? [y/N] `);
-  return /^\s*y(?:es)?\s*$/i.test(readLine() ?? "");
+  return /^\s*y(?:es)?\s*$/i.test(readLineOrEnd() ?? "");
 }
 
-/** On stderr, so that what is on stdout can be a result. */
-export function ask(question: string): string | undefined {
+/**
+ * On stderr, so that what is on stdout can be a result.
+ * @param isHidden what is typed is not shown: the terminal has to be as it was before this program ends
+ */
+export function ask(question: string, isHidden = false): string | undefined {
   print(question, STDERR);
-  return readLine();
+  return isHidden ? readLine() : readLineOrEnd();
 }

@@ -15,6 +15,7 @@ export interface Foreground {
 }
 
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+const [HUNG_UP, TERMINATED] = [129, 143];
 const LEFT_ALONE = "read escape sequence\n";
 
 /**
@@ -39,8 +40,7 @@ export async function follow(container: Container, how: Foreground, start: () =>
     waited.catch(() => {});
     const size = callersSize();
     if (attachment.terminal && size) attachment.resize({ columns: size.cols, rows: size.rows });
-    if (!(await join(attachment, how, keys))) return 0;
-    return statusOf(await waited);
+    return (await join(attachment, how, keys)) ?? statusOf(await waited);
   } finally {
     stop.abort();
     attachment.close();
@@ -62,7 +62,7 @@ export async function attachTo(container: Container, how: Foreground): Promise<n
       attachment.resize({ columns: size.cols, rows: size.rows + 1 });
       attachment.resize({ columns: size.cols, rows: size.rows });
     }
-    return (await join(attachment, how, keys)) ? statusOf(await waited) : 0;
+    return (await join(attachment, how, keys)) ?? statusOf(await waited);
   } finally {
     stop.abort();
     attachment.close();
@@ -85,34 +85,38 @@ function proxySignals(container: Container, proxied: boolean): void {
   }
 }
 
-/** @returns whether it has ended; false where it is left alone */
-async function join(attachment: Attachment, how: Foreground, keys: DetachKeys | undefined): Promise<boolean> {
+/** @returns the status of tsbox where the container goes on: 0 where it is left alone, 128+N where a signal ended this */
+async function join(
+  attachment: Attachment,
+  how: Foreground,
+  keys: DetachKeys | undefined,
+): Promise<number | undefined> {
   const isShown = { stdout: how.stdout, stderr: how.stderr };
   if (!attachment.terminal) {
     if (how.stdin) void feed(attachment);
     for await (const { stream, bytes } of attachment.output)
       if (isShown[stream]) print(bytes, stream === "stderr" ? 2 : 1);
-    return true;
+    return undefined;
   }
-  let left = false;
-  const close = () => {
-    left = true;
+  let status: number | undefined;
+  const leaveWith = (why: number) => {
+    status ??= why;
     attachment.close();
   };
   const terminal = {
     readable: bytesOf(attachment),
     write: async (typed: Uint8Array) => attachment.write?.(typed),
     resize: (columns: number, rows: number) => attachment.resize({ columns, rows }),
-    close,
+    close: () => leaveWith(TERMINATED),
   };
   await joinTerminals(terminal, {
     interactive: how.stdin,
     show: (chunk) => void (how.stdout && print(chunk)),
-    gone: () => {},
-    ...(keys && { keys, detached: close }),
+    gone: () => void (status = HUNG_UP),
+    ...(keys && { keys, detached: () => leaveWith(0) }),
   });
-  if (left) print(LEFT_ALONE, 2);
-  return !left;
+  if (status === 0) print(LEFT_ALONE, 2);
+  return status;
 }
 
 async function* bytesOf({ output }: Attachment): AsyncGenerator<Uint8Array, void, void> {

@@ -104,7 +104,7 @@ function askSecretly(question: string): string {
   // however this program ends
   process.on("exit", undo);
   try {
-    return ask(question) ?? "";
+    return ask(question, true) ?? "";
   } finally {
     undo();
     process.off("exit", undo);
