@@ -399,6 +399,7 @@ describe("system", () => {
 
     expect(own.call(["system", "prune", "--volumes"], { stdin: "n\n" }).stdout).toBe(`WARNING! This will remove:
   - all stopped containers
+  - all networks not used by at least one container
   - all anonymous volumes not used by at least one container
   - all dangling images
   - unused build cache

@@ -191,6 +191,10 @@ describe.skipIf(reason !== undefined)(
         said("run", "-d", "--name", "fixed2", "--network", long, "busy", "sleep", "1000");
         expect(addressOf("fixed2")).toBe("10.77.0.12");
         expect(said("exec", "fixed2", "cat", "/sys/class/net/eth0/address")).toBe("02:00:00:00:00:12");
+        for (const alias of ["", "two words", "a\n10.0.0.1 other", "a/b"])
+          expect(refused("run", "-d", "--network", "fixed", "--network-alias", alias, "busy", "true")).toContain(
+            "nobody can ask for it",
+          );
         for (const [words, why] of [
           ["name=fixed,speed=1", "invalid field key speed"],
           ["alias=a", "network name/id is not specified"],

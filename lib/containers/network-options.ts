@@ -1,7 +1,9 @@
 /** Which networks a container asks for. @module */
-import { TsboxError } from "../../syscalls/index.ts";
+import { show, TsboxError } from "../../syscalls/index.ts";
 import { DEFAULT_NETWORK } from "../network/index.ts";
 import type { ContainerNetwork, ContainerOptions, ContainerPolicy } from "./options.ts";
+
+const ALIAS = /^[a-z0-9_][a-z0-9_.-]{0,252}$/i;
 
 type Networked = Pick<ContainerOptions, "network" | "networks" | "ports" | "publishAll">;
 
@@ -28,8 +30,14 @@ export const networkPolicyOf = ({ network }: Pick<ContainerOptions, "network">):
 export const isNetworked = (options: Networked): boolean =>
   networksOf(options).length > 0 || networkPolicyOf(options) !== undefined;
 
-/** In the default network nobody has names. @throws TsboxError `invalid_option`, Docker's words */
+/** Names, and of a network that has some: the default one has none. @throws TsboxError `invalid_option`, Docker's words */
 export function checkAliases({ name, aliases = [] }: ContainerNetwork): void {
+  const wrong = aliases.find((alias) => !ALIAS.test(alias));
+  if (wrong !== undefined)
+    throw new TsboxError(`use the alias ${show(wrong)}: nobody can ask for it`, {
+      code: "invalid_option",
+      hint: "letters, digits, _ . and -",
+    });
   if (aliases.length === 0 || (name !== DEFAULT_NETWORK && name !== "default")) return;
   throw new TsboxError("network-scoped alias is supported only for containers in user defined networks", {
     code: "invalid_option",
