@@ -43,7 +43,7 @@ export function checkStdio({ stdin, stdout, stderr }: SpawnOptions): void {
 export function checkUnread(action: string, content: unknown): void {
   const stream = content instanceof Response ? content.body : content;
   if ((stream instanceof ReadableStream && stream.locked) || (content instanceof Response && content.bodyUsed))
-    throw invalid(`${action} ${show(content)}: it has been read, or is being read`, "each can be read once");
+    throw invalid(`${action}: the stream has been read, or is being read`, "each can be read once");
 }
 
 /** @throws TsboxError `invalid_option` */
