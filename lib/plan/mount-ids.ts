@@ -38,7 +38,7 @@ export function checkMountIds(spec: Spec, { privileged }: Facts): void {
 
 const hint = (errno: string | undefined) =>
   errno === "EINVAL"
-    ? "the file system of the root or of a bind mount has no id-mapped mounts (since Linux 5.12); share the host's user namespace"
+    ? "the file system of the root or of a bind mount, or one below it such as /proc, has no id-mapped mounts (since Linux 5.12); `recursive: false` leaves out what is below; or share the host's user namespace"
     : undefined;
 
 function mapped(ids: string, trees: { tree: string; recursive: boolean }[]): Op[] {
