@@ -256,6 +256,9 @@ describe("images that are here", () => {
     );
     const said = async (...words: string[]) => (await tsbox(...words)).stdout;
     expect(await said("images", "-q", "--no-trunc", "demo")).toBe(`${id}\n`);
+    expect(await said("images", "-q", "--no-trunc=true", "demo")).toBe(`${id}\n`);
+    expect(await said("images", "-q", "--no-trunc=false", "demo")).toBe(`${short}\n`);
+    expect(await said("images", "-q", "--format", "", "demo")).toBe(await said("images", "-q", "demo"));
     expect(await said("image", "ls", "--filter", "reference=oth*/*", "--format", "{{.Repository}}:{{.Tag}}")).toBe(
       "other/name:latest\n",
     );

@@ -152,7 +152,8 @@ export function plainFlags(words: string[], find: (name: string) => Option | und
       if (!option) return [...plain, flag === long ? word : flag];
       if (option.isBoolean() || option.negate) {
         if (value === undefined || TRUE.has(value)) plain.push(flag);
-        else if (FALSE.has(value)) plain.push(`--no-${option.name()}`);
+        // of --no-trunc=false nothing is left
+        else if (FALSE.has(value)) plain.push(...(option.negate ? [] : [`--no-${option.name()}`]));
         else throw new UsageError(`use ${flag} ${JSON.stringify(value)}: not understood`, "true or false");
       } else if (value !== undefined) plain.push(flag, value);
       else plain.push(flag, ...words.slice(++at, at + 1));

@@ -43,7 +43,7 @@ export const addPs: Add = (parent, name) =>
     (flags: PsFlags) =>
       withContainers(async (containers) => {
         const wanted = columnsFor(
-          flags.quiet && flags.format === undefined ? "{{.ID}}" : flags.format,
+          flags.quiet && !flags.format ? "{{.ID}}" : flags.format,
           flags.size === true,
         );
         // a mistake in it is told before anything else

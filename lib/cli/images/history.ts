@@ -67,7 +67,7 @@ export function historyTable(steps: readonly HistoryStep[], flags: HistoryFlags,
       Comment: step.comment,
     };
   });
-  return listed(quiet && format === undefined ? "{{.ID}}" : format, { table: TABLE, titles }, rows);
+  return listed(quiet && !format ? "{{.ID}}" : format, { table: TABLE, titles }, rows);
 }
 
 function ellipsis(text: string, most: number): string {

@@ -68,7 +68,7 @@ function imageTable(images: readonly ImageSummary[], flags: ListFlags, now: Date
   };
   const needsDigest = digests || /\{\{[^}]*\.Digest\b/.test(format ?? "");
   const rows = images.flatMap((image) => rowsOf(image, { digests, needsDigest, trunc, now }));
-  return listed(quiet && format === undefined ? "{{.ID}}" : format, columns, rows);
+  return listed(quiet && !format ? "{{.ID}}" : format, columns, rows);
 }
 
 interface Manner {

@@ -46,7 +46,7 @@ export const addLs: Add = (parent, name) =>
         const filters = Object.fromEntries(valuesOf(filter, FILTERS));
         const rows = networks.list(filters).map((network) => rowOf(network, trunc));
         const columns = { table: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}", titles: TITLES };
-        print(listed(quiet && format === undefined ? "{{.ID}}" : format, columns, rows));
+        print(listed(quiet && !format ? "{{.ID}}" : format, columns, rows));
       }),
   );
 

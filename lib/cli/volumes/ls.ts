@@ -39,7 +39,7 @@ export const addLs: Add = (parent, name) =>
     ({ filter = [], format, quiet = false }: ListFlags) =>
       withVolumes(async (volumes) => {
         const filters = Object.fromEntries(valuesOf(filter, ["dangling", "driver", "label", "name"]));
-        const wanted = labelColumns(quiet && format === undefined ? "{{.Name}}" : format);
+        const wanted = labelColumns(quiet && !format ? "{{.Name}}" : format);
         const rows = volumes
           .list(filters)
           .map((volume) => ({ ...rowOf(volumes, volume), ...labelCells(wanted.labels, volume.labels) }));
