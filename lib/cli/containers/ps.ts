@@ -42,10 +42,7 @@ export const addPs: Add = (parent, name) =>
     },
     (flags: PsFlags) =>
       withContainers(async (containers) => {
-        const wanted = columnsFor(
-          flags.quiet && !flags.format ? "{{.ID}}" : flags.format,
-          flags.size === true,
-        );
+        const wanted = columnsFor(flags.quiet && !flags.format ? "{{.ID}}" : flags.format, flags.size === true);
         // a mistake in it is told before anything else
         listed(wanted.format, wanted, []);
         print(await table(containers, await chosen(containers, flags), wanted, flags));
