@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, openSync, closeSync, readFileSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Sandbox, TsboxError, type MountOption, type RunOptions } from "../../lib/index.ts";
+import { O_DIRECTORY } from "../../syscalls/index.ts";
 import { failureOf } from "../support/failure.ts";
 import { noBusybox, notRoot, SLOW, testUnless } from "../support/machine.ts";
 import { buffer, call, cstring, kept, outcomes, probe, ref } from "../support/probe.ts";
@@ -389,7 +390,7 @@ describe("leaving the root filesystem", () => {
 
   /** The classic: a root below the working directory, which is then outside of it. */
   const doubleChroot = probe(
-    kept("old", call("openat", AT_FDCWD, cstring("."), 0o200000, 0)),
+    kept("old", call("openat", AT_FDCWD, cstring("."), O_DIRECTORY, 0)),
     call("mkdirat", AT_FDCWD, cstring("jail"), 0o755),
     call("chroot", cstring("jail")),
     call("fchdir", ref("old")),
@@ -438,7 +439,7 @@ describe("leaving the root filesystem", () => {
       "bin/shocker",
       probe(
         call("name_to_handle_at", AT_FDCWD, cstring("/etc/passwd"), handle, buffer("mount", 8), 0),
-        kept("root", call("openat", AT_FDCWD, cstring("/"), 0o200000, 0)),
+        kept("root", call("openat", AT_FDCWD, cstring("/"), O_DIRECTORY, 0)),
         call("open_by_handle_at", ref("root"), handle, 0),
       ),
       0o755,
