@@ -80,6 +80,7 @@ for (const [who, user] of [
     it("reach what they may, by a name that is asked for, and nothing else; what was denied is an event", async () => {
       await start("one", "--allow", "packages.example");
       expect(await reached("one", "packages.example:80", `${PACKAGES}:443`)).toEqual(hello(PACKAGES, PACKAGES));
+      expect(await said("stats", "--no-stream", "--format", "{{.NetIO}}", "one")).toMatch(/^[1-9]\d+B \/ [1-9]\d+B$/);
       world.seen();
       const others = ["other.example:80", `${OTHER}:80`, `${PRIVATE}:80`, `${TUNNEL}:80`, `${METADATA}:80`];
       expect(await reached("one", ...others)).toEqual(nothing(...others));

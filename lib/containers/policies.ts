@@ -46,6 +46,14 @@ export async function tellPolicy(home: Home): Promise<void> {
   if (!askNetd(home.root, { verb: "update" })) await beginNetd(home);
 }
 
+/** What has gone in and out of a container that has a policy, as netd has counted it. */
+export function policyTraffic(home: Home, container: string): { inBytes: number; outBytes: number } {
+  const answer = askNetd(home.root, { verb: "traffic", container });
+  closeAll(answer?.fds ?? []);
+  const told = JSON.parse(new TextDecoder().decode(answer?.bytes) || "{}") as { inBytes?: number; outBytes?: number };
+  return { inBytes: told.inBytes ?? 0, outBytes: told.outBytes ?? 0 };
+}
+
 /** Where there is none. It looks by itself for what there is to do, and ends where that is nothing. */
 export async function beginNetd(home: Home): Promise<void> {
   using _ = await lockNetworks(home.root);

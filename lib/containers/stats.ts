@@ -5,6 +5,7 @@ import { bytesThrough } from "../network/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { networkModeOf } from "./host-config.ts";
+import { networkPolicyOf } from "./network-options.ts";
 import { pidsOf, processFacts } from "./processes.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -46,7 +47,7 @@ export async function* stats(
   for (;;) {
     const record = recordOf(home, id);
     if (record.status !== "running" && record.status !== "paused") return;
-    const now = count(record);
+    const now = count(record, await throughNetwork(home, record));
     if (before) yield statsOf(record, before, now);
     const waitMs = before ? intervalMs : Math.min(FIRST_MS, intervalMs);
     before = now;
@@ -67,6 +68,7 @@ function passed(ms: number, signal: AbortSignal | undefined): Promise<void> {
   });
 }
 
+type Through = ReturnType<typeof bytesThrough>;
 type Counted = Omit<ContainerStats, "id" | "name" | "cpuPercent">;
 
 /** Pure. */
@@ -80,12 +82,15 @@ export function statsOf(
   return { id, name, cpuPercent, ...now };
 }
 
-function count(record: ContainerRecord): Counted {
+async function throughNetwork(home: Home, { id, pid, options }: ContainerRecord): Promise<Through> {
+  // it has no device but its loopback
+  if (networkPolicyOf(options)) return (await import("./policies.ts")).policyTraffic(home, id);
+  const isHost = networkModeOf(options) === "host";
+  return bytesThrough((isHost ? undefined : readKernelFile(`/proc/${pid}/net/dev`)) ?? "");
+}
+
+function count(record: ContainerRecord, { inBytes, outBytes }: Through): Counted {
   const group = groupStats(record);
-  const isHost = networkModeOf(record.options) === "host";
-  const { inBytes, outBytes } = bytesThrough(
-    (isHost ? undefined : readKernelFile(`/proc/${record.pid}/net/dev`)) ?? "",
-  );
   const own = group?.cpu.usage && group.memory.usage ? undefined : processesOf(record);
   const blocks = group?.blkio.ioServiceBytesRecursive ?? [];
   const blockBytes = (kind: string) =>

@@ -170,6 +170,11 @@ export class Netd {
     else closeAll(fds);
   }
 
+  /** What has gone in and out of a container that has a policy. */
+  trafficOf(container: string): { inBytes: number; outBytes: number } | undefined {
+    return this.#policies.trafficOf(container);
+  }
+
   /** The way out of a container that is about to start. @param fds its sockets */
   attach(container: string, fds: readonly number[]): void {
     this.#policies.attach(container, fds);

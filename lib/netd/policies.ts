@@ -10,6 +10,7 @@ import type {
   FromGateway,
   GatewayThread,
   Place,
+  Traffic,
   WayLimits,
   WaySettings,
   WaySockets,
@@ -45,6 +46,8 @@ interface Way {
   /** As it was told. */
   told: string;
   denials: Map<string, Denied>;
+  /** By this process; before it, another one may have counted, and was killed. */
+  traffic: Traffic | undefined;
   more: number;
   isResting: boolean;
 }
@@ -73,6 +76,12 @@ export class Policies implements Disposable {
 
   [Symbol.dispose](): void {
     for (const way of this.#ways.keys()) this.#end(way);
+  }
+
+  /** What has gone in and out of one; undefined for who has none. */
+  trafficOf(container: string): Pick<Traffic, "inBytes" | "outBytes"> | undefined {
+    const way = this.#ways.values().find((each) => each.container === container);
+    return way && (way.traffic ?? { inBytes: 0, outBytes: 0 });
   }
 
   get areNeeded(): boolean {
@@ -122,9 +131,10 @@ export class Policies implements Disposable {
 
   /** What the gateway tells. */
   take(message: FromGateway): void {
-    if (message.kind !== "denied") return;
+    if (message.kind !== "denied" && message.kind !== "traffic") return;
     const way = this.#ways.get(message.way);
     if (!way) return;
+    if (message.kind === "traffic") return void (way.traffic = message.traffic);
     for (const denied of message.denials) {
       const { count, ...what } = denied;
       const key = JSON.stringify(what);
@@ -162,6 +172,7 @@ export class Policies implements Disposable {
       container,
       told: JSON.stringify(found),
       denials: new Map(),
+      traffic: undefined,
       more: 0,
       isResting: false,
     });

@@ -25,6 +25,11 @@ export const VERBS: Record<string, Verb> = {
     else netd.attach(container, fds);
     return undefined;
   },
+  /** What has gone in and out of a container that has a policy. */
+  traffic(netd, { container = "" }, fds) {
+    closeAll(fds);
+    return { line: netd.trafficOf(container) ?? {} };
+  },
   /** As `changed`, for who waits until it counts. */
   update(netd, _, fds) {
     closeAll(fds);
