@@ -312,6 +312,29 @@ describe("leftovers of commands that were killed", () => {
   });
 });
 
+describe("options of verbs", () => {
+  containerTest("are refused where they are misspelt: nothing else is done instead", async () => {
+    const container = await engine.create("true", { name: "kept" });
+    const { containers } = engine;
+    const bad = (options: object) => options as never;
+    for (const [work, why] of [
+      [() => containers.prune(bad({ filter: { label: ["x"] } })), 'use the option "filter" of prune: unknown'],
+      [() => containers.prune(bad({ filters: { label: "x" } })), 'use the filter "label" "x": not an array of strings'],
+      [() => containers.list(bad({ al: true })), 'use the option "al" of list: unknown'],
+      [() => containers.list(bad({ filters: ["x"] })), "not an object"],
+      [() => container.remove(bad({ forced: true })), 'use the option "forced" of remove: unknown'],
+      [() => container.stop(bad({ timeoutMs: 1 })), 'use the option "timeoutMs" of stop: unknown'],
+      [() => container.restart(bad([])), "not an object"],
+      [() => container.update(bad({ memory: "1g" })), 'use the option "memory" of update: unknown'],
+      [() => container.wait(bad({ condition: "over" })), 'wait for "over": there is no such condition'],
+      [() => container.logs(bad({ lines: 3 })).next(), 'use the option "lines" of logs: unknown'],
+      [() => containers.events(bad({ filter: {} })).next(), 'use the option "filter" of events: unknown'],
+    ] as [() => Promise<unknown>, string][])
+      expect(await message(work)).toContain(why);
+    expect((await container.record()).status).toBe("created");
+  });
+});
+
 describe("lists", () => {
   containerTest("know containers by ports inside that are published", async () => {
     await makeBox();

@@ -61,6 +61,16 @@ async function resolved(options: ContainerOptions, image: ImageFiles = { layers:
   return found;
 }
 
+test("options that are misspelt are refused, and nothing is made or removed", async () => {
+  const bad = (options: object) => options as never;
+  expect(() => volumes.create(bad({ nam: "data" }))).toThrow('use the option "nam" of volumes.create: unknown');
+  expect(() => volumes.list(bad({ label: "x" }))).toThrow('use the filter "label" "x": not an array of strings');
+  volumes.create({ name: "kept" });
+  const pruned = async () => await volumes.prune(bad({ all: true, filter: { label: ["x"] } }));
+  expect(pruned).toThrow('use the option "filter" of volumes.prune: unknown');
+  expect(volumes.list().map(({ name }) => name)).toEqual(["kept"]);
+});
+
 describe("names", () => {
   test.each(["..", ".hidden", "a/b", "a b", "-a", "a\n", "ä", "", "a".repeat(256), "a"])("%j is none", (name) => {
     expect(() => volumes.create({ name })).toThrow();

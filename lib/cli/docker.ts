@@ -36,7 +36,10 @@ const FLAGS: Record<string, Reason> = {
   "--link": LINKS,
   "--link-local-ip": LINK_LOCAL,
   "--runtime": ["tsbox is the runtime", "leave it out"],
-  "--storage-opt": ["there is no storage driver", 'a size: "--tmpfs /tmp:size=64m"'],
+  "--storage-opt": [
+    "there is no storage driver",
+    '"--disk 64m", which lasts as long as it runs, or "--tmpfs /tmp:size=64m"',
+  ],
   "--use-api-socket": ["there is no daemon, and so no socket of it", "leave it out"],
 };
 const SHORT: Record<string, string> = {};

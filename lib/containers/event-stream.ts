@@ -1,6 +1,6 @@
 /** What happens to containers, for whoever follows it. @module */
 import type { Directory } from "../../syscalls/index.ts";
-import { openRoot } from "../state/index.ts";
+import { checkOptions, openRoot } from "../state/index.ts";
 import { eventTest } from "./event-tests.ts";
 import { tellEndedExecs } from "./exec-end.ts";
 import { Watch } from "./follow.ts";
@@ -25,10 +25,9 @@ const LOOK_MS = 250;
  * What happened since a time, where one is named, and then what happens.
  * @throws TsboxError `invalid_option` for filters
  */
-export async function* events(
-  home: Home,
-  { since, until = Infinity, filters = {}, signal }: EventsOptions,
-): AsyncGenerator<ContainerEvent, void, void> {
+export async function* events(home: Home, options: EventsOptions): AsyncGenerator<ContainerEvent, void, void> {
+  checkOptions("events", options, { since: true, until: true, filters: true, signal: true });
+  const { since, until = Infinity, filters = {}, signal } = options;
   const fits = eventTest(filters);
   settleAll(home);
   let last = since === undefined ? home.state.lastEvent() : 0;

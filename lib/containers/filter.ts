@@ -1,4 +1,5 @@
 /** Lists of containers. @module */
+import { checkOptions } from "../state/index.ts";
 import type { ListOptions } from "./containers.ts";
 import type { Home } from "./home.ts";
 import { sweepLeftovers } from "./leftovers.ts";
@@ -11,7 +12,9 @@ export type ContainerFilters = Record<string, string[]>;
 const RUNNING: readonly ContainerRecord["status"][] = ["running", "paused", "restarting"];
 
 /** The newest first. @throws TsboxError `invalid_option`; `container_not_found` for one that others are compared with */
-export async function list(home: Home, { all = false, filters = {} }: ListOptions): Promise<ContainerRecord[]> {
+export async function list(home: Home, options: ListOptions): Promise<ContainerRecord[]> {
+  checkOptions("list", options, { all: true, filters: true });
+  const { all = false, filters = {} } = options;
   const names = Object.keys(filters).filter((name) => (filters[name] as string[]).length > 0);
   // a mistake in them is told before anything is looked at
   const fits = names.length > 0 ? (await import("./filter-tests.ts")).testOf(home, filters) : undefined;

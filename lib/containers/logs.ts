@@ -3,6 +3,7 @@
  * @module
  */
 import { TsboxError } from "../../syscalls/index.ts";
+import { checkOptions } from "../state/index.ts";
 import { recordOf } from "./find.ts";
 import { Following } from "./follow.ts";
 import type { Home } from "./home.ts";
@@ -28,6 +29,16 @@ export interface LogsOptions {
   /** Is told of bytes of the log that cannot be understood; what is behind them is read. */
   onDamage?: Damage;
 }
+const LOGS_OPTIONS: Record<keyof LogsOptions, true> = {
+  follow: true,
+  tail: true,
+  since: true,
+  until: true,
+  stdout: true,
+  stderr: true,
+  signal: true,
+  onDamage: true,
+};
 
 /** A line with its end, or a part of one that is longer than a megabyte, or what there is of the last one. */
 export interface LogEntry {
@@ -47,6 +58,7 @@ export interface WriteLogsOptions extends LogsOptions {
 const BUSY = 16;
 
 export async function* logs(home: Home, id: string, options: LogsOptions): AsyncGenerator<LogEntry, void, void> {
+  checkOptions("logs", options, LOGS_OPTIONS);
   const entries: LogEntry[] = [];
   const chosen = { streams: streamsOf(options), leftOut: {} };
   const lines = new Lines(chosen, spanOf(options), (stream, time, memory, start, end) => {

@@ -1,5 +1,6 @@
 /** Removes what does not run. @module */
 import { TsboxError } from "../../syscalls/index.ts";
+import { checkOptions } from "../state/index.ts";
 import { current, type ContainerFilters } from "./filter.ts";
 import { testOf } from "./filter-tests.ts";
 import type { Home } from "./home.ts";
@@ -22,7 +23,9 @@ const AT_REST: readonly ContainerStatus[] = ["created", "exited", "dead"];
 const ELSEWHERE: readonly unknown[] = ["container_not_found", "container_state"];
 
 /** @throws TsboxError `invalid_option` */
-export async function prune(home: Home, { filters = {} }: PruneContainersOptions): Promise<Pruned> {
+export async function prune(home: Home, options: PruneContainersOptions): Promise<Pruned> {
+  checkOptions("prune", options, { filters: true });
+  const { filters = {} } = options;
   const { until = [], ...others } = filters;
   const fits = testOf(home, others, ["label", "label!"]);
   const before = await timeOf(until);

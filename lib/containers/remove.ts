@@ -1,5 +1,6 @@
 /** Removes a container, with all that it has. @module */
 import { TsboxError } from "../../syscalls/index.ts";
+import { checkOptions } from "../state/index.ts";
 import { addContainerEvent } from "./events.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -18,6 +19,7 @@ export interface RemoveOptions {
 
 /** @throws TsboxError `container_state` where it runs, and nothing is forced; `container_not_found` */
 export async function remove(home: Home, id: string, options: RemoveOptions): Promise<void> {
+  checkOptions("remove", options, { force: true, volumes: true });
   if (!options.force) refuseRunning(recordOf(home, id));
   await locked(home, id, () => removeLocked(home, id, options));
 }

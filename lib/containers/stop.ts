@@ -1,6 +1,7 @@
 /** Ends a container that runs. @module */
 import { signalNumber, TsboxError } from "../../syscalls/index.ts";
 import { parseDuration, type Duration } from "../sandbox/index.ts";
+import { checkOptions } from "../state/index.ts";
 import { addContainerEvent } from "./events.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -107,7 +108,9 @@ interface Given {
   timeoutMs?: number;
 }
 
-function checked({ signal, timeout }: StopOptions): Given {
+function checked(options: StopOptions): Given {
+  checkOptions("stop", options, { signal: true, timeout: true });
+  const { signal, timeout } = options;
   return {
     ...(signal === undefined ? {} : { signal: signalOf(signal) }),
     ...(timeout === undefined ? {} : { timeoutMs: timeoutMs("use the time-out", timeout) }),

@@ -2,6 +2,7 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import { bandwidthOf, GROUP_LIMITS, limitsAsResources, type Limits } from "../sandbox/index.ts";
 import type { Resources } from "../spec/index.ts";
+import { checkOptions } from "../state/index.ts";
 import { checkPolicy } from "./check-options.ts";
 import { markDecision } from "./decide.ts";
 import { addContainerEvent } from "./events.ts";
@@ -48,6 +49,7 @@ const INSTEAD: [keyof Limits, keyof Limits][] = [
  * @throws TsboxError `invalid_option`, `limit_unavailable`, `container_not_found`
  */
 export async function update(home: Home, id: string, options: UpdateOptions): Promise<string[]> {
+  checkOptions("update", options, { limits: true, restart: true, network: true });
   const { limits, restart, network } = options;
   const warnings: string[] = [];
   if (limits) checkLimits(limits);

@@ -1,4 +1,6 @@
 /** Waits for the end of a container. @module */
+import { show, TsboxError } from "../../syscalls/index.ts";
+import { checkOptions } from "../state/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -19,6 +21,7 @@ export interface Ended {
   error?: string;
 }
 
+const CONDITIONS: readonly string[] = ["not-running", "next-exit", "removed"];
 /** Between looks at what nobody tells: that it has been started, or removed. */
 const LOOK_MS = 20;
 /** One whose policy starts it again is over without an end of its supervision. */
@@ -28,7 +31,14 @@ const RUN_MS = 100;
  * A run that has ended counts, also where its policy starts the container again.
  * @throws TsboxError `container_not_found`; the reason of `signal`, where that fires
  */
-export async function wait(home: Home, id: string, { condition = "not-running", signal }: WaitOptions): Promise<Ended> {
+export async function wait(home: Home, id: string, options: WaitOptions): Promise<Ended> {
+  checkOptions("wait", options, { condition: true, signal: true });
+  const { condition = "not-running", signal } = options;
+  if (!CONDITIONS.includes(condition))
+    throw new TsboxError(`wait for ${show(condition)}: there is no such condition`, {
+      code: "invalid_option",
+      hint: CONDITIONS.join(", "),
+    });
   signal?.throwIfAborted();
   const exits = new Exits(home, id);
   let last = recordOf(home, id);

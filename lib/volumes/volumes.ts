@@ -1,6 +1,6 @@
 /** The volumes of a store. @module */
 import { TsboxError } from "../../syscalls/index.ts";
-import type { State } from "../state/index.ts";
+import { checkOptions, type State } from "../state/index.ts";
 import { checkDriver } from "./driver-options.ts";
 import { listed, type VolumeFilters } from "./filter.ts";
 import { nameProblem, newName } from "./names.ts";
@@ -49,6 +49,13 @@ export class Volumes {
    * @internal
    */
   claim(options: VolumeOptions, unfilled = false): VolumeRecord {
+    checkOptions("volumes.create", options, {
+      name: true,
+      driver: true,
+      options: true,
+      labels: true,
+      anonymous: true,
+    });
     const { name = newName(), driver = "local", options: given = {}, labels = {}, anonymous } = options;
     const fail = (why: string, code: "invalid_option" | "name_in_use" = "invalid_option") =>
       new TsboxError(`create ${name}: ${why}`, { code });
@@ -120,6 +127,7 @@ export class Volumes {
 
   /** By name. @throws TsboxError `invalid_option` for filters that there are not */
   list(filters: VolumeFilters = {}): VolumeRecord[] {
+    checkOptions<{ filters?: VolumeFilters }>("volumes.list", { filters }, { filters: true });
     const all = this.#state()
       .volumes.list<VolumeRecord>()
       .filter(({ removing }) => !removing);
@@ -142,7 +150,9 @@ export class Volumes {
   }
 
   /** @throws TsboxError `volume_not_found`, `volume_in_use` */
-  async remove(name: string, { force = false }: RemoveVolumeOptions = {}): Promise<void> {
+  async remove(name: string, options: RemoveVolumeOptions = {}): Promise<void> {
+    checkOptions("volumes.remove", options, { force: true });
+    const { force = false } = options;
     const { removeVolume } = await import("./remove.ts");
     if (!(await removeVolume(this.#state(), this, name)) && !force) throw notFound(name);
   }
@@ -155,6 +165,7 @@ export class Volumes {
 
   /** Removes those that no container has. */
   async prune(options: PruneVolumesOptions = {}): Promise<PrunedVolumes> {
+    checkOptions("volumes.prune", options, { all: true, filters: true });
     return (await import("./remove.ts")).pruneVolumes(this.#state(), this, options);
   }
 }
