@@ -1,16 +1,16 @@
 /**
- * System calls as functions: the first line of each is the call. Descriptors are close-on-exec; a failure is a
- * {@link TsboxError}, except where a negative errno is said to be the answer.
+ * System calls as functions, of descriptors and files; those of other things are in files beside this one. The first line
+ * of each is the call. Descriptors are close-on-exec; a failure is a TsboxError, except where a negative errno is said to
+ * be the answer.
  * @module
  */
-import { TsboxError } from "./error.ts";
 import { syscall, systemError, trySyscall } from "./kernel.ts";
 import { path, PATH_BYTES, scratch } from "./scratch.ts";
-import { fillStruct, offsetOf, struct, STRUCTS } from "./structs.ts";
+import { fillStruct, STRUCTS } from "./structs.ts";
 
 const AT_FDCWD = -100;
 const [O_NONBLOCK, O_CLOEXEC] = [0o4000, 0o2000000];
-const EINVAL = 22;
+const [EAGAIN, EINVAL] = [11, 22];
 
 /** What was opened for the length of a block: `using opened = new Descriptors()`. */
 export class Descriptors {
@@ -31,47 +31,8 @@ export function close(fd: number): void {
   trySyscall("close", fd);
 }
 
-/** `int pipe2(int fds[2], int flags)` @see pipe2(2) */
-export function pipe(): [read: number, write: number] {
-  syscall("make a pipe", "pipe2", scratch.address, O_CLOEXEC);
-  return [scratch.view.getInt32(0, true), scratch.view.getInt32(4, true)];
-}
-
-/**
- * A pipe for a process with ids of its own, to whom `/dev/stdout` would otherwise be somebody else's file: opening it
- * again is opening that. It has no name but below the `/proc/PID/fd` of who has it.
- */
-export function stdioPipe(): [read: number, write: number] {
-  const ends = pipe();
-  syscall("let a pipe be opened again", "fchmod", ends[0], 0o666);
-  return ends;
-}
-
-/**
- * The same for a pipe of the caller's, which others have as well: it may be opened for what it is there for alone. What
- * is no pipe, one with a name and one of somebody else stay as they are.
- */
-export function letReopen(fd: number, use: "read" | "write"): void {
-  const PIPEFS_MAGIC = 0x50495045n;
-  if (trySyscall("fstatfs", fd, scratch.address) < 0 || scratch.view.getBigInt64(0, true) !== PIPEFS_MAGIC) return;
-  trySyscall("fchmod", fd, use === "read" ? 0o644 : 0o622);
-}
-
-/** `int fcntl(int fd, F_SETPIPE_SZ, int size)`: 0 or more, or -errno where the user may not have so much. @see F_SETPIPE_SZ(2const) */
-export function resizePipe(fd: number, bytes: number): number {
-  const F_SETPIPE_SZ = 1031;
-  return trySyscall("fcntl", fd, F_SETPIPE_SZ, bytes);
-}
-
-/** `int socketpair(AF_UNIX, SOCK_STREAM, 0, int sv[2])` @see socketpair(2) */
-export function socketPair(): [number, number] {
-  const [AF_UNIX, SOCK_STREAM] = [1, 1];
-  syscall("make a socket pair", "socketpair", AF_UNIX, SOCK_STREAM | O_CLOEXEC, 0, scratch.address);
-  return [aboveStdio(scratch.view.getInt32(0, true)), aboveStdio(scratch.view.getInt32(4, true))];
-}
-
 /** Where the caller's own stdin, stdout or stderr is closed, a new descriptor would take its number. */
-function aboveStdio(fd: number): number {
+export function aboveStdio(fd: number): number {
   if (fd > 2) return fd;
   const F_DUPFD_CLOEXEC = 1030;
   const moved = syscall("move a descriptor", "fcntl", fd, F_DUPFD_CLOEXEC, 3);
@@ -90,46 +51,6 @@ export function write(fd: number, bytes: Uint8Array): number {
     done += n;
   }
   return done;
-}
-
-/** `ssize_t write(int fd, const void *buf, size_t count)`: up to 64 KiB, how many it took, or -errno. @see write(2) */
-export function writeNow(fd: number, bytes: Uint8Array): number {
-  const part = bytes.subarray(0, scratch.size);
-  scratch.bytes.set(part);
-  return trySyscall("write", fd, scratch.address, part.length);
-}
-
-/**
- * `int prlimit64(0, int resource, const struct rlimit64 *new, struct rlimit64 *old)`: a hard limit of this process that
- * is at least so high, where this may be. @see prlimit(2)
- */
-export function raiseHardLimit(resource: number, hard: bigint): void {
-  if (trySyscall("prlimit64", 0, resource, 0, scratch.address) < 0) return;
-  const at = offsetOf("rlimit64", "rlim_max");
-  if (scratch.view.getBigUint64(at, true) >= hard) return;
-  scratch.view.setBigUint64(at, hard, true);
-  trySyscall("prlimit64", 0, resource, scratch.address, 0);
-}
-
-/** `int prlimit64(0, int resource, NULL, struct rlimit64 *old)`: the soft limit of this process. @see prlimit(2) */
-export function softLimit(resource: number): number {
-  syscall("read a limit", "prlimit64", 0, resource, 0, scratch.address);
-  return Number(scratch.view.getBigUint64(offsetOf("rlimit64", "rlim_cur"), true));
-}
-
-/** `int prlimit64(0, int resource, const struct rlimit64 *new, NULL)`: the soft limit becomes the hard one. @see prlimit(2) */
-export function raiseSoftLimit(resource: number): void {
-  if (trySyscall("prlimit64", 0, resource, 0, scratch.address) < 0) return;
-  const [soft, hard] = [offsetOf("rlimit64", "rlim_cur"), offsetOf("rlimit64", "rlim_max")];
-  scratch.view.setBigUint64(soft, scratch.view.getBigUint64(hard, true), true);
-  trySyscall("prlimit64", 0, resource, scratch.address, 0);
-}
-
-/** `ssize_t sendto(int fd, …, MSG_NOSIGNAL | MSG_DONTWAIT)`: bytes sent, or -errno. @see send(2) */
-export function send(fd: number, bytes: Uint8Array): number {
-  scratch.bytes.set(bytes);
-  const MSG_NOSIGNAL_DONTWAIT = 0x4000 | 0x40;
-  return trySyscall("sendto", fd, scratch.address, bytes.length, MSG_NOSIGNAL_DONTWAIT);
 }
 
 export const O_RDONLY = 0;
@@ -160,19 +81,6 @@ export const duplicate = (fd: number): number => syscall("copy a descriptor", "f
 export function keptDescriptor(fd: number, from: number): number {
   const F_DUPFD = 0;
   return syscall("keep a descriptor", "fcntl", fd, F_DUPFD, from);
-}
-
-/**
- * `int execveat(int fd, "", [NULL], [NULL], AT_EMPTY_PATH)`: this process becomes another program, all threads of it.
- * @see execveat(2)
- */
-export function becomeImage(fd: number): never {
-  const AT_EMPTY_PATH = 0x1000;
-  const none = scratch.size - 8;
-  scratch.view.setBigUint64(none, 0n, true);
-  const list = scratch.address + none;
-  const result = trySyscall("execveat", fd, path(""), list, list, AT_EMPTY_PATH);
-  throw systemError("become another program", "execveat", -result);
 }
 
 /**
@@ -229,86 +137,6 @@ export function read(fd: number, limit = scratch.size): Uint8Array | number {
   return n < 0 ? n : scratch.bytes.slice(0, n);
 }
 
-const EAGAIN = 11;
-
-/**
- * `ssize_t preadv2(int fd, const struct iovec *iov, 1, -1, RWF_NOWAIT)`: what is in a pipe, up to 64 KiB, without
- * waiting; empty at its end, undefined where there is nothing yet. @see preadv2(2)
- */
-export function readNow(fd: number): Uint8Array | undefined {
-  const RWF_NOWAIT = 8;
-  const iovec = scratch.size - 16;
-  scratch.view.setBigUint64(iovec, BigInt(scratch.address), true);
-  scratch.view.setBigUint64(iovec + 8, BigInt(iovec), true);
-  const n = trySyscall("preadv2", fd, scratch.address + iovec, 1, -1, -1, RWF_NOWAIT);
-  if (n === -EAGAIN) return undefined;
-  if (n < 0) throw systemError("read a pipe", "preadv2", -n);
-  return scratch.bytes.slice(0, n);
-}
-
-/** `int ioctl(int fd, FIONREAD, int *count)`: bytes that can be read from a pipe. @see FIONREAD(2const) */
-export function bytesWaiting(fd: number): number {
-  const FIONREAD = 0x541b;
-  scratch.view.setInt32(0, 0, true);
-  trySyscall("ioctl", fd, FIONREAD, scratch.address);
-  return scratch.view.getInt32(0, true);
-}
-
-/** `int ppoll({pidfd, POLLIN}, 1, timeout)`: stands still until a process has ended, for so long at most. @see pidfd_open(2) */
-export function waitBriefly(pidfd: number, timeoutUs: number): void {
-  const POLLIN = 1;
-  scratch.view.setInt32(0, pidfd, true);
-  scratch.view.setInt32(4, POLLIN, true);
-  scratch.view.setBigInt64(8, BigInt(Math.floor(timeoutUs / 1e6)), true);
-  scratch.view.setBigInt64(16, BigInt(Math.round((timeoutUs % 1e6) * 1000)), true);
-  trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8);
-}
-
-/** `int ppoll({fd, POLLOUT}, 1, 0)`: whether something can be written now. @see poll(2) */
-export function takesMore(fd: number): boolean {
-  const POLLOUT = 4;
-  scratch.view.setInt32(0, fd, true);
-  scratch.view.setInt32(4, POLLOUT, true);
-  scratch.view.setBigInt64(8, 0n, true);
-  scratch.view.setBigInt64(16, 0n, true);
-  return trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8) > 0;
-}
-
-/**
- * `pid_t wait4(pid_t pid, int *status, WNOHANG, NULL)`: the wait status of a child that has ended, which is reaped;
- * undefined while it runs. @see wait4(2)
- */
-export function reap(pid: number): number | undefined {
-  const WNOHANG = 1;
-  const result = trySyscall("wait4", pid, scratch.address, WNOHANG);
-  return result === pid ? scratch.view.getInt32(0, true) : result < 0 ? 0 : undefined;
-}
-
-/** `int waitid(P_ALL, 0, siginfo_t *infop, WEXITED | WNOHANG | WNOWAIT)`: a child that has ended, not reaped yet. @see waitid(2) */
-export function endedChild(): number | undefined {
-  const [P_ALL, WEXITED_WNOHANG_WNOWAIT, SI_PID] = [0, 0x01000005, 16];
-  scratch.view.setInt32(SI_PID, 0, true);
-  const result = trySyscall("waitid", P_ALL, 0, scratch.address, WEXITED_WNOHANG_WNOWAIT, 0);
-  const pid = scratch.view.getInt32(SI_PID, true);
-  // 0: there are children, and none has ended
-  return result < 0 || pid === 0 ? undefined : pid;
-}
-
-/** `int pidfd_send_signal(int pidfd, int sig, NULL, 0)`: 0 or -errno. @see pidfd_send_signal(2) */
-export function sendSignal(pidfd: number, signal: number): number {
-  return trySyscall("pidfd_send_signal", pidfd, signal);
-}
-
-/** `int kill(-pgid, SIGKILL)`: the process group that a child which is not reaped yet was the leader of. @see kill(2) */
-export function killGroup(pgid: number): void {
-  trySyscall("kill", -pgid, 9);
-}
-
-/** `int pidfd_open(pid_t pid, 0)`: of a child that is not reaped yet. @see pidfd_open(2) */
-export function openPidfd(pid: number): number {
-  return syscall(`open process ${pid}`, "pidfd_open", pid, 0);
-}
-
 /**
  * `int memfd_create(const char *name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC)`, filled and sealed.
  * @param mode without read permission, the kernel lets nobody look into a process of another user that executes it
@@ -338,163 +166,6 @@ let landlock: number | undefined;
 export function landlockAbi(): number {
   const LANDLOCK_CREATE_RULESET_VERSION = 1;
   return (landlock ??= Math.max(0, trySyscall("landlock_create_ruleset", 0, 0, LANDLOCK_CREATE_RULESET_VERSION)));
-}
-
-/** `uid_t geteuid(void)` @see geteuid(2) */
-export const effectiveUid = (): number => trySyscall("geteuid");
-
-/** `gid_t getegid(void)` @see getegid(2) */
-export const effectiveGid = (): number => trySyscall("getegid");
-
-/** `ssize_t recvmsg(int fd, …, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)`: the descriptor that has been passed, or -errno. @see recvmsg(2) */
-export function receiveDescriptor(socket: number): number {
-  const [fd = -EINVAL, ...more] = receiveDescriptors(socket, 1);
-  more.forEach(close);
-  return fd;
-}
-
-/** The same of several in one message; -errno as the only one. @param most that are taken; the kernel closes the others */
-export function receiveDescriptors(socket: number, most: number): number[] {
-  const [iovec, byte, control] = [64, 96, 128];
-  const [SOL_SOCKET, SCM_RIGHTS, MSG_FLAGS] = [1, 1, 0x40000000 | 0x40];
-  const length = STRUCTS.cmsghdr.size + Math.ceil(most / 2) * 8;
-  scratch.bytes.fill(0, 0, control + length);
-  const word = (at: number, value: number) => scratch.view.setBigUint64(at, BigInt(value), true);
-  word(offsetOf("msghdr", "msg_iov"), scratch.address + iovec);
-  word(offsetOf("msghdr", "msg_iovlen"), 1);
-  word(offsetOf("msghdr", "msg_control"), scratch.address + control);
-  word(offsetOf("msghdr", "msg_controllen"), length);
-  word(iovec + offsetOf("iovec", "iov_base"), scratch.address + byte);
-  word(iovec + offsetOf("iovec", "iov_len"), 1);
-  const n = trySyscall("recvmsg", socket, scratch.address, MSG_FLAGS);
-  if (n < 0) return [n];
-  const is = (field: "cmsg_level" | "cmsg_type", value: number) =>
-    scratch.view.getInt32(control + offsetOf("cmsghdr", field), true) === value;
-  if (!is("cmsg_level", SOL_SOCKET) || !is("cmsg_type", SCM_RIGHTS)) return [-EINVAL];
-  const count = (scratch.view.getUint32(control, true) - STRUCTS.cmsghdr.size) / 4;
-  return Array.from({ length: Math.min(count, length / 4) }, (_, index) =>
-    scratch.view.getInt32(control + STRUCTS.cmsghdr.size + index * 4, true),
-  );
-}
-
-const [SOCK_STREAM, SOCK_DGRAM] = [1, 2];
-
-/** A new socket at an address. */
-function unixSocket(action: string, file: string, call: "bind" | "connect", type = SOCK_STREAM): number {
-  const [AF_UNIX, PATH_MAX] = [1, 107];
-  const isAbstract = file.startsWith("@");
-  const name = new TextEncoder().encode(isAbstract ? `\0${file.slice(1)}` : file);
-  if (name.length > PATH_MAX)
-    throw new TsboxError(`${action}: a socket's path has ${PATH_MAX} bytes at most`, { code: "invalid_option" });
-  const fd = aboveStdio(syscall("make a socket", "socket", AF_UNIX, type | O_CLOEXEC, 0));
-  scratch.bytes.fill(0, 0, 128);
-  scratch.view.setUint16(0, AF_UNIX, true);
-  scratch.bytes.set(name, 2);
-  const result = trySyscall(call, fd, scratch.address, 2 + name.length + (isAbstract ? 0 : 1));
-  if (result === 0) return fd;
-  close(fd);
-  throw systemError(action, call, -result);
-}
-
-/** `int connect(int fd, const struct sockaddr_un *addr, …)` of a new stream socket. @see unix(7) */
-export const connectSocket = (file: string): number =>
-  unixSocket(`connect to ${JSON.stringify(file)}`, file, "connect");
-
-/** The same, which does not block, now or later: `EAGAIN` where too many wait to be accepted. */
-export const connectSocketNow = (file: string): number =>
-  unixSocket(`connect to ${JSON.stringify(file)}`, file, "connect", SOCK_STREAM | O_NONBLOCK);
-
-/** `int listen(int fd, int backlog)` of a new stream socket in a directory, however long its path is. @see unix(7) */
-export function listenIn(directory: number, name: string): number {
-  const fd = unixSocket(`make the socket "${name}"`, `/proc/self/fd/${directory}/${name}`, "bind");
-  syscall(`listen at the socket "${name}"`, "listen", fd, 16);
-  return fd;
-}
-
-/** The same of a new datagram socket; an address that begins with `@` is an abstract one. @see unix(7) */
-export const connectDatagrams = (file: string): number =>
-  unixSocket(`connect to ${JSON.stringify(file)}`, file, "connect", SOCK_DGRAM);
-
-/** `int bind(int fd, const struct sockaddr_un *addr, …)` of a new datagram socket in a directory. @see unix(7) */
-export function bindDatagramsIn(directory: number, name: string, mode: number): number {
-  const fd = unixSocket(`make the socket "${name}"`, `/proc/self/fd/${directory}/${name}`, "bind", SOCK_DGRAM);
-  const result = trySyscall("fchmodat", directory, path(name), mode);
-  if (result === 0) return fd;
-  close(fd);
-  throw systemError(`set the mode of the socket "${name}"`, "fchmodat", -result);
-}
-
-/** `ssize_t recvfrom(int fd, …, MSG_DONTWAIT)`: a datagram; undefined where there is none yet. @see recv(2) */
-export function receiveNow(fd: number): Uint8Array | undefined {
-  const MSG_DONTWAIT = 0x40;
-  const n = trySyscall("recvfrom", fd, scratch.address, scratch.size, MSG_DONTWAIT);
-  return n < 0 ? undefined : scratch.bytes.slice(0, n);
-}
-
-/** `ssize_t sendmsg(int fd, …, MSG_NOSIGNAL)`: bytes, and a descriptor with them; or -errno. @see sendmsg(2) */
-export function sendDescriptor(socket: number, bytes: Uint8Array, fd: number): number {
-  const [iovec, control, data] = [64, 128, 192];
-  const [SOL_SOCKET, SCM_RIGHTS, MSG_NOSIGNAL] = [1, 1, 0x4000];
-  scratch.bytes.fill(0, 0, data);
-  const at = scratch.address;
-  fillStruct(scratch.view, 0, "msghdr", {
-    msg_iov: at + iovec,
-    msg_iovlen: 1,
-    msg_control: at + control,
-    msg_controllen: STRUCTS.cmsghdr.size + 8,
-  });
-  fillStruct(scratch.view, iovec, "iovec", { iov_base: at + data, iov_len: bytes.length });
-  const cmsg_len = STRUCTS.cmsghdr.size + 4;
-  fillStruct(scratch.view, control, "cmsghdr", { cmsg_len, cmsg_level: SOL_SOCKET, cmsg_type: SCM_RIGHTS });
-  scratch.view.setInt32(control + STRUCTS.cmsghdr.size, fd, true);
-  scratch.bytes.set(bytes, data);
-  return trySyscall("sendmsg", socket, at, MSG_NOSIGNAL);
-}
-
-export interface TerminalSize {
-  cols: number;
-  rows: number;
-}
-
-/** `int ioctl(int fd, TIOCSWINSZ, const struct winsize *)`: 0 or -errno. @see TIOCSWINSZ(2const) */
-export function setTerminalSize(fd: number, { cols, rows }: TerminalSize): number {
-  const TIOCSWINSZ = 0x5414;
-  scratch.bytes.set(struct("winsize", { ws_col: cols, ws_row: rows }));
-  return trySyscall("ioctl", fd, TIOCSWINSZ, scratch.address);
-}
-
-/** `int ioctl(int fd, TIOCGWINSZ, struct winsize *)`: undefined where it is no terminal. @see TIOCGWINSZ(2const) */
-export function terminalSize(fd: number): TerminalSize | undefined {
-  const TIOCGWINSZ = 0x5413;
-  if (trySyscall("ioctl", fd, TIOCGWINSZ, scratch.address) < 0) return undefined;
-  const at = (field: "ws_col" | "ws_row") => scratch.view.getUint16(offsetOf("winsize", field), true);
-  return { cols: at("ws_col"), rows: at("ws_row") };
-}
-
-/** `int ioctl(int fd, TCGETS, struct termios *)`: undefined where it is no terminal. @see TCGETS(2const) */
-export function terminalSettings(fd: number): Uint8Array | undefined {
-  const TCGETS = 0x5401;
-  if (trySyscall("ioctl", fd, TCGETS, scratch.address) < 0) return undefined;
-  return scratch.bytes.slice(0, STRUCTS.termios.size);
-}
-
-/** `int ioctl(int fd, TCSETSW, const struct termios *)`: 0 or -errno. @see TCSETSW(2const) */
-export function setTerminalSettings(fd: number, settings: Uint8Array): number {
-  const TCSETSW = 0x5403;
-  scratch.bytes.set(settings);
-  return trySyscall("ioctl", fd, TCSETSW, scratch.address);
-}
-
-/**
- * `int ioctl(int fd, TIOCGPTPEER, int flags)`, and a byte from there: a read of the master that blocks another thread
- * returns, which closing it does not do. @see TIOCGPTPEER(2const)
- */
-export function wakeTerminalReader(master: number): void {
-  const [TIOCGPTPEER, O_WRONLY_NOCTTY_NONBLOCK] = [0x5441, 1 | 0o400 | 0o4000];
-  const peer = trySyscall("ioctl", master, TIOCGPTPEER, O_WRONLY_NOCTTY_NONBLOCK | O_CLOEXEC);
-  if (peer < 0) return;
-  write(peer, new Uint8Array(1));
-  close(peer);
 }
 
 /** `int fcntl(int fd, F_SETFL, … | O_NONBLOCK)` @see F_SETFL(2const) */

@@ -9,7 +9,8 @@
  * While it walks A, B is written, and the other way round.
  * @module
  */
-import { close, socketPair } from "./calls.ts";
+import { close } from "./calls.ts";
+import { socketPair } from "./unix-sockets.ts";
 import { TsboxError } from "./error.ts";
 import { mapArena, runProgram, systemError, trySyscall, unmapArena, type Arena } from "./kernel.ts";
 import { ARCH, numberOf, type SyscallName } from "./numbers.ts";
