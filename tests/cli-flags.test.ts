@@ -140,6 +140,8 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
   [["-v", "/a:/b"], { mounts: [bind("/a", "/b")] }],
   [["-v", "./a:/b:ro", "-v", "../c:/d:rw"], { mounts: [bind("/cwd/a", "/b", true), bind("/c", "/d")] }],
   [["-v", ".:/src"], { mounts: [bind("/cwd", "/src")] }],
+  [["-v", ".:/src:ro,cached", "-v", "/a:/b:delegated"], { mounts: [bind("/cwd", "/src", true), bind("/a", "/b")] }],
+  [["--mount", "type=bind,src=/a,dst=/b,consistency=consistent"], { mounts: [bind("/a", "/b")] }],
   [
     ["-v", "/a:/b:idmap=uids=0-1000-10#10-2000-5;gids=5-6-7,noexec"],
     {
@@ -347,6 +349,11 @@ test.each([
   [["-v", "/data:/"], "use --volume \"/data:/\": invalid specification: destination can't be '/'"],
   [["-v", ":/data"], 'use --volume ":/data": invalid volume specification'],
   [["-v", "/a:/b:ro:rw"], 'use --volume "/a:/b:ro:rw": invalid volume specification'],
+  [["-v", "/a:/b:cached,delegated"], 'use --volume "/a:/b:cached,delegated": both cached and delegated'],
+  [
+    ["--mount", "type=bind,src=/a,dst=/b,consistency=x"],
+    'use --mount "type=bind,src=/a,dst=/b,consistency=x": unknown consistency "x"',
+  ],
   [["-v", "/a:/b:readonly"], 'use --volume "/a:/b:readonly": invalid mode: readonly'],
   [["-v", "/a:/b:z,Z"], 'use --volume "/a:/b:z,Z": both z and Z'],
   [["-v", "/a:/b:idmap=0-1-2"], 'use --volume "/a:/b:idmap=0-1-2": the idmap "0-1-2" is not understood'],

@@ -22,6 +22,9 @@ const refusalOf =
 const VOLUME_HINT = '"/source:/target", "./source:/target", "name:/target" or "/target", and ":ro" for read-only';
 const PROPAGATION: readonly string[] = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
+/** Of Docker's virtual machine on a Mac: on Linux, files are what they are, so that all of them are as "consistent" says. */
+const CONSISTENCY: readonly string[] = ["consistent", "cached", "delegated"];
+
 export type TmpfsMount = Extract<MountOption, { type: "tmpfs" }>;
 type FileMount = (BindMount & FileChanges) | VolumeMount;
 
@@ -56,7 +59,7 @@ export function parseVolume(text: string, cwd: string, refuse: Refusal = refusal
 
 function applyMode(made: FileMount, words: string[], refuse: Refusal): void {
   // of those that exclude each other, there is one
-  const groups = [["ro", "rw", "rro"], PROPAGATION, ["z", "Z"], ["exec", "noexec"], ["copy", "nocopy"]];
+  const groups = [["ro", "rw", "rro"], PROPAGATION, ["z", "Z"], ["exec", "noexec"], ["copy", "nocopy"], CONSISTENCY];
   for (const group of groups) {
     const found = words.filter((word) => group.includes(word));
     if (found.length > 1)
@@ -78,7 +81,7 @@ function applyWord(made: FileMount, word: string, refuse: Refusal): boolean {
   else if (word === "copy" && !isBind) made.noCopy = false;
   else if (isBind && PROPAGATION.includes(word)) made.propagation = word as Propagation;
   else if (isBind && word === "bind") made.recursive = false;
-  else return ["rw", "exec", "nosuid", "nodev"].includes(word) || (isBind && word === "rbind");
+  else return ["rw", "exec", "nosuid", "nodev", ...CONSISTENCY].includes(word) || (isBind && word === "rbind");
   return true;
 }
 
@@ -113,7 +116,7 @@ const ALIASES: Record<string, string> = {
   chown: "U",
   propagation: "bind-propagation",
 };
-const FILE_KEYS = ["readonly", "noexec", "idmap", "U", "relabel", "z", "Z"];
+const FILE_KEYS = ["consistency", "readonly", "noexec", "idmap", "U", "relabel", "z", "Z"];
 const KEYS: Record<string, readonly string[]> = {
   bind: [
     "type",
@@ -127,7 +130,7 @@ const KEYS: Record<string, readonly string[]> = {
   volume: ["type", "source", "target", "nocopy", "subpath", "volume-driver", "volume-opt", "volume-label"].concat(
     FILE_KEYS,
   ),
-  tmpfs: ["type", "target", "readonly", "noexec", "tmpfs-size", "tmpfs-mode"],
+  tmpfs: ["type", "target", "consistency", "readonly", "noexec", "tmpfs-size", "tmpfs-mode"],
   image: ["type", "source", "target", "readonly", "subpath"],
 };
 /** They may come more than once. */
@@ -199,6 +202,9 @@ export function parseMount(text: string, cwd: string, refuse: Refusal = refusalO
   if (!keys) throw refuse(`the type "${type}" is not supported`, "type=bind, volume, tmpfs or image");
   const unknown = fields.names.find((name) => !keys.includes(name));
   if (unknown !== undefined) throw refuse(`unknown option "${unknown}" of type=${type}`, keys.join(", "));
+  const consistency = fields.get("consistency") ?? "default";
+  if (![...CONSISTENCY, "default"].includes(consistency))
+    throw refuse(`unknown consistency "${consistency}"`, CONSISTENCY.join(", "));
   if (type === "tmpfs") return tmpfsMount(fields);
   if (type === "bind") return bindMount(fields, absolute(fields.required("source"), cwd));
   if (type === "image") return imageMount(fields);
