@@ -382,19 +382,18 @@ describe("what comes later", () => {
   });
 
   test("ends with whoever waits, also where the directory has gone", async () => {
+    using folder = new Folder();
     const script = (removed: boolean) => `
-      import { mkdtempSync, rmSync } from "node:fs";
+      import { rmSync } from "node:fs";
       import { Watch } from ${JSON.stringify(join(import.meta.dir, "../lib/containers/follow.ts"))};
       import { Directory } from ${JSON.stringify(join(import.meta.dir, "../syscalls/index.ts"))};
-      const path = mkdtempSync("/tmp/tsbox-");
+      const path = ${JSON.stringify(folder.directory("watched"))};
       const directory = Directory.open(path);
       const watch = new Watch(directory);
       if (${removed}) rmSync(path, { recursive: true });
       await Bun.sleep(100);
       watch[Symbol.dispose]();
-      await watch.next();
-      rmSync(path, { recursive: true, force: true });`;
-    using folder = new Folder();
+      await watch.next();`;
     for (const removed of [false, true]) {
       const child = Bun.spawn([process.execPath, folder.script(script(removed))], { stderr: "inherit" });
       const late = setTimeout(() => child.kill(9), 10_000 * SLOW);

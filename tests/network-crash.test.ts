@@ -10,7 +10,8 @@ import { inGuest, noNetworks, notRoot, SLOW } from "./support/machine.ts";
 import { deviceNames, World, type Place } from "./support/network-world.ts";
 
 const reason = notRoot ?? noNetworks();
-const root = mkdtempSync(join(tmpdir(), "tsbox-network-crash-"));
+/** Not made where nothing of this is done. */
+const root = reason === undefined ? mkdtempSync(join(tmpdir(), "tsbox-network-crash-")) : "";
 const preload = join(import.meta.dirname, "support/crash-containers.ts");
 const script = join(import.meta.dirname, "support/crash-network.ts");
 const ID = "c".repeat(64);

@@ -5,7 +5,6 @@
  */
 import { afterAll, describe, expect, mock } from "bun:test";
 import { appendFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Home } from "../lib/containers/home.ts";
 import { Containers, type Container, type ContainerOptions } from "../lib/containers/index.ts";
@@ -91,7 +90,7 @@ class Life implements AsyncDisposable {
   #container: Container | undefined;
 
   constructor(call: Call, disk?: { path: string } & Disposable) {
-    this.path = disk?.path ?? mkdtempSync(`${tmpdir()}/tsbox-killed-`);
+    this.path = disk?.path ?? mkdtempSync(join(folder.path, "life-"));
     this.#disk = disk;
     this.call = call;
     this.containers = new Containers(this.path);
