@@ -1,6 +1,6 @@
 /** The verbs of containers from outside: what they print, what they refuse, how they end. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Verb } from "../lib/cli/verb.ts";
 import { CommandLine as Words } from "../lib/cli/later.ts";
@@ -137,6 +137,34 @@ describe("run", () => {
       125,
       expect.stringContaining(`cannot join PID of a non running container: ${other}`),
     ]);
+  });
+});
+
+describe("stdout and stderr of a command", () => {
+  /** With two files of the caller's, which are nobody else's. */
+  function toFiles(...words: string[]): { status: number | null; out: string; err: string } {
+    const files = ["out", "err"].map((name) => join(made.folder.path, name));
+    const [stdout, stderr] = files.map((file) => openSync(file, "w", 0o600)) as [number, number];
+    const { exitCode } = Bun.spawnSync(made.command(...words), { env: made.env, stdin: "ignore", stdout, stderr });
+    for (const fd of [stdout, stderr]) closeSync(fd);
+    const [out = "", err = ""] = files.map((file) => readFileSync(file, "utf8"));
+    return { status: exitCode, out, err };
+  }
+  const BOTH = "echo out >/dev/stdout; echo err >/dev/stderr; exit 3";
+
+  boxTest("can be opened again, whatever those of tsbox are", () => {
+    expect(toFiles("run", "--rm", "busy", "sh", "-c", BOTH)).toEqual({ status: 3, out: "out\n", err: "err\n" });
+    const name = waiting();
+    expect(toFiles("exec", name, "sh", "-c", BOTH)).toEqual({ status: 3, out: "out\n", err: "err\n" });
+  });
+
+  boxTest("are all there, and who has got away with them is not waited for", () => {
+    const many = toFiles("run", "--rm", "busy", "sh", "-c", "seq 100000; seq 7 >&2");
+    expect([many.status, many.out.length, many.out.slice(-7), many.err.length]).toEqual([0, 588_895, "100000\n", 14]);
+    const name = waiting();
+    const began = performance.now();
+    expect(toFiles("exec", name, "sh", "-c", "sleep 1000 & echo on")).toEqual({ status: 0, out: "on\n", err: "" });
+    expect(performance.now() - began).toBeLessThan(10_000 * SLOW);
   });
 });
 

@@ -3,7 +3,7 @@
  * sandbox takes is loaded.
  * @module
  */
-import { spawnAlone, withImage } from "../sandbox/index.ts";
+import { ownStream, spawnAlone, withImage } from "../sandbox/index.ts";
 import type { RunOptions, SandboxProcess } from "../index.ts";
 import type { RunFlags } from "./flags.ts";
 import { tellOfPull } from "./pulling.ts";
@@ -16,6 +16,8 @@ export async function runSandbox(words: string[], flags: RunFlags): Promise<numb
   const { command, options } = runRequest(words, flags, callersWorld());
   if (flags.stopSignal !== undefined || flags.stopTimeout !== undefined) (await import("./stop.ts")).stopOf(flags);
   const join = flags.tty ? await terminals(flags, options) : undefined;
+  // a root filesystem is what a developer has chosen, who may want the terminal to be one; an image expects what Docker gives
+  if (options.image !== undefined) reopenable(options);
   let running: SandboxProcess | undefined;
   const start = () => {
     // before: whoever hears from the command may send a signal at once
@@ -25,10 +27,19 @@ export async function runSandbox(words: string[], flags: RunFlags): Promise<numb
   const sandboxed = await spawn(words, start, options, flags);
   warn(sandboxed.warnings);
   await join?.(sandboxed);
-  const ending = await sandboxed.result();
+  const result = sandboxed.result();
+  if (options.stdout === "pipe" || options.stderr === "pipe")
+    await (await import("./pass-on.ts")).passOn(sandboxed, result);
+  const ending = await result;
   explain(ending.reason, flags);
   tellDenied(ending.denied ?? []);
   return exitStatus(ending);
+}
+
+/** The command can open `/dev/stdout` and `/dev/stderr`, whatever they are. */
+function reopenable(options: RunOptions): void {
+  if (options.stdout === "inherit") options.stdout = ownStream(1);
+  if (options.stderr === "inherit") options.stderr = ownStream(2);
 }
 
 /** Pulls its image, where it is missing. */

@@ -65,7 +65,11 @@ async function run(
   }
   if (flags.tty) return (await import("./exec-terminal.ts")).execAtTerminal(container, command, options, flags);
   const stdin = flags.interactive ? "inherit" : "ignore";
-  const process = await container.exec(command, { ...options, stdin, stdout: "inherit", stderr: "inherit", signal });
+  const { ownStream } = await import("../../sandbox/index.ts");
+  const streams = { stdin, stdout: ownStream(1), stderr: ownStream(2) } as const;
+  const process = await container.exec(command, { ...options, ...streams, signal });
+  if (streams.stdout === "pipe" || streams.stderr === "pipe")
+    await (await import("../pass-on.ts")).passOn(process, process.exited);
   return process.exited;
 }
 
