@@ -34,24 +34,25 @@ type Answers = (asked: Uint8Array, by: "udp" | "tcp") => Uint8Array[];
 
 async function other(answers: Answers): Promise<Other> {
   const [udp, tcp]: [Uint8Array[], Uint8Array[]] = [[], []];
-  const server = await Bun.udpSocket({
-    hostname: "127.0.0.1",
-    socket: {
-      data(socket, data, port, address) {
-        const asked = new Uint8Array(data);
-        udp.push(asked);
-        for (const message of answers(asked, "udp")) socket.send(message, port, address);
-      },
-    },
-  });
   const listener = Bun.listen({
     hostname: "127.0.0.1",
-    port: server.port,
+    port: 0,
     socket: {
       data(socket, data) {
         const asked = new Uint8Array(data).slice(2);
         tcp.push(asked);
         for (const message of answers(asked, "tcp")) socket.write(framed(message));
+      },
+    },
+  });
+  const server = await Bun.udpSocket({
+    hostname: "127.0.0.1",
+    port: listener.port, // there are more of TCP that somebody has
+    socket: {
+      data(socket, data, port, address) {
+        const asked = new Uint8Array(data);
+        udp.push(asked);
+        for (const message of answers(asked, "udp")) socket.send(message, port, address);
       },
     },
   });
