@@ -37,6 +37,7 @@ const podman = (...words: string[]) =>
   tool("podman", "--root", join(folder.path, "podman"), "--runroot", join(folder.path, "podman-run"), ...words);
 
 const folder = new Folder();
+afterAll(() => folder.remove());
 const root = join(folder.path, "store");
 let registry: TestRegistry;
 const name = (tag: string) => `${registry.host}/distribution/debian:${tag}`;
@@ -61,7 +62,6 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "Debian" : `Debian 
     await podman("rm", "-fa").catch(() => {});
     await podman("rmi", "-fa").catch(() => {});
     await registry[Symbol.asyncDispose]();
-    folder.remove();
   }, 60_000);
 
   test("is pulled, and every file is as its packages say", async () => {

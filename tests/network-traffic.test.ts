@@ -24,9 +24,10 @@ const without = (...programs: string[]) => {
 /** With all that bandwidth is limited, and measured, by. */
 const unlimited = reason ?? noNetworks("bandwidth") ?? without("iperf3", "tc", "nft");
 const ECHO = join(import.meta.dirname, "support/echo.ts");
+const folder = new Folder();
+afterAll(() => folder.remove());
 
 describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffic (${reason})`, () => {
-  const folder = new Folder();
   const stores: { state: State; networks: Networks }[] = [];
   let world: World;
   let made = 0;
@@ -41,10 +42,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
     expect(deviceNames()).toEqual(["lo"]);
     expect(hasFirewall()).toBe(false);
   });
-  afterAll(() => {
-    world?.[Symbol.dispose]();
-    folder.remove();
-  });
+  afterAll(() => world?.[Symbol.dispose]());
 
   function store(): Networks {
     const state = new State(folder.directory(`store${made++}`));
