@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Verb } from "../lib/cli/verb.ts";
 import { CommandLine as Words } from "../lib/cli/later.ts";
 import { addVerbs } from "../lib/cli/verbs.ts";
+import { Descriptors, socketPair } from "../syscalls/index.ts";
 import { CommandLine } from "./support/command-line.ts";
 import { noBusybox, noLimits, SLOW, testUnless } from "./support/machine.ts";
 
@@ -165,6 +166,17 @@ describe("stdout and stderr of a command", () => {
     const began = performance.now();
     expect(toFiles("exec", name, "sh", "-c", "sleep 1000 & echo on")).toEqual({ status: 0, out: "on\n", err: "" });
     expect(performance.now() - began).toBeLessThan(10_000 * SLOW);
+  });
+
+  boxTest("that nobody reads keep no signal from ending it", async () => {
+    using opened = new Descriptors();
+    const [, stdout] = socketPair().map((fd) => opened.add(fd)) as [number, number];
+    const child = Bun.spawn(made.command("run", "--rm", "busy", "yes"), { env: made.env, stdout, stderr: "ignore" });
+    await Bun.sleep(2000 * SLOW);
+    child.kill("SIGINT");
+    const late = setTimeout(() => child.kill("SIGKILL"), 10_000 * SLOW);
+    expect([await child.exited, child.signalCode]).toEqual([130, null]);
+    clearTimeout(late);
   });
 });
 
