@@ -1,5 +1,5 @@
 /** Waits for the end of a container. @module */
-import { show, TsboxError } from "../../syscalls/index.ts";
+import { checkChoice } from "../sandbox/index.ts";
 import { checkOptions } from "../state/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -21,7 +21,7 @@ export interface Ended {
   error?: string;
 }
 
-const CONDITIONS: readonly string[] = ["not-running", "next-exit", "removed"];
+const CONDITIONS = ["not-running", "next-exit", "removed"] as const;
 /** Between looks at what nobody tells: that it has been started, or removed. */
 const LOOK_MS = 20;
 /** One whose policy starts it again is over without an end of its supervision. */
@@ -33,12 +33,8 @@ const RUN_MS = 100;
  */
 export async function wait(home: Home, id: string, options: WaitOptions): Promise<Ended> {
   checkOptions("wait", options, { condition: true, signal: true });
-  const { condition = "not-running", signal } = options;
-  if (!CONDITIONS.includes(condition))
-    throw new TsboxError(`wait for ${show(condition)}: there is no such condition`, {
-      code: "invalid_option",
-      hint: CONDITIONS.join(", "),
-    });
+  const { signal } = options;
+  const condition = checkChoice("condition to wait for", options.condition, ...CONDITIONS);
   signal?.throwIfAborted();
   const exits = new Exits(home, id);
   let last = recordOf(home, id);
