@@ -142,6 +142,7 @@ async function make(
       });
     traceReady(container.runtime.log);
     finish(container, launched.pid, options);
+    launched.control.send(GO);
     launched.release();
     return launched;
   } catch (error) {

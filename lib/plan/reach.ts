@@ -20,7 +20,8 @@ const tellOp = (): Op => ({
   args: [ref("control"), words("reached frame", REACHED_TAG, 0), REPORT_BYTES],
 });
 
-function waitOps(name: string, control: Argument = ref("control")): Op[] {
+/** Waits for a byte: without one, whoever would send it has ended, and so does the process. */
+export function waitOps(name: string, control: Argument = ref("control")): Op[] {
   const [answered, go] = [`answered ${name}`, `go on: ${name}`];
   return [
     { call: "read", args: [control, byte(), 1], out: answered },

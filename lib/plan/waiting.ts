@@ -10,6 +10,7 @@ import type { KeptInImage } from "./command.ts";
 import { flags } from "./constants.ts";
 import { FOUND, jump, jumpIf, label } from "./flow.ts";
 import { READY_TAG, REPORT_BYTES } from "./frame.ts";
+import { waitOps } from "./reach.ts";
 
 const POLLIN = 1;
 const SIGINFO_BYTES = 128;
@@ -19,6 +20,9 @@ const [USUAL, SIGKILL] = [[1, 2, 3, 6, 10, 12, 15], 9];
 const endedBy = (signal: number) => 128 + signal;
 
 /**
+ * It waits as soon as it is written down who it is, which its creator answers: where that is killed before, nobody could
+ * ever start it, or end it.
+ *
  * The slot `starter` is who started it: there failures are told from then on.
  * @param slots of what is kept besides `control` and `start`
  */
@@ -45,16 +49,17 @@ export function waitToStart(kept: KeptInImage, slots: readonly string[]): Plan {
         { call: "store", args: [{ at: polled, offset: 8 }, ref("signals"), 4] },
         ...slots.map((slot, index) => setSlot(slot, others[index] as number)),
         { call: "write", args: [control, words("ready frame", READY_TAG, 0), REPORT_BYTES] },
+        ...waitOps("created", control),
         { call: "close", args: [control] },
       ],
     },
-    { action: "wait to be started", ops: waitOps(polled, start) },
+    { action: "wait to be started", ops: startOps(polled, start) },
   ];
 }
 
 const setSlot = (slot: string, value: number): Op => ({ call: "load", args: [words(slot, value), 8], out: slot });
 
-function waitOps(polled: Data, start: number): Op[] {
+function startOps(polled: Data, start: number): Op[] {
   const info = buffer("siginfo", SIGINFO_BYTES);
   return [
     label("wait"),

@@ -1,7 +1,7 @@
 /**
  * A preload for a process that kills itself at a chosen step: before a system call that changes something, or before a
- * statement of SQLite's. `CRASH_AT` counts them from one, from when the script calls `arm`; `CRASH_TRACE`: they are
- * printed on stderr.
+ * statement of SQLite's. `CRASH_AT` counts them from one, from when the script calls `arm`; `CRASH_AFTER_MS`: what it has
+ * made meanwhile goes on for so long before; `CRASH_TRACE`: they are printed on stderr.
  * @module
  */
 import { plugin } from "bun";
@@ -17,6 +17,7 @@ const READS = new Set(
 const [O_CREAT, O_ACCMODE] = [0o100, 3];
 
 const at = Number(process.env["CRASH_AT"] ?? 0);
+const afterMs = Number(process.env["CRASH_AFTER_MS"] ?? 0);
 const isTraced = process.env["CRASH_TRACE"] !== undefined;
 let count: number | undefined;
 
@@ -24,7 +25,9 @@ function step(name: string): void {
   if (count === undefined) return;
   count++;
   if (isTraced) process.stderr.write(`${count} ${name}\n`);
-  if (count === at) process.kill(process.pid, "SIGKILL");
+  if (count !== at) return;
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, afterMs);
+  process.kill(process.pid, "SIGKILL");
 }
 
 const state = globalThis as {
