@@ -10,13 +10,13 @@ import type { Home } from "./home.ts";
 import type { ContainerInspect } from "./inspect.ts";
 import type { TakePiece } from "./log-lines.ts";
 import type { LogEntry, LogsOptions, WriteLogsOptions } from "./logs.ts";
-import type { ContainerRecord } from "./record.ts";
+import type { ContainerRecord, Ended } from "./record.ts";
 import type { RemoveOptions } from "./remove.ts";
 import type { ContainerStats, ContainerStatsOptions } from "./stats.ts";
 import type { StopOptions } from "./stop.ts";
 import type { TopRow } from "./top.ts";
 import type { UpdateOptions } from "./update.ts";
-import type { Ended, WaitOptions } from "./wait.ts";
+import type { WaitOptions } from "./wait.ts";
 
 /** What each does is loaded when it is asked for. Methods throw TsboxError `container_not_found` where it is gone. */
 export class Container {

@@ -1,25 +1,13 @@
 /** The containers of a store. @module */
 import { Container } from "./container.ts";
+import type { MakeOptions } from "./create.ts";
 import type { EventsOptions } from "./event-stream.ts";
-import type { ContainerFilters } from "./filter.ts";
+import type { ListOptions } from "./filter.ts";
 import { Home } from "./home.ts";
 import type { Place } from "./networks.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
 import type { Pruned, PruneContainersOptions } from "./prune.ts";
 import type { ContainerEvent, ContainerRecord } from "./record.ts";
-import type { PullProgress } from "../sandbox/index.ts";
-
-export interface MakeOptions {
-  signal?: AbortSignal;
-  /** Of its image, where that is pulled. */
-  onProgress?: PullProgress;
-}
-
-export interface ListOptions {
-  /** Not only those that run. */
-  all?: boolean;
-  filters?: ContainerFilters;
-}
 
 export class Containers implements Disposable {
   readonly #home: Home;

@@ -11,10 +11,10 @@ import {
   privilegedNamespaces,
   withImage,
   type Prepared,
+  type PullProgress,
 } from "../sandbox/index.ts";
 import { storing } from "../state/index.ts";
 import { checkContainerOptions } from "./check-options.ts";
-import type { MakeOptions } from "./containers.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
 import { LAYER } from "./layout.ts";
@@ -28,6 +28,12 @@ import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
 import { reconciled } from "./reconcile.ts";
 import { markRemoving, removeRest, sweepLeftovers } from "./leftovers.ts";
+
+export interface MakeOptions {
+  signal?: AbortSignal;
+  /** Of its image, where that is pulled. */
+  onProgress?: PullProgress;
+}
 
 const PRIVATE = 0o700;
 /** Of names that are made up: with so many containers that all are taken, something else is wrong. */

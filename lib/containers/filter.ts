@@ -1,6 +1,5 @@
 /** Lists of containers. @module */
 import { checkOptions } from "../state/index.ts";
-import type { ListOptions } from "./containers.ts";
 import type { Home } from "./home.ts";
 import { sweepLeftovers } from "./leftovers.ts";
 import { reconciled } from "./reconcile.ts";
@@ -8,6 +7,12 @@ import type { ContainerRecord } from "./record.ts";
 
 /** Docker's, each with the values of which one has to fit: `{ status: ["running"], label: ["a=b"] }`. */
 export type ContainerFilters = Record<string, string[]>;
+
+export interface ListOptions {
+  /** Not only those that run. */
+  all?: boolean;
+  filters?: ContainerFilters;
+}
 
 const RUNNING: readonly ContainerRecord["status"][] = ["running", "paused", "restarting"];
 

@@ -1,6 +1,7 @@
 /** Containers that last. @module */
 export { Container } from "./container.ts";
-export { Containers, type ListOptions, type MakeOptions } from "./containers.ts";
+export { Containers } from "./containers.ts";
+export type { MakeOptions } from "./create.ts";
 export { Home } from "./home.ts";
 export type { Attachment, AttachOptions } from "./attach.ts";
 export type { ContainerCommitOptions } from "./changes.ts";
@@ -9,7 +10,7 @@ export type { EventsOptions } from "./event-stream.ts";
 export type { ExecOptions } from "./exec.ts";
 export type * from "./explain.ts";
 export type { NetworkEnds, NetworkInterface } from "./network-ends.ts";
-export type { ContainerFilters } from "./filter.ts";
+export type { ContainerFilters, ListOptions } from "./filter.ts";
 export type { ContainerInspect } from "./inspect.ts";
 export type { LogEntry, LogsOptions, WriteLogsOptions } from "./logs.ts";
 export type { TakePiece } from "./log-lines.ts";
@@ -25,7 +26,7 @@ export type { ContainerStats, ContainerStatsOptions } from "./stats.ts";
 export type { StopOptions } from "./stop.ts";
 export type { TopRow } from "./top.ts";
 export type { UpdateOptions } from "./update.ts";
-export type { Ended, WaitOptions } from "./wait.ts";
+export type { WaitOptions } from "./wait.ts";
 
 /** The host's side of `cp`, loaded when it is needed. */
 export const hostFiles = () => import("./host-files.ts");

@@ -87,6 +87,15 @@ export interface ContainerRecord {
   hostname: string;
 }
 
+/** How a run of it has ended. */
+export interface Ended {
+  exitCode: number;
+  oomKilled: boolean;
+  /** Which limit it was killed for. */
+  reason?: "timeout" | "output";
+  error?: string;
+}
+
 export interface ContainerEvent {
   /** Milliseconds since 1970. */
   time: number;

@@ -5,7 +5,7 @@ import { hasWriter, isHeldOpen, openFifo } from "../state/index.ts";
 import { parseExit } from "./exit-file.ts";
 import type { Home } from "./home.ts";
 import { ALIVE, EXIT, EXIT_BYTES, PIDFD_SOCKET, STDIN_SOCKET } from "./layout.ts";
-import type { Ended } from "./wait.ts";
+import type { Ended } from "./record.ts";
 
 /** How the last run ended, as its supervisor wrote it down. */
 export interface Exit extends Ended {

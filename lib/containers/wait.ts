@@ -3,7 +3,7 @@ import { checkChoice } from "../sandbox/index.ts";
 import { checkOptions } from "../state/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
-import type { ContainerRecord } from "./record.ts";
+import type { ContainerRecord, Ended } from "./record.ts";
 import { runs } from "./status.ts";
 import { untilOver } from "./supervisor.ts";
 
@@ -11,14 +11,6 @@ export interface WaitOptions {
   /** Default `"not-running"`, which it may be already; `"next-exit"`: of a run from now on. */
   condition?: "not-running" | "next-exit" | "removed";
   signal?: AbortSignal;
-}
-
-export interface Ended {
-  exitCode: number;
-  oomKilled: boolean;
-  /** Which limit it was killed for. */
-  reason?: "timeout" | "output";
-  error?: string;
 }
 
 const CONDITIONS = ["not-running", "next-exit", "removed"] as const;

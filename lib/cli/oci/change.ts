@@ -1,7 +1,6 @@
 /** Verbs that change a container: `delete`, `kill`, `pause`, `resume`, `update`. @module */
 import * as engine from "../../oci/index.ts";
-import { UsageError } from "./flags.ts";
-import type { Call } from "./verbs.ts";
+import { UsageError, type Call } from "./flags.ts";
 
 const LAST_SIGNAL = 64;
 

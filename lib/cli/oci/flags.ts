@@ -3,6 +3,7 @@
  * ones. A table and a loop: to load the parser of `tsbox run` takes longer than starting a container may (measured).
  * @module
  */
+import type { Runtime } from "../../oci/index.ts";
 
 /** What a flag takes; `flag` is true or false. */
 export type Kind = "flag" | "text" | "number" | "list";
@@ -49,6 +50,11 @@ export class Values {
 export interface Parsed {
   values: Values;
   args: string[];
+}
+
+/** A verb as it was called. */
+export interface Call extends Parsed {
+  runtime: Runtime;
 }
 
 /** @param stopAtFirst what follows the first argument belongs to somebody else, flags too @throws UsageError */

@@ -2,8 +2,7 @@
 import { version } from "../../../package.json" with { type: "json" };
 import * as engine from "../../oci/index.ts";
 import { print } from "../print.ts";
-import { UsageError } from "./flags.ts";
-import type { Call } from "./verbs.ts";
+import { UsageError, type Call } from "./flags.ts";
 
 export async function state({ runtime, args: [id = ""] }: Call): Promise<void> {
   print(`${JSON.stringify(await engine.state(runtime, id), null, 2)}\n`);

@@ -1,7 +1,6 @@
 /** Verbs that make processes: `create`, `run`, `start`, `exec`. @module */
 import * as engine from "../../oci/index.ts";
-import { UsageError, type Values } from "./flags.ts";
-import type { Call } from "./verbs.ts";
+import { UsageError, type Call, type Values } from "./flags.ts";
 
 export async function create({ runtime, args: [id = ""], values }: Call): Promise<void> {
   await engine.create(runtime, id, createOptions(values));

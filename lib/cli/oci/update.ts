@@ -1,7 +1,6 @@
 /** `update`: flags, or a file, to `resources` of the specification. @module */
 import * as engine from "../../oci/index.ts";
-import { UsageError, type Values } from "./flags.ts";
-import type { Call } from "./verbs.ts";
+import { UsageError, type Call, type Values } from "./flags.ts";
 
 /** By group and name in the specification: the flag, and whether it is a size in bytes. */
 const FIELDS: Record<string, Record<string, readonly [flag: string, kind: "number" | "size" | "text"]>> = {

@@ -6,15 +6,7 @@
  */
 import * as change from "./change.ts";
 import * as make from "./make.ts";
-import type { Runtime } from "../../oci/index.ts";
-import type { Flag, Values } from "./flags.ts";
-
-/** A verb as it was called. */
-export interface Call {
-  runtime: Runtime;
-  values: Values;
-  args: string[];
-}
+import type { Call, Flag } from "./flags.ts";
 
 export interface Verb {
   usage: string;
