@@ -202,6 +202,45 @@ for (const [who, user] of [
       await said("rm", "-f", "slow");
     });
 
+    it("are killed when all of their traffic is used, also what netd counted before it was killed", async () => {
+      await start("counted", "--allow", OTHER, "--traffic", "100k");
+      const send = (bytes: number) =>
+        tsbox("exec", "counted", "sh", "-c", `head -c ${bytes} /dev/zero | busybox nc ${OTHER} 80`);
+      const sent = async () =>
+        Number(/\/ ([\d.]+)kB/.exec(await said("stats", "--no-stream", "--format", "{{.NetIO}}", "counted"))?.[1]);
+      await send(60_000);
+      await until(60, sent);
+      for (const pid of await ours("-f", "network netd")) process.kill(pid, "SIGKILL");
+      await until(hello(OTHER), () => reached("counted", `${OTHER}:80`));
+      expect(await sent()).toBe(60);
+      await send(60_000);
+      const state = () => said("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}", "counted");
+      const killed = "exited 137 killed: all of its traffic is used (limits.traffic)";
+      await until(killed, state);
+      // a run has all of it again
+      await said("start", "counted");
+      await send(60_000);
+      await until(60, sent);
+      await said("kill", "counted");
+      expect(await state()).toBe("exited 137");
+      await said("rm", "counted");
+      const flags = ["--allow", OTHER, "--traffic", "50k", "--rootfs", rootfs.path];
+      const run = await tsbox(
+        "run",
+        "--name",
+        "counted",
+        ...flags,
+        "sh",
+        "-c",
+        `busybox nc ${OTHER} 80 </dev/zero; sleep 100`,
+      );
+      expect([run.status, run.stderr]).toEqual([137, "tsbox: killed: all of its traffic is used (limits.traffic)\n"]);
+      await said("rm", "counted");
+      expect((await tsbox("create", "--traffic", "1m", "--rootfs", rootfs.path, "true")).stderr).toContain(
+        "limit the traffic: the container has no network policy",
+      );
+    });
+
     it("cannot be had with a network, published ports, servers of their own, or functions", async () => {
       const refused = async (...flags: string[]) =>
         (await tsbox("create", "--allow", "*", ...flags, "--rootfs", rootfs.path, "true")).stderr;

@@ -231,11 +231,17 @@ function checkLimits(options: ContainerOptions): void {
     throw invalid("limit the bandwidth: the container is in no network of its own", "--network bridge");
   if (limits.time !== undefined) parseDuration("use the time limit", limits.time);
   if (limits.output !== undefined) parseSize("use the output limit", limits.output);
-  for (const key of ["cpuTime", "traffic"] as const) {
-    if (limits[key] === undefined) continue;
-    throw invalid(
-      `use the limit "${key}" of a container: nobody is there all the time to count`,
-      "it is one of sandboxes: Sandbox.run",
-    );
+  if (limits.traffic !== undefined) {
+    parseSize("use the limit of traffic", limits.traffic);
+    if (!networkPolicyOf(options))
+      throw invalid(
+        "limit the traffic: the container has no network policy",
+        '--allow "*" lets out what goes anywhere',
+      );
   }
+  if (limits.cpuTime === undefined) return;
+  throw invalid(
+    'use the limit "cpuTime" of a container: nobody is there all the time to count',
+    "it is one of sandboxes: Sandbox.run",
+  );
 }

@@ -12,6 +12,7 @@
  *   decide        is there where tsbox is to be asked once it has ended
  *   wake          a FIFO that who waits for a restart reads: a byte calls it off
  *   exec-ID       how what was executed in the background ended (`exec-end.ts`)
+ *   traffic       what has gone in and out by its policy: two u64, little-endian (`traffic-file.ts`)
  *   exit          how it ended (`exit-file.ts`)
  *   log, log.1 …  what it wrote (`log-format.ts`), the newest first
  *   layer/        what it has written over its image: `upper` and `work`
@@ -29,6 +30,8 @@ export const LOCK = "lock";
 export const DECIDE = "decide";
 export const WAKE = "wake";
 export const EXIT = "exit";
+export const TRAFFIC = "traffic";
+export const TRAFFIC_BYTES = 16;
 export const LOG = "log";
 /** Whoever follows the log has read all: its file may be replaced by the next, once. */
 export const LOG_TURN = "log-turn";

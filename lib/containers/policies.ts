@@ -5,14 +5,17 @@ import { callVerb } from "../launch/index.ts";
 import { askNetd, tellNetd, tellOrStart, type WaysOfContainers } from "../netd/index.ts";
 import { inNetwork } from "../netlink/index.ts";
 import { lockNetworks, namespaceOf } from "../network/index.ts";
-import { bandwidthOf } from "../sandbox/index.ts";
+import { wayLimitsOf } from "../sandbox/index.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
 import { networkPolicyOf } from "./network-options.ts";
 import { unlessEnded, type Joined } from "./networks.ts";
 import { isUp, pidOf, reconciled, UP } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
+import { sendToContainer } from "./signals.ts";
+import { TrafficFile } from "./traffic-file.ts";
 
+const SIGKILL = 9;
 const ACTION = "lead out by a policy";
 
 const commandOf = (home: Home) => () => callVerb(home.root, "network", "netd");
@@ -26,6 +29,8 @@ export function joinPolicy(home: Home, { id }: ContainerRecord): Joined {
       const pid = await reached;
       using place = pid === undefined ? undefined : await placeOf(pid);
       if (!place) return;
+      using directory = home.directory(id);
+      if (directory) TrafficFile.make(directory);
       const sockets = listSockets(interceptAt(place, familiesOfHost(), true));
       try {
         // nobody takes netd for needless before it has heard of this
@@ -66,7 +71,7 @@ export const waysAt = (home: Home): WaysOfContainers => ({
     const record = home.state.containers.get<ContainerRecord>(id);
     const now = record && reconciled(home, record);
     const policy = now && isUp(now) ? networkPolicyOf(now.options) : undefined;
-    return policy && { policy, limits: bandwidthOf(now?.options.limits ?? {}) ?? {} };
+    return policy && { policy, limits: wayLimitsOf(now?.options ?? {}) };
   },
   ids: () =>
     home.state.containers
@@ -86,6 +91,12 @@ export const waysAt = (home: Home): WaysOfContainers => ({
     return undefined;
   },
   denied: (id, denials, more) => tellDenied(home, id, denials, more),
+  count(id) {
+    using directory = home.directory(id);
+    return directory && TrafficFile.open(directory);
+  },
+  // the count says why, to whoever finds that it has ended
+  spent: (id) => void sendToContainer(home, id, SIGKILL),
 });
 
 function isStillUp(home: Home, id: string): boolean {

@@ -4,17 +4,21 @@
  * @module
  */
 import { close, readKernelFile } from "../../syscalls/index.ts";
+import { wayLimitsOf } from "../sandbox/index.ts";
 import { addContainerEvent } from "./events.ts";
 import { tellEndedExecs } from "./exec-end.ts";
 import type { Home } from "./home.ts";
 import { ALIVE, PIDFD_SOCKET, STDIN_SOCKET } from "./layout.ts";
 import { tryLock } from "./lock.ts";
 import type { ContainerRecord, ContainerStatus } from "./record.ts";
+import { networkPolicyOf } from "./network-options.ts";
 import { restartDelay } from "./restart-policy.ts";
+import { TrafficFile } from "./traffic-file.ts";
 import { connectPidfd, isAlive, readExit, type Exit } from "./supervisor.ts";
 
 /** Killed, by whoever killed its supervisor or switched off the machine: nobody was there to see it. */
 const UNKNOWN_EXIT = 137;
+const SIGKILL = 9;
 /** So long it may take tsbox to start, and to decide what becomes of a container. */
 const DECIDED_MS = 10_000;
 /** There is, or may be, a supervisor. */
@@ -105,6 +109,7 @@ function settleEnd(home: Home, record: ContainerRecord, exit: Exit | undefined):
     finishedAt,
     ...(exit?.error === undefined ? {} : { error: exit.error }),
     ...(exit?.reason === undefined ? {} : { reason: exit.reason }),
+    ...(exit && spentOf(home, record, exit)),
   };
   if (exit && restartDelay(ended) !== undefined && isDecided(ended)) ended.status = "restarting";
   if (oomKilled) addContainerEvent(home, record, "oom", { time: finishedAt });
@@ -112,6 +117,17 @@ function settleEnd(home: Home, record: ContainerRecord, exit: Exit | undefined):
   const attributes = { exitCode: String(exitCode), execDuration: String(seconds) };
   addContainerEvent(home, record, "die", { attributes, time: finishedAt });
   return write(home, ended.status === "exited" ? undecided(ended) : ended);
+}
+
+/** It was killed when all that may go in and out had gone, which is written down before. */
+function spentOf(home: Home, { id, options }: ContainerRecord, exit: Exit): Partial<ContainerRecord> | undefined {
+  const { trafficBytes } = networkPolicyOf(options) ? wayLimitsOf(options) : {};
+  if (trafficBytes === undefined || exit.signal !== SIGKILL || exit.reason !== undefined) return undefined;
+  using directory = home.directory(id);
+  using counts = directory && TrafficFile.open(directory);
+  const { inBytes, outBytes } = counts?.read() ?? { inBytes: 0, outBytes: 0 };
+  if (inBytes + outBytes < trafficBytes) return undefined;
+  return { reason: "network", error: "killed: all of its traffic is used (limits.traffic)" };
 }
 
 const undecided = (record: ContainerRecord): ContainerRecord =>

@@ -61,7 +61,7 @@ export interface ContainerRecord {
   exitCode?: number;
   oomKilled?: boolean;
   /** Of limits, which it was killed for. */
-  reason?: "timeout" | "output";
+  reason?: "timeout" | "output" | "network";
   /** Why it could not be started, or was killed. */
   error?: string;
   /** By its restart policy, since somebody started it. */
@@ -92,7 +92,7 @@ export interface Ended {
   exitCode: number;
   oomKilled: boolean;
   /** Which limit it was killed for. */
-  reason?: "timeout" | "output";
+  reason?: "timeout" | "output" | "network";
   error?: string;
 }
 

@@ -56,8 +56,8 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
     ...request
   } = options as Omit<ContainerOptions, (typeof OWN)[number]>;
   checkLimits(request.limits);
-  // its networks keep the first, its supervisor the others
-  const { bandwidth: ___, time: ____, output: _____, ...limits } = request.limits ?? {};
+  // its networks keep the first, netd the second, its supervisor the others
+  const { bandwidth: ___, traffic: ____, time: _____, output: ______, ...limits } = request.limits ?? {};
   const isAlone = named === "none" || isNetworked(record.options);
   const wanted = network ?? (isAlone ? false : (named as RunOptions["network"]));
   return {
@@ -74,9 +74,8 @@ export function requestOf(home: Home, record: ContainerRecord, { mounts, network
 
 /** What its owner would have to keep: it has none. */
 function checkLimits(limits: RunOptions["limits"]): void {
-  const name = (["cpuTime", "traffic"] as const).find((each) => limits?.[each] !== undefined);
-  if (name === undefined) return;
-  throw new TsboxError(`use limits.${name} of a container that lasts: nobody would keep it`, {
+  if (limits?.cpuTime === undefined) return;
+  throw new TsboxError("use limits.cpuTime of a container that lasts: nobody would keep it", {
     code: "unsupported",
     hint: "a sandbox has it: Sandbox.run",
   });

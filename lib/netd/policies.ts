@@ -34,6 +34,18 @@ export interface WaysOfContainers {
   reach(container: string): Promise<(Place & Disposable) | undefined>;
   /** @param more how many others there were */
   denied(container: string, denials: readonly Denied[], more: number): void;
+  /** Where it is kept what has gone in and out of it; undefined where it has gone. */
+  count(container: string): TrafficCount | undefined;
+  /** All that may go in and out has gone, and is written down: it is killed. */
+  spent(container: string): void;
+}
+
+type Counted = Pick<Traffic, "inBytes" | "outBytes">;
+
+export interface TrafficCount extends Disposable {
+  /** By who counted before. */
+  read(): Counted;
+  write(counted: Counted): void;
 }
 
 /** Those of a user's networks are below. */
@@ -46,10 +58,12 @@ interface Way {
   /** As it was told. */
   told: string;
   denials: Map<string, Denied>;
-  /** By this process; before it, another one may have counted, and was killed. */
-  traffic: Traffic | undefined;
+  traffic: Counted;
+  count: TrafficCount | undefined;
   more: number;
   isResting: boolean;
+  /** It has ended, or is about to. */
+  isOver: boolean;
 }
 
 export class Policies implements Disposable {
@@ -79,9 +93,8 @@ export class Policies implements Disposable {
   }
 
   /** What has gone in and out of one; undefined for who has none. */
-  trafficOf(container: string): Pick<Traffic, "inBytes" | "outBytes"> | undefined {
-    const way = this.#ways.values().find((each) => each.container === container);
-    return way && (way.traffic ?? { inBytes: 0, outBytes: 0 });
+  trafficOf(container: string): Counted | undefined {
+    return this.#ways.values().find((each) => each.container === container)?.traffic;
   }
 
   get areNeeded(): boolean {
@@ -134,7 +147,7 @@ export class Policies implements Disposable {
     if (message.kind !== "denied" && message.kind !== "traffic") return;
     const way = this.#ways.get(message.way);
     if (!way) return;
-    if (message.kind === "traffic") return void (way.traffic = message.traffic);
+    if (message.kind === "traffic") return this.#count(way, message.traffic);
     for (const denied of message.denials) {
       const { count, ...what } = denied;
       const key = JSON.stringify(what);
@@ -144,6 +157,18 @@ export class Policies implements Disposable {
       else way.more += count;
     }
     if (!way.isResting) this.#tell(way);
+  }
+
+  #count(way: Way, traffic: Traffic): void {
+    way.traffic = traffic;
+    try {
+      way.count?.write(traffic);
+      if (!traffic.isSpent || way.isOver) return;
+      way.isOver = true;
+      this.#containers.spent(way.container);
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   /** At once; what comes in the time after that is told together. */
@@ -168,22 +193,34 @@ export class Policies implements Disposable {
     const found = this.#containers.find(container);
     if (!found) return closeAll(listSockets(sockets));
     const number = ++this.#last;
-    this.#ways.set(number, {
+    const count = this.#containers.count(container);
+    const { inBytes, outBytes } = count?.read() ?? { inBytes: 0, outBytes: 0 };
+    const isSpent = inBytes + outBytes >= (found.limits.trafficBytes ?? Infinity);
+    const traffic = { inBytes, outBytes, isSpent };
+    const way: Way = {
       container,
       told: JSON.stringify(found),
       denials: new Map(),
-      traffic: undefined,
+      traffic,
+      count,
       more: 0,
       isResting: false,
-    });
-    this.#gateway().take({ kind: "attach", way: number, sockets, settings: settingsFor(found) });
+      isOver: false,
+    };
+    this.#ways.set(number, way);
+    this.#gateway().take({ kind: "attach", way: number, sockets, settings: settingsFor(found), before: traffic });
+    // who counted before was killed before he could do this
+    if (isSpent) this.#count(way, traffic);
   }
 
   #end(number: number): void {
     const way = this.#ways.get(number);
+    // its next run is not to end for this one
+    if (way) way.isOver = true;
     // what it was denied in the end is told with it
     this.#gateway().take({ kind: "detach", way: number });
     if (way) this.#tell(way);
+    way?.count?.[Symbol.dispose]();
     this.#ways.delete(number);
   }
 }

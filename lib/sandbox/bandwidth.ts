@@ -43,7 +43,7 @@ export function bandwidthOf({ bandwidth }: Limits): Bandwidth | undefined {
 }
 
 /** Of what is led out by a policy. @throws TsboxError `invalid_option` */
-export function wayLimitsOf({ limits }: SandboxOptions): WayLimits {
+export function wayLimitsOf({ limits }: Pick<SandboxOptions, "limits">): WayLimits {
   if (!limits) return {};
   const { traffic } = limits;
   const trafficBytes = traffic === undefined ? undefined : parseSize("use the limit of traffic", traffic);

@@ -1,7 +1,7 @@
 /** Sandboxes. @module */
 export { absolute, access, signalNumber, TsboxError } from "../../syscalls/index.ts";
 export { checkArray, checkChoice, checkInteger, checkKeys, checkObject, checkText } from "./check.ts";
-export { bandwidthOf } from "./bandwidth.ts";
+export { bandwidthOf, wayLimitsOf } from "./bandwidth.ts";
 export { parseDuration, parseSize } from "./parse.ts";
 export { checkCommand } from "./check-request.ts";
 export { capabilityName, DEFAULT_CAPABILITIES } from "./capabilities.ts";
