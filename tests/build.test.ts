@@ -353,11 +353,11 @@ EOF`);
   it("has no limits that make no sense, also where it is cached", async () => {
     for (const [run, told] of [
       [{ limits: { memory: "3 parsecs" } }, "3 parsecs"],
-      [{ limits: { time: "1s" } }, "run.limits.time"],
+      [{ limits: { time: "1s" } }, '"time" of run.limits: unknown'],
       [{ ulimits: { files: 1 } }, '"files"'],
       [{ shmSize: "x" }, '"x"'],
       [{ privileged: true }, "privileged"],
-      [{ security: { capabilities: [] } }, "run.security.capabilities"],
+      [{ security: { capabilities: [] } }, '"capabilities" of run.security: unknown'],
     ] as const) {
       const { code, message } = await failedBuild(builds.build("FROM base", { run: run as BuildOptions["run"] }));
       expect([code, message]).toEqual(["invalid_option", expect.stringContaining(told)]);

@@ -329,6 +329,20 @@ describe("options of verbs", () => {
       [() => container.wait(bad({ condition: "over" })), 'use the condition to wait for "over": not understood'],
       [() => container.logs(bad({ lines: 3 })).next(), 'use the option "lines" of logs: unknown'],
       [() => containers.events(bad({ filter: {} })).next(), 'use the option "filter" of events: unknown'],
+      [() => container.writeLogs(bad({ tial: 1 }), () => {}), 'use the option "tial" of writeLogs: unknown'],
+      [() => container.stats(bad({ interval: 3 })).next(), 'use the option "interval" of stats: unknown'],
+      [() => container.inspect(bad({ sise: true })), 'use the option "sise" of inspect: unknown'],
+      [() => container.attach(bad({ log: true })), 'use the option "log" of attach: unknown'],
+      [() => container.commit("x", bad({ comment: "x" })), 'use the option "comment" of commit: unknown'],
+      [() => container.stat("/", bad({ followLink: false })), 'use the option "followLink" of stat: unknown'],
+      [() => container.copyOut("/", bad({ follow: true })), 'use the option "follow" of copyOut: unknown'],
+      [
+        () => container.copyIn("/", new ReadableStream(), bad({ sameOwner: true })),
+        'use the option "sameOwner" of copyIn: unknown',
+      ],
+      [() => containers.connect("net", "kept", bad({ address: "" })), 'use the option "address" of connect: unknown'],
+      [() => containers.bootUnit(bad({ users: true })), 'use the option "users" of bootUnit: unknown'],
+      [() => containers.create({ command: ["true"] }, bad({ progress: 1 })), 'use the option "progress" of making'],
     ] as [() => Promise<unknown>, string][])
       expect(await message(work)).toContain(why);
     expect((await container.record()).status).toBe("created");

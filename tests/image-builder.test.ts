@@ -130,6 +130,20 @@ test("two stages of one name are refused", () => {
   expect(() => String(image("c").copy("d", "e", { from: one }).copy("d", "e", { from: two }))).toThrow('called "x"');
 });
 
+test("an option that is misspelt is refused", () => {
+  const from = image("scratch");
+  const bad = (options: object) => options as never;
+  for (const [verb, made] of [
+    ["run", (options) => from.run("x", options)],
+    ["copy", (options) => from.copy("a", "b", options)],
+    ["add", (options) => from.add("a", "b", options)],
+    ["file", (options) => from.file("/a", "b", options)],
+    ["healthcheck", (options) => from.healthcheck("x", options)],
+    ["image", (options) => image("scratch", options)],
+  ] as [string, (options: never) => unknown][])
+    expect(() => made(bad({ colour: "red" }))).toThrow(`use the option "colour" of ${verb}: unknown`);
+});
+
 /** What the only instruction comes to, once variables are expanded: there are none. */
 function only<Name extends Instruction["name"]>(made: ImageBuilder): InstructionOf<Name> {
   const dockerfile = made.dockerfile();

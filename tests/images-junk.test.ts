@@ -63,3 +63,33 @@ test("what is no flag does not force, nor mean all", async () => {
   }
   expect(await engine.images.exists("app")).toBe(true);
 });
+
+test("an option that is misspelt is refused, and what is nearly it named", async () => {
+  const { images } = engine;
+  const kept = await images.list();
+  const bad = (options: object) => options as never;
+  for (const [misspelt, work] of [
+    ["platfrom", (options) => images.pull(NOWHERE, options)],
+    ["platfrom", (options) => images.pullAll(NOWHERE, options)],
+    ["registery", (options) => images.push("app", options)],
+    ["registery", (options) => images.pushAll("app", options)],
+    ["signl", (options) => images.unpack("app", options)],
+    ["formt", (options) => images.save(["app"], options)],
+    ["platfrom", (options) => images.load(archive, options)],
+    ["refrence", (options) => images.import(archive, options)],
+    ["refrence", (options) => images.commit(undefined, folder.path, options)],
+    ["dangeling", (options) => images.list(options)],
+    ["labels", (options) => images.prune(options)],
+    ["forced", (options) => images.remove("app", options)],
+    ["olderThan", (options) => engine.pruneBuildCache(options)],
+    ["rot", async (options) => new Tsbox(options)],
+  ] as [string, (options: never) => Promise<unknown>][]) {
+    const error = (await work(bad({ [misspelt]: "x" })).catch((failure: unknown) => failure)) as TsboxError;
+    expect([error.code, error.message]).toEqual([
+      "invalid_option",
+      expect.stringMatching(new RegExp(`^use the option "${misspelt}" of \\S+: unknown$`)),
+    ]);
+    if (misspelt !== "olderThan") expect(error.hint).toMatch(/^did you mean \w+\? known: \w+/);
+  }
+  expect(await images.list()).toEqual(kept);
+});

@@ -289,6 +289,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     await refused({ name: "a b" }, "invalid network name");
     await refused({ name: "x", options: { mtu: "9" } }, "MTU");
     await refused({ name: "x", options: { colour: "red" } }, "colour", "unknown");
+    await refused({ name: "x", subnet: "10.5.0.0/24" } as never, 'use the option "subnet" of networks.create: unknown');
     await refused({ name: "x", options: { bridge_name: network.device } }, "is that of there");
     await refused({ name: "x", driver: "macvlan" }, "no parent");
     expect((await failureOf(() => networks.remove("nothing"))).message).toBe("network nothing not found");

@@ -196,8 +196,8 @@ describe("an answer", () => {
 describe("is an error before anything is made:", () => {
   test.each<[unknown, string]>([
     [null, "use the network policy null: not an object"],
-    [{ alow: [] }, 'use "alow" in a network policy: unknown'],
-    [{ allow: null }, 'use "allow" null in a network policy: not understood'],
+    [{ alow: [] }, 'use the key "alow" of a network policy: unknown'],
+    [{ allow: null }, 'use the key "allow" null of a network policy: not understood'],
     [{ allow: "a.example" }, 'use allow "a.example": not an array'],
     [{ allow: [7] }, "use the rule 7 of allow: not a string"],
     [{ allow: [""] }, 'use the rule "" of allow: neither a name nor an address'],

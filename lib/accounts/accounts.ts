@@ -4,6 +4,7 @@
  * @module
  * @see passwd(5), group(5)
  */
+import { invalid } from "../options/index.ts";
 import * as sys from "../../syscalls/index.ts";
 import { Descriptors, show, TsboxError } from "../../syscalls/index.ts";
 import { inLayers } from "./layers.ts";
@@ -109,6 +110,3 @@ function readBeginning(root: number, file: string): string {
   sys.close(fd);
   return typeof bytes === "number" ? "" : new TextDecoder().decode(bytes);
 }
-
-const invalid = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });

@@ -1,5 +1,6 @@
 /** Images that a build begins with, or takes files from: found in the store, or fetched. @module */
-import { didYouMean, type Dockerfile, type Place as FilePlace } from "../dockerfile/index.ts";
+import { didYouMean } from "../options/index.ts";
+import { type Dockerfile, type Place as FilePlace } from "../dockerfile/index.ts";
 import { parsePlatform, type ImageConfig } from "../image/index.ts";
 import type { StoredImage } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";

@@ -1,5 +1,6 @@
 /** What is wrong with what a build was asked for, whatever its file says. @module */
-import { show, TsboxError } from "../../syscalls/index.ts";
+import { checkKeys, invalid } from "../options/index.ts";
+import { show } from "../../syscalls/index.ts";
 import type { BuildOptions } from "./options.ts";
 import { namesOf } from "./output.ts";
 
@@ -75,9 +76,8 @@ const FORMS: Record<keyof BuildOptions, [is: Is, form: string]> = {
 /** @throws TsboxError `invalid_option`, `reference_invalid` */
 export function checkBuild(options: BuildOptions): void {
   if (!isObject(options)) throw invalid(`build with ${show(options)}: not options`);
+  checkKeys("build option", options, Object.keys(FORMS));
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(FORMS, name))
-      throw invalid(`use the build option ${show(name)}: unknown`, Object.keys(FORMS).join(", "));
     const [is, form] = FORMS[name as keyof BuildOptions];
     // what a secret is does not belong into a message
     const shown = name === "secrets" ? "" : ` ${show(value)}`;
@@ -86,6 +86,3 @@ export function checkBuild(options: BuildOptions): void {
   const isPushed = options.outputs?.some((each) => each.type === "image" && each.push);
   if (namesOf(options).length === 0 && isPushed) throw invalid("push an image without a name", "name it");
 }
-
-const invalid = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });

@@ -1,7 +1,7 @@
 /** Build checks that depend on arguments, images and the context. @module @see https://docs.docker.com/reference/build-checks/ */
+import { didYouMean } from "../options/index.ts";
 import {
   checkDockerfile,
-  didYouMean,
   expand,
   readCheckSettings,
   type Dockerfile,

@@ -3,8 +3,8 @@
  * fetched. Pure.
  * @module
  */
+import { didYouMean } from "../options/index.ts";
 import {
-  didYouMean,
   dockerfileError,
   expand,
   parseInstruction,

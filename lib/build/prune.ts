@@ -1,4 +1,5 @@
 /** What the cache of builds takes, and its removal. @module */
+import { checkOptions } from "../options/index.ts";
 import { absolute, Directory, kindOfPath, OpenFile, removeTree } from "../../syscalls/index.ts";
 import { chainIds, type Digest } from "../image/index.ts";
 import { imageIds } from "../launch/index.ts";
@@ -58,6 +59,7 @@ const usageOf = ({ key, text, bytes, created, used, uses, layer }: CachedStep, n
 
 /** Layers that images have stay there; what builds that run at the moment use stays as well. */
 export async function pruneBuildCache(root: string | undefined, options: PruneOptions = {}): Promise<PrunedCache> {
+  checkOptions("pruneBuildCache", options, { all: true, olderThanMs: true, keepBytes: true });
   const path = rootOf(root);
   if (kindOfPath(`${path}/${BUILD_CACHE}`) === undefined) return { removed: [], freedBytes: 0 };
   using store = Store.open({ root: path });

@@ -3,6 +3,7 @@
  * is slow holds it up.
  * @module
  */
+import { checkOptions } from "../options/index.ts";
 import * as sys from "../../syscalls/index.ts";
 import { OpenFile, TsboxError } from "../../syscalls/index.ts";
 import { Input } from "../sandbox/index.ts";
@@ -36,7 +37,9 @@ export interface Attachment {
   close(): void;
 }
 
-export async function attach(home: Home, id: string, { logs, signal }: AttachOptions): Promise<Attachment> {
+export async function attach(home: Home, id: string, options: AttachOptions): Promise<Attachment> {
+  checkOptions("attach", options, { logs: true, signal: true });
+  const { logs, signal } = options;
   signal?.throwIfAborted();
   const record = recordOf(home, id);
   const { terminal: asked, openStdin = false } = record.options;

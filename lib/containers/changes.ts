@@ -1,4 +1,5 @@
 /** What a container has written: told, made an image, or an archive with all that is below it. @module */
+import { checkOptions } from "../options/index.ts";
 import { effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
@@ -56,8 +57,10 @@ export async function commit(
   home: Home,
   id: string,
   reference: string | undefined,
-  { author, message, changes, pause, signal }: ContainerCommitOptions,
+  options: ContainerCommitOptions,
 ): Promise<CommittedImage> {
+  checkOptions("commit", options, { author: true, message: true, changes: true, pause: true, signal: true });
+  const { author, message, changes, pause, signal } = options;
   const record = recordOf(home, id);
   using base = holdBase(home, record, "commit");
   const { Images } = await import("../images/index.ts");

@@ -1,16 +1,7 @@
 /** What callers ask of a container, checked before anything is made. @module */
-import { absolute, show, signalNumber, TsboxError } from "../../syscalls/index.ts";
-import {
-  bandwidthOf,
-  checkArray,
-  checkChoice,
-  checkInteger,
-  checkKeys,
-  checkObject,
-  checkText,
-  parseDuration,
-  parseSize,
-} from "../sandbox/index.ts";
+import { checkArray, checkChoice, checkInteger, checkKeys, checkObject, checkText, invalid } from "../options/index.ts";
+import { absolute, show, signalNumber } from "../../syscalls/index.ts";
+import { bandwidthOf, parseDuration, parseSize } from "../sandbox/index.ts";
 import { isMac, parseExposed, parsePorts } from "../ip/index.ts";
 import { checkEtcFiles } from "./etc-files.ts";
 import { checkName } from "./names.ts";
@@ -74,9 +65,6 @@ const KNOWN: Record<keyof ContainerOptions, true> = {
   volumes: true,
   volumesFrom: true,
 };
-
-const invalid = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
 
 /**
  * @returns what is kept of them

@@ -138,8 +138,8 @@ export class Container {
   }
 
   /** What a path of it leads to, or, without `follow`, what it is; undefined where there is nothing. */
-  async stat(path: string, { follow = true }: { follow?: boolean } = {}): Promise<PathStat | undefined> {
-    return (await import("./copy.ts")).statPath(this.#home, this.id, path, follow);
+  async stat(path: string, options: { follow?: boolean } = {}): Promise<PathStat | undefined> {
+    return (await import("./copy.ts")).statPath(this.#home, this.id, path, options);
   }
 
   /** Unpacks a tar archive in a directory of it. */

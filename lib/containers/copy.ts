@@ -1,4 +1,5 @@
 /** Files into a container, and out of it, whether it runs or not. @module @see https://docs.docker.com/reference/cli/docker/container/cp/ */
+import { checkOptions } from "../options/index.ts";
 import { close, openPidfd, TsboxError } from "../../syscalls/index.ts";
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import { InsideFiles, Sandbox, type PathStat, type SandboxOptions } from "../sandbox/index.ts";
@@ -26,9 +27,15 @@ export interface CopyOutOptions {
 }
 
 /** Of a path that may not be there; symlinks in it are followed in the container. */
-export async function statPath(home: Home, id: string, path: string, follow: boolean): Promise<PathStat | undefined> {
+export async function statPath(
+  home: Home,
+  id: string,
+  path: string,
+  options: { follow?: boolean },
+): Promise<PathStat | undefined> {
+  checkOptions("stat", options, { follow: true });
   await using inside = await reach(home, id);
-  return await inside.files.stat(absolutePath(path), follow);
+  return await inside.files.stat(absolutePath(path), options.follow ?? true);
 }
 
 /**
@@ -39,8 +46,10 @@ export async function copyOut(
   home: Home,
   id: string,
   given: string,
-  { followLink = false, signal }: CopyOutOptions = {},
+  options: CopyOutOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
+  checkOptions("copyOut", options, { followLink: true, signal: true });
+  const { followLink = false, signal } = options;
   const path = absolutePath(given);
   const inside = await reach(home, id);
   try {
@@ -69,8 +78,10 @@ export async function copyIn(
   id: string,
   given: string,
   archive: ReadableStream<Uint8Array>,
-  { archive: sameOwner = false, signal }: CopyInOptions = {},
+  options: CopyInOptions = {},
 ): Promise<void> {
+  checkOptions("copyIn", options, { archive: true, signal: true });
+  const { archive: sameOwner = false, signal } = options;
   const path = absolutePath(given);
   await using inside = await reach(home, id);
   const { record, files } = inside;

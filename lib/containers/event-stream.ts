@@ -1,6 +1,7 @@
 /** What happens to containers, for whoever follows it. @module */
+import { checkOptions } from "../options/index.ts";
 import type { Directory } from "../../syscalls/index.ts";
-import { checkOptions, openRoot } from "../state/index.ts";
+import { openRoot } from "../state/index.ts";
 import { eventTest } from "./event-tests.ts";
 import { tellEndedExecs } from "./exec-end.ts";
 import { Watch } from "./follow.ts";

@@ -1,5 +1,5 @@
 /** Lists of containers. @module */
-import { checkOptions } from "../state/index.ts";
+import { checkOptions } from "../options/index.ts";
 import type { Home } from "./home.ts";
 import { sweepLeftovers } from "./leftovers.ts";
 import { reconciled } from "./reconcile.ts";

@@ -1,4 +1,5 @@
 /** A container as Docker's API describes it. @module @see https://docs.docker.com/reference/api/engine/ */
+import { checkOptions } from "../options/index.ts";
 import { parseDuration } from "../sandbox/index.ts";
 import type { ContainerConfig, Healthcheck } from "../image/index.ts";
 import { findBase, type Base } from "./base.ts";
@@ -17,17 +18,14 @@ import { writtenBytes } from "./written.ts";
 
 export type ContainerInspect = ReturnType<typeof inspectOf>;
 
-export async function inspect(
-  home: Home,
-  id: string,
-  { size = false }: { size?: boolean } = {},
-): Promise<ContainerInspect> {
+export async function inspect(home: Home, id: string, options: { size?: boolean } = {}): Promise<ContainerInspect> {
+  checkOptions("inspect", options, { size: true });
   const record = recordOf(home, id);
   return inspectOf(
     home,
     record,
     findBase(home, record),
-    size ? writtenBytes(home, id) : undefined,
+    options.size ? writtenBytes(home, id) : undefined,
     endpointsOf(home, id),
   );
 }

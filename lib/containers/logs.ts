@@ -2,8 +2,8 @@
  * What a container wrote: read back from its log, from all of its files, and followed over restarts.
  * @module
  */
+import { checkOptions } from "../options/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
-import { checkOptions } from "../state/index.ts";
 import { recordOf } from "./find.ts";
 import { Following } from "./follow.ts";
 import type { Home } from "./home.ts";
@@ -74,6 +74,7 @@ export async function* logs(home: Home, id: string, options: LogsOptions): Async
  * @param take gets bytes that are there as long as it works
  */
 export async function writeLogs(home: Home, id: string, options: WriteLogsOptions, take: TakePiece): Promise<void> {
+  checkOptions("writeLogs", options, { ...LOGS_OPTIONS, timestamps: true, details: true });
   const { timestamps, details, since, until } = options;
   const chosen = { streams: streamsOf(options), leftOut: {} };
   const isPlain = !timestamps && !details && since === undefined && until === undefined;

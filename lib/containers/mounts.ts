@@ -3,6 +3,7 @@
  * ({@link mountsFor}).
  * @module
  */
+import { invalid } from "../options/index.ts";
 import { absolute, effectiveUid, kindOfPath, show, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig, Digest } from "../image/index.ts";
 import type { Lease } from "../store/index.ts";
@@ -46,9 +47,6 @@ export interface ResolvedMounts {
    */
   fill(id: string, signal?: AbortSignal): Promise<void>;
 }
-
-const invalid = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
 
 /**
  * Nothing is made yet.

@@ -1,4 +1,5 @@
 /** Containers in networks: what they have there as long as they run. @module */
+import { checkOptions } from "../options/index.ts";
 import { effectiveUid, ERRNO, TsboxError } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
 import { callVerb } from "../launch/index.ts";
@@ -242,6 +243,7 @@ export async function connect(
   containerName: string,
   more: Omit<ContainerNetwork, "name">,
 ): Promise<void> {
+  checkOptions("connect", more, { addresses: true, mac: true, aliases: true });
   await changeNetworks(home, networkName, containerName, async ({ networks, network, record, before }) => {
     const { network: mode } = record.options;
     if (networkPolicyOf(record.options))

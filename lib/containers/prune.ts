@@ -1,6 +1,6 @@
 /** Removes what does not run. @module */
+import { checkOptions } from "../options/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
-import { checkOptions } from "../state/index.ts";
 import { current, type ContainerFilters } from "./filter.ts";
 import { testOf } from "./filter-tests.ts";
 import type { Home } from "./home.ts";

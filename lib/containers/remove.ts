@@ -1,6 +1,6 @@
 /** Removes a container, with all that it has. @module */
+import { checkOptions } from "../options/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
-import { checkOptions } from "../state/index.ts";
 import { addContainerEvent } from "./events.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";

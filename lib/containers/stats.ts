@@ -1,4 +1,5 @@
 /** What containers use, as the kernel counts it. @module @see https://docs.docker.com/reference/cli/docker/container/stats/ */
+import { checkOptions } from "../options/index.ts";
 import { readKernelFile } from "../../syscalls/index.ts";
 import { ContainerCgroup, type ContainerStats as GroupStats } from "../cgroup/index.ts";
 import { bytesThrough } from "../network/index.ts";
@@ -41,8 +42,10 @@ const FIRST_MS = 250;
 export async function* stats(
   home: Home,
   id: string,
-  { intervalMs = INTERVAL_MS, signal }: ContainerStatsOptions = {},
+  options: ContainerStatsOptions = {},
 ): AsyncGenerator<ContainerStats, void, void> {
+  checkOptions("stats", options, { intervalMs: true, signal: true });
+  const { intervalMs = INTERVAL_MS, signal } = options;
   let before: Counted | undefined;
   for (;;) {
     const record = recordOf(home, id);

@@ -1,7 +1,7 @@
 /** Ends a container that runs. @module */
+import { checkOptions } from "../options/index.ts";
 import { signalNumber, TsboxError } from "../../syscalls/index.ts";
 import { parseDuration, type Duration } from "../sandbox/index.ts";
-import { checkOptions } from "../state/index.ts";
 import { addContainerEvent } from "./events.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";

@@ -3,6 +3,7 @@
  * @module
  * @see systemd.service(5), systemd.syntax(7)
  */
+import { checkOptions } from "../options/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import { findSelf } from "../launch/index.ts";
 
@@ -16,7 +17,9 @@ export interface UnitOptions {
 }
 
 /** @throws TsboxError `unsupported` where there is no tsbox to call */
-export function bootUnit(root: string, { user = false }: { user?: boolean } = {}): string {
+export function bootUnit(root: string, options: { user?: boolean } = {}): string {
+  checkOptions("bootUnit", options, { user: true });
+  const { user = false } = options;
   const command = findSelf();
   if (command) return unitOf({ command, root, user });
   throw new TsboxError("write a unit: there is no tsbox that it could call", {

@@ -1,8 +1,8 @@
 /** Changes a container that is there. @module */
+import { checkOptions } from "../options/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import { bandwidthOf, GROUP_LIMITS, limitsAsResources, type Limits } from "../sandbox/index.ts";
 import type { Resources } from "../spec/index.ts";
-import { checkOptions } from "../state/index.ts";
 import { checkPolicy } from "./check-options.ts";
 import { markDecision } from "./decide.ts";
 import { addContainerEvent } from "./events.ts";

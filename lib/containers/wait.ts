@@ -1,6 +1,5 @@
 /** Waits for the end of a container. @module */
-import { checkChoice } from "../sandbox/index.ts";
-import { checkOptions } from "../state/index.ts";
+import { checkChoice, checkOptions } from "../options/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import type { ContainerRecord, Ended } from "./record.ts";

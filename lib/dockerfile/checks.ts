@@ -6,7 +6,7 @@
  */
 import { dockerfileError } from "./flaw.ts";
 import type { Dockerfile, Instruction, Place, Stage } from "./instruction.ts";
-import { didYouMean } from "./nearest.ts";
+import { didYouMean } from "../options/index.ts";
 
 export interface Finding {
   rule: Rule;

@@ -7,5 +7,4 @@ export { dockerfileError, Flaw } from "./flaw.ts";
 export { scriptOf, type Script } from "./here-document.ts";
 export { cleanPath, excluding, Ignore, readIgnore } from "./ignore.ts";
 export type * from "./instruction.ts";
-export { didYouMean } from "./nearest.ts";
 export { parseDockerfile, parseInstruction } from "./parse.ts";

@@ -2,7 +2,7 @@
 import { show } from "../../syscalls/index.ts";
 import { dockerfileError, Flaw } from "./flaw.ts";
 import type { Place } from "./instruction.ts";
-import { didYouMean } from "./nearest.ts";
+import { didYouMean } from "../options/index.ts";
 
 /** One instruction's, without its here-documents. */
 export interface Line {

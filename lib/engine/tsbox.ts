@@ -1,4 +1,5 @@
 /** The engine: what is kept in one place, and what is done with it. @module */
+import { checkOptions } from "../options/index.ts";
 import type * as builds from "../build/index.ts";
 import { Containers, Home, networksAt } from "../containers/index.ts";
 import { ImageBuilder } from "../image-builder/index.ts";
@@ -32,7 +33,9 @@ export class Tsbox implements Disposable {
   readonly #home: Home;
   readonly #root: string | undefined;
 
-  constructor({ root }: TsboxOptions = {}) {
+  constructor(options: TsboxOptions = {}) {
+    checkOptions("Tsbox", options, { root: true });
+    const { root } = options;
     this.#root = root;
     this.images = new Images(root);
     this.containers = new Containers(root);

@@ -3,6 +3,7 @@
  * the same plan and the same cache as a build of the file.
  * @module
  */
+import { checkOptions } from "../options/index.ts";
 import { show, TsboxError } from "../../syscalls/index.ts";
 import { parseDockerfile, parseInstruction, type Dockerfile } from "../dockerfile/index.ts";
 import type {
@@ -19,6 +20,7 @@ import { command, flag, hereDocument, json, listFlag, option, pair, paths, toggl
 /** What it is called in messages: there is no file. */
 const NAME = "image";
 const NOTHING = "scratch";
+const OF_FILES = { chown: true, chmod: true, link: true } as const;
 
 /** An instruction; images that it takes files of have their names only when all is written. */
 interface Written {
@@ -47,7 +49,9 @@ export class ImageBuilder {
   }
 
   /** A line for the shell, a script of several, or a program and its arguments. */
-  run(given: string | readonly string[], { mounts = [], network, security }: RunOptions = {}): ImageBuilder {
+  run(given: string | readonly string[], options: RunOptions = {}): ImageBuilder {
+    checkOptions("run", options, { mounts: true, network: true, security: true });
+    const { mounts = [], network, security } = options;
     const isScript = typeof given === "string" && /[\n\r]|<<|\\\s*$|^\s*--/.test(given);
     const sources = mounts.flatMap(({ from }) => (from instanceof ImageBuilder ? [from] : []));
     return this.#with(sources, (nameOf) => {
@@ -59,6 +63,7 @@ export class ImageBuilder {
   }
 
   copy(sources: string | readonly string[], destination: string, options: CopyOptions = {}): ImageBuilder {
+    checkOptions("copy", options, { ...OF_FILES, from: true, parents: true, exclude: true });
     const { from, parents, exclude = [] } = options;
     return this.#with(from instanceof ImageBuilder ? [from] : [], (nameOf) =>
       [
@@ -73,6 +78,7 @@ export class ImageBuilder {
   }
 
   add(sources: string | readonly string[], destination: string, options: AddOptions = {}): ImageBuilder {
+    checkOptions("add", options, { ...OF_FILES, checksum: true, keepGitDir: true, unpack: true, exclude: true });
     const { checksum, keepGitDir, unpack, exclude = [] } = options;
     return this.#line(
       "ADD",
@@ -87,6 +93,7 @@ export class ImageBuilder {
 
   /** A file with this content; it ends with the end of a line. */
   file(path: string, content: string, options: FileOptions = {}): ImageBuilder {
+    checkOptions("file", options, OF_FILES);
     if (/[\s"'\\[<]/.test(path) || path === "")
       throw new TsboxError(`file ${show(path)}: not a path that a here-document can be copied to`, {
         code: "invalid_option",
@@ -142,6 +149,13 @@ export class ImageBuilder {
 
   /** `"none"`: not the base's either. */
   healthcheck(given: "none" | string | readonly string[], options: HealthcheckOptions = {}): ImageBuilder {
+    checkOptions("healthcheck", options, {
+      interval: true,
+      timeout: true,
+      startPeriod: true,
+      startInterval: true,
+      retries: true,
+    });
     const { interval, timeout, startPeriod, startInterval, retries } = options;
     if (given === "none") return this.#line("HEALTHCHECK", "NONE");
     return this.#line(
@@ -216,7 +230,9 @@ export class ImageBuilder {
  * console.log(String(app).split("\n")[0]); // FROM debian:bookworm
  * ```
  */
-export function image(base: Source, { platform }: { platform?: string } = {}): ImageBuilder {
+export function image(base: Source, options: { platform?: string } = {}): ImageBuilder {
+  checkOptions("image", options, { platform: true });
+  const { platform } = options;
   if (typeof base === "string" && !/^[^\s\\"'`#]+$/.test(base))
     throw new TsboxError(`build on the image ${show(base)}: not a name of one`, { code: "reference_invalid" });
   parseInstruction(

@@ -1,5 +1,6 @@
 /** What callers hand over, as JavaScript lets them hand over anything. @module */
-import { show, TsboxError } from "../../syscalls/index.ts";
+import { checkOptions, invalid } from "../options/index.ts";
+import { show } from "../../syscalls/index.ts";
 
 type Kind = "text" | "texts" | "flag" | "object" | "signal" | "callback" | "moment";
 
@@ -14,34 +15,33 @@ const FITS: Record<Kind, { is: (value: unknown) => boolean; hint: string }> = {
   moment: { is: (value) => isText(value) || value instanceof Date, hint: 'a Date, or a string: "24h"' },
 };
 
-const TRANSFER = { signal: "signal", onProgress: "callback", platform: "text", registry: "object" } as const;
+const TRANSFER = { signal: "signal", onProgress: "callback" } as const;
+const PULL = { ...TRANSFER, platform: "text", registry: "object" } as const;
+const PUSH = { ...TRANSFER, registry: "object" } as const;
 const MADE = { ...TRANSFER, reference: "text", changes: "texts", message: "text", author: "text" } as const;
-const FILTERS = {
-  dangling: "flag",
-  label: "texts",
-  notLabel: "texts",
-  reference: "texts",
-  before: "text",
-  since: "text",
-  until: "moment",
-  all: "flag",
-} as const;
-const ARCHIVE = { signal: "signal", format: "text", as: "texts" } as const;
-const TABLES: Record<"transfer" | "made" | "filters" | "archive" | "removal", Readonly<Record<string, Kind>>> = {
-  transfer: TRANSFER,
-  made: MADE,
-  filters: FILTERS,
-  archive: ARCHIVE,
-  removal: { force: "flag" },
-};
+const CHOSEN = { label: "texts", notLabel: "texts", until: "moment" } as const;
+const VERBS = {
+  pull: PULL,
+  pullAll: PULL,
+  push: PUSH,
+  pushAll: PUSH,
+  unpack: TRANSFER,
+  save: { signal: "signal", format: "text", as: "texts" },
+  load: { ...TRANSFER, platform: "text" },
+  import: { ...MADE, platform: "text" },
+  commit: { ...MADE, config: "object", createdBy: "text", upperIds: "object", exclude: "texts" },
+  list: { ...CHOSEN, dangling: "flag", reference: "texts", before: "text", since: "text" },
+  remove: { force: "flag" },
+  prune: { ...CHOSEN, all: "flag" },
+} as const satisfies Record<string, Readonly<Record<string, Kind>>>;
 
 const refuse = (what: string, value: unknown, hint: string) =>
-  new TsboxError(`use the ${what} ${show(value)}: not understood`, { code: "invalid_option", hint });
+  invalid(`use the ${what} ${show(value)}: not understood`, hint);
 
 /** @throws TsboxError `invalid_option` */
-export function checkOptions(table: keyof typeof TABLES, options: object): void {
-  if (!FITS.object.is(options)) throw refuse("options", options, FITS.object.hint);
-  for (const [name, kind] of Object.entries(TABLES[table])) {
+export function checkImageOptions(verb: keyof typeof VERBS, options: object): void {
+  checkOptions(`images.${verb}`, options, VERBS[verb]);
+  for (const [name, kind] of Object.entries(VERBS[verb])) {
     const value = (options as Record<string, unknown>)[name];
     if (value !== undefined && !FITS[kind].is(value)) throw refuse(`option "${name}"`, value, FITS[kind].hint);
   }

@@ -12,7 +12,7 @@ import { Registry, type RegistryOptions } from "../registry/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { Store, type IdMaps, type Removed, type StoredImage, type StoredLayer } from "../store/index.ts";
 import { absolute, show, TsboxError } from "../../syscalls/index.ts";
-import { checkNames, checkOptions, checkSource } from "./check.ts";
+import { checkImageOptions, checkNames, checkSource } from "./check.ts";
 import { manifestDescriptor } from "./config.ts";
 import { historyOf, type HistoryStep } from "./history.ts";
 import { inspectImage, type ImageInspect } from "./inspect.ts";
@@ -72,6 +72,9 @@ export interface DiskUsage {
   sizeBytes: number;
   reclaimableBytes: number;
 }
+
+/** What is known without being asked for. */
+type Inner = "names" | "ids" | "check";
 
 /** What a new image is called. */
 export interface MadeOptions {
@@ -142,9 +145,10 @@ export class Images implements Disposable {
    * @throws TsboxError `reference_invalid`, `image_not_found`, `platform_not_found`, `registry_denied`,
    * `registry_error`, `rate_limited`, `image_invalid`, `digest_mismatch`, `store_unavailable`
    */
-  async pull(name: string, { platform, registry, ...options }: PullOptions = {}): Promise<PulledImage> {
+  async pull(name: string, asked: PullOptions = {}): Promise<PulledImage> {
     checkNames(name);
-    checkOptions("transfer", { platform, registry, ...options });
+    checkImageOptions("pull", asked);
+    const { platform, registry, ...options } = asked;
     const reference = withDefaultTag(parseReference(name));
     const wanted = platform === undefined ? undefined : parsePlatform(platform);
     const from = { store: this.#store, registry: new Registry(registry) };
@@ -156,15 +160,16 @@ export class Images implements Disposable {
    * @throws TsboxError `image_not_found` where a layer is not there either, and as `pull`
    */
   async unpack(name: string, options: TransferOptions = {}): Promise<void> {
-    checkOptions("transfer", options);
+    checkImageOptions("unpack", options);
     const image = this.#get(name);
     await this.#run(`unpack ${show(name)}`, options, () => unpackImage(this.#store, image, this.#with(options)));
   }
 
   /** Every tag of a repository. */
-  async pullAll(repository: string, { platform, registry, ...options }: PullOptions = {}): Promise<PulledImage[]> {
+  async pullAll(repository: string, asked: PullOptions = {}): Promise<PulledImage[]> {
     checkNames(repository);
-    checkOptions("transfer", { platform, registry, ...options });
+    checkImageOptions("pullAll", asked);
+    const { platform, registry, ...options } = asked;
     const reference = parseReference(repository);
     if (reference.tag !== undefined || reference.digest !== undefined)
       throw new TsboxError(`pull all tags of ${show(repository)}: it names one`, { code: "reference_invalid" });
@@ -184,9 +189,10 @@ export class Images implements Disposable {
    * repository of it is taken from there. Layers that are not compressed are, with gzip, as registries expect it.
    * @throws TsboxError `image_not_found`, and as for `pull`
    */
-  async push(name: string, { registry, ...options }: PushOptions = {}): Promise<PushedImage> {
+  async push(name: string, asked: PushOptions = {}): Promise<PushedImage> {
     checkNames(name);
-    checkOptions("transfer", { registry, ...options });
+    checkImageOptions("push", asked);
+    const { registry, ...options } = asked;
     const reference = withDefaultTag(parseReference(name));
     if (reference.digest !== undefined)
       throw new TsboxError(`push ${show(name)}: a digest cannot be pushed to`, { code: "reference_invalid" });
@@ -198,7 +204,7 @@ export class Images implements Disposable {
   /** Every tag of a repository that is here. */
   async pushAll(repository: string, options: PushOptions = {}): Promise<PushedImage[]> {
     checkNames(repository);
-    checkOptions("transfer", options);
+    checkImageOptions("pushAll", options);
     const wanted = familiarRepository(parseReference(repository));
     const isWanted = (tag: string) => familiarRepository(anyReference(tag) as Reference) === wanted;
     const tags = this.#summaries().flatMap((image) => image.tags.filter((tag) => anyReference(tag) && isWanted(tag)));
@@ -222,7 +228,7 @@ export class Images implements Disposable {
 
   /** The newest first. */
   async list(filters: ImageFilters = {}): Promise<ImageSummary[]> {
-    checkOptions("filters", filters);
+    checkImageOptions("list", filters);
     return filterImages(this.#summaries(), filters, (name) => this.#summary(this.#get(name)));
   }
 
@@ -248,10 +254,11 @@ export class Images implements Disposable {
    */
   async save(
     names: readonly string[],
-    { format = "docker", signal, as = [] }: { format?: ArchiveFormat; signal?: AbortSignal; as?: string[] } = {},
+    options: { format?: ArchiveFormat; signal?: AbortSignal; as?: string[] } = {},
   ): Promise<ReadableStream<Uint8Array>> {
     checkNames(...(Array.isArray(names) ? names : [names]));
-    checkOptions("archive", { format, signal, as });
+    checkImageOptions("save", options);
+    const { format = "docker", signal, as = [] } = options;
     const store = this.#store;
     const chosen = chooseSaved(names, store.images(), (name) => this.#get(name));
     const saved = chosen.map(({ image, names: own }): SavedImage => {
@@ -266,12 +273,10 @@ export class Images implements Disposable {
    * @param source a file by its path, or bytes
    * @throws TsboxError `image_invalid`, `digest_mismatch`, `platform_not_found`, `store_unavailable`
    */
-  async load(
-    source: ArchiveSource,
-    { platform, ...options }: TransferOptions & { platform?: string } = {},
-  ): Promise<LoadedImage[]> {
+  async load(source: ArchiveSource, asked: TransferOptions & { platform?: string } = {}): Promise<LoadedImage[]> {
     checkSource(source);
-    checkOptions("transfer", { platform, ...options });
+    checkImageOptions("load", asked);
+    const { platform, ...options } = asked;
     const wanted = platform === undefined ? undefined : parsePlatform(platform);
     return this.#run("load the archive", options, () => loadImages(this.#store, source, wanted, this.#with(options)));
   }
@@ -282,10 +287,11 @@ export class Images implements Disposable {
    */
   async import(
     source: ArchiveSource,
-    { reference, platform, ...options }: Omit<ImportOptions, "platform"> & MadeOptions & { platform?: string } = {},
+    asked: Omit<ImportOptions, Inner | "platform"> & MadeOptions & { platform?: string } = {},
   ): Promise<LoadedImage> {
     checkSource(source);
-    checkOptions("made", { reference, platform, ...options });
+    checkImageOptions("import", asked);
+    const { reference, platform, ...options } = asked;
     const made = namesFor(reference);
     const wanted = platform === undefined ? {} : { platform: parsePlatform(platform) };
     const { id } = await this.#run("import the archive", options, () =>
@@ -305,10 +311,11 @@ export class Images implements Disposable {
   async commit(
     base: string | undefined,
     upper: string,
-    { reference, ...options }: CommitOptions & MadeOptions = {},
+    asked: Omit<CommitOptions, Inner> & MadeOptions = {},
   ): Promise<LoadedImage> {
     checkNames(base ?? "", upper);
-    checkOptions("made", { reference, ...options });
+    checkImageOptions("commit", asked);
+    const { reference, ...options } = asked;
     const made = namesFor(reference);
     const below = base === undefined ? undefined : this.#get(base);
     const { id } = await this.#run("commit", options, () =>
@@ -319,11 +326,12 @@ export class Images implements Disposable {
 
   /**
    * Takes a name away; with the last one the image goes, and what only it needs. By an id all names go.
-   * @param force also an id with names in several repositories
+   * @param options.force also an id with names in several repositories
    * @throws TsboxError `image_not_found`, `image_in_use` where a sandbox uses it, or a container, and nothing is forced
    */
-  async remove(name: string, { force = false }: { force?: boolean } = {}): Promise<RemovedImages> {
-    checkOptions("removal", { force });
+  async remove(name: string, options: { force?: boolean } = {}): Promise<RemovedImages> {
+    checkImageOptions("remove", options);
+    const { force = false } = options;
     const store = this.#store;
     const image = this.#get(name);
     const { names, isLast, byId } = planRemoval(image, name, force);
@@ -341,8 +349,9 @@ export class Images implements Disposable {
   }
 
   /** Images that nobody needs go, and what is left of downloads and removals that broke off. */
-  async prune({ all = false, ...filters }: PruneOptions = {}): Promise<RemovedImages> {
-    checkOptions("filters", { all, ...filters });
+  async prune(options: PruneOptions = {}): Promise<RemovedImages> {
+    checkImageOptions("prune", options);
+    const { all = false, ...filters } = options;
     const store = this.#store;
     const before = store.images();
     const chosen = new Map((await this.list(filters)).map((image) => [image.id, image]));

@@ -1,4 +1,5 @@
 /** Which addresses networks and containers get. Pure: what is taken comes in. @module */
+import { invalid } from "../options/index.ts";
 import { show, TsboxError } from "../../syscalls/index.ts";
 import {
   bitsOf,
@@ -21,9 +22,6 @@ const POOLS = [
   ...Array.from({ length: 15 }, (_, index) => `172.${17 + index}.0.0/16`),
   ...Array.from({ length: 16 }, (_, index) => `192.168.${16 * index}.0/20`),
 ];
-
-const invalid = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
 
 /**
  * A subnet that nobody uses.

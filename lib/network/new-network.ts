@@ -1,4 +1,5 @@
 /** A network that is about to be made: whether it can be, and what it then is. Nothing is made here. @module */
+import { checkKeys, invalid, checkOptions } from "../options/index.ts";
 import { effectiveUid, show, TsboxError } from "../../syscalls/index.ts";
 import { formatSubnet, parseSubnet } from "../ip/index.ts";
 import { checkDevice, type Route } from "../netlink/index.ts";
@@ -29,6 +30,15 @@ const DOCKERS: Record<string, string> = {
   "com.docker.network.driver.mtu": "mtu",
   "com.docker.network.bridge.name": "bridge_name",
 };
+const KNOWN: Record<keyof NetworkOptions, true> = {
+  name: true,
+  driver: true,
+  subnets: true,
+  ipv6: true,
+  internal: true,
+  labels: true,
+  options: true,
+};
 const OPTIONS = ["mtu", "isolate", "parent", "bridge_name"];
 
 export interface Surroundings {
@@ -42,6 +52,7 @@ export interface Surroundings {
 
 /** @throws TsboxError `invalid_option`, `limit_unavailable`, `permission_denied` */
 export function newNetwork(options: NetworkOptions, { others, routes, device }: Surroundings): NetworkRecord {
+  checkOptions("networks.create", options, KNOWN);
   const { name, driver = "bridge", internal = false, labels = {}, options: given = {} } = options;
   if (!NAME.test(name))
     throw invalid(`create the network ${show(name)}: invalid network name`, "letters, digits, _ . and -");
@@ -98,9 +109,6 @@ function subnetsFor(
   return made;
 }
 
-const invalid = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
-
 function checkRoot(): void {
   if (effectiveUid() === 0) return;
   throw new TsboxError("make a macvlan network: only root may", {
@@ -111,8 +119,8 @@ function checkRoot(): void {
 
 function optionsOf(given: Record<string, string>): Record<string, string> {
   const named = Object.fromEntries(Object.entries(given).map(([name, value]) => [DOCKERS[name] ?? name, value]));
+  checkKeys("network option", named, OPTIONS);
   for (const [name, value] of Object.entries(named)) {
-    if (!OPTIONS.includes(name)) throw invalid(`use the network option ${show(name)}: unknown`, OPTIONS.join(", "));
     if (name === "mtu" && !(/^\d+$/.test(value) && Number(value) >= 68 && Number(value) <= 65535))
       throw invalid(`use the MTU ${show(value)}: not a number from 68 to 65535`);
     if (name === "isolate" && value !== "true" && value !== "false")

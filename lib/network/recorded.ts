@@ -6,6 +6,7 @@
  * ```
  * @module
  */
+import { invalid } from "../options/index.ts";
 import { Directory, removeTree, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
 import { formatAddress, parseSubnet } from "../ip/index.ts";
@@ -184,9 +185,6 @@ export class RecordedNetworks {
     if (above) removeTree(above, id);
   }
 }
-
-const invalid = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
 
 export function checkPaced({ name, driver }: NetworkRecord): void {
   if (driver !== "macvlan") return;

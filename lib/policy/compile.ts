@@ -1,5 +1,6 @@
 /** A policy, as data that another thread can decide by. @module */
-import { show, TsboxError } from "../../syscalls/index.ts";
+import { checkKeys, checkObject, invalid } from "../options/index.ts";
+import { show } from "../../syscalls/index.ts";
 import { contains, formatAddress, parseAddress } from "../ip/index.ts";
 import { findName } from "./name.ts";
 import type { NetworkPolicy } from "./options.ts";
@@ -23,9 +24,6 @@ const MAX_RULES = 10_000;
 const FIRST_HOST = parseAddress("198.18.0.1").value;
 const MAX_HOSTS = 10_000;
 
-const invalid = (message: string, hint?: string) =>
-  new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
-
 /** Which address stands for the name of a handler: the same one, as long as the sandbox lives and may remember it. */
 export class HostAddresses {
   readonly #ips = new Map<string, string>();
@@ -46,7 +44,8 @@ export class HostAddresses {
  * @throws TsboxError `invalid_option`
  */
 export function compilePolicy(policy: NetworkPolicy, addresses: HostAddresses = new HostAddresses()): Rules {
-  checkKeys(policy);
+  checkObject("network policy", policy, `its keys: ${KEYS.join(", ")}`);
+  checkKeys("key", policy, KEYS, "a network policy");
   const { allow, deny = [], connect, hosts } = policy;
   if (connect !== undefined && typeof connect !== "function")
     throw invalid(`use connect ${show(connect)}: not a function`);
@@ -58,16 +57,6 @@ export function compilePolicy(policy: NetworkPolicy, addresses: HostAddresses = 
     asks: connect !== undefined,
     hosts: hostsOf(hosts, addresses),
   };
-}
-
-function checkKeys(policy: unknown): void {
-  if (Object.prototype.toString.call(policy) !== "[object Object]")
-    throw invalid(`use the network policy ${show(policy)}: not an object`, `its keys: ${KEYS.join(", ")}`);
-  for (const [key, value] of Object.entries(policy as object)) {
-    if (!KEYS.includes(key))
-      throw invalid(`use ${show(key)} in a network policy: unknown`, `known: ${KEYS.join(", ")}`);
-    if (value === null) throw invalid(`use ${show(key)} null in a network policy: not understood`, "leave it out");
-  }
 }
 
 function parseList(name: string, list: unknown): Rule[] {

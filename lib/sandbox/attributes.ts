@@ -1,7 +1,8 @@
 /** Attributes of a request's processes and namespaces, as the specification has them. @module */
+import { show } from "../../syscalls/index.ts";
 import { cpuMask, IO_CLASSES, PERSONALITIES, POLICIES, SCHEDULER_FLAGS } from "../plan/index.ts";
 import type { Linux, Process, Scheduler } from "../spec/index.ts";
-import { checkArray, checkChoice, checkInteger, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
+import { checkArray, checkChoice, checkInteger, checkKeys, checkObject, checkText, invalid } from "../options/index.ts";
 import type { SandboxOptions } from "./options.ts";
 import { findGroup, MAX_ID, type Accounts } from "../accounts/index.ts";
 

@@ -1,7 +1,8 @@
 /** How fast a sandbox may send and receive: `limits.bandwidth`. @module */
+import { show } from "../../syscalls/index.ts";
 import type { WayLimits } from "../gateway/index.ts";
 import type { Bandwidth } from "../network/index.ts";
-import { checkKeys, checkObject, invalid, show } from "./check.ts";
+import { checkKeys, checkObject, invalid } from "../options/index.ts";
 import { networkNames, policyOf } from "./namespaces.ts";
 import type { Limits, Rate, SandboxOptions } from "./options.ts";
 import { parseSize } from "./parse.ts";

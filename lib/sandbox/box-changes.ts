@@ -7,7 +7,7 @@ import { effectiveUid, readKernelFile, TsboxError } from "../../syscalls/index.t
 import type { ContainerConfig, Digest } from "../image/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { IdMapping } from "../spec/index.ts";
-import { checkArray, checkChoice, checkKeys, checkSignal, checkText } from "./check.ts";
+import { checkArray, checkChoice, checkKeys, checkSignal, checkText } from "../options/index.ts";
 import type { StackedRoot } from "./stacked-root.ts";
 
 export interface CommitOptions {

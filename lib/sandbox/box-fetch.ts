@@ -1,6 +1,6 @@
 /** `box.fetch`: requests to servers inside. @module */
 import { runtime, show, TsboxError } from "../../syscalls/index.ts";
-import { invalid } from "./check.ts";
+import { invalid } from "../options/index.ts";
 
 /** A port of the sandbox's own loopback. */
 export interface InsidePort {

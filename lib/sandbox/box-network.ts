@@ -5,7 +5,7 @@ import type { DeniedEntry, NetworkPolicy, Question, Rules, Verdict } from "../po
 import * as sys from "../../syscalls/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import type { WantedPort } from "../ip/index.ts";
-import { invalid } from "./check.ts";
+import { invalid } from "../options/index.ts";
 import { HostServers } from "./host-servers.ts";
 import { InsidePorts } from "./inside-ports.ts";
 import type { Networking } from "./launch.ts";

@@ -1,8 +1,8 @@
 /** Capabilities of a request. @see capabilities(7) @module */
-import { readKernelFile } from "../../syscalls/index.ts";
+import { readKernelFile, show } from "../../syscalls/index.ts";
 import { CAPABILITIES } from "../plan/index.ts";
 import type { CapabilitySets } from "../spec/index.ts";
-import { checkArray, checkKeys, checkText, invalid, show } from "./check.ts";
+import { checkArray, checkKeys, checkText, invalid } from "../options/index.ts";
 import type { SecurityOptions } from "./options.ts";
 
 /** What programs in a container usually need, and no more: Docker's set without MKNOD, NET_RAW and AUDIT_WRITE. */

@@ -1,7 +1,7 @@
 /** What is wrong with a request whatever its specification would be. @module */
 import { show, TsboxError } from "../../syscalls/index.ts";
 import { checkBandwidth } from "./bandwidth.ts";
-import { checkObject, checkSignal } from "./check.ts";
+import { checkObject, checkSignal } from "../options/index.ts";
 import { cpuTimeLimit, outputLimit, timeLimit } from "./group.ts";
 import type { RunOptions, SandboxOptions } from "./options.ts";
 import { checkStdio } from "./pipes.ts";

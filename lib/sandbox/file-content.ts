@@ -1,6 +1,7 @@
 /** What is written to files, and what is read of them, in chunks. @module */
+import { show } from "../../syscalls/index.ts";
 import { unlessAborted } from "./abort.ts";
-import { invalid, show } from "./check.ts";
+import { invalid } from "../options/index.ts";
 import { checkUnread, isContent, type Content } from "./pipes.ts";
 
 /** What can be written to a file; a file of a sandbox, or a Blob, has a `stream`. */

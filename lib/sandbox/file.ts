@@ -1,7 +1,7 @@
 /** A file of a running sandbox. @module */
 import { TsboxError } from "../../syscalls/index.ts";
 import type { Agent } from "./agent.ts";
-import { checkKeys, checkSignal } from "./check.ts";
+import { checkKeys, checkSignal } from "../options/index.ts";
 import { close, open, OPEN, read } from "./file-calls.ts";
 import { streamOf, type FileContent } from "./file-content.ts";
 import type { FileStat } from "./file-stat.ts";

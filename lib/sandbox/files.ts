@@ -3,9 +3,9 @@
  * followed there, and what the sandbox's user may not do fails.
  * @module
  */
-import { TsboxError } from "../../syscalls/index.ts";
+import { TsboxError, show } from "../../syscalls/index.ts";
 import { fileError, type Agent } from "./agent.ts";
-import { checkChoice, checkKeys, checkPath, invalid, show } from "./check.ts";
+import { checkChoice, checkKeys, checkPath, invalid } from "../options/index.ts";
 import { entriesOf, removeDirectory, type DirectoryEntry } from "./directory.ts";
 import { BoxFile, checkOptions, notAFile, type FileOptions, type WriteOptions } from "./file.ts";
 import { callInParent, close, open, OPEN, splitPath, write, type Opened } from "./file-calls.ts";

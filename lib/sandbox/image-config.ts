@@ -4,9 +4,9 @@
  * @see https://github.com/opencontainers/image-spec/blob/main/config.md,
  *   https://docs.docker.com/reference/dockerfile/#understand-how-cmd-and-entrypoint-interact
  */
-import { absolute, signalNumber, TsboxError } from "../../syscalls/index.ts";
+import { absolute, signalNumber, TsboxError, show } from "../../syscalls/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
-import { checkArray, checkObject, checkText, show } from "./check.ts";
+import { checkArray, checkObject, checkText } from "../options/index.ts";
 import type { RunOptions } from "./options.ts";
 import type { Request } from "./stacked-root.ts";
 

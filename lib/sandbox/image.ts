@@ -3,11 +3,19 @@
  * its config says counts where the caller says nothing. No network, and no database, for one that is there.
  * @module
  */
-import { absolute, kindOfPath, TsboxError } from "../../syscalls/index.ts";
+import { absolute, kindOfPath, TsboxError, show } from "../../syscalls/index.ts";
 import { parsePlatform, type Digest, type ImageConfig } from "../image/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { defaultRoot, Store, type IdMaps, type Lease, type StoredImage } from "../store/index.ts";
-import { checkArray, checkChoice, checkHostPath, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
+import {
+  checkArray,
+  checkChoice,
+  checkHostPath,
+  checkKeys,
+  checkObject,
+  checkText,
+  invalid,
+} from "../options/index.ts";
 import { configured, volumesOf } from "./image-config.ts";
 import type { ImageOptions, RunOptions, SandboxOptions } from "./options.ts";
 import { withPrivileges } from "./privileged.ts";

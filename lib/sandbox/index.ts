@@ -1,6 +1,5 @@
 /** Sandboxes. @module */
 export { absolute, access, signalNumber, TsboxError } from "../../syscalls/index.ts";
-export { checkArray, checkChoice, checkInteger, checkKeys, checkObject, checkText } from "./check.ts";
 export { bandwidthOf, wayLimitsOf } from "./bandwidth.ts";
 export { parseDuration, parseSize } from "./parse.ts";
 export { checkCommand } from "./check-request.ts";

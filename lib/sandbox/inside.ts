@@ -8,7 +8,7 @@ import type { Process, Spec } from "../spec/index.ts";
 import { additionalGidsOf } from "./attributes.ts";
 import { capabilitySets } from "./capabilities.ts";
 import { checkCommand } from "./check-request.ts";
-import { checkPath, checkSignal, checkText } from "./check.ts";
+import { checkPath, checkSignal, checkText } from "../options/index.ts";
 import { join, type Joinable } from "./launch.ts";
 import { Listener, type SyscallHandler } from "./notify.ts";
 import type { SandboxOptions, SpawnOptions } from "./options.ts";

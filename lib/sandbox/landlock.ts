@@ -2,7 +2,7 @@
 import { kindOfPath, landlockAbi, TsboxError } from "../../syscalls/index.ts";
 import type { Root } from "../plan/index.ts";
 import type { Landlock, Spec } from "../spec/index.ts";
-import { checkChoice, invalid } from "./check.ts";
+import { checkChoice, invalid } from "../options/index.ts";
 import type { SecurityOptions } from "./options.ts";
 
 /** The first that can allow files to be renamed. */

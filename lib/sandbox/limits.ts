@@ -1,7 +1,8 @@
 /** Limits of a request that no control group keeps: of what is written to disk, and of single processes. @module */
+import { show } from "../../syscalls/index.ts";
 import { RLIMITS, type DiskLimit, type RootEntry } from "../plan/index.ts";
 import type { Rlimit } from "../spec/index.ts";
-import { checkObject, invalid, show } from "./check.ts";
+import { checkObject, invalid } from "../options/index.ts";
 import type { SandboxOptions } from "./options.ts";
 import { parseSize } from "./parse.ts";
 

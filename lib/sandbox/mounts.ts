@@ -1,5 +1,5 @@
 /** What is mounted in every sandbox, and what a request adds, as the specification's mounts. @module */
-import { absolute, kindOfPath, statFile, TsboxError } from "../../syscalls/index.ts";
+import { absolute, kindOfPath, statFile, TsboxError, show } from "../../syscalls/index.ts";
 import type { Beside } from "../plan/index.ts";
 import type { Mount, NamespaceType } from "../spec/index.ts";
 import {
@@ -12,8 +12,7 @@ import {
   checkPath,
   checkText,
   invalid,
-  show,
-} from "./check.ts";
+} from "../options/index.ts";
 import { checkMap, owns, type Namespaces } from "./namespaces.ts";
 import type { BindMount, DeviceOption, MountOption, Propagation, SandboxOptions, Size } from "./options.ts";
 import { parseSize } from "./parse.ts";

@@ -1,7 +1,7 @@
 /** Namespaces of a request, and who is who in its user namespace. @see namespaces(7) @module */
-import { effectiveGid, effectiveUid, TsboxError } from "../../syscalls/index.ts";
+import { effectiveGid, effectiveUid, TsboxError, show } from "../../syscalls/index.ts";
 import type { IdMapping, Linux, NamespaceType, Process } from "../spec/index.ts";
-import { checkArray, checkInteger, checkKeys, checkObject, checkPath, invalid, show } from "./check.ts";
+import { checkArray, checkInteger, checkKeys, checkObject, checkPath, invalid } from "../options/index.ts";
 import { RANGES } from "./id-range.ts";
 import { checkPasta } from "./pasta.ts";
 import { subordinateMaps } from "../launch/index.ts";

@@ -1,5 +1,6 @@
 /** Sizes, durations and users as people write them. @module */
-import { invalid, show } from "./check.ts";
+import { show } from "../../syscalls/index.ts";
+import { invalid } from "../options/index.ts";
 import type { Duration, Size } from "./options.ts";
 
 const notUnderstood = (what: string, value: unknown, hint: string) =>

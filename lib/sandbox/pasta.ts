@@ -9,7 +9,7 @@ import { effectiveUid, Netlink, TsboxError } from "../../syscalls/index.ts";
 import { inNetwork, Links } from "../netlink/index.ts";
 import type { NetworkSocketName } from "../plan/index.ts";
 import { RESOLVER_ADDRESS } from "../policy/index.ts";
-import { invalid } from "./check.ts";
+import { invalid } from "../options/index.ts";
 
 /** `NS_GET_USERNS`: whose a namespace is. @see ioctl_nsfs(2) */
 const NS_GET_USERNS = 0xb701;

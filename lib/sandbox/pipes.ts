@@ -3,9 +3,9 @@
  * @module
  */
 import * as sys from "../../syscalls/index.ts";
-import { runtime, TsboxError } from "../../syscalls/index.ts";
+import { runtime, TsboxError, show } from "../../syscalls/index.ts";
 import type { TerminalOptions } from "../terminal/index.ts";
-import { invalid, show } from "./check.ts";
+import { invalid } from "../options/index.ts";
 import type { Stdio } from "./launch.ts";
 import { terminalOptions } from "./terminal.ts";
 import type { SpawnOptions, Stdin } from "./options.ts";

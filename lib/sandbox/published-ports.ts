@@ -1,8 +1,8 @@
 /** Ports of this machine that lead into a sandbox: asked for, listened at before it is made, and opened when it is there. @module */
 import * as sys from "../../syscalls/index.ts";
-import { errnoName, TsboxError } from "../../syscalls/index.ts";
+import { errnoName, TsboxError, show } from "../../syscalls/index.ts";
 import { bytesOfAddress, parseAddress, parsePorts, type WantedPort } from "../ip/index.ts";
-import { checkArray, checkText, invalid, show } from "./check.ts";
+import { checkArray, checkText, invalid } from "../options/index.ts";
 import type { InsidePorts } from "./inside-ports.ts";
 import type { SandboxOptions } from "./options.ts";
 

@@ -2,14 +2,14 @@
  * Request to specification: what a caller asked for as an OCI runtime spec, and what the spec cannot say beside it.
  * @module
  */
-import { absolute, access, ARCH, effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
+import { absolute, access, ARCH, effectiveUid, kindOfPath, TsboxError, show } from "../../syscalls/index.ts";
 import type { Beside, Root } from "../plan/index.ts";
 import { compilePolicy } from "../policy/index.ts";
 import { defaultProfile, denyLeavingGroup, notifies } from "../seccomp/index.ts";
 import type { Mount, Process, SeccompProfile, Spec } from "../spec/index.ts";
 import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umaskOf } from "./attributes.ts";
 import { capabilitySets } from "./capabilities.ts";
-import { checkChoice, checkHostPath, checkKeys, checkObject, checkPath, checkText, invalid, show } from "./check.ts";
+import { checkChoice, checkHostPath, checkKeys, checkObject, checkPath, checkText, invalid } from "../options/index.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
 import { landlockOf } from "./landlock.ts";
 import { diskLimitOf, rlimitsOf } from "./limits.ts";

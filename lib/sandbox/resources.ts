@@ -1,7 +1,7 @@
 /** Limits of a request that control groups keep, as the specification's resources. @module */
-import { absolute, blockDeviceOf, statFile } from "../../syscalls/index.ts";
+import { absolute, blockDeviceOf, statFile, show } from "../../syscalls/index.ts";
 import type { BlockIO, DeviceRule, Resources } from "../spec/index.ts";
-import { checkArray, checkChoice, checkKeys, checkObject, checkText, invalid, show } from "./check.ts";
+import { checkArray, checkChoice, checkKeys, checkObject, checkText, invalid } from "../options/index.ts";
 import type { DeviceOption, IoLimit, Limits, Size } from "./options.ts";
 import { directoryOf, type Request } from "./stacked-root.ts";
 import { parseSize } from "./parse.ts";

@@ -5,7 +5,7 @@
  */
 import { runtime, TsboxError } from "../../syscalls/index.ts";
 import type { Mount } from "../spec/index.ts";
-import { checkChoice, invalid } from "./check.ts";
+import { checkChoice, invalid } from "../options/index.ts";
 import { SYSTEM } from "./host.ts";
 import type { Request } from "./stacked-root.ts";
 

@@ -15,7 +15,7 @@ import { bandwidthOf, checkBandwidth } from "./bandwidth.ts";
 import { fetchInside } from "./box-fetch.ts";
 import type { BoxNetwork } from "./box-network.ts";
 import { UsageMeter } from "./box-usage.ts";
-import { checkKeys, checkObject, checkPath, checkSignal, invalid } from "./check.ts";
+import { checkKeys, checkObject, checkPath, checkSignal, invalid } from "../options/index.ts";
 import { checkCommand } from "./check-request.ts";
 import { watchCpuTime } from "./cpu-time.ts";
 import { create, type Made } from "./create.ts";

@@ -3,7 +3,8 @@
  * variables in their place. So no value can become code, whatever surrounds it; quoting only decides about words.
  * @module
  */
-import { checkText, invalid, show } from "./check.ts";
+import { show } from "../../syscalls/index.ts";
+import { checkText, invalid } from "../options/index.ts";
 import { isContent, type Content } from "./pipes.ts";
 
 /** What may stand in a template: a word, several, text of the script itself, or (behind `<`) data to be read. */

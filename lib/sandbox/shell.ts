@@ -4,7 +4,7 @@
  * @see https://bun.sh/docs/runtime/shell
  */
 import { TsboxError } from "../../syscalls/index.ts";
-import { checkChoice, checkSignal, invalid } from "./check.ts";
+import { checkChoice, checkSignal, invalid } from "../options/index.ts";
 import type { ProcessResult, SpawnOptions } from "./options.ts";
 import type { SandboxProcess } from "./process.ts";
 import { escapeWord, shellLine, type ShellLine, type ShellValue } from "./shell-line.ts";

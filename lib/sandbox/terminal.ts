@@ -1,7 +1,8 @@
 /** What a caller asks of a command's terminal, as the specification's words. @module */
+import { show } from "../../syscalls/index.ts";
 import type { Process } from "../spec/index.ts";
 import { sizeOf, type TerminalOptions } from "../terminal/index.ts";
-import { checkChoice, checkKeys, checkText, invalid, show } from "./check.ts";
+import { checkChoice, checkKeys, checkText, invalid } from "../options/index.ts";
 import type { RunOptions, SandboxOptions, SpawnOptions } from "./options.ts";
 
 /** Undefined where there is none. @throws TsboxError `invalid_option` */

@@ -1,5 +1,4 @@
 /** What lasts, in SQLite: containers, volumes, what happened. @module */
-export { checkOptions } from "./check-options.ts";
 export { Database, type DatabaseOptions } from "./database.ts";
 export { asUnavailable, storing, unavailable } from "./failure.ts";
 export { labelFits } from "./label-fits.ts";

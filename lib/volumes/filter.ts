@@ -1,5 +1,5 @@
 /** Lists of volumes. @module */
-import { TsboxError } from "../../syscalls/index.ts";
+import { invalid } from "../options/index.ts";
 import { labelFits } from "../state/index.ts";
 import type { VolumeRecord } from "./record.ts";
 
@@ -53,5 +53,3 @@ function matches(name: string, pattern: string): boolean {
     return false;
   }
 }
-
-const invalid = (message: string, hint: string) => new TsboxError(message, { code: "invalid_option", hint });

@@ -1,6 +1,7 @@
 /** The volumes of a store. @module */
+import { checkOptions } from "../options/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
-import { checkOptions, type State } from "../state/index.ts";
+import { type State } from "../state/index.ts";
 import { checkDriver } from "./driver-options.ts";
 import { listed, type VolumeFilters } from "./filter.ts";
 import { nameProblem, newName } from "./names.ts";

@@ -1,7 +1,6 @@
 /** What callers pass is checked before anything is made: every error names the option and what it may be. @module */
 import { show, TsboxError } from "../../syscalls/index.ts";
-
-export { show };
+import { didYouMean } from "./nearest.ts";
 
 export const invalid = (message: string, hint?: string): TsboxError =>
   new TsboxError(message, { code: "invalid_option", ...(hint === undefined ? {} : { hint }) });
@@ -14,15 +13,47 @@ export function checkObject(what: string, value: unknown, hint?: string): void {
     throw invalid(`use the ${what} ${show(value)}: not an object`, hint);
 }
 
-/** `value` is an object (or absent) with no other keys. */
-export function checkKeys(what: string, value: unknown, known: readonly string[]): void {
+/**
+ * `value` is an object (or absent) with no other keys: one that is misspelt would be ignored.
+ * @param of what has them: `"stop"`
+ */
+export function checkKeys(what: string, value: unknown, known: readonly string[], of?: string): void {
   if (value === undefined) return;
-  checkObject(what, value, `its keys: ${known.join(", ")}`);
-  for (const key of Object.keys(value as object)) {
-    if (!known.includes(key)) throw invalid(`use the ${what} ${show(key)}: unknown`, `known: ${known.join(", ")}`);
-    if ((value as Record<string, unknown>)[key] === null)
-      throw invalid(`use the ${what} "${key}" null: not understood`, "leave it out");
+  const where = of === undefined ? "" : ` of ${of}`;
+  checkObject(`${what}${where}`, value, `its keys: ${known.join(", ")}`);
+  for (const [key, each] of Object.entries(value as object)) {
+    if (!known.includes(key)) {
+      const meant = didYouMean(key, known);
+      throw invalid(
+        `use the ${what} ${show(key)}${where}: unknown`,
+        `${meant === undefined ? "" : `${meant} `}known: ${known.join(", ")}`,
+      );
+    }
+    if (each === null) throw invalid(`use the ${what} ${show(key)} null${where}: not understood`, "leave it out");
   }
+}
+
+/**
+ * The options of a verb. Filters are alike for all that have them.
+ * @param known each that there is: none is forgotten
+ */
+export function checkOptions<Options extends object>(
+  verb: string,
+  options: Options,
+  known: Readonly<Record<keyof Options, unknown>>,
+): void {
+  checkObject(`options of ${verb}`, options);
+  checkKeys("option", options, Object.keys(known), verb);
+  if ("filters" in options) checkFilters(options.filters);
+}
+
+function checkFilters(filters: unknown): void {
+  if (filters === undefined) return;
+  const hint = '{ label: ["tier=web"] }';
+  checkObject("filters", filters, hint);
+  for (const [name, values] of Object.entries(filters as object))
+    if (!Array.isArray(values) || values.some((value) => typeof value !== "string"))
+      throw invalid(`use the filter ${show(name)} ${show(values)}: not an array of strings`, hint);
 }
 
 /** What is in an array, its holes as undefined. */
