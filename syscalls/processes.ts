@@ -77,6 +77,16 @@ export function sendSignal(pidfd: number, signal: number): number {
   return trySyscall("pidfd_send_signal", pidfd, signal);
 }
 
+/**
+ * SIGKILL for a process, and for the group that it leads. Before Linux 6.9 groups have numbers alone.
+ * @see pidfd_send_signal(2)
+ */
+export function killWithGroup(pidfd: number, pid: number): void {
+  const [SIGKILL, PIDFD_SIGNAL_PROCESS_GROUP, EINVAL] = [9, 4, 22];
+  if (trySyscall("pidfd_send_signal", pidfd, SIGKILL, 0, PIDFD_SIGNAL_PROCESS_GROUP) === -EINVAL) killGroup(pid);
+  sendSignal(pidfd, SIGKILL);
+}
+
 /** `int kill(-pgid, SIGKILL)`: the process group that a child which is not reaped yet was the leader of. @see kill(2) */
 export function killGroup(pgid: number): void {
   trySyscall("kill", -pgid, 9);

@@ -1,7 +1,8 @@
 /** Processes as their owner sees them: streams, signals, results, and how boxes live and end. @module */
-import { afterAll, describe, expect } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
+import { killMember, membersOf, type Member } from "../lib/sandbox/members.ts";
 import { failureOf } from "./support/failure.ts";
 import { asRoot, noBusybox, SLOW, testUnless } from "./support/machine.ts";
 import { descendants, eventually, reapOrphans } from "./support/processes.ts";
@@ -108,6 +109,23 @@ describe("processes of a box", () => {
     }
     const error = await failureOf(() => box.spawn(["echo", "a".repeat(200_000)]).result());
     expect([error.code, error.path]).toEqual(["argument_too_long", "echo"]);
+  });
+});
+
+describe("a process that is to be killed", () => {
+  const memberOf = (wanted: number) => membersOf([wanted]).find(({ pid }) => pid === wanted);
+
+  test("takes along the group that it leads, and is left alone where its pid is another's by now", async () => {
+    const leader = Bun.spawn(["setsid", "sh", "-c", "(sleep 1000 & echo $!); exec cat"], { stdin: "pipe" });
+    const { value } = await leader.stdout.getReader().read();
+    const orphan = Number(new TextDecoder().decode(value));
+    const member = memberOf(leader.pid) as Member;
+    killMember({ ...member, id: `${member.pid} 1` });
+    expect([memberOf(leader.pid)?.id, memberOf(orphan)?.pid]).toEqual([member.id, orphan]);
+    killMember(member);
+    await leader.exited;
+    expect(leader.signalCode).toBe("SIGKILL");
+    expect(await eventually(() => memberOf(orphan) === undefined)).toBe(true);
   });
 });
 

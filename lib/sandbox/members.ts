@@ -3,7 +3,7 @@
  * @module
  * @see proc_pid_stat(5)
  */
-import { killGroup, namesIn, readKernelFile, trySyscall } from "../../syscalls/index.ts";
+import { close, killWithGroup, namesIn, readKernelFile, trySyscall } from "../../syscalls/index.ts";
 
 export interface Member {
   pid: number;
@@ -67,14 +67,18 @@ export function membersOf(roots: readonly number[]): Member[] {
 /** Kills a command, which leads a group, and all that comes from it. @returns whether it was there */
 export function killBelow(outside: number): boolean {
   const below = membersOf([outside]).filter(({ pid }) => pid !== outside);
-  for (const { pid } of below) {
-    killGroup(pid);
-    trySyscall("kill", pid, SIGKILL);
-  }
+  below.forEach(killMember);
   return below.length > 0;
 }
 
-const SIGKILL = 9;
+/** With the group that it leads; nobody, where its pid has become another's. */
+export function killMember({ pid, id }: Pick<Member, "pid" | "id">): void {
+  const pidfd = trySyscall("pidfd_open", pid, 0);
+  if (pidfd < 0) return;
+  // looked at after it was opened: this is who it is
+  if (entryOf(String(pid))?.id === id) killWithGroup(pidfd, pid);
+  close(pidfd);
+}
 
 /** What a process has in memory for itself: files that it shares with others do not count. */
 export function privateBytes({ pid }: Member): number {
