@@ -13,6 +13,7 @@ import { fillCgroup, openCgroup } from "./cgroup-mount.ts";
 import { isJoined, isOwn } from "./intermediate.ts";
 import { imageSteps } from "./image-mounts.ts";
 import { isBind, parseMountOptions } from "./mount-options.ts";
+import { anotherMount, copyIn, copyOfCover, copyOfTarget, cover, coverIn, type Place } from "./covers.ts";
 import * as mounts from "./mounts.ts";
 import { dropOldRoot, isSlave, rootSteps } from "./root.ts";
 
@@ -89,7 +90,7 @@ export function filesystemSteps(
   const attached: Plan = [];
   for (const path of ("writable" in root && root.writable) || []) {
     const tree = `writable:${path}`;
-    const step = mounts.cover(`keep "${path}" writable`, path, tree, mounts.anotherMount(tree));
+    const step = cover(`keep "${path}" writable`, path, tree, anotherMount(tree));
     // those of an image may be anything
     const open = mounts.openOrMake(path, "directory", "target", alone, tree);
     attached.push(root.kind === "overlay" ? { ...step, ops: [...open, ...step.ops.slice(1)] } : step);
@@ -157,21 +158,21 @@ function procOf({ mounts: all, linux, process: { cwd } }: Spec, { root }: Beside
  */
 function coverSteps(spec: Spec, facts: Facts, masked: string[], first: string | undefined, proc: string | undefined) {
   const steps: Record<"first" | "second", Plan> = { first: [], second: [] };
-  const inProc = (path: string): mounts.Place | undefined =>
+  const inProc = (path: string): Place | undefined =>
     proc !== undefined && NAME_IN_PROC.test(path) ? [proc, path.slice(PROC.length + 1)] : undefined;
   for (const path of masked) {
     const [action, tree, place] = [`mask "${path}"`, `mask:${path}`, inProc(path)];
-    if (place && isFile(facts)(path)) steps.first.push(mounts.coverIn(action, place, path, tree));
+    if (place && isFile(facts)(path)) steps.first.push(coverIn(action, place, path, tree));
     else {
       const isCopy = path !== first && !isFile(facts)(path);
-      const prepare = isCopy ? mounts.copyOfCover(first as string, tree) : undefined;
-      steps.second.push(mounts.cover(action, path, tree, prepare));
+      const prepare = isCopy ? copyOfCover(first as string, tree) : undefined;
+      steps.second.push(cover(action, path, tree, prepare));
     }
   }
   for (const path of (spec.linux.readonlyPaths ?? []).filter((each) => facts.kernelPaths.has(each))) {
     const [action, tree, place] = [`make "${path}" read-only`, `read-only:${path}`, inProc(path)];
-    if (place) steps.first.push(mounts.coverIn(action, place, path, tree, mounts.copyIn(place, tree)));
-    else steps.second.push(mounts.cover(action, path, tree, mounts.copyOfTarget(tree)));
+    if (place) steps.first.push(coverIn(action, place, path, tree, copyIn(place, tree)));
+    else steps.second.push(cover(action, path, tree, copyOfTarget(tree)));
   }
   return steps;
 }

@@ -46,7 +46,7 @@ const BELOW: Partial<Record<Attribute, Attribute>> = {
  * A copy of a shared mount is shared with it, and what is mounted there would be on the host as well: so every tree is
  * private, unless something else is asked for.
  */
-function attributeOps(tree: string, { own, recursive, rbind, propagation }: MountOptions): Op[] {
+export function attributeOps(tree: string, { own, recursive, rbind, propagation }: MountOptions): Op[] {
   const merged: Attributes = { set: [...recursive.set, ...own.set], clear: [...recursive.clear, ...own.clear] };
   const [first = { type: "MS_PRIVATE", recursive: true } as const, ...more] = propagation;
   const everywhere = first.recursive || !rbind ? first.type : BELOW[first.type];
@@ -350,39 +350,6 @@ export function attachOrdinary(path: string, tree: string, type: string, alone: 
   return { ...step, ops, hint };
 }
 
-/**
- * Covers a path of the kernel's own file systems, which a symlink of the root filesystem must not stand for.
- * @param prepare makes the cover, once the path is open as the slot `target`
- */
-export function cover(action: string, path: string, tree: string, prepare: (target: string) => Op[] = () => []): Step {
-  const ops = [openInRoot(path, "target", "no symlink"), ...prepare("target"), ...attachOps(tree, "target")];
-  return { action, ops, code: "mount_failed", path, hint: targetHint("directory") };
-}
-
-/** A name in the file system that an open tree is. */
-export type Place = readonly [tree: string, name: string];
-
-/**
- * The same of what is not found by a path: whatever the root filesystem is made of, it is in that file system.
- */
-export function coverIn(
-  action: string,
-  [tree, name]: Place,
-  path: string,
-  cover: string,
-  prepare: readonly Op[] = [],
-): Step {
-  return {
-    action,
-    ops: [...prepare, moveTo(cover, ref(tree), name)],
-    code: "mount_failed",
-    path,
-    hint: targetHint("directory"),
-  };
-}
-
-const READ_ONLY_COVER = parseMountOptions(["rro", "rnosuid", "rnodev", "rnoexec"]);
-
 /** Changes what is mounted at a path already, and nothing that a symlink leads to. */
 export function remount(path: string, options: readonly string[]): Step {
   const { own, recursive, propagation } = parseMountOptions(options);
@@ -403,42 +370,7 @@ export const openTreeOf = (target: string, tree: string): Op => ({
   out: tree,
 });
 
-/** A read-only copy of what is to be covered by it. */
-export const copyOfTarget =
-  (tree: string) =>
-  (target: string): Op[] => [openTreeOf(target, tree), ...attributeOps(tree, READ_ONLY_COVER)];
-
-/** The same of a name in an open tree. */
-export const copyIn = ([directory, name]: Place, tree: string): Op[] => [
-  {
-    call: "open_tree",
-    args: [
-      ref(directory),
-      cstring(name),
-      flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_RECURSIVE", "AT_SYMLINK_NOFOLLOW"),
-    ],
-    out: tree,
-  },
-  ...attributeOps(tree, READ_ONLY_COVER),
-];
-
-/** The same directory as a mount of its own, which stays what it is when the one below it becomes read-only. */
-export const anotherMount =
-  (tree: string) =>
-  (target: string): Op[] => [
-    {
-      call: "open_tree",
-      args: [ref(target), nothing, flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC", "AT_EMPTY_PATH")],
-      out: tree,
-    },
-  ];
-
-/** Another mount of what covers a path already. */
-export const copyOfCover = (path: string, tree: string) => (): Op[] => [
-  { call: "open_tree", args: [here, cstring(path), flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC")], out: tree },
-];
-
-const targetHint = (kind: "file" | "directory") => (errno: string | undefined) => {
+export const targetHint = (kind: "file" | "directory") => (errno: string | undefined) => {
   if (errno === "ENOENT" || errno === "EROFS") {
     return "the mount point does not exist and cannot be made: a read-only root, or a symlink that leads nowhere";
   }
