@@ -71,6 +71,18 @@ describe("run -d", () => {
 });
 
 describe("run", () => {
+  boxTest("of an image for another platform that nobody asked for works where it can, with a warning", async () => {
+    const foreign = await made.image(undefined, { Env: ["PATH=/bin"] }, { architecture: "s390x" });
+    const warning = expect.stringMatching(
+      /^tsbox: warning: The requested image's platform \(linux\/s390x\) does not match the detected host platform \(linux\/\w+\) and no specific platform was requested\n$/,
+    );
+    for (const flags of [[], ["--rm"], ["-q"]])
+      expect(tsbox("run", ...flags, foreign, "echo", "hi")).toEqual({ status: 0, stdout: "hi\n", stderr: warning });
+    expect(tsbox("create", foreign, "true").stderr).toEqual(warning);
+    for (const flags of [[], ["--rm"]])
+      expect(tsbox("run", ...flags, "--platform", "linux/s390x", foreign, "echo", "hi").stderr).toBe("");
+  });
+
   boxTest("follows the container, ends as it does, and leaves it", () => {
     const name = newName();
     const ended = tsbox("run", "--name", name, "busy", "sh", "-c", "echo out; echo err >&2; exit 5");

@@ -499,7 +499,7 @@ describe("a registry", () => {
     await importInto("pusher", "--platform", "linux/s390x", `${host}/team/other`);
     expect((await tsbox("push", "-q", `${host}/team/other`)).status).toBe(0);
     expect((await puller("pull", "-q", `${host}/team/other`)).stderr).toMatch(
-      /^tsbox: warning: the image's platform \(linux\/s390x\) is not this host's \(linux\/\w+\)\n$/,
+      /^tsbox: warning: The requested image's platform \(linux\/s390x\) does not match the detected host platform \(linux\/\w+\) and no specific platform was requested\n$/,
     );
     expect((await puller("pull", "-q", "--platform", "linux/s390x", `${host}/team/other`)).stderr).toBe("");
     for (const words of [

@@ -6,7 +6,7 @@ import { findUser } from "../lib/accounts/index.ts";
 import { Sandbox, Tsbox, type RunOptions } from "../lib/index.ts";
 // not a face: layers are stacked here without a store
 import { StackedRoot } from "../lib/sandbox/stacked-root.ts";
-import type { ContainerConfig } from "../lib/image/index.ts";
+import { hostPlatform, platformWarning, type ContainerConfig } from "../lib/image/index.ts";
 import { imageIds } from "../lib/launch/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { makeImage, type Fill } from "./support/images.ts";
@@ -158,6 +158,22 @@ describe("layers", () => {
     const seen = "stat -c '%u:%g %a' /file; echo >> /file; stat -c %u:%g /file";
     for (const user of ["private", "auto", "host"] as const)
       expect([user, await shell(name, seen, { namespaces: { user } })]).toEqual([user, "7:8 640\n7:8\n"]);
+  });
+
+  testUnless(noBusybox, "of an image for another platform come with a warning", async () => {
+    await makeImage(store, "docker.io/test/foreign:latest", [system], {}, { architecture: "s390x" });
+    const { stdout, warnings } = await Sandbox.run(["echo", "hi"], of("test/foreign"));
+    expect([stdout, warnings]).toEqual([
+      "hi\n",
+      [expect.stringContaining("image's platform (linux/s390x) does not match")],
+    ]);
+    await using box = await Sandbox.create(of("test/foreign"));
+    expect(box.warnings).toEqual(warnings);
+    const image = { reference: "test/foreign", root: store, platform: "linux/s390x" };
+    expect((await Sandbox.run(["echo", "hi"], { image })).warnings).toEqual([]);
+    // what the CPU of this machine runs as well
+    expect(platformWarning({ ...hostPlatform(), variant: "v9" })).toBeUndefined();
+    expect(platformWarning({ os: "linux", architecture: process.arch === "x64" ? "386" : "arm" })).toBeUndefined();
   });
 
   test("of an image that has none: an empty root filesystem", async () => {

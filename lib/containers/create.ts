@@ -34,6 +34,8 @@ export interface MakeOptions {
   signal?: AbortSignal;
   /** Of its image, where that is pulled. */
   onProgress?: PullProgress;
+  /** Of an image for another platform than this machine's. */
+  onWarning?: (warning: string) => void;
 }
 
 const PRIVATE = 0o700;
@@ -54,7 +56,9 @@ export async function create(home: Home, options: ContainerOptions, making: Make
   if (asked.name !== undefined) checkFree(home, asked.name);
   const prepared = await prepareImage(home, asked, making);
   try {
-    return await make(home, asked, prepared, making.signal);
+    const record = await make(home, asked, prepared, making.signal);
+    if (prepared.image?.warning !== undefined) making.onWarning?.(prepared.image.warning);
+    return record;
   } finally {
     // from now on it is the row that holds it
     prepared.image?.release();

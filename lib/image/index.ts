@@ -34,7 +34,14 @@ export {
   type Manifest,
 } from "./manifest.ts";
 export * from "./media-types.ts";
-export { formatPlatform, hostPlatform, parsePlatform, platformMatches, type Platform } from "./platform.ts";
+export {
+  formatPlatform,
+  hostPlatform,
+  parsePlatform,
+  platformMatches,
+  platformWarning,
+  type Platform,
+} from "./platform.ts";
 export {
   DEFAULT_DOMAIN,
   familiarReference,

@@ -69,3 +69,14 @@ export function platformMatches(offered: Platform, wanted: Platform): number {
   const [has, wants] = [levelOf(offered), levelOf(wanted)];
   return has >= 0 && has < wants ? 1 + has : 0;
 }
+
+/** What a machine runs beside its own. */
+const ALSO: Record<string, string> = { amd64: "386", arm64: "arm" };
+
+/** Of an image that this machine does not run by itself, and that nobody asked for in particular: Docker's words. */
+export function platformWarning(offered: Platform): string | undefined {
+  const host = hostPlatform();
+  const suits = [host.architecture, ALSO[host.architecture]].includes(offered.architecture);
+  if (offered.os === host.os && suits) return undefined;
+  return `The requested image's platform (${formatPlatform(offered)}) does not match the detected host platform (${formatPlatform(host)}) and no specific platform was requested`;
+}

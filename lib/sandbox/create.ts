@@ -81,7 +81,8 @@ async function make(
   launched.release();
   cgroup.keepOpen();
   const sized = isSized(beside.root);
-  return { request, spec, beside, sized, launched, cgroup, warnings, image, upper, membership, network };
+  const told = image?.warning === undefined ? warnings : [image.warning, ...warnings];
+  return { request, spec, beside, sized, launched, cgroup, warnings: told, image, upper, membership, network };
 }
 
 /** Init says when everything stands; or a step says why it does not. */

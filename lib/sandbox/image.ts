@@ -4,7 +4,7 @@
  * @module
  */
 import { absolute, kindOfPath, TsboxError, show } from "../../syscalls/index.ts";
-import { parsePlatform, type Digest, type ImageConfig } from "../image/index.ts";
+import { parsePlatform, platformWarning, type Digest, type ImageConfig } from "../image/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { defaultRoot, Store, type IdMaps, type Lease, type StoredImage } from "../store/index.ts";
 import {
@@ -41,6 +41,8 @@ export interface ImageInUse {
   /** A descriptor with which somebody else holds the layers, once this program leaves them. */
   lock?: number;
   leave(): void;
+  /** Of its platform. */
+  warning?: string;
 }
 
 /** A request, with the image that it asks for. */
@@ -69,6 +71,7 @@ export function prepare(command: string[], options: RunOptions): Prepared {
   const found = store && findIn(store, wanted);
   if (!store || !found) throw notFound(wanted);
   const { config } = found;
+  const warning = wanted.platform === undefined ? platformWarning(found.platform) : undefined;
   const lease = leaseOf(store, found, imageIds());
   const image = { reference: wanted.reference, digest: found.manifestDigest, id: found.id, config };
   try {
@@ -79,6 +82,7 @@ export function prepare(command: string[], options: RunOptions): Prepared {
       release: () => lease[Symbol.dispose](),
       leave: () => lease.leave(),
       ...(lease.lock !== undefined && { lock: lease.lock }),
+      ...(warning !== undefined && { warning }),
     };
     return { ...preparedOf(command, options, { config, stack }), image: held };
   } catch (error) {

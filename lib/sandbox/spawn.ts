@@ -101,7 +101,7 @@ function startIn(
     ending: () => undefined,
     counters: () => cgroup.counters(),
     output,
-    warnings,
+    warnings: image?.warning === undefined ? warnings : [image.warning, ...warnings],
     joined: false,
     image: image?.image,
     ...(network ? { denied: () => network?.denied ?? [] } : {}),

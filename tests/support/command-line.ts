@@ -33,10 +33,10 @@ export class CommandLine implements AsyncDisposable {
   }
 
   /** An image of busybox, by this name or one that is made up. */
-  async image(name = `made-${this.#made++}`, config: ContainerConfig = {}): Promise<string> {
+  async image(name = `made-${this.#made++}`, config: ContainerConfig = {}, about = {}): Promise<string> {
     using busybox = makeRootfs();
     const fill = (layer: string) => cpSync(busybox.path, layer, { recursive: true, verbatimSymlinks: true });
-    await makeImage(this.root, `docker.io/library/${name}:latest`, [fill], config);
+    await makeImage(this.root, `docker.io/library/${name}:latest`, [fill], config, about);
     return name;
   }
 

@@ -3,6 +3,7 @@ import type { Container, ContainerOptions, Containers } from "../../containers/i
 import { TsboxError } from "../../sandbox/index.ts";
 import type { ContainerFlags } from "../flags.ts";
 import { tellOfPull } from "../pulling.ts";
+import { warn } from "../report.ts";
 
 /** @param first of the words: an image, or what was taken for one */
 export async function make(
@@ -13,9 +14,14 @@ export async function make(
   signal?: AbortSignal,
 ): Promise<Container> {
   using file = cidfile === undefined ? undefined : new IdFile(cidfile);
+  const warnings: string[] = [];
   const pulling = quiet ? undefined : tellOfPull();
   try {
-    const making = { ...(pulling ? { onProgress: pulling.onProgress } : {}), ...(signal ? { signal } : {}) };
+    const making = {
+      onWarning: (warning: string) => void warnings.push(warning),
+      ...(pulling ? { onProgress: pulling.onProgress } : {}),
+      ...(signal ? { signal } : {}),
+    };
     const container = await containers.create(options, making);
     file?.write(container.id);
     return container;
@@ -23,6 +29,7 @@ export async function make(
     throw (await import("../no-image.ts")).explained(error, first);
   } finally {
     await pulling?.finish();
+    warn(warnings);
   }
 }
 

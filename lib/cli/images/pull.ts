@@ -2,14 +2,11 @@
 import type { Images } from "../../images/index.ts";
 import {
   familiarReference,
-  formatPlatform,
   formatReference,
-  hostPlatform,
   parseReference,
-  platformMatches,
+  platformWarning,
   repositoryOf,
   withDefaultTag,
-  type Platform,
 } from "../../image/index.ts";
 import { print } from "../print.ts";
 import { warn } from "../report.ts";
@@ -68,18 +65,12 @@ export async function pull(images: Images, name: string, manner: PullManner): Pr
     progress?.finish();
     progress?.say(`Digest: ${pulled.digest}`);
     progress?.say(`Status: ${statusOf(pulled.isCurrent)} for ${familiarReference(reference)}`);
-    if (platform === undefined) warnOfPlatform(pulled.platform);
+    const warning = platform === undefined ? platformWarning(pulled.platform) : undefined;
+    if (warning !== undefined) warn([warning]);
   } finally {
     progress?.finish();
   }
   print(`${formatReference(reference)}\n`, fd);
-}
-
-/** Of an image that is for one platform alone, and not for this one. */
-function warnOfPlatform(offered: Platform): void {
-  const own = hostPlatform();
-  if (platformMatches(offered, own) > 0) return;
-  warn([`the image's platform (${formatPlatform(offered)}) is not this host's (${formatPlatform(own)})`]);
 }
 
 async function pullAll(images: Images, name: string, flags: PullFlags, signal: AbortSignal): Promise<void> {
