@@ -312,6 +312,15 @@ describe("users of layers", () => {
     // an account that the host has, and no layer
     expect(() => findUser("nobody", { layers: layers(...fills) })).toThrow("not known inside the root filesystem");
   });
+  test.each<[string, number, number, number[]]>([
+    [":5", 0, 5, []],
+    [":users", 0, 9, []],
+    [":", 0, 3, [9]],
+    ["7:", 7, 4, []],
+  ])("are root, and all its groups, where %p leaves them out", (user, uid, gid, additionalGids) => {
+    const accounts = { passwd: "root:x:0:3::/root:\nuser:x:7:4::/:\n", group: "users:x:9:root\n" };
+    expect(findUser(user, accounts)).toMatchObject({ uid, gid, additionalGids });
+  });
   test("are those of the first 64 KiB of a file of a gigabyte", () => {
     const [layer = ""] = layers(write("etc/passwd", passwd("first", 7)));
     truncateSync(join(layer, "etc/passwd"), 2 ** 30);

@@ -1,6 +1,6 @@
 /** Mounts that a request adds: what their options come to. @module */
 import { afterAll, describe, expect } from "bun:test";
-import { chmodSync, existsSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Sandbox, type MountOption, type RunOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
@@ -174,6 +174,21 @@ testUnless(noBusybox, "/dev/shm has the size that is asked for", async () => {
   const size = (shmSize?: string) => sh("stat -f -c '%b %S' /dev/shm", shmSize ? { shmSize } : {});
   expect(await size()).toBe(`${(64 * 1024 * 1024) / 4096} 4096`);
   expect(await size("1m")).toBe("256 4096");
+});
+
+testUnless(noBusybox, "there is no /dev/shm in an IPC namespace without, and the namespace is its own", async () => {
+  const look = "ls -d /dev/mqueue /dev/shm 2>/dev/null; readlink /proc/self/ns/ipc";
+  const lines = (await sh(look, { namespaces: { ipc: "none" } })).split("\n");
+  expect(lines).toEqual(["/dev/mqueue", expect.stringMatching(/^ipc:/)]);
+  expect(lines[1]).not.toBe(readlinkSync("/proc/self/ns/ipc"));
+});
+
+testUnless(notRoot, "a tmpfs is whose it is said to be, and of nobody that the sandbox does not know", async () => {
+  const mount = { type: "tmpfs", target: "/data", mode: 0o750 } as const;
+  const look = (uid: number, gid: number) => sh("stat -c '%u:%g %a' /data", { mounts: [{ ...mount, uid, gid }] });
+  expect(await look(1000, 5)).toBe("1000:5 750");
+  expect((await failureOf(() => look(4_000_000_000, 5))).hint).toContain("an id is none of the user namespace");
+  expect((await failureOf(() => look(-1, 5))).code).toBe("invalid_option");
 });
 
 describe("a writable layer in a directory", () => {

@@ -20,16 +20,18 @@ export interface User {
 export type Accounts = { directory: string } | { layers: readonly string[] } | { passwd: string; group: string };
 
 export const MAX_ID = 2 ** 32 - 2;
-const FORM = /^([^:]+)(?::([^:]+))?$/;
+const FORM = /^(?!$)([^:]*)(?::([^:]*))?$/;
 
 /**
- * @param user `"uid"`, `"uid:gid"`, `"name"`, `"name:group"`; a group that is given is the only one
+ * @param user `"uid"`, `"uid:gid"`, `"name"`, `"name:group"`, `":gid"` of root; a group that is given is the only one
  * @throws TsboxError `invalid_option`, `user_not_found`
  */
 export function findUser(user: string, accounts: Accounts): User {
-  const [, name, groupName] = FORM.exec(user) ?? [];
-  if (name === undefined)
+  const [, given, group] = FORM.exec(user) ?? [];
+  if (given === undefined)
     throw invalid(`use the user ${show(user)}: not understood`, '"uid", "uid:gid", "name" or "name:group"');
+  // as Docker's: what is left out is as if nothing was said
+  const [name, groupName] = [given || "0", group || undefined];
   let lines: string[][] | undefined;
   const passwd = () => (lines ??= records(accounts, "passwd"));
   const id = numeric(name);

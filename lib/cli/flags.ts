@@ -205,7 +205,7 @@ const ISOLATION: Flag[] = [
   ["--device-cgroup-rule <RULE>...", 'Only the usual devices and these: "c 10:200 rwm"'],
   ["--sysctl <NAME=VALUE>...", 'A kernel parameter of its own namespaces: "net.…"'],
   ["--pid <host>", "Share the host's processes, or container:NAME, ns:PATH"],
-  ["--ipc <host>", "Share the host's IPC namespace, or container:NAME, ns:PATH"],
+  ["--ipc <host>", "Share the host's IPC namespace, or container:NAME, ns:PATH; none: no /dev/shm"],
   ["--uts <host>", "Share the host's name, or ns:PATH"],
   ["--userns <auto|host>", "auto: ids of its own; host: root inside is root outside; or ns:PATH"],
   ["--uidmap <IDS>...", 'Users inside as those of the host: "0:100000:65536"'],

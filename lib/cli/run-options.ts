@@ -341,6 +341,7 @@ function namespaces(flags: RunFlags): NonNullable<RunOptions["namespaces"]> {
     if (sharing === "host" || sharing === "private" || isPath(sharing)) result[name] = sharing;
     // every container's own can be shared
     else if (name === "ipc" && sharing === "shareable") result.ipc = "private";
+    else if (name === "ipc" && sharing === "none") result.ipc = sharing;
     else if (name === "user" && sharing === "auto") result.user = sharing;
     else throw invalid(flagNames[name], sharing, "not understood", "host, private or ns:PATH");
   }

@@ -123,12 +123,14 @@ function securityOptions({ security = {} }: ContainerOptions): string[] {
 function tmpfsOf({ mounts = [] }: ContainerOptions): Record<string, string> {
   const found = mounts.flatMap((mount): [string, string][] => {
     if (mount.type !== "tmpfs") return [];
-    const { target, size, mode, readOnly, noExec } = mount;
+    const { target, size, mode, uid, gid, readOnly, noExec } = mount;
     const words = [
       ...(readOnly ? ["ro"] : []),
       ...(noExec ? ["noexec"] : []),
       ...(size === undefined ? [] : [`size=${size}`]),
       ...(mode === undefined ? [] : [`mode=${mode.toString(8)}`]),
+      ...(uid === undefined ? [] : [`uid=${uid}`]),
+      ...(gid === undefined ? [] : [`gid=${gid}`]),
     ];
     return [[target, words.join(",")]];
   });

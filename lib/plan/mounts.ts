@@ -208,7 +208,7 @@ export function openFilesystem(type: string, tree: string, options: readonly str
       if (errno === "ENODEV") return `the kernel has no ${type} file system`;
       if (errno === "EPERM") return `the kernel does not let this user namespace mount ${type}`;
       if (errno === "EINVAL")
-        return `the kernel does not know one of the options: ${[...superblock, ...data].join(", ")}`;
+        return `the kernel does not know one of the options, or an id is none of the user namespace: ${[...superblock, ...data].join(", ")}`;
       return undefined;
     },
   };

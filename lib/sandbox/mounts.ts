@@ -30,11 +30,12 @@ const standard = new Map<string, Mount[]>();
 export function standardMounts(
   namespaces: Namespaces,
   privileged: boolean,
-  shmSize: SandboxOptions["shmSize"],
+  { shmSize, namespaces: wanted }: Pick<SandboxOptions, "shmSize" | "namespaces">,
 ): Mount[] {
   const key = `${namespaces.map(({ type, path }) => (path ? `${type}:joined` : type)).join(" ")} ${privileged}`;
   let mounts = standard.get(key);
   if (!mounts) standard.set(key, (mounts = makeStandardMounts(namespaces, privileged).map(frozen)));
+  if (wanted?.ipc === "none") return mounts.filter(({ destination }) => destination !== SHM);
   return shmSize === undefined
     ? mounts
     : mounts.map((mount) => (mount.destination === SHM ? sized(mount, shmSize) : mount));
@@ -148,7 +149,7 @@ const BIND_KEYS = [
   "gidMappings",
 ];
 const FILE_KEYS = ["type", "target", "content", "mode", "uid", "gid"];
-const TMPFS_KEYS = ["type", "target", "size", "mode", "readOnly", "noExec"];
+const TMPFS_KEYS = ["type", "target", "size", "mode", "uid", "gid", "readOnly", "noExec"];
 
 function mountOf(mount: MountOption, host: Host): Mount {
   checkObject("mount", mount, '{ type: "bind", source: "./src", target: "/src" }');
@@ -180,6 +181,9 @@ function tmpfs(mount: Extract<MountOption, { type: "tmpfs" }>, destination: stri
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777)
     throw invalid(`mount on "${destination}" with the mode ${show(mode)}: 0 to 0o7777`);
   const options = ["nosuid", "nodev", `mode=${mode.toString(8)}`];
+  for (const id of ["uid", "gid"] as const)
+    if (mount[id] !== undefined)
+      options.push(`${id}=${checkInteger(`mount on "${destination}" with the ${id}`, mount[id], 0, MAX_ID)}`);
   if (mount.readOnly) options.push("ro");
   if (mount.noExec) options.push("noexec");
   if (mount.size !== undefined)

@@ -56,9 +56,10 @@ export function networkNames({ network }: Pick<SandboxOptions, "network">): stri
   return network;
 }
 
-function namespaceOf(type: NamespaceType, wanted: Sharing | "auto"): Namespaces[number] | undefined {
+function namespaceOf(type: NamespaceType, wanted: Sharing | "auto" | "none"): Namespaces[number] | undefined {
   if (wanted === "private" && type !== "network") return { type };
   if (wanted === "auto" && type === "user") return { type };
+  if (wanted === "none" && type === "ipc") return { type };
   if (wanted === "host") return undefined;
   if (typeof wanted === "string" && wanted.startsWith("ns:"))
     return { type, path: checkPath(`path of a ${type} namespace`, wanted.slice(3)) };

@@ -146,7 +146,16 @@ export type MountOption =
   /** The sandbox's own control groups, as programs look for their limits there; read-only unless said otherwise. */
   | { type: "cgroup"; target: string; readOnly?: boolean }
   /** An empty file system in memory; `size` defaults to half of the machine's memory, as the kernel does. */
-  | { type: "tmpfs"; target: string; size?: Size; mode?: number; readOnly?: boolean; noExec?: boolean };
+  | {
+      type: "tmpfs";
+      target: string;
+      size?: Size;
+      mode?: number;
+      uid?: number;
+      gid?: number;
+      readOnly?: boolean;
+      noExec?: boolean;
+    };
 
 /** A device of the host. */
 export interface DeviceOption {
@@ -295,7 +304,9 @@ export interface SandboxOptions {
    * With the host's mount namespace there is no root filesystem and there are no mounts: the command sees the host's
    * files with what its id map leaves of the caller's rights.
    */
-  namespaces?: Partial<Record<"pid" | "mount" | "uts" | "ipc" | "cgroup" | "time", Sharing>> & {
+  namespaces?: Partial<Record<"pid" | "mount" | "uts" | "cgroup" | "time", Sharing>> & {
+    /** `"none"`: one of its own, without `/dev/shm`. */
+    ipc?: Sharing | "none";
     /**
      * `"auto"`: with a range of 65536 ids that no other sandbox of root's has, as long as it lives; for an ordinary user,
      * with its subordinate ids.

@@ -86,7 +86,7 @@ export function specFor(args: string[], request: Request): Requested {
   const whole = options.security?.privileged === true;
   const host = { idMapped: privileged && userNamespace, userNamespace, whole };
   const requested = ownMounts ? requestedMounts(options, host) : [];
-  const standard = ownMounts ? standardMounts(namespaces, privileged, options.shmSize) : [];
+  const standard = ownMounts ? standardMounts(namespaces, privileged, options) : [];
   const policy = policyOf(options);
   if (policy) compilePolicy(policy);
   const resolver = hasWayOut(options) && ownMounts ? resolverFile(options, requested) : undefined;

@@ -93,14 +93,15 @@ export function parseTmpfs(text: string, refuse: Refusal = refusalOf(text)): Tmp
     if (word === "ro") made.readOnly = true;
     else if (word === "noexec") made.noExec = true;
     else if (name === "size" && value) made.size = value;
+    else if ((name === "uid" || name === "gid") && /^\d{1,10}$/.test(value ?? "")) made[name] = Number(value);
     else if (name === "mode" && value && /^[0-7]{3,4}$/.test(value)) made.mode = Number.parseInt(value, 8);
     else if (!TMPFS_USUAL.has(word))
-      throw refuse(`unknown option "${word}"`, "size=64m, mode=1777, ro, noexec; always nosuid, nodev");
+      throw refuse(`unknown option "${word}"`, "size=64m, mode=1777, uid=0, gid=0, ro, noexec; always nosuid, nodev");
   }
   return made;
 }
 /** What it is like without a word. */
-const TMPFS_USUAL = new Set(["rw", "exec", "nosuid", "nodev"]);
+const TMPFS_USUAL = new Set(["rw", "exec", "nosuid", "nodev", "defaults"]);
 
 /** Names that mean the same. */
 const ALIASES: Record<string, string> = {
