@@ -3,7 +3,7 @@ import { afterAll, describe, expect } from "bun:test";
 import { findHierarchies } from "../lib/cgroup/index.ts";
 import { Sandbox, type SandboxOptions, type SandboxProcess } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { noBusybox, noLimits, SLOW, testUnless, withLimits } from "./support/machine.ts";
+import { noBusybox, noLimits, notRoot, SLOW, testUnless, withLimits } from "./support/machine.ts";
 import { cgroups, eventually, processes } from "./support/processes.ts";
 import { makeRootfs } from "./support/rootfs.ts";
 
@@ -115,29 +115,50 @@ describe("pause", () => {
     bomb.kill("SIGKILL");
   });
 
+  const PAUSED = `const box = await Sandbox.create({ rootfs: ${JSON.stringify(root.path)} });
+    box.spawn(["sleep", "1234567"]);
+    await box.pause();
+    console.log(box.pid);
+    setInterval(() => {}, 1000);`;
+  const NEXT = `await Sandbox.run(["true"], { rootfs: ${JSON.stringify(root.path)}, limits: { pids: 9 } });`;
+
+  /** @param around a command line that runs another one @returns the pids of the owner, which was killed, and of init */
+  async function killedWhilePaused(...around: string[]): Promise<[owner: number, init: number]> {
+    const owner = Bun.spawn([...around, process.execPath, root.script(PAUSED)], { stdout: "pipe" });
+    const { value } = await owner.stdout.getReader().read();
+    const init = Number(new TextDecoder().decode(value));
+    expect(init).toBeGreaterThan(1);
+    owner.kill("SIGKILL");
+    await owner.exited;
+    return [owner.pid, init];
+  }
+  const { v1, v2 } = findHierarchies();
+  const hasEnded = (init: number) => !processes().some(({ pid, state }) => pid === init && state !== "Z");
+
   testUnless(
-    noLimits ?? (findHierarchies().v2 ? undefined : "with cgroup v1, what is frozen cannot be killed"),
-    "a paused box goes with an owner that is killed",
+    noLimits ?? (v2 ? undefined : "with cgroup v1, what is frozen cannot be killed"),
+    "a paused box goes with an owner that is killed, and its groups with the next one that limits something",
     async () => {
-      const script = root.script(
-        `const box = await Sandbox.create({ rootfs: ${JSON.stringify(root.path)} });
-         box.spawn(["sleep", "1234567"]);
-         await box.pause();
-         console.log(box.pid);
-         setInterval(() => {}, 1000);`,
-      );
-      const owner = Bun.spawn([process.execPath, script], { stdout: "pipe" });
-      const { value } = await owner.stdout.getReader().read();
-      const init = Number(new TextDecoder().decode(value));
-      expect(init).toBeGreaterThan(1);
-      owner.kill("SIGKILL");
-      await owner.exited;
-      expect(await eventually(() => !processes().some(({ pid, state }) => pid === init && state !== "Z"))).toBe(true);
-      // its group goes with a sandbox that has one itself: they are looked for once in a second
-      await Bun.sleep(1100);
-      await using box = await boxOf();
-      await box.pause();
-      expect(await eventually(() => cgroups(owner.pid).length === 0)).toBe(true);
+      const [owner, init] = await killedWhilePaused();
+      expect(await eventually(() => hasEnded(init))).toBe(true);
+      expect(cgroups(owner)).not.toEqual([]);
+      expect(Bun.spawnSync([process.execPath, root.script(NEXT)]).exitCode).toBe(0);
+      expect(await eventually(() => cgroups(owner).length === 0)).toBe(true);
+    },
+  );
+
+  testUnless(
+    notRoot ?? (v1.has("freezer") ? undefined : "cgroup v1 has no freezer here"),
+    "with version 1 alone, what a killed owner has paused ends with the next one that limits something",
+    async () => {
+      const line = v2 ? `umount "${v2.mount}" && exec "$@"` : 'exec "$@"';
+      const around = ["unshare", "--mount", "sh", "-c", line, "sh"];
+      const [owner, init] = await killedWhilePaused(...around);
+      // the control: nobody can end it otherwise
+      expect(cgroups(owner).filter((path) => path.startsWith(`${v1.get("freezer")?.mount}/`))).toHaveLength(1);
+      expect(hasEnded(init)).toBe(false);
+      expect(Bun.spawnSync([...around, process.execPath, root.script(NEXT)]).exitCode).toBe(0);
+      expect(await eventually(() => hasEnded(init) && cgroups(owner).length === 0)).toBe(true);
     },
   );
 

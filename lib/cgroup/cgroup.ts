@@ -141,6 +141,7 @@ export class Cgroup {
   extend(controllers: readonly Controller[], members?: () => number[]): void {
     const missing = controllers.filter((controller) => !this.#directories.has(controller));
     if (missing.length === 0) return;
+    this.#sweepFrozen();
     for (const [controller, { version, parent }] of this.#placesOf(missing)) {
       sweepLater(parent);
       const path = `${parent}/${(this.#name ??= nextName())}`;
@@ -155,6 +156,13 @@ export class Cgroup {
     if (!members) return;
     const paths = missing.map((controller) => this.#directories.get(controller)?.path as string);
     for (const path of new Set(paths)) moveInto(path, members());
+  }
+
+  /** What a killed owner has paused is not left to the next one that pauses: in version 1 it goes on living until then. */
+  #sweepFrozen(): void {
+    const { v1, v2 } = ownHierarchies();
+    const hierarchy = v2 ?? v1.get("freezer");
+    if (hierarchy) sweepLater(this.below === undefined ? hierarchy.own : hierarchy.mount + this.below);
   }
 
   #placesOf(controllers: readonly Controller[]): Map<Controller, Place> {
