@@ -85,12 +85,13 @@ function json(value: unknown): string {
 export class TsboxError extends Error {
   override readonly name: string = "TsboxError";
   readonly code: ErrorCode;
-  readonly errno?: number;
-  readonly syscall?: string;
-  readonly path?: string;
-  readonly step?: string;
-  readonly call?: string;
-  readonly hint?: string;
+  // without the word, each would be there as undefined, and shown
+  declare readonly errno?: number;
+  declare readonly syscall?: string;
+  declare readonly path?: string;
+  declare readonly step?: string;
+  declare readonly call?: string;
+  declare readonly hint?: string;
 
   constructor(message: string, details: ErrorDetails) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });

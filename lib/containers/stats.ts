@@ -1,5 +1,5 @@
 /** What containers use, as the kernel counts it. @module @see https://docs.docker.com/reference/cli/docker/container/stats/ */
-import { checkOptions } from "../options/index.ts";
+import { checkOptions, checkSignal } from "../options/index.ts";
 import { readKernelFile } from "../../syscalls/index.ts";
 import { ContainerCgroup, type ContainerStats as GroupStats } from "../cgroup/index.ts";
 import { bytesThrough } from "../network/index.ts";
@@ -9,12 +9,9 @@ import { networkModeOf } from "./host-config.ts";
 import { networkPolicyOf } from "./network-options.ts";
 import { pidsOf, processFacts } from "./processes.ts";
 import type { ContainerRecord } from "./record.ts";
+import { parseDuration, type StatsOptions } from "../sandbox/index.ts";
 
-export interface ContainerStatsOptions {
-  /** Between two; default 1000. */
-  intervalMs?: number;
-  signal?: AbortSignal;
-}
+export type ContainerStatsOptions = StatsOptions;
 
 export interface ContainerStats {
   id: string;
@@ -34,18 +31,19 @@ export interface ContainerStats {
   pids: number;
 }
 
-const INTERVAL_MS = 1000;
 /** For the first percentage. */
 const FIRST_MS = 250;
 
-/** As long as it runs; nothing where it does not. @throws TsboxError `container_not_found` */
+/** As long as it runs; nothing where it does not. @throws TsboxError `container_not_found`, `invalid_option` */
 export async function* stats(
   home: Home,
   id: string,
   options: ContainerStatsOptions = {},
 ): AsyncGenerator<ContainerStats, void, void> {
-  checkOptions("stats", options, { intervalMs: true, signal: true });
-  const { intervalMs = INTERVAL_MS, signal } = options;
+  checkOptions("stats", options, { interval: true, signal: true });
+  const { interval = "1s", signal } = options;
+  checkSignal(signal);
+  const intervalMs = parseDuration("use the interval", interval);
   let before: Counted | undefined;
   for (;;) {
     const record = recordOf(home, id);

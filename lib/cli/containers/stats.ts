@@ -152,7 +152,7 @@ class Watched {
     const seen: Seen = { id, name, isRunning: true, history: [], first };
     const follow = async () => {
       const container = await this.#containers.get(id);
-      for await (const stats of container.stats({ intervalMs: INTERVAL_MS, signal: this.#signal })) {
+      for await (const stats of container.stats({ interval: INTERVAL_MS, signal: this.#signal })) {
         seen.stats = stats;
         seen.history = [...seen.history.slice(1 - HISTORY), stats];
         resolve();

@@ -54,7 +54,7 @@ async function show(container: Container, words: string[], signal: AbortSignal):
   await container.top(asked);
   const history: ContainerStats[] = [];
   using screen = new Redrawn();
-  for await (const stats of container.stats({ intervalMs: INTERVAL_MS, signal })) {
+  for await (const stats of container.stats({ interval: INTERVAL_MS, signal })) {
     history.push(stats);
     if (history.length > screen.width) history.shift();
     const table = tableOf(await container.top(asked));

@@ -1,0 +1,86 @@
+/** What a stranger writes: types that have names, and words that are wrong, told by the compiler and when it runs. @module */
+import { afterAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { image, Sandbox, Tsbox, TsboxError } from "../lib/index.ts";
+import type * as tsbox from "../lib/index.ts";
+import { Folder } from "./support/rootfs.ts";
+
+const folder = new Folder();
+afterAll(() => folder.remove());
+const engine = new Tsbox({ root: join(folder.path, "store") });
+afterAll(() => engine[Symbol.dispose]());
+
+/** In each the compiler finds what is wrong as well: `npm run check` tells where it does not. */
+const MISTAKES: [words: string, make: () => unknown][] = [
+  // @ts-expect-error
+  ["limit", () => Sandbox.run(["true"], { limit: { memory: "1g" } })],
+  // @ts-expect-error
+  ["memroy", () => Sandbox.run(["true"], { limits: { memroy: "1g" } })],
+  // @ts-expect-error
+  ["seccomp", () => Sandbox.run(["true"], { security: { seccomp: "strict" } })],
+  // @ts-expect-error
+  ["not an array", () => Sandbox.run(["true"], { security: { capabilities: 7 } })],
+  // @ts-expect-error
+  ["source", () => Sandbox.run(["true"], { mounts: [{ type: "bind", target: "/x" }] })],
+  // @ts-expect-error
+  ["source", () => Sandbox.run(["true"], { mounts: [{ type: "tmpfs", source: "/x", target: "/x" }] })],
+  // @ts-expect-error
+  ["stdout", () => Sandbox.run(["true"], { stdout: "file" })],
+  // @ts-expect-error
+  ["ref", () => Sandbox.create({ image: { ref: "x" } })],
+  // @ts-expect-error
+  ["run a command", () => Sandbox.run("true")],
+  // @ts-expect-error
+  ["rot", () => new Tsbox({ rot: "/elsewhere" })],
+  // @ts-expect-error
+  ["dangling", () => engine.images.prune({ dangling: true })],
+  // @ts-expect-error
+  ["tag", () => engine.build({ context: ".", tag: "app" })],
+  // @ts-expect-error
+  ["detach", () => engine.containers.run({ image: "app", detach: true })],
+  // @ts-expect-error
+  ["signal", () => engine.containers.run({ image: "app", signal: AbortSignal.abort() })],
+  // @ts-expect-error
+  ["restart", () => engine.containers.run({ image: "app", restart: "sometimes" })],
+  // @ts-expect-error
+  ["subnet", () => engine.networks.create({ name: "net", subnet: "10.0.0.0/24" })],
+  // @ts-expect-error
+  ["nmae", () => engine.volumes.create({ nmae: "data" })],
+  // @ts-expect-error
+  ["mount", () => image("scratch").run("true", { mount: [] })],
+];
+
+test.each(MISTAKES)("a mistake is told: %s", async (word, make) => {
+  const failure = await (async () => await make())().catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(TsboxError);
+  const { code, message } = failure as TsboxError;
+  expect([code, message]).toEqual(["invalid_option", expect.stringContaining(word)]);
+});
+
+/** What methods take and give has names, which programs write down. */
+type Named = {
+  containers: [tsbox.Containers, tsbox.Container, tsbox.ContainerOptions, tsbox.ContainerRecord, tsbox.LogEntry];
+  networks: [tsbox.Networks, tsbox.NetworkOptions, tsbox.NetworkRecord];
+  volumes: [tsbox.Volumes, tsbox.VolumeOptions, tsbox.VolumeRecord];
+  images: [tsbox.PullOptions, tsbox.ImageSummary, tsbox.RegistryOptions];
+  builds: [tsbox.BuildOptions, tsbox.BuildResult, tsbox.Finding, tsbox.PrunedCache];
+};
+
+test("what the engine gives is of types that have names", async () => {
+  const containers: Named["containers"][0] = engine.containers;
+  const networks: Named["networks"][0] = engine.networks;
+  const volumes: Named["volumes"][0] = engine.volumes;
+  const pruned: Named["builds"][3] = await engine.pruneBuildCache();
+  const summaries: Named["images"][1][] = await engine.images.list();
+  expect([await containers.list(), volumes.list(), summaries, pruned.removed]).toEqual([[], [], [], []]);
+  expect(networks.list().map(({ name }) => name)).toEqual([]);
+});
+
+test("an error has the fields that were said, and no others", () => {
+  const error = new TsboxError("do it", { code: "system", hint: "try again" });
+  expect(Object.entries(error)).toEqual([
+    ["name", "TsboxError"],
+    ["code", "system"],
+    ["hint", "try again"],
+  ]);
+});
