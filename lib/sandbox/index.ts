@@ -5,7 +5,7 @@ export { parseDuration, parseSize } from "./parse.ts";
 export { checkCommand } from "./check-request.ts";
 export { capabilityName, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 export { SandboxProcess } from "./process.ts";
-export { Input } from "./pipes.ts";
+export { Input, type OutputStream } from "./pipes.ts";
 export { ownStream } from "./own-stream.ts";
 export type { CommitOptions as BoxCommitOptions, CommittedImage } from "./box-changes.ts";
 export type { Change } from "../layer/index.ts";

@@ -171,12 +171,30 @@ export async function feed(input: Input, content: Content): Promise<void> {
   }
 }
 
+/** What a process writes, as it comes; or whole, as it is with `Bun.spawn`, in Deno as well. */
+export interface OutputStream extends ReadableStream<Uint8Array> {
+  text(): Promise<string>;
+  json<T = unknown>(): Promise<T>;
+  bytes(): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Streams of Deno have no such methods. */
+function readWhole(stream: ReadableStream<Uint8Array>): OutputStream {
+  if ("text" in stream) return stream as OutputStream;
+  const whole = () => new Response(stream);
+  return Object.assign(stream as OutputStream, {
+    text: () => whole().text(),
+    json: () => whole().json(),
+    bytes: () => whole().bytes(),
+  });
+}
+
 const forgotten = new FinalizationRegistry((fd: number) => sys.close(fd));
 
 /** A process's stdout or stderr; read once, either as a stream or to its end. */
 export class Output {
   #fd: number;
-  #stream: ReadableStream<Uint8Array> | undefined;
+  #stream: OutputStream | undefined;
 
   constructor(fd: number) {
     this.#fd = fd;
@@ -185,13 +203,13 @@ export class Output {
   }
 
   /** @param seen of each chunk; false ends the stream */
-  stream(seen: (chunk: Uint8Array) => Uint8Array): ReadableStream<Uint8Array> {
+  stream(seen: (chunk: Uint8Array) => Uint8Array): OutputStream {
     if (this.#stream) return this.#stream;
     let source: AsyncIterator<Uint8Array> | undefined;
     const close = () => this.close();
     // closed before it was read: the number may be another file's by now
     const open = () => (this.#fd < 0 ? undefined : runtime.readable(this.#fd)[Symbol.asyncIterator]());
-    this.#stream = new ReadableStream<Uint8Array>(
+    const stream = new ReadableStream<Uint8Array>(
       {
         async pull(controller) {
           source ??= open();
@@ -209,7 +227,7 @@ export class Output {
       },
       { highWaterMark: 0 },
     );
-    return this.#stream;
+    return (this.#stream = readWhole(stream));
   }
 
   /** Whether something waits to be read. */

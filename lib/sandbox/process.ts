@@ -13,7 +13,7 @@ import type { BoxImage } from "./image.ts";
 import { startHolder } from "./launch.ts";
 import { killBelow } from "./members.ts";
 import type { ProcessResult, Reason } from "./options.ts";
-import { closePipes, feed, type Input, type Output, type Pipes } from "./pipes.ts";
+import { closePipes, feed, type Input, type Output, type OutputStream, type Pipes } from "./pipes.ts";
 
 /** What a process has to know of the sandbox that it is in. */
 export interface Surroundings {
@@ -101,11 +101,11 @@ export class SandboxProcess implements AsyncDisposable {
   }
 
   /** What the process writes; where stdout is `"pipe"`, as it is unless said otherwise. */
-  get stdout(): ReadableStream<Uint8Array> | undefined {
+  get stdout(): OutputStream | undefined {
     return this.#pipes.stdout?.stream((chunk) => this.#count(chunk));
   }
 
-  get stderr(): ReadableStream<Uint8Array> | undefined {
+  get stderr(): OutputStream | undefined {
     return this.#pipes.stderr?.stream((chunk) => this.#count(chunk));
   }
 
