@@ -12,6 +12,7 @@ export * from "./image.ts";
 export * from "./kernel.ts";
 export * from "./mounting.ts";
 export * from "./netlink.ts";
+export * from "./new-file.ts";
 export * from "./open-file.ts";
 export * from "./own-file.ts";
 export * from "./passing.ts";

@@ -62,20 +62,13 @@ type Destination = string | WritableStream<Uint8Array>;
 /** A file has its name when it is whole; devices and what a symlink leads to are written as they are. */
 async function write(pieces: ReadableStream<Uint8Array>, destination: Destination): Promise<void> {
   if (typeof destination !== "string") return pieces.pipeTo(destination);
-  const { createWriteStream, lstatSync, renameSync, rmSync } = process.getBuiltinModule("node:fs");
+  const { createWriteStream, lstatSync } = process.getBuiltinModule("node:fs");
   const { Writable } = process.getBuiltinModule("node:stream");
-  const pipeTo = (path: string, flags: "w" | "wx") =>
-    pieces.pipeTo(Writable.toWeb(createWriteStream(path, { flags })) as WritableStream<Uint8Array>);
-  const isFile = lstatSync(destination, { throwIfNoEntry: false })?.isFile() ?? true;
-  if (!isFile) return pipeTo(destination, "w");
-  const temporary = `${destination}.new-${crypto.randomUUID()}`;
-  try {
-    await pipeTo(temporary, "wx");
-    renameSync(temporary, destination);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
+  if (lstatSync(destination, { throwIfNoEntry: false })?.isFile() ?? true) {
+    const { writeWholeFile } = await import("../images/index.ts");
+    return writeWholeFile(destination, pieces);
   }
+  return pieces.pipeTo(Writable.toWeb(createWriteStream(destination)) as WritableStream<Uint8Array>);
 }
 
 async function saveArchive(

@@ -21,3 +21,4 @@ export type { PulledImage } from "./pull.ts";
 export type { PushedImage } from "./push.ts";
 export type { ArchiveFormat } from "./save.ts";
 export { momentOf, type ImageFilters, type ImageSummary } from "./summary.ts";
+export { writeWholeFile } from "./whole-file.ts";

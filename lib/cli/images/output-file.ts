@@ -1,39 +1,27 @@
 /** A file that is there when all of it is. @module */
+import { writeWholeFile } from "../../images/index.ts";
 import { TsboxError } from "../../index.ts";
-import { print } from "../print.ts";
 import { printPieces } from "../print-pieces.ts";
 
-/** Beside it first, and in its place at the end; a device or a pipe is written to as it is. */
+/** A device or a pipe is written to as it is. */
 export async function writeFileWhole(
   path: string,
   pieces: AsyncIterable<Uint8Array>,
   signal?: AbortSignal,
 ): Promise<void> {
-  const { closeSync, openSync, renameSync, rmSync, statSync } = process.getBuiltinModule("node:fs");
+  const { closeSync, openSync, statSync } = process.getBuiltinModule("node:fs");
   const there = statSync(path, { throwIfNoEntry: false });
-  const isSpecial = there !== undefined && !there.isFile();
-  const beside = isSpecial ? path : `${path}.tsbox-${process.pid}`;
+  if (there?.isFile() ?? true) return writeWholeFile(path, pieces, { mode: 0o600, signal });
   let fd: number;
   try {
-    fd = openSync(beside, isSpecial ? "w" : "wx", 0o600);
+    fd = openSync(path, "w");
   } catch (error) {
     throw unwritable(path, error);
   }
   try {
-    await (isSpecial ? printPieces(pieces, signal, fd) : writeQuickly(pieces, signal, fd));
-    if (!isSpecial) renameSync(beside, path);
-  } catch (error) {
-    if (!isSpecial) rmSync(beside, { force: true });
-    throw error;
+    await printPieces(pieces, signal, fd);
   } finally {
     closeSync(fd);
-  }
-}
-
-async function writeQuickly(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined, fd: number) {
-  for await (const piece of pieces) {
-    signal?.throwIfAborted();
-    print(piece, fd);
   }
 }
 
