@@ -4,13 +4,15 @@
  * @module
  */
 import { close, O_DIRECTORY, O_PATH, O_RDONLY, O_WRONLY, read, write } from "./calls.ts";
+import { statusOf } from "./file-status.ts";
 import { systemError, trySyscall } from "./kernel.ts";
 import { ARCH } from "./numbers.ts";
 import { encoder, path, PATH_BYTES, scratch } from "./scratch.ts";
 import { STAT } from "./structs.ts";
 
 const AT_FDCWD = -100;
-const O_CLOEXEC = 0o2000000;
+const AT_EMPTY_PATH = 0x1000;
+const [O_NOCTTY, O_NONBLOCK, O_CLOEXEC] = [0o400, 0o4000, 0o2000000];
 const [ENOENT, EEXIST] = [2, 17];
 const decoder = new TextDecoder();
 
@@ -23,10 +25,14 @@ export function writeKernelFile(file: string, text: string): number {
   return result;
 }
 
-/** The content of a file; undefined where it cannot be read. */
+/** The content of a plain file; undefined where it cannot be read. No pipe or device holds anybody up. */
 export function readFile(file: string): Uint8Array | undefined {
-  const fd = trySyscall("openat", AT_FDCWD, path(file), O_RDONLY | O_CLOEXEC, 0);
+  const fd = trySyscall("openat", AT_FDCWD, path(file), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
   if (fd < 0) return undefined;
+  if (statusOf(fd, "", AT_EMPTY_PATH)?.kind !== "file") {
+    close(fd);
+    return undefined;
+  }
   const parts: Uint8Array[] = [];
   let part = read(fd);
   for (; typeof part !== "number" && part.length > 0; part = read(fd)) parts.push(part);

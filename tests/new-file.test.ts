@@ -59,11 +59,14 @@ test("nothing is left of a writer that was killed, also not where it was about t
   expect([readdirSync(place), readFileSync(join(place, "file"), "utf8")]).toEqual([["file"], "two"]);
 });
 
-testUnless(noSandbox, "where a file needs a name: the next writer takes away what was left, and nothing else", async () => {
-  const place = folder.directory("named", 0o777);
-  const script = folder.write(
-    "named.ts",
-    `import { NewFile } from ${JSON.stringify(SYSCALLS)};
+testUnless(
+  noSandbox,
+  "where a file needs a name: the next writer takes away what was left, and nothing else",
+  async () => {
+    const place = folder.directory("named", 0o777);
+    const script = folder.write(
+      "named.ts",
+      `import { NewFile } from ${JSON.stringify(SYSCALLS)};
      import { readdirSync, readFileSync, writeFileSync } from "node:fs";
      const killed = ${JSON.stringify(folder.write("killed.ts", KILLED))};
      const place = ${JSON.stringify(place)};
@@ -78,26 +81,27 @@ testUnless(noSandbox, "where a file needs a name: the next writer takes away wha
      two[Symbol.dispose]();
      one[Symbol.dispose]();
      seen();`,
-  );
-  const { stdout, stderr } = await Sandbox.run([process.execPath, script], {
-    rootfs: "host",
-    mounts: [
-      { type: "bind", source: join(import.meta.dir, ".."), target: join(import.meta.dir, ".."), readOnly: true },
-      { type: "bind", source: folder.path, target: folder.path },
-    ],
-    security: {
-      seccomp: {
-        defaultAction: "SCMP_ACT_ALLOW",
-        syscalls: [
-          {
-            names: ["openat"],
-            action: "SCMP_ACT_ERRNO",
-            errnoRet: 95,
-            args: [{ index: 2, value: 0o20000000, valueTwo: 0o20000000, op: "SCMP_CMP_MASKED_EQ" }],
-          },
-        ],
+    );
+    const { stdout, stderr } = await Sandbox.run([process.execPath, script], {
+      rootfs: "host",
+      mounts: [
+        { type: "bind", source: join(import.meta.dir, ".."), target: join(import.meta.dir, ".."), readOnly: true },
+        { type: "bind", source: folder.path, target: folder.path },
+      ],
+      security: {
+        seccomp: {
+          defaultAction: "SCMP_ACT_ALLOW",
+          syscalls: [
+            {
+              names: ["openat"],
+              action: "SCMP_ACT_ERRNO",
+              errnoRet: 95,
+              args: [{ index: 2, value: 0o20000000, valueTwo: 0o20000000, op: "SCMP_CMP_MASKED_EQ" }],
+            },
+          ],
+        },
       },
-    },
-  });
-  expect([stdout, stderr]).toEqual([".tsbox-new-0\n.tsbox-new-0 .tsbox-new-1\ntwo\n", ""]);
-});
+    });
+    expect([stdout, stderr]).toEqual([".tsbox-new-0\n.tsbox-new-0 .tsbox-new-1\ntwo\n", ""]);
+  },
+);

@@ -2,6 +2,7 @@
 import { absolute, readFile, TsboxError } from "../../syscalls/index.ts";
 import { parseDockerfile, readIgnore, type Dockerfile, type Ignore } from "../dockerfile/index.ts";
 import { openContext, readInTree, type Context, type FileTree } from "./files/index.ts";
+import { readNamed } from "./named-file.ts";
 import { reachOf } from "./network.ts";
 import type { BuildOptions } from "./options.ts";
 import type { ContextNames } from "./outline.ts";
@@ -51,7 +52,9 @@ export class Contexts {
     const { dockerfile, file = USUAL_FILE } = this.#options;
     if (typeof dockerfile === "object") return dockerfile;
     if (dockerfile !== undefined) return parseDockerfile(dockerfile, file);
-    const bytes = file.startsWith("/") ? readFile(file) : await this.#readFile(file);
+    const bytes = file.startsWith("/")
+      ? await readNamed(file, MAX_FILE_BYTES, this.#signal)
+      : await this.#readFile(file);
     if (!bytes) {
       throw new TsboxError(`build: there is no ${file}`, {
         code: "file_not_found",

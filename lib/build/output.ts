@@ -60,15 +60,15 @@ export async function makeOutputs(
 type Destination = string | WritableStream<Uint8Array>;
 
 /** A file has its name when it is whole; devices and what a symlink leads to are written as they are. */
-async function write(pieces: ReadableStream<Uint8Array>, destination: Destination): Promise<void> {
+async function write(pieces: ReadableStream<Uint8Array>, destination: Destination, signal: AbortSignal): Promise<void> {
   if (typeof destination !== "string") return pieces.pipeTo(destination);
   const { createWriteStream, lstatSync } = process.getBuiltinModule("node:fs");
   const { Writable } = process.getBuiltinModule("node:stream");
-  if (lstatSync(destination, { throwIfNoEntry: false })?.isFile() ?? true) {
-    const { writeWholeFile } = await import("../images/index.ts");
-    return writeWholeFile(destination, pieces);
-  }
-  return pieces.pipeTo(Writable.toWeb(createWriteStream(destination)) as WritableStream<Uint8Array>);
+  const { openNamed, writeWholeFile } = await import("../images/index.ts");
+  if (lstatSync(destination, { throwIfNoEntry: false })?.isFile() ?? true)
+    return writeWholeFile(destination, pieces, { signal });
+  const fd = await openNamed(destination, "w", signal);
+  return pieces.pipeTo(Writable.toWeb(createWriteStream("", { fd })) as WritableStream<Uint8Array>);
 }
 
 async function saveArchive(
@@ -80,7 +80,7 @@ async function saveArchive(
   const { Images } = await import("../images/index.ts");
   using images = new Images(store.path);
   const names = namesOf(options).map(formatReference);
-  await write(await images.save([id], { format: type, signal, as: names }), destination);
+  await write(await images.save([id], { format: type, signal, as: names }), destination, signal);
 }
 
 /** All files as they are seen. */
@@ -101,7 +101,7 @@ function treeOf(making: Making, snapshot: Snapshot): ReadableStream<Uint8Array> 
 
 async function writeTree(making: Making, snapshot: Snapshot, destination: Destination): Promise<void> {
   making.onEvent({ type: "exporting", what: "an archive of the files" });
-  await write(treeOf(making, snapshot), destination);
+  await write(treeOf(making, snapshot), destination, making.signal);
 }
 
 async function writeFiles(making: Making, snapshot: Snapshot, destination: string): Promise<void> {

@@ -109,7 +109,7 @@ async function secretMount(
   target: string | undefined,
 ): Promise<Prepared> {
   const id = mount.id ?? target?.slice(target.lastIndexOf("/") + 1) ?? "";
-  const content = readSecret(making.options.secrets ?? {}, id);
+  const content = await readSecret(making.options.secrets ?? {}, id, making.signal);
   if (content === undefined) {
     if (mount.required) throw missing(making, found, `the secret ${JSON.stringify(id)}`, `--secret id=${id},src=FILE`);
     return {};

@@ -14,6 +14,7 @@ import {
   compressionOfBytes,
   decompress,
   filePieces,
+  openNamed,
   type Pieces,
   piecesOf,
   sniff,
@@ -114,8 +115,8 @@ async function openPlain(source: ArchiveSource, spool: string, signal: AbortSign
     const { compression, pieces } = await sniff(abortable(piecesOf(source), signal));
     return spoolTo(spool, decompress(pieces, compression), signal);
   }
-  const { closeSync, fstatSync, openSync, readSync } = process.getBuiltinModule("node:fs");
-  const fd = opened(() => openSync(source, "r"), source);
+  const { closeSync, fstatSync, readSync } = process.getBuiltinModule("node:fs");
+  const fd = await openNamed(source, "r", signal);
   let isKept = false;
   try {
     const stat = fstatSync(fd);
@@ -127,14 +128,6 @@ async function openPlain(source: ArchiveSource, spool: string, signal: AbortSign
     return isKept ? fd : await spoolTo(spool, decompress(filePieces(fd, 0, stat.size, signal), compression), signal);
   } finally {
     if (!isKept) closeSync(fd);
-  }
-}
-
-function opened(open: () => number, file: string): number {
-  try {
-    return open();
-  } catch (error) {
-    throw unreadable(file, error);
   }
 }
 
@@ -152,7 +145,12 @@ async function spoolTo(directory: string, pieces: Pieces, signal: AbortSignal | 
   mkdirSync(directory, { recursive: true });
   // called as what prune of the store takes for its own
   const file = `${directory}/blob-new-${crypto.randomUUID()}`;
-  const fd = opened(() => openSync(file, "wx+", 0o600), file);
+  let fd: number;
+  try {
+    fd = openSync(file, "wx+", 0o600);
+  } catch (error) {
+    throw unreadable(file, error);
+  }
   try {
     unlinkSync(file);
     for await (const piece of pieces) {

@@ -18,7 +18,7 @@ import { historyOf, type HistoryStep } from "./history.ts";
 import { inspectImage, type ImageInspect } from "./inspect.ts";
 import { loadImages, type LoadedImage } from "./load.ts";
 import { commitImage, importImage, type CommitOptions, type ImportOptions } from "./make.ts";
-import { abortable, sourcePieces, type ArchiveSource, type Pieces } from "./pieces.ts";
+import { sourcePieces, type ArchiveSource, type Pieces } from "./pieces.ts";
 import type { OnProgress } from "./progress.ts";
 import { pullImage, type PulledImage } from "./pull.ts";
 import { keepForContainers, planRemoval } from "./remove.ts";
@@ -295,7 +295,7 @@ export class Images implements Disposable {
     const made = namesFor(reference);
     const wanted = platform === undefined ? {} : { platform: parsePlatform(platform) };
     const { id } = await this.#run("import the archive", options, () =>
-      importImage(this.#store, abortable(sourcePieces(source), options.signal), {
+      importImage(this.#store, sourcePieces(source, options.signal), {
         ...this.#with(options),
         ...made,
         ...wanted,

@@ -15,7 +15,7 @@ export type { ImageInspect } from "./inspect.ts";
 export type { LoadedImage } from "./load.ts";
 export { emptyConfig, layerDescriptor } from "./config.ts";
 export { assembleImage, type AssembleOptions, type CommitOptions, type ImportOptions } from "./make.ts";
-export type { ArchiveSource } from "./pieces.ts";
+export { collect, openNamed, sourcePieces, type ArchiveSource } from "./pieces.ts";
 export type { ImageEvent, LayerEvent } from "./progress.ts";
 export type { PulledImage } from "./pull.ts";
 export type { PushedImage } from "./push.ts";

@@ -58,10 +58,12 @@ export async function* abortable(pieces: Pieces, signal: AbortSignal | undefined
 }
 
 /** What the runtime says of a file, in this library's words. */
-export function unreadable(file: string, error: unknown): unknown {
+export const unreadable = (file: string, error: unknown): unknown => unusable("read", file, error);
+
+function unusable(action: string, file: string, error: unknown): unknown {
   const { code, errno, syscall } = error as { code?: unknown; errno?: unknown; syscall?: unknown };
   if (error instanceof TsboxError || typeof code !== "string" || typeof errno !== "number") return error;
-  return new TsboxError(`read ${JSON.stringify(file)}: ${code}`, {
+  return new TsboxError(`${action} ${JSON.stringify(file)}: ${code}`, {
     code: code === "ENOENT" ? "file_not_found" : "system",
     errno: Math.abs(errno),
     path: file,
@@ -86,20 +88,36 @@ export async function* filePieces(fd: number, start: number, end: number, signal
   }
 }
 
+/** Opens what somebody has named: a pipe waits for its other end, which is not to hold up signals. */
+export function openNamed(file: string, flags: "r" | "w", signal?: AbortSignal): Promise<number> {
+  const { close, open } = process.getBuiltinModule("node:fs");
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal?.reason as Error);
+    if (signal?.aborted) return onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    open(file, flags, (error, fd) => {
+      signal?.removeEventListener("abort", onAbort);
+      if (error) reject(unusable(flags === "r" ? "read" : "write", file, error) as Error);
+      else if (signal?.aborted) close(fd);
+      else resolve(fd);
+    });
+  });
+}
+
 /** A file's bytes, or those that come from anywhere. */
-export async function* sourcePieces(source: ArchiveSource): Pieces {
-  if (typeof source !== "string") return yield* piecesOf(source);
-  const { closeSync, createReadStream, fstatSync, openSync } = process.getBuiltinModule("node:fs");
-  let fd: number | undefined;
+export async function* sourcePieces(source: ArchiveSource, signal?: AbortSignal): Pieces {
+  if (typeof source !== "string") return yield* abortable(piecesOf(source), signal);
+  const { closeSync, createReadStream, fstatSync } = process.getBuiltinModule("node:fs");
+  const fd = await openNamed(source, "r", signal);
   try {
-    fd = openSync(source, "r");
     const stat = fstatSync(fd);
-    if (stat.isFile()) yield* filePieces(fd, 0, stat.size);
-    else yield* piecesOf(createReadStream("", { fd, autoClose: false }) as AsyncIterable<Uint8Array>);
+    if (stat.isFile()) return yield* filePieces(fd, 0, stat.size, signal);
+    const stream = createReadStream("", { fd, autoClose: false });
+    yield* abortable(piecesOf(stream as AsyncIterable<Uint8Array>), signal);
   } catch (error) {
     throw unreadable(source, error);
   } finally {
-    if (fd !== undefined) closeSync(fd);
+    closeSync(fd);
   }
 }
 
