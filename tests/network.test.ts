@@ -81,7 +81,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     await networks.plugIn(network.id, id, place.namespace, true);
     return member;
   }
-  async function serve({ place }: Member, port: number, name: string): Promise<void> {
+  async function serve({ place }: Pick<Member, "place">, port: number, name: string): Promise<void> {
     const child = place.start(BUN, ECHO, "serve", String(port), name);
     await child.stdout.getReader().read();
   }
@@ -324,6 +324,33 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
       expect(ask(a.place, "tcp", network.subnets[0]!.gateway, 7003)).toBe("refused");
       await leave(a);
     });
+    nothingIsLeft();
+  });
+
+  test("containers with published ports that start at the same time do not publish each other's", async () => {
+    const { id: network } = await networks.create({ name: "together" });
+    const starting = [8080, 8081].map((hostPort) => {
+      const [place, id, name] = [world.place(), newId(), `at ${hostPort}`];
+      there.add(id);
+      const ports = [{ protocol: "tcp" as const, hostPort, containerPort: 80 }];
+      networks.claim(network, { container: id, name, inside: "eth0" }, ports);
+      return { place, id, name, hostPort };
+    });
+    // the one that came first is slower
+    for (const { place, id } of starting.toReversed()) {
+      await networks.raise(network, id);
+      await networks.plugIn(network, id, place.namespace, true);
+    }
+    for (const { place, name, hostPort } of starting) {
+      await serve({ place }, 80, name);
+      expect(ask(undefined, "tcp", "127.0.0.1", hostPort)).toStartWith(name);
+    }
+    for (const { place, id } of starting) {
+      there.delete(id);
+      await networks.leave(id);
+      place[Symbol.dispose]();
+    }
+    await networks.remove("together");
     nothingIsLeft();
   });
 

@@ -110,7 +110,7 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
   }
   // published ports are reached by way of 127.0.0.1 as well
   if (families.includes(4)) setting(`ipv4/conf/${network.device}/route_localnet`, "1");
-  if (isFiltered || !raiseFirewall(...standing(network, all, joining))) addNetwork(filtered(network));
+  if (isFiltered || !raiseFirewall(...standing(links, network, all, joining))) addNetwork(filtered(network));
   allowForwarding(families, action);
   links.change(index, { up: true }, `bring ${network.device} up`);
   return !found?.up;
@@ -118,6 +118,7 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
 
 /** What the packet filter has to know of a network, and of those that stand already. */
 function standing(
+  links: Links,
   network: NetworkRecord,
   all: readonly NetworkRecord[],
   joining: string,
@@ -128,7 +129,8 @@ function standing(
   const networks = [network, ...others.filter(({ id }) => id !== network.id)];
   const endpoints = others
     .flatMap((each) => Object.values(each.endpoints))
-    .filter(({ container }) => container !== joining);
+    // what is about to be plugged in itself publishes its ports then
+    .filter(({ container, device }) => container !== joining && links.find(device) !== undefined);
   return [networks.map(filtered), endpoints.flatMap(publishedPorts)];
 }
 
