@@ -162,11 +162,14 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
       const networks = store();
       const web = await networks.create({ name: "web" });
       const server = await member(networks, web, { publish: ["8080:80"], bandwidth: mbit(10, 10) });
-      const before = runHere("nft", "list", "table", "inet", "tsbox");
+      // but for the chain that says that this network has switched forwarding on
+      const table = () =>
+        runHere("nft", "list", "table", "inet", "tsbox").replace(/\n\tchain switched\S* \{\n\t\}\n/, "");
+      const before = table();
       runHere("nft", "flush", "ruleset");
       expect(hasFirewall()).toBe(false);
       const next = await member(networks, web);
-      expect(runHere("nft", "list", "table", "inet", "tsbox")).toBe(before);
+      expect(table()).toBe(before);
       await networks.leave(next.id);
       runHere("nft", "flush", "ruleset");
       const other = await member(networks, web);
