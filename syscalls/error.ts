@@ -21,6 +21,7 @@ export type ErrorCode =
   | "permission_denied" // the host forbids it (user namespaces, capabilities, ...)
   | "sandbox_closed" // the sandbox is gone
   | "sandbox_paused" // nothing runs in it until it is resumed
+  | "engine_closed" // the engine has been disposed of
   | "container_not_found" // there is no container of this name
   | "container_exists" // there is one already
   | "container_state" // what was asked for cannot be done to it now: it runs, it has stopped, it is paused

@@ -172,6 +172,64 @@ describe("kill", () => {
   });
 });
 
+describe("a supervisor that somebody has stopped", () => {
+  /** A container that ends at nothing but SIGKILL, whose supervisor answers nobody. */
+  async function deaf(): Promise<Container> {
+    const container = await whenHere(await engine.run(DEAF));
+    const supervisor = Number(
+      /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${engine.init(container)}/status`, "utf8"))?.[1],
+    );
+    process.kill(supervisor, "SIGSTOP");
+    expect(await eventually(() => stateOf(supervisor) === "T")).toBe(true);
+    return container;
+  }
+  for (const [what, end] of [
+    ["stop", (container: Container) => container.stop({ timeout: "10ms" })],
+    ["kill", (container: Container) => container.kill()],
+    ["restart", (container: Container) => container.restart({ timeout: "10ms" })],
+    ["remove", (container: Container) => container.remove({ force: true })],
+  ] as const)
+    lifeTest(`goes on for ${what}, which ends its container`, async () => {
+      const container = await deaf();
+      await end(container);
+      if (what === "stop" || what === "kill")
+        expect(await container.record()).toMatchObject({ status: "exited", exitCode: 137 });
+      if (what === "restart") await container.kill();
+    });
+});
+
+describe("abort", () => {
+  const reason = new Error("enough");
+  const deaf = async () => whenHere(await engine.run(DEAF));
+
+  lifeTest("ends the waiting of stop, and the container goes on", async () => {
+    const container = await deaf();
+    const enough = new AbortController();
+    const stopping = container.stop({ timeout: -1, abort: enough.signal });
+    expect(await eventually(() => engine.events(container).includes("kill 15"))).toBe(true);
+    enough.abort(reason);
+    expect((await stopping.catch((error: unknown) => error)) as Error).toBe(reason);
+    expect(await container.record()).toMatchObject({ status: "running", stopped: true });
+    expect(await container.stop({ abort: enough.signal }).catch((error: unknown) => error)).toBe(reason);
+    expect((await failureOf(() => container.stop({ abort: "now" as never }))).code).toBe("invalid_option");
+    await container.kill();
+  });
+
+  lifeTest("ends that of restart, and what ends then is not started again", async () => {
+    const container = await deaf();
+    const enough = new AbortController();
+    const restarting = container.restart({ timeout: "1h", abort: enough.signal });
+    expect(await eventually(() => engine.events(container).includes("kill 15"))).toBe(true);
+    expect(engine.row(container)).toMatchObject({ after: "restart" });
+    enough.abort(reason);
+    expect((await restarting.catch((error: unknown) => error)) as Error).toBe(reason);
+    expect(engine.row(container)).not.toHaveProperty("after");
+    expect(engine.row(container)).toMatchObject({ status: "running", stopped: true });
+    await container.kill();
+    expect(await statusOf(container)).toBe("exited");
+  });
+});
+
 describe("restart", () => {
   lifeTest("stops and starts", async () => {
     const container = await listening("TERM");

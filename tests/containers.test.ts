@@ -12,6 +12,7 @@ import { isAlive } from "../lib/containers/supervisor.ts";
 import { Images } from "../lib/images/index.ts";
 import { Directory } from "../syscalls/index.ts";
 import { TestEngine } from "./support/engine.ts";
+import { Tsbox } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { makeImage } from "./support/images.ts";
 import { noBusybox, testUnless } from "./support/machine.ts";
@@ -218,6 +219,28 @@ describe("a container", () => {
     expect(await engine.containers.list({ all: true })).toEqual([]);
   });
 
+  containerTest("is asked for nothing by an engine that has been disposed of", async () => {
+    const container = await engine.create("true", { name: "left" });
+    const other = new Tsbox({ root: engine.root });
+    const same = await other.containers.get("left");
+    other[Symbol.dispose]();
+    for (const attempt of [
+      () => other.containers.list(),
+      () => other.containers.get("left"),
+      () => other.containers.create({ rootfs: engine.rootfs.path, command: ["true"] }),
+      () => other.containers.prune(),
+      () => other.containers.events({ since: 0 }).next(),
+      () => same.start(),
+      () => same.logs().next(),
+      () => same.remove(),
+    ])
+      expect(await failureOf(attempt as () => Promise<unknown>)).toMatchObject({
+        code: "engine_closed",
+        message: "use the containers of an engine that has been disposed of",
+      });
+    expect((await container.record()).status).toBe("created");
+  });
+
   containerTest("is found again, running or not, where the database was damaged", async () => {
     const [running, ended, made] = [
       await engine.run("sleep 1000", { name: "running" }),
@@ -227,8 +250,7 @@ describe("a container", () => {
     await ended.wait();
     const { pid } = await running.record();
     await running.rename("renamed");
-    engine.home[Symbol.dispose]();
-    engine.containers[Symbol.dispose]();
+    engine.reopen();
     writeFileSync(join(engine.root, "state.db"), "x".repeat(10_000));
     const child = Bun.spawnSync(
       [
@@ -252,8 +274,9 @@ describe("a container", () => {
       [pid, 0],
     ] as never);
     expect(child.stderr.toString()).toContain("state.db is damaged: it is kept as");
-    await running.stop({ timeout: 0 });
-    expect((await running.record()).status).toBe("exited");
+    const again = await engine.containers.get(running.id);
+    await again.stop({ timeout: 0 });
+    expect((await again.record()).status).toBe("exited");
   });
 });
 

@@ -31,74 +31,74 @@ export class Container {
 
   /** What is known of it now. */
   async record(): Promise<ContainerRecord> {
-    return (await import("./find.ts")).recordOf(this.#home, this.id);
+    return (await import("./find.ts")).recordOf(this.#home.open, this.id);
   }
 
   /** As Docker's API has it. */
   async inspect(options: { size?: boolean } = {}): Promise<ContainerInspect> {
-    return (await import("./inspect.ts")).inspect(this.#home, this.id, options);
+    return (await import("./inspect.ts")).inspect(this.#home.open, this.id, options);
   }
 
   /** @throws TsboxError `container_state`, and as {@link Sandbox.run} */
   async start(): Promise<void> {
-    await (await import("./start.ts")).start(this.#home, this.id);
+    await (await import("./start.ts")).start(this.#home.open, this.id);
   }
 
   async stop(options: StopOptions = {}): Promise<void> {
-    await (await import("./stop.ts")).stop(this.#home, this.id, options);
+    await (await import("./stop.ts")).stop(this.#home.open, this.id, options);
   }
 
   /** @param signal `"SIGKILL"` where none is named */
   async kill(signal?: string | number): Promise<void> {
-    await (await import("./stop.ts")).kill(this.#home, this.id, signal);
+    await (await import("./stop.ts")).kill(this.#home.open, this.id, signal);
   }
 
   async restart(options: StopOptions = {}): Promise<void> {
-    await (await import("./stop.ts")).restart(this.#home, this.id, options);
+    await (await import("./stop.ts")).restart(this.#home.open, this.id, options);
   }
 
   async pause(): Promise<void> {
-    await (await import("./pause.ts")).pause(this.#home, this.id);
+    await (await import("./pause.ts")).pause(this.#home.open, this.id);
   }
 
   async unpause(): Promise<void> {
-    await (await import("./pause.ts")).unpause(this.#home, this.id);
+    await (await import("./pause.ts")).unpause(this.#home.open, this.id);
   }
 
   async wait(options: WaitOptions = {}): Promise<Ended> {
-    return (await import("./wait.ts")).wait(this.#home, this.id, options);
+    return (await import("./wait.ts")).wait(this.#home.open, this.id, options);
   }
 
   async remove(options: RemoveOptions = {}): Promise<void> {
-    await (await import("./remove.ts")).remove(this.#home, this.id, options);
+    await (await import("./remove.ts")).remove(this.#home.open, this.id, options);
   }
 
   async rename(name: string): Promise<void> {
-    await (await import("./update.ts")).rename(this.#home, this.id, name);
+    await (await import("./update.ts")).rename(this.#home.open, this.id, name);
   }
 
   /** @returns warnings */
   async update(options: UpdateOptions): Promise<string[]> {
-    return (await import("./update.ts")).update(this.#home, this.id, options);
+    return (await import("./update.ts")).update(this.#home.open, this.id, options);
   }
 
   /** A further process, which ends with this program unless it is detached. */
   async exec(command: string[], options: ExecOptions = {}): Promise<SandboxProcess> {
-    return (await import("./exec.ts")).exec(this.#home, this.id, command, options);
+    return (await import("./exec.ts")).exec(this.#home.open, this.id, command, options);
   }
 
   /** One that nobody waits for. */
   async execDetached(command: string[], options: ExecOptions = {}): Promise<void> {
-    await (await import("./exec.ts")).execDetached(this.#home, this.id, command, options);
+    await (await import("./exec.ts")).execDetached(this.#home.open, this.id, command, options);
   }
 
   /** What it writes from now on, and its stdin. */
   async attach(options: AttachOptions = {}): Promise<Attachment> {
-    return (await import("./attach.ts")).attach(this.#home, this.id, options);
+    return (await import("./attach.ts")).attach(this.#home.open, this.id, options);
   }
 
   async *logs(options: LogsOptions = {}): AsyncGenerator<LogEntry, void, void> {
-    yield* (await import("./logs.ts")).logs(this.#home, this.id, options);
+    yield* (await import("./logs.ts")).logs(this.#home.open, this.id, options);
   }
 
   /**
@@ -106,49 +106,49 @@ export class Container {
    * @param take gets bytes that are there as long as it works: from `start` to `end`, of stream 1 or 2
    */
   async writeLogs(options: WriteLogsOptions, take: TakePiece): Promise<void> {
-    await (await import("./logs.ts")).writeLogs(this.#home, this.id, options, take);
+    await (await import("./logs.ts")).writeLogs(this.#home.open, this.id, options, take);
   }
 
   /** Its processes, as ps(1) shows them with these words. */
   async top(words: string[] = []): Promise<{ titles: string[]; rows: TopRow[] }> {
-    return (await import("./top.ts")).top(this.#home, this.id, words);
+    return (await import("./top.ts")).top(this.#home.open, this.id, words);
   }
 
   async *stats(options: ContainerStatsOptions = {}): AsyncGenerator<ContainerStats, void, void> {
-    yield* (await import("./stats.ts")).stats(this.#home, this.id, options);
+    yield* (await import("./stats.ts")).stats(this.#home.open, this.id, options);
   }
 
   /** What it has written over its image. */
   async diff(): Promise<Change[]> {
-    return (await import("./changes.ts")).diff(this.#home, this.id);
+    return (await import("./changes.ts")).diff(this.#home.open, this.id);
   }
 
   async commit(reference?: string, options: ContainerCommitOptions = {}): Promise<CommittedImage> {
-    return (await import("./changes.ts")).commit(this.#home, this.id, reference, options);
+    return (await import("./changes.ts")).commit(this.#home.open, this.id, reference, options);
   }
 
   /** All its files as a tar archive. */
   async export(): Promise<ReadableStream<Uint8Array>> {
-    return (await import("./changes.ts")).exportFiles(this.#home, this.id);
+    return (await import("./changes.ts")).exportFiles(this.#home.open, this.id);
   }
 
   /** A file or directory of it as a tar archive, whether it runs or not. */
   async copyOut(path: string, options: CopyOutOptions = {}): Promise<ReadableStream<Uint8Array>> {
-    return (await import("./copy.ts")).copyOut(this.#home, this.id, path, options);
+    return (await import("./copy.ts")).copyOut(this.#home.open, this.id, path, options);
   }
 
   /** What a path of it leads to, or, without `follow`, what it is; undefined where there is nothing. */
   async stat(path: string, options: { follow?: boolean } = {}): Promise<PathStat | undefined> {
-    return (await import("./copy.ts")).statPath(this.#home, this.id, path, options);
+    return (await import("./copy.ts")).statPath(this.#home.open, this.id, path, options);
   }
 
   /** Unpacks a tar archive in a directory of it. */
   async copyIn(path: string, archive: ReadableStream<Uint8Array>, options: CopyInOptions = {}): Promise<void> {
-    await (await import("./copy.ts")).copyIn(this.#home, this.id, path, archive, options);
+    await (await import("./copy.ts")).copyIn(this.#home.open, this.id, path, archive, options);
   }
 
   /** What it is made of, as the kernel says it. */
   async explain(): Promise<Explanation> {
-    return (await import("./explain.ts")).explain(this.#home, this.id);
+    return (await import("./explain.ts")).explain(this.#home.open, this.id);
   }
 }

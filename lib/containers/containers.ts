@@ -22,7 +22,7 @@ export class Containers implements Disposable {
 
   /** @throws TsboxError `name_in_use`, `image_not_found`, `invalid_option`, … */
   async create(options: ContainerOptions, making: MakeOptions = {}): Promise<Container> {
-    const { id } = await (await import("./create.ts")).create(this.#home, options, making);
+    const { id } = await (await import("./create.ts")).create(this.#home.open, options, making);
     return new Container(this.#home, id);
   }
 
@@ -38,37 +38,37 @@ export class Containers implements Disposable {
    * @throws TsboxError `container_not_found`
    */
   async get(nameOrId: string): Promise<Container> {
-    return new Container(this.#home, (await import("./find.ts")).find(this.#home, nameOrId).id);
+    return new Container(this.#home, (await import("./find.ts")).find(this.#home.open, nameOrId).id);
   }
 
   /** The newest first. */
   async list(options: ListOptions = {}): Promise<ContainerRecord[]> {
-    return (await import("./filter.ts")).list(this.#home, options);
+    return (await import("./filter.ts")).list(this.#home.open, options);
   }
 
   /** What containers have in networks now, by their ids. */
   async places(): Promise<Map<string, Place[]>> {
-    return (await import("./networks.ts")).allPlaces(this.#home);
+    return (await import("./networks.ts")).allPlaces(this.#home.open);
   }
 
   /** Puts a container into one more network, also while it runs. */
   async connect(network: string, container: string, more: Omit<ContainerNetwork, "name"> = {}): Promise<void> {
-    await (await import("./networks.ts")).connect(this.#home, network, container, more);
+    await (await import("./networks.ts")).connect(this.#home.open, network, container, more);
   }
 
   /** @param force one that is not there is none of an error */
   async disconnect(network: string, container: string, force = false): Promise<void> {
-    await (await import("./networks.ts")).disconnect(this.#home, network, container, force);
+    await (await import("./networks.ts")).disconnect(this.#home.open, network, container, force);
   }
 
   /** Removes those that do not run. */
   async prune(options: PruneContainersOptions = {}): Promise<Pruned> {
-    return (await import("./prune.ts")).prune(this.#home, options);
+    return (await import("./prune.ts")).prune(this.#home.open, options);
   }
 
   /** What happens from now on, or since a time. */
   async *events(options: EventsOptions = {}): AsyncGenerator<ContainerEvent, void, void> {
-    yield* (await import("./event-stream.ts")).events(this.#home, options);
+    yield* (await import("./event-stream.ts")).events(this.#home.open, options);
   }
 
   /**
@@ -76,13 +76,13 @@ export class Containers implements Disposable {
    * @param failed is told of those that cannot be started
    */
   async boot(failed?: (record: ContainerRecord, error: unknown) => void): Promise<Container[]> {
-    const started = await (await import("./boot.ts")).boot(this.#home, failed);
+    const started = await (await import("./boot.ts")).boot(this.#home.open, failed);
     return started.map((id) => new Container(this.#home, id));
   }
 
   /** Stops all that run, each with its own time-out; the next {@link boot} starts them again, as their policies say. */
   async halt(): Promise<void> {
-    await (await import("./stop.ts")).halt(this.#home);
+    await (await import("./stop.ts")).halt(this.#home.open);
   }
 
   /** A service of systemd that does {@link boot} with the machine, and {@link halt}. */
@@ -92,16 +92,16 @@ export class Containers implements Disposable {
 
   /** @internal For supervisors: a container has ended. */
   async ended(id: string): Promise<void> {
-    await (await import("./ended.ts")).ended(this.#home, id);
+    await (await import("./ended.ts")).ended(this.#home.open, id);
   }
 
   /** @internal It is time to start it again. */
   async restartNow(id: string): Promise<void> {
-    await (await import("./ended.ts")).restartNow(this.#home, id);
+    await (await import("./ended.ts")).restartNow(this.#home.open, id);
   }
 
   /** @internal @returns an exit status for its supervisor */
   async checkHealth(id: string): Promise<number> {
-    return (await import("./health.ts")).checkHealth(this.#home, id);
+    return (await import("./health.ts")).checkHealth(this.#home.open, id);
   }
 }

@@ -1,5 +1,5 @@
 /** Where containers are kept: the store's directory, with the database and a directory for each. @module */
-import { absolute, Directory } from "../../syscalls/index.ts";
+import { absolute, Directory, TsboxError } from "../../syscalls/index.ts";
 import { State } from "../state/index.ts";
 import { defaultRoot } from "../store/index.ts";
 import { CONTAINERS } from "./layout.ts";
@@ -7,9 +7,19 @@ import { CONTAINERS } from "./layout.ts";
 export class Home implements Disposable {
   readonly root: string;
   #state: State | undefined;
+  #isOver = false;
 
   constructor(root?: string) {
     this.root = root === undefined ? defaultRoot() : absolute(root);
+  }
+
+  /** For who calls from outside. @throws TsboxError `engine_closed` */
+  get open(): this {
+    if (!this.#isOver) return this;
+    throw new TsboxError("use the containers of an engine that has been disposed of", {
+      code: "engine_closed",
+      hint: "make another one: new Tsbox()",
+    });
   }
 
   get state(): State {
@@ -25,7 +35,9 @@ export class Home implements Disposable {
     return Directory.open(this.path(id));
   }
 
+  /** What is under way comes to its end. */
   [Symbol.dispose](): void {
+    this.#isOver = true;
     this.#state?.[Symbol.dispose]();
     this.#state = undefined;
   }

@@ -5,6 +5,7 @@ import { addContainerEvent } from "./events.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { end, markRemoving, removeRest } from "./leftovers.ts";
+import { wakeSupervisor } from "./wake.ts";
 import { locked } from "./lock.ts";
 import { notFound } from "./names.ts";
 import { isUp, settle } from "./reconcile.ts";
@@ -26,6 +27,7 @@ export async function remove(home: Home, id: string, options: RemoveOptions): Pr
 
 /** The same, by whoever has its lock. */
 export async function removeLocked(home: Home, id: string, { force, volumes }: RemoveOptions): Promise<void> {
+  if (force) wakeSupervisor(home, id);
   const record = settle(home, id);
   if (!record) throw notFound(id);
   if (isUp(record)) {

@@ -1,5 +1,5 @@
 /** Ends a container that runs. @module */
-import { checkOptions } from "../options/index.ts";
+import { checkOptions, checkSignal } from "../options/index.ts";
 import { signalNumber, TsboxError } from "../../syscalls/index.ts";
 import { parseDuration, type Duration } from "../sandbox/index.ts";
 import { addContainerEvent } from "./events.ts";
@@ -17,12 +17,18 @@ import { sendToContainer } from "./signals.ts";
 import { startLocked } from "./start.ts";
 import { runs, notRunning, setStatus } from "./status.ts";
 import { untilOver } from "./supervisor.ts";
+import { wakeSupervisor } from "./wake.ts";
 
 export interface StopOptions {
   /** Instead of its own. */
   signal?: string | number;
   /** Until it is killed; a negative one waits for ever. */
   timeout?: Duration;
+  /**
+   * Ends the waiting, and is the error then: the container has its signal, and nobody kills it after its time-out or
+   * starts it again.
+   */
+  abort?: AbortSignal;
 }
 
 const SIGKILL = 9;
@@ -72,7 +78,14 @@ export async function kill(home: Home, id: string, signal: string | number = SIG
 export async function restart(home: Home, id: string, options: StopOptions): Promise<void> {
   const given = checked(options);
   const record = await mark(home, id, (row) => ({ ...row, after: "restart" }));
-  if (record) await endRun(home, record, given);
+  try {
+    if (record) await endRun(home, record, given);
+  } catch (error) {
+    // else whoever tidies up behind it would start it
+    const stays = (row: ContainerRecord) => (row.after === "restart" ? meantToStop(row) : row);
+    if (given.abort?.aborted) home.state.containers.update<ContainerRecord>(id, stays);
+    throw error;
+  }
   await locked(home, id, () => restartLocked(home, id));
 }
 
@@ -106,14 +119,17 @@ export async function halt(home: Home): Promise<void> {
 interface Given {
   signal?: number;
   timeoutMs?: number;
+  abort?: AbortSignal;
 }
 
 function checked(options: StopOptions): Given {
-  checkOptions("stop", options, { signal: true, timeout: true });
-  const { signal, timeout } = options;
+  checkOptions("stop", options, { signal: true, timeout: true, abort: true });
+  const { signal, timeout, abort } = options;
+  checkSignal(abort);
   return {
     ...(signal === undefined ? {} : { signal: signalOf(signal) }),
     ...(timeout === undefined ? {} : { timeoutMs: timeoutMs("use the time-out", timeout) }),
+    ...(abort === undefined ? {} : { abort }),
   };
 }
 
@@ -150,6 +166,7 @@ async function mark(
   change: (row: ContainerRecord) => ContainerRecord,
 ): Promise<ContainerRecord | undefined> {
   return await locked(home, id, () => {
+    wakeSupervisor(home, id);
     const record = settle(home, id);
     if (!record) throw notFound(id);
     if (record.status === "restarting") return callOff(home, record, change);
@@ -171,9 +188,9 @@ async function endRun(home: Home, record: ContainerRecord, given: Given): Promis
   const { id } = record;
   const limitMs = given.timeoutMs ?? timeoutOf(home, record);
   await send(home, record, given.signal ?? stopSignalOf(home, record), true);
-  if (!(await isOverWithin(home, id, limitMs))) {
+  if (!(await isOverWithin(home, id, limitMs, given.abort))) {
     await send(home, record, SIGKILL, true);
-    await untilKilled(home, id);
+    await untilKilled(home, id, given.abort);
   }
   const now = await settled(home, id);
   addContainerEvent(home, now ?? record, "stop");
@@ -181,6 +198,7 @@ async function endRun(home: Home, record: ContainerRecord, given: Given): Promis
 
 /** @param ends whether it is meant to end: what is paused goes on for that */
 async function send(home: Home, { id }: ContainerRecord, signal: number, ends: boolean): Promise<void> {
+  wakeSupervisor(home, id);
   // it has ended meanwhile, which is no failure of who wanted that
   if (!sendToContainer(home, id, signal)) {
     if (ends) return;
@@ -194,22 +212,24 @@ async function send(home: Home, { id }: ContainerRecord, signal: number, ends: b
   setStatus(home, id, "running", "unpause");
 }
 
-async function untilKilled(home: Home, id: string): Promise<void> {
-  if (await isOverWithin(home, id, KILLED_MS)) return;
+async function untilKilled(home: Home, id: string, abort?: AbortSignal): Promise<void> {
+  if (await isOverWithin(home, id, KILLED_MS, abort)) return;
   throw new TsboxError(`container ${id} did not exit: its processes do not end`, {
     code: "container_state",
     hint: "one waits in the kernel, for a disk or a network file system",
   });
 }
 
-async function isOverWithin(home: Home, id: string, limitMs: number): Promise<boolean> {
-  if (limitMs === Infinity) return await untilOver(home, id).then(() => true);
+/** @throws the reason of `abort`, where that fires */
+async function isOverWithin(home: Home, id: string, limitMs: number, abort?: AbortSignal): Promise<boolean> {
+  if (limitMs === Infinity) return await untilOver(home, id, abort).then(() => true);
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), limitMs);
   try {
-    await untilOver(home, id, late.signal);
+    await untilOver(home, id, abort ? AbortSignal.any([abort, late.signal]) : late.signal);
     return !late.signal.aborted;
   } catch (error) {
+    abort?.throwIfAborted();
     if (late.signal.aborted) return false;
     throw error;
   } finally {

@@ -20,7 +20,7 @@ export class TestEngine implements AsyncDisposable {
   readonly root = mkdtempSync(`${tmpdir()}/tsbox-engine-`);
   readonly rootfs = makeRootfs();
   readonly home = new Home(this.root);
-  readonly containers = new Containers(this.root);
+  containers = new Containers(this.root);
 
   /** One of the root filesystem, unless an image is asked for; a shell runs it where the command is a line. */
   create(command: string | string[], options: ContainerOptions = {}): Promise<Container> {
@@ -44,6 +44,13 @@ export class TestEngine implements AsyncDisposable {
     using images = new Images(this.root);
     await images.import(archive, { reference, changes });
     return reference;
+  }
+
+  /** The containers are asked of another one from now on: the database is closed meanwhile. */
+  reopen(): void {
+    this.home[Symbol.dispose]();
+    this.containers[Symbol.dispose]();
+    this.containers = new Containers(this.root);
   }
 
   /** What the database says, whatever is true by now. */
