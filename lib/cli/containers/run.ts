@@ -31,5 +31,9 @@ export async function runContainer(words: string[], flags: ContainerFlags): Prom
   }
   const [stdin, stdout, stderr] = (["stdin", "stdout", "stderr"] as const).map((name) => attach.includes(name));
   const streams = { stdin: stdin === true, stdout: stdout === true, stderr: stderr === true };
-  return follow(container, { ...streams, sigProxy: sigProxy && !tty, ...(detachKeys ? { detachKeys } : {}) }, start);
+  return await follow(
+    container,
+    { ...streams, sigProxy: sigProxy && !tty, ...(detachKeys ? { detachKeys } : {}) },
+    start,
+  );
 }
