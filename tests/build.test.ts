@@ -1,6 +1,6 @@
 /** Builds, performed: what is in the image, what is cached, what is left when they fail. As root and as a user. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { build, buildCacheUsage, planBuild, pruneBuildCache, type BuildOptions } from "../lib/build/index.ts";
@@ -12,6 +12,7 @@ import { descendants, eventually } from "./support/processes.ts";
 import { noBusybox, noLimits, testUnless } from "./support/machine.ts";
 import { noRegistry, startRegistry } from "./support/registry.ts";
 import { failedBuild, TestBuilds } from "./support/builds.ts";
+import { failureOf } from "./support/failure.ts";
 
 let builds: TestBuilds;
 const buildContext = (options: BuildOptions) => build(builds.root, { tags: ["made"], ...options });
@@ -782,6 +783,30 @@ describe("outputs", () => {
       await images.load(destination);
       expect(await builds.run("cat /kind", `saved:${type}`)).toBe(`${type}\n`);
     }
+  });
+});
+
+it("an output that cannot be written fails the build: what was made before it stays, and an image nobody wanted does not", async () => {
+  const path = (name: string) => join(builds.context.path, name);
+  const none = path("none/a.tar");
+  using images = builds.images();
+  const ids = async () => (await images.list()).map(({ id }) => id);
+  const before = await ids();
+  const archive = { type: "oci" as const, destination: none };
+  const text = "FROM base\nRUN echo unwritten > /kind";
+  expect(await failureOf(() => builds.build(text, { outputs: [archive], tags: [] }))).toMatchObject({
+    message: `write "${none}": ENOENT`,
+  });
+  expect(await ids()).toEqual(before);
+  const first = { type: "tar" as const, destination: path("first.tar") };
+  const outputs = [{ type: "image" as const }, first, { type: "tar" as const, destination: none }];
+  await failureOf(() => builds.build(text, { outputs, tags: ["written"] }));
+  expect([await images.exists("written"), existsSync(first.destination)]).toEqual([true, true]);
+  await images.remove("written");
+  builds.context.write("plain", "");
+  const local = { type: "local" as const, destination: path("plain") };
+  expect(await failureOf(() => builds.build(text, { outputs: [local], tags: [] }))).toMatchObject({
+    code: "file_refused",
   });
 });
 

@@ -25,7 +25,8 @@ import { Workspace } from "./workspace.ts";
 /**
  * @param root of the store; default as for all else
  * @throws TsboxError `dockerfile_invalid`, `build_failed`, `invalid_option`, `image_not_found`, `file_not_found`,
- *   `permission_denied`, `aborted`; nothing has the name then that was asked for, unless it had it before
+ *   `permission_denied`, `aborted`; nothing has the name then that was asked for, unless it had it before, or all was
+ *   made, and only could not be written elsewhere, pushed, or given to a cache
  */
 export async function build(root: string | undefined, options: BuildOptions): Promise<BuildResult> {
   return building(root, options, async (making, graph, platform) => {

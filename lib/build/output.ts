@@ -1,7 +1,7 @@
 /** What becomes of a build: an image of the store, files in a directory, archives. @module */
 import { formatReference, parseReference, withDefaultTag, type Platform, type Reference } from "../image/index.ts";
 import { packTree } from "../layer/index.ts";
-import { TsboxError } from "../../syscalls/index.ts";
+import { absolute, Directory, TsboxError } from "../../syscalls/index.ts";
 import type { Graph } from "./graph.ts";
 import { storeImage, type BuiltImage } from "./image.ts";
 import type { Done } from "./lookup.ts";
@@ -47,13 +47,16 @@ export async function makeOutputs(
     onEvent({ type: "exporting", what: ["the image", ...names.map(formatReference)].join(" ") });
     built = await storeImage(making, result, steps, { names: images.length > 0 ? names : [], ...files });
   }
-  for (const archive of archives) await saveArchive(making, built as BuiltImage, archive);
-  for (const each of outputs) {
-    if (each.type === "tar") await writeTree(making, snapshot, each.destination);
-    if (each.type === "local") await writeFiles(making, snapshot, each.destination);
+  try {
+    for (const archive of archives) await saveArchive(making, built as BuiltImage, archive);
+    for (const each of outputs) {
+      if (each.type === "tar") await writeTree(making, snapshot, each.destination);
+      if (each.type === "local") await writeFiles(making, snapshot, each.destination);
+    }
+    if (images.some(({ push }) => push)) await pushAll(making);
+  } finally {
+    if (built && before && !before.has(built.id)) await forget(making, built);
   }
-  if (images.some(({ push }) => push)) await pushAll(making);
-  if (built && before && !before.has(built.id)) await forget(making, built);
   return images.length > 0 ? (built ?? {}) : {};
 }
 
@@ -106,8 +109,7 @@ async function writeTree(making: Making, snapshot: Snapshot, destination: Destin
 
 async function writeFiles(making: Making, snapshot: Snapshot, destination: string): Promise<void> {
   making.onEvent({ type: "exporting", what: `the files to ${destination}` });
-  const { mkdirSync } = process.getBuiltinModule("node:fs");
-  mkdirSync(destination, { recursive: true });
+  Directory.make(absolute(destination), 0o777);
   const { hostFiles } = await import("../containers/index.ts");
   const { unpackHost } = await hostFiles();
   await unpackHost(destination, treeOf(making, snapshot));
