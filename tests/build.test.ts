@@ -808,6 +808,10 @@ it("an output that cannot be written fails the build: what was made before it st
   expect(await failureOf(() => builds.build(text, { outputs: [local], tags: [] }))).toMatchObject({
     code: "file_refused",
   });
+  const cacheTo = [{ type: "local" as const, path: path("plain") }];
+  const failure = await failureOf(() => builds.build(text, { cacheTo, tags: ["cached"] }));
+  expect([failure.code, await images.exists("cached")]).toEqual(["system", true]);
+  await images.remove("cached");
 });
 
 it("nothing is left: no process, no directory of work", () => {

@@ -91,25 +91,18 @@ class LayoutDirectory implements RemotePlace {
     return blobs?.status(hexOf(digest)) !== undefined;
   }
 
-  async putBlob({ digest }: Descriptor, open: () => AsyncIterable<Uint8Array>): Promise<void> {
-    const { createWriteStream, mkdirSync, renameSync } = process.getBuiltinModule("node:fs");
-    const { Readable } = process.getBuiltinModule("node:stream");
-    const { pipeline } = process.getBuiltinModule("node:stream/promises");
-    mkdirSync(`${this.name}/blobs/sha256`, { recursive: true });
-    const temporary = `${this.#pathOf(digest)}.new-${crypto.randomUUID()}`;
-    // pieces are good until the next one is asked for
-    const copies = async function* () {
-      for await (const piece of open()) yield piece.slice();
-    };
-    await pipeline(Readable.from(copies()), createWriteStream(temporary));
-    renameSync(temporary, this.#pathOf(digest));
+  async putBlob({ digest }: Descriptor, open: () => AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+    Directory.make(`${this.name}/blobs/sha256`, 0o777);
+    const { writeWholeFile } = await import("../images/index.ts");
+    await writeWholeFile(this.#pathOf(digest), open(), { signal });
   }
 
-  async putManifest(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  async putManifest(bytes: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
     const descriptor = { mediaType: OCI_MANIFEST, digest: digestOf(bytes), size: bytes.length };
-    await this.putBlob(descriptor, async function* () {
+    const once = async function* () {
       yield bytes;
-    });
+    };
+    await this.putBlob(descriptor, once, signal);
     using directory = Directory.open(this.name);
     const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
     directory?.replace("oci-layout", json({ imageLayoutVersion: "1.0.0" }), 0o644);
