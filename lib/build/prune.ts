@@ -59,7 +59,7 @@ const usageOf = ({ key, text, bytes, created, used, uses, layer }: CachedStep, n
 
 /** Layers that images have stay there; what builds that run at the moment use stays as well. */
 export async function pruneBuildCache(root: string | undefined, options: PruneOptions = {}): Promise<PrunedCache> {
-  checkOptions("pruneBuildCache", options, { all: true, olderThanMs: true, keepBytes: true });
+  checkOptions("pruneBuildCache", options, { all: "flag", olderThanMs: "number", keepBytes: "number" });
   const path = rootOf(root);
   if (kindOfPath(`${path}/${BUILD_CACHE}`) === undefined) return { removed: [], freedBytes: 0 };
   using store = Store.open({ root: path });

@@ -38,7 +38,7 @@ export interface Attachment {
 }
 
 export async function attach(home: Home, id: string, options: AttachOptions): Promise<Attachment> {
-  checkOptions("attach", options, { logs: true, signal: true });
+  checkOptions("attach", options, { logs: "flag", signal: "signal" });
   const { logs, signal } = options;
   signal?.throwIfAborted();
   const record = recordOf(home, id);

@@ -59,7 +59,13 @@ export async function commit(
   reference: string | undefined,
   options: ContainerCommitOptions,
 ): Promise<CommittedImage> {
-  checkOptions("commit", options, { author: true, message: true, changes: true, pause: true, signal: true });
+  checkOptions("commit", options, {
+    author: "text",
+    message: "text",
+    changes: "texts",
+    pause: "flag",
+    signal: "signal",
+  });
   const { author, message, changes, pause, signal } = options;
   const record = recordOf(home, id);
   using base = holdBase(home, record, "commit");

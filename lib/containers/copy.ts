@@ -1,5 +1,5 @@
 /** Files into a container, and out of it, whether it runs or not. @module @see https://docs.docker.com/reference/cli/docker/container/cp/ */
-import { checkOptions } from "../options/index.ts";
+import { checkOptions, checkHostPath } from "../options/index.ts";
 import { close, openPidfd, TsboxError } from "../../syscalls/index.ts";
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import { InsideFiles, Sandbox, type PathStat, type SandboxOptions } from "../sandbox/index.ts";
@@ -33,7 +33,7 @@ export async function statPath(
   path: string,
   options: { follow?: boolean },
 ): Promise<PathStat | undefined> {
-  checkOptions("stat", options, { follow: true });
+  checkOptions("stat", options, { follow: "flag" });
   await using inside = await reach(home, id);
   return await inside.files.stat(absolutePath(path), options.follow ?? true);
 }
@@ -48,7 +48,7 @@ export async function copyOut(
   given: string,
   options: CopyOutOptions = {},
 ): Promise<ReadableStream<Uint8Array>> {
-  checkOptions("copyOut", options, { followLink: true, signal: true });
+  checkOptions("copyOut", options, { followLink: "flag", signal: "signal" });
   const { followLink = false, signal } = options;
   const path = absolutePath(given);
   const inside = await reach(home, id);
@@ -80,7 +80,7 @@ export async function copyIn(
   archive: ReadableStream<Uint8Array>,
   options: CopyInOptions = {},
 ): Promise<void> {
-  checkOptions("copyIn", options, { archive: true, signal: true });
+  checkOptions("copyIn", options, { archive: "flag", signal: "signal" });
   const { archive: sameOwner = false, signal } = options;
   const path = absolutePath(given);
   await using inside = await reach(home, id);
@@ -111,7 +111,8 @@ function checkWritable({ options, name, status }: ContainerRecord): void {
 const notThere = (path: string, { name }: ContainerRecord) =>
   new TsboxError(`Could not find the file ${path} in container ${name}`, { code: "file_not_found", path });
 
-const absolutePath = (path: string): string => (path.startsWith("/") ? path : `/${path}`);
+const absolutePath = (path: string): string =>
+  checkHostPath("path", path === "" ? "/" : path).startsWith("/") ? path : `/${path}`;
 
 /** What its first entry is called. */
 export function archiveName(path: string): string {

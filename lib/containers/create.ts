@@ -46,7 +46,7 @@ const CLAIMS = 50;
 
 /** @throws TsboxError `invalid_option`, `name_in_use`, `image_not_found`, …, as `engine.images.pull` */
 export async function create(home: Home, options: ContainerOptions, making: MakeOptions): Promise<ContainerRecord> {
-  checkOptions("making a container", making, { signal: true, onProgress: true, onWarning: true });
+  checkOptions("making a container", making, { signal: "signal", onProgress: "callback", onWarning: "callback" });
   const checked = checkContainerOptions(options);
   // whose ids its files have is asked when nothing of it runs, too
   const namespaces = privilegedNamespaces(checked as Parameters<typeof privilegedNamespaces>[0]);

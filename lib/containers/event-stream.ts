@@ -27,7 +27,7 @@ const LOOK_MS = 250;
  * @throws TsboxError `invalid_option` for filters
  */
 export async function* events(home: Home, options: EventsOptions): AsyncGenerator<ContainerEvent, void, void> {
-  checkOptions("events", options, { since: true, until: true, filters: true, signal: true });
+  checkOptions("events", options, { since: "number", until: "number", filters: "filters", signal: "signal" });
   const { since, until = Infinity, filters = {}, signal } = options;
   const fits = eventTest(filters);
   settleAll(home);

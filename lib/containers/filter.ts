@@ -18,7 +18,7 @@ const RUNNING: readonly ContainerRecord["status"][] = ["running", "paused", "res
 
 /** The newest first. @throws TsboxError `invalid_option`; `container_not_found` for one that others are compared with */
 export async function list(home: Home, options: ListOptions): Promise<ContainerRecord[]> {
-  checkOptions("list", options, { all: true, filters: true });
+  checkOptions("list", options, { all: "flag", filters: "filters" });
   const { all = false, filters = {} } = options;
   const names = Object.keys(filters).filter((name) => (filters[name] as string[]).length > 0);
   // a mistake in them is told before anything is looked at

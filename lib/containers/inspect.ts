@@ -19,7 +19,7 @@ import { writtenBytes } from "./written.ts";
 export type ContainerInspect = ReturnType<typeof inspectOf>;
 
 export async function inspect(home: Home, id: string, options: { size?: boolean } = {}): Promise<ContainerInspect> {
-  checkOptions("inspect", options, { size: true });
+  checkOptions("inspect", options, { size: "flag" });
   const record = recordOf(home, id);
   return inspectOf(
     home,

@@ -2,7 +2,7 @@
  * What a container wrote: read back from its log, from all of its files, and followed over restarts.
  * @module
  */
-import { checkOptions } from "../options/index.ts";
+import { checkOptions, type Kind } from "../options/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import { recordOf } from "./find.ts";
 import { Following } from "./follow.ts";
@@ -29,15 +29,15 @@ export interface LogsOptions {
   /** Is told of bytes of the log that cannot be understood; what is behind them is read. */
   onDamage?: Damage;
 }
-const LOGS_OPTIONS: Record<keyof LogsOptions, true> = {
-  follow: true,
-  tail: true,
-  since: true,
-  until: true,
-  stdout: true,
-  stderr: true,
-  signal: true,
-  onDamage: true,
+const LOGS_OPTIONS: Record<keyof LogsOptions, Kind> = {
+  follow: "flag",
+  tail: "number",
+  since: "time",
+  until: "time",
+  stdout: "flag",
+  stderr: "flag",
+  signal: "signal",
+  onDamage: "callback",
 };
 
 /** A line with its end, or a part of one that is longer than a megabyte, or what there is of the last one. */
@@ -74,7 +74,7 @@ export async function* logs(home: Home, id: string, options: LogsOptions): Async
  * @param take gets bytes that are there as long as it works
  */
 export async function writeLogs(home: Home, id: string, options: WriteLogsOptions, take: TakePiece): Promise<void> {
-  checkOptions("writeLogs", options, { ...LOGS_OPTIONS, timestamps: true, details: true });
+  checkOptions("writeLogs", options, { ...LOGS_OPTIONS, timestamps: "flag", details: "flag" });
   const { timestamps, details, since, until } = options;
   const chosen = { streams: streamsOf(options), leftOut: {} };
   const isPlain = !timestamps && !details && since === undefined && until === undefined;

@@ -3,7 +3,9 @@ import { show, TsboxError } from "../../syscalls/index.ts";
 
 /** As Docker says it. */
 export const notFound = (nameOrId: string): TsboxError =>
-  new TsboxError(`No such container: ${nameOrId}`, { code: "container_not_found" });
+  new TsboxError(`No such container: ${typeof nameOrId === "string" ? nameOrId : show(nameOrId)}`, {
+    code: "container_not_found",
+  });
 
 /** @throws TsboxError `invalid_option` */
 export function checkName(name: unknown): string {

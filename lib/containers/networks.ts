@@ -243,7 +243,7 @@ export async function connect(
   containerName: string,
   more: Omit<ContainerNetwork, "name">,
 ): Promise<void> {
-  checkOptions("connect", more, { addresses: true, mac: true, aliases: true });
+  checkOptions("connect", more, { addresses: "texts", mac: "text", aliases: "texts" });
   await changeNetworks(home, networkName, containerName, async ({ networks, network, record, before }) => {
     const { network: mode } = record.options;
     if (networkPolicyOf(record.options))

@@ -24,7 +24,7 @@ const ELSEWHERE: readonly unknown[] = ["container_not_found", "container_state"]
 
 /** @throws TsboxError `invalid_option` */
 export async function prune(home: Home, options: PruneContainersOptions): Promise<Pruned> {
-  checkOptions("prune", options, { filters: true });
+  checkOptions("prune", options, { filters: "filters" });
   const { filters = {} } = options;
   const { until = [], ...others } = filters;
   const fits = testOf(home, others, ["label", "label!"]);

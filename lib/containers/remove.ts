@@ -20,7 +20,7 @@ export interface RemoveOptions {
 
 /** @throws TsboxError `container_state` where it runs, and nothing is forced; `container_not_found` */
 export async function remove(home: Home, id: string, options: RemoveOptions): Promise<void> {
-  checkOptions("remove", options, { force: true, volumes: true });
+  checkOptions("remove", options, { force: "flag", volumes: "flag" });
   if (!options.force) refuseRunning(recordOf(home, id));
   await locked(home, id, () => removeLocked(home, id, options));
 }

@@ -3,6 +3,7 @@
  * @module
  * @see https://docs.docker.com/engine/containers/start-containers-automatically/
  */
+import { checkText } from "../options/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -23,7 +24,7 @@ const NAMES = ["no", "always", "unless-stopped", "on-failure"] as const;
 export function policyOf(text: string = "no"): Policy {
   const refuse = (why: string) =>
     new TsboxError(`use the restart policy ${JSON.stringify(text)}: ${why}`, { code: "invalid_option" });
-  const colon = text.indexOf(":");
+  const colon = checkText("restart policy", text).indexOf(":");
   const word = colon < 0 ? text : text.slice(0, colon);
   const count = colon < 0 ? undefined : text.slice(colon + 1);
   const name = word === "" && count === undefined ? "no" : NAMES.find((known) => known === word);

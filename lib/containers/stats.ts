@@ -1,5 +1,5 @@
 /** What containers use, as the kernel counts it. @module @see https://docs.docker.com/reference/cli/docker/container/stats/ */
-import { checkOptions, checkSignal } from "../options/index.ts";
+import { checkOptions } from "../options/index.ts";
 import { readKernelFile } from "../../syscalls/index.ts";
 import { ContainerCgroup, type ContainerStats as GroupStats } from "../cgroup/index.ts";
 import { bytesThrough } from "../network/index.ts";
@@ -40,9 +40,8 @@ export async function* stats(
   id: string,
   options: ContainerStatsOptions = {},
 ): AsyncGenerator<ContainerStats, void, void> {
-  checkOptions("stats", options, { interval: true, signal: true });
+  checkOptions("stats", options, { interval: "duration", signal: "signal" });
   const { interval = "1s", signal } = options;
-  checkSignal(signal);
   const intervalMs = parseDuration("use the interval", interval);
   let before: Counted | undefined;
   for (;;) {

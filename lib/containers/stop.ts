@@ -123,7 +123,7 @@ interface Given {
 }
 
 function checked(options: StopOptions): Given {
-  checkOptions("stop", options, { signal: true, timeout: true, abort: true });
+  checkOptions("stop", options, { signal: "any", timeout: "duration", abort: "any" });
   const { signal, timeout, abort } = options;
   checkSignal(abort);
   return {

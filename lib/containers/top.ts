@@ -1,4 +1,5 @@
 /** The processes of a container, as ps(1) shows them. @module */
+import { checkArray, checkText } from "../options/index.ts";
 import { readKernelFile, TsboxError } from "../../syscalls/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -22,6 +23,7 @@ export interface Top {
  * @throws TsboxError `container_state`, `invalid_option`
  */
 export async function top(home: Home, id: string, words: string[]): Promise<Top> {
+  for (const word of checkArray("words of ps", words)) checkText("word of ps", word);
   const options = psOptions(words);
   const record = recordOf(home, id);
   checkRunning(record);

@@ -18,7 +18,7 @@ export interface UnitOptions {
 
 /** @throws TsboxError `unsupported` where there is no tsbox to call */
 export function bootUnit(root: string, options: { user?: boolean } = {}): string {
-  checkOptions("bootUnit", options, { user: true });
+  checkOptions("bootUnit", options, { user: "flag" });
   const { user = false } = options;
   const command = findSelf();
   if (command) return unitOf({ command, root, user });

@@ -49,7 +49,7 @@ const INSTEAD: [keyof Limits, keyof Limits][] = [
  * @throws TsboxError `invalid_option`, `limit_unavailable`, `container_not_found`
  */
 export async function update(home: Home, id: string, options: UpdateOptions): Promise<string[]> {
-  checkOptions("update", options, { limits: true, restart: true, network: true });
+  checkOptions("update", options, { limits: "object", restart: "text", network: "object" });
   const { limits, restart, network } = options;
   const warnings: string[] = [];
   if (limits) checkLimits(limits);

@@ -23,7 +23,7 @@ const RUN_MS = 100;
  * @throws TsboxError `container_not_found`; the reason of `signal`, where that fires
  */
 export async function wait(home: Home, id: string, options: WaitOptions): Promise<Ended> {
-  checkOptions("wait", options, { condition: true, signal: true });
+  checkOptions("wait", options, { condition: "any", signal: "signal" });
   const { signal } = options;
   const condition = checkChoice("condition to wait for", options.condition, ...CONDITIONS);
   signal?.throwIfAborted();

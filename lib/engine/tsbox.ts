@@ -1,5 +1,5 @@
 /** The engine: what is kept in one place, and what is done with it. @module */
-import { checkOptions } from "../options/index.ts";
+import { checkOptions, checkObject } from "../options/index.ts";
 import type * as builds from "../build/index.ts";
 import { Containers, Home, networksAt } from "../containers/index.ts";
 import { ImageBuilder } from "../image-builder/index.ts";
@@ -34,7 +34,7 @@ export class Tsbox implements Disposable {
   readonly #root: string | undefined;
 
   constructor(options: TsboxOptions = {}) {
-    checkOptions("Tsbox", options, { root: true });
+    checkOptions("Tsbox", options, { root: "text" });
     const { root } = options;
     this.#root = root;
     this.images = new Images(root);
@@ -82,7 +82,9 @@ export class Tsbox implements Disposable {
 /** Who does not build does without. */
 const loadBuilds = () => import("../build/index.ts");
 
-function plain({ dockerfile, ...rest }: BuildOptions): builds.BuildOptions {
+function plain(options: BuildOptions): builds.BuildOptions {
+  checkObject("options of build", options);
+  const { dockerfile, ...rest } = options;
   if (dockerfile === undefined) return rest;
   return { ...rest, dockerfile: dockerfile instanceof ImageBuilder ? dockerfile.dockerfile() : dockerfile };
 }

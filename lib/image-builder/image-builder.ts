@@ -20,7 +20,7 @@ import { command, flag, hereDocument, json, listFlag, option, pair, paths, toggl
 /** What it is called in messages: there is no file. */
 const NAME = "image";
 const NOTHING = "scratch";
-const OF_FILES = { chown: true, chmod: true, link: true } as const;
+const OF_FILES = { chown: "text", chmod: "text", link: "flag" } as const;
 
 /** An instruction; images that it takes files of have their names only when all is written. */
 interface Written {
@@ -50,7 +50,7 @@ export class ImageBuilder {
 
   /** A line for the shell, a script of several, or a program and its arguments. */
   run(given: string | readonly string[], options: RunOptions = {}): ImageBuilder {
-    checkOptions("run", options, { mounts: true, network: true, security: true });
+    checkOptions("run", options, { mounts: "objects", network: "text", security: "text" });
     const { mounts = [], network, security } = options;
     const isScript = typeof given === "string" && /[\n\r]|<<|\\\s*$|^\s*--/.test(given);
     const sources = mounts.flatMap(({ from }) => (from instanceof ImageBuilder ? [from] : []));
@@ -63,7 +63,7 @@ export class ImageBuilder {
   }
 
   copy(sources: string | readonly string[], destination: string, options: CopyOptions = {}): ImageBuilder {
-    checkOptions("copy", options, { ...OF_FILES, from: true, parents: true, exclude: true });
+    checkOptions("copy", options, { ...OF_FILES, from: "any", parents: "flag", exclude: "texts" });
     const { from, parents, exclude = [] } = options;
     return this.#with(from instanceof ImageBuilder ? [from] : [], (nameOf) =>
       [
@@ -78,7 +78,13 @@ export class ImageBuilder {
   }
 
   add(sources: string | readonly string[], destination: string, options: AddOptions = {}): ImageBuilder {
-    checkOptions("add", options, { ...OF_FILES, checksum: true, keepGitDir: true, unpack: true, exclude: true });
+    checkOptions("add", options, {
+      ...OF_FILES,
+      checksum: "text",
+      keepGitDir: "flag",
+      unpack: "flag",
+      exclude: "texts",
+    });
     const { checksum, keepGitDir, unpack, exclude = [] } = options;
     return this.#line(
       "ADD",
@@ -150,11 +156,11 @@ export class ImageBuilder {
   /** `"none"`: not the base's either. */
   healthcheck(given: "none" | string | readonly string[], options: HealthcheckOptions = {}): ImageBuilder {
     checkOptions("healthcheck", options, {
-      interval: true,
-      timeout: true,
-      startPeriod: true,
-      startInterval: true,
-      retries: true,
+      interval: "text",
+      timeout: "text",
+      startPeriod: "text",
+      startInterval: "text",
+      retries: "number",
     });
     const { interval, timeout, startPeriod, startInterval, retries } = options;
     if (given === "none") return this.#line("HEALTHCHECK", "NONE");
@@ -231,7 +237,7 @@ export class ImageBuilder {
  * ```
  */
 export function image(base: Source, options: { platform?: string } = {}): ImageBuilder {
-  checkOptions("image", options, { platform: true });
+  checkOptions("image", options, { platform: "text" });
   const { platform } = options;
   if (typeof base === "string" && !/^[^\s\\"'`#]+$/.test(base))
     throw new TsboxError(`build on the image ${show(base)}: not a name of one`, { code: "reference_invalid" });

@@ -1,4 +1,5 @@
 /** Addresses of IP, and networks of them. @module */
+import { checkText } from "../options/index.ts";
 import { show, TsboxError } from "../../syscalls/index.ts";
 
 export interface Address {
@@ -52,7 +53,7 @@ export function parseAddress(text: string): Address {
 
 /** Bits behind the prefix may be set. @throws TsboxError `invalid_option` */
 export function parseSubnet(text: string): Subnet {
-  const [, address = "", digits = ""] = /^([^/]*)\/(\d{1,3})$/.exec(text) ?? [];
+  const [, address = "", digits = ""] = /^([^/]*)\/(\d{1,3})$/.exec(checkText("subnet", text)) ?? [];
   const found = findAddress(address);
   const prefix = Number(digits);
   if (!found || digits === "" || prefix > bitsOf(found.family)) {

@@ -1,5 +1,5 @@
 /** A network that is about to be made: whether it can be, and what it then is. Nothing is made here. @module */
-import { checkKeys, invalid, checkOptions } from "../options/index.ts";
+import { checkKeys, invalid, checkOptions, type Kind } from "../options/index.ts";
 import { effectiveUid, show, TsboxError } from "../../syscalls/index.ts";
 import { formatSubnet, parseSubnet } from "../ip/index.ts";
 import { checkDevice, type Route } from "../netlink/index.ts";
@@ -30,14 +30,14 @@ const DOCKERS: Record<string, string> = {
   "com.docker.network.driver.mtu": "mtu",
   "com.docker.network.bridge.name": "bridge_name",
 };
-const KNOWN: Record<keyof NetworkOptions, true> = {
-  name: true,
-  driver: true,
-  subnets: true,
-  ipv6: true,
-  internal: true,
-  labels: true,
-  options: true,
+const KNOWN: Record<keyof NetworkOptions, Kind> = {
+  name: "text",
+  driver: "any",
+  subnets: "objects",
+  ipv6: "flag",
+  internal: "flag",
+  labels: "words",
+  options: "words",
 };
 const OPTIONS = ["mtu", "isolate", "parent", "bridge_name"];
 
@@ -57,7 +57,10 @@ export function newNetwork(options: NetworkOptions, { others, routes, device }: 
   if (!NAME.test(name))
     throw invalid(`create the network ${show(name)}: invalid network name`, "letters, digits, _ . and -");
   if (driver !== "bridge" && driver !== "macvlan")
-    throw invalid(`create the network ${show(name)}: could not find plugin ${String(driver)}`, "bridge, macvlan");
+    throw invalid(
+      `create the network ${show(name)}: could not find plugin ${typeof driver === "string" ? driver : show(driver)}`,
+      "bridge, macvlan",
+    );
   if (driver === "macvlan") checkRoot();
   const asked = optionsOf(given);
   for (const each of [asked["bridge_name"], asked["parent"]]) if (each !== undefined) checkDevice(each);

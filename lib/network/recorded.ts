@@ -6,7 +6,7 @@
  * ```
  * @module
  */
-import { invalid } from "../options/index.ts";
+import { invalid, checkText, checkOptions } from "../options/index.ts";
 import { Directory, removeTree, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
 import { formatAddress, parseSubnet } from "../ip/index.ts";
@@ -44,6 +44,7 @@ export class RecordedNetworks {
 
   /** By its name, its id, or the beginning of that. @throws TsboxError `network_not_found` */
   get(nameOrId: string): NetworkRecord {
+    checkText("network", nameOrId);
     const { networks } = this.state();
     const named = networks.byName<NetworkRecord>(nameOrId);
     if (named) return named;
@@ -56,6 +57,7 @@ export class RecordedNetworks {
 
   /** By name; the default one among them, once a container was in it. */
   list(filters: NetworkFilters = {}): NetworkRecord[] {
+    checkOptions<{ filters: NetworkFilters }>("networks.list", { filters }, { filters: "filters" });
     const all = this.state().networks.list<NetworkRecord>();
     return listed(all, filters).toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }

@@ -33,29 +33,6 @@ export function checkKeys(what: string, value: unknown, known: readonly string[]
   }
 }
 
-/**
- * The options of a verb. Filters are alike for all that have them.
- * @param known each that there is: none is forgotten
- */
-export function checkOptions<Options extends object>(
-  verb: string,
-  options: Options,
-  known: Readonly<Record<keyof Options, unknown>>,
-): void {
-  checkObject(`options of ${verb}`, options);
-  checkKeys("option", options, Object.keys(known), verb);
-  if ("filters" in options) checkFilters(options.filters);
-}
-
-function checkFilters(filters: unknown): void {
-  if (filters === undefined) return;
-  const hint = '{ label: ["tier=web"] }';
-  checkObject("filters", filters, hint);
-  for (const [name, values] of Object.entries(filters as object))
-    if (!Array.isArray(values) || values.some((value) => typeof value !== "string"))
-      throw invalid(`use the filter ${show(name)} ${show(values)}: not an array of strings`, hint);
-}
-
 /** What is in an array, its holes as undefined. */
 export function checkArray(what: string, value: unknown): unknown[] {
   if (!Array.isArray(value)) throw invalid(`use the ${what} ${show(value)}: not an array`);

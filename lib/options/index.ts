@@ -6,10 +6,10 @@ export {
   checkInteger,
   checkKeys,
   checkObject,
-  checkOptions,
   checkPath,
   checkSignal,
   checkText,
   invalid,
 } from "./check.ts";
+export { checkOptions, type Kind } from "./verb.ts";
 export { didYouMean } from "./nearest.ts";

@@ -1,5 +1,5 @@
 /** The volumes of a store. @module */
-import { checkOptions } from "../options/index.ts";
+import { checkOptions, checkText } from "../options/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import { type State } from "../state/index.ts";
 import { checkDriver } from "./driver-options.ts";
@@ -51,11 +51,11 @@ export class Volumes {
    */
   claim(options: VolumeOptions, unfilled = false): VolumeRecord {
     checkOptions("volumes.create", options, {
-      name: true,
-      driver: true,
-      options: true,
-      labels: true,
-      anonymous: true,
+      name: "text",
+      driver: "text",
+      options: "words",
+      labels: "words",
+      anonymous: "flag",
     });
     const { name = newName(), driver = "local", options: given = {}, labels = {}, anonymous } = options;
     const fail = (why: string, code: "invalid_option" | "name_in_use" = "invalid_option") =>
@@ -111,6 +111,7 @@ export class Volumes {
 
   /** @throws TsboxError `volume_not_found` */
   get(name: string): VolumeRecord {
+    checkText("volume", name);
     const found = this.#state().volumes.get<VolumeRecord>(name);
     if (!found || found.removing) throw notFound(name);
     return found;
@@ -118,17 +119,17 @@ export class Volumes {
 
   /** Where its files are. */
   path(name: string): string {
-    return dataOf(this.#state().root, name);
+    return dataOf(this.#state().root, checkText("volume", name));
   }
 
   /** On the disk. */
   sizeBytes(name: string): number {
-    return usedBytes(this.#state().root, name);
+    return usedBytes(this.#state().root, checkText("volume", name));
   }
 
   /** By name. @throws TsboxError `invalid_option` for filters that there are not */
   list(filters: VolumeFilters = {}): VolumeRecord[] {
-    checkOptions<{ filters?: VolumeFilters }>("volumes.list", { filters }, { filters: true });
+    checkOptions<{ filters?: VolumeFilters }>("volumes.list", { filters }, { filters: "filters" });
     const all = this.#state()
       .volumes.list<VolumeRecord>()
       .filter(({ removing }) => !removing);
@@ -152,7 +153,8 @@ export class Volumes {
 
   /** @throws TsboxError `volume_not_found`, `volume_in_use` */
   async remove(name: string, options: RemoveVolumeOptions = {}): Promise<void> {
-    checkOptions("volumes.remove", options, { force: true });
+    checkText("volume", name);
+    checkOptions("volumes.remove", options, { force: "flag" });
     const { force = false } = options;
     const { removeVolume } = await import("./remove.ts");
     if (!(await removeVolume(this.#state(), this, name)) && !force) throw notFound(name);
@@ -166,7 +168,7 @@ export class Volumes {
 
   /** Removes those that no container has. */
   async prune(options: PruneVolumesOptions = {}): Promise<PrunedVolumes> {
-    checkOptions("volumes.prune", options, { all: true, filters: true });
+    checkOptions("volumes.prune", options, { all: "flag", filters: "filters" });
     return (await import("./remove.ts")).pruneVolumes(this.#state(), this, options);
   }
 }
