@@ -70,6 +70,23 @@ describe("run -d", () => {
   });
 });
 
+describe("wait", () => {
+  boxTest("that a signal ends has that status, and says nothing of containers that go on", async () => {
+    const name = waiting();
+    const child = Bun.spawn(made.command("wait", name), {
+      env: made.env,
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const catches = () => /^SigCgt:\s*\w*[4-7c-f]\w{3}$/m.test(readFileSync(`/proc/${child.pid}/status`, "utf8"));
+    while (!catches()) await Bun.sleep(5);
+    child.kill("SIGTERM");
+    expect([await child.exited, await child.stdout.text(), await child.stderr.text()]).toEqual([143, "", ""]);
+    said("rm", "-f", name);
+  });
+});
+
 describe("run", () => {
   boxTest("of an image for another platform that nobody asked for works where it can, with a warning", async () => {
     const foreign = await made.image(undefined, { Env: ["PATH=/bin"] }, { architecture: "s390x" });

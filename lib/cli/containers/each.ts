@@ -24,7 +24,9 @@ export async function forAll(
     const { error, shown } = await work;
     if (shown !== undefined) print(`${safeWord(shown)}\n`);
     if (error === undefined) continue;
-    if ((error as { code?: string }).code === "aborted") throw error;
+    const { code, name } = error as { code?: string; name?: string };
+    // by a signal: of what waits, that is the reason
+    if (code === "aborted" || name === "AbortError") throw error;
     reportFailure(error);
     if (!forgives(error)) status = REFUSED;
   }
