@@ -65,6 +65,7 @@ export async function runContainer(
     await bury(launched);
     throw failure;
   }
+  launched.control.send(1); // it is known
   const socket = connectSocket(`${folder.path}/start.sock`);
   send(socket, Uint8Array.of(1));
   const status = await bury(launched);
