@@ -788,7 +788,7 @@ describe("outputs", () => {
 
 it("an output that cannot be written fails the build: what was made before it stays, and an image nobody wanted does not", async () => {
   const path = (name: string) => join(builds.context.path, name);
-  const none = path("none/a.tar");
+  const none = path("nowhere/a.tar");
   using images = builds.images();
   const ids = async () => (await images.list()).map(({ id }) => id);
   const before = await ids();

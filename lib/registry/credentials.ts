@@ -169,7 +169,7 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 /** Undefined where there is none. It may be a symlink, as of those who keep theirs elsewhere. */
 function readConfig(file: string): Config | undefined {
   const [directory, name] = placeOf(file);
-  using open = Directory.open(directory);
+  using open = openIfAllowed(directory);
   const bytes = open?.read(name, MAX_FILE_BYTES);
   // created, but not yet written to
   if (!bytes || bytes.length === 0) return undefined;
@@ -182,6 +182,17 @@ function readConfig(file: string): Config | undefined {
   const { auths, credHelpers } = Object(value) as Config;
   if (isObject(value) && [auths ?? {}, credHelpers ?? {}].every(isObject)) return value as Config;
   throw new TsboxError(`read ${show(file)}: not what docker login writes`, { code: "invalid_option", path: file });
+}
+
+/** Where podman of root's has run, /run/containers is root's alone. */
+function openIfAllowed(path: string): Directory | undefined {
+  const EACCES = 13;
+  try {
+    return Directory.open(path);
+  } catch (error) {
+    if (error instanceof TsboxError && error.errno === EACCES) return undefined;
+    throw error;
+  }
 }
 
 /** All else that stands in it stays. */
