@@ -63,7 +63,11 @@ export async function makeOutputs(
 type Destination = string | WritableStream<Uint8Array>;
 
 /** A file has its name when it is whole; devices and what a symlink leads to are written as they are. */
-async function write(pieces: ReadableStream<Uint8Array>, destination: Destination, signal: AbortSignal): Promise<void> {
+async function writeTo(
+  pieces: ReadableStream<Uint8Array>,
+  destination: Destination,
+  signal: AbortSignal,
+): Promise<void> {
   if (typeof destination !== "string") return pieces.pipeTo(destination);
   const { createWriteStream, lstatSync } = process.getBuiltinModule("node:fs");
   const { Writable } = process.getBuiltinModule("node:stream");
@@ -72,6 +76,16 @@ async function write(pieces: ReadableStream<Uint8Array>, destination: Destinatio
     return writeWholeFile(destination, pieces, { signal });
   const fd = await openNamed(destination, "w", signal);
   return pieces.pipeTo(Writable.toWeb(createWriteStream("", { fd })) as WritableStream<Uint8Array>);
+}
+
+/** Where it cannot be written, whoever makes the pieces ends as well. */
+async function write(pieces: ReadableStream<Uint8Array>, destination: Destination, signal: AbortSignal): Promise<void> {
+  try {
+    await writeTo(pieces, destination, signal);
+  } catch (error) {
+    await pieces.cancel(error).catch(() => {}); // one that is being read has been told
+    throw error;
+  }
 }
 
 async function saveArchive(
