@@ -78,10 +78,13 @@ async function writeTo(
   return pieces.pipeTo(Writable.toWeb(createWriteStream("", { fd })) as WritableStream<Uint8Array>);
 }
 
-/** Where it cannot be written, whoever makes the pieces ends as well. */
-async function write(pieces: ReadableStream<Uint8Array>, destination: Destination, signal: AbortSignal): Promise<void> {
+const write = (pieces: ReadableStream<Uint8Array>, destination: Destination, signal: AbortSignal): Promise<void> =>
+  orCancel(pieces, writeTo(pieces, destination, signal));
+
+/** Where they cannot be written, whoever makes the pieces ends as well. */
+async function orCancel(pieces: ReadableStream<Uint8Array>, writing: Promise<void>): Promise<void> {
   try {
-    await writeTo(pieces, destination, signal);
+    await writing;
   } catch (error) {
     await pieces.cancel(error).catch(() => {}); // one that is being read has been told
     throw error;
@@ -126,7 +129,8 @@ async function writeFiles(making: Making, snapshot: Snapshot, destination: strin
   Directory.make(absolute(destination), 0o777);
   const { hostFiles } = await import("../containers/index.ts");
   const { unpackHost } = await hostFiles();
-  await unpackHost(destination, treeOf(making, snapshot));
+  const pieces = treeOf(making, snapshot);
+  await orCancel(pieces, unpackHost(destination, pieces));
 }
 
 async function pushAll({ store, options, signal, onEvent }: Making): Promise<void> {
