@@ -298,6 +298,20 @@ describe("credentials in files", () => {
     expect((await filesWith({ auths: { [key]: entry("u") } }).find(domain, path))?.username).toBe(username as string);
   });
 
+  test.skipIf(process.geteuid?.() === 0)("in a directory that is not the user's are none", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "tsbox-config-"));
+    try {
+      writeFileSync(join(directory, "config.json"), JSON.stringify({ auths: { "registry.example": entry("u") } }));
+      const files = new CredentialFiles({ DOCKER_CONFIG: directory, HOME: directory });
+      expect((await files.find("registry.example", "a"))?.username).toBe("u");
+      chmodSync(directory, 0);
+      expect(await files.find("registry.example", "a")).toBeUndefined();
+    } finally {
+      chmodSync(directory, 0o700);
+      rmSync(directory, { recursive: true });
+    }
+  });
+
   test("the longest name counts", async () => {
     const auths = { "r.io": entry("all"), "r.io/team": entry("team"), "r.io/team/app": entry("app"), "r.io/x": {} };
     const files = filesWith({ auths });
