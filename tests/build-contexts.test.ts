@@ -49,6 +49,10 @@ const TAR = archive(
   hardLink("same", "src/a"),
 );
 
+const streamOf = (pieces: AsyncIterable<Uint8Array>) => pieces as ReadableStream<Uint8Array>;
+/** Headers of a file whose bytes are yet to come. */
+const sized = (size: number) => archive(file("a", "", { size })).subarray(0, -1024);
+
 describe("a context", () => {
   test("is a directory, as it is", async () => {
     const path = fresh();
@@ -113,6 +117,41 @@ describe("a context", () => {
   ])("is no archive with %s", async (_, entry) => {
     const error = await failureOf(() => openContext(archive(file("first", ""), entry), { scratch }));
     expect(error).toMatchObject({ code: "archive_refused" });
+  });
+
+  test.each<[string, Uint8Array, Uint8Array, object]>([
+    ["zeros without end", new Uint8Array(), new Uint8Array(1 << 20), { code: "archive_refused" }],
+    ["bytes without end", new Uint8Array(), Buffer.alloc(1 << 20, "\xfb\0", "latin1"), { code: "archive_refused" }],
+    ["a text without end", new Uint8Array(), Buffer.alloc(1 << 20, "RUN x\n"), { code: "file_refused" }],
+    ["a file of a petabyte", sized(2 ** 50), new Uint8Array(1 << 20), { code: "archive_refused" }],
+  ])("is not %s", async (_, first, more, expected) => {
+    let taken = 0;
+    const endless = async function* () {
+      yield first;
+      for (; taken < 1000; taken++) yield more;
+      expect.unreachable();
+    };
+    const open = async () => textIn(await openContext(streamOf(endless()), { scratch }), "Dockerfile");
+    expect(await failureOf(open)).toMatchObject(expected);
+    expect(taken).toBeLessThan(100);
+  });
+
+  test("is an archive with anything behind its end, and packed in whatever pieces", async () => {
+    const padded = async function* () {
+      yield TAR;
+      yield new Uint8Array(1 << 20);
+    };
+    expect(textIn(await openContext(streamOf(padded()), { scratch }), "src/a")).toBe("a");
+    const large = Bun.gzipSync(
+      archive(
+        file("Dockerfile", "FROM x"),
+        file("a", crypto.getRandomValues(new Uint8Array(65536))),
+      ) as Uint8Array<ArrayBuffer>,
+    );
+    const single = async function* () {
+      for (const byte of large) yield Uint8Array.of(byte);
+    };
+    expect(textIn(await openContext(streamOf(single()), { scratch }), "Dockerfile")).toBe("FROM x");
   });
 
   test("is no archive that is cut short", async () => {

@@ -16,6 +16,7 @@ import { ImageArchive } from "../lib/images/archive.ts";
 import { configBlob, jsonBlob, manifestBlob, type Blob } from "../lib/images/config.ts";
 import { imagesOf } from "../lib/images/load.ts";
 import { collect, type ArchiveSource } from "../lib/images/pieces.ts";
+import { Tsbox } from "../lib/index.ts";
 import { tarEnd, tarHeader, tarPadding, type TarHeader } from "../lib/tar/index.ts";
 import { failureOf } from "./support/failure.ts";
 
@@ -135,6 +136,33 @@ describe("refused is", () => {
     const failure = await failureOf(() => open(source()));
     expect(failure.code).toBe(code as "image_invalid");
     expect(readdirSync(join(folder, "spool"))).toEqual([]);
+  });
+
+  test.each<[string, Uint8Array, Uint8Array]>([
+    ["zeros without end", new Uint8Array(), new Uint8Array(1 << 20)],
+    ["bytes without end", new Uint8Array(), new Uint8Array(1 << 20).fill(0xfb)],
+    ["a file of a petabyte", tarOf([["a", "", { size: 2 ** 50 }]]).subarray(0, -1024), new Uint8Array(1 << 20)],
+    ["files without end", new Uint8Array(), Buffer.alloc(1 << 20, tarOf([["a", ""]]).subarray(0, -1024))],
+    [
+      "zeros without end, packed",
+      Bun.gzipSync(new Uint8Array(1 << 20)),
+      Buffer.concat(Array.from({ length: 10 }, () => Bun.gzipSync(new Uint8Array(1 << 20)))),
+    ],
+  ])("%s", async (what, first, more) => {
+    let taken = 0;
+    const endless = async function* () {
+      yield first;
+      for (; taken < 1000; taken++) yield more;
+      expect.unreachable();
+    };
+    expect(await failureOf(() => open(endless()))).toMatchObject({ code: "image_invalid" });
+    expect(readdirSync(join(folder, "spool"))).toEqual([]);
+    // a file system has more files than an archive of images
+    if (what === "files without end") return;
+    taken = 0;
+    using engine = new Tsbox({ root: join(folder, "store") });
+    expect(await failureOf(() => engine.images.import(endless()))).toMatchObject({ code: "image_invalid" });
+    expect(readdirSync(join(folder, "store/ingest"))).toEqual([]);
   });
 
   test("links in circles, out of the archive, and to nothing", async () => {

@@ -5,8 +5,10 @@
  * Nothing of it is unpacked, so no name leads anywhere: links are looked up among the archive's own names.
  * @module
  */
+import type { Compression } from "../image/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import { FormatError, TAR_BLOCK_BYTES, TarReader, type TarRecord } from "../../wasm/index.ts";
+import { boundedTar } from "./bounded-tar.ts";
 import {
   abortable,
   type ArchiveSource,
@@ -112,8 +114,7 @@ export class ImageArchive implements Disposable {
 /** A descriptor of a plain tar file that can be read anywhere. */
 async function openPlain(source: ArchiveSource, spool: string, signal: AbortSignal | undefined): Promise<number> {
   if (typeof source !== "string") {
-    const { compression, pieces } = await sniff(abortable(piecesOf(source), signal));
-    return spoolTo(spool, decompress(pieces, compression), signal);
+    return spoolTo(spool, await sniff(abortable(piecesOf(source), signal)), signal);
   }
   const { closeSync, fstatSync, readSync } = process.getBuiltinModule("node:fs");
   const fd = await openNamed(source, "r", signal);
@@ -125,7 +126,7 @@ async function openPlain(source: ArchiveSource, spool: string, signal: AbortSign
     const head = new Uint8Array(HEAD_BYTES);
     const compression = compressionOfBytes(head.subarray(0, readSync(fd, head, 0, head.length, 0)));
     isKept = compression === "none";
-    return isKept ? fd : await spoolTo(spool, decompress(filePieces(fd, 0, stat.size, signal), compression), signal);
+    return isKept ? fd : await spoolTo(spool, { compression, pieces: filePieces(fd, 0, stat.size, signal) }, signal);
   } finally {
     if (!isKept) closeSync(fd);
   }
@@ -135,12 +136,15 @@ async function openPlain(source: ArchiveSource, spool: string, signal: AbortSign
 async function spoolFrom(fd: number, spool: string, signal: AbortSignal | undefined): Promise<number> {
   const { createReadStream } = process.getBuiltinModule("node:fs");
   const stream = createReadStream("", { fd, autoClose: false });
-  const { compression, pieces } = await sniff(abortable(piecesOf(stream as AsyncIterable<Uint8Array>), signal));
-  return spoolTo(spool, decompress(pieces, compression), signal);
+  return spoolTo(spool, await sniff(abortable(piecesOf(stream as AsyncIterable<Uint8Array>), signal)), signal);
 }
 
 /** A file that nobody else finds, and that is gone when it is closed, or its owner is killed. */
-async function spoolTo(directory: string, pieces: Pieces, signal: AbortSignal | undefined): Promise<number> {
+async function spoolTo(
+  directory: string,
+  { compression, pieces }: { compression: Compression; pieces: Pieces },
+  signal: AbortSignal | undefined,
+): Promise<number> {
   const { closeSync, mkdirSync, openSync, unlinkSync, writeSync } = process.getBuiltinModule("node:fs");
   mkdirSync(directory, { recursive: true });
   // called as what prune of the store takes for its own
@@ -153,7 +157,15 @@ async function spoolTo(directory: string, pieces: Pieces, signal: AbortSignal | 
   }
   try {
     unlinkSync(file);
-    for await (const piece of pieces) {
+    let stored = 0;
+    const taken = async function* (): Pieces {
+      for await (const piece of pieces) {
+        stored += piece.length;
+        yield piece;
+      }
+    };
+    const bounds = { entries: MAX_MEMBERS, stored: () => stored };
+    for await (const piece of boundedTar(decompress(taken(), compression), bounds)) {
       signal?.throwIfAborted();
       for (let at = 0; at < piece.length;) at += writeSync(fd, piece, at);
     }

@@ -9,9 +9,10 @@ import {
   type Platform,
   type Reference,
 } from "../image/index.ts";
-import { packLayer, type PackOptions } from "../layer/index.ts";
+import { DEFAULT_LIMITS, packLayer, type PackOptions } from "../layer/index.ts";
 import type { IdMaps, Store, StoredImage } from "../store/index.ts";
 import { arriving, remember, type Arrival } from "./arrival.ts";
+import { boundedTar } from "./bounded-tar.ts";
 import {
   configBlob,
   creationTime,
@@ -96,7 +97,8 @@ async function storeLayer(
       yield piece;
     }
   };
-  for await (const plain of decompress(kept(), compression)) digester.update(plain);
+  const bounds = { entries: DEFAULT_LIMITS.entries, stored: () => ingest.sizeBytes };
+  for await (const plain of boundedTar(decompress(kept(), compression), bounds)) digester.update(plain);
   const { digest, size } = await ingest.commit();
   blobs.push(digest);
   return { descriptor: layerDescriptor(digest, size, compression), diffId: digester.digest() };

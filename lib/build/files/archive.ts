@@ -28,7 +28,7 @@ const FORMATS: { magic: number[]; decode: (pieces: Pieces) => Pieces }[] = [
   { magic: [0x42, 0x5a, 0x68], decode: bunzip2 },
   { magic: XZ_MAGIC, decode: unxz },
 ];
-const MAGIC_BYTES = XZ_MAGIC.length;
+export const MAGIC_BYTES = XZ_MAGIC.length;
 
 /** Its bytes, as far as they are needed to know what they are; and all of them. */
 function peek(pieces: Pieces): { first: Uint8Array; all: Pieces } {
@@ -76,9 +76,11 @@ export function* entriesOf(pieces: Pieces, name: string): Generator<TarPiece, vo
   }
 }
 
+export const isPacked = (first: Uint8Array): boolean =>
+  FORMATS.some(({ magic }) => magic.every((byte, at) => first[at] === byte));
+
 /** What no text begins with. */
-export const isBinary = (first: Uint8Array): boolean =>
-  first.includes(0) || FORMATS.some(({ magic }) => magic.every((byte, at) => first[at] === byte));
+export const isBinary = (first: Uint8Array): boolean => first.includes(0) || isPacked(first);
 
 /** The entries of what is an archive, from its first on; undefined for what is none. */
 export function entriesIfArchive(pieces: Pieces, name: string): Generator<TarPiece, void> | undefined {

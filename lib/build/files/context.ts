@@ -26,6 +26,7 @@ import { bytesOf } from "./names.ts";
 import { lookIn, resolve } from "./place.ts";
 import { DownloadPlace } from "./kept-downloads.ts";
 import { download, type Progress } from "./download.ts";
+import { Spooling } from "./spool.ts";
 import { isSsh, remoteOf, withoutCredentials, type RemoteFile } from "./remote.ts";
 import type { Reaches } from "./reach.ts";
 import { OpenTree } from "./open-tree.ts";
@@ -169,9 +170,12 @@ async function spool(
   if (!file) throw new TsboxError(`use the directory ${show(scratch)}: it is not there`, { code: "file_not_found" });
   if (source instanceof Uint8Array) return file.write(source);
   let doneBytes = 0;
+  const spooling = new Spooling();
   for await (const piece of source) {
     signal?.throwIfAborted();
-    file.write(piece);
+    const needed = spooling.take(piece);
+    if (needed === "stop") break;
+    if (needed === "keep") file.write(piece);
     doneBytes += piece.length;
     onProgress?.(doneBytes);
   }
