@@ -105,7 +105,8 @@ const CALLS: Record<string, (junk: Junk, container: tsbox.Container) => unknown>
   ),
   "networks.get": (junk) => engine.networks.get(junk),
   "networks.list": (junk) => engine.networks.list(junk),
-  "pruneBuildCache, keepBytes": (junk) => engine.pruneBuildCache({ keepBytes: junk }),
+  "pruneBuildCache, keep": (junk) => engine.pruneBuildCache({ keep: junk }),
+  "pruneBuildCache, olderThan": (junk) => engine.pruneBuildCache({ olderThan: junk }),
   build: (junk) => engine.build(junk),
 };
 

@@ -557,8 +557,9 @@ describe("the cache", () => {
     expect((await builds.build(text, { tags: [] })).cached).toBe(1);
     await images.remove(id as string).catch(() => images.prune());
     await images.prune();
-    expect((await pruneBuildCache(builds.root, { olderThanMs: 60_000 })).removed).toEqual([]);
-    expect((await pruneBuildCache(builds.root, { keepBytes: 1e9 })).removed).toEqual([]);
+    expect((await pruneBuildCache(builds.root, { olderThan: 60_000 })).removed).toEqual([]);
+    expect((await pruneBuildCache(builds.root, { olderThan: "720h" })).removed).toEqual([]);
+    expect((await pruneBuildCache(builds.root, { keep: "1gb" })).removed).toEqual([]);
     const layers = () => readdirSync(`${builds.root}/layers`).length;
     const there = layers();
     await builds.build("FROM base\nRUN --mount=type=cache,target=/c mkdir /c/d && chown 7:7 /c/d && echo x > /c/d/x", {

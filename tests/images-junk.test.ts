@@ -81,7 +81,7 @@ test("an option that is misspelt is refused, and what is nearly it named", async
     ["dangeling", (options) => images.list(options)],
     ["labels", (options) => images.prune(options)],
     ["forced", (options) => images.remove("app", options)],
-    ["olderThan", (options) => engine.pruneBuildCache(options)],
+    ["olderThen", (options) => engine.pruneBuildCache(options)],
     ["rot", async (options) => new Tsbox(options)],
   ] as [string, (options: never) => Promise<unknown>][]) {
     const error = (await work(bad({ [misspelt]: "x" })).catch((failure: unknown) => failure)) as TsboxError;
@@ -89,7 +89,7 @@ test("an option that is misspelt is refused, and what is nearly it named", async
       "invalid_option",
       expect.stringMatching(new RegExp(`^use the option "${misspelt}" of \\S+: unknown$`)),
     ]);
-    if (misspelt !== "olderThan") expect(error.hint).toMatch(/^did you mean \w+\? known: \w+/);
+    expect(error.hint).toMatch(/^did you mean \w+\? known: \w+/);
   }
   expect(await images.list()).toEqual(kept);
 });

@@ -2,6 +2,7 @@
 import { checkOptions } from "../options/index.ts";
 import { absolute, Directory, kindOfPath, OpenFile, removeTree } from "../../syscalls/index.ts";
 import { chainIds, type Digest } from "../image/index.ts";
+import { parseAge, parseSize, type Duration, type Size } from "../sandbox/index.ts";
 import { imageIds } from "../launch/index.ts";
 import { removeTreeAs } from "../layer/index.ts";
 import { defaultRoot, BUILD_CACHE, Store } from "../store/index.ts";
@@ -26,10 +27,10 @@ export interface CacheUsage {
 export interface PruneOptions {
   /** Also what images have, the directories of `RUN --mount=type=cache`, and what ADD has downloaded. */
   all?: boolean;
-  /** Only what was not used for so long. */
-  olderThanMs?: number;
-  /** What was used last stays, up to so many bytes. */
-  keepBytes?: number;
+  /** Only what was not used for so long: `"24h"`, or milliseconds. */
+  olderThan?: Duration;
+  /** What was used last stays, up to so much: `"10gb"`, or bytes. */
+  keep?: Size;
 }
 
 export interface PrunedCache {
@@ -59,13 +60,19 @@ const usageOf = ({ key, text, bytes, created, used, uses, layer }: CachedStep, n
 
 /** Layers that images have stay there; what builds that run at the moment use stays as well. */
 export async function pruneBuildCache(root: string | undefined, options: PruneOptions = {}): Promise<PrunedCache> {
-  checkOptions("pruneBuildCache", options, { all: "flag", olderThanMs: "number", keepBytes: "number" });
+  checkOptions("pruneBuildCache", options, { all: "flag", olderThan: "duration", keep: "any" });
+  const { all = false, olderThan = 0, keep } = options;
+  const bounds = {
+    all,
+    olderThanMs: olderThan === 0 ? 0 : parseAge("prune what is older than", olderThan),
+    keepBytes: keep === undefined ? undefined : parseSize("keep", keep),
+  };
   const path = rootOf(root);
   if (kindOfPath(`${path}/${BUILD_CACHE}`) === undefined) return { removed: [], freedBytes: 0 };
   using store = Store.open({ root: path });
   using cache = new BuildCache(path);
   const needed = layersOf(store);
-  const going = chosen(cache.steps(), needed, options);
+  const going = chosen(cache.steps(), needed, bounds);
   cache.remove(going.map(({ key }) => key));
   cache.removeImages((image) => !store.hasBlob(image));
   const layers = going.flatMap(({ layer }) => layer ?? []);
@@ -75,9 +82,9 @@ export async function pruneBuildCache(root: string | undefined, options: PruneOp
   );
   const removed = going.map(({ key, text, bytes }) => ({ key, text, bytes }));
   const freed = going.filter(({ layer }) => layer && !needed.has(layer.chainId));
-  const places = options.all ? [MOUNTS, DOWNLOADS] : [];
-  const mounts = places.reduce((sum, name) => sum + prunePlaces(`${path}/${name}`, options.olderThanMs ?? 0), 0);
-  if (options.all) for (const name of [HASHES, LOCKS]) clear(`${path}/${name}`);
+  const places = all ? [MOUNTS, DOWNLOADS] : [];
+  const mounts = places.reduce((sum, name) => sum + prunePlaces(`${path}/${name}`, bounds.olderThanMs), 0);
+  if (all) for (const name of [HASHES, LOCKS]) clear(`${path}/${name}`);
   return { removed, freedBytes: freed.reduce((sum, { bytes }) => sum + bytes, mounts) };
 }
 
@@ -91,7 +98,7 @@ function layersOf(store: Store): Set<Digest> {
 function chosen(
   steps: readonly CachedStep[],
   needed: Set<Digest>,
-  { all = false, olderThanMs = 0, keepBytes }: PruneOptions,
+  { all, olderThanMs, keepBytes }: { all: boolean; olderThanMs: number; keepBytes: number | undefined },
 ): CachedStep[] {
   const before = Date.now() - olderThanMs;
   let kept = 0;

@@ -1,7 +1,7 @@
 /** Sandboxes. @module */
 export { absolute, access, signalNumber, TsboxError } from "../../syscalls/index.ts";
 export { bandwidthOf, wayLimitsOf } from "./bandwidth.ts";
-export { parseDuration, parseSize } from "./parse.ts";
+export { parseAge, parseDuration, parseSize } from "./parse.ts";
 export { checkCommand } from "./check-request.ts";
 export { capabilityName, DEFAULT_CAPABILITIES } from "./capabilities.ts";
 export { SandboxProcess } from "./process.ts";

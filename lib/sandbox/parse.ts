@@ -25,12 +25,13 @@ const MAX_DURATION_MS = 2 ** 31 - 1;
 
 /** Milliseconds. */
 export function parseDuration(what: string, duration: Duration): number {
-  const durationMs = milliseconds(what, duration);
+  const durationMs = parseAge(what, duration);
   if (durationMs > MAX_DURATION_MS) throw invalid(`${what} ${show(duration)}: too long`, 'at most "596h"');
   return durationMs;
 }
 
-function milliseconds(what: string, duration: Duration): number {
+/** Milliseconds that nobody waits for: they may be any number. */
+export function parseAge(what: string, duration: Duration): number {
   const hint = 'milliseconds, or a number with a unit: "500ms", "2s", "1m", "1h"';
   if (typeof duration === "number") {
     if (!Number.isFinite(duration) || duration <= 0) throw notUnderstood(what, duration, hint);

@@ -36,15 +36,15 @@ export const addBuilderPrune: Add = (parent, name) =>
     },
     ({ all = false, filter = [], force = false, keepStorage }: PruneFlags) =>
       safely(async () => {
-        const olderThanMs = ageOf(filter);
-        const keepBytes = keepStorage === undefined ? undefined : bytesOf(keepStorage);
+        const olderThan = ageOf(filter);
+        const keep = keepStorage === undefined ? undefined : bytesOf(keepStorage);
         if (!force && !confirm(`WARNING! This will remove ${all ? ALL : UNUSED}.`)) return;
         const { Tsbox } = await import("../../engine/index.ts");
         using engine = new Tsbox();
         const pruned = await engine.pruneBuildCache({
           all,
-          ...(olderThanMs === undefined ? {} : { olderThanMs }),
-          ...(keepBytes === undefined ? {} : { keepBytes }),
+          ...(olderThan === undefined ? {} : { olderThan }),
+          ...(keep === undefined ? {} : { keep }),
         });
         tellRemoved(pruned);
         print(`Total reclaimed space: ${humanSize(pruned.freedBytes, 4)}\n`);
