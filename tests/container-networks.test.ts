@@ -309,6 +309,24 @@ describe.skipIf(reason !== undefined)(
     );
 
     test(
+      "keep their network over a prune while they are being restarted",
+      () => {
+        said("network", "create", "kept");
+        // its policy waits: nobody is in the network meanwhile
+        said("run", "-d", "--name", "again", "--network", "kept", "--restart", "always", "busy", "false");
+        // longer each time
+        const status = () => said("inspect", "-f", "{{.State.Status}} {{.RestartCount}}", "again");
+        while (!/^restarting [4-9]/.test(status())) Bun.sleepSync(5);
+        expect(said("network", "prune", "-f")).toBe("");
+        said("stop", "-t", "0", "again");
+        expect(said("network", "prune", "-f")).toContain("kept");
+        said("rm", "-f", "again");
+        nothingIsLeft();
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
       "what publishes a port is in a network, or refused: no port is left out",
       async () => {
         said("run", "-d", "--name", "plain", "-p", "8083:80", ...SERVE);

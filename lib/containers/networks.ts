@@ -45,7 +45,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
   const found: NetworkRecord[] = [];
   for (const { name } of wanted) found.push(await networkNamed(networks, name));
   const { name: first, driver } = found[0] as NetworkRecord;
-  if (driver === "macvlan" && publishes(options))
+  if (driver !== "bridge" && publishes(options))
     throw new TsboxError(
       `publish ports: containers of the network ${first} have addresses of their own, at which all is reached`,
       { code: "invalid_option" },
@@ -83,7 +83,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
         addNetworkEvent(home, network, "connect", record);
       }
       if (isUsers) publishPorts(home.root, id, reserved.sockets);
-      if (found.some(({ driver: each }) => each === "macvlan")) writeHosts(home, id);
+      if (found.some(({ driver: each }) => each !== "bridge")) writeHosts(home, id);
     },
   };
 }
@@ -158,7 +158,7 @@ export const networksAt = (
   home: Home,
   watcher: Watcher = new NetdWatcher(() => home.root, netdOf(home)),
   keeper: Keeper | undefined = effectiveUid() === 0 ? undefined : new NetdKeeper(() => home.root, netdOf(home)),
-): Networks => new Networks(() => home.state, isThere(home), keeper, watcher);
+): Networks => new Networks(() => home.state, isThere(home), keeper, watcher, isAwaited(home));
 
 const netdOf = (home: Home) => () => callVerb(home.root, "network", "netd");
 
@@ -171,6 +171,15 @@ const isThere =
     return now !== undefined && isUp(now);
   };
 
+/** One that is being restarted has ended for a moment, and given back what it had there. */
+const isAwaited =
+  (home: Home) =>
+  (network: NetworkRecord): boolean =>
+    home.state.containers
+      .list<ContainerRecord>()
+      .filter(({ status, after }) => status === "restarting" || after === "restart")
+      .some(({ options }) => networksOf(options).some(({ name }) => isNamed(network, name)));
+
 /** It has ended: its addresses and ports are given back. */
 export async function leaveNetworks(home: Home, record: ContainerRecord): Promise<void> {
   if (networksOf(record.options).length === 0) return;
@@ -178,7 +187,7 @@ export async function leaveNetworks(home: Home, record: ContainerRecord): Promis
   if (left.length === 0) return;
   await networksAt(home).leave(record.id);
   for (const { network } of left) addNetworkEvent(home, network, "disconnect", record);
-  if (left.some(({ network: { driver } }) => driver === "macvlan")) writeHosts(home, record.id);
+  if (left.some(({ network: { driver } }) => driver !== "bridge")) writeHosts(home, record.id);
 }
 
 export interface Place {

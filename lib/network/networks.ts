@@ -24,6 +24,8 @@ import type { NameSockets, Watcher } from "./watcher.ts";
 
 /** Whether a container of an endpoint still has it. */
 export type IsThere = (container: string) => boolean;
+/** Whether a container that is about to start again will be in a network. */
+export type IsAwaited = (network: NetworkRecord) => boolean;
 
 const RESERVED = ["none", "host", "default", "container"];
 /** Addresses of those that have ended. */
@@ -33,18 +35,27 @@ export class Networks extends RecordedNetworks {
   readonly #isThere: IsThere;
   readonly #keeper: Keeper | undefined;
   readonly #watcher: Watcher | undefined;
+  readonly #isAwaited: IsAwaited;
   /** Networks have been made: what leaves them has no way out before that is known. */
   #isNews = false;
 
   /**
    * @param state opened when it is needed @param isThere whether a container still has its endpoints
    * @param keeper of where the bridges are, which is not where this program is @param watcher told of what changes
+   * @param isAwaited what is not pruned although nobody is in it just now
    */
-  constructor(state: () => State, isThere: IsThere = () => true, keeper?: Keeper, watcher?: Watcher) {
+  constructor(
+    state: () => State,
+    isThere: IsThere = () => true,
+    keeper?: Keeper,
+    watcher?: Watcher,
+    isAwaited: IsAwaited = () => false,
+  ) {
     super(state);
     this.#isThere = isThere;
     this.#keeper = keeper;
     this.#watcher = watcher;
+    this.#isAwaited = isAwaited;
   }
 
   /** Nobody else tells the kernel of networks meanwhile. */
@@ -79,12 +90,13 @@ export class Networks extends RecordedNetworks {
     });
   }
 
-  /** Those that no container is in. @returns names */
+  /** Those that no container is in, nor one that is just being restarted. @returns names */
   async prune(filters: NetworkFilters = {}): Promise<string[]> {
     const removed: string[] = [];
-    for (const { id, name, endpoints } of this.list(filters)) {
+    for (const network of this.list(filters)) {
+      const { id, name, endpoints } = network;
       const used = Object.values(endpoints).some((endpoint) => this.#isUsed(endpoint));
-      if (used || name === DEFAULT_NETWORK) continue;
+      if (used || this.#isAwaited(network) || name === DEFAULT_NETWORK) continue;
       await this.remove(id);
       removed.push(name);
     }
