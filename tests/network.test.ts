@@ -292,6 +292,15 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     await refused({ name: "x", subnet: "10.5.0.0/24" } as never, 'use the option "subnet" of networks.create: unknown');
     await refused({ name: "x", options: { bridge_name: network.device } }, "is that of there");
     await refused({ name: "x", driver: "macvlan" }, "no parent");
+    await refused({ name: "x", driver: "ipvlan" }, "no parent");
+    await refused({ name: "x", driver: "overlay" as never }, "could not find plugin overlay");
+    const over = { name: "x", driver: "ipvlan", options: { parent: "out1" } } as const;
+    await refused({ ...over, options: { ...over.options, ipvlan_mode: "l4" } }, "ipvlan_mode=l4", "l2, l3, l3s");
+    await refused({ ...over, options: { ...over.options, ipvlan_flag: "red" } }, "ipvlan_flag=red");
+    await refused({ ...over, driver: "macvlan", options: { parent: "out1", ipvlan_mode: "l3" } }, "of ipvlan networks");
+    await networks.create({ ...over, name: "over" });
+    await refused({ ...over, driver: "macvlan" }, "network over is already using parent interface out1");
+    await networks.remove("over");
     expect((await failureOf(() => networks.remove("nothing"))).message).toBe("network nothing not found");
     expect((await failureOf(() => networks.remove("bridge"))).message).toContain("not found");
     await refused({ name: "x", options: { bridge_name: "a-name-that-is-too-long" } }, "at most 15 bytes");

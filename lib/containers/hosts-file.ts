@@ -1,6 +1,6 @@
 /**
  * /etc/hosts of a container: its own names, and those that were asked for. Neighbours in networks are told by a server for
- * names; only those at a device of the host (macvlan), which cannot reach one here, are in the file, and it is written anew
+ * names; only those at a device of the host (macvlan, ipvlan), which cannot reach one here, are in the file, and it is written anew
  * when one comes or goes.
  * @module
  * @see hosts(5)
@@ -74,7 +74,7 @@ export function checkHosts(options: ContainerOptions): void {
  * keeps its place.
  */
 export function writeHosts(home: Home, own: string): void {
-  const networks = home.state.networks.list<NetworkRecord>().filter(({ driver }) => driver === "macvlan");
+  const networks = home.state.networks.list<NetworkRecord>().filter(({ driver }) => driver !== "bridge");
   for (const id of new Set([own, ...networks.flatMap(({ endpoints }) => Object.keys(endpoints))])) {
     const record = home.state.containers.get<ContainerRecord>(id);
     using directory = record && home.directory(id);

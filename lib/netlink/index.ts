@@ -1,5 +1,15 @@
 /** Networks as the kernel has them: devices, packet filters. @module */
-export { checkDevice, Links, type Link, type LinkAddress, type LinkChange, type Route } from "./links.ts";
+export {
+  checkDevice,
+  IPVLAN_FLAGS,
+  IPVLAN_MODES,
+  Links,
+  type Ipvlan,
+  type Link,
+  type LinkAddress,
+  type LinkChange,
+  type Route,
+} from "./links.ts";
 export {
   inNetwork,
   setting,

@@ -27,6 +27,7 @@ const IFLA_GROUP = 27;
 const [IFLA_PROTINFO, IFLA_BRPORT_MODE, IFLA_BRPORT_LEARNING, AF_BRIDGE] = [12, 4, 8, 7];
 const [NDA_DST, NDA_LLADDR, NTF_MASTER, NUD_NOARP, NUD_PERMANENT] = [1, 2, 4, 0x40, 0x80];
 const [IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_MACVLAN_MODE] = [1, 2, 1, 1];
+const [IFLA_IPVLAN_MODE, IFLA_IPVLAN_FLAGS] = [1, 2];
 const [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS] = [1, 2, 4, 8];
 const KEPT = [IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS];
 const [IFA_F_PERMANENT, IFA_F_NODAD] = [0x80, 0x02];
@@ -38,6 +39,17 @@ const [IFINFO_BYTES, IFADDR_BYTES, ROUTE_BYTES] = [16, 8, 12];
 const FAMILY = { 4: 2, 6: 10 };
 /** `IFNAMSIZ`, without its NUL. */
 const NAME_BYTES = 15;
+
+/** `IPVLAN_MODE_*` of linux/if_link.h, by Docker's words. */
+export const IPVLAN_MODES = { l2: 0, l3: 1, l3s: 2 };
+/** `IPVLAN_F_*` */
+export const IPVLAN_FLAGS = { bridge: 0, private: 1, vepa: 2 };
+
+/** How devices of one are at their parent. */
+export interface Ipvlan {
+  mode: keyof typeof IPVLAN_MODES;
+  flag: keyof typeof IPVLAN_FLAGS;
+}
 
 export interface Link {
   index: number;
@@ -135,6 +147,18 @@ export class Links implements Disposable {
       [netlinkAttribute(IFLA_LINK, word(parent))],
       data,
     );
+  }
+
+  /** With addresses of its own, and the MAC address of another device; in this namespace. @param parent index */
+  addIpvlan(name: string, parent: number, how: Partial<Ipvlan> = {}): void {
+    const { mode = "l2", flag = "bridge" } = how;
+    const short = (value: number) => new Uint8Array(Uint16Array.of(value).buffer);
+    const data = [
+      netlinkAttribute(IFLA_IPVLAN_MODE, short(IPVLAN_MODES[mode])),
+      netlinkAttribute(IFLA_IPVLAN_FLAGS, short(IPVLAN_FLAGS[flag])),
+    ];
+    const above = [netlinkAttribute(IFLA_LINK, word(parent))];
+    this.#add(`make the network device ${show(name)}`, name, "ipvlan", above, data);
   }
 
   #add(action: string, name: string, kind: string, attributes: Uint8Array[], data: Uint8Array[] = []): void {

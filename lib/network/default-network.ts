@@ -7,6 +7,6 @@ export const DEFAULT_DEVICE = "tsbox0";
 /** Those of others, unless they were named. @param id of a network */
 export const deviceFor = (id: string): string => `tsb-${id.slice(0, 10)}`;
 
-/** Containers are found by name there: in the default network they are not, as in Docker, and a macvlan has no gateway here. */
+/** Containers are found by name there: in the default network they are not, as in Docker, and others have no gateway here. */
 export const hasNames = ({ name, driver }: Pick<NetworkRecord, "name" | "driver">): boolean =>
   driver === "bridge" && name !== DEFAULT_NETWORK;

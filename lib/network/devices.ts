@@ -78,7 +78,7 @@ export function isTaken(network: NetworkRecord): boolean {
  * @throws TsboxError `permission_denied`, `limit_unavailable`, `unsupported`
  */
 export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord[], joining: string): boolean {
-  if (network.driver === "macvlan") return false;
+  if (network.driver !== "bridge") return false;
   using links = new Links();
   const action = `make the network ${show(network.name)}`;
   const found = findBridge(links, network);
@@ -146,7 +146,7 @@ export function lowerNetwork(network: NetworkRecord): void {
   using links = new Links();
   const devices = network.driver === "bridge" && findBridge(links, network) ? [network.device] : [];
   removeDevices(links, [...devices, ...endpoints.flatMap(devicesOf)]);
-  if (network.driver === "macvlan") return;
+  if (network.driver !== "bridge") return;
   if (network.namesElsewhere) closeNamePorts(network);
   forbidForwarding(links, lowerFirewall(filtered(network), endpoints.flatMap(publishedPorts)));
 }
@@ -156,7 +156,7 @@ const devicesOf = ({ device }: Endpoint): string[] => [device, throughDevice(dev
 
 /** Those of them that are there; together, as the kernel waits for each that goes. */
 function removeDevices(links: Links, names: readonly string[]): void {
-  const kinds = ["bridge", "veth", "macvlan", "ifb"];
+  const kinds = ["bridge", "veth", "macvlan", "ipvlan", "ifb"];
   const found = names.flatMap((name) => links.find(name) ?? []).filter(({ kind = "" }) => kinds.includes(kind));
   links.removeAll(found.map(({ index }) => index));
 }
@@ -172,12 +172,14 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Na
   const ports = publishedPorts(endpoint);
   const action = `put container ${show(endpoint.name)} into the network ${show(network.name)}`;
   try {
-    if (network.driver === "macvlan") {
-      links.addMacvlan(device, links.indexOf(network.device));
+    if (network.driver !== "bridge") {
+      const parent = links.indexOf(network.device);
+      if (network.driver === "macvlan") links.addMacvlan(device, parent);
+      else links.addIpvlan(device, parent, network.ipvlan);
       const change = {
         name: inside,
         namespace: descriptorOf(namespace),
-        mac,
+        ...(mac === "" ? {} : { mac }),
         ...(network.mtu === undefined ? {} : { mtu: network.mtu }),
       };
       links.change(links.indexOf(device), change, action);
@@ -195,7 +197,7 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Na
       links.bringUp(device, action);
     }
     inNetwork(namespace, () => configure(network, endpoint, gateway, action));
-    if (network.driver === "macvlan") return;
+    if (network.driver !== "bridge") return;
     addPorts(ports);
     forgetPorts(ports);
   } catch (error) {
@@ -228,12 +230,14 @@ export function routeThrough(network: NetworkRecord, endpoint: Endpoint, namespa
   });
 }
 
+/** Where the machine routes for its containers (ipvlan, layer 3) they have no neighbours, and so no gateway. */
 function setGateways(own: Links, network: NetworkRecord, { addresses }: Endpoint, index: number): void {
   if (network.internal) return;
+  const hasNeighbours = !network.ipvlan?.mode.startsWith("l3");
   for (const { subnet, gateway } of network.subnets) {
     const { family } = parseSubnet(subnet);
     if (addresses.some((text) => contains(parseSubnet(subnet), parseSubnet(text))))
-      own.addDefaultRoute(index, parseAddress(gateway), family);
+      own.addDefaultRoute(index, hasNeighbours ? parseAddress(gateway) : undefined, family);
   }
 }
 

@@ -11,10 +11,10 @@ ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 `;
 
-/** Lines of what others are called in the macvlan networks of one who is in them: nobody answers for names there. */
+/** Lines of what others are called in networks at a device of the host of one who is in them: nobody answers for names there. */
 export const neighbourHosts = (networks: readonly NetworkRecord[], own: string): string =>
   networks
-    .filter(({ driver }) => driver === "macvlan")
+    .filter(({ driver }) => driver !== "bridge")
     .flatMap(({ endpoints }) => Object.values(endpoints))
     .filter(({ container }) => container !== own)
     .flatMap((endpoint) => {

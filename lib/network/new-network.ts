@@ -2,15 +2,18 @@
 import { checkKeys, invalid, checkOptions, type Kind } from "../options/index.ts";
 import { effectiveUid, show, TsboxError } from "../../syscalls/index.ts";
 import { formatSubnet, parseSubnet } from "../ip/index.ts";
-import { checkDevice, type Route } from "../netlink/index.ts";
+import { checkDevice, IPVLAN_FLAGS, IPVLAN_MODES, type Ipvlan, type Route } from "../netlink/index.ts";
 import { deviceFor } from "./default-network.ts";
 import { checkSubnet, freeSubnet, uniqueSubnet, type WantedSubnet } from "./leases.ts";
-import type { NetworkRecord } from "./record.ts";
+import type { NetworkDriver, NetworkRecord } from "./record.ts";
 
 export interface NetworkOptions {
   name: string;
-  /** `"bridge"` unless set; `"macvlan"`: every container has an address of its own at a device of the host. */
-  driver?: "bridge" | "macvlan";
+  /**
+   * `"bridge"` unless set; `"macvlan"`: every container has an address of its own at a device of the host; `"ipvlan"`: and
+   * the MAC address of that device.
+   */
+  driver?: NetworkDriver;
   /** One of each family at most; default: one that is free, of version 4. */
   subnets?: WantedSubnet[];
   /** One of version 6 as well, where none is named. */
@@ -19,8 +22,8 @@ export interface NetworkOptions {
   internal?: boolean;
   labels?: Record<string, string>;
   /**
-   * `mtu`, `isolate` (`"false"`: other networks and machines reach all that its containers listen at), `parent` of a
-   * macvlan, `bridge_name`; Docker's longer names mean the same.
+   * `mtu`, `isolate` (`"false"`: other networks and machines reach all that its containers listen at), `bridge_name`;
+   * `parent` of a macvlan or an ipvlan, `ipvlan_mode` and `ipvlan_flag`. Docker's longer names mean the same.
    */
   options?: Record<string, string>;
 }
@@ -29,6 +32,11 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const DOCKERS: Record<string, string> = {
   "com.docker.network.driver.mtu": "mtu",
   "com.docker.network.bridge.name": "bridge_name",
+};
+/** Docker's, each with its values. @see https://docs.docker.com/engine/network/drivers/ipvlan/ */
+const IPVLAN_OPTIONS: Record<string, readonly string[]> = {
+  ipvlan_mode: Object.keys(IPVLAN_MODES),
+  ipvlan_flag: Object.keys(IPVLAN_FLAGS),
 };
 const KNOWN: Record<keyof NetworkOptions, Kind> = {
   name: "text",
@@ -39,7 +47,8 @@ const KNOWN: Record<keyof NetworkOptions, Kind> = {
   labels: "words",
   options: "words",
 };
-const OPTIONS = ["mtu", "isolate", "parent", "bridge_name"];
+const OPTIONS = ["mtu", "isolate", "parent", "bridge_name", ...Object.keys(IPVLAN_OPTIONS)];
+const DRIVERS = ["bridge", "macvlan", "ipvlan"];
 
 export interface Surroundings {
   /** All networks that there are. */
@@ -56,13 +65,13 @@ export function newNetwork(options: NetworkOptions, { others, routes, device }: 
   const { name, driver = "bridge", internal = false, labels = {}, options: given = {} } = options;
   if (!NAME.test(name))
     throw invalid(`create the network ${show(name)}: invalid network name`, "letters, digits, _ . and -");
-  if (driver !== "bridge" && driver !== "macvlan")
+  if (!DRIVERS.includes(driver))
     throw invalid(
       `create the network ${show(name)}: could not find plugin ${typeof driver === "string" ? driver : show(driver)}`,
-      "bridge, macvlan",
+      DRIVERS.join(", "),
     );
-  if (driver === "macvlan") checkRoot();
-  const asked = optionsOf(given);
+  if (driver !== "bridge") checkRoot(driver);
+  const asked = optionsOf(given, driver);
   for (const each of [asked["bridge_name"], asked["parent"]]) if (each !== undefined) checkDevice(each);
   const id = crypto.getRandomValues(new Uint8Array(32)).toHex();
   const record: NetworkRecord = {
@@ -72,10 +81,11 @@ export function newNetwork(options: NetworkOptions, { others, routes, device }: 
     created: Date.now(),
     driver,
     device: device ?? deviceOf(asked, driver, id),
-    subnets: subnetsFor(options, others, driver === "macvlan" ? [] : routes),
+    subnets: subnetsFor(options, others, driver === "bridge" ? routes : []),
     ipv6: options.ipv6 === true,
     internal,
     isolated: asked["isolate"] !== "false",
+    ...(driver === "ipvlan" ? { ipvlan: ipvlanOf(asked) } : {}),
     ...(asked["mtu"] === undefined ? {} : { mtu: Number(asked["mtu"]) }),
     labels,
     options: given,
@@ -85,8 +95,22 @@ export function newNetwork(options: NetworkOptions, { others, routes, device }: 
   const sameDevice = others.find((other) => driver === "bridge" && other.device === record.device);
   if (sameDevice)
     throw invalid(`create the network ${show(name)}: the bridge ${record.device} is that of ${sameDevice.name}`);
+  const sameParent = others.find((other) => isShared(record, other) && (isIpvlan(record) || isIpvlan(other)));
+  if (sameParent)
+    throw invalid(
+      `create the network ${show(name)}: network ${sameParent.name} is already using parent interface ${record.device}`,
+      "a device of the machine has one mode of ipvlan, and no macvlans besides",
+    );
   return record;
 }
+
+/** Checked by now. */
+const ipvlanOf = ({ ipvlan_mode = "l2", ipvlan_flag = "bridge" }: Record<string, string>) =>
+  ({ mode: ipvlan_mode, flag: ipvlan_flag }) as Ipvlan;
+
+const isIpvlan = ({ driver }: NetworkRecord): boolean => driver === "ipvlan";
+const isShared = (a: NetworkRecord, b: NetworkRecord): boolean =>
+  a.driver !== "bridge" && b.driver !== "bridge" && a.device === b.device;
 
 function subnetsFor(
   { name, subnets = [], ipv6 }: NetworkOptions,
@@ -112,15 +136,15 @@ function subnetsFor(
   return made;
 }
 
-function checkRoot(): void {
+function checkRoot(driver: string): void {
   if (effectiveUid() === 0) return;
-  throw new TsboxError("make a macvlan network: only root may", {
+  throw new TsboxError(`make a network of the driver ${driver}: only root may`, {
     code: "permission_denied",
     hint: "-d bridge",
   });
 }
 
-function optionsOf(given: Record<string, string>): Record<string, string> {
+function optionsOf(given: Record<string, string>, driver: NetworkDriver): Record<string, string> {
   const named = Object.fromEntries(Object.entries(given).map(([name, value]) => [DOCKERS[name] ?? name, value]));
   checkKeys("network option", named, OPTIONS);
   for (const [name, value] of Object.entries(named)) {
@@ -128,6 +152,9 @@ function optionsOf(given: Record<string, string>): Record<string, string> {
       throw invalid(`use the MTU ${show(value)}: not a number from 68 to 65535`);
     if (name === "isolate" && value !== "true" && value !== "false")
       throw invalid(`use isolate=${value}: not understood`, "true or false");
+    const values = IPVLAN_OPTIONS[name];
+    if (values && driver !== "ipvlan") throw invalid(`use ${name}=${value}: it is an option of ipvlan networks`);
+    if (values && !values.includes(value)) throw invalid(`use ${name}=${value}: not understood`, values.join(", "));
   }
   return named;
 }
@@ -135,5 +162,8 @@ function optionsOf(given: Record<string, string>): Record<string, string> {
 function deviceOf(options: Record<string, string>, driver: NetworkRecord["driver"], id: string): string {
   if (driver === "bridge") return options["bridge_name"] ?? deviceFor(id);
   if (options["parent"] !== undefined) return options["parent"];
-  throw invalid("make a macvlan network: no parent is named", "-o parent=eth0: a network device of the host");
+  throw invalid(
+    `make a network of the driver ${driver}: no parent is named`,
+    "-o parent=eth0: a network device of the host",
+  );
 }

@@ -1,4 +1,5 @@
 /** What is known of a network: a row of the database. @module */
+import type { Ipvlan } from "../netlink/index.ts";
 import type { Protocol } from "./firewall.ts";
 
 /** Of one family, as texts. */
@@ -44,6 +45,7 @@ export interface Endpoint {
   device: string;
   /** Its own. */
   inside: string;
+  /** Empty where it is that of the device of the host. */
   mac: string;
   /** With the lengths of their prefixes: `"172.18.0.2/16"`, at most one of each family. */
   addresses: string[];
@@ -53,6 +55,9 @@ export interface Endpoint {
   pid?: number;
 }
 
+/** All but a bridge are at a device of the host: addresses of containers are those of its own network. */
+export type NetworkDriver = "bridge" | "macvlan" | "ipvlan";
+
 export interface NetworkRecord {
   version: 1;
   /** 64 hexadecimal digits. */
@@ -60,7 +65,7 @@ export interface NetworkRecord {
   name: string;
   /** Milliseconds since 1970. */
   created: number;
-  driver: "bridge" | "macvlan";
+  driver: NetworkDriver;
   /** The bridge; or the device of the host that those of containers are at. */
   device: string;
   subnets: NetworkSubnet[];
@@ -70,6 +75,7 @@ export interface NetworkRecord {
   /** Other networks, and other machines, reach published ports only. */
   isolated: boolean;
   mtu?: number;
+  ipvlan?: Ipvlan;
   /** Whoever answers for names here had to be at another port, once. */
   namesElsewhere?: true;
   labels: Record<string, string>;

@@ -120,9 +120,12 @@ export class RecordedNetworks {
           code: "invalid_option",
         });
       if (bandwidth) checkPaced(network);
+      if (mac !== undefined && network.driver === "ipvlan")
+        throw invalid(`use the MAC address ${mac}: ipvlan interfaces do not support custom mac address assignment`);
       const addresses = chooseAddresses(network, wanted);
       const device = `tsb${container.slice(0, 7)}${network.id.slice(0, 5)}`;
-      const own = mac ?? macFor(addresses[0], crypto.getRandomValues(new Uint8Array(4)));
+      const free = mac ?? macFor(addresses[0], crypto.getRandomValues(new Uint8Array(4)));
+      const own = network.driver === "ipvlan" ? "" : free;
       made = { container, name, aliases: [...aliases], device, inside, mac: own, addresses, ports };
       if (box) made.box = true;
       if (bandwidth) made.bandwidth = bandwidth;
@@ -189,6 +192,6 @@ export class RecordedNetworks {
 }
 
 export function checkPaced({ name, driver }: NetworkRecord): void {
-  if (driver !== "macvlan") return;
-  throw invalid(`limit the bandwidth in the network ${name}: no end of a macvlan is out of the container's reach`);
+  if (driver === "bridge") return;
+  throw invalid(`limit the bandwidth in the network ${name}: no end of its ${driver} is out of the container's reach`);
 }

@@ -20,7 +20,7 @@ export const notRoot = noBusybox ?? (asRoot ? undefined : "needs root");
 export const notUser = noBusybox ?? (asRoot ? "about ordinary users" : undefined);
 
 /** What networks ask of the kernel. */
-type OfNetworks = "filter" | "connections" | "bridge" | "macvlan" | "bandwidth";
+type OfNetworks = "filter" | "connections" | "bridge" | "macvlan" | "ipvlan" | "bandwidth";
 let lacking: Partial<Record<OfNetworks, string>> | undefined;
 
 /**

@@ -24,5 +24,10 @@ attempt("connections", () => {
 });
 attempt("bridge", () => links.addBridge("tried"));
 attempt("macvlan", () => links.addMacvlan("over", links.indexOf("tried")));
+attempt("ipvlan", () => {
+  // a device has either
+  links.addBridge("parent");
+  links.addIpvlan("flat", links.indexOf("parent"));
+});
 attempt("bandwidth", () => setBandwidth(links, "tried", { downBytes: 1e6, upBytes: 1e6 }));
 console.log(JSON.stringify(lacking));
