@@ -1,6 +1,15 @@
 /** Where files of a build come from: directories, archives, URLs and git repositories; and archives that ADD unpacks. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { bunzip2 } from "../lib/build/files/bzip2.ts";
 import {
@@ -410,8 +419,9 @@ describe("decoding", () => {
 });
 
 describe("git", () => {
+  const NAMED = ["-c", "user.name=a", "-c", "user.email=a@b"];
   const git = (cwd: string, ...words: string[]) =>
-    run(["git", "-C", cwd, "-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always", ...words])
+    run(["git", "-C", cwd, ...NAMED, "-c", "protocol.file.allow=always", ...words])
       .toString()
       .trim();
 
@@ -476,7 +486,7 @@ describe("git", () => {
     });
     git(path, "tag", "v1");
     writeFileSync(join(path, "Dockerfile"), "FROM two");
-    git(path, "commit", "-q", "-a", "-m", "second");
+    run(["env", "GIT_COMMITTER_DATE=1000000000 +0000", "git", "-C", path, ...NAMED, "commit", "-qam", "second"]);
     await using server = await served(path);
     const dockerfileOf = async (fragment: string) =>
       textIn(await openContext(server.url + fragment, { scratch }), "Dockerfile");
@@ -484,11 +494,17 @@ describe("git", () => {
     expect(await dockerfileOf("#main")).toBe("FROM two");
     expect(await dockerfileOf("#v1")).toBe("FROM one");
     expect(await dockerfileOf(`#${commit}`)).toBe("FROM one");
+    expect(await dockerfileOf(`#${commit.slice(0, 7)}`)).toBe("FROM one");
+    expect(await dockerfileOf(`?branch=main&commit=${commit}&fetch-by-commit=true`)).toBe("FROM one");
     expect(await dockerfileOf("#v1:sub")).toBe("FROM sub");
     expect(await dockerfileOf(`?tag=v1&subdir=sub&commit=${commit.slice(0, 7)}`)).toBe("FROM sub");
     expect(await dockerfileOf("?branch=main")).toBe("FROM two");
     const { tree } = await openContext(server.url, { scratch });
     expect(existsSync(join(tree.layers[0] as string, ".git"))).toBe(false);
+    const old = (await openContext(`${server.url}?mtime=commit`, { scratch })).tree.layers[0] as string;
+    expect(["Dockerfile", "sub", "sub/Dockerfile", "out"].map((name) => lstatSync(join(old, name)).mtimeMs)).toEqual(
+      Array.from({ length: 4 }, () => 1_000_000_000_000),
+    );
     for (const value of ["1", "0"]) {
       using workspace = new Workspace(fresh(), undefined);
       const args = { BUILDKIT_CONTEXT_KEEP_GIT_DIR: value };

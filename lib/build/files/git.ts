@@ -7,7 +7,7 @@
 import type { ChildProcess } from "node:child_process";
 import { Directory, kindOfPath, removeTree, show, TsboxError } from "../../../syscalls/index.ts";
 import { addressOf, type Reaches } from "./reach.ts";
-import { isSsh, withoutCredentials, type Repository } from "./remote.ts";
+import { isCommit, isSsh, withoutCredentials, type Repository } from "./remote.ts";
 
 export interface CloneOptions {
   /** An empty directory of the caller's own. */
@@ -32,7 +32,8 @@ export type Ssh = "caller" | { agent: string };
 /** Submodules are nowhere near as deep. */
 const MAX_DEPTH = 100;
 const CHECKOUT = "repository";
-const COMMIT = /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/;
+/** How one may begin: what git itself shows. */
+const SHORT_COMMIT = /^[0-9a-f]{7,64}$/;
 
 /** Of the caller's environment. */
 const PASSED =
@@ -81,15 +82,16 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
   await git("init", "--quiet", "--template=");
   // what addresses of submodules are relative to
   await git("remote", "add", "--", "origin", url);
-  const isCommit = COMMIT.test(ref);
+  let wanted = "FETCH_HEAD";
   try {
     await git("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, ref);
   } catch (error) {
-    if (!isCommit || (error instanceof TsboxError && error.code !== "download_failed")) throw error;
-    // a server that gives only what has a name
+    if (!SHORT_COMMIT.test(ref) || (error instanceof TsboxError && error.code !== "download_failed")) throw error;
+    // no name: a server that gives only what has one, or how a commit begins
     await git("fetch", "--quiet", "--no-recurse-submodules", "--", url, "+refs/*:refs/remote/*");
+    wanted = ref;
   }
-  await git("checkout", "--quiet", "--detach", "--force", isCommit ? ref : "FETCH_HEAD");
+  await git("checkout", "--quiet", "--detach", "--force", isCommit(ref) ? ref : wanted);
   const commit = (await git("rev-parse", "HEAD")).trim();
   if (checksum !== undefined && !(/^[0-9a-f]+$/.test(checksum) && commit.startsWith(checksum)))
     throw new TsboxError(`clone ${show(url)}: it should be ${checksum}, and is ${commit}`, { code: "digest_mismatch" });
@@ -98,11 +100,13 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
     (await fetchSubmodules({ directory, url }, pin, options, (at, ...words) =>
       run(words, at, options, { pin, credentials: credentialsOf(repository.url) }),
     ));
+  const seconds = repository.mtime === "commit" ? Number(await git("show", "-s", "--format=%ct", "HEAD")) : undefined;
   using checkout = Directory.open(directory) as Directory;
   if (!keepGitDirectory) {
     removeTree(checkout, ".git");
     if (hasModules) removePointers(checkout);
   }
+  if (seconds !== undefined) setTimes(checkout, seconds);
   return subdirectory === undefined ? directory : below(directory, subdirectory, url);
 }
 
@@ -201,6 +205,15 @@ function removePointers(directory: Directory, depth = MAX_DEPTH): void {
     using inner = directory.directory(name);
     if (inner) removePointers(inner, depth - 1);
   }
+}
+
+/** Of all that is checked out. */
+function setTimes(directory: Directory, seconds: number, depth = MAX_DEPTH): void {
+  for (const name of directory.directories()) {
+    using inner = depth > 0 && name !== ".git" ? directory.directory(name) : undefined;
+    if (inner) setTimes(inner, seconds, depth - 1);
+  }
+  for (const name of directory.names()) directory.setTime(name, seconds, 0);
 }
 
 /** A directory of the repository, which no symlink of it leads out of. */

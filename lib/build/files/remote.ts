@@ -21,6 +21,8 @@ export interface Repository {
   keepGitDirectory?: boolean;
   /** Default: they come along. */
   submodules?: boolean;
+  /** Files are as old as the commit; default: as their checkout. */
+  mtime?: "commit" | "checkout";
 }
 
 const UNNAMED = "__unnamed__";
@@ -52,6 +54,9 @@ export function remoteOf(text: string): RemoteFile | Repository | undefined {
   return { kind: "http", url, name: name === "" || /^\.{1,2}$|[/\0]/.test(name) ? UNNAMED : name };
 }
 
+/** The name of one, and not only how that begins. */
+export const isCommit = (ref: string): boolean => /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/.test(ref);
+
 /** By ssh, as an address, or as ssh(1) has it. */
 export const isSsh = (url: string): boolean => /^ssh:/i.test(url) || SCP.test(url);
 
@@ -66,7 +71,7 @@ function repository(address: string, fragment: string | undefined, text: string)
     });
   const [url, query] = cut(address, "?");
   const [ref, subdirectory] = cut(fragment ?? "", ":");
-  const { checksum, ...asked } = queryOf(query, refused);
+  const { checksum, byCommit = false, ...asked } = queryOf(query, refused);
   const found = {
     ref: onlyOne("ref", [ref, asked.ref], refused),
     subdirectory: onlyOne("directory", [subdirectory, asked.subdirectory], refused),
@@ -75,20 +80,31 @@ function repository(address: string, fragment: string | undefined, text: string)
     throw refused(`${show(found.ref)} is no branch, tag or commit`);
   if (url.startsWith("-") || /[\0\s]/.test(url)) throw refused("not understood");
   if (checksum !== undefined && !/^[0-9a-f]{1,64}$/.test(checksum)) throw refused(`${show(checksum)} is no commit`);
-  const { keepGitDirectory, submodules } = asked;
-  return { kind: "git", url, ...defined({ ...found, checksum, keepGitDirectory, submodules }) };
+  if (byCommit) {
+    if (checksum === undefined || !isCommit(checksum))
+      throw refused("fetch-by-commit is without a whole commit", "commit=, and all of its 40 digits");
+    // that it is a part of the branch or tag is not looked at
+    found.ref = checksum;
+  }
+  const { keepGitDirectory, submodules, mtime } = asked;
+  return { kind: "git", url, ...defined({ ...found, checksum, keepGitDirectory, submodules, mtime }) };
 }
 
-const QUERIES = "ref tag branch subdir checksum commit keep-git-dir submodules".split(" ");
+const FLAGS = ["keep-git-dir", "submodules", "fetch-by-commit"];
+const QUERIES = ["ref", "tag", "branch", "subdir", "checksum", "commit", "mtime", ...FLAGS];
 type Refused = (why: string, hint?: string) => TsboxError;
 
+interface Asked extends Partial<Omit<Repository, "kind" | "url">> {
+  byCommit?: boolean;
+}
+
 /** What stands behind `?`, each at most once. */
-function queryOf(query: string | undefined, refused: Refused): Partial<Omit<Repository, "kind" | "url">> {
+function queryOf(query: string | undefined, refused: Refused): Asked {
   const given = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(query ?? "")) {
     if (!QUERIES.includes(name)) throw refused(`the query ${show(name)} is unknown`, QUERIES.join(", "));
     if (given.has(name)) throw refused(`the query ${name} is there twice`);
-    if (value === "" && name !== "keep-git-dir" && name !== "submodules") throw refused(`the query ${name} is empty`);
+    if (value === "" && !FLAGS.includes(name)) throw refused(`the query ${name} is empty`);
     given.set(name, value);
   }
   const named = (prefix: string, name: string | undefined) =>
@@ -100,8 +116,13 @@ function queryOf(query: string | undefined, refused: Refused): Partial<Omit<Repo
     if (/^(?:0|f|false)$/i.test(value)) return false;
     throw refused(`the query ${name} is ${show(value)}, and neither true nor false`);
   };
+  const mtime = given.get("mtime");
+  if (mtime !== undefined && mtime !== "commit" && mtime !== "checkout")
+    throw refused(`the query mtime is ${show(mtime)}`, "commit or checkout");
   const refs = [given.get("ref"), named("refs/tags/", given.get("tag")), named("refs/heads/", given.get("branch"))];
   return defined({
+    mtime,
+    byCommit: isSet("fetch-by-commit"),
     ref: onlyOne("ref", refs, refused),
     subdirectory: given.get("subdir"),
     checksum: onlyOne("commit", [given.get("checksum"), given.get("commit")], refused),
