@@ -65,6 +65,9 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
+/** What there is to do about EMFILE. */
+export const TOO_MANY_FILES = "this program has as many files open as it may: ulimit -n";
+
 /** A value in a message, as it would be written in source; long ones cut. */
 export function show(value: unknown): string {
   const text = typeof value === "string" || (typeof value === "object" && value !== null) ? json(value) : String(value);

@@ -2,8 +2,8 @@
  * The kernel as TypeScript calls it: raw system calls, and the executor that walks a program of them.
  * @module
  */
-import { TsboxError, type ErrorCode } from "./error.ts";
-import { errnoName } from "./errno.ts";
+import { TOO_MANY_FILES, TsboxError, type ErrorCode } from "./error.ts";
+import { ERRNO, errnoName } from "./errno.ts";
 import { EXECUTOR_BLOB } from "./executor/blob.ts";
 import { runtime } from "./ffi/index.ts";
 import { ARCH, numberOf, type SyscallName } from "./numbers.ts";
@@ -42,7 +42,8 @@ export function syscall(action: string, name: SyscallName, a = 0, b = 0, c = 0, 
 }
 
 export function systemError(action: string, name: string, errno: number, code: ErrorCode = "system"): TsboxError {
-  return new TsboxError(`${action}: ${errnoName(errno)}`, { code, errno, syscall: name });
+  const hint = errno === ERRNO.EMFILE ? { hint: TOO_MANY_FILES } : {};
+  return new TsboxError(`${action}: ${errnoName(errno)}`, { code, errno, syscall: name, ...hint });
 }
 
 /** Memory outside the JavaScript heap, at an address that does not move. */

@@ -221,6 +221,58 @@ describe("when the owner is killed", () => {
   });
 });
 
+sandboxTest(
+  "where the owner has no descriptor left, its sandboxes end as ever, and what cannot be done says so",
+  () => {
+    const script = root.script(
+      `import { closeSync, openSync } from "node:fs";
+     const options = { rootfs: ${JSON.stringify(root.path)} };
+     const filled = [];
+     const fill = () => {
+       try {
+         for (;;) filled.push(openSync("/dev/null", "r"));
+       } catch {}
+     };
+     const code = (doing) => doing.then(() => "done", (error) => [error.code, error.hint].join(" "));
+     const isThere = (pid) => { try { return process.kill(pid, 0); } catch { return false; } };
+     const box = await Sandbox.create(options);
+     const inside = box.spawn(["sleep", "1000"], { stdout: "ignore" });
+     await box.$\`true\`.quiet();
+     const alone = Sandbox.spawn(["sleep", "1000"], { ...options, limits: { time: "300ms" } });
+     const unread = Sandbox.run(["sh", "-c", "cat"], { ...options, stdin: new ReadableStream() });
+     const pids = [box.pid, inside.pid, alone.pid];
+     fill();
+     const told = {
+       run: await code(Sandbox.run(["true"], options)),
+       usage: await code((async () => box.usage())()),
+       update: await code(box.update({ pids: 5 })),
+       unread: (await code(unread)).trim(),
+       timeout: (await alone.result()).reason,
+       stop: await code(box.stop()),
+       inside: (await inside.result()).reason,
+       there: pids.map(isThere),
+     };
+     for (const fd of filled) closeSync(fd);
+     console.log(JSON.stringify(told));`,
+    );
+    const { stdout, stderr } = Bun.spawnSync(["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", process.execPath, script]);
+    const tooMany = "system this program has as many files open as it may: ulimit -n";
+    expect([stderr.toString(), JSON.parse(stdout.toString())]).toEqual([
+      "",
+      {
+        run: tooMany,
+        usage: tooMany,
+        update: expect.stringMatching(/^(system|limit_unavailable) /),
+        unread: "system",
+        timeout: "timeout",
+        stop: "done",
+        inside: "killed",
+        there: [false, false, false],
+      },
+    ]);
+  },
+);
+
 test("these tests see what is left: a control", async () => {
   const sleeping = Bun.spawn(["sleep", "100"]);
   // not at once: between fork and execve it has its parent's name

@@ -302,6 +302,18 @@ describe("output", () => {
     expect(await run("true", { limits: { output: 0 } })).toMatchObject({ reason: "exit", exitCode: 0 });
   });
 
+  sandboxTest("what has ended before anybody read too much of it is told so as well", async () => {
+    for (let round = 0; round < 5; round++) {
+      const { reason, stdout } = await run("echo 12345", { limits: { output: 3 } });
+      expect([reason, stdout]).toEqual(["output", "123"]);
+    }
+    await using box = await Sandbox.create({ rootfs: root.path, limits: { output: 3 } });
+    expect(await failureOf(() => box.$`echo 12345`.text())).toMatchObject({
+      code: "command_failed",
+      message: expect.stringContaining("ended by output"),
+    });
+  });
+
   sandboxTest("also for streams that the caller reads", async () => {
     const process = Sandbox.spawn(["yes"], { rootfs: root.path, limits: { output: 5000 } });
     expect((await new Response(process.stdout).bytes()).length).toBe(5000);

@@ -312,6 +312,17 @@ describe("stdout", () => {
     expect(await process.result()).toMatchObject({ signalCode: "SIGPIPE", reason: "signal" });
   });
 
+  sandboxTest("a reader can leave while it waits for a process that says nothing", async () => {
+    await using process = spawnSh("sleep 100");
+    const reader = process.stdout!.getReader();
+    const reading = reader.read();
+    // now it waits
+    await Bun.sleep(0);
+    await reader.cancel();
+    expect(await reading).toEqual({ done: true, value: undefined });
+    expect(process.exitCode).toBeNull();
+  });
+
   sandboxTest("what nobody reads is no reason to wait for a process that ends", async () => {
     const process = spawnSh("echo unread; echo more >&2");
     expect(await process.exited).toBe(0);

@@ -4,6 +4,7 @@ import {
   readKernelFile,
   readReport,
   reportedCall,
+  TOO_MANY_FILES,
   TsboxError,
   type ERRNO,
   type ErrorCode,
@@ -21,8 +22,13 @@ export function failureOf(report: DataView, plan: Plan): TsboxError {
   const { step, errno, call } = found;
   if (step.action === FIRST_CLONE) return cloneError(errno);
   const name = errnoName(errno);
-  const code = step.action.startsWith("execute ") ? executeCode(name) : (step.code ?? "system");
-  const hint = step.hint?.(name as keyof typeof ERRNO) ?? EXECUTE_HINTS[code];
+  const isExhausted = name === "EMFILE";
+  const code = step.action.startsWith("execute ")
+    ? executeCode(name)
+    : isExhausted
+      ? "system"
+      : (step.code ?? "system");
+  const hint = isExhausted ? TOO_MANY_FILES : (step.hint?.(name as keyof typeof ERRNO) ?? EXECUTE_HINTS[code]);
   return new TsboxError(`${step.action}: ${name}`, {
     code,
     errno,

@@ -205,9 +205,11 @@ export async function bury({ pid, control, release, gone }: Launched): Promise<n
   if (status === undefined) {
     // the kernel is taking the namespaces down: to stand still for that fraction of a millisecond is quicker than to
     // look again and again, and leaves it the processor (measured)
-    const pidfd = sys.openPidfd(pid);
-    sys.waitBriefly(pidfd, BRIEFLY_US);
-    sys.close(pidfd);
+    const pidfd = sys.trySyscall("pidfd_open", pid, 0);
+    if (pidfd >= 0) {
+      sys.waitBriefly(pidfd, BRIEFLY_US);
+      sys.close(pidfd);
+    }
     for (let turn = 0; (status = sys.reap(pid)) === undefined; turn++) await pause(turn);
   }
   release();
@@ -225,11 +227,10 @@ function pause(turn: number): Promise<void> {
   });
 }
 
-/** Kills init or what waits outside, and so all that depends on it. */
+/** Kills init or what waits outside, and so all that depends on it: before {@link bury}, the number is nobody else's. */
 export function kill({ pid }: Launched): void {
-  const pidfd = sys.openPidfd(pid);
-  sys.sendSignal(pidfd, SIGKILL);
-  sys.close(pidfd);
+  // by a pidfd, nothing could be ended when no descriptor is left
+  sys.trySyscall("kill", pid, SIGKILL);
 }
 
 const SIGKILL = 9;

@@ -11,7 +11,15 @@ const [MIN_MS, MAX_MS] = [10, 1000];
 export function watchCpuTime(limitMs: number, spentMs: () => number, exceeded: () => void): () => void {
   let timer: ReturnType<typeof setTimeout>;
   const look = () => {
-    const leftMs = limitMs - spentMs();
+    let leftMs = 0;
+    try {
+      leftMs = limitMs - spentMs();
+    } catch {
+      // no descriptor is left to look with
+      timer = setTimeout(look, MIN_MS);
+      timer.unref?.();
+      return;
+    }
     if (leftMs <= 0) return exceeded();
     // all CPUs together cannot use it up before
     timer = setTimeout(look, Math.min(Math.max(leftMs / navigator.hardwareConcurrency, MIN_MS), MAX_MS));

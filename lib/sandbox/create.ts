@@ -1,5 +1,5 @@
 /** A sandbox without a command, made: what the box is then kept by. @module */
-import { close, TsboxError } from "../../syscalls/index.ts";
+import { close, openPidfd, TsboxError } from "../../syscalls/index.ts";
 import type { Cgroup } from "../cgroup/index.ts";
 import { bury, kill, type Launched } from "../launch/index.ts";
 import { isSized } from "../plan/index.ts";
@@ -24,6 +24,8 @@ export interface Made {
   beside: Requested["beside"];
   sized: boolean;
   launched: Launched;
+  /** Of its init. */
+  pidfd: number;
   cgroup: Cgroup;
   warnings: readonly string[];
   image: ImageInUse | undefined;
@@ -59,6 +61,7 @@ async function make(
   const { cgroup, warnings } = groupFor(spec, request);
   let launched: Launched | undefined;
   let network: BoxNetwork | undefined;
+  let pidfd: number;
   try {
     const isPastas = request.network === PASTA;
     network = new BoxNetwork(policyOf(request), portsOf(request), wayLimitsOf(request), isPastas);
@@ -66,6 +69,7 @@ async function make(
     launched = launch(spec, beside, stdio, cgroup, undefined, volumes, network.networking);
     await unlessAborted(untilReady(launched), request.signal);
     if (membership) await unlessAborted(plugIn(membership, launched.pid), request.signal);
+    pidfd = openPidfd(launched.pid);
   } catch (error) {
     if (launched) {
       kill(launched);
@@ -82,7 +86,7 @@ async function make(
   cgroup.keepOpen();
   const sized = isSized(beside.root);
   const told = image?.warning === undefined ? warnings : [image.warning, ...warnings];
-  return { request, spec, beside, sized, launched, cgroup, warnings: told, image, upper, membership, network };
+  return { request, spec, beside, sized, launched, pidfd, cgroup, warnings: told, image, upper, membership, network };
 }
 
 /** Init says when everything stands; or a step says why it does not. */

@@ -3,7 +3,15 @@
  * @module
  * @see proc_pid_stat(5)
  */
-import { close, killWithGroup, namesIn, readKernelFile, trySyscall } from "../../syscalls/index.ts";
+import {
+  close,
+  killWithGroup,
+  namesIn,
+  readKernelFile,
+  TOO_MANY_FILES,
+  trySyscall,
+  TsboxError,
+} from "../../syscalls/index.ts";
 
 export interface Member {
   pid: number;
@@ -50,9 +58,14 @@ function entryOf(pid: string): Entry | undefined {
 /**
  * All that come from these processes, and they themselves: who is in a pid namespace cannot leave its init, and who
  * shares the host's cannot leave the process group.
+ * @throws TsboxError `system`
  */
 export function membersOf(roots: readonly number[]): Member[] {
-  const entries = namesIn("/proc").flatMap((name) => (/^\d+$/.test(name) ? (entryOf(name) ?? []) : []));
+  const names = namesIn("/proc");
+  // this process is there at least
+  if (names.length === 0)
+    throw new TsboxError('look for processes in "/proc": it cannot be read', { code: "system", hint: TOO_MANY_FILES });
+  const entries = names.flatMap((name) => (/^\d+$/.test(name) ? (entryOf(name) ?? []) : []));
   const children = Map.groupBy(entries, ({ parent }) => parent);
   const found = new Map<number, Member>();
   const add = (entry: Entry) => {
@@ -64,9 +77,14 @@ export function membersOf(roots: readonly number[]): Member[] {
   return [...found.values()];
 }
 
-/** Kills a command, which leads a group, and all that comes from it. @returns whether it was there */
+/** Kills a command, which leads a group, and all that comes from it. @returns whether it was found */
 export function killBelow(outside: number): boolean {
-  const below = membersOf([outside]).filter(({ pid }) => pid !== outside);
+  let below: Member[];
+  try {
+    below = membersOf([outside]).filter(({ pid }) => pid !== outside);
+  } catch {
+    return false;
+  }
   below.forEach(killMember);
   return below.length > 0;
 }

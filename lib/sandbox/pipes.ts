@@ -189,6 +189,18 @@ function readWhole(stream: ReadableStream<Uint8Array>): OutputStream {
   });
 }
 
+const readerOf = (fd: number) => runtime.readable(fd).getReader();
+
+/** What a runtime's stream throws, also at once, as an error of ours. */
+async function readWith<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    const message = `read what the process writes: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new TsboxError(message, { code: "system", cause });
+  }
+}
+
 const forgotten = new FinalizationRegistry((fd: number) => sys.close(fd));
 
 /** A process's stdout or stderr; read once, either as a stream or to its end. */
@@ -205,24 +217,22 @@ export class Output {
   /** @param seen of each chunk; false ends the stream */
   stream(seen: (chunk: Uint8Array) => Uint8Array): OutputStream {
     if (this.#stream) return this.#stream;
-    let source: AsyncIterator<Uint8Array> | undefined;
-    const close = () => this.close();
-    // closed before it was read: the number may be another file's by now
-    const open = () => (this.#fd < 0 ? undefined : runtime.readable(this.#fd)[Symbol.asyncIterator]());
+    let source: ReturnType<typeof readerOf> | undefined;
     const stream = new ReadableStream<Uint8Array>(
       {
-        async pull(controller) {
-          source ??= open();
-          if (!source) return controller.close();
-          const { done, value } = await source.next();
+        pull: async (controller) => {
+          // closed before it was read: the number may be another file's by now
+          if (!source && this.#fd < 0) return controller.close();
+          const { done, value } = await readWith(() => (source ??= readerOf(this.#fd)).read());
           if (done) {
-            close();
+            this.close();
             controller.close();
           } else controller.enqueue(seen(value));
         },
-        async cancel() {
-          await source?.return?.();
-          close();
+        // also while a read waits
+        cancel: async () => {
+          await source?.cancel();
+          this.close();
         },
       },
       { highWaterMark: 0 },
@@ -253,11 +263,12 @@ export class Output {
       let chunk = over ? sys.readNow(this.#fd) : undefined;
       for (; chunk && chunk.length > 0; chunk = sys.readNow(this.#fd)) take(chunk);
       if (!chunk) {
-        const reader = runtime.readable(this.#fd).getReader();
+        const reader = await readWith(async () => readerOf(this.#fd));
         void until?.then((isAll) => {
           if (isAll) void reader.cancel().catch(() => {});
         });
-        for (let next = await reader.read(); !next.done; next = await reader.read()) take(next.value);
+        const read = () => readWith(() => reader.read());
+        for (let next = await read(); !next.done; next = await read()) take(next.value);
       }
     } finally {
       this.close();

@@ -71,6 +71,7 @@ export class SandboxProcess implements AsyncDisposable {
   readonly #result: Promise<ProcessResult>;
   #ended: Reason | undefined;
   #over = false;
+  #isCut = false;
   #settled: ProcessResult | undefined;
 
   /** @internal */
@@ -187,10 +188,21 @@ export class SandboxProcess implements AsyncDisposable {
 
   /** @internal All of stdout and stderr, and how it ended. @param watch sees it as it comes */
   async collect(watch?: Watch): Promise<[stdout: Uint8Array, stderr: Uint8Array, result: ProcessResult]> {
-    if (this.terminal) {
-      const shown = new Response(this.terminal.readable).bytes();
-      return Promise.all([shown, new Uint8Array(), this.#result]);
+    try {
+      const [[stdout, stderr], result] = await Promise.all([this.#readAll(watch), this.#result]);
+      // it may have ended before what was too much of it was read
+      const { reason } = result;
+      const isOver = this.#isCut && (reason === "exit" || reason === "signal");
+      return [stdout, stderr, isOver ? { ...result, reason: "output" } : result];
+    } catch (error) {
+      // nobody would read it any more, nor stop it
+      await this[Symbol.asyncDispose]();
+      throw error;
     }
+  }
+
+  async #readAll(watch: Watch | undefined): Promise<[stdout: Uint8Array, stderr: Uint8Array]> {
+    if (this.terminal) return [await new Response(this.terminal.readable).bytes(), new Uint8Array()];
     const { stdout, stderr } = this.#pipes;
     const ended = this.#result.then(
       () => true,
@@ -213,7 +225,7 @@ export class SandboxProcess implements AsyncDisposable {
       };
       return output?.readToEnd(seen, this.#over, until) ?? new Uint8Array();
     };
-    return Promise.all([read(stdout, watch?.stdout), read(stderr, watch?.stderr), this.#result]);
+    return await Promise.all([read(stdout, watch?.stdout), read(stderr, watch?.stderr)]);
   }
 
   /** Kills it where it still runs, and waits until nothing is left of it. */
@@ -228,7 +240,10 @@ export class SandboxProcess implements AsyncDisposable {
     const { output } = this.#around;
     const part = chunk.length > output.left ? chunk.subarray(0, output.left) : chunk;
     output.left -= part.length;
-    if (part.length < chunk.length) this.end("output");
+    if (part.length < chunk.length) {
+      this.#isCut = true;
+      this.end("output");
+    }
     return part;
   }
 

@@ -95,7 +95,7 @@ export class Sandbox implements AsyncDisposable {
     this.#image = image;
     this.#upper = upper;
     this.#membership = membership;
-    this.#pidfd = sys.openPidfd(launched.pid);
+    this.#pidfd = made.pidfd;
     this.#cgroup = cgroup;
     this.#output = { left: outputLimit(options) };
     this.#bandwidth = options.limits?.bandwidth;

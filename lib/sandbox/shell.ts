@@ -237,7 +237,9 @@ export class ShellCommand implements PromiseLike<ShellOutput> {
 
   #check(output: ShellOutput): ShellOutput {
     this.#options.signal?.throwIfAborted();
-    if (this.#throws && output.exitCode !== 0) throw new ShellError(output);
+    // what was cut is not what it wrote, however it ended
+    const isWhole = output.result.reason !== "output";
+    if (this.#throws && (output.exitCode !== 0 || !isWhole)) throw new ShellError(output);
     return output;
   }
 }
