@@ -263,6 +263,8 @@ const table: [words: string[], options: Partial<RunOptions>][] = [
   [["--ipc", "shareable"], { namespaces: { ipc: "private" } }],
   [["--ipc", "none"], { namespaces: { ipc: "none" } }],
   [["--shm-size", "0"], {}],
+  [["--isolation", "default"], {}],
+  [["--isolation="], {}],
   [["--privileged"], { security: { privileged: true } }],
   [["--privileged=false"], { security: { privileged: false } }],
   [["--privileged", "--cap-drop", "ALL"], { security: { privileged: true, capabilities: [] } }],
@@ -332,7 +334,7 @@ test("rules of a Docker seccomp profile depend on the capabilities", () => {
 });
 
 test.each([
-  [["--init=false"], 'use --init "false": it always is so'],
+  [["--init=false"], 'use --init "false": pid 1 is always an init here'],
   [["-a", "console"], 'use --attach "console": not understood'],
   [["-e", "=B"], 'use --env "=B": no name'],
   [["--env-file", "none.env"], 'use --env-file "none.env": ENOENT'],

@@ -84,15 +84,10 @@ describe("help and usage", () => {
     expect(stdout.split("\n").filter((line) => line.length > 90)).toEqual([]);
   });
   test.each([
-    [["rnu"], 'unknown command "rnu"', "did you mean run?"],
-    [["frobnicate"], 'unknown command "frobnicate"', 'see "tsbox --help"'],
-    [["plan", "rum"], 'unknown command "rum"', "did you mean run?"],
-    [["run"], 'missing required argument "IMAGE"', 'see "tsbox run --help"'],
     [["run", "--memroy", "1g", "true"], 'unknown option "--memroy"', "did you mean --memory?"],
     [["run", "--gpus", "all", "true"], "use --gpus: devices of graphics cards are not supported yet", "leave it out"],
-    [["create", "--isolation=x", "alpine"], "use --isolation: that is for Windows", "leave it out"],
-    [["compose", "up"], 'run the command "compose": files of compose are not understood yet', "tsbox run -d"],
-    [["buildx", "build", "."], 'run the command "buildx": there is one builder', "tsbox build"],
+    [["create", "--cpu-count=1", "alpine"], "use --cpu-count: that is for Windows", "leave it out"],
+    [["run", "--isolation=x", "alpine"], 'use --isolation "x": there is one way, "default"', "leave it out"],
     [["pull", "--disable-content-trust", "debian"], "use --disable-content-trust: signatures", "digests"],
     [["images", "--tree"], "use --tree: an image is for one platform here", "leave it out"],
     [["rm", "-l", "web"], "use -l: links between containers are not supported", "leave it out"],
@@ -102,6 +97,25 @@ describe("help and usage", () => {
     expect(stderr).toStartWith(`tsbox: ${message}`);
     expect(stderr).toMatch(/^tsbox: .+\n {2}hint: .+\n$/);
     expect(stderr).toContain(hint);
+  });
+  test.each([
+    [["rnu"], 'unknown command "rnu"', "did you mean run?"],
+    [["frobnicate"], 'unknown command "frobnicate"', 'see "tsbox --help"'],
+    [["plan", "rum"], 'unknown command "rum"', "did you mean run?"],
+    [["compose", "up"], 'run the command "compose": files of compose are not understood yet', "tsbox run -d"],
+    [["buildx", "build", "."], 'run the command "buildx": there is one builder', "tsbox build"],
+    [["run"], 'missing required argument "IMAGE"', 'see "tsbox run --help"'],
+    [["exec", "web"], 'missing required argument "COMMAND"', 'see "tsbox exec --help"'],
+    [["ps", "web"], 'too many arguments for "ps"', 'see "tsbox ps --help"'],
+  ])("tsbox %j has a word too many or too few, and exits with 1, as Docker", (words, message, hint) => {
+    const { status, stdout, stderr } = tsbox(...words);
+    expect([status, stdout]).toEqual([1, ""]);
+    expect(stderr).toStartWith(`tsbox: ${message}`);
+    expect(stderr).toContain(hint);
+  });
+  test("a group of commands without one of them prints its help", () => {
+    const { status, stdout, stderr } = tsbox("volume");
+    expect([status, (stdout + stderr).split("\n")[0]]).toEqual([0, "Usage: tsbox volume COMMAND"]);
   });
 });
 

@@ -31,7 +31,6 @@ const FLAGS: Record<string, Reason> = {
   "--gpus": ["devices of graphics cards are not supported yet", "leave it out"],
   "--io-maxbandwidth": WINDOWS,
   "--io-maxiops": WINDOWS,
-  "--isolation": WINDOWS,
   "--kernel-memory": ["the kernel has no such limit any more", "-m counts the kernel's memory, too"],
   "--link": LINKS,
   "--link-local-ip": LINK_LOCAL,
@@ -122,7 +121,7 @@ export function explainUnknown(error: UnknownWord): UsageError {
   if (!word.startsWith("-")) {
     const [, why, hint] = COMMANDS.find(([names]) => names.split(" ").includes(word)) ?? [];
     if (why === undefined || hint === undefined || error.verb !== "tsbox") return error;
-    return new UsageError(`run the command "${word}": ${why}`, hint);
+    return new UsageError(`run the command "${word}": ${why}`, hint, error.status);
   }
   const verb = error.verb.slice(error.verb.lastIndexOf(" ") + 1);
   const ofNetworks = NETWORK_FLAGS[error.verb.split(" ").slice(-2).join(" ")];

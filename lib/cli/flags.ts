@@ -28,6 +28,8 @@ export interface RunFlags {
   oomScoreAdj?: string;
   /** Accepted, and always the case. */
   init?: boolean;
+  /** Docker's for Windows. */
+  isolation?: string;
   volume?: string[];
   mount?: string[];
   tmpfs?: string[];
@@ -303,8 +305,9 @@ export function declareRun(verb: Verb, more: string): void {
   verb.addHelpText("after", more);
 }
 
-/** Older words of Docker's. */
+/** Older words of Docker's, and what says nothing on Linux. */
 export function declareOlder(verb: Verb): void {
+  verb.addOption(new Option("--isolation <default>").hideHelp());
   for (const old of ["--dns-opt <OPTION>", "--net-alias <NAME>"])
     verb.addOption(new Option(old).argParser(repeated).hideHelp());
 }

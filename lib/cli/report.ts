@@ -17,10 +17,13 @@ const NOT_FOUND = 127;
 /** The command line was not understood. */
 export class UsageError extends Error {
   readonly hint: string;
+  /** Docker's: 1 where a word is missing, is one too many, or names no command. */
+  readonly status: number;
 
-  constructor(message: string, hint: string) {
+  constructor(message: string, hint: string, status = FAILED) {
     super(message);
     this.hint = hint;
+    this.status = status;
   }
 }
 
@@ -80,6 +83,7 @@ export function reportFailure(error: unknown): number {
   const ofTheSystem = /^E[A-Z0-9]+$/.test(code ?? ""); // a full disk, ...
   if (error instanceof UsageError || name === "TsboxError" || ofTheSystem) complain(message, hint);
   else complain(`internal error: ${stack ?? String(error)}`, "this is a bug in tsbox; please report it");
+  if (error instanceof UsageError) return error.status;
   if (code === "command_not_found") return NOT_FOUND;
   return code === "command_not_executable" || code === "argument_too_long" ? NOT_EXECUTABLE : FAILED;
 }

@@ -75,6 +75,7 @@ const DEFAULTS: Record<string, RegExp> = {
   ...Object.fromEntries(MAY_BE_ZERO.split(" ").map((name) => [name, /^0+(?:\.0*)?$/])),
   pidsLimit: /^(?:0|-\d+)$/,
   memorySwappiness: /^-1$/,
+  isolation: /^(?:default)?$/i,
 };
 
 /** Without flags that say what is so without them, as scripts do: `-u "$USER_OR_NOTHING"`, `--cpus 0`. */
@@ -109,7 +110,9 @@ export type SharedOptions = Omit<
  * @throws TsboxError `invalid_option`
  */
 export function sharedOptions(image: string | undefined, flags: RunFlags, world: World): SharedOptions {
-  if (flags.init === false) throw invalid("--init", "false", "it always is so", "leave it out");
+  if (flags.init === false) throw invalid("--init", "false", "pid 1 is always an init here", "leave it out");
+  if (flags.isolation !== undefined)
+    throw invalid("--isolation", flags.isolation, 'there is one way, "default"', "leave it out");
   const options: SharedOptions = {
     ...rootOf(image, flags),
     env: environment(flags, world),

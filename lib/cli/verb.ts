@@ -7,6 +7,9 @@ import { Command, Option, type HelpContext } from "commander";
 import { print } from "./print.ts";
 import { FAILED, UsageError } from "./report.ts";
 
+/** The exit status, as Docker has it. */
+const WRONG_WORDS = 1;
+
 /** A flag or a command that is not declared. */
 export class UnknownWord extends UsageError {
   readonly word: string;
@@ -14,7 +17,7 @@ export class UnknownWord extends UsageError {
   readonly verb: string;
 
   constructor(message: string, hint: string, word: string, verb: string) {
-    super(message, hint);
+    super(message, hint, word.startsWith("-") ? FAILED : WRONG_WORDS);
     this.word = word;
     this.verb = verb;
   }
@@ -32,7 +35,8 @@ export class Verb extends Command {
   constructor(name?: string) {
     super(name);
     this.configureOutput({ writeOut: print });
-    this.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : FAILED));
+    // a group of commands without one of them prints its help
+    this.exitOverride(({ exitCode, code }) => process.exit(exitCode === 0 || code === "commander.help" ? 0 : FAILED));
   }
 
   override createCommand(name?: string): Verb {
@@ -122,7 +126,8 @@ export class Verb extends Command {
     const hint = suggestion?.replace(/^\(D(.*)\)$/, "d$1") ?? `see "${this.path()} --help"`;
     const [, word] = /^unknown (?:option|command) '(.*)'$/.exec(what) ?? [];
     const text = what.replaceAll("'", '"');
-    throw word === undefined ? new UsageError(text, hint) : new UnknownWord(text, hint, word, this.path());
+    if (word !== undefined) throw new UnknownWord(text, hint, word, this.path());
+    throw new UsageError(text, hint, /^(?:missing required|too many) argument/.test(what) ? WRONG_WORDS : FAILED);
   }
 }
 
