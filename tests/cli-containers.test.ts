@@ -214,13 +214,14 @@ describe("what a container is asked for", () => {
     made.folder.write("vars.env", "FROM_FILE=1\n");
     const script = 'echo "$FROM_FILE $A $(hostname) $(pwd) $(id -u)"; cat /etc/hosts; exit 7';
     const flags = ["-e", "A=b", "--env-file", "vars.env", "-h", "box", "-w", "/tmp", "-u", "1000"];
-    const hosts = ["--add-host", "db:10.1.2.3"];
+    const hosts = ["--add-host", "db:10.1.2.3", "--domainname", "example.org"];
     const id = said("create", "--label", "of=test", ...flags, ...hosts, "busy", "sh", "-c", `(${script}) >/tmp/told`);
     said("start", id);
     expect(said("wait", id)).toBe("7");
     const told = join(made.root, "containers", id, "layer/upper/tmp/told");
     expect(readFileSync(told, "utf8")).toStartWith("1 b box /tmp 1000\n");
     expect(readFileSync(told, "utf8")).toMatch(/^10\.1\.2\.3\s+db$/m);
+    expect(readFileSync(told, "utf8")).toMatch(/^127\.0\.1\.1\tbox\.example\.org box$/m);
     expect(said("inspect", "--format", "{{json .Config.Labels}}", id)).toBe('{"of":"test"}');
   });
 

@@ -19,15 +19,23 @@ export function hostsOf(home: Home, { id, hostname, options }: ContainerRecord):
   const isHost = options.network === "host";
   const begin = isHost ? (readKernelFile("/etc/hosts") ?? LOOPBACK_HOSTS) : LOOPBACK_HOSTS;
   const addresses = ownAddresses(home, id);
+  const names = ownNames(hostname, options.domainname);
   const own =
     isHost || hostname === ""
       ? []
-      : (addresses.length > 0 ? addresses : ["127.0.1.1"]).map((address) => `${address}\t${hostname}\n`);
+      : (addresses.length > 0 ? addresses : ["127.0.1.1"]).map((address) => `${address}\t${names}\n`);
   const added = (options.addHosts ?? []).map((words) => {
     const { name, address } = parseHost(words);
     return `${address === HOST_GATEWAY ? gatewayOf(home, id, options) : address}\t${name}\n`;
   });
   return `${begin.replace(/\n?$/, "\n")}${own.join("")}${added.join("")}${neighbourHosts(networksWith(home, id), id)}`;
+}
+
+/** The whole name first, then what is before its first dot, as in Docker. */
+function ownNames(hostname: string, domainname: string | undefined): string {
+  const whole = domainname === undefined ? hostname : `${hostname}.${domainname}`;
+  const [bare = ""] = whole.split(".");
+  return bare === whole || bare === "" ? whole : `${whole} ${bare}`;
 }
 
 const networksWith = (home: Home, id: string): NetworkRecord[] =>
