@@ -1,6 +1,6 @@
 /** `exec`: further commands in containers that run. @module */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { Containers, type Container } from "../lib/containers/index.ts";
 import { CommandLine } from "./support/command-line.ts";
 import { failureOf } from "./support/failure.ts";
@@ -144,6 +144,26 @@ describe("a command in a container that runs", () => {
     expect(await child.exited).toBe(137);
     expect(await eventually(() => waiters().length === 0)).toBe(true);
   });
+});
+
+testUnless(noLimits, "what ends while something is executed in it is not running", async () => {
+  for (const begin of ["exec", "execDetached"] as const) {
+    const container = await containers.get(running());
+    const { pid, cgroup } = await container.record();
+    const isThere = () => Object.values(cgroup?.paths ?? {}).some((path) => existsSync(path));
+    let isOver = false;
+    const options = {
+      /** Looked at once it is known to run. */
+      get env(): Record<string, string> {
+        if (!isOver) process.kill(pid, "SIGKILL");
+        for (const end = performance.now() + TIMEOUT_MS; isThere() && performance.now() < end;) Bun.sleepSync(1);
+        isOver = true;
+        return {};
+      },
+    };
+    const { message } = await failureOf(() => container[begin](["true"], options));
+    expect([isOver, message]).toEqual([true, `container ${container.id} is not running`]);
+  }
 });
 
 describe("exec -d", () => {

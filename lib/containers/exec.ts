@@ -49,6 +49,8 @@ export async function exec(home: Home, id: string, command: string[], options: E
     });
     execution.begin();
     return process;
+  } catch (error) {
+    throw unlessOver(error, inside.pidfd, id);
   } finally {
     close(inside.pidfd);
   }
@@ -67,7 +69,7 @@ export async function execDetached(home: Home, id: string, command: string[], op
       await leaveInside(inside, end.fd);
     } catch (error) {
       end.forget();
-      throw error;
+      throw unlessOver(error, inside.pidfd, id);
     }
     execution.begin(begun);
   } finally {
@@ -92,10 +94,15 @@ function open(home: Home, id: string, command: string[], options: ExecOptions) {
     const cgroup = new ContainerCgroup(record.cgroup ?? WITHOUT);
     return { record, cgroup, inside: { spec, pidfd, cgroup, sized: false } };
   } catch (error) {
+    const told = unlessOver(error, pidfd, id);
     close(pidfd);
-    throw error;
+    throw told;
   }
 }
+
+/** Where its container has ended meanwhile, that is why it failed. */
+const unlessOver = (error: unknown, pidfd: number, id: string): unknown =>
+  sendSignal(pidfd, 0) < 0 ? notRunning(id) : error;
 
 const WITHOUT = { paths: {}, asked: false, made: false, rootless: true };
 
