@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Home } from "../lib/containers/home.ts";
 import { Containers, type ContainerRecord } from "../lib/containers/index.ts";
+import { pause, unpause } from "../lib/containers/pause.ts";
 import { isAlive } from "../lib/containers/supervisor.ts";
 import { inGuest, noBusybox, noLimits, testUnless } from "./support/machine.ts";
 import { adoptOrphans, descendants, eventually, reapOrphans } from "./support/processes.ts";
@@ -127,7 +128,8 @@ const running: Prepare = (containers) => containers.run(SLEEPS);
 /** How it may be found when the command was killed somewhere. */
 type Allowed = (status: string | undefined) => boolean;
 
-const OPERATIONS: [string, { prepare?: Prepare; body: string; allowed: Allowed }][] = [
+/** @param nth so many steps are left out from one to the next */
+const OPERATIONS: [string, { prepare?: Prepare; body: string; allowed: Allowed; nth?: number }][] = [
   [
     "run",
     {
@@ -141,6 +143,15 @@ const OPERATIONS: [string, { prepare?: Prepare; body: string; allowed: Allowed }
       prepare: created,
       body: `const one = await containers.get("one"); arm(); await one.start();`,
       allowed: (status) => ["created", "running", "exited"].includes(status ?? ""),
+    },
+  ],
+  [
+    "start of one whose command waits for its network",
+    {
+      prepare: (containers) => containers.create({ ...SLEEPS, network: { allow: [] } }),
+      body: `const one = await containers.get("one"); arm(); await one.start();`,
+      allowed: (status) => ["created", "running"].includes(status ?? ""),
+      nth: 10,
     },
   ],
   [
@@ -178,8 +189,8 @@ const OPERATIONS: [string, { prepare?: Prepare; body: string; allowed: Allowed }
 ];
 
 describe("a command that is killed at any of its steps leaves what is true, and can be done again:", () => {
-  for (const [name, { prepare, body, allowed }] of OPERATIONS) {
-    const every = inGuest ? 9 : 1;
+  for (const [name, { prepare, body, allowed, nth = 1 }] of OPERATIONS) {
+    const every = inGuest ? 9 : nth;
     testUnless(
       noBusybox,
       name,
@@ -288,6 +299,28 @@ describe("a supervisor that is killed", () => {
     },
     120_000,
   );
+});
+
+testUnless(noLimits, "a commit that is killed does not leave its container paused", async () => {
+  await using root = new Root();
+  const { id } = await root.containers.run(SLEEPS);
+  const listed = async () => (await root.containers.list()).map(({ status }) => status);
+  await pause(root.home, id, { committing: true });
+  const file = script(`
+    import { OpenFile, Directory } from ${JSON.stringify(join(import.meta.dir, "../syscalls/index.ts"))};
+    const file = OpenFile.open(Directory.open(root + "/containers/${id}"), "commit", { as: "maker" });
+    say(file.tryLock("exclusive"));
+    say((await containers.list()).map(({ status }) => status));
+  `);
+  // as long as there is one, nobody interferes
+  expect((await run(file, root.path)).said).toEqual([true, ["paused"]]);
+  expect(await listed()).toEqual(["running"]);
+  expect(root.home.state.eventsAfter(0).map(({ action }) => action)).toContain("unpause");
+  // whom somebody has paused stays so
+  await pause(root.home, id);
+  expect(await listed()).toEqual(["paused"]);
+  await unpause(root.home, id);
+  await root.expectGone();
 });
 
 testUnless(

@@ -1,16 +1,17 @@
 /** What a container has written: told, made an image, or an archive with all that is below it. @module */
 import { checkOptions } from "../options/index.ts";
-import { effectiveUid, kindOfPath, TsboxError } from "../../syscalls/index.ts";
+import { effectiveUid, kindOfPath, OpenFile, TsboxError } from "../../syscalls/index.ts";
 import type { Change } from "../layer/index.ts";
 import type { ContainerConfig } from "../image/index.ts";
 import type { BoxCommitOptions, CommittedImage } from "../sandbox/index.ts";
 import type { Spec } from "../spec/index.ts";
+import { storing } from "../state/index.ts";
 import type { IdMaps } from "../store/index.ts";
 import { holdBase as hold, type HeldBase } from "./base.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { configOf } from "./inspect.ts";
-import { LAYER } from "./layout.ts";
+import { COMMIT, LAYER } from "./layout.ts";
 import { hasLayer } from "./request.ts";
 import { readSpec } from "./spec-file.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -118,13 +119,17 @@ function configFor(record: ContainerRecord, base: HeldBase): ContainerConfig {
 async function paused(home: Home, { id, status }: ContainerRecord, pause: boolean | undefined) {
   if (pause === false || status !== "running") return async () => {};
   const { pause: halt, unpause } = await import("./pause.ts");
+  // who finds it free, and the container paused by a commit, lets that go on
+  const lock = lockCommit(home, id);
   try {
-    await halt(home, id);
+    await halt(home, id, { committing: true });
   } catch (error) {
+    lock?.[Symbol.dispose]();
     if (pause || (error as { code?: string }).code !== "limit_unavailable") throw error;
     return async () => {};
   }
   return async () => {
+    using _ = lock;
     try {
       await unpause(home, id);
     } catch (error) {
@@ -132,6 +137,14 @@ async function paused(home: Home, { id, status }: ContainerRecord, pause: boolea
       if (!["container_state", "container_not_found"].includes((error as { code?: string }).code ?? "")) throw error;
     }
   };
+}
+
+/** Of several at once, the first pauses it. */
+function lockCommit(home: Home, id: string): OpenFile | undefined {
+  using directory = home.directory(id);
+  const file = directory && storing(() => OpenFile.open(directory, COMMIT, { as: "maker" }));
+  file?.tryLock("exclusive");
+  return file;
 }
 
 /** All files as they are seen, as a tar archive; not what is in volumes and mounts. As fast as it is read. */

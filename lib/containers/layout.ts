@@ -5,6 +5,7 @@
  * ROOT/containers/ID/  0700
  *   record.json   a copy of the record's unchanging part, for when the database is lost
  *   lock          held (flock) by who changes the container
+ *   commit        held (flock) by who has paused it to make an image of it
  *   alive         a FIFO that the supervisor has open for writing: without a writer, it has ended
  *   pidfd.sock    who connects gets a pidfd of init
  *   stdin.sock    who connects gets the end of stdin that is written to, or of the terminal
@@ -27,6 +28,7 @@ export const STDIN_SOCKET = "stdin.sock";
 export const SPEC = "spec.json";
 export const RECORD = "record.json";
 export const LOCK = "lock";
+export const COMMIT = "commit";
 export const DECIDE = "decide";
 export const WAKE = "wake";
 export const EXIT = "exit";

@@ -3,12 +3,21 @@
  * directories; what somebody has the lock of is left alone.
  * @module
  */
-import { close, Directory, ERRNO, kindOfPath, removeTree, sendSignal, TsboxError } from "../../syscalls/index.ts";
+import {
+  close,
+  Directory,
+  ERRNO,
+  kindOfPath,
+  OpenFile,
+  removeTree,
+  sendSignal,
+  TsboxError,
+} from "../../syscalls/index.ts";
 import type { NetworkRecord } from "../network/index.ts";
 import { storing } from "../state/index.ts";
 import { addContainerEvent } from "./events.ts";
 import type { Home } from "./home.ts";
-import { CONTAINERS, LOCK, RECORD } from "./layout.ts";
+import { COMMIT, CONTAINERS, LOCK, RECORD } from "./layout.ts";
 import { tryLock } from "./lock.ts";
 import { isId } from "./names.ts";
 import { giveBackNetworks } from "./give-back.ts";
@@ -151,10 +160,11 @@ async function quietly(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** It goes by itself, or is going; or it has ended without anybody to remove its control groups. */
+/** It goes by itself, or is going; or it has ended without anybody to remove its control groups; or a commit has paused it. */
 function isUnfinished(record: ContainerRecord): boolean {
-  const { status, cgroup, after } = record;
+  const { status, cgroup, after, committing } = record;
   if (status === "creating" || status === "removing") return true;
+  if (status === "paused") return committing === true;
   return status === "exited" && (cgroup !== undefined || after === "decide" || goesByItself(record));
 }
 
@@ -181,8 +191,16 @@ async function sweepKnown(home: Home, id: string): Promise<void> {
   if (!held && directory) return;
   const record = settle(home, id);
   if (!record || !isUnfinished(record)) return;
+  if (record.status === "paused") return await goOn(home, id, directory);
   if (record.status === "exited" && !goesByItself(record)) return await forgetEnded(home, record);
   await removeRest(home, markRemoving(home, id, true) ?? record);
+}
+
+/** Unless whoever has paused it is still at it. */
+async function goOn(home: Home, id: string, directory: Directory | undefined): Promise<void> {
+  using file = directory && OpenFile.open(directory, COMMIT);
+  if (file && !file.tryLock("exclusive")) return;
+  await (await import("./pause.ts")).unpauseLocked(home, id);
 }
 
 /**

@@ -57,13 +57,16 @@ export function settle(home: Home, id: string): ContainerRecord | undefined {
 /** Whoever was starting it is gone. */
 function settleStart(
   home: Home,
-  record: ContainerRecord,
+  { waits, ...record }: ContainerRecord,
   pid: number | undefined,
   exit: Exit | undefined,
 ): ContainerRecord {
+  // what waits for him ends without having been executed
+  if (waits && isAlive(home, record.id)) return { ...record, waits };
   if (pid !== undefined) return started(home, record, pid);
   // how a run before this one ended is known already
-  if (exit && exit.finishedAt > (record.finishedAt ?? 0)) return settleEnd(home, started(home, record, 0), exit);
+  if (!waits && exit && exit.finishedAt > (record.finishedAt ?? 0))
+    return settleEnd(home, started(home, record, 0), exit);
   // a supervisor that has nothing to supervise yet ends by itself
   if (isAlive(home, record.id)) return record;
   return write(home, { ...record, status: record.finishedAt === undefined ? "created" : "exited", pid: 0 });
@@ -76,7 +79,7 @@ export function started(
   pid: number,
   more: Partial<ContainerRecord> = {},
 ): ContainerRecord {
-  const { error: _error, reason: _reason, after: _after, ...known } = record;
+  const { error: _error, reason: _reason, after: _after, waits: _waits, ...known } = record;
   // one that has ended by now did not begin after that
   const startedAt = Math.min(Date.now(), readExit(home, record.id)?.finishedAt ?? Infinity);
   const running: ContainerRecord = {

@@ -14,12 +14,19 @@ export const notRunning = (id: string): TsboxError =>
   new TsboxError(`container ${id} is not running`, { code: "container_state" });
 
 /** Of one that runs; one that has ended meanwhile stays what it is. @param event that comes with it */
-export function setStatus(home: Home, id: string, status: "running" | "paused", event?: string): void {
+export function setStatus(
+  home: Home,
+  id: string,
+  status: "running" | "paused",
+  event?: string,
+  more: Pick<ContainerRecord, "committing"> = {},
+): void {
   home.state.transaction(() => {
     let isChanged = false;
-    const row = home.state.containers.update<ContainerRecord>(id, (each) => {
+    const row = home.state.containers.update<ContainerRecord>(id, (before) => {
+      const { committing: _, ...each } = before;
       isChanged = each.status === "running" || each.status === "paused";
-      return isChanged ? { ...each, status } : undefined;
+      return isChanged ? { ...each, ...more, status } : undefined;
     });
     if (row && isChanged && event !== undefined) addContainerEvent(home, row, event);
   });
