@@ -234,7 +234,7 @@ describe("messages", () => {
     ],
     [["update", "--resources", "/no/such/file", "c"], 'open "/no/such/file": no such file or directory'],
     [["spec", "--bundle", "/no/such/bundle"], 'open "/no/such/bundle/config.json": no such file or directory'],
-    [["checkpoint", "c", "--leave-running"], "checkpoint and restore are not supported"],
+    [["checkpoint", "--image-path", "x", "--leave-running", "c"], "checkpoint and restore are not supported"],
     [["restore", "c"], "checkpoint and restore are not supported"],
     [["--rootless", "maybe", "list"], 'invalid value "maybe" for flag -rootless: true, false or auto'],
     [

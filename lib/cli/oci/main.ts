@@ -23,7 +23,8 @@ export async function oci(program: string, words: string[]): Promise<number> {
     const verb = verbOf(name);
     if (!verb) return await help(program, name === "help" || name === "h" ? rest[0] : name);
     failed = verb.failed ?? FAILED;
-    const parsed = parseFlags(rest, [...verb.flags, HELP], verb.stopAtFirst === true);
+    const looked = verb.isRefused ? rest.filter((word) => /^--?h(elp)?$/.test(word)) : rest;
+    const parsed = parseFlags(looked, [...verb.flags, HELP], verb.stopAtFirst === true);
     if (parsed.values.flag("help")) return await help(program, name);
     checkCount(`${program}: "${name}"`, verb, parsed.args.length);
     return (await verb.run({ ...parsed, runtime: runtimeOf(values, log) })) ?? 0;

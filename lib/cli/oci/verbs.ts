@@ -17,6 +17,8 @@ export interface Verb {
   /** Flags behind the first argument are not ours. */
   stopAtFirst?: boolean;
   flags: readonly Flag[];
+  /** It only says that there is no such thing, whatever is asked of it. */
+  isRefused?: true;
   /** @returns the exit status, where it is not 0 */
   run: (call: Call) => Promise<number | void>;
   /** Of a failure. */
@@ -63,7 +65,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     args: ID,
     least: 0,
     most: 99,
-    stopAtFirst: true,
+    isRefused: true,
     flags: [],
     run: NO_CHECKPOINTS,
   },
@@ -162,7 +164,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     flags: [FORMAT],
     run: async (call) => (await look()).ps(call),
   },
-  restore: { usage: "not supported", args: ID, least: 0, most: 99, stopAtFirst: true, flags: [], run: NO_CHECKPOINTS },
+  restore: { usage: "not supported", args: ID, least: 0, most: 99, isRefused: true, flags: [], run: NO_CHECKPOINTS },
   resume: {
     usage: "let the processes of a paused container go on",
     args: ID,
