@@ -1,6 +1,15 @@
 /** The life of an OCI container: create, start, exec, kill, delete, and run. @module */
 import { afterAll, beforeEach, describe, expect } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { listenIn, Directory, receiveDescriptor, trySyscall, close, read } from "../syscalls/index.ts";
 import { asRoot, noBusybox, notRoot, SLOW, testUnless } from "./support/machine.ts";
@@ -351,6 +360,37 @@ describe("with users of its own, a container of root's", () => {
     expect(stdout).toContain("kernel\n");
     expect(stdout).toEndWith("/sys/fs/cgroup:\n0\n");
   });
+});
+
+describe("a container that ran before in its root filesystem", () => {
+  asRootOnly("has its devices there, whatever is at their names", () => {
+    const devices = [
+      { path: "/kept/null", type: "c", major: 1, minor: 3, fileMode: 0o600, uid: 5 },
+      { path: "/kept/file", type: "c", major: 1, minor: 3 },
+    ];
+    const line = "stat -c '%n %u %a %t:%T' /kept/*; ls -A /kept | wc -l; echo kept 2>&- >/kept/file";
+    const mounts = [{ destination: "/dev", type: "tmpfs", source: "tmpfs" }];
+    const bundle = sh(line, { mounts, linux: { ...linux(["mount", "pid"]), devices } });
+    const directory = join(rootfs.path, "kept");
+    const file = join(directory, "file");
+    mkdirSync(directory);
+    writeFileSync(file, "of the image");
+    for (let run = 0; run < 2; run++)
+      expect(oci("run", "--bundle", bundle, "again")).toEqual({
+        status: 0,
+        stdout: "/kept/file 0 666 1:3\n/kept/null 5 600 1:3\n2\n",
+        stderr: "",
+      });
+    expect(readFileSync(file, "utf8")).toBe("of the image");
+    rmSync(directory, { recursive: true });
+  });
+});
+
+test("what has no process can be created, and not run", async () => {
+  const bundle = sh("", { process: undefined });
+  const { status, stderr } = oci("run", "--bundle", bundle, "none");
+  expect([status, stderr]).toEqual([1, expect.stringContaining('run container \\"none\\": process was not set')]);
+  await expectNothing();
 });
 
 /** Namespaces of a container, which for an ordinary user needs one of ids. */

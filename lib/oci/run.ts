@@ -18,6 +18,8 @@ export async function run(runtime: Runtime, id: string, options: RunOptions): Pr
   // what hooks and the start itself have to say is shown as well
   const shown = options.detach ? undefined : showTerminal(created);
   try {
+    if (container.record.idle)
+      throw new TsboxError(`run container "${id}": process was not set`, { code: "invalid_option" });
     using notify = NotifySocket.bind(container, options.notifySocket);
     await startCreated(container);
     await runPoststart(container);

@@ -73,7 +73,9 @@ export function deviceSteps({ mounts, linux: { devices = [] } }: ContainerSpec, 
   const nodes = [...DEFAULT_NODES.filter(({ path }) => !asked.has(path)), ...devices];
   // the modes of nodes are as they are told
   const mask = (bits: number): Op => ({ call: "umask", args: [bits] });
-  const steps = nodes.map((each, index) => nodeStep(each, index, hasNodes ? devices.indexOf(each) : -1));
+  const steps = nodes.map((each, index) =>
+    nodeStep(each, index, devices.includes(each), hasNodes ? devices.indexOf(each) : -1),
+  );
   const [first, last] = [steps[0] as Step, steps.at(-1) as Step];
   first.ops.unshift(mask(0));
   last.ops.push(mask(0o022));
@@ -92,30 +94,45 @@ const modeOf = ({ type, fileMode = 0o666 }: Pick<DeviceNode, "type" | "fileMode"
   permissions: octal(fileMode & 0o7777),
 });
 
+/** Until it is mounted. */
+const UNNAMED = cstring(".tsbox-device");
+
 /**
- * What may make no nodes, as in a user namespace, or finds something at that name, binds the owner's, or the host's.
- * @param made its number among {@link NODES}, or -1
+ * What may make no nodes, as in a user namespace, binds the owner's, or the host's. What finds something at that name, as
+ * where the container ran before, covers it by a node of its own, without a name.
+ * @param asked it is no default one @param made its number among {@link NODES}, or -1
  */
-function nodeStep(device: DeviceNode, index: number, made: number): Step {
+function nodeStep(device: DeviceNode, index: number, asked: boolean, made: number): Step {
   const { path, uid = 0, gid = 0 } = device;
   const end = path.lastIndexOf("/");
   const name = cstring(path.slice(end + 1));
   const directory = ref("device-directory");
   const label = (what: string) => `${what} device ${index}`;
   const how = flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC");
+  const make = (as: Op["args"][number], otherwise: string): Op[] => [
+    {
+      call: "mknodat",
+      args: [directory, as, modeOf(device).mode, numberOf(device)],
+      onError: { jump: label(otherwise) },
+    },
+    ...(uid === 0 && gid === 0
+      ? []
+      : [{ call: "fchownat", args: [directory, as, uid, gid, AT_SYMLINK_NOFOLLOW] } satisfies Op]),
+  ];
   return {
     action: `make the device "${path}"`,
     ops: [
       ...openOrMake(path.slice(0, end) || "/", "directory", "device-directory", () => [], `device ${index}`),
-      {
-        call: "mknodat",
-        args: [directory, name, modeOf(device).mode, numberOf(device)],
-        onError: { jump: label("bind") },
-      },
-      ...(uid === 0 && gid === 0
-        ? []
-        : [{ call: "fchownat", args: [directory, name, uid, gid, AT_SYMLINK_NOFOLLOW] } satisfies Op]),
+      ...make(name, "cover"),
       { call: "jump", args: [], label: label("made") },
+      { call: "label", args: [], label: label("cover") },
+      ...(asked
+        ? ([
+            ...make(UNNAMED, "bind"),
+            { call: "open_tree", args: [directory, UNNAMED, how], out: "device" },
+            { call: "jump", args: [], label: label("opened") },
+          ] satisfies Op[])
+        : []),
       { call: "label", args: [], label: label("bind") },
       { call: "mknodat", args: [directory, name, flags("S_IFREG"), 0], onError: "ignore" },
       ...(made < 0
@@ -135,6 +152,8 @@ function nodeStep(device: DeviceNode, index: number, made: number): Step {
       { call: "label", args: [], label: label("opened") },
       restrictTree("device"),
       moveTo("device", directory, path.slice(end + 1)),
+      // what has no name any more cannot be mounted
+      ...(asked ? [{ call: "unlinkat", args: [directory, UNNAMED, 0], onError: "ignore" } satisfies Op] : []),
       { call: "close", args: [ref("device")] },
       { call: "label", args: [], label: label("made") },
       { call: "close", args: [directory] },
