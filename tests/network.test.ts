@@ -336,6 +336,32 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     nothingIsLeft();
   });
 
+  test("a subnet that another bridge has got meanwhile is not used: the default network takes another one", async () => {
+    const [mine, standing] = [await networks.create({ name: "mine" }), await networks.default()];
+    const subnets = [mine, standing].map((network) => network.subnets[0]!);
+    // as Docker, and another store, choose it as well
+    for (const [index, { gateway, subnet }] of subnets.entries()) {
+      runHere("ip", "link", "add", `other${index}`, "type", "bridge");
+      runHere("ip", "addr", "add", `${gateway}/${subnet.split("/")[1]}`, "dev", `other${index}`);
+      runHere("ip", "link", "set", `other${index}`, "up");
+    }
+    const { message, hint } = await failureOf(() => member(mine, "a"));
+    expect(message).toBe(`make the network "mine": the bridge other0 has addresses of ${subnets[0]!.subnet}`);
+    expect(hint).toContain("it gets another subnet");
+    there.clear();
+    await networks.remove("mine");
+    const moved = await networks.default();
+    expect([moved.id, moved.subnets.length]).toEqual([standing.id, 1]);
+    expect(subnets.map(({ subnet }) => subnet)).not.toContain(moved.subnets[0]!.subnet);
+    const a = await member(moved, "a");
+    expect(ask(a.place, "tcp", moved.subnets[0]!.gateway, 7003)).toBe("refused");
+    // not while somebody is in it
+    expect((await networks.default()).subnets).toEqual(moved.subnets);
+    await leave(a);
+    for (const index of subnets.keys()) runHere("ip", "link", "del", `other${index}`);
+    nothingIsLeft();
+  });
+
   test("containers with published ports that start at the same time do not publish each other's", async () => {
     const { id: network } = await networks.create({ name: "together" });
     const starting = [8080, 8081].map((hostPort) => {

@@ -5,7 +5,17 @@
  * @module
  */
 import { show, TsboxError } from "../../syscalls/index.ts";
-import { type Address, contains, findAddress, formatAddress, parseAddress, parseSubnet } from "../ip/index.ts";
+import {
+  type Address,
+  contains,
+  findAddress,
+  formatAddress,
+  networkOf,
+  overlap,
+  parseAddress,
+  parseSubnet,
+  type Subnet,
+} from "../ip/index.ts";
 import {
   generation,
   inNetwork,
@@ -92,6 +102,7 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
   if (found?.up && isFiltered) return false;
   // before anything is made
   if (!isFiltered && generation() === 0) throw withoutFilter();
+  if (!found) checkOtherBridges(links, network, action);
   if (!found)
     links.addBridge(network.device, {
       mac: macOf(network),
@@ -114,6 +125,19 @@ export function raiseNetwork(network: NetworkRecord, all: readonly NetworkRecord
   allowForwarding(families, action);
   links.change(index, { up: true }, `bring ${network.device} up`);
   return !found?.up;
+}
+
+/** Docker's, or that of another store: of two with the same addresses, one would not be reached. */
+function checkOtherBridges(links: Links, { subnets, name }: NetworkRecord, action: string): void {
+  const own = subnets.map(({ subnet }) => parseSubnet(subnet));
+  const isOwn = (address: Subnet) => own.some((subnet) => overlap(subnet, networkOf(address)));
+  const other = links.list().find(({ kind, index }) => kind === "bridge" && links.addresses(index).some(isOwn));
+  if (!other) return;
+  const texts = subnets.map(({ subnet }) => subnet).join(" and ");
+  throw new TsboxError(`${action}: the bridge ${other.name} has addresses of ${texts}`, {
+    code: "limit_unavailable",
+    hint: `tsbox network rm ${name}, and create it again: it gets another subnet`,
+  });
 }
 
 /** What the packet filter has to know of a network, and of those that stand already. */

@@ -7,14 +7,14 @@
  * @module
  */
 import { invalid, checkText, checkOptions } from "../options/index.ts";
-import { Directory, removeTree, TsboxError } from "../../syscalls/index.ts";
+import { Directory, effectiveUid, removeTree, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
-import { formatAddress, parseSubnet } from "../ip/index.ts";
+import { formatAddress, overlap, parseSubnet } from "../ip/index.ts";
 import { DEFAULT_DEVICE, DEFAULT_NETWORK } from "./default-network.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
-import { chooseAddresses, macFor } from "./leases.ts";
+import { chooseAddresses, freeSubnet, macFor } from "./leases.ts";
 import type { NetworkOptions } from "./new-network.ts";
-import type { Bandwidth, Endpoint, NetworkRecord } from "./record.ts";
+import type { Bandwidth, Endpoint, NetworkRecord, NetworkSubnet } from "./record.ts";
 
 /** What a container asks for in a network. */
 export interface Joining {
@@ -95,7 +95,7 @@ export class RecordedNetworks {
   /** The one that is there without having been made. */
   async default(): Promise<NetworkRecord> {
     const found = this.state().networks.byName<NetworkRecord>(DEFAULT_NETWORK);
-    if (found) return found;
+    if (found) return await this.#moved(found);
     try {
       return await this.make({ name: DEFAULT_NETWORK }, DEFAULT_DEVICE);
     } catch (error) {
@@ -104,6 +104,24 @@ export class RecordedNetworks {
       if (made) return made;
       throw error;
     }
+  }
+
+  /** While nobody was in it, this machine may have got addresses there: nobody can remove it and make it anew. */
+  async #moved(network: NetworkRecord): Promise<NetworkRecord> {
+    const isEmpty = ({ endpoints }: NetworkRecord) => Object.keys(endpoints).length === 0;
+    if (effectiveUid() !== 0 || !isEmpty(network)) return network;
+    const routes = (await import("./routes.ts")).hostRoutes();
+    const isTaken = ({ subnet }: NetworkSubnet) =>
+      routes.some((route) => route.isDirect && overlap(route, parseSubnet(subnet)));
+    if (!network.subnets.some(isTaken)) return network;
+    const { networks } = this.state();
+    const moved = networks.update<NetworkRecord>(network.id, (row) => {
+      const others = this.list().flatMap(({ id, subnets }) => (id === row.id ? [] : subnets));
+      const taken = [...routes, ...others.map(({ subnet }) => parseSubnet(subnet))];
+      return isEmpty(row) ? { ...row, subnets: [freeSubnet(taken)], last: {} } : row;
+    });
+    if (moved) this.#copy(moved);
+    return moved ?? network;
   }
 
   /**
