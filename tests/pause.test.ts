@@ -2,6 +2,8 @@
 import { afterAll, describe, expect } from "bun:test";
 import { findHierarchies } from "../lib/cgroup/index.ts";
 import { Sandbox, type SandboxOptions, type SandboxProcess } from "../lib/index.ts";
+import { membersOf } from "../lib/sandbox/members.ts";
+import { readKernelFile } from "../syscalls/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { noBusybox, noLimits, notRoot, SLOW, testUnless, withLimits } from "./support/machine.ts";
 import { cgroups, eventually, processes } from "./support/processes.ts";
@@ -18,6 +20,9 @@ const sandboxTest = (name: string, body: () => unknown) => testUnless(noBusybox,
 /** Where something can be frozen: a cgroup that may be written to. */
 const freezerTest = (name: string, body: () => unknown) => testUnless(noLimits, name, body);
 
+const codeOf = ({ code }: { code?: string }) => code ?? "none";
+
+const BOMB = "f() { while :; do f & echo x; sleep 0.001; done; }; f";
 const TICKING = "while :; do echo tick; sleep 0.01; done";
 
 /** Counts what a process writes, as it writes it. */
@@ -104,13 +109,13 @@ describe("pause", () => {
 
   freezerTest("a fork bomb is frozen as well", async () => {
     await using box = await boxOf({ limits: { pids: 60 } });
-    const bomb = sh(box, "f() { while :; do f & sleep 0.001; done; }; f");
-    await Bun.sleep(200 * SLOW);
+    const bomb = sh(box, BOMB);
+    const count = counter(bomb);
+    expect(await eventually(() => count() > 100)).toBe(true);
     await box.pause();
-    const used = () => box.usage().cpuMs;
-    const before = used();
-    await Bun.sleep(100 * SLOW);
-    expect(used() - before).toBeLessThan(20);
+    // what is in the pipe still comes
+    await grows(count);
+    expect(await grows(count)).toBe(false);
     await box.resume();
     bomb.kill("SIGKILL");
   });
@@ -170,6 +175,21 @@ describe("pause", () => {
       expect((await failureOf(attempt)).code).toBe("sandbox_closed");
   });
 
+  limitTest("a box that is stopped meanwhile is neither paused nor changed, and leaves no group", async () => {
+    // at each of these moments
+    for (let turns = 0; turns < 12; turns++) {
+      const box = await boxOf();
+      const busy = sh(box, "while :; do :; done");
+      const attempts = [box.pause(), box.update({ pids: 9 }), box.volume("/tmp"), box.fs.readdir("/")];
+      const told = attempts.map((attempt) => Promise.resolve(attempt).then(() => "done", codeOf));
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+      await box.stop();
+      for (const code of await Promise.all(told)) expect(code).toBeOneOf(["done", "sandbox_closed", "sandbox_paused"]);
+      expect(await busy.result()).toMatchObject({ reason: "killed" });
+    }
+    expect(await eventually(() => cgroups().length === 0)).toBe(true);
+  });
+
   testUnless(withLimits, "where no cgroup can be had it is an error with the remedy", async () => {
     await using box = await boxOf();
     const error = await failureOf(() => box.pause());
@@ -178,6 +198,11 @@ describe("pause", () => {
     expect(box.paused).toBe(false);
   });
 });
+
+function memoryGroupOf(pid: number): string | undefined {
+  const groups = readKernelFile(`/proc/${pid}/cgroup`) ?? "";
+  return (/^\d+:memory:(.*)$/m.exec(groups) ?? /^0::(.*)$/m.exec(groups))?.[1];
+}
 
 describe("update", () => {
   limitTest("a limit of memory, in a box that had none", async () => {
@@ -197,6 +222,17 @@ describe("update", () => {
     await box.update({ pids: 4 });
     await forking.stdin?.write("go\n");
     expect(await forking.result()).toMatchObject({ reason: "pids" });
+  });
+
+  limitTest("all of a fork bomb is limited", async () => {
+    for (let round = 0; round < 5; round++) {
+      await using box = await boxOf({ limits: { pids: 60 } });
+      const count = counter(sh(box, BOMB));
+      expect(await eventually(() => count() > 100)).toBe(true);
+      await box.update({ memory: "256mb" });
+      const groups = membersOf([box.pid]).map(({ pid }) => memoryGroupOf(pid));
+      expect(groups).not.toContain(memoryGroupOf(process.pid));
+    }
   });
 
   limitTest("a paused box, and one that was paused", async () => {

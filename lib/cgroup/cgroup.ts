@@ -11,6 +11,7 @@ import type { Amounts, Counters, CpuTime, Directory } from "./counters.ts";
 import { inheritCpuset } from "./cpuset.ts";
 import { KeptFiles } from "./kept-files.ts";
 import { Freezer } from "./freezer.ts";
+import { moveAll, type Look } from "./moving.ts";
 import { nextName, removeAtExit, removeWhenEmpty, sweepLater } from "./owner.ts";
 import { enable, findPlaces, isWritable, ownHierarchies, parentOf, type Able, type Place } from "./place.ts";
 import { CONTROLLERS, settingsOf, type Controller, type Setting } from "./settings.ts";
@@ -135,10 +136,10 @@ export class Cgroup {
 
   /**
    * Makes the group for more controllers.
-   * @param members processes of the sandbox that have to be in it, too
+   * @param look at the processes of the sandbox, which have to be in it, too
    * @throws TsboxError `limit_unavailable`
    */
-  extend(controllers: readonly Controller[], members?: () => number[]): void {
+  extend(controllers: readonly Controller[], look?: Look): void {
     const missing = controllers.filter((controller) => !this.#directories.has(controller));
     if (missing.length === 0) return;
     this.#sweepFrozen();
@@ -153,9 +154,9 @@ export class Cgroup {
       this.#directories.set(controller, { version, path });
       if (controller === "cpuset" && version === "v1") inheritCpuset(path);
     }
-    if (!members) return;
+    if (!look) return;
     const paths = missing.map((controller) => this.#directories.get(controller)?.path as string);
-    for (const path of new Set(paths)) moveInto(path, members());
+    for (const path of new Set(paths)) moveAll("limit the sandbox", path, look);
   }
 
   /** What a killed owner has paused is not left to the next one that pauses: in version 1 it goes on living until then. */
@@ -178,9 +179,9 @@ export class Cgroup {
   }
 
   /** @throws TsboxError `limit_unavailable` */
-  apply(settings: readonly Setting[], devices: readonly DeviceRule[] = [], members?: () => number[]): void {
+  apply(settings: readonly Setting[], devices: readonly DeviceRule[] = [], look?: Look): void {
     const controllers = [...new Set(settings.map(({ controller }) => controller))];
-    this.extend(controllers, members);
+    this.extend(controllers, look);
     for (const controller of controllers) {
       const { version, path } = this.#directories.get(controller) as Directory;
       const own = settings.filter((setting) => setting.controller === controller);
@@ -232,14 +233,15 @@ export class Cgroup {
 
   /**
    * Stops these processes, and those that they make, until {@link thaw}.
+   * @param isOver they are to be killed
    * @throws TsboxError `limit_unavailable`
    */
-  async freeze(members: () => number[]): Promise<void> {
+  async freeze(look: Look, isOver: () => boolean): Promise<void> {
     if (!this.#freezer) {
       this.extend(["freezer"]);
       this.#freezer = new Freezer(this.#directories.get("freezer") as Directory);
     }
-    await this.#freezer.freeze(members);
+    await this.#freezer.freeze(look, isOver);
   }
 
   thaw(): void {
@@ -257,19 +259,4 @@ export class Cgroup {
 }
 
 const EEXIST = -17;
-
-/** Those that are in it, or below it, stay where they are. */
-function moveInto(path: string, pids: readonly number[]): void {
-  const inside = new RegExp(`${path.slice(path.lastIndexOf("/"))}(/|$)`);
-  const isVersion2 = sys.access(`${path}/cgroup.controllers`, F_OK);
-  for (const pid of pids) {
-    if (isVersion2 && inside.test(version2Of(pid))) continue;
-    const result = sys.writeKernelFile(`${path}/cgroup.procs`, String(pid));
-    // one that has ended needs no limit
-    if (result !== ESRCH) must(`move process ${pid} to its control group`, result);
-  }
-}
-
-const ESRCH = -3;
 const F_OK = 0;
-const version2Of = (pid: number) => /^0::(.*)$/m.exec(sys.readKernelFile(`/proc/${pid}/cgroup`) ?? "")?.[1] ?? "";

@@ -10,14 +10,11 @@ import * as sys from "../../syscalls/index.ts";
 import { errnoName, TsboxError } from "../../syscalls/index.ts";
 import type { Directory } from "./counters.ts";
 import { setFrozen, waitUntilStopped } from "./freezing.ts";
+import { moveAll, type Look } from "./moving.ts";
 import { removeAtExit } from "./owner.ts";
 
 /** Below a group of version 2: what is frozen of it. */
 const PAUSED = "paused";
-
-const ESRCH = -3;
-/** Of scans that find new processes: each leaves fewer that can make some. */
-const MAX_SCANS = 1000;
 
 export class Freezer {
   /** The directory of what is frozen. */
@@ -34,14 +31,12 @@ export class Freezer {
     removeAtExit([this.path]);
   }
 
-  /** @param members of the sandbox now; who joins a frozen group is frozen */
-  async freeze(members: () => number[]): Promise<void> {
+  /** @param look at the members of the sandbox; who joins a frozen group is frozen @param isOver they are to be killed */
+  async freeze(look: Look, isOver: () => boolean): Promise<void> {
     this.#set(true);
     try {
-      for (let scan = 0; this.#take(members()) > 0; scan++) {
-        if (scan === MAX_SCANS) throw failure("pause the sandbox: it makes processes too quickly");
-      }
-      if (!(await waitUntilStopped(this.#frozen))) throw failure("pause the sandbox: a process does not stop");
+      moveAll("pause the sandbox", this.path, look);
+      if (!(await waitUntilStopped(this.#frozen, isOver))) throw failure("pause the sandbox: a process does not stop");
     } catch (error) {
       this.thaw();
       throw error;
@@ -50,19 +45,6 @@ export class Freezer {
 
   thaw(): void {
     this.#set(false);
-  }
-
-  /** @returns how many were not in it before */
-  #take(pids: readonly number[]): number {
-    const inside = new Set((sys.readKernelFile(`${this.path}/cgroup.procs`) ?? "").split("\n"));
-    const outside = pids.filter((pid) => !inside.has(String(pid)));
-    let taken = 0;
-    for (const pid of outside) {
-      const result = sys.writeKernelFile(`${this.path}/cgroup.procs`, String(pid));
-      if (result >= 0) taken++;
-      else if (result !== ESRCH) throw failure(`pause process ${pid}`, -result);
-    }
-    return taken;
   }
 
   #set(frozen: boolean): void {

@@ -16,13 +16,17 @@ export function setFrozen({ version, path }: Directory, frozen: boolean): number
   return sys.writeKernelFile(`${path}/freezer.state`, frozen ? "FROZEN" : "THAWED");
 }
 
-/** Once it is frozen: until all of its processes are. @returns false where one does not stop */
-export async function waitUntilStopped(group: Directory): Promise<boolean> {
+/**
+ * Once it is frozen: until all of its processes are.
+ * @param isOver nobody wants it any more: they are to be killed @returns false where one does not stop
+ */
+export async function waitUntilStopped(group: Directory, isOver = (): boolean => false): Promise<boolean> {
   const end = performance.now() + FREEZE_MS;
   for (let turn = 1; !hasStopped(group); turn++) {
     if (performance.now() > end) return false;
     if (group.version === "v1" && turn % TURNS_TO_THAW === 0) setFrozen(group, false);
     await new Promise((resolve) => setTimeout(resolve, 1));
+    if (isOver()) return false;
     if (group.version === "v1") setFrozen(group, true);
   }
   return true;

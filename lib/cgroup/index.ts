@@ -3,6 +3,7 @@ export { Cgroup, makeCgroup, type GroupOptions } from "./cgroup.ts";
 export { ContainerCgroup, type PlanOptions } from "./container.ts";
 export type * from "./container-stats.ts";
 export type { Amounts, Counters, CpuTime } from "./counters.ts";
+export type { Look } from "./moving.ts";
 export { findHierarchies } from "./hierarchy.ts";
 export { cgroupPlan } from "./plan.ts";
 export type { CgroupRecord } from "./record.ts";

@@ -23,11 +23,12 @@ export function failureOf(report: DataView, plan: Plan): TsboxError {
   if (step.action === FIRST_CLONE) return cloneError(errno);
   const name = errnoName(errno);
   const isExhausted = name === "EMFILE";
-  const code = step.action.startsWith("execute ")
-    ? executeCode(name)
+  const isGone = name === "ESRCH" && step.action.startsWith("join the sandbox");
+  const code = isGone
+    ? "sandbox_closed"
     : isExhausted
       ? "system"
-      : (step.code ?? "system");
+      : (executeCode(step.action, name) ?? step.code ?? "system");
   const hint = isExhausted ? TOO_MANY_FILES : (step.hint?.(name as keyof typeof ERRNO) ?? EXECUTE_HINTS[code]);
   return new TsboxError(`${step.action}: ${name}`, {
     code,
@@ -40,7 +41,8 @@ export function failureOf(report: DataView, plan: Plan): TsboxError {
   });
 }
 
-function executeCode(errno: string): ErrorCode {
+function executeCode(action: string, errno: string): ErrorCode | undefined {
+  if (!action.startsWith("execute ")) return undefined;
   if (errno === "ENOENT" || errno === "ENOTDIR") return "command_not_found";
   return errno === "E2BIG" ? "argument_too_long" : "command_not_executable";
 }

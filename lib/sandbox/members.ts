@@ -6,6 +6,7 @@
 import {
   close,
   killWithGroup,
+  kindOfPath,
   namesIn,
   readKernelFile,
   TOO_MANY_FILES,
@@ -33,15 +34,13 @@ interface Entry extends Member {
 /** Of the kernel's clock ticks: always 100 in a second. */
 const TICK_MS = 10;
 
-/** Undefined for one that has ended, whether it was reaped or not. */
-function entryOf(pid: string): Entry | undefined {
+/** Undefined for one that is gone. */
+function statusOf(pid: string): (Entry & { hasEnded: boolean }) | undefined {
   const stat = readKernelFile(`/proc/${pid}/stat`);
   if (stat === undefined) return undefined;
   // the name before it may contain anything
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const number = (index: number) => Number(fields[index]);
-  // one of several threads may have ended, and the others go on
-  if (fields[0] === "Z" && number(17) <= 1) return undefined;
   return {
     pid: Number(pid),
     id: `${pid} ${fields[19]}`,
@@ -52,20 +51,34 @@ function entryOf(pid: string): Entry | undefined {
     systemMs: number(12) * TICK_MS,
     reapedUserMs: number(13) * TICK_MS,
     reapedSystemMs: number(14) * TICK_MS,
+    // one of several threads may have ended, and the others go on
+    hasEnded: fields[0] === "Z" && number(17) <= 1,
   };
 }
 
-/**
- * All that come from these processes, and they themselves: who is in a pid namespace cannot leave its init, and who
- * shares the host's cannot leave the process group.
- * @throws TsboxError `system`
- */
-export function membersOf(roots: readonly number[]): Member[] {
+/** @throws TsboxError `system` */
+function allPids(): string[] {
   const names = namesIn("/proc");
   // this process is there at least
   if (names.length === 0)
     throw new TsboxError('look for processes in "/proc": it cannot be read', { code: "system", hint: TOO_MANY_FILES });
-  const entries = names.flatMap((name) => (/^\d+$/.test(name) ? (entryOf(name) ?? []) : []));
+  return names.filter((name) => /^\d+$/.test(name));
+}
+
+/**
+ * All that come from these processes, and they themselves, but for those that have ended, reaped or not: who is in a pid
+ * namespace cannot leave its init, and who shares the host's cannot leave the process group.
+ * @throws TsboxError `system`
+ */
+export function membersOf(roots: readonly number[]): Member[] {
+  return among(
+    allPids().flatMap((pid) => statusOf(pid) ?? []),
+    roots,
+  );
+}
+
+function among(all: readonly (Entry & { hasEnded: boolean })[], roots: readonly number[]): Member[] {
+  const entries = all.filter(({ hasEnded }) => !hasEnded);
   const children = Map.groupBy(entries, ({ parent }) => parent);
   const found = new Map<number, Member>();
   const add = (entry: Entry) => {
@@ -75,6 +88,28 @@ export function membersOf(roots: readonly number[]): Member[] {
   };
   for (const entry of entries) if (roots.includes(entry.pid) || roots.includes(entry.group)) add(entry);
   return [...found.values()];
+}
+
+/**
+ * Looks again and again, while they make others: what ends during a look may have left a child that the list of processes
+ * does not have yet, and then the look is not whole. Numbers only grow, so without that each is seen.
+ * @returns one look
+ */
+export function watchMembers(roots: () => readonly number[]): () => { pids: number[]; isWhole: boolean } {
+  let ended = new Set<string>();
+  return () => {
+    let isWhole = true;
+    const entries = allPids().flatMap((pid) => {
+      const entry = statusOf(pid);
+      // others' may be there without being told
+      if (!entry) isWhole &&= kindOfPath(`/proc/${pid}`) !== undefined;
+      return entry ?? [];
+    });
+    const endedNow = entries.filter(({ hasEnded }) => hasEnded).map(({ id }) => id);
+    if (endedNow.some((id) => !ended.has(id))) isWhole = false;
+    ended = new Set(endedNow);
+    return { pids: among(entries, roots()).map(({ pid }) => pid), isWhole };
+  };
 }
 
 /** Kills a command, which leads a group, and all that comes from it. @returns whether it was found */
@@ -94,7 +129,7 @@ export function killMember({ pid, id }: Pick<Member, "pid" | "id">): void {
   const pidfd = trySyscall("pidfd_open", pid, 0);
   if (pidfd < 0) return;
   // looked at after it was opened: this is who it is
-  if (entryOf(String(pid))?.id === id) killWithGroup(pidfd, pid);
+  if (statusOf(String(pid))?.id === id) killWithGroup(pidfd, pid);
   close(pidfd);
 }
 

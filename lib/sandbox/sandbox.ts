@@ -4,7 +4,7 @@
  */
 import * as sys from "../../syscalls/index.ts";
 import { show, TsboxError } from "../../syscalls/index.ts";
-import { settingsOf, type Cgroup } from "../cgroup/index.ts";
+import { settingsOf, type Cgroup, type Look } from "../cgroup/index.ts";
 import { bury, kill, type Launched } from "../launch/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
 import { unlessAborted } from "./abort.ts";
@@ -29,7 +29,7 @@ import { spawnInside } from "./inside.ts";
 import { InsidePorts } from "./inside-ports.ts";
 import { join, take } from "./launch.ts";
 import { Volume } from "./volume.ts";
-import { membersOf } from "./members.ts";
+import { membersOf, watchMembers } from "./members.ts";
 import type { Membership } from "./networks.ts";
 import type { BandwidthLimit, BoxUsage, Limits, Reason, RunOptions, RunResult } from "./options.ts";
 import type { SandboxOptions, SpawnOptions, StatsOptions } from "./options.ts";
@@ -341,9 +341,12 @@ export class Sandbox implements AsyncDisposable {
   async #pause(): Promise<void> {
     try {
       await this.#untilInside();
-      await this.#cgroup.freeze(() => this.#members());
+      this.#checkOpen("pause the sandbox");
+      const isOver = () => this.#stopped !== undefined;
+      await this.#cgroup.freeze(this.#members(false), isOver);
     } catch (error) {
       this.#paused = undefined;
+      this.#checkOpen("pause the sandbox");
       throw error;
     }
   }
@@ -373,7 +376,8 @@ export class Sandbox implements AsyncDisposable {
     if (bandwidth !== undefined) await this.#pace(bandwidth);
     const settings = settingsOf(limitsAsResources(kept, directoryOf(this.#options)));
     await this.#untilInside();
-    this.#cgroup.apply(settings, [], () => [this.pid, ...this.#members()]);
+    this.#checkOpen("update the sandbox");
+    this.#cgroup.apply(settings, [], this.#members(true));
   }
 
   async #pace(bandwidth: BandwidthLimit): Promise<void> {
@@ -457,10 +461,14 @@ export class Sandbox implements AsyncDisposable {
     return [this.pid, ...[...this.#running].map(({ pid }) => pid)];
   }
 
-  /** All that run inside but init. */
-  #members(): number[] {
-    const roots = this.#roots();
-    return membersOf(roots).flatMap(({ pid }) => (roots.includes(pid) ? [] : [pid]));
+  /** Looks at all that run inside. */
+  #members(withInit: boolean): Look {
+    const look = watchMembers(() => this.#roots());
+    return () => {
+      const { pids, isWhole } = look();
+      const roots = this.#roots();
+      return { pids: pids.filter((pid) => !roots.includes(pid) || (withInit && pid === this.pid)), isWhole };
+    };
   }
 
   #checkRunning(action: string): void {
