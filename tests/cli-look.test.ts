@@ -569,6 +569,8 @@ describe("a container", () => {
     expect(head).toMatch(/^CONTAINER ID +IMAGE +COMMAND +CREATED +STATUS +PORTS +NAMES$/);
     expect(row).toMatch(new RegExp(`^${id.slice(0, 12)} +busy +"sh -c 'sleep 1000 &…" .* Up .* +seen$`));
     expect(made.said("ps", "-aq", "--no-trunc")).toBe(id);
+    const both = made.tsbox("ps", "-q", "--no-trunc", "--format", "{{.Names}}");
+    expect([both.stdout, both.stderr]).toEqual([`${id}\n`, expect.stringContaining("Ignoring custom format")]);
     expect(made.said("ps", "-s", "--format", "{{.Names}} {{.Size}}")).toMatch(/^seen \d+B \(virtual [\d.]+k?M?B\)$/);
     expect(made.said("ps", "--filter", "label=tier=back", "-q")).toBe("");
     expect(made.said("container", "ls", "--format", 'table {{.Names}}\\t{{.Label "tier"}}')).toMatch(
@@ -588,6 +590,16 @@ describe("a container", () => {
     });
     expect(found).not.toHaveProperty("SizeRw");
     expect(made.said("inspect", "-s", "-f", "{{.SizeRw}} {{.Config.Labels.none}}", "seen")).toMatch(/^\d+ <no value>$/);
+    // what JSON leaves out, as it is empty, a template finds nevertheless
+    const empty =
+      "{{if .State.Health}}sick{{end}}{{.Config.ExposedPorts}}{{.HostConfig.CapDrop}}{{.Config.MacAddress}}";
+    expect(made.said("inspect", "-f", `${empty} {{json .HostConfig.CapDrop}}`, "seen")).toBe("map[][] null");
+    expect(Object.keys({ ...found.State, ...found.Config })).not.toContain("Health");
+    expect(made.said("inspect", "-f", "{{json .State}}", "seen")).not.toContain("Health");
+    const mounts = "{{range .Mounts}}<{{.Name}}{{.Driver}}>{{end}}";
+    made.said("create", "--name", "mounts", "-v", "/tmp:/t", "-v", "named:/n", "busy");
+    expect(made.said("inspect", "-f", mounts, "mounts")).toBe("<namedlocal><>");
+    made.said("rm", "mounts");
     expect(made.said("inspect", "-f", "{{.Os}}", "busy")).toBe("linux");
     expect(made.tsbox("inspect", "--type", "container", "busy")).toMatchObject({
       status: 1,

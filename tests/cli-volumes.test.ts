@@ -166,6 +166,7 @@ describe("volume ls and inspect", () => {
       Scope: "local",
     });
     expect(own.said("inspect", "--type", "volume", "-f", "{{.Name}}", "red")).toBe("red");
+    expect(own.said("volume", "inspect", "-f", "{{.Labels}} {{.Options}}", "blue")).toBe("map[old: tier:web] map[]");
     expect(own.tsbox("volume", "inspect", "green")).toEqual({
       status: 1,
       stdout: "[]\n",

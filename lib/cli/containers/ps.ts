@@ -5,6 +5,7 @@ import { valuesOf } from "../images/filters.ts";
 import { listed } from "../images/rows.ts";
 import { invalid } from "../invalid.ts";
 import { print } from "../print.ts";
+import { warn } from "../report.ts";
 import { columnsFor, rowOf, type Wanted } from "./container-rows.ts";
 import { withContainers } from "./with-containers.ts";
 
@@ -42,7 +43,8 @@ export const addPs: Add = (parent, name) =>
     },
     (flags: PsFlags) =>
       withContainers(async (containers) => {
-        const wanted = columnsFor(flags.quiet && !flags.format ? "{{.ID}}" : flags.format, flags.size === true);
+        if (flags.quiet && flags.format) warn(["Ignoring custom format, because both --format and --quiet are set."]);
+        const wanted = columnsFor(flags.quiet ? "{{.ID}}" : flags.format, flags.size === true);
         // a mistake in it is told before anything else
         listed(wanted.format, wanted, []);
         print(await table(containers, await chosen(containers, flags), wanted, flags));

@@ -1,5 +1,5 @@
 /** JSON, as Go writes it; what a terminal would act on is escaped. @module */
-import { entriesOf, isList, NO_LIST, NO_MAP, type Value } from "./value.ts";
+import { entriesOf, isList, isSaid, NO_LIST, NO_MAP, type Value } from "./value.ts";
 
 /** In one line; with `indent` spaces a level, in many. */
 export function jsonOf(value: Value, indent = 0, inner = ""): string {
@@ -9,7 +9,9 @@ export function jsonOf(value: Value, indent = 0, inner = ""): string {
   const deeper = inner + " ".repeat(indent);
   const items = isList(value)
     ? value.map((each) => jsonOf(each, indent, deeper))
-    : entriesOf(value).map(([name, each]) => `${quoted(name)}:${indent > 0 ? " " : ""}${jsonOf(each, indent, deeper)}`);
+    : entriesOf(value)
+        .filter(([name]) => isSaid(value, name))
+        .map(([name, each]) => `${quoted(name)}:${indent > 0 ? " " : ""}${jsonOf(each, indent, deeper)}`);
   const [open, close] = isList(value) ? ["[", "]"] : ["{", "}"];
   if (items.length === 0 || indent === 0) return open + items.join(",") + close;
   return `${open}\n${items.map((item) => deeper + item).join(",\n")}\n${inner}${close}`;

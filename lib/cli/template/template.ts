@@ -13,7 +13,7 @@ import { valueOf } from "./value.ts";
 
 export { jsonOf } from "./json.ts";
 export { TemplateError } from "./parser.ts";
-export { NO_LIST, NO_MAP, valueOf, type Value } from "./value.ts";
+export { NO_LIST, NO_MAP, valueOf, withUnsaid, type Value } from "./value.ts";
 
 export class Template {
   readonly #source: string;

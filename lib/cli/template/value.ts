@@ -15,6 +15,19 @@ export interface Struct {
 export const NO_LIST: readonly Value[] = Object.freeze([]);
 export const NO_MAP: ReadonlyMap<string, Value> = new Map();
 
+/** By structs, and the data that they come from: fields that JSON leaves out. */
+const unsaid = new WeakMap<object, ReadonlySet<string>>();
+
+/** Go's `omitempty`: a template finds fields that are empty, JSON has none of them. @param empty all that may be missing */
+export function withUnsaid(data: object, empty: Record<string, unknown>): object {
+  const missing = Object.entries(empty).filter(([name]) => (data as Record<string, unknown>)[name] === undefined);
+  const whole = { ...data, ...Object.fromEntries(missing) };
+  unsaid.set(whole, new Set(missing.map(([name]) => name)));
+  return whole;
+}
+
+export const isSaid = (struct: object, name: string): boolean => unsaid.get(struct)?.has(name) !== true;
+
 /** What plain data comes to; of objects, only what is their own. */
 export function valueOf(data: unknown): Value {
   if (data === NO_LIST) return NO_LIST;
@@ -26,6 +39,8 @@ export function valueOf(data: unknown): Value {
   if (data instanceof Map) return new Map([...data].map(([key, value]) => [String(key), valueOf(value)]));
   const struct: Record<string, Value> = Object.create(null) as Record<string, Value>;
   for (const [name, value] of Object.entries(data)) if (value !== undefined) struct[name] = valueOf(value);
+  const missing = unsaid.get(data);
+  if (missing) unsaid.set(struct, missing);
   return struct;
 }
 

@@ -1,6 +1,7 @@
 /** What verbs of volumes share. @module */
 import type { VolumeRecord, Volumes } from "../../volumes/index.ts";
 import { safely } from "../images/with-images.ts";
+import { NO_MAP } from "../template/template.ts";
 
 /** Ends with the status that `work` comes to. */
 export const withVolumes = (work: (volumes: Volumes) => Promise<number | void>) =>
@@ -13,6 +14,8 @@ export const withVolumes = (work: (volumes: Volumes) => Promise<number | void>) 
     return await work(new Volumes(() => home.state));
   });
 
+const map = (values: object) => (Object.keys(values).length === 0 ? NO_MAP : new Map(Object.entries(values)));
+
 /** As Docker's API has it. */
 export const inspectedVolume = (
   volumes: Volumes,
@@ -20,9 +23,9 @@ export const inspectedVolume = (
 ): object => ({
   CreatedAt: new Date(created).toISOString().replace(/\.\d+Z$/, "Z"),
   Driver: driver,
-  Labels: Object.keys(labels).length === 0 ? null : labels,
+  Labels: map(labels),
   Mountpoint: volumes.path(name),
   Name: name,
-  Options: Object.keys(options).length === 0 ? null : options,
+  Options: map(options),
   Scope: "local",
 });

@@ -117,6 +117,12 @@ e2e("inspect --format with an unknown field is an error", async (c) => {
   await c.fails(1, "inspect", "--format", "{{.NoSuchField}}", id);
 });
 
+e2e("inspect --format finds fields that are empty, and not in the JSON", async (c) => {
+  const id = await c.ok("create", "-v", `${c.directory}:/d`, BOX, "true");
+  const format = "{{if .State.Health}}sick{{end}}<{{range .Mounts}}{{.Name}}{{.Driver}}{{end}}>{{.Config.StopTimeout}}";
+  expect(await c.ok("inspect", "--format", format, id)).toMatch(/^<>/);
+});
+
 e2e("inspect of what is not there prints an empty array, and exits with 1", async (c) => {
   const { status, stdout, stderr } = await c.call(["inspect", "no-such"]);
   expect([status, stdout]).toEqual([1, "[]\n"]);
