@@ -355,10 +355,13 @@ describe("at a terminal", () => {
     await session.after(`then 6 ${USUAL} `);
     const left = sit(`tsbox exec -it ${name} sh -c 'echo up; while :; do echo more; sleep 0.1; done'; ${then}`);
     await left.type("up\r\n", "\x10\x11");
+    await left.after("read escape sequence\r\n");
     await left.after(`then 0 ${USUAL} `);
     expect(await left.child.exited).toBe(0);
     await Bun.sleep(300);
     expect(said("exec", name, "ps")).toContain("echo more");
+    const { status, stderr } = made.tsbox("exec", "--detach-keys", "foo", name, "true");
+    expect([status, stderr]).toEqual([1, expect.stringContaining("(foo)")]);
   });
 
   boxTest("^C at a question ends tsbox, and nothing is done", async () => {

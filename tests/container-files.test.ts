@@ -493,7 +493,7 @@ describe("where what goes", () => {
   test.each([
     ["web:/etc", { container: "web", path: "/etc" }],
     ["web:rel", { container: "web", path: "rel" }],
-    ["web:", { container: "web", path: "/" }],
+    ["web:", { container: "web", path: "" }],
     ["web:/a:b", { container: "web", path: "/a:b" }],
     ["./a:b", { path: "./a:b" }],
     ["/a:b", { path: "/a:b" }],
@@ -503,6 +503,16 @@ describe("where what goes", () => {
 });
 
 describe("tsbox cp", () => {
+  test.each([
+    ["web:", ".", 'the source can not be empty\n  hint: all of it: "web:/"'],
+    ["", "web:/", "the source can not be empty"],
+    ["web:/etc", "", "the destination can not be empty"],
+    ["/etc", "web:", "the destination can not be empty"],
+  ])("of %j to %j is refused: nothing is not everything", (source, target, message) => {
+    const { status, stderr } = made.tsbox("cp", source, target);
+    expect([status, stderr]).toEqual([1, expect.stringContaining(message)]);
+  });
+
   const start = (name: string) => made.said("run", "-d", "--name", name, "busy", "sleep", "1000");
   const at = (path: string) => join(made.folder.path, path);
 
@@ -512,6 +522,9 @@ describe("tsbox cp", () => {
     writeFileSync(at("src/sub/f"), "of the host");
     symlinkSync("sub", at("src/link"));
     Bun.spawnSync(["mkfifo", at("src/pipe")]);
+    mkdirSync(at("src/shared"));
+    chmodSync(at("src/shared"), 0o3777);
+    chmodSync(at("src/sub/f"), 0o6755);
     expect(made.tsbox("cp", "src", "copied:/new")).toEqual({ status: 0, stdout: "", stderr: "" });
     made.said("cp", "src", "copied:/");
     made.said("cp", "src/.", "copied:new");
@@ -520,9 +533,12 @@ describe("tsbox cp", () => {
     expect(readFileSync(at("back/sub/f"), "utf8")).toBe("of the host");
     expect(readlinkSync(at("back/link"))).toBe("sub");
     expect(lstatSync(at("back/pipe")).isFIFO()).toBe(true);
+    // a setuid bit is for its owner alone
+    const modes = ["new/shared", "new/sub/f"].map((path) => made.said("exec", "copied", "stat", "-c", "%a", path));
+    expect([...modes, statSync(at("back/shared")).mode & 0o7777]).toEqual(["1777", "755", 0o1777]);
     made.said("cp", "copied:/src/sub/.", "back");
     made.said("cp", "copied:/etc/renamed", "back/other");
-    expect(readdirSync(at("back")).toSorted()).toEqual(["f", "link", "other", "pipe", "sub"]);
+    expect(readdirSync(at("back")).toSorted()).toEqual(["f", "link", "other", "pipe", "shared", "sub"]);
     made.said("cp", "-L", "copied:/new/link", "followed");
     expect(readdirSync(at("followed"))).toEqual(["f"]);
     expect(statSync(at("back/other")).uid).toBe(process.geteuid?.() as number);

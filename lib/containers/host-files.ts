@@ -187,7 +187,8 @@ class HostUnpacking {
       using directory = parent.directory(name);
       if (!directory) continue;
       if (this.#sameOwner) this.#own(parent, name, entry);
-      directory.changeMode(entry.mode & (this.#sameOwner ? 0o7777 : 0o777));
+      // sticky, as /tmp is
+      directory.changeMode(entry.mode & (this.#sameOwner ? 0o7777 : 0o1777));
       parent.setTime(name, entry.mtime.seconds, entry.mtime.nanoseconds);
     }
   }

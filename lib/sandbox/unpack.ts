@@ -159,11 +159,15 @@ function attributes({ sameOwner }: Unpacking, entry: TarEntry, fd: Op["args"][nu
   const { uid, gid, mode } = entry;
   return [
     ...(sameOwner ? [{ call: "fchown", args: [fd, uid, gid], out: "owned" } satisfies Op] : []),
-    { call: "fchmod", args: [fd, sameOwner ? mode : mode & 0o777], out: "allowed" },
+    { call: "fchmod", args: [fd, mode & keptModes(entry, sameOwner)], out: "allowed" },
     { call: "utimensat", args: [fd, 0, timesOf(entry), 0], out: "dated" },
     { call: "close", args: [fd] },
   ];
 }
+
+/** A directory like /tmp stays one where nobody removes what is another's; a setuid bit is of use to whoever owns the file. */
+const keptModes = ({ type }: TarEntry, sameOwner: boolean): number =>
+  (sameOwner && 0o7777) || (type === "directory" ? 0o1777 : 0o777);
 
 /** Whatever has the name by now goes first, so that nothing is written through it. */
 const unlink = (parent: number, name: string): Op => ({

@@ -21,7 +21,7 @@ export interface CopyPlan {
 export function splitCopyWord(word: string): { container?: string; path: string } {
   const at = word.indexOf(":");
   if (word.startsWith("/") || word.startsWith(".") || at <= 0) return { path: word };
-  return { container: word.slice(0, at), path: word.slice(at + 1) || "/" };
+  return { container: word.slice(0, at), path: word.slice(at + 1) };
 }
 
 const lastName = (path: string): string => path.split("/").findLast((part) => part !== "" && part !== ".") ?? ".";

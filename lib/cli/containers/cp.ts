@@ -38,6 +38,8 @@ export const addCopy: Add = (parent, name) =>
     (source: string, target: string, flags: CopyFlags) =>
       withContainers(async (containers, signal) => {
         const [from, to] = [splitCopyWord(source), splitCopyWord(target)];
+        checkPath("source", source, from.path);
+        checkPath("destination", target, to.path);
         if (from.container !== undefined && to.container !== undefined)
           throw new UsageError("copy: copying between containers is not supported", "copy to the host, and from there");
         if (from.container !== undefined)
@@ -50,6 +52,13 @@ export const addCopy: Add = (parent, name) =>
         return await copyIn(await containers.get(to.container), source, to, flags, signal);
       }),
   );
+
+/** A variable that is not set is not everything. */
+function checkPath(which: string, word: string, path: string): void {
+  if (path !== "") return;
+  const hint = word === "" ? "a path, or CONTAINER:PATH" : `all of it: "${word}/"`;
+  throw new UsageError(`copy: the ${which} can not be empty`, hint);
+}
 
 const hostFiles = async () => (await import("../../containers/index.ts")).hostFiles();
 

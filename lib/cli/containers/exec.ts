@@ -59,6 +59,7 @@ async function run(
 ): Promise<number> {
   const options = await optionsOf(flags);
   const container = await containers.get(name);
+  if (flags.detachKeys !== undefined) new (await import("../../terminal/index.ts")).DetachKeys(flags.detachKeys); // checked
   if (flags.detach) {
     await container.execDetached(command, options);
     return 0;

@@ -16,14 +16,16 @@ export interface Foreground {
 
 const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 const [HUNG_UP, TERMINATED] = [129, 143];
-const LEFT_ALONE = "read escape sequence\n";
+/** Docker's words. */
+export const LEFT_ALONE = "read escape sequence\n";
 
 /**
  * @param start called once its output cannot be missed any more; what it throws is thrown on
  * @returns the exit status: the container's own, 0 where it is left alone
  */
 export async function follow(container: Container, how: Foreground, start: () => Promise<void>): Promise<number> {
-  const keys = how.stdin ? new DetachKeys(how.detachKeys) : undefined;
+  const asked = new DetachKeys(how.detachKeys);
+  const keys = how.stdin ? asked : undefined;
   const { options } = await container.record();
   const attachment = await container.attach();
   const stop = new AbortController();
@@ -49,7 +51,8 @@ export async function follow(container: Container, how: Foreground, start: () =>
 
 /** One that runs. */
 export async function attachTo(container: Container, how: Foreground): Promise<number> {
-  const keys = how.stdin ? new DetachKeys(how.detachKeys) : undefined;
+  const asked = new DetachKeys(how.detachKeys);
+  const keys = how.stdin ? asked : undefined;
   const stop = new AbortController();
   const waited = container.wait({ condition: "next-exit", signal: stop.signal });
   waited.catch(() => {});
