@@ -119,7 +119,8 @@ e2e("inspect --format with an unknown field is an error", async (c) => {
 
 e2e("inspect --format finds fields that are empty, and not in the JSON", async (c) => {
   const id = await c.ok("create", "-v", `${c.directory}:/d`, BOX, "true");
-  const format = "{{if .State.Health}}sick{{end}}<{{range .Mounts}}{{.Name}}{{.Driver}}{{end}}>{{.Config.StopTimeout}}";
+  const format =
+    "{{with .State.Health}}{{.Status}}{{end}}<{{range .Mounts}}{{.Name}}{{.Driver}}{{end}}>{{.Config.StopTimeout}}";
   expect(await c.ok("inspect", "--format", format, id)).toMatch(/^<>/);
 });
 
