@@ -57,6 +57,9 @@ describe("a health check", () => {
     await container.restart({ timeout: 0 });
     expect((await container.record()).health).toMatchObject({ status: "starting", failingStreak: 0 });
     await container.kill();
+    // what does not run is not healthy; nobody is told, as nobody has looked
+    expect((await container.record()).health).toMatchObject({ status: "unhealthy" });
+    expect(engine.events(container).at(-1)).toBe("die 137");
   });
 
   lifeTest("that takes too long, or is none, has failed", async () => {

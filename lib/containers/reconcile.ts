@@ -113,6 +113,8 @@ function settleEnd(home: Home, record: ContainerRecord, exit: Exit | undefined):
     ...(exit?.error === undefined ? {} : { error: exit.error }),
     ...(exit?.reason === undefined ? {} : { reason: exit.reason }),
     ...(exit && spentOf(home, record, exit)),
+    // as Docker's: nobody looks after it any more
+    ...(record.health && { health: { ...record.health, status: "unhealthy" } }),
   };
   if (exit && restartDelay(ended) !== undefined && isDecided(ended)) ended.status = "restarting";
   if (oomKilled) addContainerEvent(home, record, "oom", { time: finishedAt });
