@@ -605,6 +605,11 @@ describe("a container", () => {
       status: 1,
       stderr: "tsbox: No such container: busy\n",
     });
+    const made17 = Array.from({ length: 17 }, () => made.said("create", "busy"));
+    const digits = made17.map((each) => each[0] as string);
+    const twice = digits.find((digit, at) => digits.indexOf(digit) !== at) as string;
+    expect(made.tsbox("inspect", twice).stderr).toBe(`tsbox: multiple IDs found with provided prefix: ${twice}\n`);
+    made.said("rm", ...made17);
     expect(made.tsbox("inspect", "none")).toEqual({
       status: 1,
       stdout: "[]\n",
@@ -637,6 +642,11 @@ describe("a container", () => {
     expect(head).toMatch(/^CONTAINER ID +NAME +CPU % +MEM USAGE \/ LIMIT +MEM % +NET I\/O +BLOCK I\/O +PIDS$/);
     expect(row).toMatch(new RegExp(`^${id.slice(0, 12)} +seen +\\d+\\.\\d\\d% .* [1-9]$`));
     expect(JSON.parse(made.said("stats", "--no-stream", "--format", "json"))).toMatchObject({ Name: "seen" });
+    // as it was called
+    const words = [id.slice(0, 5), "seen"].map((word) =>
+      made.said("stats", "--no-stream", "--format", "{{.Container}} {{.Name}}", word),
+    );
+    expect(words).toEqual([`${id.slice(0, 5)} seen`, "seen seen"]);
     expect(made.tsbox("stats", "--no-stream", "none").stderr).toBe("tsbox: No such container: none\n");
   });
 

@@ -80,7 +80,8 @@ async function find(engine: Engine, name: string, types: readonly Type[], size: 
     try {
       return await FIND[type](engine, name, size);
     } catch (error) {
-      const isMissing = MISSING.has((error as { code?: string }).code ?? "");
+      const { code = "", message } = error as Error & { code?: string };
+      const isMissing = MISSING.has(code) && !message.startsWith("multiple IDs");
       if (!isMissing || types.length === 1) throw error;
     }
   }

@@ -68,15 +68,15 @@ const COLUMNS: Columns = {
   },
 };
 
-/** Of one that does not run, all is 0. */
+/** Of one that does not run, all is 0. @param word as it was called on the command line, where it was */
 export function statsRow(
-  { id, name }: Pick<ContainerStats, "id" | "name">,
+  { id, name, word }: Pick<ContainerStats, "id" | "name"> & { word?: string | undefined },
   stats: ContainerStats | undefined,
   trunc: boolean,
 ): Row {
   const { memoryBytes = 0, memoryLimitBytes = 0 } = stats ?? {};
   return {
-    Container: trunc ? id.slice(0, 12) : id,
+    Container: word ?? (trunc ? id.slice(0, 12) : id),
     ID: trunc ? id.slice(0, 12) : id,
     Name: name,
     CPUPerc: `${(stats?.cpuPercent ?? 0).toFixed(2)}%`,
@@ -100,6 +100,7 @@ export function binarySize(bytes: number): string {
 interface Seen {
   id: string;
   name: string;
+  word?: string | undefined;
   isRunning: boolean;
   stats?: ContainerStats;
   history: ContainerStats[];
@@ -126,30 +127,39 @@ class Watched {
 
   /** Finds those that are to be shown: they come and go. */
   async update(): Promise<void> {
-    const records = this.#names.length > 0 ? await this.#named() : await this.#containers.list({ all: this.#all });
+    const words = new Map<string, string>();
+    const records = this.#names.length > 0 ? await this.#named(words) : await this.#containers.list({ all: this.#all });
     const now = new Map<string, Seen>();
     for (const { id, name, status } of records) {
+      const word = words.get(id);
       const isRunning = status === "running" || status === "paused";
       const known = this.#seen.get(id);
-      if (known && known.isRunning === isRunning) now.set(id, Object.assign(known, { name }));
+      if (known && known.isRunning === isRunning) now.set(id, Object.assign(known, { name, word }));
       else
         now.set(
           id,
-          isRunning ? this.#follow(id, name) : { id, name, isRunning, history: [], first: Promise.resolve() },
+          isRunning
+            ? this.#follow(id, name, word)
+            : { id, name, word, isRunning, history: [], first: Promise.resolve() },
         );
     }
     this.#seen = now;
   }
 
-  async #named() {
+  /** @param words what each of them was called, by its id */
+  async #named(words: Map<string, string>) {
     const found = [];
-    for (const name of this.#names) found.push(await (await this.#containers.get(name)).record());
+    for (const name of this.#names) {
+      const record = await (await this.#containers.get(name)).record();
+      words.set(record.id, name);
+      found.push(record);
+    }
     return found;
   }
 
-  #follow(id: string, name: string): Seen {
+  #follow(id: string, name: string, word: string | undefined): Seen {
     const { promise: first, resolve } = Promise.withResolvers<void>();
-    const seen: Seen = { id, name, isRunning: true, history: [], first };
+    const seen: Seen = { id, name, word, isRunning: true, history: [], first };
     const follow = async () => {
       const container = await this.#containers.get(id);
       for await (const stats of container.stats({ interval: INTERVAL_MS, signal: this.#signal })) {
