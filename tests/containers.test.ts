@@ -233,10 +233,15 @@ describe("a container", () => {
       () => same.start(),
       () => same.logs().next(),
       () => same.remove(),
+      () => other.images.list(),
+      () => other.volumes.create(),
+      () => other.networks.list(),
+      () => other.build({ context: "." }),
+      () => other.buildCacheUsage(),
     ])
       expect(await failureOf(attempt as () => Promise<unknown>)).toMatchObject({
         code: "engine_closed",
-        message: "use the containers of an engine that has been disposed of",
+        message: "use an engine that has been disposed of",
       });
     expect((await container.record()).status).toBe("created");
   });

@@ -16,7 +16,7 @@ export class Home implements Disposable {
   /** For who calls from outside. @throws TsboxError `engine_closed` */
   get open(): this {
     if (!this.#isOver) return this;
-    throw new TsboxError("use the containers of an engine that has been disposed of", {
+    throw new TsboxError("use an engine that has been disposed of", {
       code: "engine_closed",
       hint: "make another one: new Tsbox()",
     });

@@ -26,10 +26,10 @@ export interface TsboxOptions {
  * ```
  */
 export class Tsbox implements Disposable {
-  readonly images: Images;
   readonly containers: Containers;
-  readonly volumes: Volumes;
-  readonly networks: Networks;
+  readonly #images: Images;
+  readonly #volumes: Volumes;
+  readonly #networks: Networks;
   readonly #home: Home;
   readonly #root: string | undefined;
 
@@ -37,43 +37,62 @@ export class Tsbox implements Disposable {
     checkOptions("Tsbox", options, { root: "text" });
     const { root } = options;
     this.#root = root;
-    this.images = new Images(root);
+    this.#images = new Images(root);
     this.containers = new Containers(root);
     this.#home = new Home(root);
-    this.volumes = new Volumes(() => this.#home.state);
-    this.networks = networksAt(this.#home);
+    this.#volumes = new Volumes(() => this.#home.state);
+    this.#networks = networksAt(this.#home);
+  }
+
+  /** @throws TsboxError `engine_closed` */
+  get images(): Images {
+    return this.#home.open && this.#images;
+  }
+
+  /** @throws TsboxError `engine_closed` */
+  get volumes(): Volumes {
+    return this.#home.open && this.#volumes;
+  }
+
+  /** @throws TsboxError `engine_closed` */
+  get networks(): Networks {
+    return this.#home.open && this.#networks;
+  }
+
+  get #builds(): Promise<typeof builds> {
+    return this.#home.open && loadBuilds();
   }
 
   /**
    * An image of a Dockerfile, or of one in TypeScript.
-   * @throws TsboxError `dockerfile_invalid`, `build_failed`, `invalid_option`, `image_not_found`, `aborted`
+   * @throws TsboxError `dockerfile_invalid`, `build_failed`, `invalid_option`, `image_not_found`, `aborted`, `engine_closed`
    * @see docs/build.md
    */
   async build(options: BuildOptions): Promise<builds.BuildResult> {
-    return (await loadBuilds()).build(this.#root, plain(options));
+    return (await this.#builds).build(this.#root, plain(options));
   }
 
   /** What {@link build} would do, and what of it is in the cache. */
   async planBuild(options: BuildOptions): Promise<builds.PlannedStep[]> {
-    return (await loadBuilds()).planBuild(this.#root, plain(options));
+    return (await this.#builds).planBuild(this.#root, plain(options));
   }
 
   /** What the author of a Dockerfile may not have meant, without building it. */
   async checkBuild(options: BuildOptions): Promise<builds.Finding[]> {
-    return (await loadBuilds()).checkBuild(this.#root, plain(options));
+    return (await this.#builds).checkBuild(this.#root, plain(options));
   }
 
   async buildCacheUsage(): Promise<builds.CacheUsage[]> {
-    return (await loadBuilds()).buildCacheUsage(this.#root);
+    return (await this.#builds).buildCacheUsage(this.#root);
   }
 
   /** What no image needs, unless all of it is meant. */
   async pruneBuildCache(options: builds.PruneOptions = {}): Promise<builds.PrunedCache> {
-    return (await loadBuilds()).pruneBuildCache(this.#root, options);
+    return (await this.#builds).pruneBuildCache(this.#root, options);
   }
 
   [Symbol.dispose](): void {
-    this.images[Symbol.dispose]();
+    this.#images[Symbol.dispose]();
     this.containers[Symbol.dispose]();
     this.#home[Symbol.dispose]();
   }

@@ -84,9 +84,14 @@ export class Terminal implements AsyncDisposable {
   }
 
   async #deliver(data: NonNullable<TerminalOptions["data"]>): Promise<void> {
-    for (let chunk = await this.#read(); chunk; chunk = await this.#read()) {
-      const part = this.#seen(chunk);
-      if (part.length > 0) await data(this, part);
+    try {
+      for (let chunk = await this.#read(); chunk; chunk = await this.#read()) {
+        const part = this.#seen(chunk);
+        if (part.length > 0) await data(this, part);
+      }
+    } finally {
+      // where the callback has failed, nobody reads any more
+      this.close();
     }
     this.#options.exit?.(this);
   }
