@@ -116,6 +116,17 @@ describe("the owner's end", () => {
     expect([text, await process.exited]).toEqual(["one\r\ntwo\r\n", 0]);
   });
 
+  terminalTest("hangs up where its callback fails, which the program is told as of any other", () => {
+    const file = root.script(
+      `process.on("unhandledRejection", ({ message }) => console.log(message));
+       const terminal = { data() { throw new Error("no more"); } };
+       const yes = Sandbox.spawn(["sh", "-c", "yes"], { rootfs: ${JSON.stringify(rootfs)}, terminal });
+       console.log((await yes.result()).signalCode);`,
+    );
+    const { stdout } = Bun.spawnSync([process.execPath, file], { timeout: 30_000 });
+    expect(stdout.toString()).toBe("no more\nSIGHUP\n");
+  });
+
   terminalTest("tells the command of a new size", async () => {
     const terminal = { cols: 80, rows: 24 };
     await using process = Sandbox.spawn(

@@ -27,10 +27,11 @@ export const isApart = (spec: Spec): boolean =>
 const TIGHT_BYTES = 4 * 1024 * 1024;
 
 /**
- * With so little memory, it may be out while the sandbox is made: then the kernel kills all processes that share memory
- * with the one that it chooses, whatever their groups.
+ * With so little memory, or where others of the same parent use it up, it may be out while the sandbox is made: then the
+ * kernel kills all processes that share memory with the one that it chooses, whatever their groups.
  */
-function isTight({ linux: { resources } }: Spec): boolean {
+function isTight({ linux: { resources, cgroupsPath } }: Spec): boolean {
+  if (cgroupsPath?.endsWith("/")) return true;
   const limits = [resources?.memory?.limit, resources?.unified?.["memory.max"]];
   // -1 is no limit, and so is "max"
   return limits.some((limit) => limit !== undefined && Number(limit) >= 0 && Number(limit) < TIGHT_BYTES);

@@ -46,13 +46,22 @@ describe("bombs", () => {
 
   limitAttack("mounts: memory that is out while the sandbox is made kills nobody outside", async () => {
     const limits = { memory: "512k", time: `${10 * SLOW}s` };
-    const text = (options: string) => `
+    const text = (run: string) => `
+      import { runChanged } from ${JSON.stringify(join(import.meta.dir, "../support/unprotected.ts"))};
       const mounts = Array.from({ length: 110 }, (_, index) => ({ type: "tmpfs", target: "/tmp/" + index }));
-      const { reason } = await Sandbox.run(["true"], { rootfs: ${JSON.stringify(root.path)}, mounts, ${options} });
-      console.log(reason);`;
-    const owner = (options: string) => Bun.spawnSync([process.execPath, root.script(text(options))]);
-    expect(owner(`limits: ${JSON.stringify(limits)}`).stdout.toString()).toBe("oom\n");
-    // the control: a limit that tsbox does not know of
+      const options = { rootfs: ${JSON.stringify(root.path)}, mounts, limits: ${JSON.stringify(limits)} };
+      ${run}`;
+    const owner = (run: string) => Bun.spawnSync([process.execPath, root.script(text(run))]);
+    const tell = (more: string) =>
+      `console.log(await Sandbox.run(["true"], { ...options, ${more} }).then((told) => told.reason, () => "failed"));`;
+    expect(owner(tell("")).stdout.toString()).toBe("oom\n");
+    // the control
+    const killed = owner(
+      `await runChanged(["true"], options, { ungrouped: ({ linux }) => delete linux.resources });
+       console.log("made");`,
+    );
+    expect([killed.stdout.toString(), killed.signalCode]).toEqual(["", "SIGKILL"]);
+    // where it is out because of others
     if (!v1Memory) return;
     const parent = `/tsbox-test-${process.pid}`;
     const group = v1Memory.mount + parent;
@@ -60,8 +69,9 @@ describe("bombs", () => {
     mkdirSync(group);
     try {
       writeFileSync(`${group}/memory.limit_in_bytes`, "512k");
-      const killed = owner(`cgroupParent: ${JSON.stringify(parent)}, limits: { memory: "512mb" }`);
-      expect([killed.stdout.toString(), killed.signalCode]).toEqual(["", "SIGKILL"]);
+      const roomy = { ...limits, memory: "512mb" };
+      const told = owner(tell(`cgroupParent: ${JSON.stringify(parent)}, limits: ${JSON.stringify(roomy)}`));
+      expect([told.stdout.toString(), told.exitCode]).toEqual(["oom\n", 0]);
     } finally {
       const isGone = () => {
         for (const { name } of children()) rmdirSync(join(group, name));

@@ -18,6 +18,8 @@ import { close, type Op, type Plan, type Step } from "../../syscalls/index.ts";
 export interface Change {
   /** What was asked for, before it is compiled. */
   spec?: (spec: Spec) => void;
+  /** The same, once its control group is made: the plan does not know of that. */
+  ungrouped?: (spec: Spec) => void;
   /** The plan, before it is laid out: {@link withoutStep}, {@link withoutCalls}, {@link insertBefore}. */
   plan?: (plan: Plan) => Plan;
 }
@@ -44,6 +46,7 @@ export async function runChanged(command: string[], options: RunOptions, change:
   const { spec, beside } = specFor(command, options);
   change.spec?.(spec);
   const cgroup = makeCgroup(spec.linux.resources ?? {});
+  change.ungrouped?.(spec);
   const pipes = openPipes({ stderr: "pipe", ...options });
   try {
     const compiled = compile(spec, beside, factsFor(spec, cgroup.membership));
