@@ -548,6 +548,20 @@ describe("a box", () => {
     expect(["sandbox_closed", "system"]).toContain((await failureOf(() => box.spawn(["true"]).result())).code);
   });
 
+  sandboxTest("that is stopped tells so whatever is under way, at whatever moment", async () => {
+    const codeOf = ({ code }: { code?: string }) => code ?? "none";
+    for (let moment = 0; moment < 20; moment++) {
+      const box = await Sandbox.create(inRoot());
+      const under = [box.fs.readdir("/"), box.volume("/tmp"), box.fetch("http://localhost:1/")];
+      const told = under.map((attempt) => Promise.resolve(attempt).then(() => "done", codeOf));
+      for (let turn = 0; turn < moment; turn++) await Bun.sleep(0);
+      await box.stop();
+      expect(await told[0]).toBeOneOf(["done", "sandbox_closed"]);
+      expect(await told[1]).toBeOneOf(["done", "sandbox_closed"]);
+      expect(await told[2]).toBeOneOf(["fetch_failed", "sandbox_closed"]);
+    }
+  });
+
   sandboxTest("that cannot be made says why, and leaves nothing", async () => {
     const error = await failureOf(() =>
       Sandbox.create(inRoot({ mounts: [{ type: "tmpfs", target: "/etc/passwd/x" }] })),

@@ -40,8 +40,15 @@ export class NetworkNamespace implements Disposable {
    */
   static async join(network: number): Promise<NetworkNamespace> {
     using opened = new Descriptors();
-    const agent = await Agent.start({ user: opened.add(ownerOf(network)), network });
-    return new NetworkNamespace(agent, sys.duplicate(network));
+    const user = opened.add(ownerOf(network));
+    // before anybody can close it
+    const own = sys.duplicate(network);
+    try {
+      return new NetworkNamespace(await Agent.start({ user, network: own }), own);
+    } catch (error) {
+      sys.close(own);
+      throw error;
+    }
   }
 
   /** The same for who cannot wait, and is told less where it fails. @throws TsboxError `system` */

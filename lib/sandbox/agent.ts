@@ -126,8 +126,9 @@ export class Agent {
 
   /** Ends it. */
   close(): void {
-    this.#receiver.close();
+    // first: what is told of by the other may be a step that failed because the sandbox ends
     this.#end(Promise.resolve({}));
+    this.#receiver.close();
   }
 
   async #exchange(ops: Op[], payload?: Uint8Array): Promise<Reply> {

@@ -71,11 +71,15 @@ export class InsidePorts {
   /** @returns what ends it */
   async #lead(listener: number, { host, port }: InsidePort, protocol: "tcp" | "udp"): Promise<() => void> {
     const [{ openPort }, make] = await Promise.all([import("../gateway/index.ts"), (this.#sockets ??= this.#maker())]);
-    if (this.#isClosed) throw new sys.TsboxError("reach a port: the sandbox has ended", { code: "sandbox_closed" });
+    this.#checkOpen();
     const address = findAddress(host) as Address;
     const target = { address: bytesOfAddress(address), port };
     const opened = openPort(listener, target, () => make(protocol, address.family), protocol);
     return () => opened.end();
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new sys.TsboxError("reach a port: the sandbox has ended", { code: "sandbox_closed" });
   }
 
   /** What makes sockets in the namespace: this thread, where it may enter it; else a process inside, which is asked. */
@@ -85,6 +89,8 @@ export class InsidePorts {
       return (protocol, family) => inNetwork(this.#namespace, () => sys.openSocket(protocol, family));
     }
     const { NetworkNamespace } = await import("../netns/index.ts");
+    // its number may be another file's by now
+    this.#checkOpen();
     const inside = await NetworkNamespace.join(this.#namespace);
     if (this.#isClosed) inside[Symbol.dispose]();
     else this.#closes.push(() => inside[Symbol.dispose]());

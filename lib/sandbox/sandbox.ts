@@ -215,6 +215,7 @@ export class Sandbox implements AsyncDisposable {
     const { failure } = await taken.control.told;
     await bury(taken);
     if (fd !== undefined) return new Volume(fd, path);
+    this.#checkOpen("take a volume");
     throw failure ?? new TsboxError(`take the volume "${path}": the sandbox has ended`, { code: "sandbox_closed" });
   }
 
