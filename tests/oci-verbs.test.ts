@@ -180,6 +180,16 @@ describe("CPUs", () => {
   });
 });
 
+testUnless(notRoot, "a process that is not in the file that is named is said once", () => {
+  next();
+  started("sleep 100");
+  const { status, stderr } = oci("exec", "--process", "/no/such/file", id);
+  expect([status, stderr]).toEqual([
+    255,
+    expect.stringMatching(/msg="open .*no.such.file.*: no such file or directory"$/m),
+  ]);
+});
+
 describe("stdio", () => {
   testUnless(notRoot, "becomes the user's, but not /dev/null, wherever that lies", () => {
     next();

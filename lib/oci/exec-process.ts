@@ -1,5 +1,4 @@
 /** What a further process of a container is: as a file says, or the container's own with what was asked for. @module */
-import { TsboxError } from "../../syscalls/index.ts";
 import type { StartableSpec } from "../plan/index.ts";
 import type { CapabilitySets } from "../spec/index.ts";
 import { checkAsked, parseProcess } from "./config.ts";
@@ -20,15 +19,7 @@ export function execProcess(rootfs: string, own: Process, options: ExecOptions, 
 
 function readProcess(file: string, log: Logger): Process {
   const { readFileSync } = process.getBuiltinModule("node:fs");
-  try {
-    return parseProcess(readFileSync(file, "utf8"), (warning) => log.warn(warning));
-  } catch (cause) {
-    if (cause instanceof TsboxError) throw cause;
-    throw new TsboxError(`read the process of ${JSON.stringify(file)}: ${(cause as Error).message}`, {
-      code: "invalid_option",
-      cause,
-    });
-  }
+  return parseProcess(readFileSync(file, "utf8"), (warning) => log.warn(warning));
 }
 
 function changed(own: Process, options: ExecOptions): Process {
