@@ -5,6 +5,7 @@
  */
 import { close, O_DIRECTORY, O_PATH, O_RDONLY, O_WRONLY, read, write } from "./calls.ts";
 import { statusOf } from "./file-status.ts";
+import { TsboxError } from "./error.ts";
 import { systemError, trySyscall } from "./kernel.ts";
 import { ARCH } from "./numbers.ts";
 import { encoder, path, PATH_BYTES, scratch } from "./scratch.ts";
@@ -177,13 +178,23 @@ export function realPath(file: string): string | undefined {
 }
 
 /** A path without ".", ".." and empty parts; symlinks stay. */
-export function absolute(file: string, from?: string): string {
+export function absolute(file: string, from?: string | undefined): string {
   const parts: string[] = [];
-  for (const part of (file.startsWith("/") ? file : `${from ?? process.cwd()}/${file}`).split("/")) {
+  for (const part of (file.startsWith("/") ? file : `${from ?? workingDirectory()}/${file}`).split("/")) {
     if (part === "..") parts.pop();
     else if (part !== "" && part !== ".") parts.push(part);
   }
   return `/${parts.join("/")}`;
+}
+
+/** @throws TsboxError `file_not_found` */
+function workingDirectory(): string {
+  try {
+    return process.cwd();
+  } catch (cause) {
+    const hint = "name files by absolute paths, or go to another directory";
+    throw new TsboxError("find the working directory: it has been removed", { code: "file_not_found", hint, cause });
+  }
 }
 
 /** `int fremovexattr(int fd, const char *name)`: 0 or -errno. @see removexattr(2) */

@@ -636,6 +636,27 @@ describe("a script", () => {
     expect(await eventually(isGone)).toBe(true);
   });
 
+  sandboxTest("whose working directory is gone needs none, unless a path begins there", () => {
+    const main = join(import.meta.dir, "../lib/cli/main.ts");
+    const script = root.script(
+      `const options = { rootfs: ${JSON.stringify(root.path)} };
+       console.log((await Sandbox.run(["echo", "done"], options)).stdout.trim());
+       const mounts = [{ type: "bind", source: ".", target: "/x" }];
+       await Sandbox.run(["true"], { ...options, mounts }).catch(({ code }) => console.log(code));`,
+    );
+    const inGone = (...words: string[]) => {
+      const gone = root.directory("gone");
+      const go = ["sh", "-c", 'cd "$1" && rmdir "$1" && shift && exec "$@"', "sh", gone, process.execPath];
+      const { stdout, stderr } = Bun.spawnSync([...go, ...words]);
+      return stdout.toString() + stderr.toString();
+    };
+    expect(inGone(script)).toBe("done\nfile_not_found\n");
+    expect(inGone(main, "run", "--rootfs", root.path, "-v", "/bin:/x", "--", "echo", "done")).toBe("done\n");
+    expect(inGone(main, "run", "--rootfs", root.path, "-v", ".:/x", "--", "true")).toStartWith(
+      "tsbox: find the working directory: it has been removed\n  hint: ",
+    );
+  });
+
   sandboxTest("waits for a process that it has not waited for, as it would for one of Bun.spawn", () => {
     const output = ends(
       `const p = Sandbox.spawn(["sh", "-c", "sleep 0.2; echo done"], { rootfs, stdout: "inherit" }); void p;`,

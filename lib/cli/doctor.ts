@@ -12,8 +12,11 @@ export function addDoctor(tsbox: Verb): void {
     .summary(SUMMARY)
     .description(`${SUMMARY}. Sandboxes are really made, as this user`)
     .action(async (directories: string[], { json }: { json?: boolean }) => {
-      const { examine, isHealthy } = await import("../doctor/index.ts");
-      const checks = await examine(directories.length === 0 ? [process.cwd()] : directories);
+      const [{ examine, isHealthy }, { absolute }] = await Promise.all([
+        import("../doctor/index.ts"),
+        import("../sandbox/index.ts"),
+      ]);
+      const checks = await examine(directories.length === 0 ? [absolute(".")] : directories);
       print(json ? `${JSON.stringify({ healthy: isHealthy(checks), checks }, null, 2)}\n` : report(checks));
       process.exit(isHealthy(checks) ? 0 : UNHEALTHY);
     })

@@ -9,11 +9,11 @@ import { TsboxError } from "../sandbox/index.ts";
 import { invalid } from "./invalid.ts";
 
 /** @param cwd what relative sources begin at */
-export const volume = (text: string, cwd: string): ContainerMount =>
+export const volume = (text: string, cwd: string | undefined): ContainerMount =>
   parseVolume(text, cwd, (why, hint) => invalid("--volume", text, why, hint));
 
 /** @param cwd what relative sources begin at */
-export const mount = (text: string, cwd: string): ContainerMount =>
+export const mount = (text: string, cwd: string | undefined): ContainerMount =>
   parseMount(text, cwd, (why, hint) => invalid("--mount", text, why, hint));
 
 export const tmpfs = (text: string): MountOption & ContainerMount =>

@@ -15,7 +15,8 @@ import { device, mount, ofSandboxes, tmpfs, volume } from "./mount-flags.ts";
 /** What flags can refer to. */
 export interface World {
   env: Record<string, string | undefined>;
-  cwd: string;
+  /** Undefined: the one there is, if it is needed. */
+  cwd: string | undefined;
   readFile(path: string): string;
   arch: "x64" | "arm64";
   /** `"6.18.0"` */
@@ -48,7 +49,7 @@ function bounded(path: string): Uint8Array {
 export function callersWorld(): World {
   return {
     env: process.env,
-    cwd: process.cwd(),
+    cwd: undefined,
     readFile: (path) => new TextDecoder("utf-8", { fatal: true }).decode(bounded(path)),
     arch: process.arch === "arm64" ? "arm64" : "x64",
     kernelRelease: () => process.getBuiltinModule("node:os").release(),

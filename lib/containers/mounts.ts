@@ -114,8 +114,7 @@ function filling({ target, noCopy, subpath }: VolumeMount, { layers }: ImageFile
 }
 
 function ownMounts({ volumes = [], mounts = [] }: ContainerOptions): ContainerMount[] {
-  const cwd = process.cwd();
-  const own = [...volumes.map((text) => parseVolume(text, cwd)), ...mounts.map(checked)];
+  const own = [...volumes.map((text) => parseVolume(text, undefined)), ...mounts.map(checked)];
   own.forEach(({ target }, index) => {
     if (own.findIndex((mount) => mount.target === target) !== index) throw invalid(`Duplicate mount point: ${target}`);
   });

@@ -37,7 +37,7 @@ function checkTarget(target: string, refuse: Refusal): string {
 }
 
 /** @param cwd what relative sources begin at @throws TsboxError `invalid_option` */
-export function parseVolume(text: string, cwd: string, refuse: Refusal = refusalOf(text)): ContainerMount {
+export function parseVolume(text: string, cwd: string | undefined, refuse: Refusal = refusalOf(text)): ContainerMount {
   if (text === "") throw refuse("invalid empty volume spec", VOLUME_HINT);
   const parts = text.split(":");
   if (parts.length > 3 || parts.includes("")) throw refuse("invalid volume specification", VOLUME_HINT);
@@ -196,7 +196,7 @@ class Fields {
 }
 
 /** @param cwd what relative sources begin at @throws TsboxError `invalid_option` */
-export function parseMount(text: string, cwd: string, refuse: Refusal = refusalOf(text)): ContainerMount {
+export function parseMount(text: string, cwd: string | undefined, refuse: Refusal = refusalOf(text)): ContainerMount {
   const fields = new Fields(text, refuse);
   const type = fields.get("type") ?? "volume";
   const keys = Object.hasOwn(KEYS, type) ? KEYS[type] : undefined;

@@ -151,7 +151,7 @@ function mounts(flags: ContainerFlags, world: World): Pick<ContainerOptions, "mo
 }
 
 /** As it was given, but for a source that begins at the working directory. */
-function absoluteVolume(text: string, cwd: string): string {
+function absoluteVolume(text: string, cwd: string | undefined): string {
   const made = volume(text, cwd);
   return made.type === "bind" ? `${made.source}${text.slice(text.indexOf(":"))}` : text;
 }
