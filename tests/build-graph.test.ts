@@ -56,6 +56,10 @@ function withoutPath(made: Graph): Graph {
   return made;
 }
 
+/** Stages, each on the one before. */
+const chain = (count: number) =>
+  ["FROM base AS s0", ...Array.from({ length: count - 1 }, (_, at) => `FROM s${at} AS s${at + 1}`)].join("\n");
+
 const titles = (made: Graph) => made.steps.map(({ title }) => title);
 const runs = (made: Graph) =>
   made.steps.flatMap(({ operation }) => (operation.kind === "run" ? [operation] : [])) as RunOperation[];
@@ -219,6 +223,7 @@ describe("the config", () => {
 
 describe("errors name the file, the line and the column", () => {
   test.each([
+    ["stages without end", chain(20_000), "Dockerfile:2001:1: more than 2000 stages"],
     [
       "a stage that comes later",
       "FROM base\nCOPY --from=b / /\nFROM base AS b\nFROM scratch\nCOPY --from=0 / /",
@@ -373,3 +378,7 @@ const VALID: Required<BuildOptions> = {
   onEvent: () => {},
   signal: new AbortController().signal,
 };
+
+test("stages on each other are as many as there may be", () => {
+  expect(graph(chain(2000)).steps).toHaveLength(1);
+});

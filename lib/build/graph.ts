@@ -35,6 +35,7 @@ class Graphing {
   readonly steps: Step[] = [];
   readonly unknown: Made["unknown"] = [];
   readonly results = new Map<number, Made>();
+  readonly #known = new Set<number>();
   readonly #outline: Outline;
   readonly #options: GraphOptions;
   /** Of images, by what they are. */
@@ -54,8 +55,17 @@ class Graphing {
     });
     for (const instruction of stage.instructions) instructions.apply(instruction);
     this.results.set(stage.index, made);
-    if (isKnown(this.#outline, stage, this.#options)) this.unknown.push(...made.unknown);
+    if (this.#isKnown(stage)) {
+      this.#known.add(stage.index);
+      this.unknown.push(...made.unknown);
+    }
     this.#title(stage, first);
+  }
+
+  /** All that its environment comes from is there; stages come behind those that they are built on. */
+  #isKnown({ origin }: OutlinedStage): boolean {
+    if (origin.kind === "image") return this.#options.images.has(imageKey(origin));
+    return origin.kind !== "stage" || this.#known.has(origin.stage);
   }
 
   #begin({ origin, from, name }: OutlinedStage): Made {
@@ -115,13 +125,6 @@ class Graphing {
       step.title = `[${name === "" ? "" : `${name} `}${at + 1}/${own.length}] ${step.text}`;
     for (const step of this.steps.slice(first)) if (step.title === "") step.title = step.text;
   }
-}
-
-/** All that its environment comes from is there. */
-function isKnown({ stages }: Outline, { origin }: OutlinedStage, options: GraphOptions): boolean {
-  if (origin.kind === "image") return options.images.has(imageKey(origin));
-  const above = origin.kind === "stage" ? stages.find(({ index }) => index === origin.stage) : undefined;
-  return above === undefined || isKnown({ stages } as Outline, above, options);
 }
 
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -61,9 +61,14 @@ export interface OutlineOptions {
 export const imageKey = ({ reference, platform }: { reference: string; platform: string | undefined }): string =>
   `${reference} ${platform ?? ""}`;
 
+/** They may stand on each other, and each is looked for among all. */
+const MOST_STAGES = 2000;
+
 /** @throws TsboxError `dockerfile_invalid` for a stage that is not there, and for a circle */
 export function outlineOf(whole: Dockerfile, options: OutlineOptions): Outline {
   const file = options.before === undefined ? whole : fileBefore(whole, options.before);
+  const beyond = file.stages[MOST_STAGES];
+  if (beyond) throw dockerfileError(file.file, beyond.from.place, `more than ${MOST_STAGES} stages`);
   const given = new Arguments(options.args);
   const globals = globalsOf(file, given, options);
   const target = targetOf(file, options.target);
@@ -116,7 +121,7 @@ function targetOf({ stages, file }: Dockerfile, target: string | undefined): num
 
 const namesOf = (stages: readonly Stage[]): string[] => stages.flatMap(({ from }) => from.stage ?? []);
 const isNamed = ({ stage }: InstructionOf<"FROM">, name: string): boolean =>
-  stage !== undefined && stage.toLowerCase() === name.toLowerCase();
+  stage?.length === name.length && stage.toLowerCase() === name.toLowerCase();
 
 /** A chain of stages is not longer than that of their names. */
 class Outlining {
