@@ -309,6 +309,33 @@ describe.skipIf(reason !== undefined)(
     );
 
     test(
+      "publish their ports at the address that their network says, unless they say one",
+      async () => {
+        const docker = "com.docker.network.bridge";
+        const options = [`${docker}.host_binding_ipv4=127.0.0.1`, `${docker}.enable_icc=true`].flatMap((o) => [
+          "-o",
+          o,
+        ]);
+        said("network", "create", ...options, "near");
+        const ports = ["-p", "8086:80", "-p", "127.0.0.2:8087:80", "-P", "--expose", "81"];
+        said("run", "-d", "--name", "local", "--network", "near", ...ports, ...SERVE);
+        expect(said("port", "local")).toMatch(
+          /^80\/tcp -> 127.0.0.1:8086\n80\/tcp -> 127.0.0.2:8087\n81\/tcp -> 127.0.0.1:\d+$/,
+        );
+        expect(await untilServed("http://127.0.0.1:8086/")).toBe("hello");
+        const gateway = said("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "near");
+        expect(() => fetched(`http://${gateway}:8086/`)).toThrow();
+        const refusals = { host_binding_ipv4: "::1", enable_icc: "false", enable_ip_masquerade: "no" };
+        for (const [name, value] of Object.entries(refusals))
+          expect(refused("network", "create", "-o", `${docker}.${name}=${value}`, "x")).toContain(`=${value}: no`);
+        said("rm", "-f", "local");
+        said("network", "rm", "near");
+        nothingIsLeft();
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
       "keep their network over a prune while they are being restarted",
       () => {
         said("network", "create", "kept");

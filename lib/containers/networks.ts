@@ -51,7 +51,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
       { code: "invalid_option" },
     );
   const families = [...new Set(found[0]?.subnets.map(({ subnet }) => (subnet.includes(":") ? 6 : 4) as 4 | 6))];
-  const ports = wantedPorts(options, imageConfigOf(home, record));
+  const ports = wantedPorts(options, imageConfigOf(home, record), found[0]);
   const isUsers = effectiveUid() !== 0;
   if (isUsers) checkUsersPorts(ports);
   checkHosts(ports, families, first, isUsers);
@@ -142,15 +142,21 @@ const joiningOf = (
 });
 
 /** @throws TsboxError `invalid_option` */
-function wantedPorts(options: ContainerOptions, { ExposedPorts = {} }: ContainerConfig): WantedPort[] {
+function wantedPorts(
+  options: ContainerOptions,
+  { ExposedPorts = {} }: ContainerConfig,
+  network: NetworkRecord | undefined,
+): WantedPort[] {
   const { ports = [], publishAll = false, expose = [] } = options;
-  const published = ports.flatMap(parsePorts);
+  const host = network?.hostBinding;
+  const bound = (port: WantedPort) => (host === undefined || port.host !== undefined ? port : { ...port, host });
+  const published = ports.flatMap(parsePorts).map(bound);
   if (!publishAll) return published;
   const isPublished = (port: WantedPort) =>
     published.some((each) => each.containerPort === port.containerPort && each.protocol === port.protocol);
   const exposed = [...Object.keys(ExposedPorts), ...expose].flatMap(parseExposed);
   const once = new Map(exposed.map((port) => [`${port.containerPort}/${port.protocol}`, port]));
-  return [...published, ...[...once.values()].filter((port) => !isPublished(port))];
+  return [...published, ...[...once.values()].filter((port) => !isPublished(port)).map(bound)];
 }
 
 /** The networks of a store. */
@@ -276,8 +282,8 @@ export async function connect(
 }
 
 /** Those that are still reserved for it, although it was in no network for a while. */
-const fixedPorts = (home: Home, record: ContainerRecord): Endpoint["ports"] =>
-  wantedPorts(record.options, imageConfigOf(home, record)).flatMap(({ hostPort, hostPortEnd, ...port }) =>
+const fixedPorts = (home: Home, record: ContainerRecord, network: NetworkRecord): Endpoint["ports"] =>
+  wantedPorts(record.options, imageConfigOf(home, record), network).flatMap(({ hostPort, hostPortEnd, ...port }) =>
     hostPort === undefined || hostPortEnd !== undefined ? [] : [{ ...port, hostPort }],
   );
 
@@ -291,7 +297,7 @@ async function plugInto(
   const taken = endpointsOf(home, record.id).map(({ endpoint }) => endpoint.inside);
   const index =
     Array.from({ length: taken.length + 1 }, (_, each) => each).find((each) => !taken.includes(`eth${each}`)) ?? 0;
-  const ports = taken.length === 0 && network.driver === "bridge" ? fixedPorts(home, record) : [];
+  const ports = taken.length === 0 && network.driver === "bridge" ? fixedPorts(home, record, network) : [];
   networks.claim(network.id, joiningOf(record, own, index), ports);
   try {
     await networks.raise(network.id, record.id);

@@ -1,7 +1,7 @@
 /** A network that is about to be made: whether it can be, and what it then is. Nothing is made here. @module */
 import { checkKeys, invalid, checkOptions, type Kind } from "../options/index.ts";
 import { effectiveUid, show, TsboxError } from "../../syscalls/index.ts";
-import { formatSubnet, parseSubnet } from "../ip/index.ts";
+import { findAddress, formatSubnet, parseSubnet } from "../ip/index.ts";
 import { checkDevice, IPVLAN_FLAGS, IPVLAN_MODES, type Ipvlan, type Route } from "../netlink/index.ts";
 import { deviceFor } from "./default-network.ts";
 import { checkSubnet, freeSubnet, uniqueSubnet, type WantedSubnet } from "./leases.ts";
@@ -22,7 +22,8 @@ export interface NetworkOptions {
   internal?: boolean;
   labels?: Record<string, string>;
   /**
-   * `mtu`, `isolate` (`"false"`: other networks and machines reach all that its containers listen at), `bridge_name`;
+   * `mtu`, `isolate` (`"false"`: other networks and machines reach all that its containers listen at), `bridge_name`,
+   * `host_binding` (the address of this machine that ports are published at, where none is said);
    * `parent` of a macvlan or an ipvlan, `ipvlan_mode` and `ipvlan_flag`. Docker's longer names mean the same.
    */
   options?: Record<string, string>;
@@ -32,6 +33,7 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const DOCKERS: Record<string, string> = {
   "com.docker.network.driver.mtu": "mtu",
   "com.docker.network.bridge.name": "bridge_name",
+  "com.docker.network.bridge.host_binding_ipv4": "host_binding",
 };
 /** Docker's, each with its values. @see https://docs.docker.com/engine/network/drivers/ipvlan/ */
 const IPVLAN_OPTIONS: Record<string, readonly string[]> = {
@@ -47,7 +49,20 @@ const KNOWN: Record<keyof NetworkOptions, Kind> = {
   labels: "words",
   options: "words",
 };
-const OPTIONS = ["mtu", "isolate", "parent", "bridge_name", ...Object.keys(IPVLAN_OPTIONS)];
+/** Docker's, of which there is one value here. */
+const ALWAYS: Record<string, string> = {
+  "com.docker.network.bridge.enable_icc": "containers of one network reach each other",
+  "com.docker.network.bridge.enable_ip_masquerade": "what leaves a network has this machine's address",
+};
+const OPTIONS = [
+  "mtu",
+  "isolate",
+  "parent",
+  "bridge_name",
+  "host_binding",
+  ...Object.keys(ALWAYS),
+  ...Object.keys(IPVLAN_OPTIONS),
+];
 const DRIVERS = ["bridge", "macvlan", "ipvlan"];
 
 export interface Surroundings {
@@ -87,6 +102,7 @@ export function newNetwork(options: NetworkOptions, { others, routes, device }: 
     isolated: asked["isolate"] !== "false",
     ...(driver === "ipvlan" ? { ipvlan: ipvlanOf(asked) } : {}),
     ...(asked["mtu"] === undefined ? {} : { mtu: Number(asked["mtu"]) }),
+    ...(asked["host_binding"] === undefined ? {} : { hostBinding: asked["host_binding"] }),
     labels,
     options: given,
     endpoints: {},
@@ -152,6 +168,10 @@ function optionsOf(given: Record<string, string>, driver: NetworkDriver): Record
       throw invalid(`use the MTU ${show(value)}: not a number from 68 to 65535`);
     if (name === "isolate" && value !== "true" && value !== "false")
       throw invalid(`use isolate=${value}: not understood`, "true or false");
+    if (name === "host_binding" && findAddress(value)?.family !== 4)
+      throw invalid(`use host_binding=${value}: no address of version 4`);
+    const always = ALWAYS[name];
+    if (always !== undefined && value !== "true") throw invalid(`use ${name}=${value}: not supported, ${always}`);
     const values = IPVLAN_OPTIONS[name];
     if (values && driver !== "ipvlan") throw invalid(`use ${name}=${value}: it is an option of ipvlan networks`);
     if (values && !values.includes(value)) throw invalid(`use ${name}=${value}: not understood`, values.join(", "));

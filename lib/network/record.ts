@@ -76,6 +76,8 @@ export interface NetworkRecord {
   isolated: boolean;
   mtu?: number;
   ipvlan?: Ipvlan;
+  /** Where ports are published that name no address of the machine. */
+  hostBinding?: string;
   /** Whoever answers for names here had to be at another port, once. */
   namesElsewhere?: true;
   labels: Record<string, string>;

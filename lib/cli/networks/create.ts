@@ -34,7 +34,10 @@ export const addCreate: Add = (parent, name) =>
         ["--ip-range <CIDR>...", "Containers get addresses from here"],
         ["--ipv6", "With addresses of version 6 as well"],
         ["--label <KEY=VALUE>...", "A label"],
-        ["-o, --opt <KEY=VALUE>...", "mtu=, isolate=false, bridge_name=; of macvlan and ipvlan parent=; ipvlan_mode="],
+        [
+          "-o, --opt <KEY=VALUE>...",
+          "mtu=, isolate=false, bridge_name=, host_binding=; of macvlan and ipvlan parent=; ipvlan_mode=",
+        ],
         ["--subnet <CIDR>...", '"172.28.0.0/16", one of each version (default one that is free)'],
       ],
     },
