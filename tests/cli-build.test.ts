@@ -320,6 +320,7 @@ describe("flags", () => {
       { tag: ["a", "b"], target: "t", platform: "linux/arm64", pull: true, squash: true },
       { tags: ["a", "b"], target: "t", platform: "linux/arm64", pull: true, squash: true },
     ],
+    [{ provenance: "false", sbom: "0" }, {}],
     [{ buildArg: ["A=b=c", "D=", "TSBOX_NOT_SET"] }, { args: { A: "b=c", D: "" } }],
     [{ buildContext: ["a=../b", "c=docker-image://d"] }, { contexts: { a: "../b", c: "docker-image://d" } }],
     [
@@ -381,6 +382,8 @@ describe("flags", () => {
     [{ addHost: ["a"] }],
     [{ addHost: ["a:host-gateway"] }],
     [{ platform: "linux/amd64,linux/arm64" }],
+    [{ provenance: "mode=max" }],
+    [{ sbom: "true" }],
     [{ output: ["type=zip,dest=a"] }],
     [{ output: ["type=local"] }],
     [{ output: ["type=tar,dest=a,name=b"] }],

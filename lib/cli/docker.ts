@@ -73,8 +73,6 @@ const NETWORK_FLAGS: Record<string, Record<string, Reason>> = {
 const OTHER_FLAGS: Record<string, Record<string, Reason>> = {
   build: {
     "--attest": ATTESTATIONS,
-    "--provenance": ATTESTATIONS,
-    "--sbom": ATTESTATIONS,
     "--builder": NO_BUILDER,
     "--call": ["there are no other calls than a build", "--check for its checks, --plan for its steps"],
     "--annotation": ["manifests get no annotations here", "--label, which is in the config"],

@@ -37,6 +37,8 @@ export interface BuildFlags {
   squash?: boolean;
   iidfile?: string;
   metadataFile?: string;
+  provenance?: string;
+  sbom?: string;
   progress?: string;
   plan?: boolean;
   check?: boolean;
@@ -80,6 +82,8 @@ export const BUILD_FLAGS: [written: string, description: string][] = [
   ["--squash", "One layer over those of the base image"],
   ["--iidfile <FILE>", "Write its id there"],
   ["--metadata-file <FILE>", "Write what came of it there, as JSON"],
+  ["--provenance <false>", "Of where it comes from: nothing is attested"],
+  ["--sbom <false>", "Of what is in it: nothing is attested"],
   ["--progress <auto|plain|tty|json>", "How it is told of (default auto: a tree on a terminal)"],
   ["--plan", "Print what would be done, and do nothing"],
   ["--check", "Print what may not be meant in the Dockerfile; 1 if anything"],

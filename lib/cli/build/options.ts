@@ -15,6 +15,16 @@ export function optionsOf(flags: BuildFlags, toStdout: () => WritableStream<Uint
   const outputs = outputsOf(flags, toStdout);
   if (platform?.includes(","))
     throw invalid("--platform", platform, "an image is for one platform", "a build for each, with a name of its own");
+  for (const name of ["provenance", "sbom"] as const) {
+    const asked = flags[name];
+    if (asked !== undefined && !/^(?:0|f|false)$/i.test(asked))
+      throw invalid(
+        `--${name}`,
+        asked,
+        "nothing is attested here",
+        "leave it out: the same inputs give the same digests",
+      );
+  }
   return {
     ...(tag ? { tags: tag } : {}),
     args: Object.fromEntries((flags.buildArg ?? []).flatMap(argument)),
