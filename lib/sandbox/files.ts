@@ -33,7 +33,7 @@ export interface RmOptions extends FileOptions {
 export interface UntarOptions extends FileOptions {
   /** Default 100,000 entries, and 1 GiB of files. `Infinity` is no limit. */
   limits?: { entries?: number; bytes?: Size };
-  /** Files belong to whom the archive says, and keep setuid, setgid and sticky bits. */
+  /** Files belong to whom the archive says, and keep setuid and setgid bits; the sticky bit of a directory is kept anyway. */
   sameOwner?: boolean;
 }
 
