@@ -131,7 +131,8 @@ describe("the way past the filter, by which its listener is handed over", () => 
 // takes the listener and the state, writes the state, and answers one question with ENOTBLK
 const AGENT = `
 import fcntl, json, os, socket, struct, sys
-server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen(); print("ready", flush=True)
+server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1] + "~"); server.listen()
+os.rename(sys.argv[1] + "~", sys.argv[1]); print("ready", flush=True)
 connection, _ = server.accept()
 data, fds, _, _ = socket.recv_fds(connection, 65536, 4)
 print(json.dumps([json.loads(data), [os.readlink(f"/proc/self/fd/{fd}") for fd in fds], connection.recv(1).decode()]), flush=True)
