@@ -1,5 +1,8 @@
 /** Who may ask the process that answers for names, and what it is told: tables. @module */
 import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { answerForNames, beginAgain, Home } from "../lib/containers/index.ts";
 import { answerFrom, readQuery, TYPE, type Query, type Upstream } from "../lib/dns/index.ts";
 import { bytesOfAddress, parseAddress } from "../lib/ip/index.ts";
 import { addressKey, askersOf } from "../lib/netd/askers.ts";
@@ -7,6 +10,7 @@ import { parseRequest } from "../lib/netd/control.ts";
 import { isNeeded } from "../lib/netd/needed.ts";
 import type { Endpoint, NetworkRecord } from "../lib/network/index.ts";
 import { ask } from "./support/dns-messages.ts";
+import { Folder } from "./support/rootfs.ts";
 
 /** @param endpoints `"web eth0 10.1.0.2 alias"` */
 function network(name: string, subnet: string, endpoints: string[], more: Partial<NetworkRecord> = {}): NetworkRecord {
@@ -102,4 +106,12 @@ test.each<[text: string, isRequest: boolean]>([
   ["\xff", false],
 ])("what is told as %p", (text, isRequest) => {
   expect(parseRequest({ bytes: Buffer.from(text, "latin1") }) !== undefined).toBe(isRequest);
+});
+
+test("a store that was removed before it had begun is not made anew", async () => {
+  using folder = new Folder();
+  using home = new Home(join(folder.path, "gone"));
+  await answerForNames(home, -1);
+  await beginAgain(home);
+  expect(existsSync(home.root)).toBe(false);
 });
