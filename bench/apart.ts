@@ -20,7 +20,7 @@ export async function goApart(prefix: string, at = "/dev/shm"): Promise<number> 
     const script = `${cover}mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"`;
     const words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", ...process.argv];
     const child = Bun.spawn(words, {
-      stdin: new Blob([]),
+      stdin: Bun.file(import.meta.path),
       stdout: "inherit",
       stderr: "inherit",
       env: { ...process.env, [APART]: directory },

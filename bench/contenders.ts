@@ -41,8 +41,8 @@ export const spawned = (name: string, command: string[], more: SpawnedOptions = 
   async run() {
     const third = more.third ? [more.third()] : [];
     const child = Bun.spawn(command, {
-      // not /dev/null, which older crun gives to the container's root
-      stdio: [new Blob([]), "pipe", "pipe", ...third],
+      // not /dev/null, as a Blob without bytes would be: older crun gives it to the container's root
+      stdio: [Bun.file(import.meta.path), "pipe", "pipe", ...third],
       ...(more.env ? { env: more.env } : {}),
     });
     const texts = [child.stdout, child.stderr].map((stream) => new Response(stream as ReadableStream).text());
