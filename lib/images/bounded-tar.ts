@@ -3,13 +3,10 @@
  * disk.
  * @module
  */
-import { DEFAULT_LIMITS } from "../layer/index.ts";
+import { DEFAULT_LIMITS, MAX_PADDING_BYTES } from "../layer/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import { FormatError, TarReader } from "../../wasm/index.ts";
 import type { Pieces } from "./pieces.ts";
-
-/** Zeros up to the end of a block of a tape, which may be of any size. */
-const MAX_PADDING_BYTES = 64 * 2 ** 20;
 
 export interface TarBounds {
   entries: number;

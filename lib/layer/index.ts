@@ -11,7 +11,7 @@ export { Reading } from "./reading.ts";
 export { rightsFor, type Rights } from "./rights.ts";
 export { packLayer, packLayers, packTree, type Packed, type PackLimits, type PackOptions, type Sink } from "./pack.ts";
 export { SortedArchive } from "./sorted-archive.ts";
-export { DEFAULT_LIMITS, type UnpackLimits } from "./limits.ts";
+export { DEFAULT_LIMITS, MAX_PADDING_BYTES, type UnpackLimits } from "./limits.ts";
 export { TreeUnpacking, unpackLayer, type LayerSource, type UnpackedLayer, type UnpackOptions } from "./unpack.ts";
 export { changeOwners } from "./owners.ts";
 export { adoptDirectories } from "./adopt.ts";

@@ -29,3 +29,6 @@ export const DEFAULT_LIMITS: UnpackLimits = {
   xattrBytes: 65_536,
   repairs: 50_000_000,
 };
+
+/** Behind the end of an archive: zeros up to the end of a block of a tape, which may be of any size. */
+export const MAX_PADDING_BYTES = 64 * 2 ** 20;

@@ -82,7 +82,7 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
   await git("init", "--quiet", "--template=");
   // what addresses of submodules are relative to
   await git("remote", "add", "--", "origin", url);
-  let wanted = "FETCH_HEAD";
+  let wanted = isCommit(ref) ? ref : "FETCH_HEAD";
   try {
     await git("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, ref);
   } catch (error) {
@@ -91,7 +91,7 @@ export async function cloneRepository(repository: Repository, options: CloneOpti
     await git("fetch", "--quiet", "--no-recurse-submodules", "--", url, "+refs/*:refs/remote/*");
     wanted = ref;
   }
-  await git("checkout", "--quiet", "--detach", "--force", isCommit(ref) ? ref : wanted);
+  await git("checkout", "--quiet", "--detach", "--force", wanted);
   const commit = (await git("rev-parse", "HEAD")).trim();
   if (checksum !== undefined && !(/^[0-9a-f]+$/.test(checksum) && commit.startsWith(checksum)))
     throw new TsboxError(`clone ${show(url)}: it should be ${checksum}, and is ${commit}`, { code: "digest_mismatch" });

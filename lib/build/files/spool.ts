@@ -1,12 +1,10 @@
 /** A context that comes in pieces, put into a file: as much of it as can matter, since it may never end. @module */
 import { FormatError, TarReader } from "../../../wasm/index.ts";
-import { DEFAULT_LIMITS } from "../../layer/index.ts";
+import { DEFAULT_LIMITS, MAX_PADDING_BYTES } from "../../layer/index.ts";
 import { isPacked, MAGIC_BYTES } from "./archive.ts";
 
 /** A Dockerfile is shorter than that. */
 const MAX_TEXT_BYTES = 8 * 2 ** 20;
-/** What is behind the end of an archive is taken so that its sender can come to its own end. */
-const MAX_PADDING_BYTES = 64 * 2 ** 20;
 
 /** Looks at what passes. What is wrong with it is told by whoever reads the file. */
 export class Spooling {
@@ -23,6 +21,7 @@ export class Spooling {
       this.#head = Buffer.concat([this.#head, piece.subarray(0, MAGIC_BYTES)]);
       if (isPacked(this.#head)) this.#kind = "packed";
     }
+    // taken, so that its sender can come to his own end
     if (this.#reader.isEnded) return (this.#padding += piece.length) > MAX_PADDING_BYTES ? "stop" : "skip";
     this.#bytes += piece.length;
     if (this.#kind === "tar") this.#read(piece);
