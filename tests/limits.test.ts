@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { makeCgroup, settingsOf } from "../lib/cgroup/index.ts";
 import { findHierarchies } from "../lib/cgroup/hierarchy.ts";
+import { isCrowded } from "../lib/cgroup/place.ts";
 import { weightOfShares, type Write } from "../lib/cgroup/settings.ts";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import type { Resources } from "../lib/spec/index.ts";
@@ -233,6 +234,50 @@ describe("other controllers", () => {
     const error = await failureOf(() => run("true", { cgroupParent: `${parent}/no/such` }));
     expect([error.code, error.hint]).toEqual(["limit_unavailable", expect.stringContaining("mkdir")]);
   });
+
+  testUnless(
+    notRoot,
+    "memory that others may use up: of a parent with a limit, or below one that this process is not in",
+    async () => {
+      const version = v1.has("memory") ? "v1" : "v2";
+      const { mount } = (version === "v1" ? v1.get("memory") : v2)!;
+      const parent = `/tsbox-test-crowded-${process.pid}`;
+      const inner = `${parent}/inner`;
+      if (version === "v2") writeFileSync(`${mount}/cgroup.subtree_control`, "+memory");
+      mkdirSync(mount + inner, { recursive: true });
+      if (version === "v2") writeFileSync(`${mount}${parent}/cgroup.subtree_control`, "+memory");
+      const limit = (path: string, value: string) =>
+        writeFileSync(`${mount}${path}/${version === "v1" ? "memory.limit_in_bytes" : "memory.max"}`, value);
+      const isSo = async (path?: string) => {
+        const group = makeCgroup({ memory: { limit: 64 * MIB } }, { path });
+        const { crowded } = group.membership;
+        await group.remove();
+        return crowded;
+      };
+      const none = version === "v1" ? "-1" : "max";
+      try {
+        expect([await isSo(), await isSo(`${inner}/`)]).toEqual([false, false]);
+        limit(parent, "512M");
+        expect([await isSo(), await isSo(`${parent}/`), await isSo(`${inner}/`)]).toEqual([false, true, true]);
+        const within = (own: string) => {
+          const hierarchy = { mount, own: mount + own };
+          return isCrowded({ version, parent: mount + inner }, { v1: new Map([["memory", hierarchy]]), v2: hierarchy });
+        };
+        expect([within(""), within(parent), within(`${parent}/other`), within(`${parent}2`)]).toEqual([
+          true,
+          false,
+          false,
+          true,
+        ]);
+        limit(parent, none);
+        limit(inner, "512M");
+        expect([await isSo(`${parent}/`), await isSo(`${inner}/`)]).toEqual([false, true]);
+      } finally {
+        rmdirSync(mount + inner);
+        rmdirSync(mount + parent);
+      }
+    },
+  );
 
   testUnless(notRoot, "of devices only the usual ones, and those that are allowed", async () => {
     const write = ["sh", "-c", "for d in null zero full; do echo >/dev/$d; echo $?; done 2>/dev/null"];

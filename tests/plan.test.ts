@@ -501,7 +501,9 @@ describe("namespaces", () => {
       expect(planWith(resources)).toContain("# begin the process between");
       expect(planWith(resources)).toContain("CLONE_PARENT");
     }
-    expect(textOf(specWith({ linux: { cgroupsPath: "/servers/" } }))).toContain("# begin the process between");
+    const within = (crowded: boolean) => textOf({}, facts({ cgroup: { tasks: 1, into: false, crowded } }));
+    expect(within(true)).toContain("# begin the process between");
+    expect(within(false)).not.toContain("between");
     for (const limit of [-1, 2 ** 24]) expect(planWith({ memory: { limit } })).not.toContain("between");
     expect(planWith({ unified: { "memory.max": "max" } })).not.toContain("between");
   });

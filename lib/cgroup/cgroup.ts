@@ -13,7 +13,7 @@ import { KeptFiles } from "./kept-files.ts";
 import { Freezer } from "./freezer.ts";
 import { moveAll, type Look } from "./moving.ts";
 import { nextName, removeAtExit, removeWhenEmpty, sweepLater } from "./owner.ts";
-import { enable, findPlaces, isWritable, ownHierarchies, parentOf, type Able, type Place } from "./place.ts";
+import { enable, findPlaces, isCrowded, isWritable, ownHierarchies, parentOf, type Able, type Place } from "./place.ts";
 import { CONTROLLERS, settingsOf, type Controller, type Setting } from "./settings.ts";
 import { decideDevices, must, writeAll, writesOf } from "./write.ts";
 
@@ -92,6 +92,7 @@ export class Cgroup {
   readonly #directories = new Map<Controller, Directory>();
   #freezer: Freezer | undefined;
   #kept: KeptFiles | undefined;
+  #crowded: boolean | undefined;
 
   /** @param path `linux.cgroupsPath` @throws TsboxError `invalid_option` */
   constructor(path?: string) {
@@ -103,10 +104,22 @@ export class Cgroup {
     if (end + 1 < path.length) this.#name = path.slice(end + 1);
   }
 
-  /** How many v1 `tasks` files a process has to write to, and whether there is a v2 directory to be cloned into. */
-  get membership(): { tasks: number; into: boolean } {
+  /**
+   * How many v1 `tasks` files a process has to write to, whether there is a v2 directory to be cloned into, and whether
+   * others may use up its memory.
+   */
+  get membership(): { tasks: number; into: boolean; crowded?: boolean } {
     if (this.#directories.size === 0) return { tasks: 0, into: false };
-    return { tasks: this.#paths("v1").length, into: this.#paths("v2").length > 0 };
+    return {
+      tasks: this.#paths("v1").length,
+      into: this.#paths("v2").length > 0,
+      crowded: (this.#crowded ??= this.#isCrowded()),
+    };
+  }
+
+  #isCrowded(): boolean {
+    const group = this.#directories.get("memory") ?? this.#ofVersion2();
+    return this.below !== undefined && group !== undefined && isCrowded({ ...group, parent: parentOf(group.path) });
   }
 
   /** For a box, which is joined again and again: what that needs stays open until the group is removed. */

@@ -4,7 +4,7 @@
  */
 import { cstring, named, ref, TsboxError, type Op, type Plan, type Step } from "../../syscalls/index.ts";
 import type { Resources } from "../spec/index.ts";
-import { findPlaces, isEnabled, unavailable, type Place } from "./place.ts";
+import { findPlaces, isCrowded, isEnabled, unavailable, type Place } from "./place.ts";
 import { settingsOf, type Setting } from "./settings.ts";
 
 const here = named("AT_FDCWD", -100);
@@ -13,21 +13,23 @@ const here = named("AT_FDCWD", -100);
 export function cgroupPlan(
   resources: Resources,
   below?: string,
-): { steps: Plan; membership: { tasks: number; into: boolean } } {
+): { steps: Plan; membership: { tasks: number; into: boolean; crowded: boolean } } {
   const steps: Plan = [];
   const [tasks, v2] = [new Set<string>(), new Set<string>()];
+  let crowded = false;
   for (const setting of settingsOf(resources)) {
     try {
       const place = findPlaces([setting.controller], below, isEnabled).get(setting.controller) as Place;
       const directory = `${place.parent}/tsbox-…`;
       steps.push(stepOf(setting, place, directory));
       (place.version === "v1" ? tasks : v2).add(directory);
+      crowded ||= below !== undefined && isCrowded(place);
     } catch (error) {
       if (!(error instanceof TsboxError)) throw error;
       steps.push({ action: `${error.message}: ${error.hint}`, ops: [] });
     }
   }
-  return { steps, membership: { tasks: tasks.size, into: v2.size > 0 } };
+  return { steps, membership: { tasks: tasks.size, into: v2.size > 0, crowded } };
 }
 
 function stepOf(setting: Setting, { version }: Place, directory: string): Step {

@@ -134,9 +134,9 @@ export interface Facts {
   kernelPaths: ReadonlyMap<string, "file" | "directory">;
   /**
    * How the cgroup is joined: so many v1 `tasks` files are bound as `cgroup0`, `cgroup1`, …, and the clone goes into a
-   * v2 directory, bound as `cgroup`.
+   * v2 directory, bound as `cgroup`. In a crowded one, others may use up the memory.
    */
-  cgroup: { tasks: number; into: boolean };
+  cgroup: { tasks: number; into: boolean; crowded?: boolean };
   /** Where the specification mounts cgroups. */
   hierarchies?: CgroupHierarchies;
   /** Where the id maps are for its programs to write. */
@@ -190,7 +190,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
     beside.networked && networked === when ? [untilNetworked()] : [];
   const plan: Plan = [
     ...(supervised ? ownProcess(steps, supervised) : steps),
-    ...(isApart(spec)
+    ...(isApart(spec, facts)
       ? intermediateSteps(spec, firstClone(spec, facts, inUse), betweenSteps(spec, beside, facts))
       : []),
     ...enterSteps(facts, owns),

@@ -115,7 +115,7 @@ export function compileContainer(spec: StartableSpec, beside: ContainerBeside, m
     hold,
     ...(oomScoreAdj === undefined ? [] : [oomStep(oomScoreAdj)]),
     ...others,
-    ...(isApart(building)
+    ...(isApart(building, facts)
       ? intermediateSteps(building, firstClone(building, facts, inUse), betweenSteps(building, bundle, facts))
       : []),
     begin,

@@ -11,6 +11,7 @@
 import { buffer, cstring, named, ref, TsboxError } from "../../syscalls/index.ts";
 import type { Op, Plan, Step } from "../../syscalls/index.ts";
 import type { NamespaceType, Spec } from "../spec/index.ts";
+import type { Facts } from "./compile.ts";
 import { cloneStep, NEW, pipeOps, type Clone } from "./clone.ts";
 import { flags } from "./constants.ts";
 
@@ -20,18 +21,17 @@ const joinedOf = ({ linux }: Spec): Joined[] =>
   linux.namespaces.flatMap(({ type, path }) => (path === undefined ? [] : [{ type, path }]));
 
 /** The sandbox's processes are not to use the owner's memory. */
-export const isApart = (spec: Spec): boolean =>
-  spec.process.oomScoreAdj !== undefined || joinedOf(spec).length > 0 || isTight(spec);
+export const isApart = (spec: Spec, { cgroup }: Facts): boolean =>
+  spec.process.oomScoreAdj !== undefined || joinedOf(spec).length > 0 || cgroup.crowded === true || isTight(spec);
 
 /** Several times what a plan of the most steps has the kernel charge until the command's process has memory of its own. */
 const TIGHT_BYTES = 4 * 1024 * 1024;
 
 /**
- * With so little memory, or where others of the same parent use it up, it may be out while the sandbox is made: then the
- * kernel kills all processes that share memory with the one that it chooses, whatever their groups.
+ * With so little memory, as in a crowded group, it may be out while the sandbox is made: then the kernel kills all
+ * processes that share memory with the one that it chooses, whatever their groups.
  */
-function isTight({ linux: { resources, cgroupsPath } }: Spec): boolean {
-  if (cgroupsPath?.endsWith("/")) return true;
+function isTight({ linux: { resources } }: Spec): boolean {
   const limits = [resources?.memory?.limit, resources?.unified?.["memory.max"]];
   // -1 is no limit, and so is "max"
   return limits.some((limit) => limit !== undefined && Number(limit) >= 0 && Number(limit) < TIGHT_BYTES);

@@ -36,7 +36,7 @@ export interface OwnerPart {
 
 export function ownerPart(spec: Spec, beside: Beside, facts: Facts, inUse: Data): OwnerPart {
   const { uidMappings } = spec.linux;
-  const apart = isApart(spec);
+  const apart = isApart(spec, facts);
   const steps = facts.privileged ? sourceSteps(spec, beside) : [];
   if (uidMappings) steps.push({ action: "make a pipe, to tell when the id maps are written", ops: pipeOps("go") });
   const mountIds = uidMappings || isJoined(spec, "user") ? mountIdSteps(spec, beside, facts) : [];
@@ -52,12 +52,12 @@ export function ownerPart(spec: Spec, beside: Beside, facts: Facts, inUse: Data)
 }
 
 /** Of the first process, whoever clones it. */
-export function firstClone(spec: Spec, { cgroup: { into } }: Facts, inUse: Data): Clone {
+export function firstClone(spec: Spec, facts: Facts, inUse: Data): Clone {
   const early = spec.linux.namespaces.flatMap(({ type, path }) =>
     // a time namespace is entered by executing something, and not by a process that shares memory
     path !== undefined || type === "time" || LATER.includes(type) ? [] : NEW[type],
   );
-  const intoCgroup = into && !isApart(spec);
+  const intoCgroup = facts.cgroup.into && !isApart(spec, facts);
   const cloneFlags = flags(
     "CLONE_VM",
     "CLONE_CHILD_CLEARTID",
