@@ -246,6 +246,18 @@ describe("a container", () => {
     expect((await container.record()).status).toBe("created");
   });
 
+  test("whose events somebody waits for when the engine is disposed of: they end, and no store is made anew", async () => {
+    const root = join(engine.root, "other");
+    const other = new Tsbox({ root });
+    const next = other.containers.events().next();
+    // what comes before it waits is done in one go
+    expect(await eventually(() => existsSync(root))).toBe(true);
+    other[Symbol.dispose]();
+    rmSync(root, { recursive: true });
+    expect(await next).toEqual({ done: true, value: undefined });
+    expect(existsSync(root)).toBe(false);
+  });
+
   containerTest("is found again, running or not, where the database was damaged", async () => {
     const [running, ended, made] = [
       await engine.run("sleep 1000", { name: "running" }),

@@ -23,7 +23,7 @@ export interface EventsOptions {
 const LOOK_MS = 250;
 
 /**
- * What happened since a time, where one is named, and then what happens.
+ * What happened since a time, where one is named, and then what happens, until the engine is disposed of.
  * @throws TsboxError `invalid_option` for filters
  */
 export async function* events(home: Home, options: EventsOptions): AsyncGenerator<ContainerEvent, void, void> {
@@ -45,6 +45,7 @@ export async function* events(home: Home, options: EventsOptions): AsyncGenerato
     for (const event of found) if (isWanted(event)) yield event;
     if (isOver) return;
     await changes.next(Math.min(LOOK_MS, until - Date.now()));
+    if (home.isOver) return;
     settleAll(home);
   }
 }

@@ -22,6 +22,11 @@ export class Home implements Disposable {
     });
   }
 
+  /** Disposed of: what waits for something that may never happen waits no longer. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   get state(): State {
     return (this.#state ??= new State(this.root));
   }
