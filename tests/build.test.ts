@@ -1,9 +1,10 @@
 /** Builds, performed: what is in the image, what is cached, what is left when they fail. As root and as a user. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { build, buildCacheUsage, planBuild, pruneBuildCache, type BuildOptions } from "../lib/build/index.ts";
+import { Workspace } from "../lib/build/workspace.ts";
 import { agentSocket } from "../lib/build/key-agent.ts";
 import { agentMount } from "../lib/build/ssh.ts";
 import { Workspace } from "../lib/build/workspace.ts";
@@ -546,6 +547,17 @@ describe("the cache", () => {
       ["[3/3] RUN echo not yet > /y", false, 3],
     ]);
     expect(builds.leftovers).toEqual([]);
+  });
+
+  it("takes what killed builds have left with it when it is pruned, and frees what that was", async () => {
+    await builds.build("FROM base\nRUN true", { tags: [] });
+    using running = new Workspace(builds.root, undefined);
+    const kept = running.make("layer");
+    const left = `${builds.root}/build/work-${crypto.randomUUID()}`;
+    mkdirSync(`${left}/0-layer/upper`, { recursive: true });
+    writeFileSync(`${left}/0-layer/upper/x`, new Uint8Array(1 << 16));
+    expect((await pruneBuildCache(builds.root, { olderThan: "720h" })).freedBytes).toBeGreaterThanOrEqual(1 << 16);
+    expect([left, kept].map(existsSync)).toEqual([false, true]);
   });
 
   itWithOthers("survives a prune of images, and is pruned by size and age itself", async () => {

@@ -76,28 +76,42 @@ describe.skipIf(reason !== undefined)(
       30_000 * SLOW,
     );
 
+    /** @returns the address of a sandbox whose program was killed */
+    async function killed(): Promise<string> {
+      using folder = new Folder();
+      const script = folder.script(
+        `const box = await Sandbox.create({ network: "web" });
+         console.log(JSON.stringify(box.addresses)); await new Promise(() => setInterval(() => {}, 1000));`,
+      );
+      const child = Bun.spawn([process.execPath, script], { stdout: "pipe", env: { ...process.env } });
+      const { value } = await child.stdout.getReader().read();
+      const { web } = JSON.parse(new TextDecoder().decode(value)) as { web: [string] };
+      expect(members("web").length).toBe(1);
+      child.kill("SIGKILL");
+      await child.exited;
+      return web[0];
+    }
+
     test(
       "give back what they had where their program is killed",
       async () => {
-        using folder = new Folder();
-        const script = folder.script(
-          `const box = await Sandbox.create({ network: "web" });
-         console.log(JSON.stringify(box.addresses)); await new Promise(() => setInterval(() => {}, 1000));`,
-        );
-        const child = Bun.spawn([process.execPath, script], { stdout: "pipe", env: { ...process.env } });
-        const { value } = await child.stdout.getReader().read();
-        const {
-          web: [address],
-        } = JSON.parse(new TextDecoder().decode(value)) as { web: [string] };
-        expect(members("web").length).toBe(1);
-        child.kill("SIGKILL");
-        await child.exited;
+        const address = await killed();
         {
           await using next = await Sandbox.create({ network: "web" });
           // not at once to another
           expect(next.addresses["web"]).not.toEqual([address]);
           expect(members("web").length).toBe(1);
         }
+        nothingIsLeft();
+      },
+      30_000 * SLOW,
+    );
+
+    test(
+      "give it back when networks are pruned, too, although none is removed",
+      async () => {
+        await killed();
+        expect(await engine.networks.prune({ label: ["nobody"] })).toEqual([]);
         nothingIsLeft();
       },
       30_000 * SLOW,

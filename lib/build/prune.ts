@@ -10,6 +10,7 @@ import { BuildCache, type CachedStep } from "./cache.ts";
 import { MOUNTS } from "./cache-mounts.ts";
 import { DOWNLOADS, HASHES } from "./files/index.ts";
 import { LOCKS } from "./locks.ts";
+import { WORKSPACE, WORKSPACES } from "./workspace.ts";
 
 export interface CacheUsage {
   key: string;
@@ -58,7 +59,10 @@ const usageOf = ({ key, text, bytes, created, used, uses, layer }: CachedStep, n
   isInUse: layer !== undefined && needed.has(layer.chainId),
 });
 
-/** Layers that images have stay there; what builds that run at the moment use stays as well. */
+/**
+ * Layers that images have stay there; what builds that run at the moment use stays as well. What builds that were killed
+ * have left goes, whatever the options say.
+ */
 export async function pruneBuildCache(root: string | undefined, options: PruneOptions = {}): Promise<PrunedCache> {
   checkOptions("pruneBuildCache", options, { all: "flag", olderThan: "duration", keep: "any" });
   const { all = false, olderThan = 0, keep } = options;
@@ -83,7 +87,8 @@ export async function pruneBuildCache(root: string | undefined, options: PruneOp
   const removed = going.map(({ key, text, bytes }) => ({ key, text, bytes }));
   const freed = going.filter(({ layer }) => layer && !needed.has(layer.chainId));
   const places = all ? [MOUNTS, DOWNLOADS] : [];
-  const mounts = places.reduce((sum, name) => sum + prunePlaces(`${path}/${name}`, bounds.olderThanMs), 0);
+  const left = prunePlaces(`${path}/${WORKSPACES}`, 0, WORKSPACE);
+  const mounts = places.reduce((sum, name) => sum + prunePlaces(`${path}/${name}`, bounds.olderThanMs), left);
   if (all) for (const name of [HASHES, LOCKS]) clear(`${path}/${name}`);
   return { removed, freedBytes: freed.reduce((sum, { bytes }) => sum + bytes, mounts) };
 }
@@ -113,12 +118,13 @@ function chosen(
 }
 
 /** Directories that builds have locks of. @returns how many bytes are free now */
-function prunePlaces(path: string, olderThanMs: number): number {
+function prunePlaces(path: string, olderThanMs: number, prefix = ""): number {
   using mounts = Directory.open(path);
   if (!mounts) return 0;
   const ids = imageIds();
   let freed = 0;
   for (const name of mounts.names()) {
+    if (!name.startsWith(prefix)) continue;
     using directory = mounts.directory(name);
     if (!directory || (directory.status()?.modifiedMs ?? 0) > Date.now() - olderThanMs || !directory.tryLock())
       continue;

@@ -1,12 +1,13 @@
 /**
  * Places of a build that are gone when it is over: `build/work-ID/` of the store, whose lock it has. Those of builds that
- * were killed go with the next one.
+ * were killed go with the next one, or with the cache (`prune.ts`).
  * @module
  */
 import { Directory, ERRNO, removeTree, TsboxError } from "../../syscalls/index.ts";
 import { removeTreeAs, type IdMaps } from "../layer/index.ts";
 
-const PREFIX = "work-";
+/** In the store, and how names there begin. */
+export const [WORKSPACES, WORKSPACE] = ["build", "work-"];
 const PRIVATE = 0o700;
 
 export class Workspace implements Disposable {
@@ -57,11 +58,11 @@ export class Workspace implements Disposable {
   }
 
   #open(): Directory {
-    Directory.make(`${this.#root}/build`, PRIVATE);
-    const build = (this.#build = Directory.open(`${this.#root}/build`) as Directory);
+    Directory.make(`${this.#root}/${WORKSPACES}`, PRIVATE);
+    const build = (this.#build = Directory.open(`${this.#root}/${WORKSPACES}`) as Directory);
     this.#sweep(build);
     for (;;) {
-      const name = `${PREFIX}${crypto.randomUUID()}`;
+      const name = `${WORKSPACE}${crypto.randomUUID()}`;
       build.makeDirectory(name, PRIVATE);
       const directory = build.directory(name);
       // another build may have taken it for one that was left
@@ -72,7 +73,7 @@ export class Workspace implements Disposable {
 
   #sweep(build: Directory): void {
     for (const name of build.names()) {
-      if (!name.startsWith(PREFIX)) continue;
+      if (!name.startsWith(WORKSPACE)) continue;
       using old = build.directory(name);
       if (!old?.tryLock()) continue;
       this.#removeTree(build, name);

@@ -92,6 +92,7 @@ export class Networks extends RecordedNetworks {
 
   /** Those that no container is in, nor one that is just being restarted. @returns names */
   async prune(filters: NetworkFilters = {}): Promise<string[]> {
+    await this.sweep();
     const removed: string[] = [];
     for (const network of this.list(filters)) {
       const { id, name, endpoints } = network;
