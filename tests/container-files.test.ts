@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -141,6 +142,25 @@ describe("what was written", () => {
     await container.commit("unstarted");
     const again = await engine.create([], { image: "unstarted" });
     expect((await again.inspect()).Config).toMatchObject({ Cmd: ["sh"], Labels: { a: "b" } });
+  });
+
+  fileTest("is an image or not where the container is removed meanwhile, and nothing is left", async () => {
+    const container = await engine.create(["sh"], { image: "busy" });
+    const place = engine.home.path(container.id);
+    let isOver = false;
+    const committed = container
+      .commit("going")
+      .finally(() => (isOver = true))
+      .then(
+        () => "made",
+        (error: unknown) => (error as { code?: string }).code,
+      );
+    while (!isOver && !readdirSync(place).some((name) => name.startsWith("empty-"))) await new Promise(setImmediate);
+    expect(isOver).toBe(false);
+    rmSync(place, { recursive: true });
+    expect(["made", "store_unavailable"]).toContain((await committed) ?? "");
+    expect(existsSync(place)).toBe(false);
+    await container.remove();
   });
 
   fileTest("is not told of a directory of the host", async () => {

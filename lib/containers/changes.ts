@@ -12,9 +12,12 @@ import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { configOf } from "./inspect.ts";
 import { COMMIT, LAYER } from "./layout.ts";
+import { notFound } from "./names.ts";
 import { hasLayer } from "./request.ts";
 import { readSpec } from "./spec-file.ts";
 import type { ContainerRecord } from "./record.ts";
+
+const PRIVATE = 0o700;
 
 export type ContainerCommitOptions = BoxCommitOptions;
 
@@ -189,9 +192,18 @@ function upperOf(home: Home, id: string): string | undefined {
 function upperOr(home: Home, id: string): Disposable & { path: string } {
   const there = upperOf(home, id);
   if (there !== undefined) return { path: there, [Symbol.dispose]() {} };
-  const { mkdtempSync, rmdirSync } = process.getBuiltinModule("node:fs");
-  const path = mkdtempSync(`${home.path(id)}/empty-`);
-  return { path, [Symbol.dispose]: () => rmdirSync(path) };
+  const directory = home.directory(id);
+  if (!directory) throw notFound(id);
+  const name = `empty-${crypto.randomUUID()}`;
+  storing(() => directory.makeDirectory(name, PRIVATE));
+  return {
+    path: `${directory.path}/${name}`,
+    [Symbol.dispose]() {
+      // the container may be gone by then
+      directory.removeDirectory(name);
+      directory[Symbol.dispose]();
+    },
+  };
 }
 
 const volumesOf = ({ volumes }: ContainerRecord): string[] => volumes.map(({ target }) => target);
