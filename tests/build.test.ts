@@ -4,7 +4,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, w
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { build, buildCacheUsage, planBuild, pruneBuildCache, type BuildOptions } from "../lib/build/index.ts";
-import { Workspace } from "../lib/build/workspace.ts";
 import { agentSocket } from "../lib/build/key-agent.ts";
 import { agentMount } from "../lib/build/ssh.ts";
 import { Workspace } from "../lib/build/workspace.ts";
