@@ -107,27 +107,53 @@ test("a pattern that an expression takes for ever over is done with at once", ()
 
 /** The same language as an expression, which is fine for short texts. */
 function expressionOf(pattern: string): RegExp {
-  const source = pattern.replace(/\*\*\/?$|\*\*\/?|\*|\?|[.+()|{}$^]/g, (token, at: number) => {
+  const source = pattern.replace(/\[[^]*?\]|\*\*\/?$|\*\*\/?|\*|\?|[.+()|{}$^]/g, (token, at: number) => {
     if (token.startsWith("**")) return at + token.length === pattern.length ? ".*" : "(?:.*/)?";
+    if (token.startsWith("[")) return token;
     return token === "*" ? "[^/]*" : token === "?" ? "[^/]" : `\\${token}`;
   });
   return new RegExp(`^${source}$`, "su");
 }
 
-test("whatever the pattern, paths match as by an expression", () => {
-  const part = fc.constantFrom("a", "b", "*", "?", "**", ".");
-  const pattern = fc.array(fc.array(part, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 4 });
-  const path = fc.array(fc.stringMatching(/^[ab.]{1,3}$/), { minLength: 1, maxLength: 4 });
+const part = fc.constantFrom("a", "b", "*", "?", "**", ".", "[ab]", "[^a]");
+const pattern = fc
+  .array(fc.array(part, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 4 })
+  .map((parts) => cleanPath(parts.map((each) => each.join("").replace(/\*{3,}/g, "**")).join("/")))
+  // `**x` also ends names: a table above has it
+  .filter((written) => !/^\*\*[^/]/.test(written) && written !== ".");
+const path = fc
+  .array(fc.stringMatching(/^[ab.]{1,3}$/), { minLength: 1, maxLength: 4 })
+  .map((names) => cleanPath(names.join("/")))
+  .filter((cleaned) => !/^\.\.?(?:\/|$)/.test(cleaned));
+
+test("whatever the patterns, paths match as by expressions, in whichever order they come", () => {
+  const patterns = fc.array(fc.tuple(fc.boolean(), pattern), { minLength: 1, maxLength: 6 });
   fc.assert(
-    fc.property(pattern, path, (patternParts, pathParts) => {
-      const written = cleanPath(patternParts.map((parts) => parts.join("").replace(/\*{3,}/g, "**")).join("/"));
-      const names = cleanPath(pathParts.join("/")).split("/");
-      // `**x` also ends names: a table above has it
-      fc.pre(!/^\*\*[^/]/.test(written) && written !== "." && names[0] !== "." && names[0] !== "..");
-      const expression = expressionOf(written);
-      const expected = names.some((_, at) => expression.test(names.slice(0, at + 1).join("/")));
-      expect([written, names, readIgnore(written).isIgnored(names.join("/"))]).toEqual([written, names, expected]);
+    fc.property(patterns, fc.array(path, { minLength: 1, maxLength: 6 }), (written, paths) => {
+      const lines = written.map(([isException, text]) => (isException ? `!${text}` : text));
+      const ignore = readIgnore(lines.join("\n"));
+      const expressions = written.map(([, text]) => expressionOf(text));
+      const isLeftOut = (each: string) => {
+        const names = each.split("/");
+        const ways = names.map((_, at) => names.slice(0, at + 1).join("/"));
+        const last = expressions.findLastIndex((expression) => ways.some((way) => expression.test(way)));
+        return last >= 0 && !written[last]?.[0];
+      };
+      for (const each of paths) expect([lines, each, ignore.isIgnored(each)]).toEqual([lines, each, isLeftOut(each)]);
+      for (const directory of paths.filter((each) => ignore.isIgnoredWhole(each)))
+        for (const each of [directory, ...paths.map((below) => `${directory}/${below}`)])
+          expect([lines, directory, each, isLeftOut(each)]).toEqual([lines, directory, each, true]);
     }),
     { numRuns: 2_000 },
   );
+});
+
+test("thousands of patterns, or of directories above, are done with at once", () => {
+  const directories = readIgnore(`${"**/a/".repeat(100)}b`);
+  expect(directories.isIgnored(`${"a/".repeat(2000)}c`)).toBe(false);
+  expect(directories.isIgnored(`${"a/".repeat(2000)}b`)).toBe(true);
+  const names = Array.from({ length: 10_000 }, (_, at) => `**/x${at}*`);
+  const many = readIgnore(names.join("\n"));
+  const paths = Array.from({ length: 5_000 }, (_, at) => `a/b/c/${at % 2 === 0 ? "x" : "y"}${at}`);
+  expect(paths.filter((each) => many.isIgnored(each)).length).toBe(2_500);
 });

@@ -5,48 +5,69 @@
  * @see https://docs.docker.com/build/concepts/context/#dockerignore-files
  */
 import { show, TsboxError } from "../../syscalls/index.ts";
-import { compilePath, type PathPattern } from "./path-pattern.ts";
+import { PathPatterns } from "./path-pattern.ts";
 
-/** Far more than any file has: each path is tried with each. */
+/** Far more than any file has. */
 const MOST_PATTERNS = 10_000;
 
-export class Ignore {
-  readonly #patterns: readonly { isException: boolean; path: PathPattern }[];
-  /** Which patterns match a directory or one above it, by its path. */
-  readonly #directories = new Map<string, ReadonlySet<number>>([["", new Set()]]);
+type States = ReturnType<PathPatterns["start"]>;
 
-  /** @param patterns clean ones, `!` before exceptions */
+/** The way to a path: what is matched by it, and the last pattern that matches it or a directory above it. */
+interface Reached {
+  path: string;
+  states: States;
+  last: number;
+}
+
+export class Ignore {
+  readonly #patterns = new PathPatterns();
+  readonly #isException: readonly boolean[];
+  /** To the directory above the last path: what is asked for next is there mostly. */
+  readonly #way: Reached[];
+
+  /** @param patterns clean ones, `!` before exceptions. @throws SyntaxError */
   constructor(patterns: readonly string[]) {
-    this.#patterns = patterns.map((pattern) => {
-      const isException = pattern.startsWith("!");
-      return { isException, path: compilePath(isException ? pattern.slice(1) : pattern) };
-    });
+    this.#isException = patterns.map((pattern) => pattern.startsWith("!"));
+    for (const [at, pattern] of patterns.entries()) {
+      const isException = this.#isException[at] === true;
+      this.#patterns.add(isException ? pattern.slice(1) : pattern, at, isException);
+    }
+    this.#way = [{ path: "", states: this.#patterns.start(), last: -1 }];
   }
 
   /** @param path relative to the context, without `./` */
   isIgnored(path: string): boolean {
-    if (this.#patterns.length === 0) return false;
-    const last = Math.max(-1, ...this.#matching(path));
-    return last >= 0 && !this.#patterns[last]?.isException;
+    return this.#decides(this.#reach(path));
   }
 
   /** Nothing in this directory, itself included, can be in the context: it need not be read. */
   isIgnoredWhole(directory: string): boolean {
-    if (!this.isIgnored(directory)) return false;
-    const last = Math.max(...this.#matching(directory));
-    return !this.#patterns.some(
-      ({ isException, path }, at) => isException && at > last && path.reachesBelow(directory),
-    );
+    const reached = this.#reach(directory);
+    if (!this.#decides(reached)) return false;
+    const { states, last } = reached;
+    return !this.#patterns.advance(states, "/", last).some(({ lastException }) => lastException > last);
   }
 
-  #matching(path: string): ReadonlySet<number> {
-    const parent = path.slice(0, Math.max(0, path.lastIndexOf("/")));
-    const above = this.#directories.get(parent) ?? this.#matching(parent);
-    this.#directories.set(parent, above);
-    const found = new Set(above);
-    for (const [at, pattern] of this.#patterns.entries())
-      if (!found.has(at) && pattern.path.matches(path)) found.add(at);
-    return found;
+  #decides({ last }: Reached): boolean {
+    return last >= 0 && !this.#isException[last];
+  }
+
+  #reach(path: string): Reached {
+    const way = this.#way;
+    while (way.length > 1 && !path.startsWith(`${way.at(-1)?.path}/`)) way.pop();
+    for (;;) {
+      const above = way.at(-1) as Reached;
+      const start = way.length > 1 ? above.path.length + 1 : 0;
+      const end = path.indexOf("/", start);
+      const reached = this.#below(above, end < 0 ? path : path.slice(0, end), start);
+      if (end < 0) return reached;
+      way.push(reached);
+    }
+  }
+
+  #below({ states, last }: Reached, path: string, start: number): Reached {
+    const found = this.#patterns.advance(states, path.slice(Math.max(0, start - 1)), last);
+    return { path, states: found, last: found.reduce((most, { ends }) => Math.max(most, ends), last) };
   }
 }
 
@@ -84,7 +105,7 @@ function ignoreOf(patterns: readonly { text: string; line: number }[], place: (l
         if (isException && (path === "" || (path === "." && written.startsWith("/"))))
           throw new SyntaxError("an exception from nothing");
         if (path === "") return [];
-        compilePath(path); // what is wrong with it is told with its line
+        new PathPatterns().add(path, 0, isException); // what is wrong with it is told with its line
         return [isException ? `!${path}` : path];
       } catch (error) {
         if (!(error instanceof SyntaxError)) throw error;

@@ -1,6 +1,7 @@
 /**
  * Patterns of `.dockerignore`: `*` and `?` within a name, `[…]`, a backslash before what means itself, `**` over any
- * number of directories. A matcher of our own, whose time is bounded by the lengths of pattern and path.
+ * number of directories. All of them are one machine, a trie of their tokens, and all ways through it are gone at once:
+ * a path takes time that is bounded by its length and theirs, and with usual patterns depends on few of them.
  * @module
  * @see https://pkg.go.dev/github.com/moby/patternmatcher
  */
@@ -8,38 +9,131 @@
 type Token =
   | { kind: "letter"; letter: string }
   | { kind: "one" } // but no "/"
-  | { kind: "class"; isNegated: boolean; ranges: [from: string, to: string][] }
+  | { kind: "class"; text: string; matches: (letter: string) => boolean }
   | { kind: "name" } // any number of letters without "/"
   | { kind: "directories" } // nothing, or anything that ends with "/"
   | { kind: "all" };
 
-export interface PathPattern {
-  matches(path: string): boolean;
-  /** Something below this directory may match. */
-  reachesBelow(directory: string): boolean;
+const ALL = { kind: "all" } satisfies Token;
+const SLASH = { kind: "letter", letter: "/" } satisfies Token;
+
+/** The beginning of patterns, matched. They are told by their numbers; -1 is none. */
+class State {
+  /** The last one that is matched whole. */
+  ends = -1;
+  /** The last one that begins so, and the last exception that does. */
+  last = -1;
+  lastException = -1;
+  /** Letters that leave it as it is: of a name, or all. */
+  readonly repeats: "name" | "all" | undefined;
+  letters: Map<string, State> | undefined;
+  classes: Map<string, { matches: (letter: string) => boolean; state: State }> | undefined;
+  one: State | undefined;
+  /** Reached without a letter. */
+  name: State | undefined;
+  all: State | undefined;
+  below: State | undefined;
+  /** The step that it was reached in. */
+  step = 0;
+
+  constructor(repeats?: State["repeats"]) {
+    this.repeats = repeats;
+  }
+
+  after(token: Exclude<Token, { kind: "directories" }>): State {
+    switch (token.kind) {
+      case "letter":
+        return entryOf((this.letters ??= new Map()), token.letter, () => new State());
+      case "class": {
+        const { text, matches } = token;
+        return entryOf((this.classes ??= new Map()), text, () => ({ matches, state: new State() })).state;
+      }
+      case "one":
+        return (this.one ??= new State());
+      case "name":
+        return (this.name ??= new State("name"));
+      case "all":
+        return (this.all ??= new State("all"));
+    }
+  }
 }
 
-/** Most patterns are names, whole directories, or the end of a path: those need no machine. @throws SyntaxError */
-export function compilePath(pattern: string): PathPattern {
-  const tokens = tokensOf(pattern);
-  const machine = new Machine(tokens);
-  const reachesBelow = (directory: string) => machine.run(`${directory}/`).size > 0;
-  const [start, ...rest] = tokens;
-  const end = tokens.at(-1);
-  const isPlain = (part: readonly Token[]) => part.every(({ kind }) => kind === "letter");
-  const isEscaped = pattern.includes("\\");
-  if (!isEscaped && isPlain(tokens)) return { matches: (path) => path === pattern, reachesBelow };
-  if (!isEscaped && end?.kind === "all" && isPlain(tokens.slice(0, -1))) {
-    const prefix = pattern.replace(/\*\*\/?$/, "");
-    return { matches: (path) => path.startsWith(prefix), reachesBelow };
+function entryOf<Value>(map: Map<string, Value>, key: string, make: () => Value): Value {
+  let value = map.get(key);
+  if (value === undefined) map.set(key, (value = make()));
+  return value;
+}
+
+export class PathPatterns {
+  readonly #start = new State();
+  #steps = 0;
+
+  /** @param number that of no pattern before, and more than theirs. @throws SyntaxError */
+  add(pattern: string, number: number, isException: boolean): void {
+    const tokens = tokensOf(pattern);
+    const passed = (state: State) => {
+      state.last = number;
+      if (isException) state.lastException = number;
+      return state;
+    };
+    let state = passed(this.#start);
+    for (const token of tokens) {
+      const before = state;
+      if (token.kind !== "directories") state = passed(before.after(token));
+      else state = before.below = passed(passed(before.after(ALL)).after(SLASH));
+    }
+    state.ends = number;
   }
-  // `**x` is also the end of a name, `**/x` only a whole one
-  if (!isEscaped && start?.kind === "directories" && isPlain(rest)) {
-    const suffix = pattern.slice(2);
-    const matches = (path: string) => path.endsWith(suffix) || (suffix.startsWith("/") && path === suffix.slice(1));
-    return { matches, reachesBelow: () => true };
+
+  /** Nothing is matched yet. */
+  start(): readonly State[] {
+    this.#steps++;
+    const states: State[] = [];
+    this.#reach(this.#start, states, -1);
+    return this.#withEmpty(states, -1);
   }
-  return { matches: (path) => machine.run(path).has(tokens.length), reachesBelow };
+
+  /** What is matched with `text` behind it, but for patterns up to one that is known. */
+  advance(states: readonly State[], text: string, known: number): readonly State[] {
+    let now = states;
+    for (const letter of text) {
+      if (now.length === 0) break;
+      now = this.#withEmpty(this.#next(now, letter, known), known);
+    }
+    return now;
+  }
+
+  #next(states: readonly State[], letter: string, known: number): State[] {
+    this.#steps++;
+    const found: State[] = [];
+    const isSlash = letter === "/";
+    for (const state of states) {
+      const { repeats, letters, one, classes } = state;
+      if (repeats === "all" || (repeats === "name" && !isSlash)) this.#reach(state, found, known);
+      if (letters) this.#reach(letters.get(letter), found, known);
+      if (!isSlash) this.#reach(one, found, known);
+      if (!classes) continue;
+      for (const each of classes.values()) if (each.matches(letter)) this.#reach(each.state, found, known);
+    }
+    return found;
+  }
+
+  /** With what is reached without a letter. */
+  #withEmpty(states: State[], known: number): State[] {
+    for (const { name, all, below } of states) {
+      this.#reach(name, states, known);
+      this.#reach(all, states, known);
+      this.#reach(below, states, known);
+    }
+    return states;
+  }
+
+  /** Each once in a step. */
+  #reach(state: State | undefined, states: State[], known: number): void {
+    if (state === undefined || state.step === this.#steps || state.last <= known) return;
+    state.step = this.#steps;
+    states.push(state);
+  }
 }
 
 function tokensOf(pattern: string): Token[] {
@@ -60,7 +154,10 @@ function tokensOf(pattern: string): Token[] {
       tokens.push({ kind: "letter", letter: next });
     }
   }
-  return tokens;
+  // `**x` is also the end of a name, where nothing else is a pattern
+  const [first, ...rest] = tokens;
+  const isSuffix = first?.kind === "directories" && pattern[2] !== "/" && !pattern.includes("\\");
+  return isSuffix && rest.every(({ kind }) => kind === "letter") ? [ALL, ...rest] : tokens;
 }
 
 /** `[a-z]`, `[^a\]]`. @returns where its `]` stands */
@@ -87,64 +184,8 @@ function readClass(letters: readonly string[], start: number, tokens: Token[]): 
       ranges.push([from, to]);
     }
   }
-  tokens.push({ kind: "class", isNegated, ranges });
+  const isIn = (letter: string) => ranges.some(([from, to]) => from <= letter && letter <= to);
+  const text = letters.slice(start, at).join("");
+  tokens.push({ kind: "class", text, matches: (letter) => isIn(letter) !== isNegated });
   return at;
 }
-
-/**
- * All ways through the pattern at once. A state says how many tokens have been matched; one below 0 (`~token`), that
- * the `**` there has begun to match, and so ends with a "/".
- */
-class Machine {
-  readonly #tokens: readonly Token[];
-
-  constructor(tokens: readonly Token[]) {
-    this.#tokens = tokens;
-  }
-
-  /** @returns how many tokens may have been matched once all of `path` has been */
-  run(path: string): ReadonlySet<number> {
-    let states = this.#reached(new Set([0]));
-    for (const letter of path) {
-      const next = new Set<number>();
-      for (const state of states) {
-        const at = state < 0 ? ~state : state;
-        const token = this.#tokens[at];
-        if (token) this.#step(token, at, letter, next);
-      }
-      if (next.size === 0) return next;
-      states = this.#reached(next);
-    }
-    return states;
-  }
-
-  #step(token: Token, state: number, letter: string, next: Set<number>): void {
-    switch (token.kind) {
-      case "letter":
-        return void (token.letter === letter && next.add(state + 1));
-      case "one":
-        return void (letter !== "/" && next.add(state + 1));
-      case "class":
-        return void (isIn(token.ranges, letter) !== token.isNegated && next.add(state + 1));
-      case "name":
-        return void (letter !== "/" && next.add(state));
-      case "all":
-        return void next.add(state);
-      case "directories":
-        if (letter === "/") next.add(state + 1);
-        next.add(~state);
-    }
-  }
-
-  /** With what is reached by matching nothing. */
-  #reached(states: Set<number>): Set<number> {
-    for (const state of states) {
-      const kind = this.#tokens[state]?.kind;
-      if (kind === "name" || kind === "all" || kind === "directories") states.add(state + 1);
-    }
-    return states;
-  }
-}
-
-const isIn = (ranges: readonly [from: string, to: string][], letter: string) =>
-  ranges.some(([from, to]) => from <= letter && letter <= to);
