@@ -2,7 +2,12 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ContainerEvent, ContainerOptions, ContainerRecord } from "../lib/containers/index.ts";
+import {
+  Containers,
+  type ContainerEvent,
+  type ContainerOptions,
+  type ContainerRecord,
+} from "../lib/containers/index.ts";
 import { checkContainerOptions } from "../lib/containers/check-options.ts";
 import { eventTest } from "../lib/containers/event-tests.ts";
 import { Home } from "../lib/containers/home.ts";
@@ -14,9 +19,11 @@ import { Directory } from "../syscalls/index.ts";
 import { TestEngine } from "./support/engine.ts";
 import { Tsbox } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
+import { noMounts, smallDisk } from "./support/full-disk.ts";
 import { makeImage } from "./support/images.ts";
 import { noBusybox, testUnless } from "./support/machine.ts";
 import { eventually } from "./support/processes.ts";
+import { Folder } from "./support/rootfs.ts";
 
 let engine: TestEngine;
 beforeEach(() => {
@@ -245,6 +252,33 @@ describe("a container", () => {
       });
     expect((await container.record()).status).toBe("created");
   });
+
+  for (const leftKib of [0, 36]) {
+    testUnless(noMounts ?? noBusybox, `on a disk with ${leftKib} KiB left is listed, stopped and removed`, async () => {
+      using folder = new Folder();
+      using disk = smallDisk(folder, 4096);
+      const root = join(disk.path, "store");
+      // each a program of its own, that opens what it needs
+      async function inNew<T>(act: (containers: Containers) => Promise<T>): Promise<T> {
+        using other = new Containers(root);
+        return await act(other);
+      }
+      const options = { rootfs: engine.rootfs.path, command: ["sleep", "1000"] };
+      for (const name of ["one", "two"]) await inNew((containers) => containers.run({ ...options, name }));
+      try {
+        disk.fill(leftKib);
+        const statuses = () =>
+          inNew(async (containers) => (await containers.list({ all: true })).map(({ status }) => status));
+        expect(await statuses()).toEqual(["running", "running"]);
+        await inNew(async (containers) => (await containers.get("one")).stop({ timeout: 0 }));
+        expect((await statuses()).toSorted()).toEqual(["exited", "running"]);
+      } finally {
+        for (const name of ["one", "two"])
+          await inNew(async (containers) => (await containers.get(name)).remove({ force: true }));
+      }
+      expect(await inNew((containers) => containers.list({ all: true }))).toEqual([]);
+    });
+  }
 
   test("whose events somebody waits for when the engine is disposed of: they end, and no store is made anew", async () => {
     const root = join(engine.root, "other");

@@ -1,6 +1,6 @@
 /** The database of containers and volumes: rows, transactions, events; damaged, of a newer version, locked, on a full disk. @module */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Database, fromText, State, toText, type Row } from "../lib/state/index.ts";
@@ -315,19 +315,38 @@ describe("is one clear error, and stays", () => {
     expect(count()).toBe(2);
   });
 
+  testUnless(noMounts, "opened on a full disk: in spare room, which is there again afterwards", async () => {
+    using disk = smallDisk(folder, 4096);
+    const root = join(disk.path, "root");
+    {
+      using state = new State(root);
+      for (const at of [1, 2, 3]) state.containers.insert(record(idOf(`a${at}`), `n${at}`));
+    }
+    disk.fill();
+    for (const at of [1, 2, 3]) {
+      using state = new State(root);
+      expect(state.containers.list().length).toBe(4 - at);
+      state.withSpare(() => state.containers.remove(idOf(`a${at}`)));
+    }
+    rmSync(join(root, "state.spare"));
+    disk.fill();
+    using state = new State(root);
+    expect(await failing(() => state.containers.list())).toEqual([
+      "store_unavailable",
+      expect.stringMatching(/^use state.db: (disk I\/O error|database or disk is full)$/),
+      "the disk is full: tsbox system prune removes what nobody uses",
+    ]);
+    for (const name of readdirSync(disk.path)) if (name.startsWith("fill")) rmSync(join(disk.path, name));
+    expect(state.containers.list()).toEqual([]);
+    expect(existsSync(join(root, "state.spare"))).toBe(true);
+  });
+
   testUnless(noMounts, "on a full disk, where removals still work", async () => {
     using disk = smallDisk(folder, 4096);
     using state = new State(join(disk.path, "root"));
     for (let at = 1; at < 10; at++)
       state.containers.insert({ ...record(idOf(`a${at}`), `n${at}`), more: "x".repeat(2000) } as Row);
-    let size = 2 ** 20;
-    for (let at = 0; size >= 1024; at++) {
-      try {
-        writeFileSync(join(disk.path, `fill${at}`), Buffer.alloc(size));
-      } catch {
-        size /= 2;
-      }
-    }
+    disk.fill();
     let at = 1000;
     const [code, message, hint] = await failing(() => {
       for (; at < 3000; at++)

@@ -44,12 +44,14 @@ export function settle(home: Home, id: string): ContainerRecord | undefined {
   const pid = isRunning ? pidOf(home, id) : undefined;
   const before = isRunning ? undefined : home.state.containers.get<ContainerRecord>(id);
   if (before && (before.status === "running" || before.status === "paused")) tellEndedExecs(home, before, true);
-  const settled = home.state.transaction(() => {
-    const record = home.state.containers.get<ContainerRecord>(id);
-    if (!record || !isUp(record)) return record;
-    if (record.status === "starting") return settleStart(home, record, pid, exit);
-    return isRunning ? record : settleEnd(home, record, exit);
-  });
+  const settled = home.state.withSpare(() =>
+    home.state.transaction(() => {
+      const record = home.state.containers.get<ContainerRecord>(id);
+      if (!record || !isUp(record)) return record;
+      if (record.status === "starting") return settleStart(home, record, pid, exit);
+      return isRunning ? record : settleEnd(home, record, exit);
+    }),
+  );
   if (!isRunning && settled && !isUp(settled)) removeEnds(home, id);
   return settled;
 }

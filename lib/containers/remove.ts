@@ -32,8 +32,12 @@ export async function removeLocked(home: Home, id: string, { force, volumes }: R
   if (!record) throw notFound(id);
   if (isUp(record)) {
     if (!force) refuseRunning(record);
-    addContainerEvent(home, record, "kill", { attributes: { signal: "9" } });
-    home.state.containers.update<ContainerRecord>(id, (now) => ({ ...now, stopped: true }));
+    home.state.withSpare(() =>
+      home.state.transaction(() => {
+        addContainerEvent(home, record, "kill", { attributes: { signal: "9" } });
+        home.state.containers.update<ContainerRecord>(id, (now) => ({ ...now, stopped: true }));
+      }),
+    );
     await end(home, id);
     settle(home, id);
   }

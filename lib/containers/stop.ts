@@ -171,16 +171,18 @@ async function mark(
     if (!record) throw notFound(id);
     if (record.status === "restarting") return callOff(home, record, change);
     if (!runs(record)) return undefined;
-    return home.state.containers.update<ContainerRecord>(id, change);
+    return home.state.withSpare(() => home.state.containers.update<ContainerRecord>(id, change));
   });
 }
 
 /** Nothing of it runs: it has ended when nobody waits to start it any more. */
 function callOff(home: Home, { id }: ContainerRecord, change: (row: ContainerRecord) => ContainerRecord): undefined {
-  home.state.transaction(() => {
-    const row = home.state.containers.update<ContainerRecord>(id, (each) => ({ ...change(each), status: "exited" }));
-    if (row?.stopped) addContainerEvent(home, row, "stop");
-  });
+  home.state.withSpare(() =>
+    home.state.transaction(() => {
+      const row = home.state.containers.update<ContainerRecord>(id, (each) => ({ ...change(each), status: "exited" }));
+      if (row?.stopped) addContainerEvent(home, row, "stop");
+    }),
+  );
   callOffRestart(home, id);
 }
 
@@ -193,7 +195,7 @@ async function endRun(home: Home, record: ContainerRecord, given: Given): Promis
     await untilKilled(home, id, given.abort);
   }
   const now = await settled(home, id);
-  addContainerEvent(home, now ?? record, "stop");
+  home.state.withSpare(() => addContainerEvent(home, now ?? record, "stop"));
 }
 
 /** @param ends whether it is meant to end: what is paused goes on for that */
@@ -206,7 +208,7 @@ async function send(home: Home, { id }: ContainerRecord, signal: number, ends: b
   }
   const now = home.state.containers.get<ContainerRecord>(id);
   if (!now) return;
-  addContainerEvent(home, now, "kill", { attributes: { signal: String(signal) } });
+  home.state.withSpare(() => addContainerEvent(home, now, "kill", { attributes: { signal: String(signal) } }));
   if (!ends || now.status !== "paused") return;
   await ownCgroup(now.cgroup)?.thaw();
   setStatus(home, id, "running", "unpause");

@@ -6,11 +6,15 @@
 import type { DatabaseSync } from "node:sqlite";
 import { show, TsboxError, type Directory } from "../../syscalls/index.ts";
 import { storing, unavailable } from "./failure.ts";
+import { makeSpare, takeSpare } from "./spare.ts";
 
 /** SQLite's, that go with it. */
 const SUFFIXES = ["", "-wal", "-shm"];
 const BUSY_MS = 30_000;
 const FULL = "the disk is full: tsbox system prune removes what nobody uses";
+const BROKEN = "the disk has an error: see dmesg";
+/** Its index in memory, a file as well, cannot be made as large as it is to be. @see https://sqlite.org/rescode.html */
+const SQLITE_IOERR_SHMSIZE = 4874;
 
 export interface DatabaseOptions {
   /** Its name in its directory. */
@@ -36,6 +40,8 @@ export class Database implements Disposable {
   /** Of the file that is open. */
   #identity: string | undefined;
   #isBusy = false;
+  /** Opened in the spare room. */
+  #isShort = false;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
@@ -48,6 +54,14 @@ export class Database implements Disposable {
       // what is damaged may not be closed in order
     }
     this.#database = undefined;
+    if (this.#isShort) this.#giveBack();
+  }
+
+  /** What it needed while it was open is free again, unless it grew. */
+  #giveBack(): void {
+    this.#isShort = false;
+    const directory = this.#options.directory();
+    if (directory) makeSpare(directory);
   }
 
   /**
@@ -96,7 +110,7 @@ export class Database implements Disposable {
 
   #open(): DatabaseSync {
     const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
-    const { file, version: known, busyMs = BUSY_MS } = this.#options;
+    const { file, version: known } = this.#options;
     const directory = this.#options.directory();
     if (!directory) return this.#made(new DatabaseSync(":memory:"));
     for (const suffix of SUFFIXES) {
@@ -105,7 +119,7 @@ export class Database implements Disposable {
     }
     const database = new DatabaseSync(`${directory.path}/${file}`);
     try {
-      database.exec(`PRAGMA busy_timeout = ${busyMs}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL`);
+      this.#begin(database, directory);
       const version = versionOf(database);
       if (version > known) {
         throw unavailable(
@@ -121,6 +135,22 @@ export class Database implements Disposable {
       database.close();
       throw error;
     }
+  }
+
+  /** Where the disk is full, there is no room for what it needs while it is open. */
+  #begin(database: DatabaseSync, directory: Directory): void {
+    const { busyMs = BUSY_MS } = this.#options;
+    const begin = () =>
+      database.exec(`PRAGMA busy_timeout = ${busyMs}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL`);
+    try {
+      begin();
+    } catch (error) {
+      if (!/is full|disk I\/O/.test(String(error))) throw error;
+      // or another process has made room just now
+      this.#isShort = storing(() => takeSpare(directory));
+      begin();
+    }
+    if (!this.#isShort) makeSpare(directory);
   }
 
   /** Nobody sees it before all is in it. */
@@ -161,8 +191,7 @@ export class Database implements Disposable {
   #failure(error: unknown): unknown {
     if (error instanceof TsboxError || !isDatabaseError(error)) return error;
     const text = show(error.message).slice(1, -1);
-    const hint = isFull(error) ? FULL : /locked|busy/.test(text) ? "another process has it locked" : undefined;
-    return unavailable(`use ${this.#options.file}`, text, hint, error);
+    return unavailable(`use ${this.#options.file}`, text, hintFor(error), error);
   }
 }
 
@@ -193,4 +222,9 @@ const isDamage = (error: unknown): boolean =>
 const isDatabaseError = (error: unknown): error is Error =>
   error instanceof Error && (error as { code?: unknown }).code === "ERR_SQLITE_ERROR";
 
-const isFull = (error: Error): boolean => /is full/.test(error.message);
+function hintFor(error: Error): string | undefined {
+  const { message, errcode } = error as Error & { errcode?: number };
+  if (/is full/.test(message) || errcode === SQLITE_IOERR_SHMSIZE) return FULL;
+  if (/disk I\/O/.test(message)) return BROKEN;
+  return /locked|busy/.test(message) ? "another process has it locked" : undefined;
+}

@@ -9,14 +9,12 @@ import { Database } from "./database.ts";
 import { storing, unavailable } from "./failure.ts";
 import { openRoot } from "./root.ts";
 import { insertRow, parsed, Rows, rowsSchema, type Row } from "./rows.ts";
+import { takeSpare } from "./spare.ts";
 import { fromText } from "./values.ts";
 
 const FILE = "state.db";
 /** Held while another database takes the place of a damaged one. */
 const LOCK = "state.lock";
-/** Room for a few removals, for when the disk is full. */
-const SPARE = "state.spare";
-const SPARE_BYTES = 512 * 1024;
 const VERSION = 1;
 /** So long one process waits for another. */
 const LOCK_MS = 30_000;
@@ -84,16 +82,14 @@ export class State implements Disposable {
   }
 
   /**
-   * What makes room in the end: on a full disk it is done in the spare room.
+   * What makes room in the end, or ends what takes it: on a full disk it is done in the spare room.
    * @param work a transaction
    */
   withSpare<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {
-      const directory = this.#opened();
-      if (!/is full/.test(String(error)) || !directory.status(SPARE)) throw error;
-      storing(() => directory.remove(SPARE));
+      if (!/is full/.test(String(error)) || !storing(() => takeSpare(this.#opened()))) throw error;
       return work();
     }
   }
@@ -155,7 +151,6 @@ export class State implements Disposable {
 
   /** Records whose copies are there. Of two with one name the later one goes by its id. */
   #build(database: DatabaseSync): void {
-    this.#makeSpare();
     for (const table of ["containers", "volumes", "networks"] as const) {
       const names = new Set<string>();
       const rows = this.#copies(table).toSorted((a, b) => a.created - b.created);
@@ -181,18 +176,6 @@ export class State implements Disposable {
         return [];
       }
     });
-  }
-
-  /** Where there is room for it. */
-  #makeSpare(): void {
-    try {
-      const directory = this.#opened();
-      if (directory.status(SPARE)) return;
-      using file = OpenFile.open(directory, SPARE, { as: "maker" });
-      if (file?.allocate(SPARE_BYTES) === false) directory.remove(SPARE);
-    } catch {
-      // there is none then
-    }
   }
 }
 

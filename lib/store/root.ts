@@ -9,6 +9,7 @@
  *      layers/     unpacked layers, each a directory
  *      ingest/     what is not whole yet, and what is going
  *      tsbox.db    what the layout cannot say
+ *      state.spare room for databases to be opened in, for when the disk is full: lib/state
  * ```
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/image-layout.md
