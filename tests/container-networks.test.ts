@@ -325,7 +325,7 @@ describe.skipIf(reason !== undefined)(
         expect(await untilServed("http://127.0.0.1:8086/")).toBe("hello");
         const gateway = said("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "near");
         expect(() => fetched(`http://${gateway}:8086/`)).toThrow();
-        const refusals = { host_binding_ipv4: "::1", enable_icc: "false", enable_ip_masquerade: "no" };
+        const refusals = { host_binding_ipv4: "::1", enable_icc: "no", enable_ip_masquerade: "no" };
         for (const [name, value] of Object.entries(refusals))
           expect(refused("network", "create", "-o", `${docker}.${name}=${value}`, "x")).toContain(`=${value}: no`);
         said("rm", "-f", "local");

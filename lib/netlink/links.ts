@@ -24,7 +24,7 @@ const [IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINF
   1, 3, 4, 5, 10, 18, 28,
 ];
 const IFLA_GROUP = 27;
-const [IFLA_PROTINFO, IFLA_BRPORT_MODE, IFLA_BRPORT_LEARNING, AF_BRIDGE] = [12, 4, 8, 7];
+const [IFLA_PROTINFO, IFLA_BRPORT_MODE, IFLA_BRPORT_LEARNING, IFLA_BRPORT_ISOLATED, AF_BRIDGE] = [12, 4, 8, 33, 7];
 const [NDA_DST, NDA_LLADDR, NTF_MASTER, NUD_NOARP, NUD_PERMANENT] = [1, 2, 4, 0x40, 0x80];
 const [IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER, IFLA_MACVLAN_MODE] = [1, 2, 1, 1];
 const [IFLA_IPVLAN_MODE, IFLA_IPVLAN_FLAGS] = [1, 2];
@@ -203,12 +203,21 @@ export class Links implements Disposable {
   bindPort(index: number, mac: string, reflects: boolean, action: string): void {
     const mode = netlinkAttribute(IFLA_BRPORT_MODE, Uint8Array.of(reflects ? 1 : 0));
     const learns = netlinkAttribute(IFLA_BRPORT_LEARNING, Uint8Array.of(0));
-    const body = linkInfo(index);
-    body[0] = AF_BRIDGE;
-    this.#request(action, RTM_SETLINK, 0, netlinkBody(body, netlinkNested(IFLA_PROTINFO, mode, learns)));
+    this.#changePort(index, action, mode, learns);
     const bound = neighbour(AF_BRIDGE, index, NUD_NOARP, NTF_MASTER);
     const own = netlinkAttribute(NDA_LLADDR, macBytes(mac));
     this.#request(action, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, netlinkBody(bound, own));
+  }
+
+  /** Between it and other such ports nothing goes; from and to the bridge itself all does. */
+  isolatePort(index: number, action: string): void {
+    this.#changePort(index, action, netlinkAttribute(IFLA_BRPORT_ISOLATED, Uint8Array.of(1)));
+  }
+
+  #changePort(index: number, action: string, ...attributes: Uint8Array[]): void {
+    const body = linkInfo(index);
+    body[0] = AF_BRIDGE;
+    this.#request(action, RTM_SETLINK, 0, netlinkBody(body, netlinkNested(IFLA_PROTINFO, ...attributes)));
   }
 
   /** Behind a device, an address is that one's, whatever is said there. @see arp(7) */

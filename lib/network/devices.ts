@@ -49,12 +49,13 @@ export type Namespace = number | ReachedNetwork;
 const descriptorOf = (namespace: Namespace): number =>
   typeof namespace === "number" ? namespace : namespace.descriptor;
 
-const filtered = ({ device, subnets, internal, isolated }: NetworkRecord): FilteredNetwork => ({
+const filtered = ({ device, subnets, internal, isolated, apart }: NetworkRecord): FilteredNetwork => ({
   bridge: device,
   // there, whoever carries what leaves them has to know whom it is from
   subnets: isReached() ? [] : subnets.map(({ subnet }) => parseSubnet(subnet)),
   internal,
   isolated,
+  apart: apart === true,
 });
 
 export { forgetAddresses } from "./connections.ts";
@@ -212,11 +213,13 @@ export function plugIn(network: NetworkRecord, endpoint: Endpoint, namespace: Na
       const peer = { name: inside, namespace: descriptorOf(namespace), mac, ...mtu };
       const bridge = links.indexOf(network.device);
       links.addVeth(device, peer, bridge);
+      const port = links.indexOf(device);
       // the port of a bridge has no addresses
       versionSix(device, false);
       if (endpoint.bandwidth) setBandwidth(links, device, endpoint.bandwidth);
       // a container reaches itself by a published port
-      links.bindPort(links.indexOf(device), mac, ports.length > 0, action);
+      links.bindPort(port, mac, ports.length > 0, action);
+      if (network.apart) links.isolatePort(port, action);
       for (const address of endpoint.addresses) links.setNeighbour(bridge, parseSubnet(address), mac, action);
       links.bringUp(device, action);
     }

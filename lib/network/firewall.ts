@@ -5,6 +5,7 @@
  * ```
  * set bridges        devices of networks               set within     a device, and itself: what stays in a network
  * set guarded        only published ports are reached  set internal   nothing leads out
+ * set apart          as within: neighbours do not reach each other by way of this machine
  * set subnets4, 6    whose addresses are not seen outside
  * set self4, 6       an address of a container, twice: what comes back to who sent it
  * map ports4, 6      address · protocol · port → address · port of a container
@@ -69,6 +70,8 @@ export interface FilteredNetwork {
   internal: boolean;
   /** Nothing goes between it and other networks. */
   isolated: boolean;
+  /** Nothing goes between its containers. */
+  apart: boolean;
 }
 
 /**
@@ -81,6 +84,7 @@ export function raiseFirewall(networks: readonly FilteredNetwork[], ports: reado
     // is refused where the table was there: then all of it is there
     .addSet("bridges", { key: ["ifname"] })
     .addSet("within", { key: ["ifname", "ifname"] })
+    .addSet("apart", { key: ["ifname", "ifname"] })
     .addSet("guarded", { key: ["ifname"] })
     .addSet("internal", { key: ["ifname"] });
   for (const family of FAMILIES) {
@@ -104,6 +108,8 @@ export function raiseFirewall(networks: readonly FilteredNetwork[], ports: reado
     // and what listens at other addresses would be told that it comes from there
     .addRule("guard", [meta("iifname"), inSet("bridges"), ...isLoopback(SOURCE_AT), verdict("drop")])
     .addRule("forward", [...established(), verdict("accept")])
+    .addRule("forward", [...isWithin("apart"), ...translated(), verdict("accept")])
+    .addRule("forward", [...isWithin("apart"), verdict("drop")])
     .addRule("forward", [...isWithin(), verdict("accept")])
     // by published ports of other networks neither
     .addRule("forward", [meta("iifname"), inSet("internal"), verdict("drop")])
@@ -194,12 +200,14 @@ function removeElements(action: string, all: readonly Elements[]): void {
   for (const each of all) batch([each]).commit(action, "ENOENT");
 }
 
-function elementsOf({ bridge, subnets, internal, isolated }: FilteredNetwork): Elements[] {
+function elementsOf({ bridge, subnets, internal, isolated, apart }: FilteredNetwork): Elements[] {
   const name = [{ key: nameKey(bridge) }];
+  const twice = [{ key: Uint8Array.from([...nameKey(bridge), ...nameKey(bridge)]) }];
   const sets: Elements[] = [
     ["bridges", name],
-    ["within", [{ key: Uint8Array.from([...nameKey(bridge), ...nameKey(bridge)]) }]],
+    ["within", twice],
   ];
+  if (apart) sets.push(["apart", twice]);
   if (isolated) sets.push(["guarded", name]);
   if (internal) sets.push(["internal", name]);
   else for (const subnet of subnets) sets.push([`subnets${subnet.family}`, rangeOf(subnet)]);
@@ -254,7 +262,7 @@ const isLoopback = (at: Record<4 | 6, number>): Expression[] => [
   payload("network", at[4], 1),
   equal(Uint8Array.of(127)),
 ];
-const isWithin = (): Expression[] => [meta("iifname"), meta("oifname", 4), inSet("within")];
+const isWithin = (set = "within"): Expression[] => [meta("iifname"), meta("oifname", 4), inSet(set)];
 const addressAt = (at: Record<4 | 6, number>, family: 4 | 6): Expression =>
   payload("network", at[family], ADDRESS_BYTES[family]);
 /** Protocol and destination port, into two words; of what has no ports it is none that a map has. */

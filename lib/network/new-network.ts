@@ -22,7 +22,8 @@ export interface NetworkOptions {
   internal?: boolean;
   labels?: Record<string, string>;
   /**
-   * `mtu`, `isolate` (`"false"`: other networks and machines reach all that its containers listen at), `bridge_name`,
+   * `mtu`, `isolate` (`"false"`: other networks and machines reach all that its containers listen at), `icc` (`"false"`: its
+   * containers do not reach each other), `bridge_name`,
    * `host_binding` (the address of this machine that ports are published at, where none is said);
    * `parent` of a macvlan or an ipvlan, `ipvlan_mode` and `ipvlan_flag`. Docker's longer names mean the same.
    */
@@ -33,6 +34,7 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const DOCKERS: Record<string, string> = {
   "com.docker.network.driver.mtu": "mtu",
   "com.docker.network.bridge.name": "bridge_name",
+  "com.docker.network.bridge.enable_icc": "icc",
   "com.docker.network.bridge.host_binding_ipv4": "host_binding",
 };
 /** Docker's, each with its values. @see https://docs.docker.com/engine/network/drivers/ipvlan/ */
@@ -51,12 +53,12 @@ const KNOWN: Record<keyof NetworkOptions, Kind> = {
 };
 /** Docker's, of which there is one value here. */
 const ALWAYS: Record<string, string> = {
-  "com.docker.network.bridge.enable_icc": "containers of one network reach each other",
   "com.docker.network.bridge.enable_ip_masquerade": "what leaves a network has this machine's address",
 };
 const OPTIONS = [
   "mtu",
   "isolate",
+  "icc",
   "parent",
   "bridge_name",
   "host_binding",
@@ -100,6 +102,7 @@ export function newNetwork(options: NetworkOptions, { others, routes, device }: 
     ipv6: options.ipv6 === true,
     internal,
     isolated: asked["isolate"] !== "false",
+    ...(asked["icc"] === "false" ? { apart: true as const } : {}),
     ...(driver === "ipvlan" ? { ipvlan: ipvlanOf(asked) } : {}),
     ...(asked["mtu"] === undefined ? {} : { mtu: Number(asked["mtu"]) }),
     ...(asked["host_binding"] === undefined ? {} : { hostBinding: asked["host_binding"] }),
@@ -166,8 +169,10 @@ function optionsOf(given: Record<string, string>, driver: NetworkDriver): Record
   for (const [name, value] of Object.entries(named)) {
     if (name === "mtu" && !(/^\d+$/.test(value) && Number(value) >= 68 && Number(value) <= 65535))
       throw invalid(`use the MTU ${show(value)}: not a number from 68 to 65535`);
-    if (name === "isolate" && value !== "true" && value !== "false")
-      throw invalid(`use isolate=${value}: not understood`, "true or false");
+    if ((name === "isolate" || name === "icc") && value !== "true" && value !== "false")
+      throw invalid(`use ${name}=${value}: not understood`, "true or false");
+    if (name === "icc" && value === "false" && driver !== "bridge")
+      throw invalid(`use icc=false: not supported, containers of a network of the driver ${driver} reach each other`);
     if (name === "host_binding" && findAddress(value)?.family !== 4)
       throw invalid(`use host_binding=${value}: no address of version 4`);
     const always = ALWAYS[name];

@@ -74,6 +74,8 @@ export interface NetworkRecord {
   internal: boolean;
   /** Other networks, and other machines, reach published ports only. */
   isolated: boolean;
+  /** Its containers do not reach each other, but by published ports. */
+  apart?: true;
   mtu?: number;
   ipvlan?: Ipvlan;
   /** Where ports are published that name no address of the machine. */

@@ -1,6 +1,6 @@
 /** Containers against their networks, as whoever has all rights in one: by real traffic, each also without the protection. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { udpPacket } from "../../lib/gateway/packet.ts";
@@ -16,6 +16,7 @@ import { deviceNames, runHere, World, type Place } from "../support/network-worl
 import { eventually } from "../support/processes.ts";
 
 const ECHO = join(import.meta.dirname, "../support/echo.ts");
+const BRIDGE_FILTERS = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 const reason = notRoot ?? noNetworks() ?? (Bun.which("nft") === null ? "nft is not installed" : undefined);
 
 describe.skipIf(reason !== undefined)(reason ?? "attacks on networks", () => {
@@ -42,7 +43,7 @@ describe.skipIf(reason !== undefined)(reason ?? "attacks on networks", () => {
   async function member(
     network: NetworkRecord,
     publish: string[] = [],
-  ): Promise<{ place: Place; addresses: string[] }> {
+  ): Promise<{ place: Place; addresses: string[]; device: string }> {
     const place = world.place();
     const id = (++made).toString(16).padStart(7, "0").padEnd(64, "d");
     const ports = reservePorts(publish.flatMap(parsePorts), [4]);
@@ -50,7 +51,7 @@ describe.skipIf(reason !== undefined)(reason ?? "attacks on networks", () => {
     const claimed = networks.claim(network.id, { container: id, name: `m${made}`, inside: "eth0" }, ports.ports);
     await networks.raise(network.id, id);
     await networks.plugIn(network.id, id, place.namespace, true);
-    return { place, addresses: bareAddresses(claimed) };
+    return { place, addresses: bareAddresses(claimed), device: claimed.device };
   }
   const serve = ({ place }: { place: Place }, port: number, name: string) =>
     place.start(process.execPath, ECHO, "serve", String(port), name).stdout.getReader().read();
@@ -89,6 +90,49 @@ describe.skipIf(reason !== undefined)(reason ?? "attacks on networks", () => {
       expect(ask(inner, gateway, 8181)).toStartWith("neighbour saw");
       without(/@internal/, "forward");
       expect(ask(inner, gateway, 8180)).toStartWith("web saw");
+    },
+    30_000 * SLOW,
+  );
+
+  test(
+    "of a network that keeps them apart, containers reach each other neither by the bridge nor by way of this machine",
+    async () => {
+      const [open, apart] = [
+        await networks.create({ name: "together" }),
+        await networks.create({ name: "apart", options: { "com.docker.network.bridge.enable_icc": "false" } }),
+      ];
+      const [first, second] = [await member(open), await member(open)];
+      await serve(second, 80, "neighbour");
+      expect(ask(first, second.addresses[0]!, 80)).toStartWith("neighbour saw");
+      const [one, other, published] = [await member(apart), await member(apart), await member(apart, ["8182:80"])];
+      for (const each of [other, published]) await serve(each, 80, "apart");
+      const { gateway } = apart.subnets[0]!;
+      ask(one, gateway, 9); // who is it?
+      const reached = () => ask(one, other.addresses[0]!, 80);
+      expect(reached()).toBe("nothing");
+      const mac = /lladdr (\S+)/.exec(one.place.run("ip", "neigh", "show", gateway))?.[1] ?? "";
+      // both may be willing: who has all rights inside says that the other is behind the gateway
+      const neighbour = (what: "replace" | "del") => {
+        const by = what === "replace" ? ["lladdr", mac] : [];
+        for (const [{ place }, { addresses }] of [
+          [one, other],
+          [other, one],
+        ] as const)
+          place.run("ip", "neigh", what, addresses[0]!, "dev", "eth0", ...by);
+      };
+      neighbour("replace");
+      for (const filters of existsSync(BRIDGE_FILTERS) ? ["1", "0"] : []) {
+        writeFileSync(BRIDGE_FILTERS, filters);
+        expect([filters, reached()]).toEqual([filters, "nothing"]);
+      }
+      expect(ask(one, gateway, 8182)).toStartWith("apart saw");
+      without(/@apart/, "forward");
+      expect(reached()).toStartWith("apart saw");
+      neighbour("del");
+      expect(reached()).toBe("nothing");
+      for (const { device } of [one, other])
+        runHere("ip", "link", "set", device, "type", "bridge_slave", "isolated", "off");
+      expect(reached()).toStartWith("apart saw");
     },
     30_000 * SLOW,
   );

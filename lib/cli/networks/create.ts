@@ -36,7 +36,7 @@ export const addCreate: Add = (parent, name) =>
         ["--label <KEY=VALUE>...", "A label"],
         [
           "-o, --opt <KEY=VALUE>...",
-          "mtu=, isolate=false, bridge_name=, host_binding=; of macvlan and ipvlan parent=; ipvlan_mode=",
+          "mtu=, isolate=false, icc=false, bridge_name=, host_binding=; of macvlan and ipvlan parent=; ipvlan_mode=",
         ],
         ["--subnet <CIDR>...", '"172.28.0.0/16", one of each version (default one that is free)'],
       ],
