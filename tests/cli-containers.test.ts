@@ -239,11 +239,11 @@ describe("what a container is asked for", () => {
     [["--restart", "sometimes"], "unknown policy 'sometimes'"],
     [["--name", "-x"], "Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"],
     [["--stop-signal", "SIGNOPE"], "SIGNOPE"],
-    [["-it"], "the input device is not a TTY"],
+    [["-it"], "the input device is not a TTY", 1],
     [["--cpu-time", "1s"], "a container has no such thing"],
-  ])("%j is refused before anything is made", (flags, message) => {
+  ] as [string[], string, number?][])("%j is refused before anything is made", (flags, message, code = 125) => {
     const ended = tsbox("run", ...flags, "busy", "true");
-    expect([ended.status, ended.stdout]).toEqual([125, ""]);
+    expect([ended.status, ended.stdout]).toEqual([code, ""]);
     expect(ended.stderr).toContain(message);
     expect(ended.stderr).not.toContain("    at ");
   });
@@ -270,6 +270,19 @@ describe("create", () => {
     expect(tsbox("create", "--cidfile", "no/dir/cid", "busy").stderr).toContain(
       'use --cidfile "no/dir/cid": failed to create the container ID file: ENOENT',
     );
+  });
+
+  boxTest("is 125 where the value of a flag is wrong, whoever reads it, and 1 where something is missing", () => {
+    for (const flags of [
+      ["-m", "much"],
+      ["--restart", "sometimes"],
+      ["-e", "=x"],
+      ["--pull", "often"],
+      ["--ulimit", "x"],
+    ])
+      expect([flags, tsbox("create", ...flags, "busy").status]).toEqual([flags, 125]);
+    expect(tsbox("create", "-u", "no-such-user", "busy").status).toBe(1);
+    said("rm", said("create", "--cidfile", "", "--pull", "", "--volume-driver", "", "busy"));
   });
 
   boxTest("has no flags of who follows a container", () => {

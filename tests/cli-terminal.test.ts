@@ -116,7 +116,7 @@ describe("-it", () => {
       stdin: "pipe",
       stderr: "pipe",
     });
-    expect([exitCode, stderr.toString().split("\n")[0]]).toEqual([125, "tsbox: the input device is not a TTY"]);
+    expect([exitCode, stderr.toString().split("\n")[0]]).toEqual([1, "tsbox: the input device is not a TTY"]);
   });
 });
 

@@ -65,7 +65,7 @@ describe("a command in a container that runs", () => {
     expect(said("exec", "-w", "/link", name, "pwd", "-P")).toBe("/bin");
     for (const flags of [[], ["-d"]])
       expect(tsbox("exec", ...flags, "-w", "/no/such", name, "pwd")).toEqual({
-        status: 1,
+        status: 126,
         stdout: "",
         stderr: 'tsbox: chdir to the working directory "/no/such": it is not there\n',
       });
@@ -93,8 +93,9 @@ describe("a command in a container that runs", () => {
     expect(said("exec", "-u", "0:0", name, "id", "-u")).toBe("0");
     const ofRoot = tsbox("exec", "-u", "root", name, "sh", "-c", "id -u; echo $HOME");
     expect(ofRoot).toEqual({ status: 0, stdout: "0\n/root\n", stderr: "" });
+    expect(said("exec", "-u", "", "-w", "", name, "id", "-u")).toBe("0");
     const { status, stderr } = tsbox("exec", "-u", "no-such-user", name, "true");
-    expect([status, stderr]).toEqual([1, expect.stringContaining('use the user "no-such-user"')]);
+    expect([status, stderr]).toEqual([126, expect.stringContaining('use the user "no-such-user"')]);
   });
 
   boxTest("reads stdin with -i, and nothing without", () => {
@@ -123,7 +124,18 @@ describe("a command in a container that runs", () => {
     ]);
     expect(tsbox("exec", name, "/etc/passwd").status).toBe(126);
     expect(tsbox("exec", "-d", name, "no-such-command").status).toBe(127);
+    expect(tsbox("exec", "-w", "relative", name, "true").status).toBe(126);
+    expect(tsbox("exec", "-w", "/etc/passwd", name, "true").status).toBe(126);
     expect(waiters()).toEqual([]);
+  });
+
+  boxTest("is 125 where a flag is wrong, and 1 where there is no container that runs", () => {
+    const name = running();
+    for (const flags of [["-e", "=x"], ["--env-file", "/no/such"], ["--nope"], ["--tty=maybe"]])
+      expect([flags, tsbox("exec", ...flags, name, "true").status]).toEqual([flags, 125]);
+    said("rm", "-f", name);
+    expect(tsbox("exec", "-u", "no-such-user", name, "true").status).toBe(1);
+    expect(tsbox("exec", "-w", "/no/such", said("create", "busy"), "true").status).toBe(1);
   });
 
   boxTest("gets all words behind its name, flags too", () => {

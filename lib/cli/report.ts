@@ -11,7 +11,8 @@ import { safeText } from "./safe-text.ts";
 export const TIMED_OUT = 124;
 /** tsbox itself failed. */
 export const FAILED = 125;
-const NOT_EXECUTABLE = 126;
+/** What the command is run by, or as, is not as it was asked for. */
+export const NOT_EXECUTABLE = 126;
 const NOT_FOUND = 127;
 
 /** The command line was not understood. */

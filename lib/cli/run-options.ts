@@ -68,7 +68,7 @@ export function runRequest(words: string[], given: RunFlags, world: World): { co
 }
 
 const MAY_BE_EMPTY =
-  "user workdir hostname domainname name platform stopSignal cgroupParent cpusetCpus cpusetMems ip ip6 macAddress logDriver pid ipc uts userns cgroupns";
+  "user workdir hostname domainname name platform stopSignal cgroupParent cpusetCpus cpusetMems ip ip6 macAddress logDriver volumeDriver pull pid ipc uts userns cgroupns";
 const MAY_BE_ZERO = "memory memoryReservation memorySwap cpus cpuShares cpuPeriod cpuQuota blkioWeight";
 /** Docker's words for what is so anyway. */
 const DEFAULTS: Record<string, RegExp> = {

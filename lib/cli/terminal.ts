@@ -16,7 +16,7 @@ const GRACE_MS = 500;
 
 /** @throws UsageError, as Docker's */
 export function checkTerminal(): void {
-  if (!sizeOfTerminal(STDIN)) throw new UsageError("the input device is not a TTY", "leave out -t, or -i");
+  if (!sizeOfTerminal(STDIN)) throw new UsageError("the input device is not a TTY", "leave out -t, or -i", 1);
 }
 
 /**

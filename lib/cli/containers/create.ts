@@ -3,6 +3,7 @@ import type { ContainerFlags } from "../flags.ts";
 import { CREATE_EXAMPLES, declareOlder, declareRun, RUN_FLAGS } from "../flags.ts";
 import type { Add } from "../images/declare.ts";
 import { print } from "../print.ts";
+import { reportFailure } from "../report.ts";
 import { callersWorld } from "../run-options.ts";
 import type { FlagGroups, Verb } from "../verb.ts";
 import { make } from "./making.ts";
@@ -22,8 +23,14 @@ export const addCreate: Add = (parent, name) =>
       const words = [first, ...rest];
       const options = containerRequest(words, flags, callersWorld());
       await withContainers(async (containers, signal) => {
-        const { id } = await make(containers, options, words, flags, signal);
-        print(`${id}\n`);
+        try {
+          const { id } = await make(containers, options, words, flags, signal);
+          print(`${id}\n`);
+        } catch (error) {
+          // of a flag, as where its words alone were wrong
+          if ((error as { code?: string }).code === "invalid_option") return reportFailure(error);
+          throw error;
+        }
       });
     })
     .declareLater((verb) => {

@@ -1,8 +1,8 @@
 /** `tsbox exec`: a further command in a container that runs. @module */
-import type { Containers, ExecOptions } from "../../containers/index.ts";
+import type { Container, ExecOptions } from "../../containers/index.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { REFUSED } from "../images/with-images.ts";
-import { reportFailure } from "../report.ts";
+import { FAILED, NOT_EXECUTABLE, reportFailure, UsageError } from "../report.ts";
 import { withContainers } from "./with-containers.ts";
 
 interface ExecFlags {
@@ -37,29 +37,35 @@ export const addExec: Add = (parent, name) =>
         ["-w, --workdir <DIR>", "Working directory inside (default the container's)"],
       ],
     },
-    (container: string, command: string, rest: string[], flags: ExecFlags) =>
-      withContainers(async (containers, signal) => {
+    async (container: string, command: string, rest: string[], flags: ExecFlags) => {
+      const options = await optionsOf(flags);
+      await withContainers(async (containers, signal) => {
+        const found = await containers.get(container);
+        if (flags.detachKeys !== undefined) new (await import("../../terminal/index.ts")).DetachKeys(flags.detachKeys); // checked
         try {
-          return await run(containers, container, [command, ...rest], flags, signal);
+          return await run(found, [command, ...rest], flags, options, signal);
         } catch (error) {
-          const status = reportFailure(error);
-          return status === FAILED ? REFUSED : status;
+          return statusOf(error);
         }
-      }),
+      });
+    },
   ).passThroughOptions();
 
-const FAILED = 125;
+/** As Docker has it: 126 where the container could not start a process as it was asked for. */
+function statusOf(error: unknown): number {
+  const status = reportFailure(error);
+  const { code } = error as { code?: string };
+  if (error instanceof UsageError || code === "container_not_found" || code === "container_state") return REFUSED;
+  return status === FAILED ? NOT_EXECUTABLE : status;
+}
 
 async function run(
-  containers: Containers,
-  name: string,
+  container: Container,
   command: string[],
   flags: ExecFlags,
+  options: ExecOptions,
   signal: AbortSignal,
 ): Promise<number> {
-  const options = await optionsOf(flags);
-  const container = await containers.get(name);
-  if (flags.detachKeys !== undefined) new (await import("../../terminal/index.ts")).DetachKeys(flags.detachKeys); // checked
   if (flags.detach) {
     await container.execDetached(command, options);
     return 0;
@@ -78,8 +84,9 @@ async function optionsOf(flags: ExecFlags): Promise<ExecOptions> {
   const { env, envFile, privileged, user, workdir } = flags;
   const options: ExecOptions = {
     ...(privileged ? { privileged } : {}),
-    ...(user === undefined ? {} : { user }),
-    ...(workdir === undefined ? {} : { cwd: workdir }),
+    // an empty one is the default, as in -u "$USER_OR_NOTHING"
+    ...(user ? { user } : {}),
+    ...(workdir ? { cwd: workdir } : {}),
   };
   if (!env && !envFile) return options;
   const { callersWorld, environment } = await import("../run-options.ts");

@@ -13,7 +13,7 @@ export async function make(
   { quiet, cidfile }: Pick<ContainerFlags, "quiet" | "cidfile">,
   signal?: AbortSignal,
 ): Promise<Container> {
-  using file = cidfile === undefined ? undefined : new IdFile(cidfile);
+  using file = cidfile ? new IdFile(cidfile) : undefined;
   const warnings: string[] = [];
   const pulling = quiet ? undefined : tellOfPull();
   try {
@@ -46,7 +46,7 @@ class IdFile implements Disposable {
       const { code } = cause as { code?: string };
       const exists = `container ID file found, make sure the other container isn't running or delete ${path}`;
       const why = code === "EEXIST" ? exists : `failed to create the container ID file: ${code}`;
-      throw new TsboxError(`use --cidfile ${JSON.stringify(path)}: ${why}`, { code: "invalid_option", path, cause });
+      throw new TsboxError(`use --cidfile ${JSON.stringify(path)}: ${why}`, { code: "file_refused", path, cause });
     }
   }
 
