@@ -609,6 +609,8 @@ describe("a container", () => {
     const digits = made17.map((each) => each[0] as string);
     const twice = digits.find((digit, at) => digits.indexOf(digit) !== at) as string;
     expect(made.tsbox("inspect", twice).stderr).toBe(`tsbox: multiple IDs found with provided prefix: ${twice}\n`);
+    // what is not there is no failure, but that is
+    expect(made.tsbox("rm", "-f", twice).status).toBe(1);
     made.said("rm", ...made17);
     expect(made.tsbox("inspect", "none")).toEqual({
       status: 1,

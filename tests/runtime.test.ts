@@ -66,6 +66,23 @@ describe("a request comes with it", () => {
   });
 });
 
+testUnless(
+  noSandbox ?? noBusybox,
+  "where it was not asked for and is missed, the error says how to ask",
+  async () => {
+    await using box = await Sandbox.create({ rootfs: rootfs.path });
+    const hint = expect.stringContaining('"runtime: true"');
+    for (const attempt of [
+      () => box.spawn(["bun", "-v"]).result(),
+      () => Sandbox.run(["bun", "-v"], { rootfs: rootfs.path }),
+    ])
+      expect(await failureOf(attempt)).toMatchObject({ code: "command_not_found", hint });
+    const { hint: other } = await failureOf(() => box.spawn(["bum"]).result());
+    expect(other).not.toContain("runtime");
+  },
+  TIMEOUT_MS,
+);
+
 describe("a script", () => {
   testUnless(
     noSandbox,

@@ -152,7 +152,7 @@ describe("names", () => {
     for (let each = 0; each < 17; each++) await putImage(store, `a:${each}`, { layers: [`${each}`], unpack: false });
     const firsts = store.images().map(({ id }) => hexOf(id)[0] as string);
     const twice = firsts.find((first, at) => firsts.indexOf(first) !== at) as string;
-    expect(await failure(() => store.findImage(twice))).toStartWith("reference_invalid: ");
+    expect(await failure(() => store.findImage(twice))).toStartWith("id_ambiguous: ");
   });
 
   test("an image that loses its name stays, without one, until it is pruned", async () => {

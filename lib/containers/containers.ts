@@ -35,7 +35,7 @@ export class Containers implements Disposable {
 
   /**
    * By its name, its id, or the beginning of that.
-   * @throws TsboxError `container_not_found`
+   * @throws TsboxError `container_not_found`, `id_ambiguous`
    */
   async get(nameOrId: string): Promise<Container> {
     return new Container(this.#home, (await import("./find.ts")).find(this.#home.open, nameOrId).id);

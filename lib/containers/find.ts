@@ -7,7 +7,7 @@ import type { ContainerRecord } from "./record.ts";
 
 /**
  * By its id, its name, or the beginning of its id, in this order.
- * @throws TsboxError `container_not_found`
+ * @throws TsboxError `container_not_found`, `id_ambiguous`
  */
 export function find(home: Home, nameOrId: string): ContainerRecord {
   const record = lookUp(home, nameOrId);
@@ -22,9 +22,7 @@ function lookUp({ state: { containers } }: Home, nameOrId: string): ContainerRec
     containers.get<ContainerRecord>(nameOrId) ?? containers.byName<ContainerRecord>(nameOrId.replace(/^\//, ""));
   if (named || !/^[0-9a-f]{1,63}$/.test(nameOrId)) return named;
   const [first, second] = containers.byPrefix<ContainerRecord>(nameOrId);
-  if (second) {
-    throw new TsboxError(`multiple IDs found with provided prefix: ${nameOrId}`, { code: "container_not_found" });
-  }
+  if (second) throw new TsboxError(`multiple IDs found with provided prefix: ${nameOrId}`, { code: "id_ambiguous" });
   return first;
 }
 

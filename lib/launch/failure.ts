@@ -4,6 +4,8 @@ import {
   readKernelFile,
   readReport,
   reportedCall,
+  runtime,
+  show,
   TOO_MANY_FILES,
   TsboxError,
   type ERRNO,
@@ -29,7 +31,9 @@ export function failureOf(report: DataView, plan: Plan): TsboxError {
     : isExhausted
       ? "system"
       : (executeCode(step.action, name) ?? step.code ?? "system");
-  const hint = isExhausted ? TOO_MANY_FILES : (step.hint?.(name as keyof typeof ERRNO) ?? EXECUTE_HINTS[code]);
+  const isRuntime = code === "command_not_found" && step.action === `execute ${show(runtime.name)}`;
+  const executeHint = isRuntime ? 'it comes along with "runtime: true", --bun of tsbox run' : EXECUTE_HINTS[code];
+  const hint = isExhausted ? TOO_MANY_FILES : (step.hint?.(name as keyof typeof ERRNO) ?? executeHint);
   return new TsboxError(`${step.action}: ${name}`, {
     code,
     errno,

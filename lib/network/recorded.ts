@@ -51,7 +51,9 @@ export class RecordedNetworks {
     const found = /^[0-9a-f]+$/.test(nameOrId) ? networks.byPrefix<NetworkRecord>(nameOrId) : [];
     if (found.length === 1) return found[0] as NetworkRecord;
     if (found.length > 1)
-      throw invalid(`network ${nameOrId} is ambiguous (${found.length} matches found on ID prefix)`);
+      throw new TsboxError(`network ${nameOrId} is ambiguous (${found.length} matches found on ID prefix)`, {
+        code: "id_ambiguous",
+      });
     throw new TsboxError(`network ${nameOrId} not found`, { code: "network_not_found" });
   }
 

@@ -108,7 +108,7 @@ function userOf(
   return lost ? "container" : undefined;
 }
 
-/** @throws TsboxError `image_not_found`; `reference_invalid` where it is the beginning of several */
+/** @throws TsboxError `image_not_found`; `id_ambiguous` */
 function entriesById(root: StoreRoot, { entries }: WrittenIndex, wanted: Reference | string): WrittenEntry[] {
   const prefix = typeof wanted === "string" && isIdPrefix(wanted) ? wanted : undefined;
   const ids = new Set<Digest>();
@@ -119,11 +119,8 @@ function entriesById(root: StoreRoot, { entries }: WrittenIndex, wanted: Referen
     if (isIt) ids.add(image?.id ?? descriptor.digest);
     return isIt;
   });
-  if (ids.size > 1) {
-    throw new TsboxError(`remove the image ${showName(wanted)}: the ids of several begin so`, {
-      code: "reference_invalid",
-    });
-  }
+  if (ids.size > 1)
+    throw new TsboxError(`remove the image ${showName(wanted)}: the ids of several begin so`, { code: "id_ambiguous" });
   if (found.length > 0) return found;
   throw new TsboxError(`remove the image ${showName(wanted)}: there is none`, { code: "image_not_found" });
 }

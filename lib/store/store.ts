@@ -75,7 +75,7 @@ export class Store implements Disposable {
    * The image that a name leads to: a reference, with or without Docker's defaults, the name that another tool gave it,
    * or the beginning of an id that only one has.
    * @throws TsboxError `image_invalid`, `digest_mismatch`, `image_not_found` where a part of it is missing;
-   *   `reference_invalid` where an id is that of several
+   *   `id_ambiguous` where the ids of several begin so
    */
   findImage(name: Reference | string, { platform }: FindOptions = {}): StoredImage | undefined {
     const named = findNamed(readIndexFile(this.#root), name);
@@ -100,9 +100,7 @@ export class Store implements Disposable {
     const [first] = found;
     if (!first) return undefined;
     if (found.some(({ id }) => id !== first.id))
-      throw new TsboxError(`find the image ${show(prefix)}: the ids of several begin so`, {
-        code: "reference_invalid",
-      });
+      throw new TsboxError(`find the image ${show(prefix)}: the ids of several begin so`, { code: "id_ambiguous" });
     return platform ? this.#load(first.names, first.descriptor, platform) : first;
   }
 

@@ -80,9 +80,8 @@ async function find(engine: Engine, name: string, types: readonly Type[], size: 
     try {
       return await FIND[type](engine, name, size);
     } catch (error) {
-      const { code = "", message } = error as Error & { code?: string };
-      const isMissing = MISSING.has(code) && !message.startsWith("multiple IDs");
-      if (!isMissing || types.length === 1) throw error;
+      const { code = "" } = error as { code?: string };
+      if (!MISSING.has(code) || types.length === 1) throw error;
     }
   }
   throw new TsboxError(`No such object: ${name}`, { code: "container_not_found" });
