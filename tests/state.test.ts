@@ -1,6 +1,15 @@
 /** The database of containers and volumes: rows, transactions, events; damaged, of a newer version, locked, on a full disk. @module */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Database, fromText, State, toText, type Row } from "../lib/state/index.ts";
@@ -315,6 +324,22 @@ describe("is one clear error, and stays", () => {
     expect(count()).toBe(2);
   });
 
+  testUnless(noMounts, "on a disk that is only read: the kernel's, which says so", async () => {
+    using disk = smallDisk(folder, 4096);
+    const root = join(disk.path, "root");
+    {
+      using state = new State(root);
+      state.containers.insert(record(idOf("a1"), "n1"));
+    }
+    disk.readOnly();
+    using state = new State(root);
+    expect(await failing(() => state.containers.list())).toEqual([
+      "store_unavailable",
+      `open "${root}/state.db": EROFS`,
+      "the file system is read-only: choose another store with TSBOX_ROOT or --root",
+    ]);
+  });
+
   testUnless(noMounts, "opened on a full disk: in spare room, which is there again afterwards", async () => {
     using disk = smallDisk(folder, 4096);
     const root = join(disk.path, "root");
@@ -338,7 +363,13 @@ describe("is one clear error, and stays", () => {
     ]);
     for (const name of readdirSync(disk.path)) if (name.startsWith("fill")) rmSync(join(disk.path, name));
     expect(state.containers.list()).toEqual([]);
-    expect(existsSync(join(root, "state.spare"))).toBe(true);
+    const { size } = statSync(join(root, "state.spare"));
+    expect(size).toBe(512 * 1024);
+    // one that was made where there was less room
+    truncateSync(join(root, "state.spare"), 65536);
+    using next = new State(root);
+    next.containers.list();
+    expect(statSync(join(root, "state.spare")).size).toBe(size);
   });
 
   testUnless(noMounts, "on a full disk, where removals still work", async () => {

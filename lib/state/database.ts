@@ -4,7 +4,7 @@
  * @module
  */
 import type { DatabaseSync } from "node:sqlite";
-import { show, TsboxError, type Directory } from "../../syscalls/index.ts";
+import { OpenFile, show, TsboxError, type Directory } from "../../syscalls/index.ts";
 import { storing, unavailable } from "./failure.ts";
 import { makeSpare, takeSpare } from "./spare.ts";
 
@@ -191,7 +191,20 @@ export class Database implements Disposable {
   #failure(error: unknown): unknown {
     if (error instanceof TsboxError || !isDatabaseError(error)) return error;
     const text = show(error.message).slice(1, -1);
+    const refused = /unable to open|readonly/.test(text) ? this.#refusal() : undefined;
+    if (refused) return refused;
     return unavailable(`use ${this.#options.file}`, text, hintFor(error), error);
+  }
+
+  /** What the kernel says of it: SQLite does not tell why. */
+  #refusal(): unknown {
+    try {
+      const directory = this.#options.directory();
+      if (directory) storing(() => OpenFile.open(directory, this.#options.file, { as: "maker" }))?.[Symbol.dispose]();
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   }
 }
 

@@ -8,12 +8,14 @@ const FILE = "state.spare";
 /** The first for which there is room. */
 const SIZES = [512, 256, 128, 64].map((kib) => kib * 1024);
 
-/** Where there is room for it. */
+/** Where there is room for it; it grows again where it is smaller than it could be. */
 export function makeSpare(directory: Directory): void {
   try {
-    if (directory.status(FILE)) return;
+    const { sizeBytes = 0 } = directory.status(FILE) ?? {};
+    const larger = SIZES.filter((bytes) => bytes > sizeBytes);
+    if (larger.length === 0) return;
     using file = OpenFile.open(directory, FILE, { as: "maker" });
-    if (!SIZES.some((bytes) => file?.allocate(bytes))) directory.remove(FILE);
+    if (!larger.some((bytes) => file?.allocate(bytes)) && sizeBytes === 0) directory.remove(FILE);
   } catch {
     // there is none then
   }
