@@ -460,6 +460,12 @@ describe("what is refused", () => {
       { domainname: "b" },
       /linux.sysctl\["kernel.domainname"\]: it conflicts with the domainname "b"/,
     ],
+    [
+      "a host name that has a field",
+      { sysctl: { "kernel.hostname": "a" }, namespaces: [{ type: "uts" }] },
+      { hostname: "a" },
+      /linux.sysctl\["kernel.hostname"\]: it conflicts with the hostname/,
+    ],
     ["network devices", { netDevices: { a: {} } }, {}, /linux.netDevices: they need a network namespace/],
     ...(
       [

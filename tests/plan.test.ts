@@ -996,7 +996,8 @@ describe("process", () => {
   test.each<[string, Partial<Spec["linux"]>, string]>([
     ["kernel.core_pattern", {}, "it is the whole machine's"],
     ["vm.overcommit_memory", {}, "it is the whole machine's"],
-    ["kernel.hostname", {}, "it is the whole machine's"],
+    ["kernel.hostname", {}, "it conflicts with the hostname"],
+    ["kernel/hostname", {}, "it conflicts with the hostname"],
     ["net.ipv4.ip_forward", without("network"), "the network namespace is not the sandbox's own"],
     ["kernel.shmmax", without("ipc"), "the ipc namespace is not the sandbox's own"],
     ["fs.mqueue.msg_max", without("ipc"), "the ipc namespace"],

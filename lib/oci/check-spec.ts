@@ -5,7 +5,7 @@
  * @see https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md
  */
 import { show } from "../../syscalls/index.ts";
-import { CAPABILITIES, listMask, namespaceOf } from "../plan/index.ts";
+import { CAPABILITIES, isHostname, listMask, namespaceOf } from "../plan/index.ts";
 import type {
   CapabilitySets,
   ContainerProcess,
@@ -99,6 +99,7 @@ function checkTime(spec: ContainerSpec): void {
 function checkSysctls(spec: ContainerSpec): void {
   for (const [name, value] of Object.entries(spec.linux.sysctl ?? {})) {
     const where = `linux.sysctl[${show(name)}]`;
+    if (isHostname(name)) refuse(where, "it conflicts with the hostname", "set the hostname");
     const type = namespaceOf(name) ?? refuse(where, "it is not in a separate kernel namespace");
     if (!namespace(spec, type)) refuse(where, `it is the host's without a ${type} namespace`);
     if (type === "uts" && ![undefined, value].includes(spec.domainname))

@@ -35,7 +35,7 @@ export { NAMESPACES } from "./clone.ts";
 export type { SecurityModules } from "./labels.ts";
 export { MEMORY_FLAGS, MEMORY_MODES } from "./memory-policy.ts";
 export { NETWORK_SOCKETS, networkSocket, ONE_SOCKET, type NetworkSocketName } from "./network-sockets.ts";
-export { namespaceOf } from "./sysctl.ts";
+export { isHostname, namespaceOf } from "./sysctl.ts";
 export { CONTROL_FD, initSteps, type InitKind } from "./init.ts";
 export {
   compileContainer,

@@ -27,6 +27,9 @@ export function namespaceOf(name: string): NamespaceType | undefined {
   return dotted.startsWith("user.") ? "user" : undefined;
 }
 
+/** It is in a namespace, and has an option of its own. */
+export const isHostname = (name: string): boolean => partsOf(name).join(".") === "kernel.hostname";
+
 /**
  * @param joined also those of a namespace that is not the sandbox's own
  * @throws TsboxError `invalid_option`
@@ -38,6 +41,7 @@ export function checkSysctl({ linux: { sysctl = {}, namespaces } }: Spec, joined
       new TsboxError(`set the sysctl ${show(name)}: ${why}`, { code: "invalid_option", hint });
     if (!FORM.test(name) || partsOf(name).some((part) => /^\.*$/.test(part)))
       throw refused("not a name", '"net.ipv4.ip_forward", or with slashes');
+    if (isHostname(name)) throw refused("it conflicts with the hostname", "set the hostname");
     if (!type) {
       throw refused(
         "it is the whole machine's",
