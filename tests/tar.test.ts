@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { linkSync, lstatSync, mkdirSync, readFileSync, readlinkSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { readTar, tarEnd, tarHeader, tarPadding, type TarEntry, type TarHeader } from "../lib/tar/index.ts";
+import { writePax } from "../wasm/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { Folder } from "./support/rootfs.ts";
 
@@ -115,6 +116,13 @@ describe("reading", () => {
   });
 });
 
+/** A global header of so many attributes. */
+function headerForAll(count: number, value: string): Promise<Uint8Array> {
+  const keys = Array.from({ length: count }, (_, at) => `SCHILY.xattr.user.k${at}`);
+  const content = new TextDecoder().decode(writePax(keys.map((key) => [key, value])));
+  return flagged({ name: encode("x"), size: content.length }, "g", content);
+}
+
 /** A header with another type flag. */
 async function flagged(
   header: Partial<TarHeader> & { name: Uint8Array },
@@ -148,6 +156,8 @@ describe("refused is", () => {
     ["an endless extended header", () => flagged({ name, size: 2 ** 31 }, "x"), "extended header of"],
     ["an endless long name", () => flagged({ name, size: 2 ** 31 }, "L"), "extended header of"],
     ["ever more extended headers", async () => joined(Array(9).fill(await flagged({ name }, "x"))), "too many"],
+    ["ever more for all entries", () => headerForAll(65, "v"), "global headers"],
+    ["much for all entries", () => headerForAll(2, "v".repeat(40_000)), "global headers"],
     ["a malformed extended header", () => flagged({ name, size: 5 }, "x", "99 a=b"), "malformed"],
     ["one with a record of length 0", () => flagged({ name, size: 6 }, "x", "0 a=b\n"), "malformed"],
     [

@@ -200,6 +200,14 @@ describe("of entries that are in each other's way", () => {
       ["far d", "far/away d", "far/away/x f x", "l l far/away"],
     ],
     [
+      "where a symlink led is forgotten when it is replaced",
+      [
+        ...[directory("d"), directory("e"), symlink("l", "d"), file("l/x", "x"), file("y", "y"), file("l/z", "z")],
+        ...[symlink("l", "e"), file("l/x", "X"), file("e/y", "Y"), file("l/z", "Z")],
+      ],
+      ["d d", "d/x f x", "d/z f z", "e d", "e/x f X", "e/y f Y", "e/z f Z", "l l e", "y f y"],
+    ],
+    [
       "a directory that went while it was written to is made anew",
       [directory("d"), symlink("s", "."), file("d/a"), file("s/d/b"), file("d", "x"), directory("d"), file("d/c", "c")],
       ["d d", "d/c f c", "s l ."],
@@ -215,6 +223,13 @@ describe("of entries that are in each other's way", () => {
       return [name, type, type === "f" ? readFileSync(join(out, name), "utf8") : target].join(" ").trim();
     });
     expect(found).toEqual(expected);
+  });
+
+  test("a way through symlinks is found once", async () => {
+    const links = Array.from({ length: 30 }, (_, at) => symlink(`l${at + 1}`, `l${at}`));
+    const files = Array.from({ length: 100 }, (_, at) => [file(`l30/a${at}`), file(`b${at}`)]);
+    const { out } = await unpack([directory("l0"), ...links, ...files.flat()], { limits: { repairs: 2_000 } });
+    expect(readdirSync(join(out, "l0")).length).toBe(100);
   });
 
   test.each<[string, Entry[], string]>([

@@ -49,6 +49,8 @@ const BLOCK_BYTES = 512;
 const MAX_EXTENSION_BYTES = 1024 * 1024;
 /** Extended headers in front of one entry. */
 const MAX_EXTENSIONS = 8;
+/** Of what counts for all entries that follow, each of which has all of it. */
+const [MAX_GLOBAL_RECORDS, MAX_GLOBAL_BYTES] = [64, 64 * 1024];
 
 type State = "header" | "extension" | "old map" | "map" | "data" | "padding" | "end";
 
@@ -241,8 +243,16 @@ export class TarReader {
       if (!records) throw this.#refused("a malformed extended header");
       const into = this.#flag === "g" ? this.#global : this.#own;
       for (const [key, value] of records) into.set(key, value);
+      if (into === this.#global) this.#checkGlobal();
     }
     this.#pad();
+  }
+
+  #checkGlobal(): void {
+    let bytes = 0;
+    for (const [key, value] of this.#global) bytes += key.length + value.length;
+    if (this.#global.size > MAX_GLOBAL_RECORDS || bytes > MAX_GLOBAL_BYTES)
+      throw this.#refused("too much in its global headers");
   }
 
   /** An entry of the header and the records in front of it, and what comes behind it. */

@@ -14,6 +14,8 @@ export const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
 const [ENOENT, EEXIST, ENOTDIR, EISDIR, ELOOP] = [2, 17, 20, 21, 40];
 const MAX_SYMLINKS = 40;
+/** That are remembered. */
+const MAX_WAYS = 1_000;
 /** A directory is at its owner's alone until the layer is complete. */
 export const PRIVATE_MODE = 0o700;
 
@@ -28,6 +30,8 @@ export class LayerTree {
   readonly opaque = new Set<string>();
   /** Paths that had a whiteout. */
   readonly #hidden = new Set<string>();
+  /** Where paths through symlinks led to, and do until something is taken away. */
+  readonly #ways = new Map<string, string>();
   readonly #root: number;
   readonly #walker: Walker<never>;
   #repairs: number;
@@ -55,12 +59,16 @@ export class LayerTree {
    * @throws TsboxError `image_invalid` where something else is in the way
    */
   resolve(path: string, make: boolean): { fd: number; path: string } {
-    let left = path.split("/");
+    let left = (this.#ways.get(path) ?? path).split("/");
     let at: string[] = [];
     let fd = this.#openRoot();
     for (let links = 0; ;) {
       const name = left.shift();
-      if (name === undefined) return { fd, path: at.join("/") };
+      if (name === undefined) {
+        const found = at.join("/");
+        if (links > 0) this.#remember(path, found);
+        return { fd, path: found };
+      }
       if (name === "" || name === ".") continue;
       const next = name === ".." ? -ELOOP : this.#step(fd, at.join("/"), name, make);
       if (next >= 0) {
@@ -82,6 +90,11 @@ export class LayerTree {
       fd = this.#openRoot();
       at = [];
     }
+  }
+
+  #remember(path: string, found: string): void {
+    if (this.#ways.size >= MAX_WAYS) this.#ways.clear();
+    this.#ways.set(path, found);
   }
 
   /** Where a path leads, all of which is there; undefined where it leads to no directory. */
@@ -149,6 +162,7 @@ export class LayerTree {
 
   /** Takes away what has a name. Directories are emptied from the top, so that they may be as deep as they like. */
   remove(fd: number, name: string, path: string): void {
+    this.#ways.clear();
     if (this.kindOf(fd, name) === "whiteout") this.#hidden.add(path);
     const queue = [{ name, path }];
     let moved = 0;
