@@ -9,7 +9,7 @@ import { Descriptors, socketPair } from "../syscalls/index.ts";
 import { CommandLine } from "./support/command-line.ts";
 import { noBusybox, noLimits, SLOW, testUnless } from "./support/machine.ts";
 
-const TIMEOUT_MS = 20_000 * SLOW;
+const TIMEOUT_MS = 60_000 * SLOW;
 const ID = /^[0-9a-f]{64}$/;
 
 let made: CommandLine;

@@ -21,7 +21,7 @@ import { Tsbox } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { noMounts, smallDisk } from "./support/full-disk.ts";
 import { makeImage } from "./support/images.ts";
-import { noBusybox, testUnless } from "./support/machine.ts";
+import { noBusybox, noLimits, testUnless } from "./support/machine.ts";
 import { eventually } from "./support/processes.ts";
 import { Folder } from "./support/rootfs.ts";
 
@@ -290,6 +290,21 @@ describe("a container", () => {
     rmSync(root, { recursive: true });
     expect(await next).toEqual({ done: true, value: undefined });
     expect(existsSync(root)).toBe(false);
+  });
+
+  testUnless(noLimits, "that is paused while the database is lost is found so, and removed", async () => {
+    const container = await engine.run("sleep 1000", { name: "paused" });
+    const { pid } = await container.record();
+    await container.pause();
+    engine.reopen();
+    for (const name of namesIn(engine.root)) if (name.startsWith("state.db")) rmSync(join(engine.root, name));
+    const [found, ...others] = await engine.containers.list();
+    expect([found?.name, found?.status, found?.pid, others]).toEqual(["paused", "paused", pid, []]);
+    const again = await engine.containers.get("paused");
+    await again.unpause();
+    await again.pause();
+    await again.remove({ force: true });
+    expect(await eventually(() => !existsSync(`/proc/${pid}`))).toBe(true);
   });
 
   containerTest("is found again, running or not, where the database was damaged", async () => {

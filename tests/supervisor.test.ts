@@ -40,7 +40,7 @@ import { Folder, makeRootfs } from "./support/rootfs.ts";
 adoptOrphans();
 const [SIGTERM, SIGKILL, SIGINT] = [15, 9, 2];
 /** Of /etc, and what it writes. */
-const FILES = ["hostname", "hosts", "log", "resolv.conf"];
+const FILES = ["hostname", "hosts", "log", "record.json", "resolv.conf"];
 
 /** Pid of its supervisor: the parent of init. */
 const supervisorOf = (pid: number): number =>

@@ -306,7 +306,7 @@ export class ContainerCgroup {
     if (group) setFrozen(group, false);
   }
 
-  async isFrozen(): Promise<boolean> {
+  isFrozen(): boolean {
     const group = this.#freezer();
     return group !== undefined && isFrozen(group);
   }
@@ -325,7 +325,7 @@ export class ContainerCgroup {
   async kill(signal: number): Promise<void> {
     if (!this.#record.made) return;
     if (signal === SIGKILL) return await this.#killAll();
-    const frozen = await this.isFrozen();
+    const frozen = this.isFrozen();
     // so that none is made meanwhile
     if (!frozen) await this.freeze().catch(() => {});
     try {

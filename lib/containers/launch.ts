@@ -28,6 +28,7 @@ import { joinedOf } from "./network.ts";
 import { ownCgroup } from "./own-cgroup.ts";
 import { hasLayer, requestOf } from "./request.ts";
 import { rotationOf } from "./log-rotation.ts";
+import { writeCopy } from "./record-copy.ts";
 import { callSelf } from "./self.ts";
 import { writeSpec } from "./spec-file.ts";
 import { isAlive, untilOver } from "./supervisor.ts";
@@ -163,7 +164,9 @@ async function makeCgroup(
   if (!made && isLimited) made = await makeIfPossible(planned, {}, false);
   // one without limits is for those who ask what it uses, and is done without
   const cgroup = made ?? new ContainerCgroup(WITHOUT);
-  save(cgroup.record);
+  const now = save(cgroup.record);
+  // who finds the database lost can still thaw what runs, and limit it
+  if (now) writeCopy(home, now);
   return cgroup;
 }
 

@@ -10,6 +10,7 @@ import { tellEndedExecs } from "./exec-end.ts";
 import type { Home } from "./home.ts";
 import { ALIVE, PIDFD_SOCKET, STDIN_SOCKET } from "./layout.ts";
 import { tryLock } from "./lock.ts";
+import { ownCgroup } from "./own-cgroup.ts";
 import type { ContainerRecord, ContainerStatus } from "./record.ts";
 import { networkPolicyOf } from "./network-options.ts";
 import { restartDelay } from "./restart-policy.ts";
@@ -65,7 +66,11 @@ function settleStart(
 ): ContainerRecord {
   // what waits for him ends without having been executed
   if (waits && isAlive(home, record.id)) return { ...record, waits };
-  if (pid !== undefined) return started(home, record, pid);
+  if (pid !== undefined) {
+    const running = started(home, record, pid);
+    // the database was lost while it was paused
+    return ownCgroup(record.cgroup)?.isFrozen() ? write(home, { ...running, status: "paused" }) : running;
+  }
   // how a run before this one ended is known already
   if (!waits && exit && exit.finishedAt > (record.finishedAt ?? 0))
     return settleEnd(home, started(home, record, 0), exit);

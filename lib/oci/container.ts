@@ -153,7 +153,7 @@ export class Container {
     const { record } = this;
     if (record.stage === "creating") return this.#isBeingMade() ? "creating" : "stopped";
     if (!isRunning(record)) return "stopped";
-    if (await this.cgroup?.isFrozen()) return "paused";
+    if (this.cgroup?.isFrozen()) return "paused";
     return this.#isWaiting() ? "created" : "running";
   }
 

@@ -101,7 +101,7 @@ async function end(record: ContainerRecord, cgroup: ContainerCgroup | undefined)
   // in a pid namespace of its own, nothing outlives the first process
   if (record.sharesPids) await cgroup?.kill(SIGKILL);
   if (!isRunning(record)) return;
-  if (await cgroup?.isFrozen()) await cgroup?.thaw();
+  if (cgroup?.isFrozen()) await cgroup?.thaw();
   const pidfd = trySyscall("pidfd_open", record.pid, 0);
   const isLeft = () => isRunning(record) && !isEnding(record.pid);
   if (pidfd >= 0 && isRunning(record)) waitBriefly(pidfd, JOINED_MS * 1000);

@@ -28,7 +28,7 @@ export async function kill(
     throw new TsboxError(`kill container "${id}": container not running`, { code: "container_state" });
   }
   // what is frozen dies when it goes on
-  if (signal === SIGKILL && cgroup && (await cgroup.isFrozen())) await cgroup.thaw();
+  if (signal === SIGKILL && cgroup?.isFrozen()) await cgroup.thaw();
 }
 
 /** @returns whether it is running */
