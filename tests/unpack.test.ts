@@ -202,8 +202,16 @@ describe("of entries that are in each other's way", () => {
     [
       "where a symlink led is forgotten when it is replaced",
       [
-        ...[directory("d"), directory("e"), symlink("l", "d"), file("l/x", "x"), file("y", "y"), file("l/z", "z")],
-        ...[symlink("l", "e"), file("l/x", "X"), file("e/y", "Y"), file("l/z", "Z")],
+        directory("d"),
+        directory("e"),
+        symlink("l", "d"),
+        file("l/x", "x"),
+        file("y", "y"),
+        file("l/z", "z"),
+        symlink("l", "e"),
+        file("l/x", "X"),
+        file("e/y", "Y"),
+        file("l/z", "Z"),
       ],
       ["d d", "d/x f x", "d/z f z", "e d", "e/x f X", "e/y f Y", "e/z f Z", "l l e", "y f y"],
     ],
