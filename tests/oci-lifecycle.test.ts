@@ -10,7 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { listenIn, Directory, receiveDescriptor, trySyscall, close, read } from "../syscalls/index.ts";
 import { asRoot, noBusybox, notRoot, SLOW, testUnless } from "./support/machine.ts";
 import { bundleIn, MAIN, ociAs, ociIn, runtimeIn } from "./support/oci.ts";
@@ -384,6 +384,22 @@ describe("a container that ran before in its root filesystem", () => {
     expect(readFileSync(file, "utf8")).toBe("of the image");
     rmSync(directory, { recursive: true });
   });
+});
+
+asRootOnly("a file of the image's that is called as a node is before it is mounted stays", () => {
+  const host = folder.directory("nodes");
+  const path = join(host, "null");
+  Bun.spawnSync(["mknod", path, "c", "1", "3"]);
+  const inside = join(rootfs.path, path);
+  mkdirSync(dirname(inside), { recursive: true });
+  writeFileSync(inside, "");
+  const own = join(dirname(inside), ".tsbox-device");
+  writeFileSync(own, "of the image");
+  const mounts = [{ destination: "/dev", type: "tmpfs", source: "tmpfs" }];
+  const devices = [{ path, type: "c", major: 1, minor: 3 }];
+  const bundle = sh(`stat -c %F ${path}`, { mounts, linux: { ...linux(["mount", "pid"]), devices } });
+  expect(oci("run", "--bundle", bundle, "named").stdout).toBe("character special file\n");
+  expect(readFileSync(own, "utf8")).toBe("of the image");
 });
 
 test("what has no process can be created, and not run", async () => {

@@ -109,6 +109,7 @@ function nodeStep(device: DeviceNode, index: number, asked: boolean, made: numbe
   const directory = ref("device-directory");
   const label = (what: string) => `${what} device ${index}`;
   const how = flags("OPEN_TREE_CLONE", "OPEN_TREE_CLOEXEC");
+  const mount = [restrictTree("device"), moveTo("device", directory, path.slice(end + 1))];
   const make = (as: Op["args"][number], otherwise: string): Op[] => [
     {
       call: "mknodat",
@@ -130,7 +131,10 @@ function nodeStep(device: DeviceNode, index: number, asked: boolean, made: numbe
         ? ([
             ...make(UNNAMED, "bind"),
             { call: "open_tree", args: [directory, UNNAMED, how], out: "device" },
-            { call: "jump", args: [], label: label("opened") },
+            ...mount,
+            // what has no name any more cannot be mounted
+            { call: "unlinkat", args: [directory, UNNAMED, 0], onError: "ignore" },
+            { call: "jump", args: [], label: label("mounted") },
           ] satisfies Op[])
         : []),
       { call: "label", args: [], label: label("bind") },
@@ -150,10 +154,8 @@ function nodeStep(device: DeviceNode, index: number, asked: boolean, made: numbe
       { call: "label", args: [], label: label("the host's") },
       { call: "open_tree", args: [flags("AT_FDCWD"), cstring(path), how], out: "device" },
       { call: "label", args: [], label: label("opened") },
-      restrictTree("device"),
-      moveTo("device", directory, path.slice(end + 1)),
-      // what has no name any more cannot be mounted
-      ...(asked ? [{ call: "unlinkat", args: [directory, UNNAMED, 0], onError: "ignore" } satisfies Op] : []),
+      ...mount,
+      { call: "label", args: [], label: label("mounted") },
       { call: "close", args: [ref("device")] },
       { call: "label", args: [], label: label("made") },
       { call: "close", args: [directory] },
