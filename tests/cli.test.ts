@@ -85,12 +85,12 @@ describe("help and usage", () => {
   });
   test.each([
     [["run", "--memroy", "1g", "true"], 'unknown option "--memroy"', "did you mean --memory?"],
-    [["run", "--gpus", "all", "true"], "use --gpus: devices of graphics cards are not supported yet", "leave it out"],
+    [["run", "--gpus", "all", "true"], "use --gpus: there is no toolkit of a maker", "--device /dev/dri/card0"],
     [["create", "--cpu-count=1", "alpine"], "use --cpu-count: that is for Windows", "leave it out"],
     [["run", "--isolation=x", "alpine"], 'use --isolation "x": there is one way, "default"', "leave it out"],
     [["pull", "--disable-content-trust", "debian"], "use --disable-content-trust: signatures", "digests"],
     [["images", "--tree"], "use --tree: an image is for one platform here", "leave it out"],
-    [["rm", "-l", "web"], "use -l: links between containers are not supported", "leave it out"],
+    [["rm", "-l", "web"], "use -l: links between containers are not supported", "--network NAME for both"],
   ])("tsbox %j is a mistake", (words, message, hint) => {
     const { status, stdout, stderr } = tsbox(...words);
     expect([status, stdout]).toEqual([125, ""]);

@@ -18,7 +18,10 @@ const TRUST: Reason = [
 const LINK_LOCAL: Reason = ["addresses of the link itself are not chosen here", "leave it out"];
 const REAL_TIME: Reason = ["real-time groups are not supported: few kernels have them", "--cpus limits CPU time"];
 const WINDOWS: Reason = ["that is for Windows", "leave it out"];
-const LINKS: Reason = ["links between containers are not supported", "leave it out"];
+const LINKS: Reason = [
+  "links between containers are not supported",
+  "--network NAME for both: they find each other by their names, and by --network-alias",
+];
 const CHECKPOINTS: Reason = ["checkpoints are not supported", "leave it out"];
 
 /** Flags of `docker run` and `docker create`. */
@@ -28,7 +31,7 @@ const FLAGS: Record<string, Reason> = {
   "--cpu-rt-period": REAL_TIME,
   "--cpu-rt-runtime": REAL_TIME,
   "--disable-content-trust": TRUST,
-  "--gpus": ["devices of graphics cards are not supported yet", "leave it out"],
+  "--gpus": ["there is no toolkit of a maker of graphics cards here", "--device /dev/dri/card0, and -v for libraries"],
   "--io-maxbandwidth": WINDOWS,
   "--io-maxiops": WINDOWS,
   "--kernel-memory": ["the kernel has no such limit any more", "-m counts the kernel's memory, too"],
