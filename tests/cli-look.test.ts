@@ -600,6 +600,14 @@ describe("a container", () => {
     made.said("create", "--name", "mounts", "-v", "/tmp:/t", "-v", "named:/n", "busy");
     expect(made.said("inspect", "-f", mounts, "mounts")).toBe("<namedlocal><>");
     made.said("rm", "mounts");
+    const ports = "{{json .HostConfig.PortBindings}}{{.HostConfig.PublishAllPorts}}{{json .Config.ExposedPorts}}";
+    const published = ["-P", "-p", "127.0.0.1:8083:80", "-p", "0:80", "-p", "9000-9009:53/udp", "--expose", "81"];
+    made.said("create", "--name", "ports", ...published, "busy");
+    expect(made.said("inspect", "-f", ports, "ports")).toBe(
+      '{"53/udp":[{"HostIp":"","HostPort":"9000-9009"}],"80/tcp":[{"HostIp":"127.0.0.1","HostPort":"8083"},{"HostIp":"","HostPort":""}]}' +
+        'true{"53/udp":{},"80/tcp":{},"81/tcp":{}}',
+    );
+    made.said("rm", "ports");
     expect(made.said("inspect", "-f", "{{.Os}}", "busy")).toBe("linux");
     expect(made.tsbox("inspect", "--type", "container", "busy")).toMatchObject({
       status: 1,

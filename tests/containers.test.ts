@@ -455,6 +455,8 @@ describe("lists", () => {
       const found = await engine.containers.list({ all: true, filters: { publish: [publish] } });
       expect([publish, found.map(({ name }) => name).toSorted()]).toEqual([publish, expected]);
     }
+    const exposing = await engine.containers.list({ all: true, filters: { expose: ["54/udp"] } });
+    expect(exposing.map(({ name }) => name)).toEqual(["one"]);
   });
 
   containerTest("have what a filter means", async () => {

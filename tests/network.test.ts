@@ -394,6 +394,8 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     const failure = await failureOf(() => reservePorts(parsePorts(`${listener.port}:80`), [4]));
     expect(failure.message).toBe(`Bind for 0.0.0.0:${listener.port} failed: port is already allocated`);
     expect(failure.hint).toContain(`(pid ${process.pid}) has it`);
+    expect(parsePorts("127.0.0.1:0:80/udp")).toEqual(parsePorts("127.0.0.1::80/udp"));
+    expect(() => parsePorts("0:80-81")).toThrow("invalid host port: 0");
     using first = reservePorts(parsePorts("80"), [4, 6]);
     const { hostPort } = first.ports[0]!;
     expect((await failureOf(() => reservePorts(parsePorts(`${hostPort}:80`), [4]))).code).toBe("limit_unavailable");

@@ -138,10 +138,16 @@ function portsOf(name: string, text: string): Set<string> {
 function published(home: Home, record: ContainerRecord): string[] {
   const { ports = [], publishAll = false } = record.options;
   const named = ports.flatMap(parsePorts).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`);
-  return publishAll ? [...named, ...exposed(home, record)] : named;
+  return publishAll ? [...named, ...exposedOnly(home, record)] : named;
 }
 
-function exposed(home: Home, record: ContainerRecord): string[] {
+/** What is published as well. */
+const exposed = (home: Home, record: ContainerRecord): string[] => [
+  ...exposedOnly(home, record),
+  ...published(home, record),
+];
+
+function exposedOnly(home: Home, record: ContainerRecord): string[] {
   const { ExposedPorts = {} } = imageConfigOf(home, record);
   return [...Object.keys(ExposedPorts), ...(record.options.expose ?? [])].flatMap((text) => [
     ...portsOf("expose", text),

@@ -1,4 +1,5 @@
 /** What was asked of a container, as `HostConfig` of Docker's API. Pure. @module */
+import { parsePorts } from "../ip/index.ts";
 import { DEFAULT_CAPABILITIES, parseSize, type Limits, type Size } from "../sandbox/index.ts";
 import { networkPolicyOf, networksOf } from "./network-options.ts";
 import type { ContainerOptions, RestartPolicy } from "./options.ts";
@@ -21,7 +22,7 @@ export function hostConfigOf({ options, image }: ContainerRecord) {
     LogConfig: logConfigOf(options),
     NetworkMode: networkModeOf(options),
     ...networkPolicyConfig(options),
-    PortBindings: {},
+    PortBindings: portBindingsOf(options),
     RestartPolicy: restartPolicyOf(options.restart),
     AutoRemove: options.remove ?? false,
     VolumeDriver: "",
@@ -41,7 +42,7 @@ export function hostConfigOf({ options, image }: ContainerRecord) {
     OomScoreAdj: options.oomScoreAdj ?? 0,
     PidMode: modeOf(namespaces.pid, ""),
     Privileged: security.privileged === true,
-    PublishAllPorts: false,
+    PublishAllPorts: options.publishAll === true,
     ReadonlyRootfs: security.readOnly ?? (image === undefined && options.rootfs === undefined),
     SecurityOpt: orNull(securityOptions(options)),
     Tmpfs: tmpfsOf(options),
@@ -135,6 +136,17 @@ function tmpfsOf({ mounts = [] }: ContainerOptions): Record<string, string> {
     return [[target, words.join(",")]];
   });
   return Object.fromEntries(found);
+}
+
+/** By the port inside. */
+function portBindingsOf({ ports = [] }: ContainerOptions) {
+  const bindings: Record<string, { HostIp: string; HostPort: string }[]> = {};
+  for (const { protocol, host = "", hostPort = "", hostPortEnd, containerPort } of ports.flatMap(parsePorts))
+    (bindings[`${containerPort}/${protocol}`] ??= []).push({
+      HostIp: host,
+      HostPort: hostPortEnd === undefined ? String(hostPort) : `${hostPort}-${hostPortEnd}`,
+    });
+  return bindings;
 }
 
 function devicesOf({ devices = [] }: ContainerOptions) {

@@ -1,5 +1,6 @@
 /** A container as Docker's API describes it. @module @see https://docs.docker.com/reference/api/engine/ */
 import { checkOptions } from "../options/index.ts";
+import { parseExposed, parsePorts } from "../ip/index.ts";
 import { parseDuration } from "../sandbox/index.ts";
 import type { ContainerConfig, Healthcheck } from "../image/index.ts";
 import { findBase, type Base } from "./base.ts";
@@ -145,10 +146,13 @@ export function configOf({ options, hostname, image }: ContainerRecord, config: 
 const anonymousVolumes = ({ volumes = [] }: ContainerOptions): Record<string, object> =>
   Object.fromEntries(volumes.filter((text) => text.startsWith("/") && !text.includes(":")).map((text) => [text, {}]));
 
-function exposedPorts({ expose = [] }: ContainerOptions, { ExposedPorts = {} }: ContainerConfig) {
-  const named = expose.map((port): [string, object] => [port.includes("/") ? port : `${port}/tcp`, {}]);
-  const ports = { ...ExposedPorts, ...Object.fromEntries(named) };
-  return Object.keys(ports).length > 0 ? { ExposedPorts: ports } : undefined;
+/** What is published is exposed as well. */
+function exposedPorts({ expose = [], ports = [] }: ContainerOptions, { ExposedPorts = {} }: ContainerConfig) {
+  const named = [...expose.flatMap(parseExposed), ...ports.flatMap(parsePorts)].map(
+    ({ containerPort, protocol }): [string, object] => [`${containerPort}/${protocol}`, {}],
+  );
+  const all = { ...ExposedPorts, ...Object.fromEntries(named) };
+  return Object.keys(all).length > 0 ? { ExposedPorts: all } : undefined;
 }
 
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -25,7 +25,7 @@ const invalid = (text: string, why: string) =>
   new TsboxError(`publish ${show(text)}: ${why}`, { code: "invalid_option", hint: HINT });
 
 /**
- * `[[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/PROTOCOL]`
+ * `[[ADDRESS:][PORT[-PORT]]:]PORT[-PORT][/PROTOCOL]`; port 0 of the machine is one that is free.
  * @throws TsboxError `invalid_option`
  */
 export function parsePorts(text: string): WantedPort[] {
@@ -38,7 +38,7 @@ export function parsePorts(text: string): WantedPort[] {
   const [first, last] = rangeOf(text, inside, "container port");
   const common = { protocol: lower as Protocol, ...(host === undefined ? {} : { host }) };
   const count = last - first + 1;
-  if (hostPorts === "")
+  if (hostPorts === "" || (hostPorts === "0" && count === 1))
     return Array.from({ length: count }, (_, index) => ({ ...common, containerPort: first + index }));
   const [from, to] = rangeOf(text, hostPorts, "host port");
   // one port of the container, and several of the machine: whichever is free
