@@ -55,7 +55,6 @@ export class LayerFiles implements Walked<Item>, Disposable {
   #parent: Parent | undefined;
   #file: Item | undefined;
   #written = 0;
-  #directoryBytes = 0;
 
   constructor(root: number, { limits, rights }: FilesOptions) {
     this.#root = root;
@@ -63,7 +62,7 @@ export class LayerFiles implements Walked<Item>, Disposable {
     this.#owners = rights.owners;
     this.walker = new Walker<Item>([root], this, rights.namespaces);
     this.#assume(rights);
-    this.#tree = new LayerTree(root, this.walker as Walker<never>, limits.repairs);
+    this.#tree = new LayerTree(root, this.walker as Walker<never>, limits);
     this.#repairs = new Repairs(this.walker, this.#tree);
     // nothing that came from an archive leads anywhere: symlinks are for `tree.ts` to follow
     const [RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH] = [1, 4, 8];
@@ -195,10 +194,9 @@ export class LayerFiles implements Walked<Item>, Disposable {
   }
 
   #count(entry: TarRecord, path: string): void {
-    this.#directoryBytes += path.length * 2 + 400;
-    for (const [key, value] of entry.xattrs ?? []) this.#directoryBytes += key.length + value.length;
-    if (this.#directoryBytes > this.#limits.directoryBytes)
-      throw invalid(path, `names of directories of more than ${this.#limits.directoryBytes} bytes together`);
+    let bytes = 0;
+    for (const [key, value] of entry.xattrs ?? []) bytes += key.length + value.length;
+    this.#tree.keep(path, bytes);
   }
 
   #linkName(entry: TarRecord, name: string): string {
@@ -375,7 +373,7 @@ export class LayerFiles implements Walked<Item>, Disposable {
 
   reached({ entry, parent, name, wanted }: Item): void {
     const path = joined(parent.path, name);
-    if (wanted === "opaque") return void this.#tree.opaque.add(parent.path);
+    if (wanted === "opaque") return this.#tree.makeOpaque(parent.path);
     this.#tree.implied.delete(path);
     this.#tree.directories.set(path, entry);
   }

@@ -11,7 +11,7 @@ export interface UnpackLimits {
   ratioFromBytes: number;
   /** Of a name or a target of a link. @default 4095, as of the kernel */
   nameBytes: number;
-  /** Of all directories' names and attributes, which are kept until the end. @default 256 MiB */
+  /** Of all directories' names and attributes, which are kept until the end, also of those without an entry. @default 256 MiB */
   directoryBytes: number;
   /** Of one extended attribute. @default 65,536, as of the kernel */
   xattrBytes: number;

@@ -5,6 +5,7 @@
  * @module
  */
 import { ARCH, O_DIRECTORY, O_PATH, STAT, TsboxError, type SyscallName, type Walker } from "../../syscalls/index.ts";
+import type { UnpackLimits } from "./limits.ts";
 import { encodedName, invalid, joined, textOfName } from "./names.ts";
 import type { TarRecord } from "../../wasm/index.ts";
 
@@ -35,11 +36,32 @@ export class LayerTree {
   readonly #root: number;
   readonly #walker: Walker<never>;
   #repairs: number;
+  readonly #mostBytes: number;
+  #keptBytes = 0;
 
-  constructor(root: number, walker: Walker<never>, repairs: number) {
+  constructor(root: number, walker: Walker<never>, { repairs, directoryBytes }: UnpackLimits) {
     this.#root = root;
     this.#walker = walker;
     this.#repairs = repairs;
+    this.#mostBytes = directoryBytes;
+  }
+
+  /** A path that is remembered until the end, and so much with it. */
+  keep(path: string, bytes = 0): void {
+    this.#keptBytes += path.length * 2 + 400 + bytes;
+    if (this.#keptBytes > this.#mostBytes)
+      throw invalid(path, `names of directories of more than ${this.#mostBytes} bytes together`);
+  }
+
+  #add(paths: Set<string>, path: string): void {
+    if (paths.has(path)) return;
+    this.keep(path);
+    paths.add(path);
+  }
+
+  /** It hides what is below it. */
+  makeOpaque(path: string): void {
+    this.#add(this.opaque, path);
   }
 
   /** One call; names are placed. */
@@ -124,11 +146,11 @@ export class LayerTree {
       if (kind === "symlink") return -ELOOP;
       if (kind !== "whiteout" || !make) return -ENOTDIR;
       this.remove(fd, name, path);
-      this.opaque.add(path);
+      this.makeOpaque(path);
     } else if (!make) return -ENOENT;
     const made = this.call("mkdirat", fd, name, PRIVATE_MODE);
     if (made < 0) return made;
-    this.implied.add(path);
+    this.#add(this.implied, path);
     return open();
   }
 
@@ -163,7 +185,7 @@ export class LayerTree {
   /** Takes away what has a name. Directories are emptied from the top, so that they may be as deep as they like. */
   remove(fd: number, name: string, path: string): void {
     this.#ways.clear();
-    if (this.kindOf(fd, name) === "whiteout") this.#hidden.add(path);
+    if (this.kindOf(fd, name) === "whiteout") this.#add(this.#hidden, path);
     const queue = [{ name, path }];
     let moved = 0;
     for (const each of queue) {
@@ -211,12 +233,12 @@ export class LayerTree {
     const kind = this.kindOf(fd, name);
     // what the layer has is above what it hides, in whichever order they come
     if (wanted === "whiteout") {
-      if (kind === "directory") this.opaque.add(path);
+      if (kind === "directory") this.makeOpaque(path);
       return true;
     }
     if (wanted === "directory" && kind === "directory") return true;
     if (kind !== undefined) this.remove(fd, name, path);
-    if (wanted === "directory" && this.#hidden.has(path)) this.opaque.add(path);
+    if (wanted === "directory" && this.#hidden.has(path)) this.makeOpaque(path);
     return false;
   }
 }

@@ -137,7 +137,7 @@ describe("what only overlayfs may say does not come out of an archive:", () => {
 
 describe("a bomb goes off nowhere:", () => {
   const zeros = (length: number) => new Uint8Array(length);
-  const many = (count: number, each: (index: number) => Entry) =>
+  const many = <Each = Entry>(count: number, each: (index: number) => Each) =>
     Array.from({ length: count }, (_, index) => each(index));
   const xattrs = (count: number, length: number) =>
     new Map(many(count, String as never).map((_, index) => [`user.x${index}`, zeros(length).fill(65)]));
@@ -151,6 +151,12 @@ describe("a bomb goes off nowhere:", () => {
     ["a long hard link", { nameBytes: 1000 }, () => [hardLink("l", "n/".repeat(600))]],
     ["a large attribute", { xattrBytes: 100 }, () => [file("f", "", { xattrs: xattrs(1, 101) })]],
     ["directories to keep in mind", { directoryBytes: 10_000 }, () => many(40, (index) => directory(`d${index}`))],
+    ["directories that a path implies", { directoryBytes: 10_000 }, () => [file(`${"d/".repeat(40)}f`)]],
+    [
+      "what is opaque",
+      { directoryBytes: 10_000 },
+      () => many(20, (index) => [directory(`d${index}`), file(`d${index}/.wh..wh..opq`)]).flat(),
+    ],
     ["attributes to keep in mind", { directoryBytes: 2000 }, () => [directory("d", { xattrs: xattrs(3, 900) })]],
     ["names that are in each other's way", { repairs: 100 }, () => many(50, () => file("f"))],
     [
