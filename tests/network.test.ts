@@ -223,6 +223,19 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "networks" : `netwo
     30_000 * SLOW,
   );
 
+  test("what stands of a network goes with it, also where nobody is known to be in it: the database was lost", async () => {
+    const { id: network, device } = await networks.create({ name: "lost" });
+    const container = newId();
+    there.add(container);
+    networks.claim(network, { container, name: "x", inside: "eth0" }, []);
+    await networks.raise(network, container);
+    expect(deviceNames()).toContain(device);
+    state.networks.update<NetworkRecord>(network, (row) => ({ ...row, endpoints: {} }));
+    there.delete(container);
+    await networks.remove("lost");
+    nothingIsLeft();
+  });
+
   test("addresses are given in turn, kept while in use, and refused where they are somebody's", async () => {
     const network = await networks.create({
       name: "small",

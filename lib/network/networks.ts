@@ -84,9 +84,20 @@ export class Networks extends RecordedNetworks {
     await this.#locked(async (place) => {
       await this.#sweep(place);
       // another network may have its subnet next
-      const { remembered = [] } = this.get(id);
+      const network = this.get(id);
+      const { remembered = [] } = network;
+      await this.#lowerForgotten(place, network);
       if (remembered.length > 0) await this.#forget(place, id, remembered);
       this.strike(id, nameOrId);
+    });
+  }
+
+  /** The database was lost, and with it who was in it, while it stood. */
+  async #lowerForgotten(place: Place, network: NetworkRecord): Promise<void> {
+    if (Object.keys(network.endpoints).length > 0 || !(await place.find())) return;
+    const { lowerNetwork, stands } = await import("./devices.ts");
+    place.within(() => {
+      if (network.driver === "bridge" && stands(network)) lowerNetwork(network);
     });
   }
 
