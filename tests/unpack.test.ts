@@ -240,6 +240,13 @@ describe("of entries that are in each other's way", () => {
     expect(readdirSync(join(out, "l0")).length).toBe(100);
   });
 
+  test("a directory that is missing costs the same at any depth", async () => {
+    const deep = "d/".repeat(300);
+    const files = Array.from({ length: 50 }, (_, at) => file(`${deep}${at}/f`));
+    const { out } = await unpack(files, { limits: { repairs: 3_000 } });
+    expect(readdirSync(join(out, deep)).length).toBe(50);
+  });
+
   test.each<[string, Entry[], string]>([
     ["below a file there is nothing", [file("a"), file("a/b")], "not a directory"],
     ["a hard link to what is not there", [hardLink("a", "b")], "not there"],

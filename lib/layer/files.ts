@@ -13,7 +13,7 @@ import type { UnpackLimits } from "./limits.ts";
 import { bytesOfName, encodedName, invalid, joined, pathOf, textOfName } from "./names.ts";
 import { linkNameOf, Repairs } from "./repairs.ts";
 import type { Rights } from "./rights.ts";
-import { AT_SYMLINK_NOFOLLOW, LayerTree, O_CLOEXEC, O_NOFOLLOW, PRIVATE_MODE } from "./tree.ts";
+import { AT_SYMLINK_NOFOLLOW, HOW_BYTES, LayerTree, O_CLOEXEC, O_NOFOLLOW, PRIVATE_MODE } from "./tree.ts";
 import { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
 
 const [ROOT_ARGUMENT, BOTH] = [1, 5];
@@ -62,13 +62,13 @@ export class LayerFiles implements Walked<Item>, Disposable {
     this.#owners = rights.owners;
     this.walker = new Walker<Item>([root], this, rights.namespaces);
     this.#assume(rights);
-    this.#tree = new LayerTree(root, this.walker as Walker<never>, limits);
-    this.#repairs = new Repairs(this.walker, this.#tree);
     // nothing that came from an archive leads anywhere: symlinks are for `tree.ts` to follow
     const [RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH] = [1, 4, 8];
     const resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
     const how = (flags: number) => this.walker.constant(struct("open_how", { flags, resolve }));
     this.#how = { search: how(O_PATH | O_DIRECTORY | O_CLOEXEC), read: how(O_DIRECTORY | O_CLOEXEC) };
+    this.#tree = new LayerTree(root, this.walker as Walker<never>, limits, this.#how.search);
+    this.#repairs = new Repairs(this.walker, this.#tree);
   }
 
   #assume(rights: Rights): void {
@@ -384,7 +384,6 @@ export class LayerFiles implements Walked<Item>, Disposable {
   }
 }
 
-const HOW_BYTES = 24;
 const MIN_PIECE_BYTES = 64 * 1024;
 const YES = new TextEncoder().encode("y");
 /** Of directories that no entry was for. */

@@ -17,6 +17,8 @@ const [ENOENT, EEXIST, ENOTDIR, EISDIR, ELOOP] = [2, 17, 20, 21, 40];
 const MAX_SYMLINKS = 40;
 /** That are remembered. */
 const MAX_WAYS = 1_000;
+/** Of `struct open_how`. */
+export const HOW_BYTES = 24;
 /** A directory is at its owner's alone until the layer is complete. */
 export const PRIVATE_MODE = 0o700;
 
@@ -39,8 +41,12 @@ export class LayerTree {
   readonly #mostBytes: number;
   #keptBytes = 0;
 
-  constructor(root: number, walker: Walker<never>, { repairs, directoryBytes }: UnpackLimits) {
+  readonly #search: number;
+
+  /** @param search where it says how a directory is opened by a path: beneath the root, without symlinks */
+  constructor(root: number, walker: Walker<never>, { repairs, directoryBytes }: UnpackLimits, search: number) {
     this.#root = root;
+    this.#search = search;
     this.#walker = walker;
     this.#repairs = repairs;
     this.#mostBytes = directoryBytes;
@@ -81,9 +87,7 @@ export class LayerTree {
    * @throws TsboxError `image_invalid` where something else is in the way
    */
   resolve(path: string, make: boolean): { fd: number; path: string } {
-    let left = (this.#ways.get(path) ?? path).split("/");
-    let at: string[] = [];
-    let fd = this.#openRoot();
+    let { fd, at, left } = this.#begin(this.#ways.get(path) ?? path);
     for (let links = 0; ;) {
       const name = left.shift();
       if (name === undefined) {
@@ -112,6 +116,15 @@ export class LayerTree {
       fd = this.#openRoot();
       at = [];
     }
+  }
+
+  /** What is above is there mostly, and one call away. */
+  #begin(path: string): { fd: number; at: string[]; left: string[] } {
+    const slash = path.lastIndexOf("/");
+    const above = path.slice(0, Math.max(0, slash));
+    const fd = above === "" ? -1 : this.call("openat2", this.#root, above, this.#search, HOW_BYTES);
+    if (fd < 0) return { fd: this.#openRoot(), at: [], left: path.split("/") };
+    return { fd, at: above.split("/"), left: [path.slice(slash + 1)] };
   }
 
   #remember(path: string, found: string): void {
