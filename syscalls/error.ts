@@ -26,6 +26,7 @@ export type ErrorCode =
   | "container_exists" // there is one already
   | "container_state" // what was asked for cannot be done to it now: it runs, it has stopped, it is paused
   | "id_ambiguous" // the ids of several containers, images or networks begin so
+  | "name_invalid" // no container may be called so
   | "name_in_use" // another container, or volume, has this name
   | "volume_not_found" // there is no volume of this name
   | "volume_in_use" // a container has it

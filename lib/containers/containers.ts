@@ -20,7 +20,7 @@ export class Containers implements Disposable {
     this.#home[Symbol.dispose]();
   }
 
-  /** @throws TsboxError `name_in_use`, `image_not_found`, `invalid_option`, … */
+  /** @throws TsboxError `name_invalid`, `name_in_use`, `image_not_found`, `invalid_option`, … */
   async create(options: ContainerOptions, making: MakeOptions = {}): Promise<Container> {
     const { id } = await (await import("./create.ts")).create(this.#home.open, options, making);
     return new Container(this.#home, id);

@@ -44,7 +44,7 @@ const NAMES = 40;
 const SHORT = 12;
 const CLAIMS = 50;
 
-/** @throws TsboxError `invalid_option`, `name_in_use`, `image_not_found`, …, as `engine.images.pull` */
+/** @throws TsboxError `invalid_option`, `name_invalid`, `name_in_use`, `image_not_found`, …, as `engine.images.pull` */
 export async function create(home: Home, options: ContainerOptions, making: MakeOptions): Promise<ContainerRecord> {
   checkOptions("making a container", making, { signal: "signal", onProgress: "callback", onWarning: "callback" });
   const checked = checkContainerOptions(options);

@@ -7,12 +7,12 @@ export const notFound = (nameOrId: string): TsboxError =>
     code: "container_not_found",
   });
 
-/** @throws TsboxError `invalid_option` */
+/** @throws TsboxError `name_invalid` */
 export function checkName(name: unknown): string {
   if (typeof name === "string" && /^\/?[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name)) return name.replace(/^\//, "");
   throw new TsboxError(
     `Invalid container name (${typeof name === "string" ? name : show(name)}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed`,
-    { code: "invalid_option" },
+    { code: "name_invalid" },
   );
 }
 

@@ -143,7 +143,7 @@ function changedResources(changes: Limits, merged: Limits): Resources {
   return resources;
 }
 
-/** @throws TsboxError `name_in_use`, `invalid_option`, `container_not_found` */
+/** @throws TsboxError `invalid_option`, `name_in_use`, `name_invalid`, `container_not_found` */
 export async function rename(home: Home, id: string, name: string): Promise<void> {
   if (name === "") throw refuse("Neither old nor new names may be empty");
   const wanted = checkName(name);
