@@ -1,7 +1,7 @@
 /** Limits: what each of them does, what is told of it, and that nothing of them stays. @module */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { makeCgroup, settingsOf } from "../lib/cgroup/index.ts";
+import { cgroupPlan, makeCgroup, settingsOf } from "../lib/cgroup/index.ts";
 import { findHierarchies } from "../lib/cgroup/hierarchy.ts";
 import { isCrowded } from "../lib/cgroup/place.ts";
 import { weightOfShares, type Write } from "../lib/cgroup/settings.ts";
@@ -261,7 +261,7 @@ describe("other controllers", () => {
         expect([await isSo(), await isSo(`${parent}/`), await isSo(`${inner}/`)]).toEqual([false, true, true]);
         const within = (own: string) => {
           const hierarchy = { mount, own: mount + own };
-          return isCrowded({ version, parent: mount + inner }, { v1: new Map([["memory", hierarchy]]), v2: hierarchy });
+          return isCrowded(inner, { v1: new Map(version === "v1" ? [["memory", hierarchy]] : []), v2: hierarchy });
         };
         expect([within(""), within(parent), within(`${parent}/other`), within(`${parent}2`)]).toEqual([
           true,
@@ -269,6 +269,9 @@ describe("other controllers", () => {
           false,
           true,
         ]);
+        // a printed plan is that of the sandbox, whatever it limits itself
+        const planned = (below?: string) => cgroupPlan({ pids: { limit: 5 } }, below).membership.crowded;
+        expect([planned(), planned(inner)]).toEqual([false, true]);
         limit(parent, none);
         limit(inner, "512M");
         expect([await isSo(`${parent}/`), await isSo(`${inner}/`)]).toEqual([false, true]);

@@ -113,13 +113,8 @@ export class Cgroup {
     return {
       tasks: this.#paths("v1").length,
       into: this.#paths("v2").length > 0,
-      crowded: (this.#crowded ??= this.#isCrowded()),
+      crowded: (this.#crowded ??= this.below !== undefined && isCrowded(this.below)),
     };
-  }
-
-  #isCrowded(): boolean {
-    const group = this.#directories.get("memory") ?? this.#ofVersion2();
-    return this.below !== undefined && group !== undefined && isCrowded({ ...group, parent: parentOf(group.path) });
   }
 
   /** For a box, which is joined again and again: what that needs stays open until the group is removed. */

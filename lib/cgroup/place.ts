@@ -94,12 +94,14 @@ function nearest({ mount, own }: Hierarchy, controllers: readonly string[], able
 /**
  * Whether others may use up the memory of groups in this one: it has a limit, or one above it has that this process is
  * not in itself.
+ * @param below from the mount of the hierarchy
  */
-export function isCrowded({ version, parent }: Place, { v1, v2 }: Hierarchies = ownHierarchies()): boolean {
-  const { mount = "", own = "" } = (version === "v1" ? v1.get("memory") : v2) ?? {};
+export function isCrowded(below: string, { v1, v2 }: Hierarchies = ownHierarchies()): boolean {
+  const { mount = "", own = "" } = v1.get("memory") ?? v2 ?? {};
   const isAbove = (directory: string) => `${own}/`.startsWith(`${directory}/`);
-  for (let directory = parent; directory.startsWith(mount) && !isAbove(directory); directory = parentOf(directory)) {
-    const limit = sys.readKernelFile(`${directory}/${version === "v1" ? "memory.limit_in_bytes" : "memory.max"}`);
+  const file = v1.has("memory") ? "memory.limit_in_bytes" : "memory.max";
+  for (let directory = mount + below; directory !== "" && !isAbove(directory); directory = parentOf(directory)) {
+    const limit = sys.readKernelFile(`${directory}/${file}`);
     // none is "max", and in version 1 as many pages as there can be; where memory is not limited at all, there is no file
     if (limit !== undefined && Number(limit) < 2 ** 62) return true;
   }

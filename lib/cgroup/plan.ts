@@ -16,19 +16,18 @@ export function cgroupPlan(
 ): { steps: Plan; membership: { tasks: number; into: boolean; crowded: boolean } } {
   const steps: Plan = [];
   const [tasks, v2] = [new Set<string>(), new Set<string>()];
-  let crowded = false;
   for (const setting of settingsOf(resources)) {
     try {
       const place = findPlaces([setting.controller], below, isEnabled).get(setting.controller) as Place;
       const directory = `${place.parent}/tsbox-…`;
       steps.push(stepOf(setting, place, directory));
       (place.version === "v1" ? tasks : v2).add(directory);
-      crowded ||= below !== undefined && isCrowded(place);
     } catch (error) {
       if (!(error instanceof TsboxError)) throw error;
       steps.push({ action: `${error.message}: ${error.hint}`, ops: [] });
     }
   }
+  const crowded = below !== undefined && isCrowded(below);
   return { steps, membership: { tasks: tasks.size, into: v2.size > 0, crowded } };
 }
 

@@ -90,7 +90,7 @@ export class Container {
     await (await import("./remove.ts")).remove(this.#home.open, this.id, options);
   }
 
-  /** @throws TsboxError `name_in_use`, `name_invalid` */
+  /** @throws TsboxError `invalid_option`, `name_in_use`, `name_invalid` */
   async rename(name: string): Promise<void> {
     await (await import("./update.ts")).rename(this.#home.open, this.id, name);
   }

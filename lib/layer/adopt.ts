@@ -7,6 +7,7 @@ import { ARCH, close, O_DIRECTORY, open, STAT, struct, type SyscallName, Walker 
 import type { IdMaps } from "./attributes.ts";
 import { encodedName, joined } from "./names.ts";
 import { rightsFor } from "./rights.ts";
+import { HOW_BYTES } from "./tree.ts";
 import { AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOFOLLOW } from "./tree.ts";
 import { isKeptXattr, OPAQUE_XATTR } from "./xattrs.ts";
 
@@ -66,7 +67,7 @@ class Adoption {
   }
 
   #open(root: number, path: string): number {
-    return this.#call("openat2", root, path || ".", this.#how, 24);
+    return this.#call("openat2", root, path || ".", this.#how, HOW_BYTES);
   }
 
   /** Of the topmost layer that has the directory. */

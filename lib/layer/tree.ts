@@ -4,7 +4,16 @@
  * is open, and no symlink is ever followed by the kernel.
  * @module
  */
-import { ARCH, O_DIRECTORY, O_PATH, STAT, TsboxError, type SyscallName, type Walker } from "../../syscalls/index.ts";
+import {
+  ARCH,
+  O_DIRECTORY,
+  O_PATH,
+  STAT,
+  STRUCTS,
+  TsboxError,
+  type SyscallName,
+  type Walker,
+} from "../../syscalls/index.ts";
 import type { UnpackLimits } from "./limits.ts";
 import { encodedName, invalid, joined, textOfName } from "./names.ts";
 import type { TarRecord } from "../../wasm/index.ts";
@@ -17,8 +26,7 @@ const [ENOENT, EEXIST, ENOTDIR, EISDIR, ELOOP] = [2, 17, 20, 21, 40];
 const MAX_SYMLINKS = 40;
 /** That are remembered. */
 const MAX_WAYS = 1_000;
-/** Of `struct open_how`. */
-export const HOW_BYTES = 24;
+export const HOW_BYTES = STRUCTS.open_how.size;
 /** A directory is at its owner's alone until the layer is complete. */
 export const PRIVATE_MODE = 0o700;
 
@@ -40,7 +48,6 @@ export class LayerTree {
   #repairs: number;
   readonly #mostBytes: number;
   #keptBytes = 0;
-
   readonly #search: number;
 
   /** @param search where it says how a directory is opened by a path: beneath the root, without symlinks */
