@@ -410,8 +410,10 @@ describe("rename", () => {
       code: "name_in_use",
       message: expect.stringContaining(`The container name "/other" is already in use by container "${other.id}"`),
     });
-    for (const name of ["", "second", "a b", "/"])
+    for (const name of ["", "second"])
       expect(await failureOf(() => container.rename(name))).toMatchObject({ code: "invalid_option" });
+    for (const name of ["a b", "/"])
+      expect(await failureOf(() => container.rename(name))).toMatchObject({ code: "name_invalid" });
     const renamed = engine.eventRows(container.id).find(({ action }) => action === "rename");
     expect(renamed?.attributes).toMatchObject({ name: "second", oldName: "/first" });
     const copy = readFileSync(join(engine.home.path(container.id), "record.json"), "utf8");

@@ -566,7 +566,7 @@ describe("a disk", () => {
   });
 
   testUnless(noMounts, "that is only read", async () => {
-    using disk = smallDisk(folder, 1000);
+    using disk = smallDisk(folder, 1600);
     const store = join(disk.path, "store");
     answer = serving(makeImage());
     const name = `${registry.host}/app:1`;

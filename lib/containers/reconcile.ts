@@ -60,21 +60,18 @@ export function settle(home: Home, id: string): ContainerRecord | undefined {
 /** Whoever was starting it is gone. */
 function settleStart(
   home: Home,
-  { waits, ...record }: ContainerRecord,
+  record: ContainerRecord,
   pid: number | undefined,
   exit: Exit | undefined,
 ): ContainerRecord {
-  // what waits for him ends without having been executed
-  if (waits && isAlive(home, record.id)) return { ...record, waits };
   if (pid !== undefined) {
     const running = started(home, record, pid);
     // the database was lost while it was paused
     return ownCgroup(record.cgroup)?.isFrozen() ? write(home, { ...running, status: "paused" }) : running;
   }
   // how a run before this one ended is known already
-  if (!waits && exit && exit.finishedAt > (record.finishedAt ?? 0))
-    return settleEnd(home, started(home, record, 0), exit);
-  // a supervisor that has nothing to supervise yet ends by itself
+  if (exit && exit.finishedAt > (record.finishedAt ?? 0)) return settleEnd(home, started(home, record, 0), exit);
+  // a supervisor that has nothing to supervise yet, or what waits for him, ends by itself
   if (isAlive(home, record.id)) return record;
   return write(home, { ...record, status: record.finishedAt === undefined ? "created" : "exited", pid: 0 });
 }
@@ -86,7 +83,7 @@ export function started(
   pid: number,
   more: Partial<ContainerRecord> = {},
 ): ContainerRecord {
-  const { error: _error, reason: _reason, after: _after, waits: _waits, ...known } = record;
+  const { error: _error, reason: _reason, after: _after, ...known } = record;
   // one that has ended by now did not begin after that
   const startedAt = Math.min(Date.now(), readExit(home, record.id)?.finishedAt ?? Infinity);
   const running: ContainerRecord = {

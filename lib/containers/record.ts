@@ -68,8 +68,6 @@ export interface ContainerRecord {
   restarts: number;
   /** Milliseconds that its policy waited with the last one. */
   restartDelay?: number;
-  /** It is being started, and its command waits for whoever does that to make its network ready. */
-  waits?: true;
   /** It is paused as long as a commit reads its files, which has the lock of its file `commit`. */
   committing?: true;
   /** Somebody has stopped it: no policy but `always`, at the next boot, starts it again. */

@@ -8,7 +8,7 @@ import { launchContainer } from "./launch.ts";
 import { EXIT } from "./layout.ts";
 import { locked } from "./lock.ts";
 import { notFound } from "./names.ts";
-import { isNetworked, networkPolicyOf, networksOf } from "./network-options.ts";
+import { networkPolicyOf, networksOf } from "./network-options.ts";
 import type { Joined } from "./networks.ts";
 import { settle, started } from "./reconcile.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -60,7 +60,7 @@ export async function startLocked(
     const { pid } = await launchContainer(
       home,
       starting,
-      joined ? { networked: until(home, id, joined), held: joined.sockets } : {},
+      joined ? { networked: joined.networked, held: joined.sockets } : {},
     );
     home.state.transaction(() => {
       const record = home.state.containers.get<ContainerRecord>(id);
@@ -82,19 +82,6 @@ async function join(home: Home, starting: ContainerRecord): Promise<Joined | und
   return await (await import("./networks.ts")).joinNetworks(home, starting);
 }
 
-/** Then its command is about to be executed, whatever becomes of this program. */
-const until =
-  (home: Home, id: string, { networked }: Joined): Joined["networked"] =>
-  async (reached) => {
-    await networked(reached);
-    home.state.containers.update(id, withoutWaiting);
-  };
-
-function withoutWaiting(record: ContainerRecord): ContainerRecord {
-  const { waits: _, ...others } = record;
-  return others;
-}
-
 /** Nobody waits for its time any more, also where he was told just now. */
 async function callOff(home: Home, id: string): Promise<void> {
   if (!isAlive(home, id)) return;
@@ -108,8 +95,7 @@ function begin(home: Home, before: ContainerRecord): ContainerRecord {
   directory?.remove(EXIT);
   const { health: _health, ...known } = before;
   const health = healthCheckOf(before.options.health, imageConfigOf(home, before)) && { health: freshHealth() };
-  const waits = isNetworked(before.options) && { waits: true as const };
-  const starting: ContainerRecord = { ...known, ...health, ...waits, status: "starting", pid: 0 };
+  const starting: ContainerRecord = { ...known, ...health, status: "starting", pid: 0 };
   home.state.containers.update<ContainerRecord>(before.id, () => starting);
   return starting;
 }
@@ -118,7 +104,7 @@ function begin(home: Home, before: ContainerRecord): ContainerRecord {
 function takeBack(home: Home, { id, status }: ContainerRecord, cause: unknown): void {
   const exitCode = EXIT_CODES[(cause as TsboxError).code] ?? OTHER_EXIT_CODE;
   home.state.containers.update<ContainerRecord>(id, (record) => ({
-    ...withoutWaiting(record),
+    ...record,
     status: status === "restarting" ? "exited" : status,
     pid: 0,
     exitCode,

@@ -55,7 +55,7 @@ function begin({ compiled, bound, kept, supervision, meanwhile }: SupervisedStar
   const place = opened.add(sys.open("/dev/null", sys.O_RDONLY));
   for (const fd of [owner, lifeline, theirs]) opened.add(fd);
   const supervised = { ...kept, owner, verdict: theirs, [INIT]: place };
-  const content = elfImage(new Program(supervisorSteps(supervision), ARCH), supervised);
+  const content = elfImage(new Program(supervisorSteps(supervision, meanwhile !== undefined), ARCH), supervised);
   const image = opened.add(sys.sealedFile("tsbox-supervisor", content, 0o111));
   const descriptors: Record<string, number> = { ...bound, ...supervised, [LIFELINE]: lifeline, [SUPERVISOR]: image };
   const numbers = new Set(Object.values(descriptors).filter((fd) => fd >= 0));

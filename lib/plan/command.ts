@@ -13,15 +13,17 @@ import { stdioStep } from "./descriptors.ts";
 import { executeStep } from "./execute.ts";
 import { identitySteps } from "./identity.ts";
 import { CONTROL_FD, HARD_SIGNAL } from "./init.ts";
-import { untilNetworked } from "./reach.ts";
+import { LIFELINE_FD, untilNetworked } from "./reach.ts";
 import { landlockSteps } from "./landlock.ts";
 import { filterStep, listens, PASS_FD, type Receivers } from "./listener.ts";
 import { isJoined, isWatched, isOwn } from "./intermediate.ts";
+import { LIFELINE } from "./supervised.ts";
 import { openInRoot, openOrMake, type Alone } from "./mounts.ts";
 
 /**
  * @param alone waits for init, in a process that shares the owner's memory; none in an image
  * @param last what the process does when it is what it has to be
+ * @param isNetworked it waits for its network, which it does not where it is restricted early
  */
 export function commandSteps(
   spec: Spec,
@@ -46,10 +48,13 @@ export function commandSteps(
     ...landlockSteps(spec, alone !== undefined),
     ...(seccomp ? [filterStep(seccomp, facts.arch, listening ? receivers(alone !== undefined) : undefined)] : []),
   ];
+  const kept: [slot: string, fd: number][] = [];
+  if (listening) kept.push(["pass-socket", PASS_FD]);
+  if (isNetworked) kept.push([LIFELINE, LIFELINE_FD]);
   return [
     stdioStep(spec, {
       session,
-      own: [...(listening ? ["pass-socket"] : []), ...(alone ? ["command-image"] : [])],
+      own: [...kept.map(([slot]) => slot), ...(alone ? ["command-image"] : [])],
     }),
     ...rlimitSteps(spec),
     ...attributeSteps(spec),
@@ -57,10 +62,10 @@ export function commandSteps(
     ...(early ? restrictions : []),
     ...identitySteps(spec),
     enterDirectory(process.cwd),
-    ...(alone ? [aloneStep(spec, alone), ...leaveMemorySteps(keptInImage(listening))] : []),
+    ...(alone ? [aloneStep(spec, alone), ...leaveMemorySteps(keptInImage(kept))] : []),
     signalStep(),
     // as late as can be, while calls for it are not forbidden
-    ...(isNetworked && !early ? [untilNetworked(alone !== undefined)] : []),
+    ...(isNetworked ? [untilNetworked(alone !== undefined)] : []),
     ...(early ? [] : restrictions),
     ...last,
   ];
@@ -171,9 +176,9 @@ function hearsInit(spec: Spec): boolean {
 /** Descriptors next to `control`, and the numbers that the image knows them by; the image itself is behind them. */
 export type KeptInImage = [from: string, to: number][];
 
-const keptInImage = (listening: boolean): KeptInImage => [
+const keptInImage = (kept: readonly [slot: string, fd: number][]): KeptInImage => [
   ["control", CONTROL_FD],
-  ...(listening ? ([["control+1", PASS_FD]] satisfies KeptInImage) : []),
+  ...kept.map(([, fd], index): KeptInImage[number] => [`control+${index + 1}`, fd]),
 ];
 
 /**

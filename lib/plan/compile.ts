@@ -18,7 +18,6 @@ import { aloneStep, commandSteps, waitForInit, restrictsEarly } from "./command.
 import { executeStep } from "./execute.ts";
 import { flags } from "./constants.ts";
 import { betweenSteps, filesystemSteps, hostSteps } from "./filesystem.ts";
-import { READY_TAG, REPORT_BYTES } from "./frame.ts";
 import type { SecurityModules } from "./labels.ts";
 import { checkMountIds } from "./mount-ids.ts";
 import { checkMount } from "./mount-options.ts";
@@ -30,7 +29,7 @@ import { checkSysctl, sysctlSteps } from "./sysctl.ts";
 import type { IdMapper } from "./id-maps.ts";
 import { NETWORK_SOCKETS, networkSocketSteps, ONE_SOCKET, untilNetworkAnswered } from "./network-sockets.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
-import { tellOfNetwork, untilNetworked } from "./reach.ts";
+import { readyOp, tellOfNetwork, untilNetworked } from "./reach.ts";
 import { joinedTerminalSteps, terminalSteps } from "./terminal.ts";
 import { firstClone, inOwnersThread, LATER, ownerPart, type OwnerPart } from "./owner.ts";
 
@@ -429,12 +428,8 @@ function becomeInit(control: string): Step {
 
 /** Without a command, the second process has nothing more to do. */
 function readyStep(): Step {
-  const frame = words("ready frame", READY_TAG, 0);
   return {
     action: "tell the owner that everything stands",
-    ops: [
-      { call: "write", args: [ref("control"), frame, REPORT_BYTES] },
-      { call: "exit_group", args: [0] },
-    ],
+    ops: [readyOp(ref("control")), { call: "exit_group", args: [0] }],
   };
 }

@@ -43,11 +43,13 @@ export function stdioStep(spec: Spec, { session, own, preserved = 0 }: Kept): St
   }
   names.forEach((name, fd) => ops.push({ call: "dup3", args: [ref(name), fd, 0] }));
   if (spec.process.terminal) ops.push(controlTerminal);
-  // out of the way of each other
+  // out of the way of each other; slots of their own, as other processes walk the same memory at this time
+  const moved = own.length > 1 ? own.map((name) => `moved ${name}`) : own;
   if (own.length > 1)
-    for (const name of own)
-      ops.push({ call: "fcntl", args: [ref(name), F_DUPFD_CLOEXEC, ref("control+3")], out: name });
-  own.forEach((name, index) =>
+    own.forEach((name, index) =>
+      ops.push({ call: "fcntl", args: [ref(name), F_DUPFD_CLOEXEC, ref("control+3")], out: moved[index] as string }),
+    );
+  moved.forEach((name, index) =>
     // EINVAL: it is there already
     ops.push({
       call: "dup3",

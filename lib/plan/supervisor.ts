@@ -11,7 +11,7 @@ import { buffer, cstring, named, offsetOf, ref, stringArray, structure, STRUCTS,
 import type { At, Data, Op, Plan } from "../../syscalls/index.ts";
 import { flags } from "./constants.ts";
 import { jump, jumpIf, label, set } from "./flow.ts";
-import { EXIT_FRAME_BYTES, EXIT_TAG, REPORT_BYTES } from "./frame.ts";
+import { EXIT_FRAME_BYTES, EXIT_TAG, READY_TAG, REPORT_BYTES } from "./frame.ts";
 import { sendOps } from "./pass.ts";
 import { CLOSED, POLLED, Polled, type PolledName } from "./polled.ts";
 import { INIT } from "./supervised.ts";
@@ -75,12 +75,14 @@ const SIGKILL = 9;
 
 class Supervisor {
   readonly #how: Supervision;
+  readonly #isAwaited: boolean;
   readonly #polled = new Polled();
   readonly #log: LogWriter;
   readonly #exit: Data;
 
-  constructor(how: Supervision) {
+  constructor(how: Supervision, isAwaited: boolean) {
     this.#how = how;
+    this.#isAwaited = isAwaited;
     this.#exit = buffer("exit record", how.exit.sizeBytes);
     const bytes = how.limits?.outputBytes;
     this.#log = new LogWriter(
@@ -120,6 +122,7 @@ class Supervisor {
       { call: "close_range", args: [3, named("~0U", CLOSED), flags("CLOSE_RANGE_CLOEXEC")] },
       signalMask(-1),
       { call: "signalfd4", args: [-1, words("all signals", -1), 8, SFD], out: "signals" },
+      set("begun", this.#isAwaited ? 0 : 1),
       ...this.#log.begin(),
       ...watched.map((name) => this.#polled.watch(name)),
       ...(health ? this.#timer("timer", health.firstMs) : []),
@@ -251,7 +254,8 @@ class Supervisor {
       ...(stdin === "once" && !terminal ? once : []),
     ]);
     return [
-      ...this.#polled.where("pidfd socket", passTo("pidfd socket", INIT)),
+      // nobody takes one for running that may end without having begun
+      ...this.#polled.where("pidfd socket", passTo("pidfd socket", INIT, "begun")),
       ...(stdin || terminal ? stdinSocket : []),
     ];
   }
@@ -267,6 +271,9 @@ class Supervisor {
       },
       jumpIf("count", "<", REPORT_BYTES, "killed"),
       { call: "load", args: [this.#exit, 4], out: "tag" },
+      { call: "jumpIf", args: [ref("tag"), READY_TAG, named("!=", 1)], label: "not ready" },
+      set("begun", 1),
+      label("not ready"),
       { call: "jumpIf", args: [ref("tag"), EXIT_TAG, named("!=", 1)], label: "done with owner" },
       {
         call: "recvfrom",
@@ -290,9 +297,12 @@ class Supervisor {
       { call: "close", args: [ref("stdin socket")] },
       { call: "waitid", args: [named("P_PIDFD", 3), ref(INIT), 0, named("WEXITED", 4), 0] },
       { call: "recvfrom", args: [ref("verdict"), byte, 1, 0, 0, 0], out: "count" },
-      jumpIf("count", "<", 1, "drain"),
+      jumpIf("count", "<", 1, "nobody is there"),
       { call: "load", args: [byte, 4], out: "verdict" },
       jumpIf("verdict", "==", 2, "without a trace"),
+      set("begun", 1),
+      label("nobody is there"),
+      jumpIf("begun", "==", 0, "without a trace"),
       ...this.#log.drain(),
       { call: "clock_gettime", args: [named("CLOCK_REALTIME", 0), at(EXIT_FRAME_BYTES)] },
       {
@@ -346,7 +356,8 @@ const SFD = named("SFD_CLOEXEC|SFD_NONBLOCK", 0o2004000);
 const CLOEXEC_NONBLOCK = named("TFD_CLOEXEC|TFD_NONBLOCK", 0o2004000);
 const DONT_WAIT = named("MSG_NOSIGNAL|MSG_DONTWAIT", 0x4040);
 
-export const supervisorSteps = (how: Supervision): Plan => new Supervisor(how).plan();
+/** @param isAwaited the command waits for whoever asked; it is told that it has begun, and nothing is known of it before */
+export const supervisorSteps = (how: Supervision, isAwaited = false): Plan => new Supervisor(how, isAwaited).plan();
 
 const signalMask = (mask: number): Op => ({
   call: "rt_sigprocmask",
@@ -359,15 +370,17 @@ function arm(ms: number, timer: "timer" | "deadline" = "timer"): Op {
   return { call: "timerfd_settime", args: [ref(timer), 0, words(`in ${ms} ms`, 0, 0, seconds, nanoseconds), 0] };
 }
 
-/** Nothing is read from whoever connects. */
-const passTo = (socket: PolledName, slot: string): Op[] => [
+/** Nothing is read from whoever connects. @param when he gets nothing where that slot is 0 */
+const passTo = (socket: PolledName, slot: string, when?: string): Op[] => [
   {
     call: "accept4",
     args: [ref(socket), 0, 0, flags("O_CLOEXEC")],
     out: "client",
     onError: { jump: `done with ${socket}` },
   },
+  ...(when === undefined ? [] : [jumpIf(when, "==", 0, `nothing from ${socket}`)]),
   ...sendOps(slot, ref("client")),
+  label(`nothing from ${socket}`),
   { call: "close", args: [ref("client")] },
 ];
 
