@@ -143,18 +143,22 @@ class Life implements AsyncDisposable {
 
   /** What any command sees now is so. @returns its status */
   async expectTrue(): Promise<string> {
-    const [record, ...others] = await this.containers.list({ all: true });
-    const { status = "", pid = 0 } = record ?? {};
+    const see = async () => {
+      const [record, ...others] = await this.containers.list({ all: true });
+      const { status = "", pid = 0, restarts = 0 } = record ?? {};
+      return { restarts, seen: { status, others, isAlive: this.isAlive(), isProcess: existsSync(`/proc/${pid}`) } };
+    };
+    let { restarts, seen } = await see();
+    // what its policy does goes on while this looks; one that is said to run has not just ended, unless it does again
+    for (let next = await see(); next.seen.status !== seen.status; next = await see()) {
+      if (seen.status === "running" && next.restarts === restarts) break;
+      ({ restarts, seen } = next);
+    }
+    const { status } = seen;
     const runs = status === "running";
     // one that waits for its next start is no process of its own
-    const isThere = status === "restarting" ? this.isAlive() : runs;
-    expect({
-      at: this.call.name,
-      status,
-      others,
-      isAlive: this.isAlive(),
-      isProcess: existsSync(`/proc/${pid}`),
-    }).toEqual({
+    const isThere = status === "restarting" ? seen.isAlive : runs;
+    expect({ at: this.call.name, ...seen }).toEqual({
       at: this.call.name,
       status: expect.stringMatching(/^(created|running|restarting|exited)$/),
       others: [],
