@@ -324,6 +324,19 @@ describe("is one clear error, and stays", () => {
     expect(count()).toBe(2);
   });
 
+  test("that somebody else has made and removed: it is not made anew", async () => {
+    const root = folder.directory(`removed${crypto.randomUUID()}`);
+    using state = new State(root, undefined, true);
+    expect(state.containers.list()).toEqual([]);
+    rmSync(root, { recursive: true });
+    expect(await failing(() => state.containers.list())).toEqual([
+      "store_unavailable",
+      `open the store ${JSON.stringify(root)}: there is none`,
+      "",
+    ]);
+    expect(() => statSync(root)).toThrow("ENOENT");
+  });
+
   testUnless(noMounts, "on a disk that is only read: the kernel's, which says so", async () => {
     using disk = smallDisk(folder, 4096);
     const root = join(disk.path, "root");

@@ -58,7 +58,7 @@ export class BuildCache implements Disposable {
 
   /** @param path of the store */
   constructor(path: string) {
-    const root = openRoot(path, false);
+    const root = openRoot(path, "make");
     this.#root = root;
     this.#database = new Database({
       file: BUILD_CACHE,

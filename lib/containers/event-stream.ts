@@ -70,7 +70,7 @@ class Changes implements Disposable {
   readonly #signal: AbortSignal | undefined;
 
   constructor(home: Home, signal: AbortSignal | undefined) {
-    this.#directory = openRoot(home.root, false);
+    this.#directory = openRoot(home.root, "make");
     this.#watch = new Watch(this.#directory);
     this.#signal = signal;
     signal?.addEventListener("abort", this.#abort, { once: true });

@@ -6,11 +6,14 @@ import { CONTAINERS } from "./layout.ts";
 
 export class Home implements Disposable {
   readonly root: string;
+  readonly #isThere: boolean;
   #state: State | undefined;
   #isOver = false;
 
-  constructor(root?: string) {
+  /** @param isThere for what runs in the background: where all has been removed, nothing is made anew */
+  constructor(root?: string, isThere = false) {
     this.root = root === undefined ? defaultRoot() : absolute(root);
+    this.#isThere = isThere;
   }
 
   /** For who calls from outside. @throws TsboxError `engine_closed` */
@@ -28,7 +31,7 @@ export class Home implements Disposable {
   }
 
   get state(): State {
-    return (this.#state ??= new State(this.root));
+    return (this.#state ??= new State(this.root, undefined, this.#isThere));
   }
 
   /** Of a container. */

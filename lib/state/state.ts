@@ -47,14 +47,17 @@ export class State implements Disposable {
   readonly volumes: Rows;
   readonly networks: Rows;
   readonly #database: Database;
+  readonly #isThere: boolean;
   #directory: Directory | undefined;
 
   /**
    * Nothing is opened before it is needed.
    * @param warn is told what is lost, in a sentence
+   * @param isThere it was made by somebody else: where its directory is removed, it is not made anew
    */
-  constructor(root: string, warn: (message: string) => void = warnOnStderr) {
+  constructor(root: string, warn: (message: string) => void = warnOnStderr, isThere = false) {
     this.root = root;
+    this.#isThere = isThere;
     this.#database = new Database({
       file: FILE,
       version: VERSION,
@@ -133,7 +136,7 @@ export class State implements Disposable {
   #opened(): Directory {
     if (this.#directory?.isCurrent()) return this.#directory;
     this.#directory?.[Symbol.dispose]();
-    return (this.#directory = storing(() => openRoot(this.root, false)));
+    return (this.#directory = storing(() => openRoot(this.root, this.#isThere ? "there" : "make")));
   }
 
   #locked<T>(work: () => T): T {

@@ -71,7 +71,7 @@ export class StoreRoot implements Disposable {
   constructor(path: string, isReadOnly: boolean) {
     this.path = path;
     this.isReadOnly = isReadOnly;
-    this.root = storing(() => openRoot(path, isReadOnly));
+    this.root = storing(() => openRoot(path, isReadOnly ? "read" : "make"));
     try {
       if (!this.#hasVersion()) this.locked(() => this.#hasVersion() || this.#build());
     } catch (error) {

@@ -12,7 +12,7 @@ const LISTENER = 3;
 export const addNetd: Add = (parent, name) =>
   void declare(parent, name, { summary: "Answer for the names of containers in networks", usage: "" }, async () => {
     const { answerForNames, Home } = await import("../../containers/index.ts");
-    const home = new Home();
+    const home = new Home(undefined, true);
     try {
       // it blocks, so a signal ends it as if it did not know JavaScript
       await answerForNames(home, LISTENER);
@@ -25,5 +25,5 @@ export const addNetd: Add = (parent, name) =>
 export const addBegin: Add = (parent, name) =>
   void declare(parent, name, { summary: "Start what answers for names, where it was killed", usage: "" }, async () => {
     const { beginAgain, Home } = await import("../../containers/index.ts");
-    await beginAgain(new Home());
+    await beginAgain(new Home(undefined, true));
   });
