@@ -280,6 +280,11 @@ describe("stdin", () => {
       pull: (controller) => controller.error(new Error("gone")),
     });
     expect(await run(["cat"], { stdin: failing })).toMatchObject({ exitCode: 0 });
+    // which fails before anything is read of it
+    expect(await run(["cat"], { stdin: Bun.file(join(outside.path, "missing")) })).toMatchObject({
+      exitCode: 0,
+      stdout: "",
+    });
   });
 });
 
@@ -546,6 +551,10 @@ describe("a box", () => {
     process.kill(box.pid, "SIGKILL");
     expect(await running.result()).toMatchObject({ signalCode: "SIGKILL" });
     expect(["sandbox_closed", "system"]).toContain((await failureOf(() => box.spawn(["true"]).result())).code);
+    for await (const _ of box.stats({ interval: "10ms" }));
+    for (const attempt of [() => box.usage(), () => box.pause(), () => box.fs.readdir("/")])
+      expect((await failureOf(attempt)).code).toBe("sandbox_closed");
+    expect(box.paused).toBe(false);
   });
 
   sandboxTest("that is stopped tells so whatever is under way, at whatever moment", async () => {

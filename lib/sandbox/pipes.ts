@@ -153,15 +153,16 @@ const PART_BYTES = 65536;
 
 /** Writes content as fast as it is read; a process that stops reading ends it. */
 export async function feed(input: Input, content: Content): Promise<void> {
-  const body =
-    content instanceof ReadableStream
-      ? content
-      : content instanceof Response
-        ? content.body
-        : new Response(content as string).body;
-  const reader = body?.getReader();
-  input.source = reader;
   try {
+    const body =
+      content instanceof ReadableStream
+        ? content
+        : content instanceof Response
+          ? content.body
+          : new Response(content as string).body;
+    // a file that is not there fails here
+    const reader = body?.getReader();
+    input.source = reader;
     for (let next = await reader?.read(); next && !next.done; next = await reader?.read())
       await input.write(next.value);
   } catch {

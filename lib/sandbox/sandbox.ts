@@ -99,9 +99,10 @@ export class Sandbox implements AsyncDisposable {
     this.#cgroup = cgroup;
     this.#output = { left: outputLimit(options) };
     this.#bandwidth = options.limits?.bandwidth;
+    const stop = (reason: Reason) => () => void this.#stop(reason);
     const timeMs = timeLimit(options);
     if (timeMs !== undefined) {
-      this.#timer = setTimeout(() => void this.#stop("timeout"), timeMs);
+      this.#timer = setTimeout(stop("timeout"), timeMs);
       // a box that is waiting for nothing does not keep a script from ending
       this.#timer.unref?.();
     }
@@ -110,15 +111,12 @@ export class Sandbox implements AsyncDisposable {
       () => this.#roots(),
       () => network.traffic ?? membership?.traffic(launched.pid),
     );
-    network.spent = () => void this.#stop("network");
+    network.spent = stop("network");
     const cpuMs = cpuTimeLimit(options);
-    if (cpuMs !== undefined)
-      this.#endWatch = watchCpuTime(
-        cpuMs,
-        () => this.#meter.cpuMs(),
-        () => void this.#stop("cpu-time"),
-      );
+    if (cpuMs !== undefined) this.#endWatch = watchCpuTime(cpuMs, () => this.#meter.cpuMs(), stop("cpu-time"));
     options.signal?.addEventListener("abort", this.#abort, { once: true });
+    // its init has been killed: nothing is left inside
+    void launched.control.ended.then(stop("killed"));
   }
 
   readonly #abort = () => void this.#stop("killed");
