@@ -1,7 +1,9 @@
 /** `attach`, and containers in the foreground: streams, terminals, signals, keys that leave them alone. @module */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, statSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
+import { follow } from "../lib/cli/containers/foreground.ts";
 import { Containers } from "../lib/containers/index.ts";
 import { DetachKeys } from "../lib/terminal/index.ts";
 import { CommandLine } from "./support/command-line.ts";
@@ -178,6 +180,23 @@ describe("in the foreground", () => {
     child.kill("SIGINT");
     expect(await child.exited).toBe(9);
     expect(status(name)).toBe("exited");
+  });
+
+  boxTest("a signal that comes while it is being started is not lost", async () => {
+    using containers = new Containers(made.root);
+    const container = await containers.create({ image: "busy", command: ["sleep", "1000"] });
+    const how = { stdin: false, stdout: true, stderr: true, sigProxy: true };
+    const ended = follow(container, how, async () => {
+      await Bun.sleep(1);
+      process.emit("SIGINT");
+      await Bun.sleep(50);
+      await container.start();
+    });
+    try {
+      expect(await ended).toBe(130);
+    } finally {
+      for (const name of Object.keys(constants.signals)) process.removeAllListeners(name);
+    }
   });
 
   boxTest("with --sig-proxy=false they end tsbox alone", async () => {

@@ -35,8 +35,9 @@ export async function follow(container: Container, how: Foreground, start: () =>
   const early = isSeenLater ? undefined : container.wait({ condition, signal: stop.signal });
   early?.catch(() => {});
   try {
-    proxySignals(container, how.sigProxy);
-    await start();
+    const started = start();
+    proxySignals(container, how.sigProxy, started);
+    await started;
     // from now on: somebody may remove it
     const waited = early ?? container.wait({ signal: stop.signal });
     waited.catch(() => {});
@@ -78,13 +79,20 @@ function statusOf({ exitCode, reason, error }: Ended): number {
   return reason === "timeout" ? TIMED_OUT : exitCode;
 }
 
-/** A terminal sends its signals by itself. */
-function proxySignals(container: Container, proxied: boolean): void {
+/**
+ * A terminal sends its signals by itself.
+ * @param started those that come before are for what begins then: nobody sends them again
+ */
+function proxySignals(container: Container, proxied: boolean, started?: Promise<void>): void {
+  const pass = async (signal: (typeof FORWARDED)[number]) => {
+    await started;
+    await container.kill(signal);
+  };
   for (const signal of FORWARDED) {
     // those that end tsbox in an orderly manner: the container is to end, or tsbox just so
     process.removeAllListeners(signal);
-    // it has ended, or does not run yet
-    if (proxied) process.on(signal, () => void container.kill(signal).catch(() => {}));
+    // it has ended, or never began
+    if (proxied) process.on(signal, () => void pass(signal).catch(() => {}));
   }
 }
 
