@@ -4,8 +4,10 @@ import * as fs from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import * as fc from "fast-check";
+import { hostFiles } from "../lib/containers/index.ts";
 import { signalName, signalNumber } from "../syscalls/signals.ts";
 import * as sys from "../syscalls/index.ts";
+import { failureOf } from "./support/failure.ts";
 
 const directory = fs.mkdtempSync(join(tmpdir(), "tsbox-files-"));
 afterAll(() => fs.rmSync(directory, { recursive: true }));
@@ -76,6 +78,20 @@ test("a path is made absolute as node:path does it", () => {
       expect(sys.absolute(text, "/x/y")).toBe(resolve("/x/y", text));
     }),
   );
+});
+
+test("what is copied of a directory is all of it: a name that cannot be told in an archive is refused", async () => {
+  const { packHost } = await hostFiles();
+  const folder = join(directory, "names");
+  fs.mkdirSync(folder);
+  const packed = () => Array.fromAsync(packHost(folder, "names", false));
+  fs.symlinkSync("é", join(folder, "ü"));
+  expect(Buffer.concat(await packed()).includes("names/ü")).toBe(true);
+  fs.writeFileSync(Buffer.concat([Buffer.from(`${folder}/z`), Uint8Array.of(0xe9)]), "");
+  expect(await failureOf(packed)).toMatchObject({
+    code: "file_refused",
+    message: expect.stringContaining("not UTF-8"),
+  });
 });
 
 test("signals have the numbers of the C library", () => {

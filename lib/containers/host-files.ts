@@ -27,16 +27,21 @@ type Stat = import("node:fs").BigIntStats;
 
 function* packEntry(path: string, name: string, stat: Stat, seen: Map<string, string>): Generator<Uint8Array, void> {
   const { lstatSync, readdirSync, readlinkSync } = process.getBuiltinModule("node:fs");
+  const { isUtf8 } = process.getBuiltinModule("node:buffer");
   const header = headerOf(name, stat);
   if (stat.isDirectory()) {
     yield tarHeader({ ...header, type: "directory", name: encoder.encode(`${name}/`) });
-    for (const each of readdirSync(path).toSorted()) {
+    for (const bytes of readdirSync(path, { encoding: "buffer" }).toSorted(Buffer.compare)) {
+      const each = bytes.toString();
+      // as text it is another name, of nothing or of another file
+      if (!isUtf8(bytes))
+        throw new TsboxError(`copy "${path}/${each}": a name that is not UTF-8`, { code: "file_refused", path });
       const below = `${path}/${each}`;
       const found = lstatSync(below, { bigint: true, throwIfNoEntry: false });
       if (found) yield* packEntry(below, `${name}/${each}`, found, seen);
     }
   } else if (stat.isSymbolicLink()) {
-    yield tarHeader({ ...header, type: "symlink", linkName: encoder.encode(readlinkSync(path)) });
+    yield tarHeader({ ...header, type: "symlink", linkName: readlinkSync(path, { encoding: "buffer" }) });
   } else if (stat.isFile()) {
     const identity = `${stat.dev}:${stat.ino}`;
     const first = stat.nlink > 1n ? seen.get(identity) : undefined;
