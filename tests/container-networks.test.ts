@@ -114,6 +114,7 @@ describe.skipIf(reason !== undefined)(
         ).toBe("one two");
         said("run", "-d", "--name", "other", "--network", "two", "busy", "sleep", "1000");
         const id = said("network", "inspect", "-f", "{{.Id}}", "two");
+        expect(said("inspect", "-f", "{{.Id}}", "two")).toBe(id);
         for (const [network, expected] of [
           ["one", "moving"],
           ["two", "other\nmoving"],

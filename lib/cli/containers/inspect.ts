@@ -1,12 +1,14 @@
-/** `tsbox inspect`: all that is known of containers, images and volumes. @module */
+/** `tsbox inspect`: all that is known of containers, images, networks and volumes. @module */
 import type { Containers } from "../../containers/index.ts";
 import type { Images } from "../../images/index.ts";
+import type { Networks } from "../../network/index.ts";
 import { TsboxError } from "../../sandbox/index.ts";
 import type { Volumes } from "../../volumes/index.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { inspected } from "../images/inspected.ts";
 import { safely } from "../images/with-images.ts";
 import { invalid } from "../invalid.ts";
+import { inspectedNetwork, networkNamed } from "../networks/with-networks.ts";
 import { inspectedVolume } from "../volumes/with-volumes.ts";
 import { INSPECT_FORMAT, printInspected } from "../print-inspected.ts";
 import { inspectedContainer } from "./inspected-container.ts";
@@ -17,7 +19,8 @@ interface InspectFlags {
   type?: string;
 }
 
-const TYPES = ["container", "image", "volume"] as const;
+/** In the order in which they are looked for: Docker's. */
+const TYPES = ["container", "image", "network", "volume"] as const;
 type Type = (typeof TYPES)[number];
 
 const SIZE_FLAG: [string, string] = ["-s, --size", "Of containers, what they have written as well"];
@@ -28,10 +31,10 @@ export const addInspect: Add = (parent, name) =>
     parent,
     name,
     {
-      summary: "Print all that is known of containers, images and volumes",
+      summary: "Print what is known of containers, images, networks, volumes",
       usage: "[FLAGS] NAME|ID [NAME|ID...]",
       words: ["<NAME>", "[NAME...]"],
-      flags: [INSPECT_FORMAT, SIZE_FLAG, ["--type <container|image|volume>", "Only of this kind"]],
+      flags: [INSPECT_FORMAT, SIZE_FLAG, ["--type <container|image|network|volume>", "Only of this kind"]],
     },
     (first: string, more: string[], flags: InspectFlags) => {
       const { type } = flags;
@@ -57,6 +60,7 @@ export const addContainerInspect: Add = (parent, name) =>
 interface Engine {
   containers: Containers;
   images: Images;
+  networks: Networks;
   volumes: Volumes;
 }
 
@@ -72,7 +76,7 @@ function inspect(
   });
 }
 
-const MISSING = new Set(["container_not_found", "image_not_found", "volume_not_found", "reference_invalid"]);
+const MISSING = new Set([...TYPES.map((type) => `${type}_not_found`), "reference_invalid"]);
 
 /** The first kind that has one of this name. */
 async function find(engine: Engine, name: string, types: readonly Type[], size: boolean): Promise<object> {
@@ -91,5 +95,6 @@ const FIND: Record<Type, (engine: Engine, name: string, size: boolean) => Promis
   container: async ({ containers }, name, size) =>
     inspectedContainer(await (await containers.get(name)).inspect({ size })),
   image: async ({ images }, name) => inspected(await images.inspect(name)),
+  network: async ({ networks }, name) => inspectedNetwork(await networkNamed(networks, name)),
   volume: async ({ volumes }, name) => inspectedVolume(volumes, volumes.get(name)),
 };

@@ -100,7 +100,7 @@ const OWN: LaterVerbs = {
     load: async () => (await import("./explain.ts")).addExplain,
   },
   inspect: {
-    summary: "Print all that is known of containers, images and volumes",
+    summary: "Print what is known of containers, images, networks, volumes",
     load: async () => (await import("./inspect.ts")).addInspect,
   },
   ps: LIST,
