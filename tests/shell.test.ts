@@ -218,6 +218,13 @@ describe("a line", () => {
   boxTest("is not waited for by what has got away from it and holds its output", async () => {
     const line = box.$`setsid sleep 20 & sleep 100`.signal(AbortSignal.timeout(50));
     await expect(line.text()).rejects.toThrow("timed out");
+    const [abort, started] = [new AbortController(), performance.now()];
+    const reading = async () => {
+      for await (const _ of box.$`(setsid sleep 20 &); echo away; sleep 100`.signal(abort.signal).lines())
+        abort.abort(new Error("enough"));
+    };
+    await expect(reading()).rejects.toThrow("enough");
+    expect(performance.now() - started).toBeLessThan(10_000);
     await box.$`killall sleep || pkill sleep || kill $(pidof sleep)`.quiet().nothrow();
   });
 

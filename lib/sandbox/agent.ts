@@ -184,8 +184,16 @@ export class Agent {
 /** `open "/x": ENOENT`, with the code and what can be done about it. */
 export function fileError(action: string, { call, errno }: Failed, path: string): TsboxError {
   const name = errnoName(errno);
-  return new TsboxError(`${action} "${path}": ${name}`, { ...explain(name), errno, syscall: call, path });
+  const isNoFile = call === "openat2" && (name === "EISDIR" || name === "ENXIO");
+  const why = isNoFile ? NOT_A_FILE : explain(name);
+  return new TsboxError(`${action} "${path}": ${name}`, { ...why, errno, syscall: call, path });
 }
+
+/** A directory, a device, a fifo or a socket, which some calls open and others do not. */
+export const NOT_A_FILE = {
+  code: "file_refused",
+  hint: "only regular files are read and written: anything else could wait for ever",
+} as const;
 
 function explain(errno: string): Pick<TsboxError, "code" | "hint"> {
   switch (errno) {

@@ -1,6 +1,6 @@
 /** A file of a running sandbox. @module */
 import { TsboxError } from "../../syscalls/index.ts";
-import type { Agent } from "./agent.ts";
+import { NOT_A_FILE, type Agent } from "./agent.ts";
 import { checkKeys, checkSignal } from "../options/index.ts";
 import { close, open, OPEN, read } from "./file-calls.ts";
 import { streamOf, type FileContent } from "./file-content.ts";
@@ -95,11 +95,7 @@ export class BoxFile {
 }
 
 export const notAFile = (action: string, path: string, { type }: FileStat) =>
-  new TsboxError(`${action} "${path}": it is a ${type}`, {
-    code: "file_refused",
-    path,
-    hint: "only regular files are read and written: anything else could wait for ever",
-  });
+  new TsboxError(`${action} "${path}": it is a ${type}`, { ...NOT_A_FILE, path });
 
 /** @throws TsboxError `invalid_option` */
 export function checkOptions(options: FileOptions, ...more: string[]): void {

@@ -4,6 +4,7 @@
  * @see https://bun.sh/docs/runtime/shell
  */
 import { TsboxError } from "../../syscalls/index.ts";
+import { unlessAborted } from "./abort.ts";
 import { checkChoice, checkSignal, invalid } from "../options/index.ts";
 import type { ProcessResult, SpawnOptions } from "./options.ts";
 import type { SandboxProcess } from "./process.ts";
@@ -178,10 +179,17 @@ export class ShellCommand implements PromiseLike<ShellOutput> {
     await using process = this.#start("inherit");
     const text = new TextDecoder();
     let rest = "";
-    for await (const chunk of process.stdout ?? []) {
-      const lines = (rest + text.decode(chunk, { stream: true })).split("\n");
-      rest = lines.pop() ?? "";
-      yield* lines;
+    const reader = process.stdout?.getReader();
+    try {
+      // whoever has got away, and has the pipe, is not waited for
+      const read = () => reader && unlessAborted(reader.read(), this.#options.signal);
+      for (let next = await read(); next && !next.done; next = await read()) {
+        const lines = (rest + text.decode(next.value, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        yield* lines;
+      }
+    } finally {
+      void reader?.cancel().catch(() => {});
     }
     if (rest !== "") yield rest;
     const none = new Uint8Array();
