@@ -204,7 +204,7 @@ describe("tsbox build", () => {
       told += new TextDecoder().decode(piece);
       if (/ begun\n/.test(told)) child.kill("SIGINT");
     }
-    expect(await child.exited).toBe(130);
+    expect([await child.exited, told]).toEqual([130, expect.stringContaining("\n#2 CANCELED\n")]);
     expect(builds.leftovers).toEqual([]);
     expect(tsbox(["images", "-q", "slow"]).stdout).toBe("");
   });

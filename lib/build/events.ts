@@ -9,7 +9,8 @@ export type BuildEvent =
   /** A piece of what a RUN writes, or of progress texts of a source. */
   | { type: "output"; step: number; stream: "stdout" | "stderr"; bytes: Uint8Array }
   | { type: "progress"; step: number; what: string; doneBytes: number; totalBytes?: number }
-  | { type: "ended"; step: number; at: number; cached: boolean; error?: string }
+  /** `canceled`: it was not its own failure, but that of another step, or whoever builds ended it. */
+  | { type: "ended"; step: number; at: number; cached: boolean; error?: string; canceled?: true }
   | { type: "warning"; message: string; line?: number; rule?: string }
   | { type: "exporting"; what: string };
 

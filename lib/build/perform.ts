@@ -66,9 +66,9 @@ export class Performing {
       if (!hasBegun) onEvent({ type: "started", step: number, at: Date.now() });
       hasBegun = true;
     };
-    const end = (cached: boolean, error?: string) => {
+    const end = (cached: boolean, failure: { error?: string; canceled?: true } = {}) => {
       begin();
-      onEvent({ type: "ended", step: number, at: Date.now(), cached, ...(error === undefined ? {} : { error }) });
+      onEvent({ type: "ended", step: number, at: Date.now(), cached, ...failure });
     };
     try {
       const below = step.parent === undefined ? EMPTY : (snapshots.get(step.parent) ?? EMPTY);
@@ -79,7 +79,7 @@ export class Performing {
       return done;
     } catch (caught) {
       const error = signal.aborted ? caught : located(caught, this.#making.file, step);
-      end(false, messageOf(error));
+      end(false, { error: messageOf(error), ...(signal.aborted ? { canceled: true } : {}) });
       throw error;
     }
   }

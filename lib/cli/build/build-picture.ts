@@ -14,7 +14,7 @@ const LAST_LINES = 6;
 
 interface Shown {
   planned: PlannedStep;
-  state: "waiting" | "doing" | "done" | "cached" | "failed";
+  state: "waiting" | "doing" | "done" | "cached" | "failed" | "canceled";
   startedAt?: number;
   endedAt?: number;
   output: OutputLines;
@@ -82,7 +82,8 @@ function updateStep(shown: Shown, event: Extract<BuildEvent, { step: number }>):
   else if (event.type === "progress") shown.progress = safeWord(progressText(event));
   else {
     keep(shown, shown.output.end());
-    shown.state = event.error !== undefined ? "failed" : event.cached ? "cached" : "done";
+    const done = event.cached ? "cached" : "done";
+    shown.state = event.canceled ? "canceled" : event.error === undefined ? done : "failed";
     shown.endedAt = event.at;
     shown.startedAt ??= event.at;
   }
@@ -95,8 +96,10 @@ function keep(shown: Shown, lines: readonly string[]): void {
 const progressText = ({ what, doneBytes, totalBytes }: Extract<BuildEvent, { type: "progress" }>): string =>
   `${what} ${humanSize(doneBytes)}${totalBytes === undefined ? "" : ` / ${humanSize(totalBytes)}`}`;
 
+const MARKS: Partial<Record<Shown["state"], string>> = { cached: "CACHED ", failed: "ERROR ", canceled: "CANCELED " };
+
 function head({ planned, state, startedAt, endedAt }: Shown, now: number, columns: number): string {
-  const mark = state === "cached" ? "CACHED " : state === "failed" ? "ERROR " : "";
+  const mark = MARKS[state] ?? "";
   const time = seconds((endedAt ?? now) - (startedAt ?? now));
   const title = cut(` => ${mark}${safeWord(planned.title)}`, columns - time.length - 1);
   return `${title}${" ".repeat(Math.max(1, columns - 1 - widthOf(title) - time.length))}${time}`;

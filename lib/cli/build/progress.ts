@@ -59,7 +59,8 @@ class Plain implements BuildProgress {
     if (event.type !== "ended") return;
     this.#lines(step, output?.lines.end() ?? []);
     const took = `${((event.at - (output?.at ?? event.at)) / 1000).toFixed(1)}s`;
-    tell(`#${step + 1} ${event.error === undefined ? (event.cached ? "CACHED" : `DONE ${took}`) : "ERROR"}`);
+    const done = event.cached ? "CACHED" : `DONE ${took}`;
+    tell(`#${step + 1} ${event.canceled ? "CANCELED" : event.error === undefined ? done : "ERROR"}`);
     this.#outputs.delete(step);
   }
 
