@@ -232,7 +232,7 @@ for (const [who, user] of [
         ...flags,
         "sh",
         "-c",
-        `busybox nc ${OTHER} 80 </dev/zero; sleep 100`,
+        `while :; do busybox nc ${OTHER} 80 </dev/zero; done`,
       );
       expect([run.status, run.stderr]).toEqual([137, "tsbox: killed: all of its traffic is used (limits.traffic)\n"]);
       await said("rm", "counted");
