@@ -422,6 +422,8 @@ describe("a network that somebody else makes ready", () => {
     const networked = async (reached: Promise<number | undefined>) => {
       const pid = (await reached) ?? 0;
       await Bun.sleep(20);
+      // nobody takes it for running: without whoever makes its network, it ends as if it had never begun
+      expect(connectPidfd(home.home, id)).toBeUndefined();
       const command = readKernelFile(`/proc/${pid}/task/${pid}/children`) ?? "";
       const name = (readKernelFile(`/proc/${command.trim()}/comm`) ?? "").trim();
       seen.push({ pid, command: name, namespace: readlinkSync(`/proc/${pid}/ns/net`) });

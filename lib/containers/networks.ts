@@ -123,9 +123,9 @@ function checkUsersPorts(ports: readonly WantedPort[]): void {
     });
 }
 
-async function networkNamed(networks: Networks, name: string): Promise<NetworkRecord> {
-  return name === DEFAULT_NETWORK || name === "default" ? networks.default() : networks.get(name);
-}
+/** As Docker's, which has two names for the default one where a container is to be in it. */
+const networkNamed = (networks: Networks, name: string): Promise<NetworkRecord> =>
+  networks.named(name === "default" ? DEFAULT_NETWORK : name);
 
 const joiningOf = (
   { id, name, hostname, options: { limits = {} } }: ContainerRecord,

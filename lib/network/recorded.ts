@@ -94,6 +94,11 @@ export class RecordedNetworks {
     });
   }
 
+  /** As `get`; the default one is there before anything was in it. @throws TsboxError `network_not_found` */
+  async named(nameOrId: string): Promise<NetworkRecord> {
+    return nameOrId === DEFAULT_NETWORK ? await this.default() : this.get(nameOrId);
+  }
+
   /** The one that is there without having been made. */
   async default(): Promise<NetworkRecord> {
     const found = this.state().networks.byName<NetworkRecord>(DEFAULT_NETWORK);

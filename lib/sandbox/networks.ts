@@ -103,13 +103,12 @@ export class Membership {
 
   async #join(): Promise<void> {
     const network = await import("../network/index.ts");
-    const { bareAddresses, DEFAULT_NETWORK, hasNames, Networks } = network;
+    const { bareAddresses, hasNames, Networks } = network;
     this.#bytesThrough = network.bytesThrough;
     const { State } = await import("../state/index.ts");
     const state = (this.#state = new State(this.#root));
     const networks = (this.#networks = new Networks(() => state, undefined, ...(await servers(this.#root))));
-    for (const name of this.#names)
-      this.#found.push(name === DEFAULT_NETWORK ? await networks.default() : networks.get(name));
+    for (const name of this.#names) this.#found.push(await networks.named(name));
     const { id } = this.#box;
     const name = this.request.hostname ?? id.slice(0, SHORT);
     const bandwidth = bandwidthOf(this.request.limits ?? {});

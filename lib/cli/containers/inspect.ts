@@ -8,7 +8,7 @@ import { declare, type Add } from "../images/declare.ts";
 import { inspected } from "../images/inspected.ts";
 import { safely } from "../images/with-images.ts";
 import { invalid } from "../invalid.ts";
-import { inspectedNetwork, networkNamed } from "../networks/with-networks.ts";
+import { inspectedNetwork } from "../networks/with-networks.ts";
 import { inspectedVolume } from "../volumes/with-volumes.ts";
 import { INSPECT_FORMAT, printInspected } from "../print-inspected.ts";
 import { inspectedContainer } from "./inspected-container.ts";
@@ -95,6 +95,6 @@ const FIND: Record<Type, (engine: Engine, name: string, size: boolean) => Promis
   container: async ({ containers }, name, size) =>
     inspectedContainer(await (await containers.get(name)).inspect({ size })),
   image: async ({ images }, name) => inspected(await images.inspect(name)),
-  network: async ({ networks }, name) => inspectedNetwork(await networkNamed(networks, name)),
+  network: async ({ networks }, name) => inspectedNetwork(await networks.named(name)),
   volume: async ({ volumes }, name) => inspectedVolume(volumes, volumes.get(name)),
 };

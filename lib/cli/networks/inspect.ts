@@ -1,7 +1,7 @@
 /** `tsbox network inspect` @module @see https://docs.docker.com/reference/cli/docker/network/inspect/ */
 import { declare, type Add } from "../images/declare.ts";
 import { INSPECT_FORMAT, printInspected } from "../print-inspected.ts";
-import { inspectedNetwork, networkNamed, withNetworks } from "./with-networks.ts";
+import { inspectedNetwork, withNetworks } from "./with-networks.ts";
 
 export const addInspect: Add = (parent, name) =>
   void declare(
@@ -15,6 +15,6 @@ export const addInspect: Add = (parent, name) =>
     },
     (first: string, more: string[], { format }: { format?: string }) =>
       withNetworks(({ networks }) =>
-        printInspected([first, ...more], format, async (each) => inspectedNetwork(await networkNamed(networks, each))),
+        printInspected([first, ...more], format, async (each) => inspectedNetwork(await networks.named(each))),
       ),
   );

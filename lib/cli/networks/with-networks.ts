@@ -17,10 +17,6 @@ export const withNetworks = (work: (networking: Networking) => Promise<number | 
     return await work({ networks: networksAt(home), containers });
   });
 
-/** The default one is there before any container was in it. @throws TsboxError `network_not_found` */
-export const networkNamed = async (networks: Networks, name: string): Promise<NetworkRecord> =>
-  name === "bridge" ? await networks.default() : networks.get(name);
-
 /** As Docker's API has it; what a template may range over is a map. */
 export const inspectedNetwork = (network: NetworkRecord): object => ({
   Name: network.name,
