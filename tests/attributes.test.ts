@@ -2,8 +2,8 @@
 import { afterAll, describe, expect } from "bun:test";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { inGuest, noBusybox, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
-import { call, outcomes, probe } from "./support/probe.ts";
+import { asRoot, inGuest, noBusybox, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
+import { call, kept, outcomes, probe, ref } from "./support/probe.ts";
 import { makeRootfs } from "./support/rootfs.ts";
 import { shellIn } from "./support/shell.ts";
 
@@ -93,6 +93,29 @@ describe("namespaces' own parameters", () => {
     );
     expect(await sh("cat /proc/sys/net/ipv4/ip_default_ttl")).not.toBe("77");
   });
+
+  sandboxTest(
+    "every user has all ports of the sandbox's own network, and pings; unless something else is asked for",
+    async () => {
+      const user = asRoot ? "1000:1000" : "0:0";
+      // the socket of `ping`, and port 80
+      const address = { text: "127.0.0.1:80", data: Uint8Array.of(2, 0, 0, 80, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0) };
+      const ops = [
+        call("socket", 2, 2, 1),
+        kept("socket", call("socket", 2, 1, 0)),
+        call("bind", ref("socket"), address, 16),
+      ];
+      const security = { capabilities: {} };
+      const named = { namespaces: { user: "host" } } as const;
+      for (const more of asRoot ? [{}, named, { namespaces: { user: "auto" } } as const] : [{}])
+        expect(await ask(ops, { user, security, ...more })).toEqual([expect.any(Number), expect.any(Number), 0]);
+      const sysctls = { "net.ipv4.ip_unprivileged_port_start": "81" };
+      expect(await ask(ops, { user, security, sysctls })).toEqual([expect.any(Number), expect.any(Number), "EACCES"]);
+      if (!asRoot) return; // one group is the least that the kernel takes
+      const nobody = { "net.ipv4.ping_group_range": "1 0" };
+      expect(await ask(ops, { user, security, sysctls: nobody })).toEqual(["EACCES", expect.any(Number), 0]);
+    },
+  );
 
   testUnless(notRoot, "sysctls of IPC", async () => {
     const sysctls = { "kernel.msgmax": "4242", "kernel.sem": "32000 1024000000 500 321" };

@@ -993,6 +993,35 @@ describe("process", () => {
     expect(lines).toContain('write(sysctl, "1", 1)');
   });
 
+  test("the second process writes them while the first covers the rest of proc: where they are is left to the second", () => {
+    const paths = { maskedPaths: ["/proc/keys"], readonlyPaths: ["/proc/sys"] };
+    const steps = [
+      '# mask "/proc/keys"',
+      '# make "/proc/sys" read-only',
+      "# begin the second process",
+      "# set the sysctl",
+    ];
+    const [keys = "", sys = "", begin = "", set = ""] = steps;
+    const orderOf = (linux: Partial<Spec["linux"]>) =>
+      linesOf(planOf(specWith({ linux: { ...paths, ...linux } }))).flatMap(
+        (line) => steps.find((step) => line.startsWith(step)) ?? [],
+      );
+    expect(orderOf({})).toEqual([keys, sys, begin]);
+    expect(orderOf({ sysctl: { "kernel.msgmax": "1" } })).toEqual([keys, begin, set, sys]);
+  });
+
+  test.each([
+    ["net.ipv4.ip_unprivileged_port_start", "before"],
+    ["net.ipv6.conf.eth0.accept_ra", "after"],
+    ["net/ipv4/neigh/default/gc_thresh1", "after"],
+    ["kernel.msgmax", "before"],
+  ])("%s is set %s somebody else has made the network ready: only some are of its devices", (name, when) => {
+    const how = { ...beside(), networked: true, supervised: ["record"] };
+    const lines = linesOf(planOf(specWith({ linux: { sysctl: { [name]: "1" } } }), facts(), how));
+    const [set, wait] = [position(lines, "# set the sysctl"), position(lines, "# wait until the network")];
+    expect(set < wait ? "before" : "after").toBe(when);
+  });
+
   test.each<[string, Partial<Spec["linux"]>, string]>([
     ["kernel.core_pattern", {}, "it is the whole machine's"],
     ["vm.overcommit_memory", {}, "it is the whole machine's"],

@@ -48,6 +48,29 @@ describe("namespaces", () => {
     expect(mountOn(specOf({ namespaces: { pid: "host" } }), "/proc")).toMatchObject({ type: "bind", source: "/proc" });
   });
 
+  test("a network of the sandbox's own is there for all of its users, where its proc is its own too", () => {
+    const names = (options: RunOptions) => Object.keys(specOf(options).linux.sysctl ?? {});
+    const both = ["net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"];
+    expect(names({})).toEqual(both);
+    expect(names({ sysctls: { "kernel.msgmax": "1", [both[0]!]: "1024" } })).toEqual([...both, "kernel.msgmax"]);
+    expect(specOf({ sysctls: { [both[0]!]: "1024" } }).linux.sysctl?.[both[0]!]).toBe("1024");
+    expect(names({ network: "host" })).toEqual([]);
+    expect(names({ network: "ns:/proc/1/ns/net" })).toEqual([]);
+    expect(names({ namespaces: { mount: "host" } })).toEqual([]);
+    expect(names({ namespaces: { pid: "host" } })).toEqual([]);
+    expect(names({ namespaces: { user: "ns:/proc/1/ns/user" } })).toEqual([]);
+  });
+
+  test("who may ping are all groups that there are", () => {
+    const range = (options: RunOptions) => specOf(options).linux.sysctl?.["net.ipv4.ping_group_range"];
+    const line = (containerID: number, size: number) => ({ containerID, hostID: 1000 + containerID, size });
+    expect(range({ gidMappings: [line(5, 10), line(0, 2)] })).toBe("0 14");
+    expect(range({ gidMappings: [line(0, 2 ** 32 - 2000)] })).toBe("0 2147483647");
+    expect(range({ gidMappings: [line(0, 10), line(3e9, 10)] })).toBe("0 9");
+    const far = { user: "3000000000:3000000000", gidMappings: [line(3e9, 1)] };
+    expect(range(far)).toBeUndefined();
+  });
+
   test("without an IPC namespace there are no message queues of the host's", () => {
     expect(mountOn(specOf(), "/dev/mqueue")).toMatchObject({ type: "mqueue" });
     expect(mountOn(specOf({ namespaces: { ipc: "host" } }), "/dev/mqueue")).toBeUndefined();

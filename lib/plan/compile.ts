@@ -25,7 +25,7 @@ import { CONTROL_FD, initSteps, PIDFD, type InitKind } from "./init.ts";
 import { checkTime, timeSteps } from "./time.ts";
 import { checkSupported } from "./supported.ts";
 import { LIFELINE, ownProcess } from "./supervised.ts";
-import { checkSysctl, sysctlSteps } from "./sysctl.ts";
+import { checkSysctl, isOfDevice, sysctlSteps } from "./sysctl.ts";
 import type { IdMapper } from "./id-maps.ts";
 import { NETWORK_SOCKETS, networkSocketSteps, ONE_SOCKET, untilNetworkAnswered } from "./network-sockets.ts";
 import { checkNamespaces, intermediateSteps, isApart, isJoined, isOwn, isWatched, oomStep } from "./intermediate.ts";
@@ -183,7 +183,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
   const alone = waitForInit(inUse, dropped);
   const filesystem = dropped && filesystemSteps(spec, beside, facts, dropped, alone);
   // it is made from outside meanwhile; which devices there are when settings are made is not left to chance
-  const isSet = Object.keys(spec.linux.sysctl ?? {}).some((name) => name.startsWith("net."));
+  const isSet = Object.keys(spec.linux.sysctl ?? {}).some(isOfDevice);
   const networked = (isSet && "first") || ((beside.idle || restrictsEarly(spec)) && "soon") || "late";
   const whenNetworked = (when: typeof networked): Plan =>
     beside.networked && networked === when ? [untilNetworked()] : [];

@@ -135,7 +135,7 @@ const NAME_IN_PROC = /^\/proc\/(?!(?:\.\.?|mounts|net|self|thread-self)$)[^/]+$/
 
 /** The mount of a proc that the first process can attach, as nothing else is mounted, or written, below that; or -1. */
 function procOf({ mounts: all, linux, process: { cwd } }: Spec, { root }: Beside): number {
-  const { sysctl = {}, rootfsPropagation, maskedPaths = [], readonlyPaths = [] } = linux;
+  const { rootfsPropagation, maskedPaths = [], readonlyPaths = [] } = linux;
   const topOf = (path: string) => path.split("/").find((part) => !/^\.?$/.test(part));
   const isBelow = (path: string) => [undefined, "proc"].includes(topOf(path)) || path.split("/").includes("..");
   // one in another, or twice: what the one process covers could lie below what the other has covered meanwhile
@@ -145,7 +145,7 @@ function procOf({ mounts: all, linux, process: { cwd } }: Spec, { root }: Beside
   if (topOf(cwd) === "proc") return -1;
   const [found, another] = all.flatMap(({ destination }, index) => (isBelow(destination) ? [index] : []));
   if (found === undefined || another !== undefined) return -1;
-  if (Object.keys(sysctl).length > 0 || rootfsPropagation !== undefined) return -1;
+  if (rootfsPropagation !== undefined) return -1;
   if ("writable" in root && root.writable?.some(isBelow)) return -1;
   const { destination, type, options } = all[found] as Mount;
   return destination === PROC && type === "proc" && !options?.includes("remount") ? found : -1;
@@ -158,8 +158,10 @@ function procOf({ mounts: all, linux, process: { cwd } }: Spec, { root }: Beside
  */
 function coverSteps(spec: Spec, facts: Facts, masked: string[], first: string | undefined, proc: string | undefined) {
   const steps: Record<"first" | "second", Plan> = { first: [], second: [] };
+  // meanwhile the second writes to it
+  const isWritten = (path: string) => path === "/proc/sys" && spec.linux.sysctl !== undefined;
   const inProc = (path: string): Place | undefined =>
-    proc !== undefined && NAME_IN_PROC.test(path) ? [proc, path.slice(PROC.length + 1)] : undefined;
+    proc !== undefined && NAME_IN_PROC.test(path) && !isWritten(path) ? [proc, path.slice(PROC.length + 1)] : undefined;
   for (const path of masked) {
     const [action, tree, place] = [`mask "${path}"`, `mask:${path}`, inProc(path)];
     if (place && isFile(facts)(path)) steps.first.push(coverIn(action, place, path, tree));

@@ -27,6 +27,9 @@ export function namespaceOf(name: string): NamespaceType | undefined {
   return dotted.startsWith("user.") ? "user" : undefined;
 }
 
+/** It is there with a network device, or is what later ones begin with. */
+export const isOfDevice = (name: string): boolean => partsOf(name).some((part) => part === "conf" || part === "neigh");
+
 /** It is in a namespace, and has an option of its own. */
 export const isHostname = (name: string): boolean => partsOf(name).join(".") === "kernel.hostname";
 

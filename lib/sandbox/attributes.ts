@@ -37,8 +37,11 @@ export function umaskOf({ umask }: SandboxOptions): number | undefined {
   return umask === undefined ? undefined : checkInteger("umask", umask, 0, 0o777);
 }
 
-/** Of the sandbox, rather than of a process. */
-export function kernelAttributesOf({ personality, sysctls, timeOffsets }: SandboxOptions): Partial<Linux> {
+/** Of the sandbox, rather than of a process. @param usual sysctls where nothing else is said of them */
+export function kernelAttributesOf(
+  { personality, sysctls, timeOffsets }: SandboxOptions,
+  usual: Linux["sysctl"],
+): Partial<Linux> {
   const linux: Partial<Linux> = {};
   if (timeOffsets !== undefined) linux.timeOffsets = timeOffsetsOf(timeOffsets);
   if (personality !== undefined)
@@ -46,9 +49,28 @@ export function kernelAttributesOf({ personality, sysctls, timeOffsets }: Sandbo
   if (sysctls !== undefined) {
     checkObject("sysctls", sysctls, '{ "net.ipv4.ip_forward": "1" }');
     for (const [name, value] of Object.entries(sysctls)) checkText(`value of the sysctl ${show(name)}`, value);
-    linux.sysctl = sysctls;
   }
+  if (usual ?? sysctls) linux.sysctl = { ...usual, ...sysctls };
   return linux;
+}
+
+const MAX_PING_GROUP = 0x7fffffff;
+
+/**
+ * As Docker's: every user has all ports of the sandbox's own network, and may ping from it.
+ * @param mapped gids of its user namespace: the kernel takes no others; undefined for the host's
+ * @see ip(7): ip_unprivileged_port_start, icmp(7): ping_group_range
+ */
+export function networkSysctls(mapped: Linux["gidMappings"]): Record<string, string> {
+  const lines = (mapped ?? [{ containerID: 0, size: MAX_PING_GROUP + 1 }])
+    .filter(({ containerID }) => containerID <= MAX_PING_GROUP)
+    .map(({ containerID, size }) => [containerID, Math.min(containerID + size - 1, MAX_PING_GROUP)] as const);
+  const from = Math.min(...lines.map(([first]) => first));
+  const to = Math.max(...lines.map(([, last]) => last));
+  return {
+    "net.ipv4.ip_unprivileged_port_start": "0",
+    ...(lines.length > 0 ? { "net.ipv4.ping_group_range": `${from} ${to}` } : {}),
+  };
 }
 
 export function domainnameOf({ domainname, namespaces }: SandboxOptions): { domainname?: string } {

@@ -253,7 +253,10 @@ export interface SandboxOptions {
   hostname?: string;
   /** NIS domain name, `(none)` where nothing is said. */
   domainname?: string;
-  /** Kernel parameters of the sandbox's own namespaces: `{ "net.ipv4.ip_forward": "1" }`. */
+  /**
+   * Kernel parameters of the sandbox's own namespaces: `{ "net.ipv4.ip_forward": "1" }`. In a network of its own every
+   * user has all ports, and may ping, unless they say something else: `net.ipv4.ip_unprivileged_port_start` is `"0"`.
+   */
   sysctls?: Record<string, string>;
   /** `"LINUX32"`: uname(2) tells of a 32-bit machine. */
   personality?: "LINUX" | "LINUX32";

@@ -7,7 +7,14 @@ import type { Beside, Root } from "../plan/index.ts";
 import { compilePolicy } from "../policy/index.ts";
 import { defaultProfile, denyLeavingGroup, notifies } from "../seccomp/index.ts";
 import type { Mount, Process, SeccompProfile, Spec } from "../spec/index.ts";
-import { additionalGidsOf, attributesOf, domainnameOf, kernelAttributesOf, umaskOf } from "./attributes.ts";
+import {
+  additionalGidsOf,
+  attributesOf,
+  domainnameOf,
+  kernelAttributesOf,
+  networkSysctls,
+  umaskOf,
+} from "./attributes.ts";
 import { capabilitySets } from "./capabilities.ts";
 import { checkChoice, checkHostPath, checkKeys, checkObject, checkPath, checkText, invalid } from "../options/index.ts";
 import { HOST_ACCOUNTS, hostRoot } from "./host.ts";
@@ -89,6 +96,12 @@ export function specFor(args: string[], request: Request): Requested {
   const standard = ownMounts ? standardMounts(namespaces, privileged, options) : [];
   const policy = policyOf(options);
   if (policy) compilePolicy(policy);
+  const maps = idMaps(namespaces, process.user, options);
+  // written to a proc of its own, in a network of its own user namespace's, or of the host's
+  const isSet =
+    owns(namespaces, "network") &&
+    userNamespace === owns(namespaces, "user") &&
+    standard.some(({ destination, type }) => destination === "/proc" && type === "proc");
   const resolver = hasWayOut(options) && ownMounts ? resolverFile(options, requested) : undefined;
   const spec: Spec = {
     ociVersion: "1.2.0",
@@ -107,10 +120,10 @@ export function specFor(args: string[], request: Request): Requested {
       : [],
     linux: {
       namespaces,
-      ...idMaps(namespaces, process.user, options),
+      ...maps,
       resources: resourcesOf(options),
       ...cgroupsPathOf(options),
-      ...kernelAttributesOf(options),
+      ...kernelAttributesOf(options, isSet ? networkSysctls(maps.gidMappings) : undefined),
       ...(ownMounts && options.security?.systemPaths !== "none"
         ? { maskedPaths: maskedPaths(options, privileged), readonlyPaths: READ_ONLY }
         : {}),

@@ -196,6 +196,15 @@ e2e("--sysctl is set in the container's namespaces", async (c) => {
   expect(await c.sh(["--sysctl", "net.ipv4.ip_forward=1"], "cat /proc/sys/net/ipv4/ip_forward")).toBe("1");
 });
 
+e2e("a user other than root serves port 80, unless --sysctl says otherwise", async (c) => {
+  const serve = "echo served >/tmp/x; httpd -p 80 -h /tmp && wget -qO- http://127.0.0.1/x || echo refused";
+  const user = ["--user", "1000:1000"];
+  expect(await c.sh(user, serve)).toBe("served");
+  expect(await c.sh([...user, "--network", "none"], serve)).toBe("served");
+  const start = "net.ipv4.ip_unprivileged_port_start=1024";
+  expect(await c.sh([...user, "--sysctl", start], `${serve} 2>&1`)).toContain("refused");
+});
+
 e2e("--init is an init as pid 1, which has the command as its child", async (c) => {
   const name = await c.up(["--init"], ["sleep", "4322"]);
   const [one, rest] = [await c.ok("exec", name, "cat", "/proc/1/comm"), await c.ok("exec", name, "ps")];
