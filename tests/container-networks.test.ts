@@ -324,6 +324,14 @@ describe.skipIf(reason !== undefined)(
           /^80\/tcp -> 127.0.0.1:8086\n80\/tcp -> 127.0.0.2:8087\n81\/tcp -> 127.0.0.1:\d+$/,
         );
         expect(await untilServed("http://127.0.0.1:8086/")).toBe("hello");
+        said("run", "-d", "--name", "open", "--network", "near", "--expose", "80-82", "-p", "82:82", ...SERVE);
+        expect(said("ps", "--filter", "name=open", "--format", "{{.Ports}}")).toBe("80-81/tcp, 127.0.0.1:82->82/tcp");
+        expect(JSON.parse(said("inspect", "-f", "{{json .NetworkSettings.Ports}}", "open"))).toEqual({
+          "80/tcp": null,
+          "81/tcp": null,
+          "82/tcp": [{ HostIp: "127.0.0.1", HostPort: "82" }],
+        });
+        said("rm", "-f", "open");
         const gateway = said("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "near");
         expect(() => fetched(`http://${gateway}:8086/`)).toThrow();
         const refusals = { host_binding_ipv4: "::1", enable_icc: "no", enable_ip_masquerade: "no" };

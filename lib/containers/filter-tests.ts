@@ -6,7 +6,8 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import { hexOf, parseReference, formatReference, withDefaultTag, type ImageConfig } from "../image/index.ts";
 import { Store, type StoredImage } from "../store/index.ts";
-import { parsePorts } from "../ip/index.ts";
+import { parseExposed, parsePorts, type PortRange } from "../ip/index.ts";
+import { exposedPorts } from "./exposed-ports.ts";
 import type { ContainerFilters } from "./filter.ts";
 import { find } from "./find.ts";
 import type { Home } from "./home.ts";
@@ -84,12 +85,12 @@ const TESTS: Record<string, TestFor> = {
   },
   // the container's own ports, whatever they are at the host
   publish: (value, home) => {
-    const ports = portsOf("publish", value);
-    return (record) => published(home, record).some((port) => ports.has(port));
+    const range = rangeOf("publish", value);
+    return (record) => isIn(published(home, record), range);
   },
   expose: (value, home) => {
-    const ports = portsOf("expose", value);
-    return (record) => exposed(home, record).some((port) => ports.has(port));
+    const range = rangeOf("expose", value);
+    return (record) => isIn(exposed(home, record), range);
   },
   ancestor: (value, home) => ancestorTest(home, value),
   isolation: (value) => () => value === "" || value === "default",
@@ -124,35 +125,34 @@ function hasLabel({ options: { labels = {} } }: ContainerRecord, wanted: string)
   return labelFits(labels, wanted);
 }
 
-const MOST_PORTS = 65_535;
-
 /** `80`, `80/udp`, `8000-8010/tcp` */
-function portsOf(name: string, text: string): Set<string> {
-  const [, first, last = first, protocol = "tcp"] = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
-  if (first === undefined || Number(last) > MOST_PORTS || Number(last) < Number(first))
+function rangeOf(name: string, text: string): PortRange {
+  try {
+    return parseExposed(text);
+  } catch {
     throw invalid(name, text, "80, 80/udp, 8000-8010/tcp");
-  const count = Number(last) - Number(first) + 1;
-  return new Set(Array.from({ length: count }, (_, index) => `${Number(first) + index}/${protocol}`));
+  }
 }
 
-function published(home: Home, record: ContainerRecord): string[] {
+const isIn = (ranges: readonly PortRange[], { protocol, first, last }: PortRange) =>
+  ranges.some((range) => range.protocol === protocol && range.first <= last && range.last >= first);
+
+function published(home: Home, record: ContainerRecord): PortRange[] {
   const { ports = [], publishAll = false } = record.options;
-  const named = ports.flatMap(parsePorts).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`);
+  const named = ports
+    .flatMap(parsePorts)
+    .map(({ containerPort, protocol }) => ({ protocol, first: containerPort, last: containerPort }));
   return publishAll ? [...named, ...exposedOnly(home, record)] : named;
 }
 
 /** What is published as well. */
-const exposed = (home: Home, record: ContainerRecord): string[] => [
+const exposed = (home: Home, record: ContainerRecord): PortRange[] => [
   ...exposedOnly(home, record),
   ...published(home, record),
 ];
 
-function exposedOnly(home: Home, record: ContainerRecord): string[] {
-  const { ExposedPorts = {} } = imageConfigOf(home, record);
-  return [...Object.keys(ExposedPorts), ...(record.options.expose ?? [])].flatMap((text) => [
-    ...portsOf("expose", text),
-  ]);
-}
+const exposedOnly = (home: Home, record: ContainerRecord): PortRange[] =>
+  exposedPorts(record.options, imageConfigOf(home, record));
 
 /** Of an image: by a name, an id, or a digest; or of one that was made of it, whose layers begin with those of it. */
 function ancestorTest(home: Home, wanted: string): Test {

@@ -17,7 +17,7 @@ export type { TakePiece } from "./log-lines.ts";
 export { answerForNames, beginAgain } from "./netd.ts";
 export { networksAt, type Place } from "./networks.ts";
 export { networksOf } from "./network-options.ts";
-export { portTexts } from "./port-texts.ts";
+export { portColumn, portTexts } from "./port-texts.ts";
 export type * from "./options.ts";
 export type { Pruned, PruneContainersOptions } from "./prune.ts";
 export type * from "./record.ts";

@@ -5,6 +5,7 @@ import { parseDuration } from "../sandbox/index.ts";
 import type { ContainerConfig, Healthcheck } from "../image/index.ts";
 import { findBase, type Base } from "./base.ts";
 import { recordOf } from "./find.ts";
+import { portsIn } from "./exposed-ports.ts";
 import type { Home } from "./home.ts";
 import { hostConfigOf, networkModeOf } from "./host-config.ts";
 import { LAYER, LOG } from "./layout.ts";
@@ -12,7 +13,7 @@ import { mountPointsOf } from "./mount-points.ts";
 import { networksOf } from "./network-options.ts";
 import { endpointsOf, type Place } from "./networks.ts";
 import type { ContainerOptions, HealthOptions } from "./options.ts";
-import { hostEnds } from "./port-texts.ts";
+import { exposedIn, hostEnds } from "./port-texts.ts";
 import type { ContainerRecord, HealthRecord } from "./record.ts";
 import { toldStatus } from "./told-status.ts";
 import { writtenBytes } from "./written.ts";
@@ -124,7 +125,7 @@ export function configOf({ options, hostname, image }: ContainerRecord, config: 
     AttachStdin: attached("stdin"),
     AttachStdout: attached("stdout"),
     AttachStderr: attached("stderr"),
-    ...exposedPorts(options, config),
+    ...configuredPorts(options, config),
     Tty: options.terminal !== undefined && options.terminal !== false,
     OpenStdin: openStdin !== false,
     StdinOnce: openStdin === "once",
@@ -147,11 +148,12 @@ const anonymousVolumes = ({ volumes = [] }: ContainerOptions): Record<string, ob
   Object.fromEntries(volumes.filter((text) => text.startsWith("/") && !text.includes(":")).map((text) => [text, {}]));
 
 /** What is published is exposed as well. */
-function exposedPorts({ expose = [], ports = [] }: ContainerOptions, { ExposedPorts = {} }: ContainerConfig) {
-  const named = [...expose.flatMap(parseExposed), ...ports.flatMap(parsePorts)].map(
-    ({ containerPort, protocol }): [string, object] => [`${containerPort}/${protocol}`, {}],
-  );
-  const all = { ...ExposedPorts, ...Object.fromEntries(named) };
+function configuredPorts({ expose = [], ports = [] }: ContainerOptions, { ExposedPorts = {} }: ContainerConfig) {
+  const exposed = expose
+    .map(parseExposed)
+    .flatMap((range) => portsIn(range).map((port) => `${port}/${range.protocol}`));
+  const published = ports.flatMap(parsePorts).map(({ containerPort, protocol }) => `${containerPort}/${protocol}`);
+  const all = { ...ExposedPorts, ...Object.fromEntries([...exposed, ...published].map((name) => [name, {}])) };
   return Object.keys(all).length > 0 ? { ExposedPorts: all } : undefined;
 }
 
@@ -223,6 +225,11 @@ function networkSettingsOf({ options, pid, status }: ContainerRecord, places: re
   };
 }
 
+interface PortBinding {
+  HostIp: string;
+  HostPort: string;
+}
+
 function endpointOf(place?: Place) {
   return {
     IPAMConfig: null,
@@ -255,15 +262,19 @@ function addressesOf(place?: Place) {
   };
 }
 
-function portsOf(places: readonly Place[]): Record<string, { HostIp: string; HostPort: string }[]> {
-  const ports: Record<string, { HostIp: string; HostPort: string }[]> = {};
+/** Those that are exposed alone are `null`. */
+function portsOf(places: readonly Place[]): Record<string, PortBinding[] | null> {
+  const ports: Record<string, PortBinding[] | null> = {};
+  for (const range of exposedIn(places.map(({ endpoint }) => endpoint)))
+    for (const port of portsIn(range)) ports[`${port}/${range.protocol}`] = null;
   for (const { endpoint } of places) {
     for (const port of endpoint.ports) {
       const ends = hostEnds(endpoint, port).map(({ address }) => ({
         HostIp: address,
         HostPort: String(port.hostPort),
       }));
-      (ports[`${port.containerPort}/${port.protocol}`] ??= []).push(...ends);
+      const name = `${port.containerPort}/${port.protocol}`;
+      ports[name] = [...(ports[name] ?? []), ...ends];
     }
   }
   return ports;

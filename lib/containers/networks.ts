@@ -5,12 +5,13 @@ import type { ContainerConfig } from "../image/index.ts";
 import { callVerb } from "../launch/index.ts";
 import { NetdKeeper, NetdWatcher, publishPorts } from "../netd/index.ts";
 import { bandwidthOf } from "../sandbox/index.ts";
-import { parseAddress, parseExposed, parsePorts, type WantedPort } from "../ip/index.ts";
+import { parseAddress, parsePorts, type WantedPort } from "../ip/index.ts";
 import { DEFAULT_NETWORK, namespaceOf, Networks, reservePorts } from "../network/index.ts";
 import type { Endpoint, NetworkRecord, Keeper, Watcher } from "../network/index.ts";
 import { addEvent } from "./events.ts";
 import { find, recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
+import { exposedPorts, portsIn } from "./exposed-ports.ts";
 import { imageConfigOf } from "./image-config.ts";
 import { locked } from "./lock.ts";
 import { rewriteFiles } from "./etc-files.ts";
@@ -51,7 +52,8 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
       { code: "invalid_option" },
     );
   const families = [...new Set(found[0]?.subnets.map(({ subnet }) => (subnet.includes(":") ? 6 : 4) as 4 | 6))];
-  const ports = wantedPorts(options, imageConfigOf(home, record), found[0]);
+  const config = imageConfigOf(home, record);
+  const ports = wantedPorts(options, config, found[0]);
   const isUsers = effectiveUid() !== 0;
   if (isUsers) checkUsersPorts(ports);
   checkHosts(ports, families, first, isUsers);
@@ -60,7 +62,7 @@ export async function joinNetworks(home: Home, record: ContainerRecord): Promise
     for (const [index, { id: network }] of found.entries())
       networks.claim(
         network,
-        joiningOf(record, wanted[index] as ContainerNetwork, index),
+        joiningOf(record, config, wanted[index] as ContainerNetwork, index),
         index === 0 ? reserved.ports : [],
       );
   } catch (error) {
@@ -128,7 +130,8 @@ const networkNamed = (networks: Networks, name: string): Promise<NetworkRecord> 
   networks.named(name === "default" ? DEFAULT_NETWORK : name);
 
 const joiningOf = (
-  { id, name, hostname, options: { limits = {} } }: ContainerRecord,
+  { id, name, hostname, options }: ContainerRecord,
+  config: ContainerConfig,
   { addresses, mac, aliases = [] }: ContainerNetwork,
   index: number,
 ) => ({
@@ -136,7 +139,8 @@ const joiningOf = (
   name,
   aliases: [...new Set([...aliases, id.slice(0, SHORT), hostname])],
   inside: `eth${index}`,
-  bandwidth: bandwidthOf(limits),
+  bandwidth: bandwidthOf(options.limits ?? {}),
+  exposed: exposedPorts(options, config),
   ...(addresses ? { addresses } : {}),
   ...(mac === undefined ? {} : { mac }),
 });
@@ -144,19 +148,20 @@ const joiningOf = (
 /** @throws TsboxError `invalid_option` */
 function wantedPorts(
   options: ContainerOptions,
-  { ExposedPorts = {} }: ContainerConfig,
+  config: ContainerConfig,
   network: NetworkRecord | undefined,
 ): WantedPort[] {
-  const { ports = [], publishAll = false, expose = [] } = options;
+  const { ports = [], publishAll = false } = options;
   const host = network?.hostBinding;
   const bound = (port: WantedPort) => (host === undefined || port.host !== undefined ? port : { ...port, host });
   const published = ports.flatMap(parsePorts).map(bound);
   if (!publishAll) return published;
-  const isPublished = (port: WantedPort) =>
-    published.some((each) => each.containerPort === port.containerPort && each.protocol === port.protocol);
-  const exposed = [...Object.keys(ExposedPorts), ...expose].flatMap(parseExposed);
-  const once = new Map(exposed.map((port) => [`${port.containerPort}/${port.protocol}`, port]));
-  return [...published, ...[...once.values()].filter((port) => !isPublished(port)).map(bound)];
+  const named = new Set(published.map(({ containerPort, protocol }) => `${containerPort}/${protocol}`));
+  const exposed = exposedPorts(options, config).flatMap((range) =>
+    portsIn(range).map((containerPort) => ({ containerPort, protocol: range.protocol })),
+  );
+  const rest = exposed.filter(({ containerPort, protocol }) => !named.has(`${containerPort}/${protocol}`));
+  return [...published, ...rest.map(bound)];
 }
 
 /** The networks of a store. */
@@ -282,8 +287,8 @@ export async function connect(
 }
 
 /** Those that are still reserved for it, although it was in no network for a while. */
-const fixedPorts = (home: Home, record: ContainerRecord, network: NetworkRecord): Endpoint["ports"] =>
-  wantedPorts(record.options, imageConfigOf(home, record), network).flatMap(({ hostPort, hostPortEnd, ...port }) =>
+const fixedPorts = (record: ContainerRecord, config: ContainerConfig, network: NetworkRecord): Endpoint["ports"] =>
+  wantedPorts(record.options, config, network).flatMap(({ hostPort, hostPortEnd, ...port }) =>
     hostPort === undefined || hostPortEnd !== undefined ? [] : [{ ...port, hostPort }],
   );
 
@@ -297,8 +302,9 @@ async function plugInto(
   const taken = endpointsOf(home, record.id).map(({ endpoint }) => endpoint.inside);
   const index =
     Array.from({ length: taken.length + 1 }, (_, each) => each).find((each) => !taken.includes(`eth${each}`)) ?? 0;
-  const ports = taken.length === 0 && network.driver === "bridge" ? fixedPorts(home, record, network) : [];
-  networks.claim(network.id, joiningOf(record, own, index), ports);
+  const config = imageConfigOf(home, record);
+  const ports = taken.length === 0 && network.driver === "bridge" ? fixedPorts(record, config, network) : [];
+  networks.claim(network.id, joiningOf(record, config, own, index), ports);
   try {
     await networks.raise(network.id, record.id);
     using own = await namespaceOf(record.pid);

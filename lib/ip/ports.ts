@@ -29,14 +29,10 @@ const invalid = (text: string, why: string) =>
  * @throws TsboxError `invalid_option`
  */
 export function parsePorts(text: string): WantedPort[] {
-  const [, rest = "", protocol = "tcp"] = /^([^/]*)(?:\/(.*))?$/.exec(text) ?? [];
-  const lower = protocol.toLowerCase();
-  if (!PROTOCOLS.includes(lower)) throw invalid(text, `invalid proto: ${protocol}`);
-  const [, address, hostPorts = "", inside = ""] = /^(?:(?:(\[[^\]]*\]|[^:[\]]*):)?([^:]*):)?([^:]+)$/.exec(rest) ?? [];
-  if (inside === "") throw invalid(text, "no container port is named");
+  const { protocol, address, hostPorts, inside } = partsOf(text);
   const host = address === undefined || address === "" ? undefined : hostOf(text, address);
   const [first, last] = rangeOf(text, inside, "container port");
-  const common = { protocol: lower as Protocol, ...(host === undefined ? {} : { host }) };
+  const common = { protocol, ...(host === undefined ? {} : { host }) };
   const count = last - first + 1;
   if (hostPorts === "" || (hostPorts === "0" && count === 1))
     return Array.from({ length: count }, (_, index) => ({ ...common, containerPort: first + index }));
@@ -50,6 +46,15 @@ export function parsePorts(text: string): WantedPort[] {
     hostPort: from + index,
     containerPort: first + index,
   }));
+}
+
+function partsOf(text: string) {
+  const [, rest = "", protocol = "tcp"] = /^([^/]*)(?:\/(.*))?$/.exec(text) ?? [];
+  const lower = protocol.toLowerCase();
+  if (!PROTOCOLS.includes(lower)) throw invalid(text, `invalid proto: ${protocol}`);
+  const [, address, hostPorts = "", inside = ""] = /^(?:(?:(\[[^\]]*\]|[^:[\]]*):)?([^:]*):)?([^:]+)$/.exec(rest) ?? [];
+  if (inside === "") throw invalid(text, "no container port is named");
+  return { protocol: lower as Protocol, address, hostPorts, inside };
 }
 
 function hostOf(text: string, address: string): string | undefined {
@@ -67,8 +72,17 @@ function rangeOf(text: string, ports: string, what: string): [first: number, las
   return [from, to];
 }
 
+/** Of a container, both ends with it. */
+export interface PortRange {
+  protocol: Protocol;
+  first: number;
+  last: number;
+}
+
 /** `"80/tcp"`, `"8000-8010"`: what `--expose` and images name. @throws TsboxError `invalid_option` */
-export function parseExposed(text: string): { protocol: Protocol; containerPort: number }[] {
+export function parseExposed(text: string): PortRange {
   if (text.includes(":")) throw invalid(text, `invalid port format for --expose: ${text}`);
-  return parsePorts(text).map(({ protocol, containerPort }) => ({ protocol, containerPort }));
+  const { protocol, inside } = partsOf(text);
+  const [first, last] = rangeOf(text, inside, "container port");
+  return { protocol, first, last };
 }

@@ -1,4 +1,5 @@
 /** What is known of a network: a row of the database. @module */
+import type { PortRange } from "../ip/index.ts";
 import type { Ipvlan } from "../netlink/index.ts";
 import type { Protocol } from "./firewall.ts";
 
@@ -50,6 +51,8 @@ export interface Endpoint {
   /** With the lengths of their prefixes: `"172.18.0.2/16"`, at most one of each family. */
   addresses: string[];
   ports: Port[];
+  /** What it says that it listens at, published or not: the first of them, for those who look. */
+  exposed?: readonly PortRange[];
   bandwidth?: Bandwidth;
   /** A process of its own, where the bridges may go before the container does. */
   pid?: number;

@@ -9,7 +9,7 @@
 import { invalid, checkText, checkOptions } from "../options/index.ts";
 import { Directory, effectiveUid, removeTree, TsboxError } from "../../syscalls/index.ts";
 import { storing, type State } from "../state/index.ts";
-import { formatAddress, overlap, parseSubnet } from "../ip/index.ts";
+import { formatAddress, overlap, parseSubnet, type PortRange } from "../ip/index.ts";
 import { DEFAULT_DEVICE, DEFAULT_NETWORK } from "./default-network.ts";
 import { listed, type NetworkFilters } from "./filter.ts";
 import { chooseAddresses, freeSubnet, macFor } from "./leases.ts";
@@ -30,9 +30,12 @@ export interface Joining {
   /** Its device: `"eth0"`. */
   inside: string;
   bandwidth?: Bandwidth | undefined;
+  exposed?: readonly PortRange[];
 }
 
 const PRIVATE = 0o700;
+/** An image may name every other port; the row of a network is read often. */
+const MOST_EXPOSED = 100;
 
 export class RecordedNetworks {
   protected readonly state: () => State;
@@ -138,7 +141,17 @@ export class RecordedNetworks {
    */
   claim(id: string, joining: Joining, ports: Endpoint["ports"]): Endpoint {
     let made: Endpoint | undefined;
-    const { container, name, box, aliases = [], addresses: wanted = [], mac, inside, bandwidth } = joining;
+    const {
+      container,
+      name,
+      box,
+      aliases = [],
+      addresses: wanted = [],
+      mac,
+      inside,
+      bandwidth,
+      exposed = [],
+    } = joining;
     this.state().networks.update<NetworkRecord>(id, (network) => {
       if (network.endpoints[container])
         throw new TsboxError(`endpoint with name ${name} already exists in network ${network.name}`, {
@@ -154,6 +167,7 @@ export class RecordedNetworks {
       made = { container, name, aliases: [...aliases], device, inside, mac: own, addresses, ports };
       if (box) made.box = true;
       if (bandwidth) made.bandwidth = bandwidth;
+      if (exposed.length > 0) made.exposed = exposed.slice(0, MOST_EXPOSED);
       const last = { ...network.last };
       network.subnets.forEach(({ subnet }, index) => {
         const address = addresses[index];

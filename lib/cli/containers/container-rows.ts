@@ -1,5 +1,5 @@
 /** What `tsbox ps` shows of a container. @module @see https://docs.docker.com/reference/cli/docker/container/ls/#format */
-import { networksOf, portTexts, toldStatus } from "../../containers/index.ts";
+import { networksOf, portColumn, toldStatus } from "../../containers/index.ts";
 import type { ContainerInspect, ContainerRecord, Place } from "../../containers/index.ts";
 import { humanDuration, humanSize, longTime } from "../images/human.ts";
 import type { Columns, Row } from "../images/rows.ts";
@@ -57,7 +57,7 @@ export function rowOf(record: ContainerRecord, known: ContainerInspect | undefin
     Command: JSON.stringify(trunc ? shortened(command, COMMAND_LENGTH) : command),
     RunningFor: `${humanDuration(Math.max(0, now - record.created))} ago`,
     Status: statusText(record, now),
-    Ports: own.flatMap(({ endpoint }) => portTexts(endpoint)).join(", "),
+    Ports: portColumn(own.map(({ endpoint }) => endpoint)),
     Names: record.name,
     Size: sizeOf(known),
   };
