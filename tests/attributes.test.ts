@@ -1,8 +1,9 @@
 /** Attributes of processes and namespaces, looked at from inside. @module */
 import { afterAll, describe, expect } from "bun:test";
+import { existsSync } from "node:fs";
 import { Sandbox, type RunOptions } from "../lib/index.ts";
 import { failureOf } from "./support/failure.ts";
-import { asRoot, inGuest, noBusybox, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
+import { asRoot, inGuest, noBusybox, noLimits, noSandbox, notRoot, notUser, testUnless } from "./support/machine.ts";
 import { call, kept, outcomes, probe, ref } from "./support/probe.ts";
 import { makeRootfs } from "./support/rootfs.ts";
 import { shellIn } from "./support/shell.ts";
@@ -154,6 +155,13 @@ describe("CPUs and priorities", () => {
     expect(await ask([policy], { scheduler, namespaces: { user: "host" } })).toEqual([1]);
     const error = await failureOf(() => sh("true", { scheduler }));
     expect([error.code, error.hint?.includes('namespaces.user "host"')]).toEqual(["permission_denied", true]);
+  });
+
+  const noGroups = existsSync("/sys/fs/cgroup/cpu/cpu.rt_runtime_us") ? noLimits : "no groups of real time";
+  testUnless(notRoot ?? noGroups, "a CPU limit of version 1 leaves no real time, which the hint tells", async () => {
+    const options = { scheduler: { policy: "SCHED_FIFO", priority: 3 }, namespaces: { user: "host" } } as const;
+    const error = await failureOf(() => sh("true", { ...options, limits: { cpus: 1 } }));
+    expect([error.code, error.hint?.includes("realtimeRuntime")]).toEqual(["permission_denied", true]);
   });
 
   sandboxTest("the I/O priority", async () => {

@@ -35,7 +35,12 @@ export const SCHEDULER_FLAGS: Record<SchedulerFlag, number> = {
 export const IO_CLASSES: Record<IoClass, number> = { IOPRIO_CLASS_RT: 1, IOPRIO_CLASS_BE: 2, IOPRIO_CLASS_IDLE: 3 };
 
 const denied = (what: string) => (errno: string | undefined) =>
-  errno === "EPERM" ? `${what} only with rights on the host: as root, with namespaces.user "host"` : undefined;
+  errno === "EPERM"
+    ? `${what} only with rights on the host: as root, without a user namespace (namespaces.user "host")`
+    : undefined;
+const IN_REAL_TIME: readonly string[] = ["SCHED_FIFO", "SCHED_RR"];
+/** Of version 1, where the kernel has groups of real time: a new one has none. */
+const REAL_TIME = "and in a CPU group of cgroup version 1 real time takes linux.resources.cpu.realtimeRuntime";
 
 export function attributeSteps({ process, linux: { personality } }: Spec): Plan {
   const steps: Plan = [];
@@ -146,7 +151,8 @@ function schedulerStep(scheduler: Scheduler): Step {
     hint: (errno) => {
       if (errno === "EINVAL") return "the kernel refuses this policy, or these numbers for it";
       if (errno === "EPERM" && policy === "SCHED_DEADLINE") return `${ALL_CPUS}; and it takes root on the host`;
-      return denied("real-time policies and a nice value below the caller's can be had")(errno);
+      const hint = denied("real-time policies and a nice value below the caller's can be had")(errno);
+      return hint && IN_REAL_TIME.includes(policy) ? `${hint}; ${REAL_TIME}` : hint;
     },
   };
 }
