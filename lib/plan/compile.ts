@@ -193,7 +193,7 @@ export function compile(spec: Spec, beside: Beside, facts: Facts): SandboxPlan {
       ? intermediateSteps(spec, firstClone(spec, facts, inUse), betweenSteps(spec, beside, facts))
       : []),
     ...enterSteps(facts, owns),
-    leadStep(owns),
+    leadStep(owns("pid")),
     ...(owns("mount") ? hostSteps(spec, facts) : []),
     ...mappedSteps(spec),
     ...(beside.networked ? [tellOfNetwork()] : []),
@@ -254,7 +254,7 @@ export function compileJoin(spec: Spec, facts: Facts, sized = false, kind: JoinK
       action: "join the sandbox",
       ops: [
         { call: "prctl", args: [flags("PR_SET_DUMPABLE"), 0] },
-        { call: "setsid", args: [] },
+        ...(kind === "detached" ? SESSION : leadStep(own)).ops,
         { call: "setns", args: [ref("sandbox"), flags(...joined)] },
       ],
       hint: (errno) => (errno === "ESRCH" ? "the sandbox has ended" : undefined),
@@ -333,9 +333,9 @@ export function enterSteps(facts: Facts, owns: (type: NamespaceType) => boolean)
 }
 
 // what a terminal sends to the owner's group is the owner's to forward. In a pid namespace of its own the command leads
-// a session by itself
-const leadStep = (owns: (type: NamespaceType) => boolean): Step =>
-  owns("pid") ? { action: "lead a process group of its own", ops: [{ call: "setpgid", args: [0, 0] }] } : SESSION;
+// a session by itself; and to each session the kernel gives a scheduling group, which takes a while (measured)
+const leadStep = (own: boolean): Step =>
+  own ? { action: "lead a process group of its own", ops: [{ call: "setpgid", args: [0, 0] }] } : SESSION;
 
 export function mappedSteps(spec: Spec): Plan {
   const { uidMappings, gidMappings } = spec.linux;
