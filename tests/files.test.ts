@@ -58,6 +58,41 @@ describe("write and read", () => {
     expect(await box.fs.file("/tmp/content").text()).toBe("");
   });
 
+  boxTest(
+    "one that is longer than the caller wants in memory is refused, also where it grows or does not tell",
+    async () => {
+      await box.fs.write("/tmp/long", "0123456789");
+      const file = box.fs.file("/tmp/long");
+      expect([await file.text({ limit: 10 }), (await file.bytes({ limit: Infinity })).length]).toEqual([
+        "0123456789",
+        10,
+      ]);
+      for (const attempt of [
+        () => file.text({ limit: 9 }),
+        () => file.bytes({ limit: "9" }),
+        () => file.json({ limit: 0 }),
+        () => file.arrayBuffer({ limit: 9 }),
+      ]) {
+        const { code, message, path, hint } = await failureOf(attempt);
+        expect([code, message]).toEqual(["file_refused", expect.stringContaining('read "/tmp/long": more than ')]);
+        expect([path, hint]).toEqual(["/tmp/long", expect.stringContaining("stream()")]);
+      }
+      // its size is 0
+      expect((await failureOf(() => box.fs.file("/proc/self/status").text({ limit: 100 }))).code).toBe("file_refused");
+      // nothing has to be there for a file to be long
+      await box.fs.write("/tmp/sparse", "");
+      await box.$`dd if=/dev/null of=/tmp/sparse bs=1M seek=100000 2>/dev/null`;
+      expect((await box.fs.stat("/tmp/sparse")).size).toBe(100_000 * 2 ** 20);
+      expect((await failureOf(() => box.fs.file("/tmp/sparse").bytes())).message).toContain(
+        `more than ${2 ** 30} bytes`,
+      );
+      const { value } = await box.fs.file("/tmp/sparse").stream().getReader().read();
+      expect(value?.length).toBeGreaterThan(0);
+      for (const limit of ["many", -1, Number.NaN, null] as unknown as number[])
+        expect((await failureOf(() => file.text({ limit }))).code).toBe("invalid_option");
+    },
+  );
+
   boxTest("directories on the way are made, unless that is not wanted", async () => {
     await box.fs.write("/tmp/a/b/c", "x");
     expect(await box.$`find /tmp/a 2>/dev/null || ls -R /tmp/a`.nothrow().text()).toContain("b");
@@ -348,6 +383,7 @@ describe("the agent", () => {
     await other.$`${{ raw: "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = 1 ] || [ $p = $$ ] || kill -9 $p; done" }}`;
     const error = await failureOf(() => stream.read());
     expect([error.code, error.message]).toEqual(["sandbox_closed", expect.stringContaining("has ended")]);
+    expect(error.hint).toContain("the next call starts another");
     expect(await other.fs.file("/tmp/x").text()).toBe("xy");
   });
 

@@ -16,6 +16,9 @@ const IDLE_MS = 100;
 /** What is sent at a time fits into the buffer of every socket. */
 const PART_BYTES = 65536;
 
+const KILLED =
+  "something inside has killed it, or the kernel for the memory limit; where the box goes on, the next call starts another";
+
 /** A call that failed in the sandbox. */
 export interface Failed {
   call: string;
@@ -95,7 +98,7 @@ export class Agent {
     this.#fd = ours;
     ({ promise: this.ended, resolve: this.#finish } = Promise.withResolvers<void>());
     // why it ended is told over the other socket
-    const ended = () => this.#end(this.#launched.control.told);
+    const ended = () => this.#end(this.#launched.control.told, KILLED);
     this.#receiver = runtime.receive(ours, (chunk) => this.#take(chunk), ended);
   }
 
@@ -168,11 +171,11 @@ export class Agent {
     this.#waiting = undefined;
   }
 
-  #end(told: Promise<Told>): void {
+  #end(told: Promise<Told>, hint?: string): void {
     if (this.#over) return;
     clearTimeout(this.#idle);
     const message = "reach into the sandbox: the process there that does it has ended";
-    this.#over = told.then(({ failure }) => failure ?? new TsboxError(message, { code: "sandbox_closed" }));
+    this.#over = told.then(({ failure }) => failure ?? new TsboxError(message, { code: "sandbox_closed", hint }));
     void this.#over.then(async (error) => {
       this.#waiting?.reject(error);
       await bury(this.#launched);

@@ -6,11 +6,18 @@ import { close, open, OPEN, read } from "./file-calls.ts";
 import { streamOf, type FileContent } from "./file-content.ts";
 import type { FileStat } from "./file-stat.ts";
 import type { BoxFiles } from "./files.ts";
+import type { Size } from "./options.ts";
+import { parseSize } from "./parse.ts";
 import { concatenate } from "./pipes.ts";
 
 export interface FileOptions {
   /** Gives up when it fires: the call rejects with its reason. */
   signal?: AbortSignal | undefined;
+}
+
+export interface ReadOptions extends FileOptions {
+  /** A file that is longer is refused: default 1 GiB. `Infinity` is no limit. */
+  limit?: Size;
 }
 
 export interface WriteOptions extends FileOptions {
@@ -19,6 +26,8 @@ export interface WriteOptions extends FileOptions {
   /** Makes missing directories on the way, as `Bun.write` does; default true. */
   createPath?: boolean;
 }
+
+const MAX_BYTES = 2 ** 30;
 
 /** A file of a sandbox, in the shape of a `Bun.file`. */
 export class BoxFile {
@@ -40,23 +49,31 @@ export class BoxFile {
     return streamOf(this.#chunks(options.signal));
   }
 
-  async bytes(options: FileOptions = {}): Promise<Uint8Array> {
-    checkOptions(options);
+  /** @throws TsboxError `file_refused` where it is longer than the limit: how long a file is, whoever made it chose */
+  async bytes(options: ReadOptions = {}): Promise<Uint8Array> {
+    checkOptions(options, "limit");
+    const { limit: wanted = MAX_BYTES, signal } = options;
+    const limit = wanted === Infinity ? wanted : parseSize("use the limit of bytes", wanted);
     const chunks: Uint8Array[] = [];
-    for await (const chunk of this.#chunks(options.signal)) chunks.push(chunk);
+    let total = 0;
+    for await (const chunk of this.#chunks(signal, limit)) {
+      total += chunk.length;
+      if (total > limit) throw tooLong(this.name, limit);
+      chunks.push(chunk);
+    }
     return concatenate(chunks);
   }
 
-  async text(options: FileOptions = {}): Promise<string> {
+  async text(options: ReadOptions = {}): Promise<string> {
     return new TextDecoder().decode(await this.bytes(options));
   }
 
   /** @throws SyntaxError */
-  async json<T = unknown>(options: FileOptions = {}): Promise<T> {
+  async json<T = unknown>(options: ReadOptions = {}): Promise<T> {
     return JSON.parse(await this.text(options)) as T;
   }
 
-  async arrayBuffer(options: FileOptions = {}): Promise<ArrayBuffer> {
+  async arrayBuffer(options: ReadOptions = {}): Promise<ArrayBuffer> {
     return (await this.bytes(options)).slice().buffer;
   }
 
@@ -77,12 +94,13 @@ export class BoxFile {
     return this.#files.rm(this.name, options);
   }
 
-  async *#chunks(signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void> {
+  async *#chunks(signal: AbortSignal | undefined, limit = Infinity): AsyncGenerator<Uint8Array, void> {
     const agent = this.#agent();
     using _ = agent.use();
     const { fd, stat } = await open(agent, "read", this.name, OPEN.read, { signal });
     try {
       if (!stat.isFile()) throw notAFile("read", this.name, stat);
+      if (stat.size > limit) throw tooLong(this.name, limit);
       for (;;) {
         const bytes = await read(agent, "read", fd, this.name, signal);
         if (bytes.length === 0) return;
@@ -96,6 +114,13 @@ export class BoxFile {
 
 export const notAFile = (action: string, path: string, { type }: FileStat) =>
   new TsboxError(`${action} "${path}": it is a ${type}`, { ...NOT_A_FILE, path });
+
+const tooLong = (path: string, limit: number) =>
+  new TsboxError(`read "${path}": more than ${limit} bytes`, {
+    code: "file_refused",
+    hint: "options: { limit }; or stream(), of which no more is read than is asked for",
+    path,
+  });
 
 /** @throws TsboxError `invalid_option` */
 export function checkOptions(options: FileOptions, ...more: string[]): void {

@@ -11,7 +11,7 @@ export type { CommitOptions as BoxCommitOptions, CommittedImage } from "./box-ch
 export type { Change } from "../layer/index.ts";
 export { prepare, type BoxImage, type Prepared } from "./image.ts";
 export { withImage, type PullProgress } from "./pull.ts";
-export { BoxFile, type FileOptions, type WriteOptions } from "./file.ts";
+export { BoxFile, type FileOptions, type ReadOptions, type WriteOptions } from "./file.ts";
 export type { FileContent } from "./file-content.ts";
 export { BoxFiles } from "./files.ts";
 export type * from "./files.ts";
