@@ -29,6 +29,7 @@ for (const [name, command] of [
         output: "output",
         "not found": "command_not_found",
         spawn: ["piped", 0],
+        "no reader": ["EPIPE", "EPIPE: broken pipe, write"],
         whole: ["é", [1], 3],
         killed: [143, "SIGTERM"],
         aborted: "Error: enough",

@@ -102,6 +102,13 @@ function openOutput(name: "stdout" | "stderr", how: SpawnOptions["stdout"], pipe
   return new Output(ours);
 }
 
+/** Deno cannot ask for the errno of the thread that writes; of a pipe, there is no other. */
+function throwBroken(cause: Error & { code?: string }): never {
+  throw cause.code === undefined
+    ? Object.assign(new Error("EPIPE: broken pipe, write", { cause }), { code: "EPIPE", errno: 32, syscall: "write" })
+    : cause;
+}
+
 /** A process's stdin. Writing waits until the process has read, so that nothing piles up. */
 export class Input {
   #fd: number;
@@ -118,7 +125,8 @@ export class Input {
 
   /**
    * Resolves when the chunk is in the pipe, with its length.
-   * @throws TsboxError `invalid_option`; where the process no longer reads (EPIPE)
+   * @throws TsboxError `invalid_option`, or `sandbox_closed` where it has ended; an Error with the `code` `EPIPE` where
+   * the process no longer reads
    */
   async write(chunk: sys.Chunk): Promise<number> {
     const bytes = sys.bytesOf(chunk);
@@ -127,7 +135,7 @@ export class Input {
       for (let at = 0; at === 0 || at < bytes.length; at += PART_BYTES) {
         // the number may be another file's by now
         if (this.#fd < 0) throw new TsboxError("write to stdin: it is closed", { code: "sandbox_closed" });
-        await this.#write(bytes.subarray(at, at + PART_BYTES));
+        await this.#write(bytes.subarray(at, at + PART_BYTES)).catch(throwBroken);
       }
       return bytes.length;
     });
