@@ -95,6 +95,32 @@ describe("propagation", () => {
   });
 });
 
+describe("where there is a mount anyway", () => {
+  const shm = (mount: MountOption, more: RunOptions = {}) =>
+    Sandbox.run(["sh", "-c", "grep -c ' /dev/shm ' /proc/mounts; ls -A /dev/shm; df -k /dev/shm | tail -n 1"], {
+      mounts: [mount],
+      ...more,
+    });
+
+  testUnless(noBusybox, "/dev/shm is what is mounted on it", async () => {
+    const source = outside.directory("shm");
+    outside.write("shm/found", "");
+    for (const more of [{ rootfs: root.path }, {}]) {
+      const own = await shm({ type: "tmpfs", target: "/dev/shm", size: "3mb" }, more);
+      expect([own.stderr, own.stdout]).toEqual(["", expect.stringMatching(/ 3072 /)]);
+      const bound = await shm({ type: "bind", source, target: "/dev/shm/" }, more);
+      expect([bound.stderr, bound.stdout]).toEqual(["", expect.stringContaining("found\n")]);
+    }
+  });
+
+  testUnless(noBusybox, "a file cannot be, where that is a directory", async () => {
+    for (const target of ["/tmp", "/dev/shm"]) {
+      const failure = await failureOf(() => shm({ type: "bind", source: "/etc/passwd", target }));
+      expect([failure.code, failure.hint]).toEqual(["mount_failed", "the source is a file, the mount point is not"]);
+    }
+  });
+});
+
 describe("options of a bind mount", () => {
   testUnless(noBusybox, "noExec: nothing in it is executed", async () => {
     const source = outside.directory("programs");

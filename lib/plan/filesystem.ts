@@ -256,7 +256,8 @@ function openDevices(names: string[]): Step {
 }
 
 function deviceStep(names: string[], tree: string, all: Mount[]): Step {
-  const below = all.flatMap(({ destination }) => /^\/dev\/([^/]+)$/.exec(destination)?.[1] ?? []);
+  // several where a request mounts on what is a mount anyway, such as /dev/shm
+  const below = new Set(all.flatMap(({ destination }) => /^\/dev\/([^/]+)$/.exec(destination)?.[1] ?? []));
   const dev = ref(tree);
   const link = (target: string, name: string): Op => ({
     call: "symlinkat",
@@ -275,7 +276,7 @@ function deviceStep(names: string[], tree: string, all: Mount[]): Step {
       link("/proc/self/fd/1", "stdout"),
       link("/proc/self/fd/2", "stderr"),
       link("pts/ptmx", "ptmx"),
-      ...below.map((name): Op => ({ call: "mkdirat", args: [dev, cstring(name), 0o755] })),
+      ...[...below].map((name): Op => ({ call: "mkdirat", args: [dev, cstring(name), 0o755] })),
     ],
     code: "mount_failed",
     path: "/dev",

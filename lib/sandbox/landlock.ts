@@ -41,6 +41,8 @@ function writableOf({ mounts, root: { readonly } }: Spec, root: Root): Pick<Land
     const file = type === "bind" && kindOfPath(source) === "file";
     (file ? writableFiles : writable).add(destination);
   }
+  // a file over a directory is an error, and the mount's to tell
+  for (const path of writable) writableFiles.delete(path);
   const covered = (path: string) => [...writable].some((other) => path.startsWith(`${other}/`));
   const alone = (paths: Set<string>) => [...paths].filter((path) => !covered(path));
   return { writable: alone(writable), writableFiles: alone(writableFiles) };
