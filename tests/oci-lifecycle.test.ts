@@ -83,6 +83,13 @@ describe("a container", () => {
     await expectNothing();
   });
 
+  test("without control groups and without pids of its own warns that what it leaves behind cannot be found", async () => {
+    const bundle = sh("true", { mounts: [], linux: linux(["mount"]) });
+    const { status, stderr } = oci("--cgroup-manager", "disabled", "run", "--bundle", bundle, "free");
+    expect([status, stderr]).toEqual([0, expect.stringMatching(/level=warning .*is neither found nor killed/)]);
+    await expectNothing();
+  });
+
   testUnless(mayRaise, "in a user namespace has limits that are higher than its creator's", async () => {
     const low = ["sh", "-c", 'ulimit -Sn 400; ulimit -Hn 500; exec "$@"', "sh"];
     const args = ["/bin/sh", "-c", "ulimit -Hn; ulimit -Sn"];
@@ -360,6 +367,23 @@ describe("with users of its own, a container of root's", () => {
     expect(stdout).toContain("kernel\n");
     expect(stdout).toEndWith("/sys/fs/cgroup:\n0\n");
   });
+});
+
+test("with users of its own, a container opens terminals, also where ptmx is among its devices", () => {
+  const everybody = [{ containerID: 0, hostID: 0, size: 4294967295 }];
+  const maps = asRoot ? { uidMappings: everybody, gidMappings: everybody } : {};
+  const namespaces = ["mount", "pid", "user"].map((type) => ({ type }));
+  const devices = [{ path: "/dev/ptmx", type: "c", major: 5, minor: 2 }];
+  const mounts = [
+    { destination: "/proc", type: "proc", source: "proc" },
+    { destination: "/dev", type: "tmpfs", source: "tmpfs" },
+    { destination: "/dev/pts", type: "devpts", source: "devpts", options: ["newinstance", "ptmxmode=0666"] },
+  ];
+  const bundle = sh("exec 3<>/dev/ptmx && ls /dev/pts", {
+    mounts,
+    linux: { ...linux([]), ...maps, namespaces, devices },
+  });
+  expect(oci("run", "--bundle", bundle, "ptmx")).toEqual({ status: 0, stdout: "0\nptmx\n", stderr: "" });
 });
 
 describe("a container that ran before in its root filesystem", () => {

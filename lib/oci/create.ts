@@ -152,6 +152,11 @@ async function make(
   }
 }
 
+/** Ends as runc says it. */
+const UNBOUND =
+  "a container without a cgroup, and without a pid namespace of its own: what outlives its first process is neither " +
+  "found nor killed. Such configuration is strongly discouraged";
+
 async function makeGroups(
   container: Container,
   cgroup: ContainerCgroup,
@@ -162,6 +167,7 @@ async function makeGroups(
   container.save({ ...container.record, cgroup: cgroup.record });
   const isWithout = Object.keys(cgroup.record.paths).length === 0;
   if (isWithout) container.runtime.log.debug("without a cgroup: this user may not make one");
+  if (isWithout && container.record.sharesPids) container.runtime.log.warn(UNBOUND);
   delegateCgroup(cgroup, spec);
 }
 

@@ -30,6 +30,8 @@ const LINKS = [
   ["/proc/self/fd/1", "stdout"],
   ["/proc/self/fd/2", "stderr"],
 ] as const;
+/** A link to the container's own, also where it is asked for: a bind of the host's cannot be opened. */
+const PTMX = "/dev/ptmx";
 
 /** The slot of a file system of the owner's, with nodes that are called by their numbers. */
 export const NODES = "nodes";
@@ -70,7 +72,10 @@ export function deviceSteps({ mounts, linux: { devices = [] } }: ContainerSpec, 
   const dev = mounts.findLast(({ destination }) => /^\/dev\/*$/.test(destination));
   if (dev && isBind(dev)) return [];
   const asked = new Set(devices.map(({ path }) => path));
-  const nodes = [...DEFAULT_NODES.filter(({ path }) => !asked.has(path)), ...devices];
+  const nodes = [
+    ...DEFAULT_NODES.filter(({ path }) => !asked.has(path)),
+    ...devices.filter(({ path }) => path !== PTMX),
+  ];
   // the modes of nodes are as they are told
   const mask = (bits: number): Op => ({ call: "umask", args: [bits] });
   const steps = nodes.map((each, index) =>
