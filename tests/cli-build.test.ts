@@ -463,12 +463,17 @@ describe("the tree", () => {
       " => => # 6",
     ]);
     picture.update({ type: "ended", step: 1, at: 3000, cached: false });
+    const whole = new BuildPicture(0);
+    whole.update(steps(["[1/1] FROM debian"]));
+    whole.update({ type: "ended", step: 0, at: 3000, cached: false });
+    whole.end();
+    expect(whole.lines(3000, 40, 10)[0]).toBe("[+] Built 3.0s (1/1)");
     picture.update({ type: "started", step: 2, at: 3000 });
     picture.update(output(2, "why\n"));
     picture.update({ type: "ended", step: 2, at: 4000, cached: false, error: "exit code 1" });
     picture.end();
     expect(picture.lines(4000, 40, Infinity)).toEqual([
-      "[+] Built 4.0s (3/4)",
+      "[+] Failed 4.0s (3/4)",
       " => CACHED [1/4] FROM debian       0.0s",
       " => [2/4] RUN a                    2.4s",
       " => ERROR [3/4] RUN b              1.0s",

@@ -57,7 +57,9 @@ export class BuildPicture {
   lines(now: number, columns: number, rows: number): string[] {
     const all = this.#steps.filter(({ state }) => state !== "waiting");
     const done = all.filter(({ state }) => state !== "doing").length;
-    const title = `[+] ${this.#isOver ? "Built" : "Building"} ${seconds(now - this.#startedAt)} (${done}/${this.#steps.length})`;
+    const isWhole = all.every(({ state }) => state === "done" || state === "cached");
+    const verb = !this.#isOver ? "Building" : isWhole ? "Built" : "Failed";
+    const title = `[+] ${verb} ${seconds(now - this.#startedAt)} (${done}/${this.#steps.length})`;
     const heads = all.map((shown) => ({ shown, lines: [head(shown, now, columns), ...this.#tail(shown, columns)] }));
     const tail = [
       ...(this.#now === "" ? [] : [cut(` => ${safeWord(this.#now)}`, columns)]),
