@@ -433,6 +433,29 @@ describe("ulimits", () => {
 });
 
 describe("control groups", () => {
+  limitTest("of several workers of one program are different ones", async () => {
+    const worker = root.script(
+      `self.onmessage = async () => {
+         const box = await Sandbox.create({ rootfs: ${JSON.stringify(root.path)}, limits: { pids: 7 } }).catch(String);
+         self.onmessage = async () => (await box.stop?.(), postMessage("stopped"));
+         postMessage(typeof box === "string" ? box : "stands");
+       };`,
+    );
+    const main = root.script(
+      `const workers = Array.from({ length: 3 }, () => new Worker(${JSON.stringify(worker)}));
+       const own = await Sandbox.create({ rootfs: ${JSON.stringify(root.path)}, limits: { pids: 7 } });
+       for (let turn = 0; turn < 2; turn++) {
+         const answers = workers.map((each) => new Promise((resolve) => (each.onmessage = ({ data }) => resolve(data))));
+         for (const each of workers) each.postMessage("");
+         console.log((await Promise.all(answers)).join());
+       }
+       await own.stop();
+       process.exit();`,
+    );
+    const { stdout, stderr } = Bun.spawnSync([process.execPath, main]);
+    expect([stderr.toString(), stdout.toString()]).toEqual(["", "stands,stands,stands\nstopped,stopped,stopped\n"]);
+  });
+
   limitTest("one is there while the sandbox is, with the limits in it, and then is gone", async () => {
     const box = await Sandbox.create({ rootfs: root.path, limits: { memory: "32mb", cpus: 0.5, pids: 8 } });
     const made = cgroups();

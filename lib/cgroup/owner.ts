@@ -9,7 +9,8 @@ import { groupsBelow } from "./tree.ts";
 const NAME = /^tsbox-(\d+)-(\d+)-(\d+)-\d+$/;
 const SIGKILL = 9;
 const EBUSY = -16;
-let made = 0;
+// every worker of a program counts for itself, and whoever has loaded this twice: they begin where no other one does
+let made = Math.floor(Math.random() * 2 ** 48);
 let owner: string | undefined;
 
 /** A name that no other control group has. */
