@@ -269,6 +269,37 @@ describe("a supervisor that is killed", () => {
     await root.expectGone();
   });
 
+  testUnless(
+    noBusybox,
+    "is found as well where its policy was just starting it again, by a command that was killed",
+    async () => {
+      for (const [restart, expected] of [
+        ["no", "exited"],
+        ["always", "running"],
+      ] as const) {
+        await using root = new Root();
+        const container = await root.containers.run({ ...SLEEPS, restart });
+        process.kill(supervisor() as number, "SIGKILL");
+        expect(await eventually(() => !isAlive(root.home, container.id))).toBe(true);
+        root.home.state.containers.update<ContainerRecord>(container.id, (row) => ({
+          ...row,
+          status: "starting",
+          pid: 0,
+          finishedAt: Date.now(),
+        }));
+        expect((await root.containers.list({ all: true }))[0]?.status).toBe("exited");
+        for (
+          const end = performance.now() + (restart === "no" ? 300 : 20_000);
+          performance.now() < end;
+          await Bun.sleep(50)
+        )
+          if ((await root.containers.list({ all: true }))[0]?.status === "running") break;
+        expect([restart, (await container.record()).status]).toEqual([restart, expected]);
+        await root.expectGone();
+      }
+    },
+  );
+
   testUnless(noLimits, "does not leave its container frozen", async () => {
     await using root = new Root();
     const container = await root.containers.run(SLEEPS);

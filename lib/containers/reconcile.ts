@@ -73,7 +73,9 @@ function settleStart(
   if (exit && exit.finishedAt > (record.finishedAt ?? 0)) return settleEnd(home, started(home, record, 0), exit);
   // a supervisor that has nothing to supervise yet, or what waits for him, ends by itself
   if (isAlive(home, record.id)) return record;
-  return write(home, { ...record, status: record.finishedAt === undefined ? "created" : "exited", pid: 0 });
+  if (record.finishedAt === undefined) return write(home, { ...record, status: "created", pid: 0 });
+  // it may have been its policy that was starting it
+  return write(home, undecided({ ...record, status: "exited", pid: 0 }));
 }
 
 /** Writes down that it runs. Part of a transaction. */
