@@ -375,6 +375,26 @@ describe("the agent", () => {
     expect(await reading).toContain("root");
   });
 
+  boxTest("has closed what it has written by the time that is told: a program could not be executed", async () => {
+    await using other = await Sandbox.create({ rootfs: root.path });
+    const content = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode("#!/bin/sh\n")),
+      async pull(controller) {
+        // all has been written by now
+        await Bun.sleep(100);
+        await other.$`for p in /proc/[0-9]*; do [ $p = /proc/1 ] || [ $p = /proc/$$ ] || kill -STOP ${{ raw: "${p#/proc/}" }}; done`;
+        controller.close();
+      },
+    });
+    let told = false;
+    const writing = other.fs.write("/tmp/program", content, { mode: 0o755 }).finally(() => (told = true));
+    await Bun.sleep(500);
+    expect(told).toBe(false);
+    await other.$`kill -CONT -1`.nothrow().quiet();
+    expect(await writing).toBe(10);
+    expect(await other.spawn(["/tmp/program"]).exited).toBe(0);
+  });
+
   boxTest("that is killed from inside is an error, and the next one works", async () => {
     await using other = await Sandbox.create({ rootfs: root.path });
     await other.fs.write("/tmp/x", "xy");

@@ -135,9 +135,9 @@ export async function open(
   }
 }
 
-/** Without waiting for it. */
-export function close(agent: Agent, fd: number): void {
-  void agent.request({ ops: [{ call: "close", args: [fd] }] }).catch(() => {});
+/** Hardly anybody has to wait for it. */
+export async function close(agent: Agent, fd: number): Promise<void> {
+  await agent.request({ ops: [{ call: "close", args: [fd] }] }).catch(() => {});
 }
 
 /** The next bytes of a file or of a directory's entries; none at the end. @throws TsboxError */

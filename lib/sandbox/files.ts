@@ -4,6 +4,7 @@
  * @module
  */
 import { TsboxError, show } from "../../syscalls/index.ts";
+import { unlessAborted } from "./abort.ts";
 import { fileError, type Agent } from "./agent.ts";
 import { checkChoice, checkKeys, checkPath, invalid } from "../options/index.ts";
 import { entriesOf, removeDirectory, type DirectoryEntry } from "./directory.ts";
@@ -92,7 +93,8 @@ export class BoxFiles {
       }
       return total;
     } finally {
-      close(agent, file.fd);
+      // a program that is open to be written cannot be executed (ETXTBSY)
+      await unlessAborted(close(agent, file.fd), signal);
     }
   }
 
