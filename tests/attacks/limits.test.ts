@@ -44,6 +44,18 @@ describe("bombs", () => {
     expect((await run(`${line}; kill %1 %2 %3 %4`)).stdout).toBe("kept\n");
   });
 
+  attack("inotify: as many as a sysctl says", async () => {
+    const many = (sysctls: Record<string, string>) => {
+      const instances = Array.from({ length: 6 }, () => call("inotify_init1", 0));
+      root.write("many", probe(...instances), 0o755);
+      return Sandbox.run(["/many"], { rootfs: root.path, sysctls });
+    };
+    const kinds = async (sysctls: Record<string, string>) =>
+      outcomes((await many(sysctls)).stdoutBytes).map((outcome) => (typeof outcome === "number" ? "made" : outcome));
+    expect(await kinds({ "user.max_inotify_instances": "4" })).toEqual([...Array(4).fill("made"), "EMFILE", "EMFILE"]);
+    expect(await kinds({})).toEqual(Array(6).fill("made"));
+  });
+
   limitAttack("mounts: memory that is out while the sandbox is made kills nobody outside", async () => {
     const limits = { memory: "512k", time: `${10 * SLOW}s` };
     const text = (run: string) => `
