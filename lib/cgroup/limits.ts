@@ -59,7 +59,10 @@ function applyOne(controller: Controller, settings: readonly Setting[], { where,
 const cannotSet = (controller: string) =>
   new TsboxError(`cannot set ${controller} limit: container could not join or create cgroup`, {
     code: "limit_unavailable",
-    hint: "have a group delegated: systemd-run --user --scope -p Delegate=yes COMMAND",
+    hint:
+      sys.effectiveUid() === 0
+        ? "no group of the container's has it: it is not mounted, or control groups are disabled"
+        : "have a group delegated: systemd-run --user --scope -p Delegate=yes COMMAND",
   });
 
 const isEnabledIn = (path: string, controller: Controller): boolean =>
