@@ -44,6 +44,23 @@ describe("a range of ids of its own", () => {
     expect(await other.exited).toBe(0);
   });
 
+  testUnless(notRoot, "where none can be claimed, that is an error with the remedy", () => {
+    const script = outside.script(
+      `const options = { rootfs: ${JSON.stringify(root.path)}, namespaces: { user: "auto" } };
+       await Sandbox.run(["true"], options).catch(({ message, hint }) => console.log(message + "\\n" + hint));`,
+    );
+    const line = `mount -t tmpfs -o ro none /run && exec ${process.execPath} ${script}`;
+    const { stdout, stderr } = Bun.spawnSync(["unshare", "--mount", "sh", "-c", line]);
+    expect([stderr.toString(), stdout.toString().split("\n")]).toEqual([
+      "",
+      [
+        'make "/run/tsbox", where ranges of ids are claimed: EROFS',
+        '/run has to be writable; or share one range: namespaces.user "private"',
+        "",
+      ],
+    ]);
+  });
+
   testUnless(notRoot, "one that is given back is free for all, also by an owner that is killed", async () => {
     const box = await make();
     const first = firstId(box);

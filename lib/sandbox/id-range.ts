@@ -82,7 +82,15 @@ function range(index: number): IdRange {
 }
 
 function openFile(): number {
-  sys.makeDirectory(DIRECTORY);
+  const made = sys.makeDirectory(DIRECTORY);
+  if (made < 0) {
+    throw new TsboxError(`make "${DIRECTORY}", where ranges of ids are claimed: ${sys.errnoName(-made)}`, {
+      code: "system",
+      errno: -made,
+      path: DIRECTORY,
+      hint: '/run has to be writable; or share one range: namespaces.user "private"',
+    });
+  }
   const [O_RDWR, O_CREAT, O_NOFOLLOW] = [2, 0o100, process.arch === "arm64" ? 0o100000 : 0o400000];
   return sys.open(FILE, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
 }
