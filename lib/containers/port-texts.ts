@@ -34,9 +34,13 @@ export function portColumn(endpoints: readonly Pick<Endpoint, "addresses" | "por
   for (const { endpoint, port } of all) {
     const { containerPort, hostPort, protocol } = port;
     for (const { address, text } of hostEnds(endpoint, port)) {
-      if (hostPort !== containerPort)
+      if (hostPort !== containerPort) {
         others.push({ port: containerPort, text: `${text}->${containerPort}/${protocol}` });
-      else same.set(address, [...(same.get(address) ?? []), { protocol, first: hostPort, last: hostPort }]);
+        continue;
+      }
+      const found = same.get(address) ?? [];
+      found.push({ protocol, first: hostPort, last: hostPort });
+      same.set(address, found);
     }
   }
   const ranges = [...same].flatMap(([address, found]) =>
