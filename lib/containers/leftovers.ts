@@ -221,18 +221,25 @@ async function forgetEnded(home: Home, record: ContainerRecord): Promise<void> {
   await removeCgroup(record);
   await giveBackNetworks(home, record);
   await releaseVolumes(home, record);
+  const isAsked = record.after === "decide" && decideLater(home, record.id);
   home.state.containers.update<ContainerRecord>(record.id, ({ cgroup, after, ...rest }) => {
-    if (!cgroup && after !== "decide") return undefined;
-    return after === undefined || after === "decide" ? rest : { ...rest, after };
+    if (!cgroup && !isAsked) return undefined;
+    return after === undefined || isAsked ? rest : { ...rest, after };
   });
-  if (record.after === "decide") decideLater(home, record.id);
 }
 
-/** By a process of its own, as if its supervisor had asked; it waits for the container's lock. */
-function decideLater(home: Home, id: string): void {
+/**
+ * By a process of its own, as if its supervisor had asked; it waits for the container's lock.
+ * @returns whether there is one: otherwise it is for the next command to ask
+ */
+function decideLater(home: Home, id: string): boolean {
   const self = callSelf(home, "ended", id);
-  if (!self) return;
+  if (!self) return false;
   const { spawn } = process.getBuiltinModule("node:child_process");
   const env = Object.fromEntries(self.env.map((line) => line.split(/=(.*)/s) as [string, string]));
-  spawn(self.file, self.args.slice(1), { detached: true, stdio: "ignore", env }).unref();
+  const child = spawn(self.file, self.args.slice(1), { detached: true, stdio: "ignore", env });
+  // such as no more processes, or that somebody else has waited for it: nothing that this program should end for
+  child.on("error", () => {});
+  child.unref();
+  return child.pid !== undefined;
 }
