@@ -55,11 +55,12 @@ function makeMirror(folder: Folder): string {
 describe.skipIf(noNode !== undefined)(
   noNode === undefined ? "a Node.js application" : `a Node.js application (${noNode})`,
   () => {
-    const folder = new Folder();
+    let folder: Folder;
     let world: World;
     let made: CommandLine;
     let mirror: Bun.Subprocess | undefined;
     beforeAll(async () => {
+      folder = new Folder();
       world = new World();
       made = await CommandLine.open();
       using rootfs = makeRootfs();
