@@ -1,9 +1,7 @@
 /** Published ports, as Docker writes them. @module */
-import type { PortRange } from "../ip/index.ts";
+import { bracketed, type PortRange } from "../ip/index.ts";
 import type { Endpoint, Port } from "../network/index.ts";
 import { mergedRanges } from "./exposed-ports.ts";
-
-const bracketed = (address: string) => (address.includes(":") ? `[${address}]` : address);
 
 /** Of each address of the host one: `"0.0.0.0:8080"`, `"[::]:8080"`. */
 export function hostEnds(

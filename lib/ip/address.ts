@@ -86,6 +86,9 @@ function longestZeros(groups: readonly number[]): { at: number; length: number }
   return longest;
 }
 
+/** As it stands before a port: `"[::1]"`, `"127.0.0.1"`. @see RFC 3986, 3.2.2 */
+export const bracketed = (address: string): string => (address.includes(":") ? `[${address}]` : address);
+
 export const formatSubnet = (subnet: Subnet): string => `${formatAddress(subnet)}/${subnet.prefix}`;
 
 const maskOf = ({ family, prefix }: Subnet): bigint => {

@@ -5,7 +5,7 @@
  * @see proc_pid_net(5)
  */
 import { bindPort, close, errnoName, portOf, portOwner, systemError, TsboxError } from "../../syscalls/index.ts";
-import { bytesOfAddress, parseAddress, type WantedPort } from "../ip/index.ts";
+import { bracketed, bytesOfAddress, parseAddress, type WantedPort } from "../ip/index.ts";
 import type { Port } from "./record.ts";
 
 const [EACCES, EADDRINUSE] = [13, 98];
@@ -70,7 +70,7 @@ function reserve(wanted: WantedPort, families: readonly (4 | 6)[], sockets: numb
 }
 
 function taken(protocol: Port["protocol"], address: string, port: number, errno: number): TsboxError {
-  const at = `${address.includes(":") ? `[${address}]` : address}:${port}`;
+  const at = `${bracketed(address)}:${port}`;
   if (errno === EACCES)
     return new TsboxError(`publish ${at}/${protocol}: permission denied`, {
       code: "permission_denied",

@@ -1,7 +1,7 @@
 /** Ports of this machine that lead into a sandbox: asked for, listened at before it is made, and opened when it is there. @module */
 import * as sys from "../../syscalls/index.ts";
 import { errnoName, TsboxError, show } from "../../syscalls/index.ts";
-import { bytesOfAddress, parseAddress, parsePorts, type WantedPort } from "../ip/index.ts";
+import { bracketed, bytesOfAddress, parseAddress, parsePorts, type WantedPort } from "../ip/index.ts";
 import { checkArray, checkText, invalid } from "../options/index.ts";
 import type { InsidePorts } from "./inside-ports.ts";
 import type { SandboxOptions } from "./options.ts";
@@ -95,7 +95,7 @@ function bindAt(protocol: "tcp" | "udp", host: string, port: number): number {
 }
 
 function taken(protocol: "tcp" | "udp", host: string, port: number, errno: number): TsboxError {
-  const at = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const at = `${bracketed(host)}:${port}`;
   const owner = errno === EADDRINUSE ? sys.portOwner(protocol, port) : undefined;
   const why = errno === EADDRINUSE ? "port is already allocated" : errnoName(errno);
   return new TsboxError(`publish ${show(`${at}/${protocol}`)}: ${why}`, {

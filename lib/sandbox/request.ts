@@ -98,7 +98,7 @@ export function specFor(args: string[], request: Request): Requested {
   if (policy) compilePolicy(policy);
   const maps = idMaps(namespaces, process.user, options);
   // written to a proc of its own, in a network of its own user namespace's, or of the host's
-  const isSet =
+  const opensPorts =
     owns(namespaces, "network") &&
     userNamespace === owns(namespaces, "user") &&
     standard.some(({ destination, type }) => destination === "/proc" && type === "proc");
@@ -123,7 +123,7 @@ export function specFor(args: string[], request: Request): Requested {
       ...maps,
       resources: resourcesOf(options),
       ...cgroupsPathOf(options),
-      ...kernelAttributesOf(options, isSet ? networkSysctls(maps.gidMappings) : undefined),
+      ...kernelAttributesOf(options, opensPorts ? networkSysctls(maps.gidMappings) : undefined),
       ...(ownMounts && options.security?.systemPaths !== "none"
         ? { maskedPaths: maskedPaths(options, privileged), readonlyPaths: READ_ONLY }
         : {}),
