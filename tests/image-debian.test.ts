@@ -4,7 +4,7 @@
  * @module
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Sandbox, Tsbox } from "../lib/index.ts";
 import { asRoot, inGuest } from "./support/machine.ts";
@@ -42,6 +42,10 @@ const root = join(folder.path, "store");
 let registry: TestRegistry;
 const name = (tag: string) => `${registry.host}/distribution/debian:${tag}`;
 const reference = (tag: string) => ({ reference: name(tag), root });
+/** Threads that run JavaScript, beside this one. */
+const workers = () =>
+  readdirSync("/proc/self/task").filter((id) => readFileSync(`/proc/self/task/${id}/comm`, "latin1") === "Worker\n")
+    .length;
 const inside = async (tag: string, script: string) => {
   const { stdout, stderr, exitCode } = await Sandbox.run(["sh", "-ec", script], { image: reference(tag) });
   expect([stderr, exitCode]).toEqual(["", 0]);
@@ -64,9 +68,12 @@ describe.skipIf(reason !== undefined)(reason === undefined ? "Debian" : `Debian 
     await registry[Symbol.asyncDispose]();
   }, 60_000);
 
-  test("is pulled, and every file is as its packages say", async () => {
+  test("is pulled, by a thread of its own, and every file is as its packages say", async () => {
     using engine = new Tsbox({ root });
-    const { digest } = await engine.images.pull(name("base"), { registry: { insecure: true } });
+    const threads: number[] = [];
+    const onProgress = () => void threads.push(workers());
+    const { digest } = await engine.images.pull(name("base"), { registry: { insecure: true }, onProgress });
+    expect([Math.max(...threads), workers()]).toEqual([navigator.hardwareConcurrency > 1 ? 1 : 0, 0]);
     const told = await skopeo("inspect", "--tls-verify=false", "--format", "{{.Digest}}", `docker://${name("base")}`);
     expect(digest as string).toBe(told);
     // of what it prints, "missing" is what a minimal system leaves out

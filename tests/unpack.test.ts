@@ -4,8 +4,8 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync,
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { digestOf } from "../lib/image/index.ts";
-import { adoptDirectories, unpackLayer, unpackLayers } from "../lib/layer/index.ts";
-import type { LayerJob, LayerSource, UnpackOptions } from "../lib/layer/index.ts";
+import { adoptDirectories, LayerThreads, unpackLayer } from "../lib/layer/index.ts";
+import type { LayerSource, UnpackOptions } from "../lib/layer/index.ts";
 import { subordinateMaps } from "../lib/launch/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { archive, directory, file, hardLink, layerOf, piecesOf, stateOf, symlink, xattrsOf } from "./support/layers.ts";
@@ -728,43 +728,74 @@ describe("several layers at once", () => {
       ...Array.from({ length: 40 * (index + 1) }, (__, each) => file(`d/f${each}`, `${index} `.repeat(2000))),
     ),
   );
-  const jobs = (change: (source: LayerSource, index: number) => LayerSource = (source) => source): LayerJob[] =>
-    tars.map((tar, index) => ({ source: change(layerOf(tar, { compression: "gzip" }), index), directory: fresh() }));
+  const sources = () => tars.map((tar) => layerOf(tar, { compression: "gzip" }));
   const open = () => readdirSync("/proc/self/fd").length;
-
-  test.each([0, 1, 3])("come to the same with %d workers", async (maxWorkers) => {
-    const all = jobs();
-    const told = new Map<LayerJob, number>();
-    const onProgress = (job: LayerJob, bytes: number) => void told.set(job, bytes);
-    const results = await unpackLayers(all, { maxWorkers, workerFromBytes: 0, onProgress });
-    expect(results.map(({ bytes, entries }) => [bytes, entries])).toEqual(
-      tars.map((tar, index) => [tar.length, 40 * (index + 1) + 1]),
+  const threadsFor = (layers: readonly LayerSource[], maxThreads: number) =>
+    new LayerThreads(
+      layers.map(({ sizeBytes }) => sizeBytes),
+      { maxThreads, bytesPerThread: 1 },
     );
-    for (const [index, job] of all.entries()) {
-      expect(told.get(job)).toBe(job.source.sizeBytes);
-      const alone = (await unpack(tars[index] as Uint8Array)).out;
-      expect(stateOf(job.directory, { times: "files" })).toEqual(stateOf(alone, { times: "files" }));
+
+  test.each([0, 1, 3])("come to the same with %d threads", async (maxThreads) => {
+    const layers = sources();
+    await using threads = threadsFor(layers, maxThreads);
+    const unpacked = layers.map(async (source) => {
+      const [directory, told] = [fresh(), [] as number[]];
+      const onProgress = (bytes: number) => void told.push(bytes);
+      return { directory, told, result: await threads.unpack(source, directory, { onProgress }) };
+    });
+    for (const [index, { directory, told, result }] of (await Promise.all(unpacked)).entries()) {
+      const tar = tars[index] as Uint8Array;
+      expect(result).toMatchObject({ bytes: tar.length, entries: 40 * (index + 1) + 1 });
+      expect(told.at(-1)).toBe(layers[index]?.sizeBytes as number);
+      const alone = (await unpack(tar)).out;
+      expect(stateOf(directory, { times: "files" })).toEqual(stateOf(alone, { times: "files" }));
     }
   });
 
-  test("one that fails stops the others, wherever it is", async () => {
-    await unpackLayers(jobs(), { maxWorkers: 1, workerFromBytes: 0 });
-    const before = open();
-    for (const bad of [0, 2, 4]) {
-      const all = jobs((source, index) => (index === bad ? { ...source, diffId: digestOf("other") } : source));
-      const error = await failureOf(() => unpackLayers(all, { maxWorkers: 2, workerFromBytes: 0 }));
-      expect(error).toMatchObject({ code: "digest_mismatch" });
+  test("one that fails, or is aborted, leaves the others of its thread alone, and nothing behind", async () => {
+    {
+      await using threads = threadsFor(sources(), 1);
+      await Promise.all(sources().map((source) => threads.unpack(source, fresh())));
     }
-    const signal = AbortSignal.timeout(5);
-    const slow = async function* (source: LayerSource) {
-      for await (const piece of source.pieces) {
-        await Bun.sleep(20);
-        yield piece;
-      }
-    };
-    const endless = jobs((source) => ({ ...source, pieces: slow(source) }));
-    expect(unpackLayers(endless, { maxWorkers: 2, workerFromBytes: 0, signal })).rejects.toThrow();
+    const before = open();
+    {
+      const layers = sources();
+      const slow = async function* ({ pieces }: LayerSource) {
+        for await (const piece of pieces) {
+          await Bun.sleep(20);
+          yield piece;
+        }
+      };
+      const [lies, endless, ...others] = layers as [LayerSource, LayerSource, ...LayerSource[]];
+      await using threads = threadsFor(layers, 1);
+      const results = await Promise.allSettled([
+        threads.unpack({ ...lies, diffId: digestOf("other") }, fresh()),
+        threads.unpack({ ...endless, pieces: slow(endless) }, fresh(), { signal: AbortSignal.timeout(5) }),
+        ...others.map((source) => threads.unpack(source, fresh())),
+      ]);
+      const wanted = layers.map((_, index) => (index < 2 ? ("rejected" as const) : ("fulfilled" as const)));
+      expect(results.map(({ status }) => status)).toEqual(wanted);
+      expect(results[0]).toMatchObject({ reason: { code: "digest_mismatch" } });
+      expect(results[1]).toMatchObject({ reason: { name: "TimeoutError" } });
+    }
     await Bun.sleep(200);
     expect(open()).toBeLessThanOrEqual(before);
+  });
+
+  test("a thread that dies is told of, by layers that wait for it as well", async () => {
+    const [source] = sources() as [LayerSource];
+    const threads = threadsFor([source], 1);
+    const never = async function* () {
+      for await (const piece of source.pieces) yield piece;
+      await Bun.sleep(300);
+    };
+    const unpacking = threads.unpack({ ...source, pieces: never() }, fresh());
+    await Bun.sleep(100);
+    await threads[Symbol.asyncDispose]();
+    expect(await failureOf(() => unpacking)).toMatchObject({
+      code: "system",
+      message: expect.stringContaining("thread"),
+    });
   });
 });

@@ -20,7 +20,7 @@ import {
   type Manifest,
   type Reference,
 } from "../image/index.ts";
-import { adoptDirectories, unpackLayer, type UnpackedLayer } from "../layer/index.ts";
+import { adoptDirectories, LayerThreads, type UnpackedLayer } from "../layer/index.ts";
 import type { IdMaps, Ingest, PendingLayer, Store, StoredLayer } from "../store/index.ts";
 import { TsboxError } from "../../syscalls/index.ts";
 import { remember, type Arrival } from "./arrival.ts";
@@ -136,10 +136,12 @@ async function receiveOnce(
   const jobs = planLayers(manifest, config);
   try {
     const missing = await prepareLayers(store, jobs, options);
+    const pending = missing.filter((job) => job.pending);
+    await using threads = new LayerThreads(pending.map(({ descriptor }) => descriptor.size));
     await parallel(
       AT_ONCE,
       missing,
-      (job, stop) => receiveLayer(arrival, source, job, { ...options, signal: stop }),
+      (job, stop) => receiveLayer(arrival, source, job, threads, { ...options, signal: stop }),
       signal,
     );
     await storeBytes(arrival, manifest.config, configBytes);
@@ -220,6 +222,7 @@ async function receiveLayer(
   { store, blobs }: Arrival,
   source: BlobSource,
   job: LayerJob,
+  threads: LayerThreads,
   { onProgress, signal, ids }: ReceiveOptions,
 ): Promise<void> {
   const { descriptor, diffId } = job;
@@ -235,7 +238,7 @@ async function receiveLayer(
       // what is being stored is compared as it is committed, and what was made here is called what it is
       const isCompared = ingest !== undefined || blobs.includes(digest);
       const layer = { pieces, compression, digest, isCompared, sizeBytes: size, diffId };
-      job.unpacked = await unpackLayer(layer, job.pending.fs, { ids, signal });
+      job.unpacked = await threads.unpack(layer, job.pending.fs, { ids, signal });
     } else await checkDiffId(pieces, compression, diffId);
     if (ingest) blobs.push((await ingest.commit()).digest);
     remember(() => store.metadata.setDiffId(digest, diffId));

@@ -17,4 +17,4 @@ export { changeOwners } from "./owners.ts";
 export { adoptDirectories } from "./adopt.ts";
 export { bytesOfName, pathOf, textOfName } from "./names.ts";
 export { removeTreeAs } from "./remove.ts";
-export { unpackLayers, type LayerJob, type UnpackLayersOptions } from "./workers.ts";
+export { LayerThreads, type LayerThreadsOptions } from "./workers.ts";
