@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Sandbox, type UntarOptions } from "../lib/index.ts";
+import { Agent } from "../lib/sandbox/agent.ts";
 import { tarEnd, tarHeader, tarPadding, type TarHeader } from "../lib/tar/index.ts";
 import { failureOf } from "./support/failure.ts";
 import { asRoot, noBusybox, testUnless } from "./support/machine.ts";
@@ -49,6 +50,88 @@ function archive(...entries: Entry[]): Blob {
 const gnuTar = (...words: string[]) => new Response(Bun.spawn(["tar", ...words], { stderr: "inherit" }).stdout).blob();
 const link = (name: string, linkName: string): Entry => [name, { type: "symlink", linkName }];
 const hard = (name: string, linkName: string): Entry => [name, { type: "hard link", linkName }];
+
+describe("many small files", () => {
+  const namesIn = async (tar: Blob) => {
+    const listing = Bun.spawn(["tar", "-tf", "-"], { stdin: tar });
+    return (await new Response(listing.stdout).text()).trim().split("\n").toSorted();
+  };
+
+  boxTest("take several to a request, in and out", async () => {
+    await box.$`mkdir -p /tmp/many/sub; cd /tmp/many; for i in $(seq 100); do echo $i >$i; done; ln 7 seven; ln -s 7 sub/link`;
+    let requests = 0;
+    const { request } = Agent.prototype;
+    Agent.prototype.request = function (asked) {
+      requests++;
+      return request.call(this, asked);
+    };
+    try {
+      const tar = await new Response(box.fs.tar("/tmp/many")).blob();
+      expect(requests).toBeLessThan(30);
+      requests = 0;
+      expect((await box.fs.untar("/tmp/many2", tar)).entries).toBe(103);
+      expect(requests).toBeLessThan(30);
+    } finally {
+      Agent.prototype.request = request;
+    }
+    const script = "cd $1; for i in *; do echo $i $(cat $i) $(stat -c '%h %a' $i); done; readlink sub/link";
+    const [one, two] = ["/tmp/many", "/tmp/many2"].map((path) => box.$`sh -c ${script} - ${path} 2>/dev/null`.text());
+    expect((await two)!).toBe((await one)!);
+  });
+
+  boxTest("and one that is gone by the time it is its turn is left out", async () => {
+    await box.$`mkdir -p /tmp/going; cd /tmp/going; for i in $(seq 60); do echo $i >$i; mkdir d$i; done`;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of box.fs.tar("/tmp/going")) {
+      if (chunks.length === 0) await box.$`cd /tmp/going; rm -r *; echo >/tmp/going/new`;
+      chunks.push(chunk);
+    }
+    const names = await namesIn(new Blob(chunks as never[]));
+    expect(names.length).toBeGreaterThan(0);
+    expect(names.length).toBeLessThan(60);
+  });
+
+  boxTest("that become something else again and again are packed without waiting for any", async () => {
+    const racing = box.spawn([
+      "sh",
+      "-c",
+      `mkdir /tmp/race; cd /tmp/race; seq 1000 >long; ln -s /etc/owned link; mkfifo pipe
+      while :; do for as in file long link pipe; do for i in 1 2 3 4 5; do
+        case $as in file) echo x >n$i;; long) cp long n$i;; link) ln -s link n$i;; pipe) mkfifo n$i;; esac
+        mv n$i f$i; done; done; done 2>/dev/null`,
+    ]);
+    for (let packed = 0; packed < 60; packed++) {
+      const packing = new Response(box.fs.tar("/tmp", { signal: AbortSignal.timeout(10_000) })).blob();
+      // a link that takes a file's place while that is opened is refused
+      const tar = await packing.catch((error: { code?: string }) => void expect(error.code).toBe("file_refused"));
+      if (tar) expect((await namesIn(tar)).length).toBeGreaterThan(1);
+    }
+    racing.kill("SIGKILL");
+    await racing.exited;
+    await box.$`rm -rf /tmp/race /tmp/many /tmp/many2`;
+  });
+
+  boxTest("the one that cannot be unpacked is named; those before it stay, and none is made behind it", async () => {
+    await box.$`mkdir -p /tmp/part/b`;
+    const error = await failureOf(() =>
+      box.fs.untar("/tmp/part", archive(["a", {}, "one"], ["b", {}, "two"], ["c", {}, "three"])),
+    );
+    expect([error.message, error.code]).toEqual(['unpack "b": EEXIST', "system"]);
+    expect(await box.$`cd /tmp/part; cat a; ls`.text()).toBe("onea\nb\n");
+    const refused = await failureOf(() => box.fs.untar("/tmp/part", archive(["d", {}, "four"], ["../e", {}, "five"])));
+    expect(refused.code).toBe("archive_refused");
+    expect(await box.fs.file("/tmp/part/d").text()).toBe("four");
+  });
+
+  boxTest("and so is the one that has no room any more", async () => {
+    await using other = await Sandbox.create({ mounts: [{ type: "tmpfs", target: "/w", size: "64k" }] });
+    const entries = Array.from({ length: 10 }, (_, index): Entry => [`f${index}`, {}, "x".repeat(12_000)]);
+    const error = await failureOf(() => other.fs.untar("/w", archive(...entries)));
+    expect([error.message, error.errno]).toEqual(['unpack "f5": ENOSPC', 28]);
+    expect((await other.fs.stat("/w/f4")).size).toBe(12_000);
+    expect(await other.fs.exists("/w/f6")).toBe(false);
+  });
+});
 
 describe("a tree", () => {
   boxTest("goes in as GNU tar packed it, and out as GNU tar unpacks it", async () => {

@@ -37,6 +37,8 @@ export const AGENT = {
   outboxBytes: OUTBOX_BYTES,
   /** What the request brought along. */
   payload,
+  /** A place in it. */
+  payloadAt: (offset: number): Named => named(`&payload[${offset}]`, (payload.value as number) + offset),
   /** What goes back. */
   outbox,
   /** A place in the outbox. */

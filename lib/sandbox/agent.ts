@@ -79,6 +79,8 @@ export class Agent {
   #waiting: Waiting | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #users = 0;
+  /** Descriptors of its own that nobody needs any more. */
+  #unneeded: number[] = [];
   #idle: ReturnType<typeof setTimeout> | undefined;
   #over: Promise<TsboxError> | undefined;
 
@@ -127,6 +129,14 @@ export class Agent {
     return await unlessAborted(exchanged, signal);
   }
 
+  /** Closes one of its descriptors before whatever it does next, and soon where that is nothing. */
+  closeSoon(fd: number): void {
+    if (this.#unneeded.push(fd) > 1) return;
+    setTimeout(() => {
+      if (this.#unneeded.length > 0) this.request({ ops: [] }).catch(() => {});
+    }, 0);
+  }
+
   /** Ends it. */
   close(): void {
     // first: what is told of by the other may be a step that failed because the sandbox ends
@@ -136,7 +146,8 @@ export class Agent {
 
   async #exchange(ops: Op[], payload?: Uint8Array): Promise<Reply> {
     if (this.#over) throw await this.#over;
-    const program = agentRequest(ops, this.#reply);
+    const closes = this.#unneeded.splice(0).map((fd): Op => ({ call: "close", args: [fd], onError: "ignore" }));
+    const program = agentRequest([...closes, ...ops], this.#reply);
     const answer = new Promise<{ results: BigInt64Array; bytes: Uint8Array }>((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });

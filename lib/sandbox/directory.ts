@@ -1,7 +1,8 @@
 /** Directories of a sandbox: their entries, and how a tree is removed. @module */
-import { TsboxError, type Op } from "../../syscalls/index.ts";
+import { named, ref, TsboxError, type Data, type Op, type Ref } from "../../syscalls/index.ts";
+import { AGENT } from "../plan/index.ts";
 import { fileError, type Agent } from "./agent.ts";
-import { AT_REMOVEDIR, close, nameData, open, OPEN, read } from "./file-calls.ts";
+import { AT_REMOVEDIR, nameData, openAnd, OPEN, type OpenOptions } from "./file-calls.ts";
 import { fileTypeOf, type FileType } from "./file-stat.ts";
 
 /** What a directory holds. */
@@ -13,17 +14,42 @@ export interface DirectoryEntry {
   nameBytes: Uint8Array;
 }
 
-/** In what order they come; without `.` and `..`. @param fd an open directory @throws TsboxError */
+/** A directory that is open, and what it was first asked for. */
+export interface OpenDirectory {
+  fd: number;
+  first: Uint8Array;
+}
+
+const getdents = (fd: number | Ref): Op => ({
+  call: "getdents64",
+  args: [fd, AGENT.outbox, AGENT.outboxBytes],
+  out: "bytes",
+});
+
+/** @throws TsboxError */
+export async function openDirectory(
+  agent: Agent,
+  action: string,
+  name: string | Data,
+  how: number,
+  options: OpenOptions,
+): Promise<OpenDirectory> {
+  const reply = await openAnd(agent, action, name, how, [getdents(ref("fd"))], options);
+  return { fd: reply.get("fd"), first: reply.bytes };
+}
+
+/** In what order they come; without `.` and `..`. @throws TsboxError */
 export async function* entriesOf(
   agent: Agent,
-  fd: number,
+  { fd, first }: OpenDirectory,
   path: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<DirectoryEntry[], void> {
-  for (;;) {
-    const bytes = await read(agent, "getdents64", fd, path, signal);
-    if (bytes.length === 0) return;
+  for (let bytes = first; bytes.length > 0;) {
     yield decode(bytes);
+    const reply = await agent.request({ ops: [getdents(fd)], signal });
+    if (reply.failed) throw fileError("read", reply.failed, path);
+    ({ bytes } = reply);
   }
 }
 
@@ -60,45 +86,17 @@ const [EISDIR, ENOENT, EPERM] = [21, 2, 1];
 /** Calls in one request. */
 const AT_ONCE = 20;
 
-/** Removes what an open directory holds, however often it is filled meanwhile. @throws TsboxError */
-export async function empty(agent: Agent, fd: number, path: string, signal: AbortSignal | undefined): Promise<void> {
-  const AGAIN = 100;
-  for (let turn = 0; turn < AGAIN; turn++) {
-    let seen = false;
-    for await (const entries of entriesOf(agent, fd, path, signal)) {
-      seen ||= entries.length > 0;
-      for (let at = 0; at < entries.length; at += AT_ONCE)
-        await removeAll(agent, fd, entries.slice(at, at + AT_ONCE), path, signal);
-    }
-    if (!seen) return;
-    await agent.request({ ops: [{ call: "lseek", args: [fd, 0, 0] }], signal });
-  }
+/** What is removed: a directory that is open, its name in another one, and its path, as errors name it. */
+interface Removing {
+  agent: Agent;
+  fd: number;
+  parent: number;
+  name: Uint8Array;
+  path: string;
+  signal: AbortSignal | undefined;
 }
 
-async function removeAll(
-  agent: Agent,
-  fd: number,
-  entries: DirectoryEntry[],
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const ops = entries.map(({ nameBytes }, index): Op => ({
-    call: "unlinkat",
-    args: [fd, nameData(nameBytes), 0],
-    out: `${index}`,
-    onError: "ignore",
-  }));
-  const reply = await agent.request({ ops, signal });
-  for (const [index, { name, nameBytes }] of entries.entries()) {
-    const errno = -reply.get(`${index}`);
-    if (errno <= 0 || errno === ENOENT) continue;
-    const below = `${path === "/" ? "" : path}/${name}`;
-    if (errno === EISDIR || errno === EPERM) await removeDirectory(agent, fd, nameBytes, below, signal);
-    else throw fileError("remove", { call: "unlinkat", errno }, below);
-  }
-}
-
-/** A directory by its name in another one, which is open. @throws TsboxError */
+/** A directory by its name in another one, however often it is filled meanwhile. @throws TsboxError */
 export async function removeDirectory(
   agent: Agent,
   parent: number,
@@ -107,15 +105,68 @@ export async function removeDirectory(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   checkDepth("remove", path);
-  const directory = await open(agent, "remove", nameData(name), OPEN.directoryItself, { from: parent, path, signal });
+  const options = { from: parent, path, signal };
+  const directory = await openDirectory(agent, "remove", nameData(name), OPEN.directoryItself, options);
+  const removing = { agent, fd: directory.fd, parent, name, path, signal };
   try {
-    await empty(agent, directory.fd, path, signal);
+    if (await empty(removing, directory.first)) return;
+    const reply = await agent.request({ ops: [removeOp(removing)], signal });
+    if (reply.failed) throw fileError("remove", reply.failed, path);
   } finally {
-    close(agent, directory.fd);
+    agent.closeSoon(directory.fd);
   }
-  const reply = await agent.request({
-    ops: [{ call: "unlinkat", args: [parent, nameData(name), AT_REMOVEDIR], out: "removed" }],
-    signal,
-  });
-  if (reply.failed) throw fileError("remove", reply.failed, path);
+}
+
+const removeOp = ({ parent, name }: Removing): Op => ({
+  call: "unlinkat",
+  args: [parent, nameData(name), AT_REMOVEDIR],
+  out: "removed",
+});
+
+/** Removes what it holds. @returns whether it went with the last of that */
+async function empty(removing: Removing, first: Uint8Array): Promise<boolean> {
+  const { agent, fd, path, signal } = removing;
+  const AGAIN = 100;
+  let bytes = first;
+  for (let turn = 0; turn < AGAIN;) {
+    const entries = decode(bytes);
+    for (let at = 0; at === 0 || at < entries.length; at += AT_ONCE)
+      if (await removeAll(removing, entries.slice(at, at + AT_ONCE), at + AT_ONCE >= entries.length)) return true;
+    // some file systems leave out what moves up as others are removed
+    const ops: Op[] = [
+      getdents(fd),
+      { call: "jumpIf", args: [0, ref("bytes"), named("<", 2)], label: "more" },
+      { call: "lseek", args: [fd, 0, 0], out: "again" },
+      getdents(fd),
+      { call: "label", args: [], label: "more" },
+    ];
+    const reply = await agent.request({ ops, signal });
+    if (reply.failed) throw fileError("remove", reply.failed, path);
+    ({ bytes } = reply);
+    if (reply.get("again") < 0) continue;
+    turn++;
+    if (decode(bytes).length === 0) return false;
+  }
+  return false;
+}
+
+/** @param isLast then it may be empty, and goes itself @returns whether it went */
+async function removeAll(removing: Removing, entries: DirectoryEntry[], isLast: boolean): Promise<boolean> {
+  const { agent, fd, path, signal } = removing;
+  const ops = entries.map(({ nameBytes }, index): Op => ({
+    call: "unlinkat",
+    args: [fd, nameData(nameBytes), 0],
+    out: `${index}`,
+    onError: "ignore",
+  }));
+  if (isLast) ops.push({ ...removeOp(removing), onError: "ignore" });
+  const reply = await agent.request({ ops, signal });
+  for (const [index, { name, nameBytes }] of entries.entries()) {
+    const errno = -reply.get(`${index}`);
+    if (errno <= 0 || errno === ENOENT) continue;
+    const below = `${path === "/" ? "" : path}/${name}`;
+    if (errno === EISDIR || errno === EPERM) await removeDirectory(agent, fd, nameBytes, below, signal);
+    else throw fileError("remove", { call: "unlinkat", errno }, below);
+  }
+  return isLast && reply.get("removed") === 0;
 }

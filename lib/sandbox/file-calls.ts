@@ -4,12 +4,13 @@
  * @module
  */
 import {
-  buffer,
   cstring,
   named,
   offsetOf,
   ref,
   structure,
+  words,
+  type Argument,
   type Data,
   type Op,
   type Ref,
@@ -57,46 +58,44 @@ export function openOp(path: string | Data, how: number, mode = 0, from?: From):
   };
 }
 
-/** What {@link statOf} reads. */
-function statOps(of: "fd" | number): Op[] {
-  const stat = buffer("statx", 256);
-  const [AT_EMPTY_PATH, STATX_BASIC_STATS] = [flags("AT_EMPTY_PATH"), 0x7ff];
-  const word = (name: string, field: Parameters<typeof offsetOf<"statx">>[1]): Op => ({
-    call: "load",
-    args: [{ at: stat, offset: offsetOf("statx", field) }, 8],
-    out: name,
-  });
-  return [
-    {
-      call: "statx",
-      args: [of === "fd" ? ref("fd") : of, cstring(""), AT_EMPTY_PATH, STATX_BASIC_STATS, stat],
-      out: "stat",
-    },
-    word("attributes", "stx_attributes"),
-    word("links+uid", "stx_nlink"),
-    word("gid+mode", "stx_gid"),
-    word("ino", "stx_ino"),
-    word("size", "stx_size"),
-    word("mtime", "stx_mtime"),
-    word("dev", "stx_dev_major"),
-  ];
-}
+/** What {@link statIn} reads. */
+export const STAT_BYTES = 256;
+const [AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, STATX_BASIC_STATS] = [0x100, 0x800, 0x7ff];
+
+/** Of what is open, at the beginning of the outbox. */
+const statOps = (fd: Ref): Op[] => [statxOp(fd, cstring(""), flags("AT_EMPTY_PATH"), 0), answerOp(STAT_BYTES)];
+
+/** Of a name in a directory that is open: a symlink is one. */
+export const statNameOp = (directory: number, name: Data, offset: number): Op =>
+  statxOp(directory, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, offset);
+
+export const statxOp = (fd: number | Ref, path: Data, how: Argument, offset: number): Op => ({
+  call: "statx",
+  args: [fd, path, how, STATX_BASIC_STATS, AGENT.outboxAt(offset)],
+  out: "stat",
+});
+
+/** So much of the outbox comes back. */
+export const answerOp = (bytes: number): Op => ({ call: "load", args: [words(`${bytes}`, bytes), 8], out: "bytes" });
 
 const STATX_ATTR_MOUNT_ROOT = 0x2000n;
 
-export function statOf(reply: Reply): FileStat {
-  const half = (word: bigint, index: 0 | 1) => Number((word >> BigInt(index * 32)) & 0xffffffffn);
-  const [linksUid, gidMode, dev] = [reply.word("links+uid"), reply.word("gid+mode"), reply.word("dev")];
+/** What a part of the outbox says, whoever has written it. */
+export function statIn(outbox: Uint8Array, offset = 0): FileStat {
+  const bytes = new Uint8Array(STAT_BYTES);
+  bytes.set(outbox.subarray(offset, offset + STAT_BYTES));
+  const view = new DataView(bytes.buffer);
+  const at = (field: Parameters<typeof offsetOf<"statx">>[1]) => offsetOf("statx", field);
   return new FileStat({
-    mode: half(gidMode, 1) & 0xffff,
-    size: Math.max(0, reply.get("size")),
-    uid: half(linksUid, 1),
-    gid: half(gidMode, 0),
-    nlink: half(linksUid, 0),
-    ino: reply.word("ino"),
-    dev: BigInt.asUintN(64, dev),
-    mtimeMs: reply.get("mtime") * 1000,
-    isMountRoot: (reply.word("attributes") & STATX_ATTR_MOUNT_ROOT) !== 0n,
+    mode: view.getUint16(at("stx_mode"), true),
+    size: Math.max(0, Number(view.getBigInt64(at("stx_size"), true))),
+    uid: view.getUint32(at("stx_uid"), true),
+    gid: view.getUint32(at("stx_gid"), true),
+    nlink: view.getUint32(at("stx_nlink"), true),
+    ino: view.getBigInt64(at("stx_ino"), true),
+    dev: view.getBigUint64(at("stx_dev_major"), true),
+    mtimeMs: Number(view.getBigInt64(at("stx_mtime"), true)) * 1000,
+    isMountRoot: (view.getBigUint64(at("stx_attributes"), true) & STATX_ATTR_MOUNT_ROOT) !== 0n,
   });
 }
 
@@ -119,15 +118,28 @@ export async function open(
   action: string,
   name: string | Data,
   how: number,
-  { mode = 0, from, path = String(name), signal }: OpenOptions = {},
+  options: OpenOptions = {},
 ): Promise<Opened> {
+  const reply = await openAnd(agent, action, name, how, statOps(ref("fd")), options);
+  return { fd: reply.get("fd"), stat: statIn(reply.bytes) };
+}
+
+/** Opens a path, and makes calls on it in the same request. @returns with the descriptor as `fd` @throws TsboxError */
+export async function openAnd(
+  agent: Agent,
+  action: string,
+  name: string | Data,
+  how: number,
+  calls: Op[],
+  { mode = 0, from, path = String(name), signal }: OpenOptions = {},
+): Promise<Reply> {
   signal?.throwIfAborted();
-  const opening = agent.request({ ops: [openOp(name, how, mode, from), ...statOps("fd")] });
-  const closeLater = (reply: Reply) => void (reply.get("fd") >= 0 && close(agent, reply.get("fd")));
+  const opening = agent.request({ ops: [openOp(name, how, mode, from), ...calls] });
+  const closeLater = (reply: Reply) => void (reply.get("fd") >= 0 && agent.closeSoon(reply.get("fd")));
   try {
     const reply = await unlessAborted(opening, signal);
     if (reply.failed) throw fileError(action, reply.failed, path);
-    return { fd: reply.get("fd"), stat: statOf(reply) };
+    return reply;
   } catch (error) {
     // what was opened has to be closed, also where nobody waits any more
     void opening.then(closeLater, () => {});
@@ -135,20 +147,19 @@ export async function open(
   }
 }
 
-/** Hardly anybody has to wait for it. */
+/** For whoever has to know when it is closed; else {@link Agent.closeSoon}. */
 export async function close(agent: Agent, fd: number): Promise<void> {
   await agent.request({ ops: [{ call: "close", args: [fd] }] }).catch(() => {});
 }
 
-/** The next bytes of a file or of a directory's entries; none at the end. @throws TsboxError */
+/** The next bytes of a file; none at the end. @throws TsboxError */
 export async function read(
   agent: Agent,
-  call: "read" | "getdents64",
   fd: number,
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
-  const ops: Op[] = [{ call, args: [fd, AGENT.outbox, AGENT.outboxBytes], out: "bytes" }];
+  const ops: Op[] = [{ call: "read", args: [fd, AGENT.outbox, AGENT.outboxBytes], out: "bytes" }];
   const reply = await agent.request({ ops, signal });
   if (reply.failed) throw fileError("read", reply.failed, path);
   return reply.bytes;
@@ -173,10 +184,16 @@ export async function write(
 }
 
 /** A name as the kernel has it: bytes without a NUL. */
-export const nameData = (name: Uint8Array): Data => ({
-  data: Uint8Array.of(...name, 0),
-  text: JSON.stringify(new TextDecoder().decode(name)),
-});
+export function nameData(name: Uint8Array): Data {
+  const data = new Uint8Array(name.length + 1);
+  data.set(name);
+  return {
+    data,
+    get text() {
+      return JSON.stringify(new TextDecoder().decode(name));
+    },
+  };
+}
 
 /** The directory that holds what a path names, and its name there; undefined for the root. */
 export function splitPath(path: string): { parent: string; name: string } | undefined {

@@ -2,7 +2,7 @@
 import { TsboxError } from "../../syscalls/index.ts";
 import { NOT_A_FILE, type Agent } from "./agent.ts";
 import { checkKeys, checkSignal } from "../options/index.ts";
-import { close, open, OPEN, read } from "./file-calls.ts";
+import { open, OPEN, read } from "./file-calls.ts";
 import { streamOf, type FileContent } from "./file-content.ts";
 import type { FileStat } from "./file-stat.ts";
 import type { BoxFiles } from "./files.ts";
@@ -102,12 +102,12 @@ export class BoxFile {
       if (!stat.isFile()) throw notAFile("read", this.name, stat);
       if (stat.size > limit) throw tooLong(this.name, limit);
       for (;;) {
-        const bytes = await read(agent, "read", fd, this.name, signal);
+        const bytes = await read(agent, fd, this.name, signal);
         if (bytes.length === 0) return;
         yield bytes;
       }
     } finally {
-      close(agent, fd);
+      agent.closeSoon(fd);
     }
   }
 }

@@ -7,7 +7,7 @@ import { TsboxError, show } from "../../syscalls/index.ts";
 import { unlessAborted } from "./abort.ts";
 import { fileError, type Agent } from "./agent.ts";
 import { checkChoice, checkKeys, checkPath, invalid } from "../options/index.ts";
-import { entriesOf, removeDirectory, type DirectoryEntry } from "./directory.ts";
+import { entriesOf, openDirectory, removeDirectory, type DirectoryEntry } from "./directory.ts";
 import { BoxFile, checkOptions, notAFile, type FileOptions, type WriteOptions } from "./file.ts";
 import { callInParent, close, open, OPEN, splitPath, write, type Opened } from "./file-calls.ts";
 import { chunksOf, streamOf, type FileContent } from "./file-content.ts";
@@ -128,11 +128,11 @@ export class BoxFiles {
     checkPath("path", path);
     const agent = this.#agent();
     using _ = agent.use();
-    const { fd } = await open(agent, "read", path, OPEN.directory, options);
+    const directory = await openDirectory(agent, "read", path, OPEN.directory, options);
     try {
-      for await (const some of entriesOf(agent, fd, path, options.signal)) yield* some;
+      for await (const some of entriesOf(agent, directory, path, options.signal)) yield* some;
     } finally {
-      close(agent, fd);
+      agent.closeSoon(directory.fd);
     }
   }
 
@@ -182,7 +182,7 @@ export class BoxFiles {
     try {
       await removeDirectory(agent, fd, new TextEncoder().encode(split.name), path, signal);
     } finally {
-      close(agent, fd);
+      agent.closeSoon(fd);
     }
   }
 
@@ -202,7 +202,7 @@ export class BoxFiles {
     const agent = this.#agent();
     using _ = agent.use();
     const { fd, stat } = await open(agent, "look at", path, how, options);
-    close(agent, fd);
+    agent.closeSoon(fd);
     return stat;
   }
 

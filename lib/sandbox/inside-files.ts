@@ -3,15 +3,16 @@
  * leads anywhere else.
  * @module
  */
-import { ARCH, TsboxError } from "../../syscalls/index.ts";
+import { ARCH, cstring, TsboxError } from "../../syscalls/index.ts";
+import { AGENT } from "../plan/index.ts";
 import { defaultProfile } from "../seccomp/index.ts";
 import type { IdMapping, Spec } from "../spec/index.ts";
-import { Agent } from "./agent.ts";
+import { Agent, fileError } from "./agent.ts";
 import { DEFAULT_CAPABILITIES } from "./capabilities.ts";
-import { close, open, OPEN } from "./file-calls.ts";
+import { open, OPEN } from "./file-calls.ts";
 import type { FileType } from "./file-stat.ts";
 import { join, type Joinable } from "./launch.ts";
-import { packPath, targetOf, type PackedPath } from "./pack.ts";
+import { packPath, type PackedPath } from "./pack.ts";
 import { unpack, type Unpacked } from "./unpack.ts";
 
 /** What a path names. */
@@ -62,10 +63,10 @@ export class InsideFiles implements AsyncDisposable {
       try {
         if (!stat.isSymbolicLink() || !follow)
           return { path: at, type: stat.type, mode: stat.mode, size: stat.size, mtimeMs: stat.mtime.getTime() };
-        const target = new TextDecoder().decode(await targetOf(this.#agent, fd, at, undefined));
+        const target = new TextDecoder().decode(await targetOf(this.#agent, fd, at));
         at = target.startsWith("/") ? target : `${at.slice(0, at.replace(/\/+$/, "").lastIndexOf("/"))}/${target}`;
       } finally {
-        close(this.#agent, fd);
+        this.#agent.closeSoon(fd);
       }
     }
     throw new TsboxError(`look at "${path}": too many symlinks`, { code: "file_refused", path });
@@ -89,6 +90,14 @@ export class InsideFiles implements AsyncDisposable {
     using _ = this.#agent.use();
     return await unpack(this.#agent, path, archive, NO_LIMITS, { sameOwner, anyLinks: true, signal });
   }
+}
+
+/** Of a symlink that is open as a path. */
+async function targetOf(agent: Agent, fd: number, path: string): Promise<Uint8Array> {
+  const args = [fd, cstring(""), AGENT.outbox, 4096];
+  const reply = await agent.request({ ops: [{ call: "readlinkat", args, out: "bytes" }] });
+  if (reply.failed) throw fileError("look at", reply.failed, path);
+  return reply.bytes;
 }
 
 /** Root inside, where there is one; with what makes files, whatever the command may do. */

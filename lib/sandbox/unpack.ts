@@ -7,7 +7,8 @@ import { buffer, cstring, ref, TsboxError, type Op } from "../../syscalls/index.
 import { AGENT } from "../plan/index.ts";
 import { readTar, type TarEntry } from "../tar/index.ts";
 import { fileError, type Agent } from "./agent.ts";
-import { callInParent, close, open, OPEN, openOp, write } from "./file-calls.ts";
+import { Together } from "./together.ts";
+import { callInParent, open, OPEN, openOp, write } from "./file-calls.ts";
 
 export interface UnpackLimits {
   entries: number;
@@ -30,6 +31,7 @@ interface Unpacking {
   anyLinks: boolean;
   /** The directory of the last entry: the next one is likely to lie there as well. */
   parent: { path: string; fd: number } | undefined;
+  together: Together;
 }
 
 const [EEXIST, ENOENT] = [17, 2];
@@ -52,7 +54,8 @@ export async function unpack(
   { sameOwner, anyLinks = false, signal }: UnpackManner,
 ): Promise<Unpacked> {
   const { fd: into } = await open(agent, "unpack to", path, OPEN.look | OPEN.directory, { signal });
-  const unpacking: Unpacking = { agent, signal, path, into, sameOwner, anyLinks, parent: undefined };
+  const together = new Together(agent, "unpack", signal);
+  const unpacking: Unpacking = { agent, signal, path, into, sameOwner, anyLinks, parent: undefined, together };
   const done = { entries: 0, bytes: 0 };
   let namesLength = 0;
   const directories: [parts: string[], entry: TarEntry][] = [];
@@ -71,10 +74,15 @@ export async function unpack(
     }
     // later entries change their times, and may not be allowed to be made in them
     for (const [parts, entry] of directories.toReversed()) await finishDirectory(unpacking, parts, entry);
+    await together.done();
     return done;
+  } catch (error) {
+    // what came before the entry that failed stays
+    await together.done();
+    throw error;
   } finally {
-    if (unpacking.parent) close(agent, unpacking.parent.fd);
-    close(agent, into);
+    if (unpacking.parent) agent.closeSoon(unpacking.parent.fd);
+    agent.closeSoon(into);
   }
 }
 
@@ -98,6 +106,8 @@ async function unpackEntry(unpacking: Unpacking, parts: string[], entry: TarEntr
     throw refused(entry.name, "an empty name");
   }
   const parent = await parentOf(unpacking, parts.slice(0, -1));
+  if (entry.type === "file" && entry.size <= AGENT.payloadBytes) return unpackSmall(unpacking, parent, name, entry);
+  await unpacking.together.done();
   if (entry.type === "fifo" && unpacking.anyLinks) return makePipe(unpacking, parent, name, entry);
   switch (entry.type) {
     case "file":
@@ -121,7 +131,8 @@ async function parentOf(unpacking: Unpacking, parts: string[]): Promise<number> 
   if (parts.length === 0) return into;
   const path = parts.join("/");
   if (unpacking.parent?.path === path) return unpacking.parent.fd;
-  if (unpacking.parent) close(agent, unpacking.parent.fd);
+  await unpacking.together.done();
+  if (unpacking.parent) agent.closeSoon(unpacking.parent.fd);
   unpacking.parent = undefined;
   const how = OPEN.look | OPEN.directory;
   const options = { from: into, signal };
@@ -161,7 +172,7 @@ function attributes({ sameOwner }: Unpacking, entry: TarEntry, fd: Op["args"][nu
     ...(sameOwner ? [{ call: "fchown", args: [fd, uid, gid], out: "owned" } satisfies Op] : []),
     { call: "fchmod", args: [fd, mode & keptModes(entry, sameOwner)], out: "allowed" },
     { call: "utimensat", args: [fd, 0, timesOf(entry), 0], out: "dated" },
-    { call: "close", args: [fd] },
+    { call: "close", args: [fd], onError: "ignore" },
   ];
 }
 
@@ -176,30 +187,28 @@ const unlink = (parent: number, name: string): Op => ({
   onError: "ignore",
 });
 
-/** A small file takes one request. */
+const make = (parent: number, name: string): Op[] => [unlink(parent, name), openOp(name, OPEN.create, 0o600, parent)];
+
+async function unpackSmall(unpacking: Unpacking, parent: number, name: string, entry: TarEntry): Promise<void> {
+  const content = new Uint8Array(entry.size);
+  let filled = 0;
+  for await (const part of entry.body) {
+    content.set(part, filled);
+    filled += part.length;
+  }
+  const finish = attributes(unpacking, entry, ref("fd"));
+  await unpacking.together.add(entry.name, make(parent, name), finish, content);
+}
+
 async function unpackFile(unpacking: Unpacking, parent: number, name: string, entry: TarEntry): Promise<void> {
   const { agent, signal } = unpacking;
-  const make = [unlink(parent, name), { ...openOp(name, OPEN.create, 0o600, parent) }];
-  if (entry.size <= AGENT.payloadBytes) {
-    const payload = new Uint8Array(entry.size);
-    let filled = 0;
-    for await (const part of entry.body) {
-      payload.set(part, filled);
-      filled += part.length;
-    }
-    const fill: Op = { call: "write", args: [ref("fd"), AGENT.payload, payload.length], out: "written" };
-    const reply = await agent.request({ ops: [...make, fill, ...attributes(unpacking, entry, ref("fd"))], payload });
-    if (!reply.failed && reply.get("written") === payload.length) return;
-    if (reply.get("fd") >= 0 && reply.failed) close(agent, reply.get("fd"));
-    throw fileError("unpack", reply.failed ?? { call: "write", errno: 28 }, entry.name);
-  }
-  const reply = await agent.request({ ops: make });
+  const reply = await agent.request({ ops: make(parent, name) });
   if (reply.failed) throw fileError("unpack", reply.failed, entry.name);
   const fd = reply.get("fd");
   try {
     for await (const part of entry.body) await write(agent, fd, part, entry.name, signal);
   } catch (error) {
-    close(agent, fd);
+    agent.closeSoon(fd);
     throw error;
   }
   const finished = await agent.request({ ops: attributes(unpacking, entry, fd) });
@@ -210,19 +219,14 @@ async function makeDirectory({ agent, signal }: Unpacking, parent: number, name:
   const ops: Op[] = [{ call: "mkdirat", args: [parent, cstring(name), 0o700], out: "made" }];
   const { failed } = await agent.request({ ops, signal });
   if (failed?.errno === EEXIST)
-    close(agent, (await open(agent, "unpack", name, OPEN.directoryItself, { from: parent, path, signal })).fd);
+    agent.closeSoon((await open(agent, "unpack", name, OPEN.directoryItself, { from: parent, path, signal })).fd);
   else if (failed) throw fileError("unpack", failed, path);
 }
 
 async function finishDirectory(unpacking: Unpacking, parts: string[], entry: TarEntry): Promise<void> {
-  const { agent, into, signal } = unpacking;
   if (parts.length === 0) return;
-  const path = parts.join("/");
-  const { fd } = await open(agent, "unpack", path, OPEN.directoryItself, { from: into, path: entry.name, signal });
-  const reply = await agent.request({ ops: attributes(unpacking, entry, fd) });
-  if (!reply.failed) return;
-  close(agent, fd);
-  throw fileError("unpack", reply.failed, entry.name);
+  const open = openOp(parts.join("/"), OPEN.directoryItself, 0, unpacking.into);
+  await unpacking.together.add(entry.name, [open], attributes(unpacking, entry, ref("fd")));
 }
 
 /** @throws TsboxError `archive_refused` where it leads out of what is unpacked */
@@ -288,6 +292,6 @@ async function makeHardLink(
   ];
   const reply = await agent.request({ ops, signal });
   if (!reply.failed) return;
-  if (reply.get("fd") >= 0) close(agent, reply.get("fd"));
+  if (reply.get("fd") >= 0) agent.closeSoon(reply.get("fd"));
   throw fileError("unpack", reply.failed, entry.name);
 }
