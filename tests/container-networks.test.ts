@@ -363,6 +363,32 @@ describe.skipIf(reason !== undefined)(
     );
 
     test(
+      "are in other networks from their next start on, where they are being restarted",
+      () => {
+        for (const name of ["near", "far"]) said("network", "create", name);
+        const flaky = ["busy", "sh", "-c", "ls /sys/class/net; exit 1"];
+        said("run", "-d", "--name", "flaky", "--network", "near", "--restart", "always", ...flaky);
+        const status = () => said("inspect", "-f", "{{.State.Status}} {{.RestartCount}}", "flaky");
+        // each waits longer, so that the commands come before the next
+        while (!/^restarting [4-9]/.test(status())) Bun.sleepSync(5);
+        said("network", "connect", "far", "flaky");
+        said("network", "disconnect", "near", "flaky");
+        said("update", "--restart", "no", "flaky");
+        said("stop", "-t", "0", "flaky");
+        said("start", "flaky");
+        said("wait", "flaky");
+        expect(said("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}", "flaky")).toBe(
+          "far",
+        );
+        expect(said("logs", "-n", "2", "flaky")).toBe("eth0\nlo");
+        said("rm", "-f", "flaky");
+        said("network", "rm", "near", "far");
+        nothingIsLeft();
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
       "what publishes a port is in a network, or refused: no port is left out",
       async () => {
         said("run", "-d", "--name", "plain", "-p", "8083:80", ...SERVE);

@@ -9,7 +9,7 @@ import { parseAddress, parsePorts, type WantedPort } from "../ip/index.ts";
 import { DEFAULT_NETWORK, namespaceOf, Networks, reservePorts } from "../network/index.ts";
 import type { Endpoint, NetworkRecord, Keeper, Watcher } from "../network/index.ts";
 import { addEvent } from "./events.ts";
-import { find, recordOf } from "./find.ts";
+import { find } from "./find.ts";
 import type { Home } from "./home.ts";
 import { exposedPorts, portsIn } from "./exposed-ports.ts";
 import { imageConfigOf } from "./image-config.ts";
@@ -18,9 +18,11 @@ import { rewriteFiles } from "./etc-files.ts";
 import { writeHosts } from "./hosts-file.ts";
 import { checkAliases, networkPolicyOf, networksOf, publishes } from "./network-options.ts";
 import type { ContainerNetwork, ContainerOptions } from "./options.ts";
-import { isUp, reconciled } from "./reconcile.ts";
+import { notFound } from "./names.ts";
+import { isUp, reconciled, settle } from "./reconcile.ts";
 import { writeCopy } from "./record-copy.ts";
 import type { ContainerRecord } from "./record.ts";
+import { runs } from "./status.ts";
 
 const SHORT = 12;
 
@@ -244,10 +246,11 @@ async function changeNetworks(
   const network = await networkNamed(networks, networkName);
   const { id } = find(home, containerName);
   await locked(home, id, async () => {
-    const record = recordOf(home, id);
+    const record = settle(home, id);
+    if (!record) throw notFound(id);
     const changed = await change({ networks, network, record, before: networksOf(record.options) });
-    if (changed) remember(home, id, changed);
-    if (changed && isUp(record)) rewriteFiles(home, recordOf(home, id));
+    const now = changed && remember(home, id, changed);
+    if (now && runs(now)) rewriteFiles(home, now);
   });
 }
 
@@ -281,7 +284,7 @@ export async function connect(
       });
     const own: ContainerNetwork = { name: network.name, ...more };
     checkAliases(own);
-    if (isUp(record)) await plugInto(home, networks, network, record, own);
+    if (runs(record)) await plugInto(home, networks, network, record, own);
     return [...before, own];
   });
 }
@@ -299,6 +302,8 @@ async function plugInto(
   record: ContainerRecord,
   own: ContainerNetwork,
 ): Promise<void> {
+  using inside = await namespaceOf(record.pid).catch(unlessEnded);
+  if (!inside) return;
   const taken = endpointsOf(home, record.id).map(({ endpoint }) => endpoint.inside);
   const index =
     Array.from({ length: taken.length + 1 }, (_, each) => each).find((each) => !taken.includes(`eth${each}`)) ?? 0;
@@ -307,8 +312,7 @@ async function plugInto(
   networks.claim(network.id, joiningOf(record, config, own, index), ports);
   try {
     await networks.raise(network.id, record.id);
-    using own = await namespaceOf(record.pid);
-    await networks.plugIn(network.id, record.id, own.namespace, taken.length === 0, own.pid);
+    await networks.plugIn(network.id, record.id, inside.namespace, taken.length === 0, inside.pid);
   } catch (error) {
     await networks.leave(record.id, network.id);
     throw error;
@@ -325,7 +329,7 @@ export async function disconnect(home: Home, networkName: string, containerName:
       if (force) return undefined;
       throw new TsboxError(`container ${id} is not connected to network ${network.name}`, { code: "invalid_option" });
     }
-    using own = isUp(record) ? await namespaceOf(pid) : undefined;
+    using own = runs(record) ? await namespaceOf(pid).catch(unlessEnded) : undefined;
     const ports = network.endpoints[id]?.ports ?? [];
     await networks.leave(id, network.id, own?.namespace);
     addNetworkEvent(home, network, "disconnect", record);
@@ -338,12 +342,13 @@ export async function disconnect(home: Home, networkName: string, containerName:
   });
 }
 
-function remember(home: Home, id: string, networks: ContainerNetwork[]): void {
+function remember(home: Home, id: string, networks: ContainerNetwork[]): ContainerRecord | undefined {
   const record = home.state.containers.update<ContainerRecord>(id, (row) => {
     const { network: _, ...options } = row.options;
     return { ...row, options: { ...options, networks } };
   });
   if (record) writeCopy(home, record);
+  return record;
 }
 
 function addNetworkEvent(

@@ -9,8 +9,8 @@ export interface OpenNamespace extends Disposable {
 }
 
 /** The network namespace of a process. @throws TsboxError `permission_denied`, `file_not_found` where it has ended */
-export const namespaceOf = (pid: number): Promise<OpenNamespace> =>
-  namespaceAt(open(`/proc/${pid}/ns/net`, O_RDONLY), pid);
+export const namespaceOf = async (pid: number): Promise<OpenNamespace> =>
+  await namespaceAt(open(`/proc/${pid}/ns/net`, O_RDONLY), pid);
 
 /** @param descriptor taken over @param pid of a process that is in it @throws TsboxError `permission_denied` */
 export async function namespaceAt(descriptor: number, pid: number): Promise<OpenNamespace> {
