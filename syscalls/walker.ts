@@ -222,11 +222,6 @@ export class Walker<Owner> implements Disposable {
 
   #word = (at: number): number => (this.#words[at + 1] as number) * 0x100000000 + ((this.#words[at] as number) >>> 0);
 
-  /** Changes an argument of a call that has failed. */
-  patch(at: number, argument: number, value: number): void {
-    this.#setWord((OPS_AT + at * OP_BYTES) / 4 + 4 + argument * 2, value);
-  }
-
   /** All before has been done when {@link Walked.reached} tells. */
   mark(owner: Owner): void {
     this.#filling.marks.push({ at: this.next, owner });

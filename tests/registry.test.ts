@@ -195,8 +195,6 @@ testUnless(noRegistry, "a blob is taken from another repository, where it may be
   expect(await registry.hasBlob(two, descriptor.digest)).toBe(true);
   const three = parseReference(`${server.host}/three`);
   expect(await registry.uploadBlob(three, descriptor, pieces(bytes), { mountFrom: ["nowhere"] })).toBe("uploaded");
-  expect(await registry.mountBlob(parseReference(`${server.host}/four`), descriptor.digest, "three")).toBe(true);
-  expect(await registry.mountBlob(parseReference(`${server.host}/five`), digestOf("nothing"), "one")).toBe(false);
   expect(server.tokens?.asked).toContain("GET repository:two:pull,push repository:one:pull someone");
   // an upload that was opened for a mount that failed has been cancelled
   const left = await run(["find", server.storage, "-path", "*/_uploads/*", "-name", "startedat"]);

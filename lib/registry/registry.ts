@@ -212,20 +212,6 @@ export class Registry {
     return exchange.response.status === 200;
   }
 
-  /** Takes a blob from another repository of the registry. @returns whether it was there to be taken @throws TsboxError */
-  async mountBlob(
-    reference: Reference,
-    digest: Digest,
-    from: string,
-    options: { signal?: AbortSignal } = {},
-  ): Promise<boolean> {
-    const { upload } = this.#upload(reference, digest, options.signal);
-    const started = await startUpload(upload, { digest, from: this.#repository(reference, from) });
-    if (started === "mounted") return true;
-    await cancelUpload(upload, started);
-    return false;
-  }
-
   /**
    * Sends a blob. What breaks is taken up where it broke.
    * @param source the bytes, from the first on; called again for another try

@@ -85,10 +85,6 @@ export class Metadata implements Disposable {
     );
   }
 
-  diffIdOf(digest: Digest): Digest | undefined {
-    return digestsIn(this.#rows("SELECT diff_id AS digest FROM layers WHERE digest = ?", digest))[0];
-  }
-
   /** Of blobs that are the same layer, however they are compressed. */
   digestsOf(diffId: Digest): Digest[] {
     return digestsIn(this.#rows("SELECT digest FROM layers WHERE diff_id = ? ORDER BY digest", diffId));

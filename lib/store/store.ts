@@ -5,8 +5,6 @@ import {
   type Descriptor,
   type Digest,
   type DigestAlgorithm,
-  type ImageConfig,
-  type Manifest,
   type Platform,
   type Reference,
 } from "../image/index.ts";
@@ -128,14 +126,6 @@ export class Store implements Disposable {
       unusable({ name, descriptor, error });
       return undefined;
     }
-  }
-
-  readManifest(image: StoredImage): Manifest {
-    return image.manifest;
-  }
-
-  readConfig(image: StoredImage): ImageConfig {
-    return image.config;
   }
 
   /** The lowest first; `fs` where it is unpacked. */

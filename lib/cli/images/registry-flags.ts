@@ -3,7 +3,6 @@ import type { PullOptions } from "../../images/index.ts";
 
 export interface RegistryFlags {
   tlsVerify?: boolean;
-  certDir?: string;
 }
 
 export const REGISTRY_FLAGS: [written: string, description: string][] = [
