@@ -43,7 +43,7 @@ export async function create(options: SandboxOptions): Promise<Made> {
   let membership: Membership | undefined;
   try {
     membership = Membership.of(request, image?.root);
-    await membership?.join();
+    if (membership) await membership.join();
     return await make(membership?.request ?? request, image, membership);
   } catch (error) {
     await membership?.leave();

@@ -41,6 +41,7 @@ import { GROUP_LIMITS, limitsAsResources } from "./resources.ts";
 import { shellOf, type Shell } from "./shell.ts";
 import { spawnAlone } from "./spawn.ts";
 import { directoryOf, type Request } from "./stacked-root.ts";
+import { inTurn } from "./turns.ts";
 
 const text = new TextDecoder();
 
@@ -141,8 +142,10 @@ export class Sandbox implements AsyncDisposable {
       });
     }
     const asked: RunOptions = options.terminal ? options : { stderr: "pipe", ...options };
-    const spawn = () => spawnAlone(command, asked);
-    const process = options.image === undefined ? spawn() : await withImage(options, spawn);
+    const process = await inTurn({ command, options: asked }, (now) => {
+      const spawn = () => spawnAlone(now.command, now.options);
+      return now.options.image === undefined ? spawn() : withImage(now.options, spawn);
+    });
     const [stdoutBytes, stderrBytes, result] = await process.collect();
     options.signal?.throwIfAborted();
     return { ...result, stdout: text.decode(stdoutBytes), stderr: text.decode(stderrBytes), stdoutBytes, stderrBytes };
@@ -162,8 +165,11 @@ export class Sandbox implements AsyncDisposable {
    * @throws TsboxError, as {@link Sandbox.run}
    */
   static async create(options: SandboxOptions = {}): Promise<Sandbox> {
-    const make = () => create(options);
-    const box = new Sandbox(await (options?.image === undefined ? make() : withImage(options, make)));
+    const made = await inTurn({ command: [], options }, (now) => {
+      const make = () => create(now.options);
+      return now.options?.image === undefined ? make() : withImage(now.options, make);
+    });
+    const box = new Sandbox(made);
     if (options.signal?.aborted) await box.#stop("killed");
     options.signal?.throwIfAborted();
     return box;
