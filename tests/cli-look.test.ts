@@ -594,6 +594,8 @@ describe("a container", () => {
     const empty =
       "{{if .State.Health}}sick{{end}}{{.Config.ExposedPorts}}{{.HostConfig.CapDrop}}{{.Config.MacAddress}}";
     expect(made.said("inspect", "-f", `${empty} {{json .HostConfig.CapDrop}}`, "seen")).toBe("map[][] null");
+    const nil = "{{.State.Health}} {{.HostConfig.PidsLimit}} {{range .NetworkSettings.Networks}}{{.DriverOpts}}{{end}}";
+    expect(made.said("inspect", "-f", nil, "seen")).toBe("<nil> <nil> map[]");
     expect(Object.keys({ ...found.State, ...found.Config })).not.toContain("Health");
     expect(made.said("inspect", "-f", "{{json .State}}", "seen")).not.toContain("Health");
     const mounts = "{{range .Mounts}}<{{.Name}}{{.Driver}}>{{end}}";

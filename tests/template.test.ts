@@ -25,6 +25,8 @@ const IMAGE = {
     ExposedPorts: new Map([["80/tcp", {}]]),
     Volumes: NO_MAP,
     User: "",
+    // a pointer, which is nil
+    Healthcheck: null,
   },
   Architecture: "amd64",
   Os: "linux",
@@ -127,6 +129,8 @@ const WITH_DATA: [template: string, result: string][] = [
     '{{.Config.Labels.a}} {{index .Config.Labels "b.c"}} [{{index .Config.Labels "none"}}] {{.Config.Labels.none}}',
     "one two <words> [] <no value>",
   ],
+  ["{{.Config.Healthcheck}} {{$h := .Config.Healthcheck}}{{$h}} {{json .Config.Healthcheck}}", "<nil> <nil> null"],
+  ["{{if .Config.Healthcheck}}x{{end}}{{.Config.Labels.none}} {{.Config.Healthcheck}}", "<no value> <nil>"],
   [
     "{{json .Config.Labels}} {{json .RepoTags}} {{json .Size}} {{json .RepoDigests}}",
     '{"a":"one","b.c":"two <words>","empty":""} ["debian:12","reg.local:5000/team/app:v1"] 77812345 []',

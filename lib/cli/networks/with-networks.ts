@@ -2,6 +2,7 @@
 import type { Containers } from "../../containers/index.ts";
 import type { NetworkRecord, Networks } from "../../network/index.ts";
 import { safely } from "../images/with-images.ts";
+import { NO_MAP } from "../template/template.ts";
 
 export interface Networking {
   networks: Networks;
@@ -28,7 +29,7 @@ export const inspectedNetwork = (network: NetworkRecord): object => ({
   EnableIPv6: network.subnets.some(({ subnet }) => subnet.includes(":")),
   IPAM: {
     Driver: "default",
-    Options: null,
+    Options: NO_MAP,
     Config: network.subnets.map(({ subnet, gateway, range, reserved }) => ({
       Subnet: subnet,
       ...(range === undefined ? {} : { IPRange: range }),

@@ -42,6 +42,8 @@ class Execution {
   readonly #isHeader: boolean;
   readonly #root: Value;
   #node: Named | undefined;
+  /** What comes last is no key of its map, or a function's: Go tells that from a field that is a nil pointer. */
+  #isMissing = false;
   #steps = 0;
   #length = 0;
   readonly #output: string[] = [];
@@ -88,9 +90,11 @@ class Execution {
       if (node.kind === "text") this.#print(node.text);
       else if (isLeaving(node)) return node.kind;
       else if (node.kind === "action") {
+        this.#isMissing = false;
         const value = this.#pipe(dot, node.pipe);
         this.#at(node);
-        if (node.pipe.variables.length === 0) this.#print(this.#show(value === null ? "<no value>" : textOf(value)));
+        if (node.pipe.variables.length > 0) continue;
+        this.#print(this.#show(value === null && this.#isMissing ? "<no value>" : textOf(value)));
       } else {
         const visible = this.#variables.length;
         const left = node.kind === "range" ? this.#range(node, dot) : this.#ifOrWith(node, dot);
@@ -206,6 +210,7 @@ class Execution {
     const value = memberOf(of, name);
     if (isMap(of)) {
       if (hasArguments) this.#fail(`${name} is not a method but has arguments`);
+      this.#isMissing = value === undefined;
       return value ?? null;
     }
     if (value === undefined) this.#fail(`can't evaluate field ${name}`);
@@ -233,6 +238,7 @@ class Execution {
     }
     if (final) values.push(this.#checked(final.value, kindAt(values.length)));
     if (this.#isHeader && isDockers) return values[0] ?? null;
+    this.#isMissing = true;
     try {
       const result = call(...values);
       if (typeof result !== "string" || result.length <= MAX_STRING) return result;
