@@ -188,3 +188,23 @@ describe("CPUs and priorities", () => {
     expect(await ask([call("personality", 0xffffffff)], { personality: "LINUX32" })).toEqual([8]);
   });
 });
+
+describe("a limit of open files that leaves no room for a start", () => {
+  sandboxTest("is told as the sandbox's own, whatever fails by it", async () => {
+    for (const nofile of [1, 4]) {
+      const failed = await failureOf(() => Sandbox.run(["true"], { rootfs: root.path, ulimits: { nofile } }));
+      expect([failed.code, failed.message, failed.hint]).toEqual([
+        "system",
+        expect.stringContaining("EMFILE"),
+        expect.stringContaining("ulimits.nofile"),
+      ]);
+    }
+    await using box = await Sandbox.create({ rootfs: root.path, ulimits: { nofile: 12 } });
+    await box.$`d=/tmp; for i in $(seq 20); do d=$d/d; mkdir $d; done`;
+    const failed = await failureOf(() => box.fs.rm("/tmp/d", { recursive: true }));
+    expect([failed.message, failed.hint]).toEqual([
+      expect.stringContaining("EMFILE"),
+      expect.stringContaining("ulimits.nofile"),
+    ]);
+  });
+});

@@ -549,3 +549,10 @@ describe("a file of the sandbox's own", () => {
     }
   });
 });
+
+testUnless(noBusybox, "a mount over the whole of /proc or /sys is told to be what is wrong", async () => {
+  for (const target of ["/proc", "/sys"]) {
+    const failed = await failureOf(() => sh("true", { mounts: [{ type: "tmpfs", target }] }));
+    expect([failed.code, failed.hint]).toEqual(["mount_failed", expect.stringContaining(`mounted over "${target}"`)]);
+  }
+});

@@ -33,7 +33,9 @@ export function failureOf(report: DataView, plan: Plan): TsboxError {
       : (executeCode(step.action, name) ?? step.code ?? "system");
   const isRuntime = code === "command_not_found" && step.action === `execute ${show(runtime.name)}`;
   const executeHint = isRuntime ? 'it comes along with "runtime: true", --bun of tsbox run' : EXECUTE_HINTS[code];
-  const hint = isExhausted ? TOO_MANY_FILES : (step.hint?.(name as keyof typeof ERRNO) ?? executeHint);
+  const isLimited = plan.slice(0, plan.indexOf(step)).some(({ action }) => action.startsWith("set RLIMIT_NOFILE "));
+  const tooMany = isLimited ? TOO_FEW_INSIDE : TOO_MANY_FILES;
+  const hint = isExhausted ? tooMany : (step.hint?.(name as keyof typeof ERRNO) ?? executeHint);
   return new TsboxError(`${step.action}: ${name}`, {
     code,
     errno,
@@ -44,6 +46,9 @@ export function failureOf(report: DataView, plan: Plan): TsboxError {
     ...(hint === undefined ? {} : { hint }),
   });
 }
+
+/** The limit is that of the owner up to the step that sets the sandbox's own. */
+const TOO_FEW_INSIDE = "RLIMIT_NOFILE of the sandbox itself leaves no room to start a command: ulimits.nofile";
 
 function executeCode(action: string, errno: string): ErrorCode | undefined {
   if (!action.startsWith("execute ")) return undefined;

@@ -18,8 +18,14 @@ const nothing = cstring("");
  */
 export function cover(action: string, path: string, tree: string, prepare: (target: string) => Op[] = () => []): Step {
   const ops = [openInRoot(path, "target", "no symlink"), ...prepare("target"), ...attachOps(tree, "target")];
-  return { action, ops, code: "mount_failed", path, hint: targetHint("directory") };
+  return { action, ops, code: "mount_failed", path, hint: coverHint(path) };
 }
+
+/** The kernel has such a path: without it, something else is there. */
+const coverHint = (path: string) => (errno: string | undefined) =>
+  errno === "ENOENT"
+    ? `something is mounted over "/${path.split("/")[1]}": mount on what is in it instead`
+    : targetHint("directory")(errno);
 
 /** A name in the file system that an open tree is. */
 export type Place = readonly [tree: string, name: string];
@@ -39,7 +45,7 @@ export function coverIn(
     ops: [...prepare, moveTo(cover, ref(tree), name)],
     code: "mount_failed",
     path,
-    hint: targetHint("directory"),
+    hint: coverHint(path),
   };
 }
 

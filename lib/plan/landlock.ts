@@ -50,12 +50,14 @@ export function landlockSteps({ linux: { landlock } }: Spec, alone: boolean): Pl
   return [step];
 }
 
+const EMFILE = 24;
+
 /** What cannot be reached needs no rule. */
 function allow(path: string, access: Named): Op[] {
   const rule: Data = structure(`{${access.text}, ${JSON.stringify(path)}}`, "landlock_path_beneath_attr", {
     allowed_access: access.value,
   });
-  const next = `no rule for ${path}`;
+  const [next, passed] = [`no rule for ${path}`, `passed ${path}`];
   const how = structure("{O_PATH|O_CLOEXEC, RESOLVE_NO_MAGICLINKS}", "open_how", { flags: 0o12000000, resolve: 0x02 });
   return [
     { call: "openat2", args: [flags("AT_FDCWD"), cstring(path), how, 24], out: "beneath", onError: { jump: next } },
@@ -66,5 +68,8 @@ function allow(path: string, access: Named): Op[] {
     { call: "landlock_add_rule", args: [ref("ruleset"), named("LANDLOCK_RULE_PATH_BENEATH", 1), rule, 0] },
     { call: "close", args: [ref("beneath")] },
     { call: "label", args: [], label: next },
+    { call: "jumpIf", args: [ref("beneath"), -EMFILE, named("!=", 1)], label: passed },
+    { call: "fail", args: [ref("beneath")] },
+    { call: "label", args: [], label: passed },
   ];
 }

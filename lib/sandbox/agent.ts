@@ -225,6 +225,8 @@ function explain(errno: string): Pick<TsboxError, "code" | "hint"> {
         code: "permission_denied",
         hint: "what is mounted there is read-only: a tmpfs or a bind mount is needed",
       };
+    case "EMFILE":
+      return { code: "system", hint: "RLIMIT_NOFILE of the sandbox itself: ulimits.nofile" };
     case "ENOSPC":
     case "EDQUOT":
     case "EFBIG":
