@@ -31,5 +31,6 @@ export * from "./unix-sockets.ts";
 export * from "./visit.ts";
 export * from "./walker.ts";
 export { DEEP, removal, removeTree, type Caller } from "./tree.ts";
+export * from "./turns.ts";
 export { ARCH, numberOf, SYSCALLS, type Arch, type SyscallName } from "./numbers.ts";
 export { runtime, type Receiver } from "./ffi/index.ts";

@@ -1,7 +1,6 @@
 /** Archives and layers as bytes that come in pieces: where they come from, how they are compressed. @module */
 import type { Compression } from "../image/index.ts";
-import { turns } from "../store/index.ts";
-import { TsboxError } from "../../syscalls/index.ts";
+import { TsboxError, turns } from "../../syscalls/index.ts";
 import { FormatError, Inflate, Zstd } from "../../wasm/index.ts";
 
 export type Pieces = AsyncIterable<Uint8Array>;
@@ -26,10 +25,14 @@ export function piecesOf(source: Exclude<ArchiveSource, string>): Pieces {
 }
 
 async function* iterate(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Pieces {
+  const turn = turns();
   for await (const piece of source) {
     if (!(piece instanceof Uint8Array))
       throw new TsboxError("read an archive: not bytes", { code: "invalid_option", hint: "pieces of Uint8Array" });
-    yield piece;
+    for (let at = 0; at < piece.length; at += PIECE_BYTES) {
+      await turn();
+      yield piece.subarray(at, at + PIECE_BYTES);
+    }
   }
 }
 
@@ -76,11 +79,9 @@ function unusable(action: string, file: string, error: unknown): unknown {
 export async function* filePieces(fd: number, start: number, end: number, signal?: AbortSignal): Pieces {
   const { readSync } = process.getBuiltinModule("node:fs");
   const buffer = new Uint8Array(Math.min(PIECE_BYTES, Math.max(1, end - start)));
-  const turn = turns();
+  const turn = turns(signal);
   for (let at = start; at < end;) {
-    const waited = turn();
-    if (waited) await waited;
-    signal?.throwIfAborted();
+    await turn();
     const length = readSync(fd, buffer, 0, Math.min(buffer.length, end - at), at);
     if (length === 0) throw new TsboxError("read the archive: it was cut short", { code: "image_invalid" });
     yield buffer.subarray(0, length);

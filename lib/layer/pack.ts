@@ -8,6 +8,7 @@
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/layer.md
  */
+import { turns } from "../../syscalls/index.ts";
 import { OPAQUE, WHITEOUT_PREFIX } from "../../wasm/index.ts";
 import { Digester, type Digest } from "../image/index.ts";
 import type { TarHeader, TarTime } from "../tar/index.ts";
@@ -97,12 +98,13 @@ async function pack(directories: string[], sink: Sink, options: PackOptions, as:
   const packing = new Packing(tree, output, { upper: upperIds, lower: reading.ids }, as, options);
   const digester = new Digester();
   let bytes = 0;
+  const turn = turns(signal);
   for (const piece of packing.all()) {
     digester.update(piece);
     bytes += piece.length;
     const taken = sink(piece);
     if (taken) await taken;
-    signal?.throwIfAborted();
+    await turn();
   }
   return { diffId: digester.digest(), bytes, entries: packing.entries };
 }

@@ -1,5 +1,5 @@
 /** Blobs of an image layout: files, called by the digest of their bytes. @module */
-import { OpenFile, TsboxError, type EntryStatus } from "../../syscalls/index.ts";
+import { OpenFile, TsboxError, turns, type EntryStatus } from "../../syscalls/index.ts";
 import {
   algorithmOf,
   Digester,
@@ -12,7 +12,6 @@ import {
 } from "../image/index.ts";
 import { asUnavailable, storing } from "./failure.ts";
 import { patiently, type StoreRoot } from "./root.ts";
-import { turns } from "./turn.ts";
 
 const ALGORITHMS: readonly DigestAlgorithm[] = ["sha256", "sha512"];
 
@@ -61,8 +60,7 @@ export function openBlob(root: StoreRoot, digest: Digest, verify: boolean): Open
       for (let piece; !opened.disposed && (piece = file!.read()).length > 0;) {
         digester?.update(piece);
         yield piece;
-        const waited = turn();
-        if (waited) await waited;
+        await turn();
       }
       if (digester && !opened.disposed && digester.digest() !== digest) throw damaged(digest);
     } catch (error) {

@@ -12,5 +12,4 @@ export type { PruneOptions, Removed, RemoveOptions } from "./removal.ts";
 export { defaultRoot } from "./root.ts";
 export type { DiskUsage, ImageUsage } from "./usage.ts";
 export type { PendingLayer } from "./unpacking.ts";
-export { turns } from "./turn.ts";
 export { Store, type FindOptions, type StoreOptions, type UnusableImage } from "./store.ts";

@@ -3,15 +3,11 @@
  * at that left, the next prune finds.
  * @module
  */
-import { DEEP, ERRNO, removal, removeTree, TsboxError, type Directory } from "../../syscalls/index.ts";
+import { DEEP, ERRNO, removal, removeTree, TsboxError, turns, type Directory } from "../../syscalls/index.ts";
 import { asUnavailable, storing } from "./failure.ts";
 import type { StoreRoot } from "./root.ts";
-import { turns } from "./turn.ts";
 
 const PREFIX = "trash-";
-/** So long nobody else has a turn. */
-const TURN_MS = 8;
-
 /** In `ingest/`. */
 const isTrash = (name: string): boolean => name.startsWith(PREFIX) || name.startsWith(DEEP);
 
@@ -62,12 +58,9 @@ function removeEntry<T>(parent: Directory, name: string, tree: (parent: Director
 }
 
 async function removeSlowly(ingest: Directory, name: string): Promise<void> {
-  const turn = turns(TURN_MS);
+  const turn = turns();
   try {
-    for (const _ of removeEntry(ingest, name, (parent) => removal(parent, name)) ?? []) {
-      const waited = turn();
-      if (waited) await waited;
-    }
+    for (const _ of removeEntry(ingest, name, (parent) => removal(parent, name)) ?? []) await turn();
   } catch (error) {
     if (!isForbidden(error)) throw asUnavailable(error);
     const { imageIds } = await import("../launch/index.ts");

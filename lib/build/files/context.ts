@@ -14,6 +14,7 @@ import {
   realPath,
   show,
   TsboxError,
+  turns,
 } from "../../../syscalls/index.ts";
 import type { TarRecord } from "../../../wasm/index.ts";
 import { DEFAULT_LIMITS, LayerFiles, pathOf, rightsFor, textOfName, WHITEOUT_PREFIX } from "../../layer/index.ts";
@@ -30,7 +31,6 @@ import { Spooling } from "./spool.ts";
 import { isSsh, remoteOf, withoutCredentials, type RemoteFile } from "./remote.ts";
 import type { Reaches } from "./reach.ts";
 import { OpenTree } from "./open-tree.ts";
-import { Turns } from "./turns.ts";
 
 export interface ContextOptions {
   /** Addresses that submodules of a repository may be at, where these are not of its own server. */
@@ -199,7 +199,7 @@ async function unpackArchive(scratch: string, told: string, signal: AbortSignal 
     // owners do not count in a context
     const rights = { ...rightsFor(undefined), owners: false };
     using files = new LayerFiles(root, { limits: DEFAULT_LIMITS, rights });
-    const turns = new Turns(signal);
+    const turn = turns(signal);
     let isFile = false;
     for (const { entry, bytes, offset } of entries) {
       if (entry) {
@@ -207,7 +207,7 @@ async function unpackArchive(scratch: string, told: string, signal: AbortSignal 
         files.begin(entry);
         isFile = entry.type === "file";
       } else if (isFile) files.data(bytes, offset);
-      await turns.next();
+      await turn();
     }
     files.finish();
   } finally {

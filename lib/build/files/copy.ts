@@ -3,6 +3,7 @@
  * to it or, where it is a directory, into it; directories are joined, files replaced, one kind never by another.
  * @module
  */
+import { turns } from "../../../syscalls/index.ts";
 import { Copying } from "./copying.ts";
 import type { Copied, CopyOptions, CopyTarget } from "./face.ts";
 import { modeChange } from "./mode.ts";
@@ -12,7 +13,6 @@ import { ownerOf } from "./owner.ts";
 import type { SelectedFiles } from "./selection.ts";
 import type { Style } from "./style.ts";
 import { Target } from "./target.ts";
-import { Turns } from "./turns.ts";
 
 export const styleOf = ({ chown, chmod, latest }: CopyOptions, layers: readonly string[]): Style => ({
   owner: chown === undefined ? undefined : ownerOf(chown, layers),
@@ -34,19 +34,19 @@ export async function copyFiles(selection: SelectedFiles, target: CopyTarget, op
   using into = new Target(target, { latest, isAlone: link });
   using from = new OpenTree(selection.tree);
   const copying = new Copying(selection, from, into, style);
-  const turns = new Turns(options.signal);
+  const turn = turns(options.signal);
   // archives are read as they are unpacked
   const recorded = options.unpack ? undefined : selection.takeRecorded();
   for (const [index, match] of selection.matches.entries()) {
-    if (options.unpack && (await copying.unpacked(match, destinationOf(options).path, turns))) continue;
+    if (options.unpack && (await copying.unpacked(match, destinationOf(options).path, turn))) continue;
     copying.begin(match, destinationOf(options));
     for (const each of recorded?.[index] ?? []) {
       copying.writeRecorded(each);
-      await turns.next();
+      await turn();
     }
     for (const part of recorded ? [] : selection.parts(from, match)) {
-      for (const _ of copying.take(part)) await turns.next();
-      await turns.next();
+      for (const _ of copying.take(part)) await turn();
+      await turn();
     }
   }
   into.finish();

@@ -11,7 +11,6 @@ import type { SelectedFiles } from "./selection.ts";
 import type { Match } from "./sources.ts";
 import type { Style } from "./style.ts";
 import { inTheWay, type Target, type Written } from "./target.ts";
-import type { Turns } from "./turns.ts";
 import { EntriesInto } from "./unpack.ts";
 import type { Part } from "./walk.ts";
 
@@ -73,7 +72,7 @@ export class Copying {
   }
 
   /** Whether it was an archive, which then has been unpacked below the destination. */
-  async unpacked(match: Match, destination: string, turns: Turns): Promise<boolean> {
+  async unpacked(match: Match, destination: string, turn: () => Promise<void> | undefined): Promise<boolean> {
     if (match.found.stated.kind !== "file") return false;
     const { looker } = this.#from.tree;
     for (const part of this.#selection.parts(this.#from, match)) {
@@ -86,7 +85,7 @@ export class Copying {
         for (const { pieces } of this.#from.content.read([file])) {
           const entries = entriesIfArchive(withZeros(pieces, file.size), textOf(where(file.name)));
           if (!entries) return false;
-          await this.#unpack(entries, destination, turns);
+          await this.#unpack(entries, destination, turn);
         }
         this.#compare(part, opened);
         return true;
@@ -97,14 +96,18 @@ export class Copying {
     return false;
   }
 
-  async #unpack(entries: Iterable<TarPiece>, destination: string, turns: Turns): Promise<void> {
+  async #unpack(
+    entries: Iterable<TarPiece>,
+    destination: string,
+    turn: () => Promise<void> | undefined,
+  ): Promise<void> {
     const { path } = this.#into.resolve(destination);
     const { owner } = this.#style;
     this.#into.makeDirectories(path, { mode: DIRECTORY_MODE, uid: owner?.uid ?? 0, gid: owner?.gid ?? 0 });
     const unpacking = new EntriesInto(this.#into, path, { owner, time: (time) => this.#time(time) });
     for (const piece of entries) {
       unpacking.take(piece);
-      await turns.next();
+      await turn();
     }
   }
 

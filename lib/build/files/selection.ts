@@ -1,5 +1,5 @@
 /** What the sources of a COPY came to, and what that is called: its digest. @module */
-import { TsboxError } from "../../../syscalls/index.ts";
+import { TsboxError, turns } from "../../../syscalls/index.ts";
 import { excluding, type Ignore } from "../../dockerfile/index.ts";
 import type { FileTree, Selection, SelectOptions } from "./face.ts";
 import { Hashes } from "./hashes.ts";
@@ -8,7 +8,6 @@ import { split, textOf } from "./names.ts";
 import { OpenTree } from "./open-tree.ts";
 import type { Recorded } from "./recorded.ts";
 import { matchesOf, type Match } from "./sources.ts";
-import { Turns } from "./turns.ts";
 import { walk, type Filter, type Part } from "./walk.ts";
 
 export class SelectedFiles implements Selection {
@@ -84,12 +83,12 @@ export class SelectedFiles implements Selection {
     const files = new Hashes(this.#hashes, this.tree, "files");
     const groups = new Hashes(this.#hashes, this.tree, "groups");
     const hashing = new Hashing(open, { files, groups });
-    const turns = new Turns();
+    const turn = turns();
     for (const match of this.matches) {
       hashing.begin(match);
       for (const part of this.parts(open, match)) {
-        for (const _ of hashing.take(part)) await turns.next();
-        await turns.next();
+        for (const _ of hashing.take(part)) await turn();
+        await turn();
       }
     }
     this.#stamps = hashing.stamps;
