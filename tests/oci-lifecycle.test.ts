@@ -158,11 +158,12 @@ describe("a container", () => {
   });
 
   test("that cannot be made leaves nothing", async () => {
-    const missing = bundleIn(folder, rootfs.path, ["/no/such/command"]);
-    expect(create("none", missing)).toMatchObject({
-      status: 1,
-      stderr: expect.stringMatching(/no such file or directory/i) as string,
-    });
+    for (const command of ["/no/such/command", "none-such", ""]) {
+      expect(create("none", bundleIn(folder, rootfs.path, [command]))).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(/no such file or directory/i) as string,
+      });
+    }
     const mounts = [{ destination: "/x", type: "bind", source: "/no/such/source", options: ["bind"] }];
     expect(create("none", sh("true", { mounts })).stderr).toContain("/no/such/source");
     expect(oci("state", "none").stderr).toContain("container does not exist");

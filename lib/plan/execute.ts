@@ -17,6 +17,7 @@ function argvData({ process: { args } }: Spec): Data {
 
 /** Where a command without a slash may be. */
 function candidates(command: string, env: string[]): string[] {
+  if (command === "") return [];
   const path = env.find((v) => v.startsWith("PATH="))?.slice(5) ?? DEFAULT_PATH;
   return path.split(":").map((directory) => `${directory || "."}/${command}`);
 }
@@ -94,7 +95,7 @@ export function findStep({ process: { args, env } }: Spec): Step {
     action: `execute "${command}"`,
     ops: [
       ...files.flatMap(check),
-      { call: "fail", args: [ref("found")] },
+      { call: "fail", args: [files.length > 0 ? ref("found") : named("ENOENT", ENOENT)] },
       { call: "label", args: [], label: "the command is there" },
     ],
     path: command,
