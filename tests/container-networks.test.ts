@@ -389,6 +389,32 @@ describe.skipIf(reason !== undefined)(
     );
 
     test(
+      "are told by the names of their networks, whatever those were called by, with what was asked of each",
+      () => {
+        said("network", "create", "--subnet", "10.86.0.0/24", "named");
+        const id = said("network", "ls", "-q", "-f", "name=named");
+        const fixed = ["--network-alias", "web", "--ip", "10.86.0.9"];
+        said("create", "--name", "by-id", "--network", id, ...fixed, "busy", "sleep", "1000");
+        said("run", "-d", "--name", "usual", "--network", "default", "busy", "sleep", "1000");
+        const asked =
+          "{{range $name, $end := .NetworkSettings.Networks}}{{$name}} {{with $end.IPAMConfig}}{{.IPv4Address}}{{.IPv6Address}}{{end}} {{$end.Aliases}};{{end}}";
+        expect(said("inspect", "-f", asked, "by-id")).toBe("named 10.86.0.9 [web];");
+        said("start", "by-id");
+        expect(said("inspect", "-f", `${asked} {{.HostConfig.NetworkMode}}`, "by-id")).toBe(
+          "named 10.86.0.9 [web]; named",
+        );
+        expect(said("inspect", "-f", asked, "usual")).toBe("bridge  [];");
+        expect(said("ps", "--format", "{{.Networks}}")).toBe("bridge\nnamed");
+        for (const value of ["named", id])
+          expect(said("ps", "-f", `network=${value}`, "--format", "{{.Names}}")).toBe("by-id");
+        said("rm", "-f", "by-id", "usual");
+        said("network", "rm", "named");
+        nothingIsLeft();
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
       "what publishes a port is in a network, or refused: no port is left out",
       async () => {
         said("run", "-d", "--name", "plain", "-p", "8083:80", ...SERVE);

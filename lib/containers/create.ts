@@ -23,6 +23,7 @@ import { tryLock, type Held } from "./lock.ts";
 import { filesOf, resolveMounts, type ResolvedMounts } from "./mounts.ts";
 import { newId, newName } from "./names.ts";
 import { plainNamespaces } from "./network.ts";
+import { withNetworkNames } from "./network-options.ts";
 import { hasLayer, requestOf } from "./request.ts";
 import type { ContainerOptions } from "./options.ts";
 import { writeCopy } from "./record-copy.ts";
@@ -47,7 +48,7 @@ const CLAIMS = 50;
 /** @throws TsboxError `invalid_option`, `name_invalid`, `name_in_use`, `image_not_found`, …, as `engine.images.pull` */
 export async function create(home: Home, options: ContainerOptions, making: MakeOptions): Promise<ContainerRecord> {
   checkOptions("making a container", making, { signal: "signal", onProgress: "callback", onWarning: "callback" });
-  const checked = checkContainerOptions(options);
+  const checked = withNetworkNames(home, checkContainerOptions(options));
   // whose ids its files have is asked when nothing of it runs, too
   const namespaces = privilegedNamespaces(checked as Parameters<typeof privilegedNamespaces>[0]);
   const asked = namespaces ? { ...checked, namespaces: { ...checked.namespaces, ...namespaces } } : checked;

@@ -12,7 +12,7 @@ import { LAYER, LOG } from "./layout.ts";
 import { mountPointsOf } from "./mount-points.ts";
 import { networksOf } from "./network-options.ts";
 import { endpointsOf, type Place } from "./networks.ts";
-import type { ContainerOptions, HealthOptions } from "./options.ts";
+import type { ContainerNetwork, ContainerOptions, HealthOptions } from "./options.ts";
 import { exposedIn, hostEnds } from "./port-texts.ts";
 import type { ContainerRecord, HealthRecord } from "./record.ts";
 import { toldStatus } from "./told-status.ts";
@@ -203,8 +203,18 @@ export function healthcheckOf(
 function networkSettingsOf({ options, pid, status }: ContainerRecord, places: readonly Place[]) {
   const mode = networkModeOf(options);
   const isUp = status === "running" || status === "paused";
-  const named = places.map((place): [string, ReturnType<typeof endpointOf>] => [place.network.name, endpointOf(place)]);
-  const absent = networksOf(options).filter(({ name }) => !places.some(({ network }) => network.name === name));
+  const wanted = networksOf(options);
+  const named = places.map((place): [string, ReturnType<typeof endpointOf>] => {
+    const { name } = place.network;
+    return [
+      name,
+      endpointOf(
+        wanted.find((each) => each.name === name),
+        place,
+      ),
+    ];
+  });
+  const absent = wanted.filter(({ name }) => !places.some(({ network }) => network.name === name));
   const isPlain = mode === "none" || mode === "host";
   return {
     Bridge: "",
@@ -220,7 +230,7 @@ function networkSettingsOf({ options, pid, status }: ContainerRecord, places: re
     Networks: Object.fromEntries([
       ...(isPlain ? [[mode, endpointOf()] as const] : []),
       ...named,
-      ...absent.map(({ name }) => [name, endpointOf()] as const),
+      ...absent.map((each) => [each.name, endpointOf(each)] as const),
     ]),
   };
 }
@@ -230,11 +240,13 @@ interface PortBinding {
   HostPort: string;
 }
 
-function endpointOf(place?: Place) {
+/** @param wanted what was asked for, which it keeps while it does not run */
+function endpointOf({ addresses = [], aliases = [] }: Partial<ContainerNetwork> = {}, place?: Place) {
+  const [four, six] = [false, true].map((isSix) => addresses.find((text) => text.includes(":") === isSix));
   return {
-    IPAMConfig: null,
+    IPAMConfig: addresses.length > 0 ? { ...(four && { IPv4Address: four }), ...(six && { IPv6Address: six }) } : null,
     Links: null,
-    Aliases: place ? place.endpoint.aliases : null,
+    Aliases: aliases.length > 0 ? aliases : null,
     DriverOpts: null,
     NetworkID: place?.network.id ?? "",
     ...addressesOf(place),

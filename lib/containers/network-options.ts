@@ -1,6 +1,7 @@
 /** Which networks a container asks for. @module */
 import { show, TsboxError } from "../../syscalls/index.ts";
-import { DEFAULT_NETWORK } from "../network/index.ts";
+import { DEFAULT_NETWORK, type NetworkRecord } from "../network/index.ts";
+import type { Home } from "./home.ts";
 import type { ContainerNetwork, ContainerOptions, ContainerPolicy } from "./options.ts";
 
 const ALIAS = /^[a-z0-9_][a-z0-9_.-]{0,252}$/i;
@@ -20,6 +21,22 @@ export function networksOf(options: Networked): ContainerNetwork[] {
   if (network === undefined && publishes(options)) return [{ name: DEFAULT_NETWORK }];
   if (typeof network !== "string" || network === "none" || network === "host") return [];
   return network.startsWith("container:") || network.startsWith("ns:") ? [] : [{ name: network }];
+}
+
+/** The same, with the names of networks that are called by their ids: by those they are told, and found again. */
+export function withNetworkNames<T extends Networked>(home: Home, options: T): T {
+  const { network, networks } = options;
+  if (networks) return { ...options, networks: networks.map((each) => ({ ...each, name: nameOf(home, each.name) })) };
+  const isNamed = typeof network === "string" && networksOf(options).length > 0;
+  return isNamed ? { ...options, network: nameOf(home, network) } : options;
+}
+
+/** What is not there may be by the time that it starts. */
+function nameOf({ state: { networks } }: Home, asked: string): string {
+  if (asked === "default") return DEFAULT_NETWORK;
+  if (networks.byName(asked) || !/^[0-9a-f]+$/.test(asked)) return asked;
+  const [found, another] = networks.byPrefix<NetworkRecord>(asked);
+  return found && !another ? found.name : asked;
 }
 
 /** What it may connect to, where that is not what a network leads to. */

@@ -22,9 +22,14 @@ const withLists = <T extends object>(data: T): T => {
 /** For a template, or JSON. */
 export function inspectedContainer(container: ContainerInspect): object {
   const { State, HostConfig, GraphDriver, Config, Mounts, NetworkSettings } = container;
-  const networks = Object.entries(NetworkSettings.Networks).map(
-    ([name, end]) => [name, { ...withLists(end), DriverOpts: map(end.DriverOpts) }] as const,
-  );
+  const networks = Object.entries(NetworkSettings.Networks).map(([name, end]) => [
+    name,
+    {
+      ...withLists(end),
+      IPAMConfig: end.IPAMConfig && withUnsaid(end.IPAMConfig, { IPv4Address: "", IPv6Address: "" }),
+      DriverOpts: map(end.DriverOpts),
+    },
+  ]);
   const whole = {
     ...withLists(container),
     State: withUnsaid(State, { Health: null }),
