@@ -1,4 +1,4 @@
-/** `tsbox events`: what happens to containers, images and volumes. @module @see https://docs.docker.com/reference/cli/docker/system/events/ */
+/** `tsbox events`: what happens to containers, networks and volumes. @module @see https://docs.docker.com/reference/cli/docker/system/events/ */
 import type { ContainerEvent, EventsOptions } from "../../containers/index.ts";
 import { declare, FORMAT, type Add } from "../images/declare.ts";
 import { valuesOf } from "../images/filters.ts";
