@@ -559,6 +559,26 @@ describe("the cache", () => {
     expect([left, kept].map(existsSync)).toEqual([false, true]);
   });
 
+  it("is counted with all that it takes, and apart from what images have", async () => {
+    const usageOf = async () => {
+      const { bytes } = (await buildCacheUsage(builds.root)).find(({ text }) => text === "RUN echo counted > /x") ?? {};
+      using images = builds.images();
+      await images.prune();
+      return { cache: bytes, images: (await images.diskUsage()).sizeBytes };
+    };
+    const before = await usageOf();
+    await builds.build("FROM base\nRUN echo counted > /x", { tags: ["counted"] });
+    const built = await usageOf();
+    {
+      using images = builds.images();
+      await images.remove("counted");
+    }
+    // of 8 bytes in a layer, and its tar
+    expect((await usageOf()).cache).toBeGreaterThan(2048);
+    expect((await usageOf()).images).toBe(before.images);
+    expect(built.images - before.images).toBeGreaterThan(2048);
+  });
+
   itWithOthers("survives a prune of images, and is pruned by size and age itself", async () => {
     const text = "FROM base\nRUN echo pruned > /x";
     const { id } = await builds.build(text, { tags: ["pruned"] });

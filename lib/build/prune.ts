@@ -16,6 +16,7 @@ export interface CacheUsage {
   key: string;
   /** The instruction. */
   text: string;
+  /** Of its layer, as it is stored and unpacked. */
   bytes: number;
   /** Milliseconds since 1970. */
   created: number;
@@ -46,7 +47,7 @@ export async function buildCacheUsage(root?: string): Promise<CacheUsage[]> {
   using store = Store.open({ root: path });
   using cache = new BuildCache(path);
   const needed = layersOf(store);
-  return cache.steps().map((step) => usageOf(step, needed));
+  return stepsOf(cache).map((step) => usageOf(step, needed));
 }
 
 const usageOf = ({ key, text, bytes, created, used, uses, layer }: CachedStep, needed: Set<Digest>): CacheUsage => ({
@@ -76,7 +77,7 @@ export async function pruneBuildCache(root: string | undefined, options: PruneOp
   using store = Store.open({ root: path });
   using cache = new BuildCache(path);
   const needed = layersOf(store);
-  const going = chosen(cache.steps(), needed, bounds);
+  const going = chosen(stepsOf(cache), needed, bounds);
   cache.remove(going.map(({ key }) => key));
   cache.removeImages((image) => !store.hasBlob(image));
   const layers = going.flatMap(({ layer }) => layer ?? []);
@@ -92,6 +93,10 @@ export async function pruneBuildCache(root: string | undefined, options: PruneOp
   if (all) for (const name of [HASHES, LOCKS]) clear(`${path}/${name}`);
   return { removed, freedBytes: freed.reduce((sum, { bytes }) => sum + bytes, mounts) };
 }
+
+/** With all that their layers take. */
+const stepsOf = (cache: BuildCache): CachedStep[] =>
+  cache.steps().map((step) => ({ ...step, bytes: step.bytes + (step.layer?.descriptor.size ?? 0) }));
 
 const rootOf = (root: string | undefined): string => (root === undefined ? defaultRoot() : absolute(root));
 

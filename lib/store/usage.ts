@@ -3,6 +3,7 @@ import type { Digest } from "../image/index.ts";
 import { allBlobs, blobStatus } from "./blobs.ts";
 import { storing } from "./failure.ts";
 import { type StoredImage } from "./images.ts";
+import { keptByBuilds } from "./kept.ts";
 import { hexOfKey, isLayerKey, readLayerInfo } from "./layers.ts";
 import { isLeased } from "./leases.ts";
 import { neededBy } from "./marking.ts";
@@ -21,7 +22,7 @@ export interface ImageUsage {
 
 export interface DiskUsage {
   images: ImageUsage[];
-  /** Each counted once. */
+  /** Each counted once; without those that only the cache of builds has. */
   blobs: { count: number; bytes: number };
   layers: { count: number; bytes: number };
   /** What is not whole yet, or is left over. */
@@ -32,10 +33,15 @@ export interface DiskUsage {
 
 export function diskUsage(root: StoreRoot, metadata: Metadata, images: readonly StoredImage[]): DiskUsage {
   const counts = metadata.referenceCounts();
+  const wanted = neededBy(root, images);
+  const kept = keptByBuilds(root);
   const blobs = new Map<Digest, number>(
-    allBlobs(root).map((digest) => [digest, blobStatus(root, digest)?.sizeBytes ?? 0]),
+    allBlobs(root)
+      .filter((digest) => wanted.blobs.has(digest) || !kept.blobs.has(digest))
+      .map((digest) => [digest, blobStatus(root, digest)?.sizeBytes ?? 0]),
   );
-  const keys = storing(() => root.layers.names()).filter(isLayerKey);
+  const isOwn = (hex: string) => wanted.layers.has(hex) || !kept.layers.has(hex);
+  const keys = storing(() => root.layers.names()).filter((key) => isLayerKey(key) && isOwn(hexOfKey(key)));
   const layers = new Map(keys.map((key) => [key, readLayerInfo(root, key)?.bytes ?? 0]));
   const leased = new Set(keys.filter((key) => isLeased(root, key)).map(hexOfKey));
   const containers = containersByImage(root);
