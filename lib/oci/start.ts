@@ -32,13 +32,14 @@ export async function start(runtime: Runtime, id: string, { notifySocket }: Star
   await notify?.untilReady(container.record, container.record.pid, runtime.log);
 }
 
+const REFUSED: Record<string, string> = {
+  stopped: "cannot start a container that has stopped",
+  paused: "cannot start a container in the paused state",
+};
 const refusal = (id: string, status: string) =>
-  new TsboxError(
-    `start container "${id}": ${
-      status === "stopped" ? "cannot start a container that has stopped" : "cannot start an already running container"
-    }`,
-    { code: "container_state" },
-  );
+  new TsboxError(`start container "${id}": ${REFUSED[status] ?? "cannot start an already running container"}`, {
+    code: "container_state",
+  });
 
 /** One that is locked, and waits. */
 export const startCreated = (container: Container): Promise<void> => attempt(container, () => tellStart(container));
