@@ -219,6 +219,31 @@ describe("when the owner is killed", () => {
     expect([stderr.toString(), stdout.toString()]).toEqual(["", expect.stringMatching(/^lives\n\d+ function\n$/)]);
     expect(await found.eventually(() => (found.reapOrphans(), found.descendants().length === 0))).toBe(true);
   });
+
+  sandboxTest("a worker that has stopped its sandboxes leaves no descriptors when it is terminated", async () => {
+    const worker = root.script(
+      `const options = { rootfs: ${JSON.stringify(root.path)} };
+       await Sandbox.run(["true"], options);
+       const box = await Sandbox.create(options);
+       await box.spawn(["true"]).exited;
+       await box.stop();
+       postMessage("done");`,
+    );
+    const main = root.script(
+      `import { readdirSync, readlinkSync } from "node:fs";
+       const images = () => readdirSync("/proc/self/fd").filter((fd) => {
+         try { return readlinkSync("/proc/self/fd/" + fd).includes("tsbox"); } catch { return false; }
+       }).length;
+       for (let turn = 0; turn < 3; turn++) {
+         const worker = new Worker(${JSON.stringify(worker)});
+         await new Promise((resolve) => (worker.onmessage = resolve));
+         await worker.terminate();
+       }
+       console.log(images(), typeof Sandbox);`,
+    );
+    const { stdout, stderr } = Bun.spawnSync([process.execPath, main]);
+    expect([stderr.toString(), stdout.toString()]).toEqual(["", "0 function\n"]);
+  });
 });
 
 sandboxTest(

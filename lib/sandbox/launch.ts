@@ -10,6 +10,7 @@ import { compileTake, holdSteps, initSteps, listens, relaySteps, type Beside, ty
 import { NETWORK_SOCKETS, ONE_SOCKET, volumeSlot, type JoinKind, type NetworkSocketName } from "../plan/index.ts";
 import type { Spec } from "../spec/index.ts";
 import { claimIdRange } from "./id-range.ts";
+import { KeptImage } from "./kept-image.ts";
 import { layOut, layOutJoin, type Layout } from "./layout.ts";
 import { mapsFrom } from "./namespaces.ts";
 import type { Volume } from "./volume.ts";
@@ -69,11 +70,10 @@ function launchMapped(
 ): Launched {
   using opened = new Descriptors();
   const made = layout ?? layOut(spec, beside, factsFor(spec, cgroup.membership));
-  if (!made.kept) opened.add(made.commandImage);
   // whoever puts it into networks again looks into it
   const isReached = beside.sockets === "one" || made.compiled.init === "idle";
-  const init = initImage(made.compiled.init, made.compiled.sized, isReached);
-  const images = { init, "command-image": made.commandImage };
+  const init = initImage(made.compiled.init, made.compiled.sized, opened, isReached);
+  const images = { init, "command-image": made.commandImage?.descriptor(opened) ?? -1 };
   const bound: Record<string, number> = { ...images, ...stdio };
   bindCgroup(bound, cgroup, opened);
   for (const [destination, volume] of volumes) bound[volumeSlot(destination)] = opened.add(volume.take());
@@ -206,17 +206,21 @@ function bindTerminal(spec: Spec, bound: Record<string, number>, opened: Descrip
     : undefined;
 }
 
-const images = new Map<string, number>();
+const images = new Map<string, KeptImage>();
 
-/** Sealed, so that no sandbox can change what the next one runs; one descriptor a kind for the life of this process. */
-export function initImage(kind: Exclude<InitKind, "outside">, sized: boolean, joined = kind === "idle"): number {
+/** One a kind for the life of this process. @param opened what is closed when it has been used */
+export function initImage(
+  kind: Exclude<InitKind, "outside">,
+  sized: boolean,
+  opened: Descriptors,
+  joined = kind === "idle",
+): number {
   const key = [kind, sized, joined].join();
-  let fd = images.get(key);
-  if (fd === undefined) {
-    const content = sys.elfImage(new Program(initSteps(kind, sized, true), ARCH));
+  let image = images.get(key);
+  if (!image) {
+    const content = () => sys.elfImage(new Program(initSteps(kind, sized, true), ARCH));
     // what joins goes to its namespaces, for which it has to be looked into; nobody is there before it is hard
-    fd = sys.sealedFile("tsbox-init", content, joined ? 0o777 : 0o111);
-    images.set(key, fd);
+    images.set(key, (image = new KeptImage("tsbox-init", joined ? 0o777 : 0o111, content)));
   }
-  return fd;
+  return image.descriptor(opened);
 }

@@ -2,19 +2,18 @@
  * Plans laid out as programs. Servers ask for the same sandbox thousands of times: the last few are kept.
  * @module
  */
-import { ARCH, close, elfImage, Program, sealedFile, type Plan } from "../../syscalls/index.ts";
+import { ARCH, elfImage, Program, type Plan } from "../../syscalls/index.ts";
 import { compile, compileJoin, CONTROL_FD } from "../plan/index.ts";
 import type { Beside, Facts, JoinKind, SandboxPlan } from "../plan/index.ts";
 import { isFrozen } from "../seccomp/index.ts";
 import type { Spec } from "../spec/index.ts";
+import { KeptImage } from "./kept-image.ts";
 
 export interface Layout {
   compiled: SandboxPlan;
   program: Program;
-  /** What the command's process leaves the owner's memory by: a descriptor, or -1 where there is no command. */
-  commandImage: number;
-  /** For the next sandbox that is the same; whoever starts another closes its image. */
-  kept: boolean;
+  /** What the command's process leaves the owner's memory by, where there is a command. */
+  commandImage: KeptImage | undefined;
 }
 
 /** Of a process that joins a sandbox: whatever its arguments are, but for the command's name. */
@@ -76,21 +75,20 @@ function requestText(spec: Spec, beside: Beside): string | undefined {
 
 export function layOut(spec: Spec, beside: Beside, facts: Facts): Layout {
   const key = keyOf(spec, beside, facts);
-  return keep(layouts, key, () => layoutOf(compile(spec, beside, facts), key !== undefined), closeImage);
+  return keep(
+    layouts,
+    key,
+    () => layoutOf(compile(spec, beside, facts), key !== undefined),
+    (gone) => gone.commandImage?.close(),
+  );
 }
 
-export function layoutOf(compiled: SandboxPlan, kept = false): Layout {
+/** @param isKept for the next sandbox that is the same */
+export function layoutOf(compiled: SandboxPlan, isKept = false): Layout {
   const { plan, init } = compiled;
-  const commandImage =
-    init === "idle"
-      ? -1
-      : sealedFile("tsbox-command", elfImage(new Program(plan, ARCH, "image"), {}, CONTROL_FD), 0o111);
-  return { compiled, program: new Program(plan, ARCH), commandImage, kept };
-}
-
-/** Whoever has been started with it has a descriptor of their own. */
-function closeImage({ commandImage }: Layout): void {
-  if (commandImage >= 0) close(commandImage);
+  const image = () => elfImage(new Program(plan, ARCH, "image"), {}, CONTROL_FD);
+  const commandImage = init === "idle" ? undefined : new KeptImage("tsbox-command", 0o111, image, isKept);
+  return { compiled, program: new Program(plan, ARCH), commandImage };
 }
 
 /** @param cgroup how it is joined @param sized its root filesystem has a size of its own */

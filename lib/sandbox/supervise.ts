@@ -58,10 +58,9 @@ export async function supervise(
       factsFor(spec, cgroup.membership),
     ),
   );
-  opened.add(commandImage);
   const bound: Record<string, number> = {
-    init: initImage(compiled.init, compiled.sized, true),
-    "command-image": commandImage,
+    init: initImage(compiled.init, compiled.sized, opened, true),
+    "command-image": commandImage?.descriptor(opened) ?? -1,
     ...stdio,
     ...cgroup.open(opened),
   };

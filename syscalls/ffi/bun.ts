@@ -21,6 +21,7 @@ export function openBun(): Runtime {
   if (!libcSyscall) throw new Error(`open the C library: none of ${LIBC_NAMES.join(", ")}`);
   return {
     name: "bun",
+    isMainThread: Bun.isMainThread,
     // it takes others for files, and reads at an offset: ESPIPE
     nonBlockingTerminals: true,
     // a compiled program is Bun as well, when it is told so

@@ -43,6 +43,7 @@ export function openDeno(): Runtime {
   const duplicate = (fd: number) => libcSyscall(numberOf("fcntl"), fd, F_DUPFD_CLOEXEC, 3, 0, 0, 0);
   return {
     name: "deno",
+    isMainThread: !("DedicatedWorkerGlobalScope" in globalThis),
     nonBlockingTerminals: false,
     executable: () => (Deno.build.standalone ? undefined : { path: Deno.execPath(), env: {} }),
     libcSyscall,

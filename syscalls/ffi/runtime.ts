@@ -8,6 +8,8 @@ export type Native = (...args: number[]) => number;
 
 export interface Runtime {
   readonly name: "bun" | "deno";
+  /** A worker may be ended at any time, without closing anything. */
+  readonly isMainThread: boolean;
   /** Its own file, and the environment in which that runs any script; undefined where it cannot. */
   executable(): { path: string; env: Record<string, string> } | undefined;
   /** `long syscall(long nr, ...)` of the C library, only used to map the executor. Returns -1 on an error. */
