@@ -118,12 +118,16 @@ describe("ps", () => {
 
   test("names images as they were asked for", () => {
     const image = (reference: string) => record({ image: { ...record().image!, reference } });
-    expect(imageOf(image("app@sha256:" + "cd".repeat(32)), true)).toBe("app");
-    expect(imageOf(image("abababababab"), true)).toBe("abababababab");
-    expect(imageOf(image(`sha256:${"ab".repeat(32)}`), true)).toBe("abababababab");
-    expect(imageOf(image("abba"), true)).toBe("abba");
+    const trunc = { trunc: true };
+    expect(imageOf(image("app@sha256:" + "cd".repeat(32)), trunc)).toBe("app");
+    expect(imageOf(image("abababababab"), trunc)).toBe("abababababab");
+    expect(imageOf(image(`sha256:${"ab".repeat(32)}`), trunc)).toBe("abababababab");
+    expect(imageOf(image("abba"), trunc)).toBe("abba");
     const { image: _, ...without } = record({ options: { rootfs: "/srv/root" } });
-    expect(imageOf(without, true)).toBe("/srv/root");
+    expect(imageOf(without, trunc)).toBe("/srv/root");
+    const withoutImageName = new Set([record().id]);
+    expect(imageOf(image("app"), { trunc: true, withoutImageName })).toBe("abababababab");
+    expect(imageOf(image("app"), { trunc: false, withoutImageName })).toBe(`sha256:${"ab".repeat(32)}`);
   });
 
   test("shortens the names of mounts", () => {

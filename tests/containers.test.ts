@@ -459,6 +459,23 @@ describe("lists", () => {
     expect(exposing.map(({ name }) => name)).toEqual(["one"]);
   });
 
+  containerTest("have their images' names as long as these lead there", async () => {
+    await makeBox();
+    await makeImage(engine.root, "docker.io/library/next:1", []);
+    using images = new Images(engine.root);
+    const { id: old } = await engine.create("true", { name: "old", image: "box" });
+    await engine.create("true", { name: "plain" });
+    const { containers } = engine;
+    const named = async () => [...(await containers.withoutImageName(await containers.list({ all: true })))];
+    const children = async (ancestor: string) =>
+      (await containers.list({ all: true, filters: { ancestor: [ancestor] } })).map(({ name }) => name);
+    expect([await named(), await children("box")]).toEqual([[], ["old"]]);
+    await images.tag("next:1", "box");
+    expect([await named(), await children("box")]).toEqual([[old], []]);
+    await images.remove("box");
+    expect([await named(), await children("box")]).toEqual([[old], ["old"]]);
+  });
+
   containerTest("have what a filter means", async () => {
     const { id: image } = await makeBox();
     await makeImage(engine.root, "docker.io/library/other:1", []);

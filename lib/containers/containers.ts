@@ -51,6 +51,11 @@ export class Containers implements Disposable {
     return (await import("./networks.ts")).allPlaces(this.#home.open);
   }
 
+  /** Ids of those whose image has lost the name that they were made by: it leads to another one, or to none. */
+  async withoutImageName(records: readonly ContainerRecord[]): Promise<Set<string>> {
+    return (await import("./image-names.ts")).withoutName(this.#home.open, records);
+  }
+
   /** Puts a container into one more network, also while it runs. */
   async connect(network: string, container: string, more: Omit<ContainerNetwork, "name"> = {}): Promise<void> {
     await (await import("./networks.ts")).connect(this.#home.open, network, container, more);

@@ -13,6 +13,7 @@ import { find } from "./find.ts";
 import type { Home } from "./home.ts";
 import { networkModeOf } from "./host-config.ts";
 import { imageConfigOf } from "./image-config.ts";
+import { findQuietly } from "./image-names.ts";
 import { networksOf } from "./network-options.ts";
 import type { NetworkRecord } from "../network/index.ts";
 import { labelFits } from "../state/index.ts";
@@ -164,22 +165,18 @@ function ancestorTest(home: Home, wanted: string): Test {
   const name = wholeName(wanted);
   return ({ image }) => {
     if (!image) return false;
-    if (image.reference === wanted || (name !== undefined && wholeName(image.reference) === name)) return true;
     const { ancestor, byId } = (images ??= load());
-    if (!ancestor) return /^[0-9a-f]+$/.test(wanted) && hexOf(image.id).startsWith(wanted);
+    // by what it was called, where that is gone
+    if (!ancestor)
+      return (
+        image.reference === wanted ||
+        (name !== undefined && wholeName(image.reference) === name) ||
+        (/^[0-9a-f]+$/.test(wanted) && hexOf(image.id).startsWith(wanted))
+      );
     if (ancestor.id === image.id) return true;
     const own = byId.get(image.id);
     return own !== undefined && isAbove(diffIdsOf(own.config), diffIdsOf(ancestor.config));
   };
-}
-
-function findQuietly(store: Store, wanted: string): StoredImage | undefined {
-  try {
-    return store.findImage(wanted);
-  } catch (error) {
-    if (error instanceof TsboxError && error.code !== "store_unavailable") return undefined;
-    throw error;
-  }
 }
 
 const diffIdsOf = ({ rootfs }: ImageConfig): readonly string[] => rootfs.diff_ids;

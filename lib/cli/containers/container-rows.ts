@@ -42,6 +42,8 @@ export interface Manner {
   /** What they have in networks. */
   places?: ReadonlyMap<string, readonly Place[]>;
   labels: ReadonlyMap<string, string>;
+  /** Those that are called by the ids of their images. */
+  withoutImageName?: ReadonlySet<string>;
 }
 
 const [ID_LENGTH, COMMAND_LENGTH, MOUNT_LENGTH] = [12, 20, 15];
@@ -53,7 +55,7 @@ export function rowOf(record: ContainerRecord, known: ContainerInspect | undefin
   const command = commandText(record.command);
   const shown = {
     ID: trunc ? record.id.slice(0, ID_LENGTH) : record.id,
-    Image: imageOf(record, trunc),
+    Image: imageOf(record, manner),
     Command: JSON.stringify(trunc ? shortened(command, COMMAND_LENGTH) : command),
     RunningFor: `${humanDuration(Math.max(0, now - record.created))} ago`,
     Status: statusText(record, now),
@@ -89,12 +91,15 @@ function sizeOf(known: ContainerInspect | undefined): string {
   return `${humanSize(known.SizeRw)} (virtual ${humanSize(known.SizeRootFs ?? known.SizeRw)})`;
 }
 
-/** As it was asked for; ids and digests are shortened. */
-export function imageOf({ image, options }: Pick<ContainerRecord, "image" | "options">, trunc: boolean): string {
+/** As it was asked for, as long as it is called so; ids and digests are shortened. */
+export function imageOf(
+  { id: container, image, options }: ContainerRecord,
+  { trunc, withoutImageName }: Pick<Manner, "trunc" | "withoutImageName">,
+): string {
   if (!image) return typeof options.rootfs === "string" ? options.rootfs : "<no image>";
-  const { reference, id } = image;
+  const reference = withoutImageName?.has(container) ? image.id : image.reference;
   if (!trunc) return reference;
-  const hex = id.slice(id.indexOf(":") + 1);
+  const hex = image.id.slice(image.id.indexOf(":") + 1);
   const asked = reference.replace(/^sha256:/, "");
   if (/^[0-9a-f]+$/.test(asked) && hex.startsWith(asked) && (asked.length >= ID_LENGTH || asked !== reference))
     return hex.slice(0, ID_LENGTH);

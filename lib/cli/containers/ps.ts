@@ -71,6 +71,8 @@ async function table(
   const { format = "" } = wanted;
   const needsSize = size || /\{\{[^}]*\.Size\b/.test(format);
   const needsMore = needsSize || format === "json" || /\{\{[^}]*(?:\.Label|json\s+\.)/.test(format);
+  const needsImage =
+    wanted.format === undefined || format === "json" || /\{\{[^}]*(?:\.Image\b|json\s+\.)/.test(format);
   const isNetworked = records.some(({ options }) => networksOf(options).length > 0);
   const places = isNetworked ? await containers.places() : undefined;
   const manner = {
@@ -79,6 +81,7 @@ async function table(
     now: Date.now(),
     labels: wanted.labels,
     ...(places ? { places } : {}),
+    ...(needsImage ? { withoutImageName: await containers.withoutImageName(records) } : {}),
   };
   const rows = [];
   for (const record of records) {

@@ -150,7 +150,8 @@ async function verboseTables(engine: Tsbox, format: string | undefined): Promise
     containers.map(({ record }) => record.image?.id),
     now,
   );
-  const manner = { trunc: true, now: now.getTime(), labels: new Map<string, string>() };
+  const withoutImageName = await engine.containers.withoutImageName(containers.map(({ record }) => record));
+  const manner = { trunc: true, now: now.getTime(), labels: new Map<string, string>(), withoutImageName };
   const parts: [name: string, title: string, columns: Columns, rows: Row[]][] = [
     ["Images", "Images space usage:", IMAGES, images],
     [
