@@ -42,14 +42,14 @@ export function becomeImage(fd: number): never {
   throw systemError("become another program", "execveat", -result);
 }
 
-/** `int ppoll({pidfd, POLLIN}, 1, timeout)`: stands still until a process has ended, for so long at most. @see pidfd_open(2) */
-export function waitBriefly(pidfd: number, timeoutUs: number): void {
+/** `int ppoll({pidfd, POLLIN}, 1, timeout)`: stands still until a process has ended, for so long at most; whether it has. @see pidfd_open(2) */
+export function waitBriefly(pidfd: number, timeoutUs: number): boolean {
   const POLLIN = 1;
   scratch.view.setInt32(0, pidfd, true);
   scratch.view.setInt32(4, POLLIN, true);
   scratch.view.setBigInt64(8, BigInt(Math.floor(timeoutUs / 1e6)), true);
   scratch.view.setBigInt64(16, BigInt(Math.round((timeoutUs % 1e6) * 1000)), true);
-  trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8);
+  return trySyscall("ppoll", scratch.address, 1, scratch.address + 8, 0, 8) > 0;
 }
 
 /**

@@ -279,6 +279,25 @@ describe("copied in", () => {
     TIMEOUT_MS,
   );
 
+  fileTest("of one that has ended just now, it is as of one that is known to have", async () => {
+    const container = await running("[ -e /file ] || echo kept >/file");
+    for (let round = 0; round < 10; round++) {
+      await container.start();
+      const { pid } = await container.record();
+      process.kill(pid, "SIGKILL");
+      // its supervisor writes that down a little later
+      while (
+        /^State:\t[^ZX]/m.test(
+          await Bun.file(`/proc/${pid}/status`)
+            .text()
+            .catch(() => ""),
+        )
+      )
+        Bun.sleepSync(0.1);
+      expect(await listed(await container.copyOut("/file"))).toEqual(["file=kept\n"]);
+    }
+  });
+
   fileTest("before the first start, it is there at the first", async () => {
     const container = await engine.create(["cat", "/given"], { image: "busy" });
     await container.copyIn("/", streamOf(tar({ name: "given", text: "before" })));

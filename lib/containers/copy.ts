@@ -1,17 +1,19 @@
 /** Files into a container, and out of it, whether it runs or not. @module @see https://docs.docker.com/reference/cli/docker/container/cp/ */
 import { checkOptions, checkHostPath } from "../options/index.ts";
-import { close, openPidfd, TsboxError } from "../../syscalls/index.ts";
+import { close, openPidfd, TsboxError, waitBriefly } from "../../syscalls/index.ts";
 import { ContainerCgroup, type CgroupRecord } from "../cgroup/index.ts";
 import { InsideFiles, Sandbox, type PathStat, type SandboxOptions } from "../sandbox/index.ts";
 import { recordOf } from "./find.ts";
 import type { Home } from "./home.ts";
 import { LAYER } from "./layout.ts";
 import { lock } from "./lock.ts";
+import { notFound } from "./names.ts";
 import { mountsFor, releaseMounts, type MadeMounts } from "./mounts.ts";
 import type { ContainerRecord } from "./record.ts";
+import { settle } from "./reconcile.ts";
 import { hasLayer, requestOf } from "./request.ts";
 import { readSpec } from "./spec-file.ts";
-import { runs } from "./status.ts";
+import { notRunning, runs } from "./status.ts";
 import { connectPidfd } from "./supervisor.ts";
 
 export interface CopyInOptions {
@@ -129,42 +131,63 @@ interface Reached extends AsyncDisposable {
   record: ContainerRecord;
 }
 
-/** Of one that does not run, a sandbox with its files is made for as long; nobody can start it meanwhile. */
+/** So long it takes at most until it is written down that it has ended. */
+const ENDED_MS = 2000;
+const AGAIN_MS = 5;
+/** One that is being killed cannot be joined a little before it has ended. */
+const ENDING_US = 20_000;
+
+/**
+ * Of one that does not run, a sandbox with its files is made for as long; nobody can start it meanwhile. One that is just
+ * ending is waited for.
+ */
 async function reach(home: Home, id: string): Promise<Reached> {
-  const record = recordOf(home, id);
-  if (runs(record)) return reachRunning(home, record);
-  const held = await lock(home, id);
-  try {
-    const now = recordOf(home, id);
-    if (!runs(now)) return await reachStopped(home, now, held);
+  for (const end = performance.now() + ENDED_MS; ; await new Promise((again) => setTimeout(again, AGAIN_MS))) {
+    const record = recordOf(home, id);
+    if (runs(record)) {
+      const reached = await reachRunning(home, record);
+      if (reached) return reached;
+      if (performance.now() > end) throw notRunning(id);
+      continue;
+    }
+    const held = await lock(home, id);
+    try {
+      const now = settle(home, id);
+      if (!now) throw notFound(id);
+      if (!runs(now)) return await reachStopped(home, now, held);
+    } catch (error) {
+      held[Symbol.dispose]();
+      throw error;
+    }
+    // somebody has started it
     held[Symbol.dispose]();
-    return reachRunning(home, now);
-  } catch (error) {
-    held[Symbol.dispose]();
-    throw error;
   }
 }
 
-function reachRunning(home: Home, record: ContainerRecord): Reached {
+/** Undefined where it has ended. */
+async function reachRunning(home: Home, record: ContainerRecord): Promise<Reached | undefined> {
   const { id, cgroup, status, options } = record;
   using directory = home.directory(id);
   const spec = directory && readSpec(directory);
   const init = connectPidfd(home, id);
-  if (!spec || init === undefined) throw new TsboxError(`container ${id} is not running`, { code: "container_state" });
+  if (init === undefined) return undefined;
+  let files: InsideFiles | undefined;
+  const end = async () => {
+    await files?.[Symbol.asyncDispose]();
+    close(init);
+  };
   try {
+    if (!spec) throw notRunning(id);
     // in its groups, it would be paused as well
     const group = new ContainerCgroup(status === "paused" || !cgroup ? NO_GROUPS : cgroup);
-    const files = new InsideFiles(spec, init, group, options.limits?.disk !== undefined);
-    return {
-      files,
-      record,
-      async [Symbol.asyncDispose]() {
-        await files[Symbol.asyncDispose]();
-        close(init);
-      },
-    };
+    files = new InsideFiles(spec, init, group, options.limits?.disk !== undefined);
+    // whether it could join is told by the first answer
+    await files.stat("/");
+    return { files, record, [Symbol.asyncDispose]: end };
   } catch (error) {
-    close(init);
+    const hasEnded = waitBriefly(init, ENDING_US);
+    await end();
+    if (hasEnded) return undefined;
     throw error;
   }
 }
