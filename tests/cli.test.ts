@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { version } from "../package.json" with { type: "json" };
 
@@ -68,6 +68,18 @@ describe("help and usage", () => {
       ["tsbox", "bun", "linux", "architecture", ""],
     ]);
     expect(JSON.parse(tsbox("version", "--json").stdout)).toMatchObject({ tsbox: version, bun: Bun.version });
+  });
+  test("version and info have templates, as scripts ask Docker", () => {
+    expect(tsbox("version", "--format", "{{.Server.Version}}").stdout).toBe(`${version}\n`);
+    expect(JSON.parse(tsbox("version", "-f", "json").stdout)).toMatchObject({ Client: { Os: "linux" } });
+    const root = join(folder, "of-info");
+    const info = (...words: string[]) => tsbox("--root", root, ...words);
+    const format = "{{.Containers}} {{.OSType}} {{.NCPU}} {{.DockerRootDir}}";
+    const asked = info("info", "-f", format);
+    expect(asked).toEqual({ status: 0, stdout: `0 linux ${cpus().length} ${root}\n`, stderr: "" });
+    expect(JSON.parse(info("system", "info", "--format", "json").stdout)).toMatchObject({ ServerVersion: version });
+    expect(info("info").stdout).toContain("\nImages: 0\n");
+    expect(info("info", "-f", "{{.No}}")).toMatchObject({ status: 1, stdout: "" });
   });
   test.each([[[]], [["--help"]], [["-h"]], [["help"]]])("tsbox %j lists the commands", (words) => {
     const { status, stdout, stderr } = tsbox(...words);

@@ -110,7 +110,6 @@ const COMMANDS: [names: string, ...Reason][] = [
   ["swarm node service stack secret config", "containers are those of one machine here", "leave it out"],
   ["context", "there is no daemon that could be somewhere else", "--root names another directory of this machine"],
   ["compose", "files of compose are not understood yet", '"tsbox run -d" starts one container'],
-  ["info", "there is no daemon that could be asked", 'what the host offers: "tsbox doctor"'],
 ];
 
 /** Every flag that is explained, for tests. */

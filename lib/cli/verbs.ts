@@ -27,8 +27,14 @@ const FIRST: LaterVerbs = {
   },
 };
 
+const INFO: LaterVerbs[string] = {
+  summary: "Show what there is here, and what it runs on",
+  load: async () => (await import("./system/info.ts")).addInfo,
+};
+
 /** What stands last. */
 const LAST: LaterVerbs = {
+  info: INFO,
   completion: {
     summary: "Print a script that completes tsbox's words in a shell",
     load: async () => (await import("./completion.ts")).addCompletion,
@@ -57,6 +63,7 @@ const OF_SYSTEM: LaterVerbs = {
     summary: "Stop all containers, before the machine goes down",
     load: async () => (await import("./containers/system.ts")).addHalt,
   },
+  info: INFO,
   prune: {
     summary: "Remove unused data",
     load: async () => (await import("./system/prune.ts")).addSystemPrune,
