@@ -8,6 +8,7 @@ import { runSettingsOf } from "../lib/cli/build/run-settings.ts";
 import type { BuildFlags } from "../lib/cli/build/flags.ts";
 import { optionsOf } from "../lib/cli/build/options.ts";
 import { OutputLines } from "../lib/cli/build/output-lines.ts";
+import { homeIn } from "./support/home.ts";
 import { TestBuilds } from "./support/builds.ts";
 import { noBusybox, SLOW, testUnless } from "./support/machine.ts";
 
@@ -29,7 +30,7 @@ interface Calling {
 function tsbox(words: string[], { stdin, env = {} }: Calling = {}) {
   const { exitCode, stdout, stderr } = Bun.spawnSync([...PROGRAM, ...words], {
     cwd: builds.context.path,
-    env: { PATH: process.env["PATH"], HOME: builds.context.path, TSBOX_ROOT: builds.root, ...env },
+    env: { PATH: process.env["PATH"], ...homeIn(builds.context.path), TSBOX_ROOT: builds.root, ...env },
     stdin: stdin === undefined ? "ignore" : Buffer.from(stdin),
     stderr: "pipe",
   });
@@ -196,7 +197,7 @@ describe("tsbox build", () => {
     builds.context.write("slow", "FROM base\nRUN echo begun; sleep 60\n");
     const child = Bun.spawn([...PROGRAM, "build", "-t", "slow", "-f", "slow", "."], {
       cwd: builds.context.path,
-      env: { PATH: process.env["PATH"], HOME: builds.context.path, TSBOX_ROOT: builds.root },
+      env: { PATH: process.env["PATH"], ...homeIn(builds.context.path), TSBOX_ROOT: builds.root },
       stderr: "pipe",
     });
     let told = "";
@@ -214,7 +215,7 @@ describe("tsbox build", () => {
     let shown = "";
     const child = Bun.spawn([...PROGRAM, "build", "-f", "tree", "."], {
       cwd: builds.context.path,
-      env: { PATH: process.env["PATH"], HOME: builds.context.path, TSBOX_ROOT: builds.root },
+      env: { PATH: process.env["PATH"], ...homeIn(builds.context.path), TSBOX_ROOT: builds.root },
       terminal: { cols: 60, rows: 20, data: (_, chunk) => void (shown += new TextDecoder().decode(chunk)) },
     });
     expect(await child.exited).toBe(0);

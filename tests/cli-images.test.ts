@@ -11,6 +11,7 @@ import { sharedBytes } from "../lib/cli/system/disk-usage.ts";
 import { aligned, widthOf } from "../lib/cli/images/table.ts";
 import { safeText, safeWord } from "../lib/cli/safe-text.ts";
 import type { LayerEvent } from "../lib/images/index.ts";
+import { homeIn } from "./support/home.ts";
 import { noBusybox, SLOW, testUnless } from "./support/machine.ts";
 import { eventually } from "./support/processes.ts";
 import { noRegistry, startRegistry, type TestRegistry } from "./support/registry.ts";
@@ -31,7 +32,7 @@ interface Ended {
 
 const environment = (store: string) => ({
   PATH: process.env["PATH"],
-  HOME: folder.path,
+  ...homeIn(folder.path),
   DOCKER_CONFIG: join(folder.path, "docker"),
   TSBOX_ROOT: join(folder.path, store),
   TZ: "UTC",

@@ -8,6 +8,7 @@ import { Sandbox, Tsbox, type RunOptions } from "../lib/index.ts";
 import { StackedRoot } from "../lib/sandbox/stacked-root.ts";
 import { hostPlatform, platformWarning, type ContainerConfig } from "../lib/image/index.ts";
 import { imageIds } from "../lib/launch/index.ts";
+import { homeIn } from "./support/home.ts";
 import { failureOf } from "./support/failure.ts";
 import { makeImage, type Fill } from "./support/images.ts";
 import { asRoot, noBusybox, notRoot, testUnless } from "./support/machine.ts";
@@ -671,7 +672,7 @@ describe("tsbox run IMAGE", () => {
   const main = join(import.meta.dir, "../lib/cli/main.ts");
   const tsbox = (words: string[], env: Record<string, string> = {}) => {
     const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, main, ...words], {
-      env: { PATH: process.env["PATH"], HOME: folder.path, TSBOX_ROOT: store, ...env },
+      env: { PATH: process.env["PATH"], ...homeIn(folder.path), TSBOX_ROOT: store, ...env },
       stderr: "pipe",
     });
     return { status: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };

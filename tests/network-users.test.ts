@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasFirewall } from "../lib/network/firewall.ts";
+import { homeIn } from "./support/home.ts";
 import { noGateway } from "./support/gateway.ts";
 import { noNetworks, notRoot, SLOW } from "./support/machine.ts";
 import { deviceNames, runHere, World, type Place } from "./support/network-world.ts";
@@ -28,7 +29,7 @@ describe.skipIf(reason !== undefined)(
     const asUser = ["setpriv", "--reuid", String(USER), "--regid", String(USER), "--clear-groups"];
     function tsbox(...words: string[]) {
       const { stdout, stderr, exitCode } = Bun.spawnSync([...asUser, process.execPath, MAIN, ...words], {
-        env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
+        env: { PATH: process.env["PATH"] ?? "", ...homeIn(folder.path), TSBOX_ROOT: `${folder.path}/store` },
         timeout: 30_000 * SLOW,
       });
       return { status: exitCode, stdout: stdout.toString().trim(), stderr: stderr.toString() };
@@ -187,7 +188,7 @@ describe.skipIf(reason !== undefined)(
           said("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{end}}", "web").split(" ");
         for (const how of ["stop", "leave"]) {
           const { stdout, stderr } = Bun.spawnSync([...asUser, process.execPath, script, how], {
-            env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
+            env: { PATH: process.env["PATH"] ?? "", ...homeIn(folder.path), TSBOX_ROOT: `${folder.path}/store` },
             timeout: 20_000,
           });
           expect([stdout.toString().trim(), stderr.toString()]).toEqual(['hello [ "web" ]', ""]);
@@ -210,7 +211,7 @@ describe.skipIf(reason !== undefined)(
          console.log(stdout);`,
         );
         const { stdout, stderr } = Bun.spawnSync([...asUser, process.execPath, script], {
-          env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, TSBOX_ROOT: `${folder.path}/store` },
+          env: { PATH: process.env["PATH"] ?? "", ...homeIn(folder.path), TSBOX_ROOT: `${folder.path}/store` },
           timeout: 20_000,
         });
         expect([stdout.toString(), stderr.toString()]).toEqual([expect.stringMatching(/^hello\n.* inet 172\./), ""]);

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonHosts } from "../lib/registry/daemon-config.ts";
 import { readFile } from "../syscalls/index.ts";
+import { homeIn } from "./support/home.ts";
 import { SLOW } from "./support/machine.ts";
 import { eventually } from "./support/processes.ts";
 import { Folder } from "./support/rootfs.ts";
@@ -24,7 +25,7 @@ function fifo(name: string): string {
 const start = (command: string[]) =>
   Bun.spawn(command, {
     cwd: folder.path,
-    env: { PATH: process.env["PATH"], HOME: folder.path, TSBOX_ROOT: join(folder.path, "store") },
+    env: { PATH: process.env["PATH"], ...homeIn(folder.path), TSBOX_ROOT: join(folder.path, "store") },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

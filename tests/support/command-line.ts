@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Containers } from "../../lib/containers/index.ts";
 import { Tsbox } from "../../lib/engine/index.ts";
 import type { ContainerConfig } from "../../lib/image/index.ts";
+import { homeIn } from "./home.ts";
 import { makeImage } from "./images.ts";
 import { Folder, makeRootfs } from "./rootfs.ts";
 
@@ -45,7 +46,7 @@ export class CommandLine implements AsyncDisposable {
       const value = process.env[name];
       return value === undefined ? [] : [[name, value] as const];
     });
-    return { ...Object.fromEntries(kept), HOME: this.folder.path, TSBOX_ROOT: this.root };
+    return { ...Object.fromEntries(kept), ...homeIn(this.folder.path), TSBOX_ROOT: this.root };
   }
 
   /** What is executed for these words, for who spawns it himself. */
