@@ -808,11 +808,12 @@ describe("outputs", () => {
     for (const type of ["oci", "docker"] as const) {
       const destination = join(builds.context.path, `${type}.tar`);
       const text = `FROM base\nRUN echo ${type} > /kind`;
-      const result = await builds.build(text, { outputs: [{ type, destination }], tags: [`saved:${type}`] });
-      expect(result.id).toBeUndefined();
+      const { id, digest } = await builds.build(text, { outputs: [{ type, destination }], tags: [`saved:${type}`] });
       using images = builds.images();
       expect(await images.exists(`saved:${type}`)).toBe(false);
       await images.load(destination);
+      expect(digest).toStartWith("sha256:");
+      expect((await images.inspect(`saved:${type}`)).Id as string | undefined).toBe(id);
       expect(await builds.run("cat /kind", `saved:${type}`)).toBe(`${type}\n`);
     }
   });

@@ -54,6 +54,14 @@ describe("tsbox build", () => {
     // control
     builds.context.write("Dockerfile", "FROM base\n");
     expect(tsbox(["build", "--iidfile", iid, "-q", "."]).stdout).toBe(`${readFileSync(iid, "utf8")}\n`);
+    const metadata = join(builds.context.path, "of-archive");
+    const archive = ["-o", "type=oci,dest=archive.tar", "--iidfile", iid, "--metadata-file", metadata];
+    expect(tsbox(["build", "-q", ...archive, "."])).toMatchObject({ status: 0, stdout: "" });
+    const { "containerimage.digest": digest, ...others } = JSON.parse(readFileSync(metadata, "utf8"));
+    expect([digest, others]).toEqual([
+      expect.stringMatching(/^sha256:/),
+      { "containerimage.config.digest": readFileSync(iid, "utf8") },
+    ]);
     // nothing has the name where they cannot be written
     for (const flag of ["--iidfile", "--metadata-file"]) {
       const { status, stderr } = tsbox(["build", flag, "none/file", "-t", "unwritten", "."]);

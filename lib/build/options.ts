@@ -72,7 +72,7 @@ export type RemoteCache =
   { type: "registry"; reference: string; mode?: "min" | "max" } | { type: "local"; path: string };
 
 export interface BuildResult {
-  /** Of the image; undefined where none was asked for. */
+  /** Of the image, in the store or in an archive; undefined where files alone were asked for. */
   id?: string;
   digest?: string;
   /** How many steps were found in the cache, and how many were done. */

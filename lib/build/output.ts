@@ -57,7 +57,7 @@ export async function makeOutputs(
   } finally {
     if (built && before && !before.has(built.id)) await forget(making, built);
   }
-  return images.length > 0 ? (built ?? {}) : {};
+  return built ?? {};
 }
 
 type Destination = string | WritableStream<Uint8Array>;

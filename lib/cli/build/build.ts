@@ -54,7 +54,10 @@ async function build(path: string, flags: BuildFlags, signal: AbortSignal): Prom
   } finally {
     progress.finish();
   }
-  tell(result, flags, options.outputs === undefined);
+  const { outputs } = options;
+  // an archive may be what stdout is for
+  const isPrinted = outputs ? flags.quiet && outputs.some(({ type }) => type === "image") : true;
+  tell(result, flags, isPrinted === true);
 }
 
 /** @throws UsageError for what nothing would be written to, or could not be when all else is done */
@@ -64,7 +67,7 @@ function checkFiles({ iidfile, metadataFile }: BuildFlags, outputs: BuildOptions
   for (const path of [iidfile, metadataFile])
     if (path !== undefined && !statSync(dirname(path), { throwIfNoEntry: false })?.isDirectory())
       throw new UsageError(`write ${JSON.stringify(path)}: there is no directory ${dirname(path)}`, "make it first");
-  if (iidfile !== undefined && outputs && !outputs.some(({ type }) => type === "image"))
+  if (iidfile !== undefined && outputs?.every(({ type }) => type === "local" || type === "tar"))
     throw new UsageError("write the id of an image: none is made", "--load makes one as well");
 }
 
@@ -75,7 +78,7 @@ function removeOld({ iidfile, metadataFile }: BuildFlags): void {
     if (path !== undefined && lstatSync(path, { throwIfNoEntry: false })?.isFile()) rmSync(path);
 }
 
-function tell(result: BuildResult, { quiet, iidfile, metadataFile, tag = [] }: BuildFlags, isUsual: boolean): void {
+function tell(result: BuildResult, { iidfile, metadataFile, tag = [] }: BuildFlags, isPrinted: boolean): void {
   const { writeFileSync } = process.getBuiltinModule("node:fs");
   if (iidfile !== undefined && result.id !== undefined) writeFileSync(iidfile, result.id);
   if (metadataFile !== undefined) {
@@ -86,8 +89,7 @@ function tell(result: BuildResult, { quiet, iidfile, metadataFile, tag = [] }: B
     };
     writeFileSync(metadataFile, `${JSON.stringify(metadata, undefined, 2)}\n`);
   }
-  // an archive may be what stdout is for
-  if (result.id !== undefined && (quiet || isUsual)) print(`${result.id}\n`);
+  if (result.id !== undefined && isPrinted) print(`${result.id}\n`);
 }
 
 /** A line each. @returns the status: none is success */
