@@ -3,8 +3,11 @@
 /** So long nobody else has one. */
 const TURN_MS = 15;
 
-/** To be called in each round of such a loop, and awaited. Throws the reason of the signal. */
-export function turns(signal?: AbortSignal): () => Promise<void> | undefined {
+/** To be called in each round of such a loop, and awaited. */
+export type Turn = () => Promise<void> | undefined;
+
+/** @throws the reason of the signal, in each round */
+export function turns(signal?: AbortSignal): Turn {
   let since = performance.now();
   const next = async (): Promise<void> => {
     // a millisecond, in which a server answers several requests; setImmediate is over sooner than one (measured)

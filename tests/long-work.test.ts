@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Digester, digestOf } from "../lib/image/index.ts";
-import { piecesOf } from "../lib/images/pieces.ts";
+import { counted, piecesOf } from "../lib/images/pieces.ts";
 import { packLayer, unpackLayer } from "../lib/layer/index.ts";
 import { turns } from "../syscalls/index.ts";
 import { asRoot } from "./support/machine.ts";
@@ -45,7 +45,11 @@ test.serial("an archive is read that is in memory", async () => {
 test.serial("a layer is unpacked by the program's own thread", async () => {
   const digest = digestOf(Buffer.concat(packed));
   const sizeBytes = packed.reduce((sum, { length }) => sum + length, 0);
-  const layer = { pieces: packed, compression: "none", digest, sizeBytes, diffId: digest } as const;
+  const fetched = async function* () {
+    yield* packed;
+  };
+  const pieces = counted(fetched(), () => {});
+  const layer = { pieces, compression: "none", digest, sizeBytes, diffId: digest } as const;
   const own = [{ containerID: 0, hostID: process.getuid?.() ?? 0, size: 1 }];
   const ids = asRoot ? {} : { ids: { uidMappings: own, gidMappings: own } };
   const into = folder.directory("unpacked");

@@ -197,11 +197,13 @@ export async function collect(pieces: Pieces, maxBytes: number): Promise<Uint8Ar
   return Buffer.concat(parts);
 }
 
-/** Tells how many bytes have passed. */
+/** Tells how many bytes have passed, and leaves turns to others where all are there at once. */
 export async function* counted(pieces: Pieces, told: (bytes: number) => void): Pieces {
+  const turn = turns();
   let bytes = 0;
   for await (const piece of pieces) {
     yield piece;
     told((bytes += piece.length));
+    await turn();
   }
 }

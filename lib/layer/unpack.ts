@@ -8,7 +8,7 @@
  * @module
  * @see https://github.com/opencontainers/image-spec/blob/main/layer.md
  */
-import { close, O_DIRECTORY, open, removeAttribute, TsboxError, trySyscall, turns } from "../../syscalls/index.ts";
+import { close, O_DIRECTORY, open, removeAttribute, TsboxError, trySyscall } from "../../syscalls/index.ts";
 import { FormatError, Inflate, TarReader, Zstd } from "../../wasm/index.ts";
 import { algorithmOf, Digester, type Digest } from "../image/index.ts";
 import type { IdMaps } from "./attributes.ts";
@@ -83,9 +83,8 @@ export async function unpackLayer(
     rights.hand(directory);
     using files = new LayerFiles(root, { limits: all, rights });
     const unpacking = new Unpacking(source, files, all);
-    const turn = turns(signal);
     for await (const piece of source.pieces) {
-      await turn();
+      signal?.throwIfAborted();
       unpacking.take(piece);
       onProgress?.(unpacking.stored);
     }

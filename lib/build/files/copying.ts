@@ -1,4 +1,5 @@
 /** Files of a selection on their way into a target: what is read of each, and what is written. @module */
+import type { Turn } from "../../../syscalls/index.ts";
 import type { TarPiece, TarTime } from "../../../wasm/index.ts";
 import { isWhiteout, type Looked, type Stated } from "../../layer/index.ts";
 import { entriesIfArchive } from "./archive.ts";
@@ -72,7 +73,7 @@ export class Copying {
   }
 
   /** Whether it was an archive, which then has been unpacked below the destination. */
-  async unpacked(match: Match, destination: string, turn: () => Promise<void> | undefined): Promise<boolean> {
+  async unpacked(match: Match, destination: string, turn: Turn): Promise<boolean> {
     if (match.found.stated.kind !== "file") return false;
     const { looker } = this.#from.tree;
     for (const part of this.#selection.parts(this.#from, match)) {
@@ -96,11 +97,7 @@ export class Copying {
     return false;
   }
 
-  async #unpack(
-    entries: Iterable<TarPiece>,
-    destination: string,
-    turn: () => Promise<void> | undefined,
-  ): Promise<void> {
+  async #unpack(entries: Iterable<TarPiece>, destination: string, turn: Turn): Promise<void> {
     const { path } = this.#into.resolve(destination);
     const { owner } = this.#style;
     this.#into.makeDirectories(path, { mode: DIRECTORY_MODE, uid: owner?.uid ?? 0, gid: owner?.gid ?? 0 });

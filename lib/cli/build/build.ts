@@ -56,8 +56,8 @@ async function build(path: string, flags: BuildFlags, signal: AbortSignal): Prom
   }
   const { outputs } = options;
   // an archive may be what stdout is for
-  const isPrinted = outputs ? flags.quiet && outputs.some(({ type }) => type === "image") : true;
-  tell(result, flags, isPrinted === true);
+  const isPrinted = !outputs || (flags.quiet === true && outputs.some(({ type }) => type === "image"));
+  tell(result, flags, isPrinted);
 }
 
 /** @throws UsageError for what nothing would be written to, or could not be when all else is done */
