@@ -312,6 +312,25 @@ describe("refused, and nothing is left of it:", () => {
     expect(unfinished(root)).toEqual([]);
   });
 
+  test("a layer that lies, and what has come of the other one by then", async () => {
+    const before = storeListing(root);
+    const image = makeImage({ diffIds: (digests) => [digestOf("other"), ...digests.slice(1)] });
+    const [lying, last] = image.layers as [Blob, Blob];
+    const honest = serving(image);
+    const failure = await failedPull(async (asked, reply, count) => {
+      if (asked.path.includes(last.descriptor.digest)) {
+        reply.raw(`HTTP/1.1 200 OK\r\nContent-Length: ${last.bytes.length}\r\n\r\n`);
+        reply.raw(last.bytes.subarray(0, last.bytes.length >> 1));
+        return;
+      }
+      if (asked.path.includes(lying.descriptor.digest)) await hasCome(root, last, last.bytes.length >> 1);
+      return honest(asked, reply, count);
+    });
+    expect(failure.code).toBe("digest_mismatch");
+    expect(storeListing(root)).toEqual(before);
+    expect(unfinished(root)).toEqual([]);
+  });
+
   test("a size that is not that of a layer which is here already", async () => {
     const image = makeImage();
     answer = serving(image);

@@ -243,8 +243,8 @@ async function receiveLayer(
     if (ingest) blobs.push((await ingest.commit()).digest);
     remember(() => store.metadata.setDiffId(digest, diffId));
   } catch (error) {
-    // what broke off is gone on with the next time, what lies is not
-    if (isLie(error)) ingest?.abort();
+    // what broke off is gone on with the next time; what lies is not, nor what was ended as another layer lies
+    if (isLie(error) || (signal?.aborted && isLie(signal.reason))) ingest?.abort();
     if (!ingest && isLie(error) && (await discardDamaged(store, digest))) throw new DamagedBlob(digest);
     throw error;
   }
@@ -282,8 +282,9 @@ async function checkDiffId(pieces: Pieces, compression: Compression, diffId: Dig
     throw new TsboxError(`read the layer ${diffId}: its diffId is ${found}`, { code: "digest_mismatch" });
 }
 
+const LIES = ["image_invalid", "digest_mismatch", "archive_refused"];
 const isLie = (error: unknown) =>
-  error instanceof TsboxError && ["image_invalid", "digest_mismatch", "archive_refused"].includes(error.code);
+  error instanceof TsboxError && !(error instanceof DamagedBlob) && LIES.includes(error.code);
 
 /** From the bottom up: what a layer does not say of a directory, those below it do. */
 function commitLayers({ layers }: Arrival, jobs: readonly LayerJob[], ids: IdMaps | undefined): void {

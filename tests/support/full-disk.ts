@@ -36,6 +36,13 @@ export function smallDisk(folder: Folder, kib: number): SmallDisk {
       truncateSync(file, Math.max(0, statSync(file).size - leftKib * 1024));
     },
     readOnly: () => run("mount", "-o", "remount,ro", path),
-    [Symbol.dispose]: () => run("umount", path),
+    [Symbol.dispose]() {
+      // what works in the background is over soon
+      for (let turn = 0; turn < 50; turn++) {
+        if (Bun.spawnSync(["umount", path], { stderr: "ignore" }).exitCode === 0) return;
+        Bun.sleepSync(100);
+      }
+      run("umount", path);
+    },
   };
 }
