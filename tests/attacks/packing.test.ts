@@ -333,7 +333,8 @@ describe("an end is put to", () => {
       code: "archive_refused",
       message: expect.stringContaining("more than 4095 bytes"),
     });
-    expect(open()).toBe(before);
+    // others may have closed theirs in the meantime
+    expect(open()).toBeLessThanOrEqual(before);
     expect(entries.length).toBe(levels);
     // that of the runtime takes a minute
     run("rm", "-rf", upper);

@@ -1,9 +1,8 @@
 /** `tsbox info`: of what is here, in Docker's words. @module @see https://docs.docker.com/reference/cli/docker/system/info/ */
-import about from "../../../package.json" with { type: "json" };
+import { version } from "../../../package.json" with { type: "json" };
 import { findHierarchies } from "../../cgroup/index.ts";
 import type { ContainerRecord } from "../../containers/index.ts";
 import { defaultRoot } from "../../store/index.ts";
-import { effectiveUid, readKernelFile } from "../../../syscalls/index.ts";
 import { binarySize } from "../containers/stats.ts";
 import { declare, type Add } from "../images/declare.ts";
 import { forStdout, rendered } from "../images/rows.ts";
@@ -34,29 +33,33 @@ export const addInfo: Add = (parent, name) =>
       }),
   );
 
+const OS_RELEASE = "/etc/os-release";
+
 async function infoOf() {
   const { Tsbox } = await import("../../engine/index.ts");
   const { cpus, hostname, release, totalmem } = await import("node:os");
+  const { existsSync, readFileSync } = await import("node:fs");
+  const about = existsSync(OS_RELEASE) ? readFileSync(OS_RELEASE, "utf8") : "";
   using engine = new Tsbox();
   const all = await engine.containers.list({ all: true });
   const count = (...statuses: ContainerRecord["status"][]) =>
     all.filter(({ status }) => statuses.includes(status)).length;
   const [running, paused] = [count("running", "restarting", "starting"), count("paused")];
-  const isRootless = effectiveUid() !== 0;
+  const isRootless = process.geteuid?.() !== 0;
   return {
     Containers: all.length,
     ContainersRunning: running,
     ContainersPaused: paused,
     ContainersStopped: all.length - running - paused,
     Images: (await engine.images.list()).length,
-    ServerVersion: about.version,
+    ServerVersion: version,
     Driver: "overlay",
     CgroupDriver: "cgroupfs",
     CgroupVersion: findHierarchies().v1.has("memory") ? "1" : "2",
     DefaultRuntime: "tsbox",
     SecurityOptions: ["name=seccomp,profile=builtin", ...(isRootless ? ["name=rootless"] : []), "name=cgroupns"],
     KernelVersion: release(),
-    OperatingSystem: /^PRETTY_NAME="?([^"\n]*)/m.exec(readKernelFile("/etc/os-release") ?? "")?.[1] ?? "Linux",
+    OperatingSystem: /^PRETTY_NAME="?([^"\n]*)/m.exec(about)?.[1] ?? "Linux",
     OSType: "linux",
     Architecture: process.arch === "arm64" ? "aarch64" : "x86_64",
     NCPU: cpus().length,
