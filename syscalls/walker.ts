@@ -35,6 +35,7 @@ const [END, FAIL, JUMP_IF] = [-1, -7, -5];
 const ENOSPC = 28;
 const MSG_NOSIGNAL = 0x4000;
 const EINTR = 4;
+const SHUT_WR = 1;
 
 /** A call that failed; where the walk goes on is for its owner to say. */
 export interface FailedCall<Owner> {
@@ -386,8 +387,10 @@ export class Walker<Owner> implements Disposable {
   [Symbol.dispose](): void {
     if (this.#over) return;
     this.#over = true;
+    // it reads the end of file when it is done with what it has, although others may have a copy of this end: a process
+    // that is being started has, which waits for this thread
+    trySyscall("shutdown", this.#socket, SHUT_WR);
     close(this.#socket);
-    // it reads the end of file when it is done with what it has
     for (;;) {
       const result = trySyscall("wait4", this.pid, 0, 0);
       if (result !== -EINTR) break;
