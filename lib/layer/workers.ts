@@ -14,7 +14,7 @@ export interface LayerThreadsOptions {
 }
 
 const NAME = "tsbox layers";
-/** One takes 25 ms to begin, and is worth them from 20 MB on (measured). */
+/** One takes 25 ms to begin: a pull of 15 MB takes no less time with one, of 72 MB 0.81 to 0.87 of it (measured). */
 const BYTES_PER_THREAD = 24 * 2 ** 20;
 /** Pieces that a layer may have waiting, each of so many bytes at most: more would only take memory. */
 const [MAX_WAITING, PIECE_BYTES] = [4, 1024 * 1024];
